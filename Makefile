@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# Builds pyfio-virtio below build/ and runs its checks. `make help` lists the targets.
+#
+# The work is done by engine/fio_headers.py (gets fio's headers), engine/build.py (compiles) and
+# tools/packages.sh (Debian's packages); this file knows what depends on what, and nothing else.
+
+SLEEPY_POLL ?= 0
+FIO_SOURCE_DIR ?=
+PYTHON ?= python3
+export FIO_SOURCE_DIR
+
+VENV := build/venv
+IN_VENV := $(VENV)/bin/python
+FRONT_END_SOURCES := $(wildcard engine/*.[ch])
+BACK_END_SOURCES := $(wildcard engine/backend/*.[ch] engine/vhost_proto.h)
+BUILDERS := engine/build.py engine/fio_headers.py pyproject.toml $(VENV)/.ready
+# A newer fio in FIO_SOURCE_DIR, or one configured afresh, is another fio.
+FIO_TREE_MARKS := $(wildcard $(addprefix $(FIO_SOURCE_DIR)/,config-host.h FIO-VERSION-FILE fio.h))
+
+FRONT_END := build/lib/fio_virtio
+# The back-end is built once its sources are there.
+BACK_END := $(if $(wildcard engine/backend/api.h),build/lib/vhost_backend.so)
+
+.DELETE_ON_ERROR:
+.SUFFIXES:
+.PHONY: all run test lint asan fio-3.41 install-packages clean help FORCE
+
+all: $(FRONT_END) $(BACK_END) ## build the engine (the default): build/lib/fio_virtio
+
+run: install-packages ## run jobs/virtio.fio against qemu-storage-daemon
+	@$(MAKE) --no-print-directory all
+	@$(VENV)/bin/pyfio-virtio run jobs/virtio.fio
+
+test: install-packages ## run the tests
+	@$(MAKE) --no-print-directory all
+	@$(IN_VENV) -m pytest
+
+lint: $(VENV)/.ready ## check style and types: ruff, mypy
+	@$(VENV)/bin/ruff check .
+	@$(VENV)/bin/ruff format --check .
+	@$(VENV)/bin/mypy
+
+install-packages: ## install Debian's packages that are missing (root), or say which
+	@tools/packages.sh install
+
+clean: ## remove all that was built
+	@rm -rf build *.egg-info
+
+help: ## list the targets and variables
+	@sed -n 's/^\([a-z0-9.-]*\):.*## /\1 - /p' Makefile | awk -F' - ' '{ printf "make %-18s %s\n", $$1, $$2 }'
+	@echo
+	@echo "SLEEPY_POLL=N       bake in wait=sleepy with N microseconds as the default; 0: wait=event"
+	@echo "FIO_SOURCE_DIR=DIR  sources of the fio to build for, instead of the installed package's"
+	@echo "V=1                 show the compiler's commands"
+
+# ---- what is built ------------------------------------------------------
+
+$(FRONT_END): $(FRONT_END_SOURCES) $(BUILDERS) build/fio-tree build/sleepy-poll $(FIO_TREE_MARKS)
+	@echo "Compiling $@ for $$(basename $$(cat build/fio-tree))"
+	@$(IN_VENV) engine/build.py --output $@ front-end --fio-tree "$$(cat build/fio-tree)" --sleepy-poll $(SLEEPY_POLL)
+
+build/lib/vhost_backend.so: $(BACK_END_SOURCES) $(BUILDERS)
+	@echo "Compiling $@"
+	@$(IN_VENV) engine/build.py --output $@ back-end
+
+build/fio-tree: engine/fio_headers.py build/fio-wanted
+	@$(PYTHON) engine/fio_headers.py > $@
+
+$(VENV)/.ready: pyproject.toml setup.py
+	@tools/packages.sh check
+	@echo "Installing Python's packages into $(VENV)"
+	@$(PYTHON) -m venv $(VENV)
+	@$(IN_VENV) -m pip install -qq --editable '.[dev]'
+	@touch $@
+
+# Files that change when what they say does: the names below, and the values that they hold.
+build/fio-wanted: SAYS = $(or $(FIO_SOURCE_DIR),$(shell fio --version 2>&1))
+build/sleepy-poll: SAYS = $(SLEEPY_POLL)
+build/fio-wanted build/sleepy-poll: FORCE
+	@mkdir -p build
+	@echo '$(SAYS)' | cmp -s - $@ || echo '$(SAYS)' > $@
+
+# ---- the engine with the sanitizers --------------------------------------
+
+build/asan/lib/fio_virtio: $(FRONT_END)
+	@echo "Compiling $@"
+	@$(IN_VENV) engine/build.py --output $@ --sanitize address,undefined front-end --fio-tree "$$(cat build/fio-tree)" --sleepy-poll $(SLEEPY_POLL)
+
+asan: build/asan/lib/fio_virtio ## run the end-to-end tests with gcc's address and undefined sanitizers
+	@PYFIO_VIRTIO_LIB=build/asan/lib LD_PRELOAD="$$(gcc -print-file-name=libasan.so)" \
+	  ASAN_OPTIONS=detect_leaks=0:verify_asan_link_order=0 $(IN_VENV) -m pytest tests/end_to_end
+
+# ---- another fio, beside the installed one --------------------------------
+
+fio-3.41: build/fio-3.41/fio build/fio-3.41-engine/fio_virtio ## fetch and build fio 3.41, and an engine for it, below build/
+
+build/fio-3.41/fio:
+	@$(PYTHON) engine/fio_headers.py --sid fio-3.41 > /dev/null
+	@echo "Compiling $@"
+	@$(MAKE) -C build/fio-3.41 -j"$$(nproc)" fio > build/fio-3.41/make.output 2>&1 || { tail -n 20 build/fio-3.41/make.output; exit 1; }
+
+build/fio-3.41-engine/fio_virtio: build/fio-3.41/fio $(FRONT_END_SOURCES) $(BUILDERS) build/sleepy-poll
+	@echo "Compiling $@ for fio-3.41"
+	@$(IN_VENV) engine/build.py --output $@ front-end --fio-tree build/fio-3.41 --sleepy-poll $(SLEEPY_POLL)

@@ -1,0 +1,210 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Compiles the engine, and the built-in back-end, each into one shared object.
+
+The file fio_virtio is two things at once: fio loads it as an I/O engine (dlopen of exactly that
+name, then get_ioengine()), and Python imports it as the cffi module `fio_virtio`. The file has no
+suffix, so Python is told where it lies:
+
+    loader = importlib.machinery.ExtensionFileLoader("fio_virtio", str(path))
+    spec = importlib.util.spec_from_file_location("fio_virtio", path, loader=loader)
+    module = importlib.util.module_from_spec(spec)
+    loader.exec_module(module)
+    module.lib, module.ffi
+
+vhost_backend.so is the cffi module `vhost_backend` and is imported the same way.
+
+Neither host has the other's symbols, so what cffi takes from Python is bound at the first call
+(-z lazy), and what the engine takes from fio is declared weak. This file runs in the virtual
+environment, as one process; it fetches nothing (fio_headers.py does) and decides nothing about when
+to build (the Makefile does).
+"""
+
+import argparse
+import contextlib
+import os
+import re
+import shlex
+import subprocess
+import sys
+import sysconfig
+import tempfile
+import tomllib
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import cffi
+import fio_headers
+
+ROOT = Path(__file__).resolve().parent.parent
+# The one file that includes fio's headers, and so the one that is compiled with them.
+FIO_GLUE = "fio_engine.c"
+
+FLAGS = (
+    *("-std=gnu11", "-D_GNU_SOURCE", "-g", "-fPIC", "-pthread", "-fvisibility=hidden"),
+    *("-Wall", "-Wextra", "-Werror=implicit-function-declaration"),
+)
+# Calls between files are inlined: the I/O path crosses several, and one I/O takes some 200 ns.
+OPTIMIZE = ("-O2", "-flto=auto", "-flto-partition=one")
+SANITIZE = ("-O1", "-fno-omit-frame-pointer", "-fno-sanitize-recover=undefined")
+LINK = ("-shared", "-Wl,-z,lazy")
+
+
+class BuildError(Exception):
+    """A sentence for people, or the compiler's own words."""
+
+
+@dataclass(frozen=True)
+class Module:
+    """A cffi module in API mode: the C files of a folder, seen by Python through its api.h."""
+
+    name: str
+    folder: Path
+
+    def sources(self) -> list[Path]:
+        return sorted(self.folder.glob("*.c"))
+
+    def declarations(self) -> str:
+        """api.h as cffi's parser takes it: without what the preprocessor would have done."""
+        lines = (self.folder / "api.h").read_text().splitlines()
+        return "\n".join("" if line.startswith("#") else line for line in lines)
+
+
+FRONT_END = Module("fio_virtio", ROOT / "engine")
+BACK_END = Module("vhost_backend", ROOT / "engine" / "backend")
+
+
+@dataclass(frozen=True)
+class Compiler:
+    """How each file is compiled; `sanitizers` is empty or, say, address,undefined."""
+
+    defines: tuple[str, ...] = ()
+    fio_tree: Path | None = None
+    sanitizers: str = ""
+    verbose: bool = False
+
+    def mode(self) -> tuple[str, ...]:
+        return (*SANITIZE, f"-fsanitize={self.sanitizers}") if self.sanitizers else OPTIMIZE
+
+    def run(self, *arguments: str) -> None:
+        command = [*shlex.split(os.environ.get("CC", "gcc")), *FLAGS, *self.mode(), *arguments]
+        if self.verbose:
+            print(shlex.join(command), flush=True)
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise BuildError(f"{shlex.join(command)}\n{done.stderr}")
+        sys.stderr.write(done.stderr)  # warnings
+
+    def compile(self, source: Path, target: Path) -> Path:
+        self.run(*self.defines, *self._fio_flags(source), "-c", str(source), "-o", str(target))
+        return target
+
+    def compile_glue(self, glue: Path, module: Module, target: Path) -> Path:
+        """cffi's C code: not ours, so its warnings are not asked for."""
+        include = sysconfig.get_path("include")
+        if not (Path(include) / "Python.h").exists():
+            raise BuildError(f"no Python.h in {include}: install the Debian package python3-dev")
+        paths = ("-w", f"-I{include}", f"-iquote{module.folder}")
+        self.run(*paths, "-c", str(glue), "-o", str(target))
+        return target
+
+    def _fio_flags(self, source: Path) -> tuple[str, ...]:
+        if source.name != FIO_GLUE or self.fio_tree is None:
+            return ()
+        # System headers to the compiler: their warnings are fio's affair.
+        return ("-isystem", str(self.fio_tree), "-include", str(self.fio_tree / "config-host.h"))
+
+
+def emit_glue(module: Module, target: Path) -> Path:
+    """Writes cffi's C code, which makes api.h's functions a Python module."""
+    ffi = cffi.FFI()
+    ffi.cdef(module.declarations())
+    # None is the only datum of Python's that the code refers to; data is never bound lazily.
+    ffi.set_source(module.name, '#include "api.h"\n#pragma weak _Py_NoneStruct\n')
+    with contextlib.redirect_stdout(None):  # it says that it writes the file
+        ffi.emit_c_code(str(target))
+    return target
+
+
+def build(module: Module, compiler: Compiler, output: Path) -> None:
+    """Compiles all of the module afresh; a file in use is replaced, never written into."""
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=output.parent, prefix=".objects-") as folder:
+        glue = emit_glue(module, Path(folder) / "glue.c")
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            jobs = [
+                pool.submit(compiler.compile, source, Path(folder) / f"{source.stem}.o")
+                for source in module.sources()
+            ]
+            jobs.append(pool.submit(compiler.compile_glue, glue, module, Path(folder) / "glue.o"))
+            objects = [str(job.result()) for job in jobs]
+        linked = Path(folder) / output.name
+        compiler.run(*objects, *LINK, "-o", str(linked))
+        if not compiler.sanitizers:
+            check_undefined(linked)
+        linked.rename(output)
+
+
+def check_undefined(shared_object: Path) -> None:
+    """Python binds all at once: a symbol that only fio has must be weak, or the import fails."""
+    command = ["nm", "--dynamic", "--undefined-only", str(shared_object)]
+    listing = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    strong = re.findall(r"^\s+U (\w+)$", listing, re.MULTILINE)  # libc's have @ and a version
+    if missing := [symbol for symbol in strong if not symbol.startswith(("Py", "_Py"))]:
+        raise BuildError(
+            f"defined nowhere: {', '.join(missing)}; what fio provides is to be declared weak "
+            "(#pragma weak NAME), so that Python can import the engine too"
+        )
+
+
+def project_version() -> str:
+    with (ROOT / "pyproject.toml").open("rb") as file:
+        return str(tomllib.load(file)["project"]["version"])
+
+
+def front_end_compiler(fio_tree: Path, sleepy_poll_us: int, sanitizers: str) -> Compiler:
+    defines = (
+        f'-DENGINE_VERSION="{project_version()}"',
+        f'-DENGINE_FIO_RELEASE="{fio_headers.release_of(fio_tree)}"',
+        f"-DSLEEPY_POLL_DEFAULT={sleepy_poll_us}",
+    )
+    return Compiler(defines, fio_tree, sanitizers, "V" in os.environ)
+
+
+def microseconds(text: str) -> int:
+    if not text.isdecimal() or int(text) > 1_000_000:
+        raise argparse.ArgumentTypeError(f"SLEEPY_POLL={text}: 0 to 1000000 microseconds")
+    return int(text)
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="Compile the engine or the built-in back-end.")
+    parser.add_argument("--output", type=Path, required=True, help="shared object to write")
+    parser.add_argument("--sanitize", default="", help="as for gcc's -fsanitize=")
+    modules = parser.add_subparsers(dest="module", required=True)
+    front_end = modules.add_parser("front-end", help="the engine, for fio and Python")
+    front_end.add_argument("--fio-tree", type=Path, required=True, help="configured fio sources")
+    front_end.add_argument("--sleepy-poll", type=microseconds, default=0, help="default, in us")
+    modules.add_parser("back-end", help="the built-in back-end, for Python")
+    return parser.parse_args()
+
+
+def main() -> int:
+    chosen = arguments()
+    try:
+        if chosen.module == "front-end":
+            tree = chosen.fio_tree.resolve()
+            compiler = front_end_compiler(tree, chosen.sleepy_poll, chosen.sanitize)
+            build(FRONT_END, compiler, chosen.output)
+        else:
+            compiler = Compiler(sanitizers=chosen.sanitize, verbose="V" in os.environ)
+            build(BACK_END, compiler, chosen.output)
+    except (BuildError, fio_headers.HeadersError) as error:
+        print(f"build: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,273 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Back-ends: what one should be, the command that makes it so, starting, waiting, stopping.
+
+A BackendSpec says what is wanted, KINDS turns it into a command line, start()
+makes a Backend of it that serves a socket. Called from the main thread. It never touches a disk
+that the specification does not name, and keeps no records: backend_records.py does.
+"""
+
+import os
+import shlex
+import shutil
+import signal
+import socket as sockets
+import subprocess
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pyfio_virtio import process
+from pyfio_virtio.errors import MachineError, PyfioVirtioError, UsageError
+from pyfio_virtio.folders import check_socket_path
+from pyfio_virtio.sizes import format_size
+
+# What `run` and `backend start` take when no kind is named.
+DEFAULT_KIND = "qsd"
+START_TIMEOUT_S = 10.0
+MEMORY_FD_NAME = "pyfio-virtio-disk"
+
+
+@dataclass(frozen=True)
+class BackendSpec:
+    """What a back-end should be. storage: null, memory, or file:PATH."""
+
+    kind: str = DEFAULT_KIND
+    storage: str = "memory"
+    size_bytes: int = 1 << 30
+    queues: int = 1
+    block_size: int = 512  # bytes
+    read_only: bool = False
+    poll_max_ns: int = 32768  # how long an idle thread looks before it sleeps
+    cpus: str | None = None  # as taskset takes it: "0,2-3"
+
+    @property
+    def file(self) -> Path | None:
+        """The file that the storage is, if it is one."""
+        kind, _, path = self.storage.partition(":")
+        return Path(path) if kind == "file" else None
+
+    def describe(self) -> str:
+        """What is served, for a line before a run."""
+        size = "" if self.file else f", {format_size(self.size_bytes)}"
+        queues = f"{self.queues} queue" + ("s" if self.queues != 1 else "")
+        read_only = ", read-only" if self.read_only else ""
+        return f"{KINDS[self.kind].program}, storage {self.storage}{size}, {queues}{read_only}"
+
+    def check(self) -> None:
+        """Refuses what no back-end can be, in our words instead of the back-end's."""
+        kind, _, path = self.storage.partition(":")
+        if kind not in ("null", "memory", "file") or (kind == "file") != bool(path):
+            raise UsageError(
+                f"unknown storage {self.storage!r}", "", "say null, memory or file:PATH"
+            )
+        if self.block_size < 512 or self.block_size & (self.block_size - 1):
+            raise UsageError(
+                f"unusable block size {self.block_size}", "it must be 512 or a higher power of two"
+            )
+        if self.size_bytes < self.block_size or self.size_bytes % self.block_size:
+            raise UsageError(
+                f"unusable size {self.size_bytes}",
+                f"it must be a multiple of the block size {self.block_size}",
+            )
+        if self.queues < 1:
+            raise UsageError(f"unusable number of queues {self.queues}", "it must be 1 or more")
+
+
+@dataclass(frozen=True)
+class Backend:
+    """A back-end that serves `socket`; its log is what it wrote to stdout and stderr."""
+
+    spec: BackendSpec
+    socket: str
+    log: str
+    command: tuple[str, ...]
+    process: process.Process
+
+    def is_running(self) -> bool:
+        return self.process.is_running()
+
+    def last_words(self) -> str:
+        """The last line of its log, where programs say why they ended."""
+        try:
+            lines = Path(self.log).read_text(errors="replace").strip().splitlines()
+        except OSError:
+            return ""
+        return lines[-1] if lines else ""
+
+    def stop(self) -> None:
+        self.process.end()
+        Path(self.socket).unlink(missing_ok=True)
+
+
+@dataclass(frozen=True)
+class Storage:
+    """Where the blocks are: a path that the back-end opens, or nothing for null."""
+
+    path: str = ""
+    fds: tuple[int, ...] = field(default=())  # kept open for the back-end
+
+
+def qsd_command(spec: BackendSpec, socket: str, storage: Storage) -> list[str]:
+    """qemu-storage-daemon(1) with one disk on one socket."""
+    writable = "off" if spec.read_only else "on"
+    read_only = "on" if spec.read_only else "off"
+    if storage.path:
+        path = storage.path.replace(",", ",,")  # qemu's way to escape it
+        node = f"driver=raw,node-name=disk,read-only={read_only},discard=unmap"
+        node += f",file.driver=file,file.filename={path}"
+    else:
+        node = f"driver=null-co,node-name=disk,read-only={read_only}"
+        node += f",size={spec.size_bytes},read-zeroes=off"
+    export = (
+        f"type=vhost-user-blk,id=export,node-name=disk,writable={writable},iothread=thread"
+        f",num-queues={spec.queues},logical-block-size={spec.block_size}"
+        f",addr.type=unix,addr.path={socket.replace(',', ',,')}"
+    )
+    thread = f"iothread,id=thread,poll-max-ns={spec.poll_max_ns}"
+    return ["qemu-storage-daemon", "--blockdev", node, "--object", thread, "--export", export]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A program that can serve: how it is called, run, and had."""
+
+    program: str
+    command: Callable[[BackendSpec, str, Storage], list[str]]
+    how_to_install: str
+
+
+KINDS = {
+    "qsd": Kind(
+        "qemu-storage-daemon", qsd_command, "install it (Debian: apt install qemu-system-common)"
+    ),
+}
+
+
+def command(spec: BackendSpec, socket: str, storage: Storage) -> list[str]:
+    """The whole command line, with the CPUs that the back-end may run on."""
+    pinning = ["taskset", "-c", spec.cpus] if spec.cpus else []
+    return [*pinning, *KINDS[spec.kind].command(spec, socket, storage)]
+
+
+def dry_command(spec: BackendSpec, socket: str) -> str:
+    """The command as one would type it; memory is a descriptor that only start() can make."""
+    path = {"memory": "/proc/self/fd/N"}.get(spec.storage, str(spec.file or ""))
+    return shlex.join(command(spec, socket, Storage(path)))
+
+
+def is_installed(kind: str) -> bool:
+    return shutil.which(KINDS[kind].program) is not None
+
+
+def start(spec: BackendSpec, socket: str, log: str, *, outlives_us: bool = False) -> Backend:
+    """Starts a back-end and waits until its socket takes connections.
+
+    `outlives_us`: it stays when this process ends. Otherwise the kernel kills it then.
+    """
+    spec.check()
+    check_socket_path(socket)
+    _check_program(spec)
+    _check_socket_is_free(socket)
+    storage = _open_storage(spec)
+    line = command(spec, socket, storage)
+    try:
+        with Path(log).open("wb") as output:
+            started = process.start(
+                line,
+                death_signal=None if outlives_us else signal.SIGKILL,
+                output=output,
+                errors=subprocess.STDOUT,
+                keep_fds=storage.fds,
+                session=True,
+            )
+    finally:
+        for fd in storage.fds:
+            os.close(fd)
+    backend = Backend(spec, socket, log, tuple(line), started)
+    try:
+        _wait_until_it_accepts(backend)
+    except BaseException:  # ^C too: what was begun here ends here
+        backend.stop()
+        Path(log).unlink(missing_ok=True)
+        raise
+    return backend
+
+
+def _check_program(spec: BackendSpec) -> None:
+    kind = KINDS[spec.kind]
+    if not is_installed(spec.kind):
+        raise MachineError(
+            f"cannot start {kind.program}", "there is no such program", kind.how_to_install
+        )
+
+
+def _check_socket_is_free(socket: str) -> None:
+    """Clears a socket that nobody serves any more; refuses one in use, and any other file."""
+    path = Path(socket)
+    if path.is_socket() and not accepts(socket):
+        path.unlink()
+    elif path.exists():
+        raise UsageError(
+            f"cannot serve {socket}",
+            "it is in use",
+            "stop what serves it, or name another --socket",
+        )
+    elif not path.parent.is_dir():
+        raise UsageError(f"cannot serve {socket}", "its folder does not exist")
+
+
+def _open_storage(spec: BackendSpec) -> Storage:
+    if spec.storage == "null":
+        return Storage()
+    if spec.file is None:
+        # Memory that ends with the back-end, however it ends: no file is there to be left behind.
+        fd = os.memfd_create(MEMORY_FD_NAME)
+        os.ftruncate(fd, spec.size_bytes)
+        return Storage(f"/proc/self/fd/{fd}", (fd,))
+    _make_file(spec.file, spec)
+    return Storage(str(spec.file.absolute()))
+
+
+def _make_file(path: Path, spec: BackendSpec) -> None:
+    """Makes a sparse file of the size wanted, unless there is one: that one keeps its size."""
+    try:
+        fd = os.open(path, os.O_RDONLY if spec.read_only else os.O_RDWR)
+    except FileNotFoundError:
+        fd = _create_file(path, spec.size_bytes)
+    except OSError as error:
+        raise UsageError(f"cannot use {path} as storage", error.strerror or str(error)) from error
+    os.close(fd)
+
+
+def _create_file(path: Path, size_bytes: int) -> int:
+    try:
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+        os.ftruncate(fd, size_bytes)
+    except OSError as error:
+        raise UsageError(f"cannot make {path}", error.strerror or str(error)) from error
+    return fd
+
+
+def accepts(socket: str) -> bool:
+    """Whether somebody listens on `socket`."""
+    with sockets.socket(sockets.AF_UNIX, sockets.SOCK_STREAM) as probe:
+        probe.settimeout(1)
+        try:
+            probe.connect(socket)
+        except OSError:
+            return False
+    return True
+
+
+def _wait_until_it_accepts(backend: Backend) -> None:
+    deadline = time.monotonic() + START_TIMEOUT_S
+    while not accepts(backend.socket):
+        if not backend.is_running():
+            raise PyfioVirtioError(
+                f"{KINDS[backend.spec.kind].program} did not start", backend.last_words()
+            )
+        if time.monotonic() >= deadline:
+            why = f"nobody listens on {backend.socket} after {START_TIMEOUT_S:g} s"
+            raise PyfioVirtioError(f"{KINDS[backend.spec.kind].program} did not start", why)
+        time.sleep(0.005)

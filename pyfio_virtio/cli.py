@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The command pyfio-virtio: its group, and how errors end.
+
+Only this file and its siblings cli_*.py print. What is slow to import (rich, the engine) is
+imported where it is used, so that --help stays quick.
+"""
+
+import sys
+from typing import NoReturn
+
+import click
+
+from pyfio_virtio.cli_backend import backend
+from pyfio_virtio.cli_run import run
+from pyfio_virtio.errors import PyfioVirtioError
+
+PROGRAM = "pyfio-virtio"
+_INTERRUPTED = 130
+
+
+def _version(context: click.Context, parameter: click.Parameter, wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import PackageNotFoundError, version
+
+        try:
+            click.echo(f"{PROGRAM} {version(PROGRAM)}")
+        except PackageNotFoundError:
+            click.echo(f"{PROGRAM} (not installed)")
+        context.exit()
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_version,
+    help="Show the version and exit.",
+)
+def cli() -> None:
+    """fio over vhost-user: run jobs on virtio disks without a virtual machine.
+
+    Begin with: pyfio-virtio run
+    """
+
+
+for command in (run, backend):
+    cli.add_command(command)
+
+
+def main() -> NoReturn:
+    """Runs a command; whatever fails becomes one line on stderr and an exit status."""
+    try:
+        sys.exit(cli.main(prog_name=PROGRAM, standalone_mode=False) or 0)
+    except click.exceptions.Exit as ending:
+        sys.exit(ending.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        _fail("interrupted", _INTERRUPTED)
+    except click.UsageError as error:
+        path = error.ctx.command_path if error.ctx else PROGRAM
+        _fail(f"{error.format_message()} (see {path} --help)", error.exit_code)
+    except click.ClickException as error:
+        _fail(error.format_message(), error.exit_code)
+    except PyfioVirtioError as error:
+        _fail(str(error), error.exit_status)
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader has gone; so has the reason to say more
+        sys.exit(1)
+
+
+def _fail(sentence: str, status: int) -> NoReturn:
+    click.echo(f"{PROGRAM}: {' '.join(sentence.split())}", err=True)
+    sys.exit(status)

@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Types and options that several commands share, so that they are spelled the same everywhere."""
+
+from collections.abc import Callable
+from functools import wraps
+
+import click
+
+from pyfio_virtio.backends import BackendSpec
+from pyfio_virtio.errors import UsageError
+from pyfio_virtio.sizes import parse_size
+
+Decorator = Callable[[Callable[..., None]], Callable[..., None]]
+
+
+def _size(context: click.Context, parameter: click.Parameter, value: str) -> int:
+    """512, 4k, 1G: a number of bytes."""
+    try:
+        return parse_size(value)
+    except UsageError as error:
+        raise click.BadParameter(str(error)) from error
+
+
+_DISK = (
+    click.option(
+        "--storage",
+        default="memory",
+        show_default=True,
+        metavar="null|memory|file:PATH",
+        help="Where the blocks are; null keeps none. A file is made if there is none.",
+    ),
+    click.option(
+        "--disk-size",
+        "size_bytes",
+        metavar="SIZE",
+        callback=_size,
+        default="1G",
+        show_default=True,
+        help="Size of the disk; a file that is there keeps its own.",
+    ),
+    click.option(
+        "--block-size",
+        metavar="SIZE",
+        callback=_size,
+        default="512",
+        show_default=True,
+        help="Its logical blocks.",
+    ),
+    click.option("--read-only", is_flag=True, help="The disk refuses writes."),
+    click.option(
+        "--poll-max-ns",
+        type=click.IntRange(0),
+        default=32768,
+        show_default=True,
+        help="How long an idle back-end looks at its rings before it sleeps.",
+    ),
+    click.option("--cpus", metavar="LIST", help="CPUs of the back-end, as 1 or 0,2-3."),
+)
+
+
+def disk_options(function: Callable[..., None]) -> Callable[..., None]:
+    """What the disk should be that a command starts: it gets a BackendSpec as `disk`."""
+
+    @wraps(function)
+    def with_disk(
+        storage: str,
+        size_bytes: int,
+        block_size: int,
+        read_only: bool,
+        poll_max_ns: int,
+        cpus: str | None,
+        **others: object,
+    ) -> None:
+        disk = BackendSpec(
+            storage=storage,
+            size_bytes=size_bytes,
+            block_size=block_size,
+            read_only=read_only,
+            poll_max_ns=poll_max_ns,
+            cpus=cpus,
+        )
+        function(disk=disk, **others)
+
+    for option in reversed(_DISK):
+        with_disk = option(with_disk)
+    return with_disk
+
+
+dry_run_option: Decorator = click.option(
+    "--dry-run", is_flag=True, help="Print what would be done, and do nothing."
+)

@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""pyfio-virtio run: fio on a disk that is started for it, or on one that is named.
+
+Nobody's disk is overwritten by trying things out: filename= is replaced by the socket of a disk
+of our own, and a job that writes to any other disk needs a yes.
+"""
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import click
+
+from pyfio_virtio import backend_records, backends, fio, folders
+from pyfio_virtio import run as runs
+from pyfio_virtio.backends import BackendSpec
+from pyfio_virtio.cli_options import disk_options, dry_run_option
+from pyfio_virtio.errors import PyfioVirtioError, UsageError
+
+_NO_BACKEND = "none"
+
+
+@click.command()
+@click.argument("words", nargs=-1, metavar="[JOBFILE] [-- FIO OPTIONS]")
+@click.option(
+    "--backend",
+    "kind",
+    type=click.Choice([*backends.KINDS, _NO_BACKEND]),
+    default=backends.DEFAULT_KIND,
+    show_default=True,
+    help="What serves the disk; none: the job as it stands.",
+)
+@click.option("--socket", metavar="PATH", help="Run on the disk that is served here.")
+@disk_options
+@click.option("--json", "as_json", is_flag=True, help="Print fio's JSON on stdout, nothing else.")
+@click.option("--yes", is_flag=True, help="Write to a disk that was not started for it.")
+@click.option("--fio", "program", default="fio", show_default=True, help="The fio to run.")
+@dry_run_option
+@click.pass_context
+def run(
+    context: click.Context,
+    words: tuple[str, ...],
+    kind: str,
+    socket: str | None,
+    as_json: bool,
+    yes: bool,
+    program: str,
+    dry_run: bool,
+    disk: BackendSpec,
+) -> None:
+    """Run a job file with fio, on a disk that is started for it and ends with it.
+
+    The job's filename= is replaced by that disk; without JOBFILE, jobs/virtio.fio runs. Options
+    of fio follow --, and win over the job file:
+
+      pyfio-virtio run jobs/virtio.fio -- --rw=randread --runtime=2
+    """
+    job_file, fio_options = _split(words)
+    where = _where(kind, socket, disk)
+    plan = runs.plan(job_file, fio_options, where, program, as_json)
+    if dry_run:
+        click.echo(plan.script(folders.run_folder_path()))
+        return
+    _ask_before_writing(plan, yes)
+    click.echo(plan.describe(), err=True)
+    context.exit(_carry_out(plan))
+
+
+def _where(kind: str, socket: str | None, disk: BackendSpec) -> runs.Disk:
+    if socket is not None:
+        return runs.Disk(socket=folders.absolute(socket))
+    return runs.Disk() if kind == _NO_BACKEND else runs.Disk(replace(disk, kind=kind))
+
+
+def _split(words: tuple[str, ...]) -> tuple[Path | None, tuple[str, ...]]:
+    """click gives what stands before and after -- in one: a job file begins with no dash."""
+    if words and not words[0].startswith("-"):
+        return Path(words[0]), words[1:]
+    return None, words
+
+
+def _ask_before_writing(plan: runs.Plan, yes: bool) -> None:
+    disks = [disk for disk in plan.written() if not backend_records.is_scratch_disk(disk)]
+    if not disks or yes:
+        return
+    what = f"{plan.title} writes to {', '.join(disks)}"
+    if not sys.stdin.isatty():
+        raise UsageError(
+            f"will not run: {what}, which was not started for it",
+            "",
+            "say --yes if what is on it may go, or leave --socket and --backend out",
+        )
+    click.confirm(f"{what}; what is on it will be lost. Go on?", abort=True, err=True)
+
+
+def _carry_out(plan: runs.Plan) -> int:
+    result = runs.carry_out(plan)
+    if plan.as_json:
+        notes, json = fio.split_notes(result.outcome.output)
+        click.echo(notes, err=True, nl=False)
+        click.echo(json, nl=False)
+    if result.backend_died is not None:
+        raise PyfioVirtioError("the back-end ended during the run", result.backend_died)
+    return result.outcome.status

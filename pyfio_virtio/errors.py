@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The exceptions of this package: one sentence each, made for people.
+
+Every layer raises them, cli.py alone turns them into a line on stderr and an exit status. Nothing
+is printed here.
+"""
+
+
+class PyfioVirtioError(Exception):
+    """Something failed: what (with the path or value), why, and what to do next."""
+
+    exit_status = 1
+
+    def __init__(self, what: str, why: str = "", next_step: str = "") -> None:
+        super().__init__(what, why, next_step)
+        self.what = what
+        self.why = why
+        self.next_step = next_step
+
+    def __str__(self) -> str:
+        sentence = f"{self.what}: {self.why}" if self.why else self.what
+        if self.next_step:
+            sentence += f"; {self.next_step}"
+        return " ".join(sentence.split())
+
+
+class UsageError(PyfioVirtioError):
+    """An option or a file of the user's says something that cannot be done."""
+
+    exit_status = 2
+
+
+class MachineError(PyfioVirtioError):
+    """The machine lacks something: a program, the engine, a folder that can be written."""
+
+    exit_status = 3

@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""fio itself: found, asked for its release, launched, waited for, its output taken apart.
+
+launch() runs in the main thread, since it handles signals. It never edits a job and never
+decides what runs: both are given to it.
+"""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+
+from pyfio_virtio import process
+from pyfio_virtio.errors import MachineError
+
+# The first whose external engines have the shape that ours is written for.
+OLDEST = (3, 30)
+# A signal that comes so often is meant: fio is killed.
+_PATIENCE = 3
+_HOW_TO_INSTALL = "install it (Debian: apt install fio) or name it with --fio"
+
+
+@dataclass(frozen=True)
+class Fio:
+    path: str
+    release: str  # as `fio --version` says it: "fio-3.33"
+
+
+def find(program: str = "fio") -> Fio:
+    """The fio on the PATH, or the one named."""
+    path = shutil.which(program)
+    if path is None:
+        raise MachineError(f"cannot run {program}", "there is no such program", _HOW_TO_INSTALL)
+    release = _ask_release(path)
+    version = re.match(r"fio-(\d+)\.(\d+)", release)
+    if version is None:
+        said = f"--version says {release!r}"
+        raise MachineError(f"cannot use {path}", f"it is not fio: {said}", _HOW_TO_INSTALL)
+    if (int(version[1]), int(version[2])) < OLDEST:
+        oldest = ".".join(map(str, OLDEST))
+        raise MachineError(
+            f"cannot use {path}", f"{release} is older than {oldest}", _HOW_TO_INSTALL
+        )
+    return Fio(path, release)
+
+
+def _ask_release(path: str) -> str:
+    try:
+        asked = subprocess.run(
+            [path, "--version"],
+            capture_output=True,
+            stdin=subprocess.DEVNULL,
+            timeout=10,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise MachineError(f"cannot run {path} --version", str(error), _HOW_TO_INSTALL) from error
+    lines = asked.stdout.decode(errors="replace").splitlines()
+    return lines[0].strip() if lines else ""
+
+
+def check_release(fio: Fio, engine_release: str) -> None:
+    """Refuses a fio that the engine was not built for: their structures differ."""
+    if fio.release != engine_release:
+        raise MachineError(
+            f"cannot load the engine in {fio.path}",
+            f"it is {fio.release}, and the engine was built for {engine_release}",
+            "build the engine for this fio: make clean && make",
+        )
+
+
+def library_path(engine_folder: Path) -> str:
+    """LD_LIBRARY_PATH with which fio finds the engine, keeping what it held."""
+    held = os.environ.get("LD_LIBRARY_PATH")
+    return f"{engine_folder}:{held}" if held else str(engine_folder)
+
+
+def command(fio: Fio, job_file: Path, arguments: Sequence[str], as_json: bool) -> list[str]:
+    output = ["--output-format=json"] if as_json else []
+    return [fio.path, *arguments, *output, str(job_file)]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    status: int  # fio's exit status; 128 + the signal's number when one ended it
+    output: str  # what it wrote to stdout, when that was captured
+
+
+def launch(
+    command: Sequence[str], environment: Mapping[str, str], capture: bool = False
+) -> Outcome:
+    """Runs fio to its end. SIGINT, SIGTERM and SIGHUP go to fio, which then ends by itself.
+
+    Should this process be killed, the kernel sends fio SIGTERM. `capture` keeps its stdout,
+    which is the terminal's otherwise, for fio's own status line.
+    """
+    held: list[process.Process] = []
+    with _signals_passed_on(held):
+        fio = process.start(
+            command,
+            death_signal=signal.SIGTERM,
+            output=subprocess.PIPE if capture else None,
+            environment={**os.environ, **environment},
+        )
+        held.append(fio)
+        status, output = process.finish(fio)
+    return Outcome(status if status >= 0 else 128 - status, output.decode(errors="replace"))
+
+
+@contextmanager
+def _signals_passed_on(held: Sequence[process.Process]) -> Iterator[None]:
+    received = 0
+
+    def pass_on(number: int, frame: FrameType | None) -> None:
+        nonlocal received
+        received += 1
+        for fio in held:
+            send_signal(fio, number if received < _PATIENCE else signal.SIGKILL)
+
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.signal(number, pass_on) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def send_signal(fio: process.Process, number: int) -> None:
+    """To fio alone, which tells its jobs; SIGKILL to its whole group, or the jobs would live on."""
+    try:
+        if number == signal.SIGKILL:
+            os.killpg(fio.pid, number)
+        else:
+            os.kill(fio.pid, number)
+    except ProcessLookupError:
+        pass
+
+
+def split_notes(text: str) -> tuple[str, str]:
+    """Parts fio's notes, which may stand before and after, from its JSON."""
+    json = re.search(r"^\{.*^\}$", text, re.MULTILINE | re.DOTALL)
+    if json is None:
+        return text, ""
+    return text[: json.start()] + text[json.end() :].lstrip("\n"), json[0] + "\n"

@@ -9,6 +9,7 @@ FIO_SOURCE_DIR ?=
 PYTHON ?= python3
 export FIO_SOURCE_DIR
 
+comma := ,
 VENV := build/venv
 IN_VENV := $(VENV)/bin/python
 FRONT_END_SOURCES := $(wildcard engine/*.[ch])
@@ -19,7 +20,7 @@ FIO_TREE_MARKS := $(wildcard $(addprefix $(FIO_SOURCE_DIR)/,config-host.h FIO-VE
 
 FRONT_END := build/lib/fio_virtio
 # The back-end is built once its sources are there.
-BACK_END := $(if $(wildcard engine/backend/api.h),build/lib/vhost_backend.so)
+BACK_END := $(if $(wildcard engine/backend/api.h),build/lib/vhost_backend)
 
 .DELETE_ON_ERROR:
 .SUFFIXES:
@@ -55,11 +56,14 @@ help: ## list the targets and variables
 
 # ---- what is built ------------------------------------------------------
 
-$(FRONT_END): $(FRONT_END_SOURCES) $(BUILDERS) build/fio-tree build/sleepy-poll $(FIO_TREE_MARKS)
-	@echo "Compiling $@ for $$(basename $$(cat build/fio-tree))"
-	@$(IN_VENV) engine/build.py --output $@ front-end --fio-tree "$$(cat build/fio-tree)" --sleepy-poll $(SLEEPY_POLL)
+# $(1): options of build.py, $(2): the tree of fio's sources
+build_front_end = $(IN_VENV) engine/build.py --output $@ $(1) front-end --sleepy-poll $(SLEEPY_POLL) --fio-tree $(2)
 
-build/lib/vhost_backend.so: $(BACK_END_SOURCES) $(BUILDERS)
+$(FRONT_END): $(FRONT_END_SOURCES) $(BUILDERS) build/fio-tree build/sleepy-poll $(FIO_TREE_MARKS)
+	@echo "Compiling $@ for $$(basename "$$(cat build/fio-tree)")"
+	@$(call build_front_end,,"$$(cat build/fio-tree)")
+
+build/lib/vhost_backend: $(BACK_END_SOURCES) $(BUILDERS)
 	@echo "Compiling $@"
 	@$(IN_VENV) engine/build.py --output $@ back-end
 
@@ -84,7 +88,7 @@ build/fio-wanted build/sleepy-poll: FORCE
 
 build/asan/lib/fio_virtio: $(FRONT_END)
 	@echo "Compiling $@"
-	@$(IN_VENV) engine/build.py --output $@ --sanitize address,undefined front-end --fio-tree "$$(cat build/fio-tree)" --sleepy-poll $(SLEEPY_POLL)
+	@$(call build_front_end,--sanitize address$(comma)undefined,"$$(cat build/fio-tree)")
 
 asan: build/asan/lib/fio_virtio ## run the end-to-end tests with gcc's address and undefined sanitizers
 	@PYFIO_VIRTIO_LIB=build/asan/lib LD_PRELOAD="$$(gcc -print-file-name=libasan.so)" \
@@ -101,4 +105,4 @@ build/fio-3.41/fio:
 
 build/fio-3.41-engine/fio_virtio: build/fio-3.41/fio $(FRONT_END_SOURCES) $(BUILDERS) build/sleepy-poll
 	@echo "Compiling $@ for fio-3.41"
-	@$(IN_VENV) engine/build.py --output $@ front-end --fio-tree build/fio-3.41 --sleepy-poll $(SLEEPY_POLL)
+	@$(call build_front_end,,build/fio-3.41)

@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Compiles the engine into the package when pip builds a wheel.
+"""Compiles the engine and the built-in back-end into the package when pip builds a wheel.
 
-All else is in pyproject.toml. An editable install compiles nothing: the checkout's engine is
-build/lib/fio_virtio, which make keeps up to date. SLEEPY_POLL and FIO_SOURCE_DIR come from the
-environment, as make takes them from its command line.
+All else is in pyproject.toml. An editable install compiles nothing: a checkout uses build/lib,
+which make keeps up to date. SLEEPY_POLL and FIO_SOURCE_DIR come from the environment here.
 """
 
 import os
@@ -15,6 +14,18 @@ from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
 ROOT = Path(__file__).resolve().parent
+FRONT_END = "pyfio_virtio.lib.fio_virtio"
+BACK_END = "pyfio_virtio.lib.vhost_backend"
+
+
+def run(*command: str) -> str:
+    """Runs a Python file of the project, and returns what it prints; its own words tell errors."""
+    done = subprocess.run(
+        [sys.executable, *command], cwd=ROOT, stdout=subprocess.PIPE, text=True, check=False
+    )
+    if done.returncode:
+        raise SystemExit(f"{command[0]} failed; its message stands above")
+    return done.stdout.strip()
 
 
 class BuildEngine(build_ext):
@@ -28,16 +39,17 @@ class BuildEngine(build_ext):
         return fullname.replace(".", "/")
 
     def build_extension(self, ext: Extension) -> None:
-        headers = [sys.executable, "engine/fio_headers.py"]
-        tree = subprocess.run(headers, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True)
         output = Path(self.get_ext_fullpath(ext.name)).resolve()
-        build = [sys.executable, "engine/build.py", "--output", str(output), "front-end"]
-        fio_tree = ("--fio-tree", tree.stdout.strip())
-        sleepy_poll = ("--sleepy-poll", os.environ.get("SLEEPY_POLL", "0"))
-        subprocess.run([*build, *fio_tree, *sleepy_poll], cwd=ROOT, check=True)
+        build = ("engine/build.py", "--output", str(output))
+        if ext.name == BACK_END:
+            run(*build, "back-end")
+        else:
+            sleepy_poll = os.environ.get("SLEEPY_POLL", "0")
+            fio_tree = run("engine/fio_headers.py")
+            run(*build, "front-end", "--sleepy-poll", sleepy_poll, "--fio-tree", fio_tree)
 
 
 setup(
-    ext_modules=[Extension("pyfio_virtio.lib.fio_virtio", sources=[])],
+    ext_modules=[Extension(FRONT_END, sources=[]), Extension(BACK_END, sources=[])],
     cmdclass={"build_ext": BuildEngine},
 )

@@ -11,7 +11,8 @@ suffix, so Python is told where it lies:
     loader.exec_module(module)
     module.lib, module.ffi
 
-vhost_backend.so is the cffi module `vhost_backend` and is imported the same way.
+The built-in back-end is the cffi module `vhost_backend`, in a file of that name, imported the same
+way.
 
 Neither host has the other's symbols, so what cffi takes from Python is bound at the first call
 (-z lazy), and what the engine takes from fio is declared weak. This file runs in the virtual
@@ -29,7 +30,6 @@ import sys
 import sysconfig
 import tempfile
 import tomllib
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -174,7 +174,7 @@ def front_end_compiler(fio_tree: Path, sleepy_poll_us: int, sanitizers: str) -> 
 
 def microseconds(text: str) -> int:
     if not text.isdecimal() or int(text) > 1_000_000:
-        raise argparse.ArgumentTypeError(f"SLEEPY_POLL={text}: 0 to 1000000 microseconds")
+        raise BuildError(f"SLEEPY_POLL={text}: a whole number of microseconds, 0 to 1000000")
     return int(text)
 
 
@@ -185,7 +185,7 @@ def arguments() -> argparse.Namespace:
     modules = parser.add_subparsers(dest="module", required=True)
     front_end = modules.add_parser("front-end", help="the engine, for fio and Python")
     front_end.add_argument("--fio-tree", type=Path, required=True, help="configured fio sources")
-    front_end.add_argument("--sleepy-poll", type=microseconds, default=0, help="default, in us")
+    front_end.add_argument("--sleepy-poll", default="0", help="default, in microseconds")
     modules.add_parser("back-end", help="the built-in back-end, for Python")
     return parser.parse_args()
 
@@ -195,7 +195,7 @@ def main() -> int:
     try:
         if chosen.module == "front-end":
             tree = chosen.fio_tree.resolve()
-            compiler = front_end_compiler(tree, chosen.sleepy_poll, chosen.sanitize)
+            compiler = front_end_compiler(tree, microseconds(chosen.sleepy_poll), chosen.sanitize)
             build(FRONT_END, compiler, chosen.output)
         else:
             compiler = Compiler(sanitizers=chosen.sanitize, verbose="V" in os.environ)

@@ -168,7 +168,7 @@ def fetch(package: str, from_archives: list[Archive], folder: Path) -> Path:
     """Downloads upstream's tarball of the source package into folder."""
     env = private_apt(folder / "apt", [archive.source_line() for archive in from_archives])
     output_of("apt-get", "update", "-qq", env=env)
-    listing = output_of("apt-get", "source", "-qq", "--print-uris", "--only-source", package, env=env)
+    listing = output_of("apt-get", "source", "-qq", "--print-uris", package, env=env)
     tarball = original_tarball(listing)
     if tarball is None:
         raise HeadersError(f"the source package {package} lists no upstream tarball")
@@ -289,7 +289,7 @@ def configured_tree(build: Path) -> Path:
 def main() -> int:
     parser = argparse.ArgumentParser(description="Print the path of a configured fio source tree.")
     parser.add_argument("--build", type=Path, default=Path("build"), help="folder to fetch into")
-    parser.add_argument("--sid", metavar="RELEASE", help="fetch this release, as fio-3.41, from sid")
+    parser.add_argument("--sid", metavar="RELEASE", help="take this release, as fio-3.41, from sid")
     arguments = parser.parse_args()
     try:
         build = arguments.build.resolve()

@@ -38,8 +38,8 @@ import cffi
 import fio_headers
 
 ROOT = Path(__file__).resolve().parent.parent
-# The one file that includes fio's headers, and so the one that is compiled with them.
-FIO_GLUE = "fio_engine.c"
+# The files that include fio's headers, and so those that are compiled with them.
+FIO_GLUE = "fio_"
 
 FLAGS = (
     *("-std=gnu11", "-D_GNU_SOURCE", "-g", "-fPIC", "-pthread", "-fvisibility=hidden"),
@@ -110,7 +110,7 @@ class Compiler:
         return target
 
     def _fio_flags(self, source: Path) -> tuple[str, ...]:
-        if source.name != FIO_GLUE or self.fio_tree is None:
+        if not source.name.startswith(FIO_GLUE) or self.fio_tree is None:
             return ()
         # System headers to the compiler: their warnings are fio's affair.
         return ("-isystem", str(self.fio_tree), "-include", str(self.fio_tree / "config-host.h"))

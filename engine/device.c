@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Devices: open, describe, share memory, hand out queues, close; see device.h.
+ * Negotiation is in negotiate.c, starting the rings in start.c. A back-end
+ * that hangs up ends the device: reconnecting would begin in device_is_gone().
+ */
+#include "device.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "error.h"
+#include "negotiate.h"
+#include "start.h"
+
+#define DEFAULT_DEPTH 128
+#define DEFAULT_REQUEST_BYTES (1u << 20)
+
+/* How long a back-end that does not answer may hold up a close. */
+#define CLOSE_TIMEOUT_MS 1000
+
+static void apply_defaults(struct device_config *config)
+{
+	if (!config->num_queues)
+		config->num_queues = 1;
+	if (!config->depth)
+		config->depth = DEFAULT_DEPTH;
+	if (!config->max_request_bytes)
+		config->max_request_bytes = DEFAULT_REQUEST_BYTES;
+}
+
+int device_open(struct device **result, const struct device_config *config)
+{
+	struct device *dev = calloc(1, sizeof(*dev));
+	int code;
+
+	if (!dev)
+		return error_set(ENOMEM, "%s: no memory for a device",
+				 config->socket);
+	dev->config = *config;
+	apply_defaults(&dev->config);
+	pthread_mutex_init(&dev->lock, NULL);
+	memory_init(&dev->own_memory, config->hugepages);
+	dev->memory = config->memory ? config->memory : &dev->own_memory;
+	code = vhost_user_connect(&dev->vu, config->socket,
+				  config->connect_timeout_ms);
+	dev->config.socket = dev->vu.path;
+	if (!code)
+		code = negotiate(dev);
+	if (code) {
+		device_close(dev);
+		return code;
+	}
+	*result = dev;
+	return 0;
+}
+
+int device_start(struct device *dev)
+{
+	vhost_user_set_timeout(&dev->vu, dev->config.connect_timeout_ms);
+	return start_queues(dev);
+}
+
+void device_close(struct device *dev)
+{
+	if (!dev)
+		return;
+	vhost_user_set_timeout(&dev->vu, CLOSE_TIMEOUT_MS);
+	stop_queues(dev);
+	vhost_user_close(&dev->vu);
+	memory_close(&dev->own_memory);
+	pthread_mutex_destroy(&dev->lock);
+	free(dev);
+}
+
+void device_describe(const struct device *dev, struct device_info *info)
+{
+	*info = dev->disk.info;
+	info->num_queues = dev->num_queues;
+	info->hugepages_short = dev->memory->fell_back;
+	if (dev->num_queues) {
+		info->queue_size = dev->queues[0].vq.shape.size;
+		info->page_size = (unsigned int)dev->memory->regions[0].page_bytes;
+	}
+}
+
+void device_assume_capacity(struct device *dev, uint64_t capacity_bytes)
+{
+	dev->disk.info.capacity_bytes = capacity_bytes;
+}
+
+/* ---- queues -------------------------------------------------------------- */
+
+struct queue *device_claim_queue(struct device *dev)
+{
+	struct queue *queue = NULL;
+
+	pthread_mutex_lock(&dev->lock);
+	for (unsigned int i = 0; i < dev->num_queues && !queue; i++) {
+		if (dev->is_claimed[i] || dev->queues[i].abandoned)
+			continue;
+		dev->is_claimed[i] = true;
+		queue = &dev->queues[i];
+	}
+	pthread_mutex_unlock(&dev->lock);
+	if (!queue)
+		error_set(EBUSY, "%s: all %u queues are in use: run fewer jobs "
+			"at once, or raise num_queues (the back-end has %u)",
+			dev->vu.path, dev->num_queues, dev->disk.info.max_queues);
+	return queue;
+}
+
+void device_release_queue(struct device *dev, struct queue *queue)
+{
+	pthread_mutex_lock(&dev->lock);
+	dev->is_claimed[queue - dev->queues] = false;
+	pthread_mutex_unlock(&dev->lock);
+}
+
+/* ---- memory -------------------------------------------------------------- */
+
+int device_share_memory(struct device *dev)
+{
+	int code;
+
+	pthread_mutex_lock(&dev->lock);
+	vhost_user_set_timeout(&dev->vu, dev->config.connect_timeout_ms);
+	code = start_share_more(dev);
+	pthread_mutex_unlock(&dev->lock);
+	return code;
+}
+
+void *device_alloc(struct device *dev, size_t size_bytes, size_t alignment)
+{
+	void *address = memory_alloc(dev->memory, size_bytes, alignment);
+
+	if (!address && memory_add_region(dev->memory, size_bytes + alignment) >= 0)
+		address = memory_alloc(dev->memory, size_bytes, alignment);
+	if (!address || device_share_memory(dev)) {
+		memory_free(dev->memory, address);
+		return NULL;
+	}
+	return address;
+}
+
+void device_free(struct device *dev, void *address)
+{
+	memory_free(dev->memory, address);
+}
+
+bool device_is_gone(struct device *dev)
+{
+	if (!vhost_user_is_gone(&dev->vu))
+		return false;
+	error_set(EIO, "%s: the back-end hung up: requests in flight are lost",
+		  dev->vu.path);
+	return true;
+}

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A device: its connection, what was negotiated, its shared memory and its
+ * queues, from open to close (declared in api.h). The control path.
+ *
+ * Any thread may claim and release queues and allocate memory of a started
+ * device; open, start and close belong to one thread. The I/O path is
+ * queue.h's, and takes no lock of this file.
+ */
+#ifndef DEVICE_H
+#define DEVICE_H
+
+#include <pthread.h>
+
+#include "disk.h"
+#include "memory.h"
+#include "queue.h"
+#include "vhost_user.h"
+
+struct device {
+	struct device_config config; /* config.socket is vu.path */
+	struct vhost_user vu;
+	struct memory *memory;       /* config.memory, or own_memory */
+	struct memory own_memory;
+	unsigned int num_shared;     /* regions that the back-end knows */
+	struct disk disk;
+	const struct command_set *commands;
+	struct queue *queues;        /* num_queues of them */
+	bool *is_claimed;
+	unsigned int num_queues;     /* 0 until started */
+	unsigned int first_queue;    /* virtqueues before the request queues */
+	pthread_mutex_t lock;        /* guards is_claimed, and vu after start */
+};
+
+/* A queue for the calling thread, or NULL while all are claimed (a sentence
+ * names their number). */
+struct queue *device_claim_queue(struct device *dev);
+/* No request may be in flight, unless the queue is abandoned: then it stays
+ * out of use. */
+void device_release_queue(struct device *dev, struct queue *queue);
+
+/* Memory for I/O buffers, shared with the back-end. NULL, with a sentence, if
+ * neither the regions nor the back-end have room. */
+void *device_alloc(struct device *dev, size_t size_bytes, size_t alignment);
+void device_free(struct device *dev, void *address);
+/* Tells the back-end of regions that dev->memory got since it was last told:
+ * what another device of the same memory allocated can then be used here. */
+int device_share_memory(struct device *dev);
+
+/* For a back-end without configuration space: what the caller knows. */
+void device_assume_capacity(struct device *dev, uint64_t capacity_bytes);
+
+/* True once the back-end has hung up; records the sentence. Does not block. */
+bool device_is_gone(struct device *dev);
+
+#endif

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The last error of each thread; see error.h. Allocates nothing. */
+#include "error.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "api.h"
+
+static __thread char message[512];
+
+int error_set(int code, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(message, sizeof(message), format, args);
+	va_end(args);
+	return -code;
+}
+
+const char *error_message(void)
+{
+	return message;
+}

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * fio as this engine sees it, whatever the release: the only place that knows
+ * how releases differ, and that includes fio's headers.
+ *
+ * fio's symbols are weak, so that Python, which has no fio, can import the
+ * same shared object; they are called from fio's hooks only.
+ */
+#ifndef FIO_COMPAT_H
+#define FIO_COMPAT_H
+
+#include "fio.h"
+#include "optgroup.h"
+
+#pragma weak fio_version_string
+#pragma weak log_err
+#pragma weak log_info
+#pragma weak fio_gettime
+#pragma weak io_u_queued
+#pragma weak io_u_mark_submit
+#pragma weak utime_since_now
+
+/* errdetails was given the thread with interface 36 (3.38). */
+#if FIO_IOOPS_VERSION >= 36
+#define ERRDETAILS_ARGUMENTS struct thread_data *td, struct io_u *io_u
+#define ERRDETAILS_UNUSED (void)td
+#else
+#define ERRDETAILS_ARGUMENTS struct io_u *io_u
+#define ERRDETAILS_UNUSED (void)0
+#endif
+
+#endif

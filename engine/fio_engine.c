@@ -1,0 +1,450 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * fio's ioengine over the core: the hooks that run while a job does, and the
+ * one exported function, get_ioengine().
+ *
+ * Each hook is called by the thread (or process) of its job, which owns the
+ * job's queues: no lock on the I/O path. What comes before and after the run
+ * is in fio_setup.c.
+ */
+#include <stdlib.h>
+
+#include "clock.h"
+#include "error.h"
+#include "fio_job.h"
+
+/* Between two looks beside the ring: has the run been told to stop, is the
+ * back-end there, does anything move? */
+#define CHECK_INTERVAL_NS (10 * NS_PER_MS)
+
+/* What requests in flight get when the run is over. */
+#define STOP_GRACE_NS NS_PER_S
+
+const char *engine_fio_release(void)
+{
+	return ENGINE_FIO_RELEASE;
+}
+
+int engine_fio_interface(void)
+{
+	return FIO_IOOPS_VERSION;
+}
+
+/* ---- submission ------------------------------------------------------------ */
+
+static enum fio_q_status complete_now(struct io_u *io_u, int code)
+{
+	io_u->error = code;
+	if (code)
+		io_u->engine_data = strdup(error_message());
+	return FIO_Q_COMPLETED;
+}
+
+static bool fill_request(const struct device_info *info, struct io_u *io_u,
+			 struct request *req)
+{
+	req->user = io_u;
+	req->buffer = io_u->xfer_buf;
+	req->offset_bytes = io_u->offset;
+	req->left_bytes = io_u->xfer_buflen;
+	switch (io_u->ddir) {
+	case DDIR_READ:
+		req->type = REQUEST_READ;
+		return true;
+	case DDIR_WRITE:
+		req->type = REQUEST_WRITE;
+		return true;
+	case DDIR_TRIM:
+		req->type = info->can_discard ? REQUEST_DISCARD :
+						REQUEST_WRITE_ZEROES;
+		return true;
+	default:
+		req->type = REQUEST_FLUSH;
+		req->offset_bytes = req->left_bytes = 0;
+		return ddir_sync(io_u->ddir);
+	}
+}
+
+static enum fio_q_status submit(struct job *job, struct queue *queue,
+				struct io_u *io_u, struct request *req)
+{
+	int code = queue_submit(queue, req);
+
+	if (code) {
+		queue_put(queue, req);
+		return complete_now(io_u, -code);
+	}
+	job->submitted[job->num_submitted++] = io_u;
+	return FIO_Q_QUEUED;
+}
+
+static enum fio_q_status hook_queue(struct thread_data *td, struct io_u *io_u)
+{
+	struct job *job = td->io_ops_data;
+	struct queue *queue = job->files[io_u->file->fileno].queue;
+	struct request *req;
+
+	fio_ro_check(td, io_u);
+	if (queue->abandoned)
+		return complete_now(io_u, queue->abandoned);
+	req = queue_get(queue);
+	if (!req)
+		return FIO_Q_BUSY;
+	if (!fill_request(&queue->disk->info, io_u, req)) {
+		queue_put(queue, req);
+		error_set(EINVAL, "fio asks for an operation (%d) that the "
+			"engine does not know", io_u->ddir);
+		return complete_now(io_u, EINVAL);
+	}
+	/* A device without FLUSH writes through: a completed write is stable
+	 * (virtio 1.2, 5.2.6.2). */
+	if (req->type == REQUEST_FLUSH && !queue->disk->info.can_flush) {
+		queue_put(queue, req);
+		return complete_now(io_u, 0);
+	}
+	return submit(job, queue, io_u, req);
+}
+
+/* The time of issue is the time of publishing: before it, nobody could begin. */
+static void mark_issued(struct thread_data *td, struct job *job)
+{
+	struct timespec now;
+
+	io_u_mark_submit(td, job->num_submitted);
+	if (!fio_fill_issue_time(td))
+		return;
+	fio_gettime(&now, NULL);
+	for (unsigned int i = 0; i < job->num_submitted; i++) {
+		job->submitted[i]->issue_time = now;
+		io_u_queued(td, job->submitted[i]);
+	}
+	if (td->o.read_iolog_file)
+		td->last_issue = now;
+}
+
+static int hook_commit(struct thread_data *td)
+{
+	struct job *job = td->io_ops_data;
+
+	if (!job->num_submitted)
+		return 0;
+	mark_issued(td, job);
+	job->num_submitted = 0;
+	for (unsigned int i = 0; i < job->num_files; i++)
+		queue_commit(job->files[i].queue);
+	return 0;
+}
+
+/* ---- completion ------------------------------------------------------------- */
+
+static void report_failure(struct job_file *file)
+{
+	if (!file->is_reported)
+		log_err("fio_virtio: %s: %s\n", file->device->vu.path,
+			error_message());
+	file->is_reported = true;
+}
+
+static void take_request(struct job *job, struct queue *queue, struct request *req)
+{
+	struct io_u *io_u = req->user;
+
+	io_u->error = (unsigned int)req->error;
+	if (io_u->error)
+		io_u->engine_data = strdup(error_message());
+	queue_put(queue, req);
+	job->completed[job->num_completed++] = io_u;
+}
+
+static void look_at(struct job *job, struct job_file *file)
+{
+	struct request *done[64];
+	unsigned int room = job->max_completed - job->num_completed;
+	unsigned int count = queue_reap(file->queue, done, room < 64 ? room : 64);
+
+	if (file->queue->abandoned)
+		report_failure(file);
+	for (unsigned int i = 0; i < count; i++)
+		take_request(job, file->queue, done[i]);
+	job->reaped += count;
+}
+
+static unsigned int look(void *context)
+{
+	struct job *job = context;
+
+	for (unsigned int i = 0; i < job->num_files; i++)
+		look_at(job, &job->files[i]);
+	return job->num_completed;
+}
+
+static bool ask_calls(void *context)
+{
+	struct job *job = context;
+	bool has_some = false;
+
+	for (unsigned int i = 0; i < job->num_files; i++)
+		has_some |= virtq_ask_calls(&job->files[i].queue->vq);
+	return has_some;
+}
+
+static void refuse_calls(void *context)
+{
+	struct job *job = context;
+
+	for (unsigned int i = 0; i < job->num_files; i++)
+		virtq_refuse_calls(&job->files[i].queue->vq);
+}
+
+/* ---- what ends a wait ---------------------------------------------------------- */
+
+static void abandon(struct job_file *file, int code)
+{
+	queue_abandon(file->queue, code);
+	report_failure(file);
+}
+
+static void check_connections(struct job *job)
+{
+	for (unsigned int i = 0; i < job->num_files; i++) {
+		struct job_file *file = &job->files[i];
+
+		if (file->queue->abandoned || !vhost_user_is_gone(&file->device->vu))
+			continue;
+		error_set(EIO, "the back-end hung up: its requests in flight fail");
+		abandon(file, EIO);
+	}
+}
+
+static void abandon_all(struct job *job)
+{
+	for (unsigned int i = 0; i < job->num_files; i++)
+		if (job->files[i].queue->vq.in_flight)
+			abandon(&job->files[i], ETIMEDOUT);
+}
+
+/* fio sets terminate at the end of runtime only between requests. */
+static bool is_over(struct thread_data *td)
+{
+	if (td->terminate)
+		return true;
+	return td->o.timeout && utime_since_now(&td->epoch) >=
+				td->o.timeout + td->o.ramp_time;
+}
+
+static void check_end(struct thread_data *td, struct job *job, uint64_t now_ns)
+{
+	if (!is_over(td))
+		return;
+	if (!job->stop_seen_ns)
+		job->stop_seen_ns = now_ns;
+	if (now_ns - job->stop_seen_ns < STOP_GRACE_NS)
+		return;
+	error_set(ETIMEDOUT, "the back-end did not complete its requests within "
+		  "a second of the run's end: they fail");
+	abandon_all(job);
+}
+
+static void check_progress(struct thread_data *td, struct job *job, uint64_t now_ns)
+{
+	const struct options *options = td->eo;
+	uint64_t limit_ns = options->request_timeout_s * NS_PER_S;
+
+	if (job->reaped != job->reaped_before || !job->last_progress_ns) {
+		job->reaped_before = job->reaped;
+		job->last_progress_ns = now_ns;
+	}
+	if (!limit_ns || now_ns - job->last_progress_ns < limit_ns)
+		return;
+	error_set(ETIMEDOUT, "the back-end completed nothing for %u s "
+		  "(request_timeout): its requests in flight fail",
+		  options->request_timeout_s);
+	abandon_all(job);
+}
+
+static void check(struct thread_data *td, struct job *job)
+{
+	uint64_t now_ns = clock_now_ns();
+
+	check_connections(job);
+	check_end(td, job, now_ns);
+	check_progress(td, job, now_ns);
+}
+
+static uint64_t limit_of(const struct timespec *timeout)
+{
+	if (!timeout)
+		return UINT64_MAX;
+	return clock_now_ns() + (uint64_t)timeout->tv_sec * NS_PER_S +
+	       (uint64_t)timeout->tv_nsec;
+}
+
+static int hook_getevents(struct thread_data *td, unsigned int min,
+			  unsigned int max, const struct timespec *timeout)
+{
+	struct job *job = td->io_ops_data;
+	uint64_t limit_ns = UINT64_MAX;
+
+	job->num_completed = 0;
+	job->max_completed = max;
+	if (look(job) >= min)
+		return (int)job->num_completed;
+	limit_ns = limit_of(timeout);
+	job->last_progress_ns = 0;
+	while (wait_until(&job->wait, min, clock_now_ns() + CHECK_INTERVAL_NS) < min) {
+		check(td, job);
+		if (clock_now_ns() >= limit_ns)
+			break;
+	}
+	return (int)job->num_completed;
+}
+
+static struct io_u *hook_event(struct thread_data *td, int event)
+{
+	struct job *job = td->io_ops_data;
+
+	return job->completed[event];
+}
+
+/* fio prints and frees what it gets. */
+static char *hook_errdetails(ERRDETAILS_ARGUMENTS)
+{
+	char *details = io_u->engine_data;
+
+	ERRDETAILS_UNUSED;
+	io_u->engine_data = NULL;
+	return details ? details : strdup("no details");
+}
+
+/* ---- a job's life ----------------------------------------------------------------- */
+
+/* Eventfds first, connections after: see wait.h. */
+static void open_wait(struct job *job)
+{
+	struct wait_source source = {
+		.context = job,
+		.look = look,
+		.ask_calls = ask_calls,
+		.refuse_calls = refuse_calls,
+		.fds = job->fds,
+		.num_eventfds = job->num_files,
+		.num_fds = 2 * job->num_files,
+	};
+
+	for (unsigned int i = 0; i < job->num_files; i++) {
+		const struct job_file *file = &job->files[i];
+
+		job->fds[i] = (struct pollfd){ .fd = file->queue->call_fd,
+					       .events = POLLIN };
+		job->fds[job->num_files + i] = (struct pollfd){
+			.fd = file->device->vu.fd, .events = POLLRDHUP };
+	}
+	wait_open(&job->wait, job->wait_kind, job->sleepy_poll_us, &source);
+}
+
+static int hook_init(struct thread_data *td)
+{
+	if (fio_start(td))
+		return 1;
+	open_wait(td->io_ops_data);
+	return 0;
+}
+
+static void hook_cleanup(struct thread_data *td)
+{
+	struct job *job = td->io_ops_data;
+	const struct options *options = td->eo;
+	bool is_started = job && job->num_files && job->files[job->num_files - 1].queue;
+
+	if (is_started && options->stats_file)
+		fio_stats_write(job);
+	if (is_started)
+		wait_close(&job->wait);
+	fio_finish(td);
+}
+
+static int hook_io_u_init(struct thread_data *td, struct io_u *io_u)
+{
+	(void)td;
+	io_u->engine_data = NULL;
+	return 0;
+}
+
+static void hook_io_u_free(struct thread_data *td, struct io_u *io_u)
+{
+	(void)td;
+	free(io_u->engine_data);
+	io_u->engine_data = NULL;
+}
+
+/* Every device of the job gets to know the memory that the first one found. */
+static int hook_iomem_alloc(struct thread_data *td, size_t bytes)
+{
+	struct job *job = td->io_ops_data;
+	int code = 0;
+
+	td->orig_buffer = device_alloc(job->files[0].device, bytes, 4096);
+	if (!td->orig_buffer)
+		return fio_fail(td, -ENOMEM, "iomem");
+	for (unsigned int i = 1; !code && i < job->num_files; i++)
+		code = device_share_memory(job->files[i].device);
+	return code ? fio_fail(td, code, "iomem") : 0;
+}
+
+static void hook_iomem_free(struct thread_data *td)
+{
+	struct job *job = td->io_ops_data;
+
+	if (job && job->num_files)
+		device_free(job->files[0].device, td->orig_buffer);
+	td->orig_buffer = NULL;
+}
+
+/* There is no file to open, cache to drop or size to ask for: setup did it. */
+static int hook_file(struct thread_data *td, struct fio_file *f)
+{
+	(void)td;
+	(void)f;
+	return 0;
+}
+
+static struct ioengine_ops operations = {
+	.name = "fio_virtio",
+	.version = FIO_IOOPS_VERSION,
+	.flags = FIO_DISKLESSIO | FIO_RAWIO | FIO_NOEXTEND | FIO_NODISKUTIL |
+		 FIO_MEMALIGN | FIO_NO_OFFLOAD | FIO_ASYNCIO_SETS_ISSUE_TIME,
+	.setup = fio_setup,
+	.init = hook_init,
+	.queue = hook_queue,
+	.commit = hook_commit,
+	.getevents = hook_getevents,
+	.event = hook_event,
+	.errdetails = hook_errdetails,
+	.cleanup = hook_cleanup,
+	.open_file = hook_file,
+	.close_file = hook_file,
+	.invalidate = hook_file,
+	.get_file_size = hook_file,
+	.iomem_alloc = hook_iomem_alloc,
+	.iomem_free = hook_iomem_free,
+	.io_u_init = hook_io_u_init,
+	.io_u_free = hook_io_u_free,
+	.option_struct_size = sizeof(struct options),
+	.options = fio_options,
+};
+
+__attribute__((visibility("default"))) void get_ioengine(struct ioengine_ops **ops);
+
+/* Structures differ between releases that bear one interface number: only the
+ * exact release that the headers came from is served. */
+void get_ioengine(struct ioengine_ops **ops)
+{
+	*ops = NULL;
+	if (strcmp(fio_version_string, ENGINE_FIO_RELEASE)) {
+		log_err("fio_virtio: this engine was built for %s and %s loads "
+			"it: rebuild it with make FIO_SOURCE_DIR=(the sources of "
+			"that fio)\n", ENGINE_FIO_RELEASE, fio_version_string);
+		return;
+	}
+	*ops = &operations;
+}

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What the engine keeps for one fio job: its devices and queues (one a file),
+ * its wait, and the requests on their way to and from fio.
+ *
+ * Made by setup in fio's main thread, then used by the job's own thread or
+ * process alone.
+ */
+#ifndef FIO_JOB_H
+#define FIO_JOB_H
+
+#include "device.h"
+#include "fio_options.h"
+#include "wait.h"
+
+struct job_file {
+	struct device *device; /* while the job runs */
+	struct queue *queue;
+	bool is_reported;      /* its failure was told */
+};
+
+struct job {
+	struct job *next; /* all jobs of the process, for fio_setup.c */
+	struct thread_data *td;
+	enum wait_kind wait_kind;
+	unsigned int sleepy_poll_us;
+	struct job_file *files; /* by fileno */
+	unsigned int num_files;
+
+	struct wait wait;
+	struct pollfd *fds;
+	struct io_u **submitted;  /* since the last commit */
+	unsigned int num_submitted;
+	struct io_u **completed;  /* by the last getevents */
+	unsigned int num_completed;
+	unsigned int max_completed; /* that getevents may return */
+
+	uint64_t reaped;           /* all told */
+	uint64_t reaped_before;    /* at the last check */
+	uint64_t last_progress_ns;
+	uint64_t stop_seen_ns;     /* 0: not told to stop */
+};
+
+/* Setup, in fio's main thread: reads each device's size, checks the job
+ * against it, plans what init acquires. 0, or 1 with td's error set and a
+ * sentence printed. */
+int fio_setup(struct thread_data *td);
+/* Acquires the devices and queues that were planned. */
+int fio_start(struct thread_data *td);
+/* Undoes fio_start() and fio_setup(); tolerates what was not done. */
+void fio_finish(struct thread_data *td);
+
+/* Appends the job's counters to stats_file. */
+void fio_stats_write(const struct job *job);
+/* Empties stats_file before the first job writes to it. */
+int fio_stats_begin(const char *path);
+
+/* Prints the calling thread's error sentence, sets td's error. Returns 1. */
+int fio_fail(struct thread_data *td, int code, const char *where);
+
+#endif

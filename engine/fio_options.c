@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The table of the engine's options, with the help that fio shows. */
+#include "fio_options.h"
+
+#include "api.h"
+#include "wait.h"
+
+/* 0 is a value (the eventfd) that must be told from "not given". */
+static int set_sleepy_poll(void *data, int *value)
+{
+	struct options *options = data;
+
+	options->sleepy_poll_us = (unsigned int)*value;
+	options->sleepy_poll_set = 1;
+	return 0;
+}
+
+#define OPTION(NAME, LONG_NAME, TYPE, FIELD, HELP)          \
+	.name = NAME, .lname = LONG_NAME, .type = TYPE,     \
+	.off1 = offsetof(struct options, FIELD),            \
+	.help = HELP,                                       \
+	.category = FIO_OPT_C_ENGINE, .group = FIO_OPT_G_INVALID
+
+#define CHOICES                                                              \
+	.def = "auto",                                                       \
+	.posval = {                                                          \
+		{ .ival = "auto", .oval = CHOICE_AUTO, .help = "where offered" }, \
+		{ .ival = "on", .oval = CHOICE_ON, .help = "fail where not offered" }, \
+		{ .ival = "off", .oval = CHOICE_OFF, .help = "never" },      \
+		{ .ival = "1", .oval = CHOICE_ON, .help = "on" },            \
+		{ .ival = "0", .oval = CHOICE_OFF, .help = "off" },          \
+	}
+
+struct fio_option fio_options[] = {
+	{
+		OPTION("device", "Device type", FIO_OPT_STR, device,
+		       "What the socket serves"),
+		.def = "auto",
+		.posval = {
+			{ .ival = "auto", .oval = DEVICE_AUTO, .help = "find out" },
+			{ .ival = "blk", .oval = DEVICE_BLK, .help = "virtio-blk" },
+		},
+	},
+	{
+		OPTION("wait", "Way of waiting", FIO_OPT_STR, wait,
+		       "How completions are waited for"),
+		.posval = {
+			{ .ival = "event", .oval = WAIT_EVENT + 1,
+			  .help = "block on the eventfd" },
+			{ .ival = "busy", .oval = WAIT_BUSY + 1,
+			  .help = "look at the ring all the time" },
+			{ .ival = "sleepy", .oval = WAIT_SLEEPY + 1,
+			  .help = "look, sleep sleepy_poll microseconds, look" },
+		},
+	},
+	{
+		.name = "sleepy_poll", .lname = "Sleep between looks",
+		.type = FIO_OPT_INT, .cb = set_sleepy_poll,
+		.maxval = 1000000,
+		.help = "Microseconds between two looks at the ring; 0: off, "
+			"wait for the eventfd",
+		.category = FIO_OPT_C_ENGINE, .group = FIO_OPT_G_INVALID,
+	},
+	{
+		OPTION("queue_size", "Queue size", FIO_OPT_INT, queue_size,
+		       "Entries of each virtqueue, a power of two; 0: for iodepth"),
+		.def = "0", .maxval = 32768,
+	},
+	{
+		OPTION("num_queues", "Number of queues", FIO_OPT_INT, num_queues,
+		       "Request queues to set up; 0: one for each job that "
+		       "shares the connection"),
+		.def = "0", .maxval = 65535,
+	},
+	{
+		OPTION("event_idx", "Event index", FIO_OPT_STR, event_idx,
+		       "Say at which index a kick or call is wanted"),
+		CHOICES,
+	},
+	{
+		OPTION("indirect", "Indirect descriptors", FIO_OPT_STR, indirect,
+		       "Keep each request's descriptors in a table of its own"),
+		CHOICES,
+	},
+	{
+		OPTION("hugepages", "Huge pages", FIO_OPT_STR, hugepages,
+		       "Pages of the shared memory"),
+		.def = "auto",
+		.posval = {
+			{ .ival = "auto", .oval = HUGEPAGES_AUTO,
+			  .help = "2 MiB pages if enough are free" },
+			{ .ival = "off", .oval = HUGEPAGES_OFF,
+			  .help = "ordinary pages" },
+			{ .ival = "2m", .oval = HUGEPAGES_2M, .help = "2 MiB pages" },
+			{ .ival = "1g", .oval = HUGEPAGES_1G, .help = "1 GiB pages" },
+		},
+	},
+	{
+		OPTION("hugepage_mem", "Shared memory", FIO_OPT_INT, hugepage_mem_mib,
+		       "MiB of shared memory for this job's I/O buffers; 0: "
+		       "what iodepth and bs need"),
+		.def = "0", .maxval = 1048576,
+	},
+	{
+		OPTION("connect_timeout", "Connect timeout", FIO_OPT_INT,
+		       connect_timeout_s,
+		       "Seconds that a back-end may take to answer"),
+		.def = "5", .minval = 1, .maxval = 3600,
+	},
+	{
+		OPTION("request_timeout", "Request timeout", FIO_OPT_INT,
+		       request_timeout_s,
+		       "Seconds without any completion after which requests in "
+		       "flight fail; 0: none"),
+		.def = "30", .maxval = 86400,
+	},
+	{
+		OPTION("stats_file", "Statistics file", FIO_OPT_STR_STORE,
+		       stats_file,
+		       "File for the engine's own counters, a JSON object a "
+		       "line and job"),
+	},
+	{ .name = NULL },
+};

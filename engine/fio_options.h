@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The engine's options as fio parses them: one structure a job, filled in by
+ * fio before any hook runs.
+ */
+#ifndef FIO_OPTIONS_H
+#define FIO_OPTIONS_H
+
+#include "fio_compat.h"
+
+struct options {
+	void *td; /* fio's: it stores the job here */
+	unsigned int device;
+	unsigned int wait; /* 0: not given, else enum wait_kind + 1 */
+	unsigned int sleepy_poll_us;
+	unsigned int sleepy_poll_set;
+	unsigned int queue_size;
+	unsigned int num_queues;
+	unsigned int event_idx;
+	unsigned int indirect;
+	unsigned int hugepages;
+	unsigned int hugepage_mem_mib;
+	unsigned int connect_timeout_s;
+	unsigned int request_timeout_s;
+	char *stats_file;
+};
+
+extern struct fio_option fio_options[];
+
+#endif

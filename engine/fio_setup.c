@@ -1,0 +1,368 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * From fio's options to started devices: checks before the run, plans for the
+ * whole process, acquires for each job; see fio_job.h. Not on the I/O path.
+ */
+#include <stdlib.h>
+
+#include "error.h"
+#include "fio_job.h"
+#include "registry.h"
+
+#define DEFAULT_SLEEPY_POLL_US 50
+
+static struct job *jobs;
+
+int fio_fail(struct thread_data *td, int code, const char *where)
+{
+	log_err("fio_virtio: %s\n", error_message());
+	if (!td->error)
+		td_verror(td, code < 0 ? -code : EIO, where);
+	return 1;
+}
+
+/* ---- options -------------------------------------------------------------- */
+
+static int choose_wait(struct job *job, const struct options *options)
+{
+	unsigned int baked_us = engine_default_sleepy_poll_us();
+
+	if (options->wait && options->wait != WAIT_SLEEPY + 1 &&
+	    options->sleepy_poll_set)
+		return error_set(EINVAL, "sleepy_poll=%u does not go with "
+			"wait=%s: leave one of them out",
+			options->sleepy_poll_us,
+			wait_name(options->wait - 1));
+	if (options->wait == WAIT_SLEEPY + 1 && options->sleepy_poll_set &&
+	    !options->sleepy_poll_us)
+		return error_set(EINVAL, "sleepy_poll=0 means that the eventfd "
+			"is waited for: it does not go with wait=sleepy");
+	if (options->sleepy_poll_set)
+		job->sleepy_poll_us = options->sleepy_poll_us;
+	else if (options->wait == WAIT_SLEEPY + 1)
+		job->sleepy_poll_us = DEFAULT_SLEEPY_POLL_US;
+	else if (!options->wait)
+		job->sleepy_poll_us = baked_us;
+	if (options->wait)
+		job->wait_kind = options->wait - 1;
+	else
+		job->wait_kind = job->sleepy_poll_us ? WAIT_SLEEPY : WAIT_EVENT;
+	return 0;
+}
+
+/* fio aligns buffers to pages, and may shift all of them by mem_align. */
+static size_t buffer_bytes(const struct thread_data *td)
+{
+	return (size_t)td_max_bs((struct thread_data *)td) * td->o.iodepth +
+	       4 * (size_t)sysconf(_SC_PAGESIZE) + 2 * td->o.mem_align;
+}
+
+static void fill_config(const struct thread_data *td, const struct fio_file *f,
+			struct device_config *config)
+{
+	const struct options *options = td->eo;
+	size_t chosen_bytes = (size_t)options->hugepage_mem_mib << 20;
+
+	*config = (struct device_config){
+		.socket = f->file_name,
+		.type = (int)options->device,
+		.indirect = (int)options->indirect,
+		.event_idx = (int)options->event_idx,
+		.hugepages = (int)options->hugepages,
+		.num_queues = options->num_queues,
+		.queue_size = options->queue_size,
+		.depth = td->o.iodepth,
+		.connect_timeout_ms = options->connect_timeout_s * 1000,
+		.memory_bytes = chosen_bytes ? chosen_bytes : buffer_bytes(td),
+		.max_request_bytes = (size_t)td_max_bs((struct thread_data *)td),
+	};
+}
+
+/* ---- checks --------------------------------------------------------------- */
+
+static bool is_aligned(const struct thread_data *td, unsigned int block_size,
+		       enum fio_ddir ddir)
+{
+	return td->o.min_bs[ddir] % block_size == 0 &&
+	       (td->o.bs_unaligned || td->o.ba[ddir] % block_size == 0) &&
+	       !td->o.bs_unaligned;
+}
+
+static int check_blocks(const struct thread_data *td, const struct fio_file *f,
+			const struct device_info *info)
+{
+	for (enum fio_ddir ddir = DDIR_READ; ddir <= DDIR_TRIM; ddir++) {
+		if (!(td->o.td_ddir & (1 << ddir)) ||
+		    is_aligned(td, info->block_size, ddir))
+			continue;
+		return error_set(EINVAL, "%s: the device has blocks of %u "
+			"bytes: bs=%llu is no multiple of them",
+			f->file_name, info->block_size,
+			(unsigned long long)td->o.min_bs[ddir]);
+	}
+	if (td->o.start_offset % info->block_size)
+		return error_set(EINVAL, "%s: the device has blocks of %u "
+			"bytes: offset=%llu is no multiple of them",
+			f->file_name, info->block_size,
+			(unsigned long long)td->o.start_offset);
+	return 0;
+}
+
+static int check_directions(const struct thread_data *td, const struct fio_file *f,
+			    const struct device_info *info)
+{
+	if (info->read_only && (td_write(td) || td_trim(td)))
+		return error_set(EROFS, "%s: the device is read-only: use a "
+			"job that only reads", f->file_name);
+	if (td_trim(td) && !info->can_discard && !info->can_write_zeroes)
+		return error_set(EOPNOTSUPP, "%s: the device offers neither "
+			"discard nor write-zeroes: a job with trim cannot run "
+			"on it", f->file_name);
+	return 0;
+}
+
+/* size= counts for all of a job's files together. */
+static int check_size(const struct thread_data *td, const struct fio_file *f,
+		      const struct device_info *info)
+{
+	uint64_t wanted = td->o.size / (td->o.nr_files ? td->o.nr_files : 1);
+
+	if (td->o.size == -1ULL || !wanted)
+		wanted = 0;
+	if (td->o.file_size_high)
+		wanted = td->o.file_size_high;
+	if (!info->capacity_bytes)
+		return error_set(EINVAL, "%s: the back-end does not say how "
+			"large its disk is: give size=", f->file_name);
+	if (wanted + td->o.start_offset > info->capacity_bytes)
+		return error_set(ENOSPC, "%s: offset=%llu and size=%llu reach "
+			"beyond the device's %llu bytes", f->file_name,
+			(unsigned long long)td->o.start_offset,
+			(unsigned long long)wanted,
+			(unsigned long long)info->capacity_bytes);
+	return 0;
+}
+
+static int check_device(const struct thread_data *td, struct fio_file *f,
+			const struct device_info *info)
+{
+	int code = check_size(td, f, info);
+
+	if (!code)
+		code = check_directions(td, f, info);
+	return code ? code : check_blocks(td, f, info);
+}
+
+/* A back-end without configuration space leaves its size to the job. */
+static uint64_t capacity_of(const struct thread_data *td,
+			    const struct device_info *info)
+{
+	if (info->has_config || td->o.size == -1ULL)
+		return info->capacity_bytes;
+	return td->o.size + td->o.start_offset;
+}
+
+/* Connects for as long as it takes to read what the device is. */
+static int examine(struct thread_data *td, struct fio_file *f,
+		   const struct device_config *config, struct device_info *info)
+{
+	struct device *dev;
+	int code = device_open(&dev, config);
+
+	if (code)
+		return code;
+	device_describe(dev, info);
+	device_close(dev);
+	info->capacity_bytes = capacity_of(td, info);
+	f->real_file_size = info->capacity_bytes;
+	f->filetype = FIO_TYPE_BLOCK;
+	fio_file_set_size_known(f);
+	return check_device(td, f, info);
+}
+
+/* ---- planning ------------------------------------------------------------- */
+
+/* Jobs planned on a socket that cannot serve them all: none of them runs, so
+ * that no half result is taken for a whole one. */
+static void stop_jobs_on(const char *socket)
+{
+	for (struct job *job = jobs; job; job = job->next) {
+		struct fio_file *f;
+		unsigned int i;
+
+		for_each_file(job->td, f, i)
+			if (!strcmp(f->file_name, socket))
+				job->td->terminate = true;
+	}
+}
+
+static int plan(const struct fio_file *f, const struct device_config *config,
+		const struct device_info *info)
+{
+	int count = registry_plan(config);
+
+	if (count < 0)
+		return count;
+	if ((unsigned int)count <= info->max_queues)
+		return 0;
+	stop_jobs_on(f->file_name);
+	return error_set(EBUSY, "%s: %d jobs want a queue each and the "
+		"back-end has %u: lower numjobs to %u, or start the back-end "
+		"with %d queues", f->file_name, count, info->max_queues,
+		info->max_queues, count);
+}
+
+static struct job *make_job(struct thread_data *td)
+{
+	struct job *job = calloc(1, sizeof(*job));
+	unsigned int depth = td->o.iodepth;
+
+	if (!job)
+		return NULL;
+	job->td = td;
+	job->num_files = td->o.nr_files;
+	job->files = calloc(job->num_files, sizeof(*job->files));
+	/* Calls and connections. */
+	job->fds = calloc(2 * job->num_files, sizeof(*job->fds));
+	job->submitted = calloc(depth, sizeof(*job->submitted));
+	job->completed = calloc(depth, sizeof(*job->completed));
+	if (job->files && job->fds && job->submitted && job->completed)
+		return job;
+	free(job->files);
+	free(job->fds);
+	free(job->submitted);
+	free(job->completed);
+	free(job);
+	return NULL;
+}
+
+static int setup_file(struct thread_data *td, struct fio_file *f)
+{
+	struct device_config config;
+	struct device_info info;
+	int code;
+
+	fill_config(td, f, &config);
+	code = examine(td, f, &config, &info);
+	/* A forked job plans for itself, once it is a process. */
+	if (!code && td->o.use_thread)
+		code = plan(f, &config, &info);
+	return code;
+}
+
+int fio_setup(struct thread_data *td)
+{
+	const struct options *options = td->eo;
+	struct job *job = make_job(td);
+	struct fio_file *f;
+	unsigned int i;
+	int code;
+
+	if (!job) {
+		error_set(ENOMEM, "no memory for a job of iodepth=%u", td->o.iodepth);
+		return fio_fail(td, -ENOMEM, "setup");
+	}
+	td->io_ops_data = job;
+	if (options->stats_file && !jobs && fio_stats_begin(options->stats_file))
+		return fio_fail(td, -EIO, "stats_file");
+	job->next = jobs;
+	jobs = job;
+	if (td->o.stonewall)
+		registry_next_phase();
+	code = choose_wait(job, options);
+	for_each_file(td, f, i)
+		if (!code)
+			code = setup_file(td, f);
+	return code ? fio_fail(td, code, "setup") : 0;
+}
+
+/* ---- start and finish ------------------------------------------------------ */
+
+static int plan_process(struct thread_data *td)
+{
+	struct device_config config;
+	struct fio_file *f;
+	unsigned int i;
+	int code = 0;
+
+	registry_forget();
+	for_each_file(td, f, i) {
+		if (code < 0)
+			break;
+		fill_config(td, f, &config);
+		code = registry_plan(&config);
+	}
+	return code < 0 ? code : 0;
+}
+
+static int start_file(struct job *job, struct fio_file *f)
+{
+	struct job_file *file = &job->files[f->fileno];
+	struct device_info info;
+	int code = registry_acquire(f->file_name, &file->device);
+
+	if (code)
+		return code;
+	file->queue = device_claim_queue(file->device);
+	if (!file->queue)
+		return -EBUSY;
+	device_describe(file->device, &info);
+	if (!info.has_config)
+		device_assume_capacity(file->device, f->real_file_size);
+	return 0;
+}
+
+static void say_pages(const struct job *job)
+{
+	static bool is_said;
+	struct device_info info;
+
+	device_describe(job->files[0].device, &info);
+	if (info.hugepages_short && !is_said)
+		log_info("fio_virtio: ordinary pages: not enough free 2 MiB huge "
+			 "pages (pyfio-virtio doctor says how to get them)\n");
+	is_said = true;
+}
+
+int fio_start(struct thread_data *td)
+{
+	struct job *job = td->io_ops_data;
+	struct fio_file *f;
+	unsigned int i;
+	int code = td->o.use_thread ? 0 : plan_process(td);
+
+	for_each_file(td, f, i)
+		if (!code)
+			code = start_file(job, f);
+	if (code)
+		return fio_fail(td, code, "init");
+	say_pages(job);
+	return 0;
+}
+
+static void finish_file(struct job_file *file)
+{
+	if (file->queue)
+		device_release_queue(file->device, file->queue);
+	if (file->device)
+		registry_release(file->device);
+}
+
+void fio_finish(struct thread_data *td)
+{
+	struct job *job = td->io_ops_data;
+
+	if (!job)
+		return;
+	for (unsigned int i = 0; i < job->num_files; i++)
+		finish_file(&job->files[i]);
+	free(job->files);
+	free(job->fds);
+	free(job->submitted);
+	free(job->completed);
+	/* The job itself stays in the list of jobs: fio is about to exit, and
+	 * other jobs' setup may be reading it. */
+	job->files = NULL;
+	job->num_files = 0;
+	td->io_ops_data = NULL;
+}

@@ -1,0 +1,398 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Shared regions and the first-fit allocator over them; see memory.h. */
+#include "memory.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/memfd.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "api.h"
+#include "error.h"
+
+#define SIZE_2M (2ul << 20)
+#define SIZE_1G (1ul << 30)
+
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23 /* Linux 5.14; older kernels answer EINVAL */
+#endif
+
+static size_t round_up(size_t value, size_t alignment)
+{
+	return (value + alignment - 1) & ~(alignment - 1);
+}
+
+void memory_init(struct memory *memory, int hugepages)
+{
+	memset(memory, 0, sizeof(*memory));
+	pthread_mutex_init(&memory->lock, NULL);
+	memory->hugepages = hugepages;
+}
+
+void memory_close(struct memory *memory)
+{
+	struct memory_extent *extent;
+
+	while ((extent = memory->extents)) {
+		memory->extents = extent->next;
+		free(extent);
+	}
+	for (unsigned int i = 0; i < memory->num_regions; i++) {
+		munmap(memory->regions[i].address, memory->regions[i].size_bytes);
+		close(memory->regions[i].fd);
+	}
+	memory->num_regions = 0;
+	pthread_mutex_destroy(&memory->lock);
+}
+
+/* ---- regions ------------------------------------------------------------ */
+
+static size_t free_huge_pages(size_t page_bytes)
+{
+	char path[96];
+	size_t pages = 0;
+	FILE *file;
+
+	snprintf(path, sizeof(path),
+		 "/sys/kernel/mm/hugepages/hugepages-%zukB/free_hugepages",
+		 page_bytes >> 10);
+	file = fopen(path, "re");
+	if (!file)
+		return 0;
+	if (fscanf(file, "%zu", &pages) != 1)
+		pages = 0;
+	fclose(file);
+	return pages;
+}
+
+static int huge_pages_short(size_t page_bytes, size_t size_bytes)
+{
+	size_t needed = round_up(size_bytes, page_bytes) / page_bytes;
+
+	return error_set(ENOMEM,
+		"%zu huge pages of %zu MiB are needed and %zu are free: "
+		"add them with: echo %zu > "
+		"/sys/kernel/mm/hugepages/hugepages-%zukB/nr_hugepages "
+		"(as root), or use hugepages=auto",
+		needed, page_bytes >> 20, free_huge_pages(page_bytes), needed,
+		page_bytes >> 10);
+}
+
+/* Reserves the address range first, so that a region can be aligned to 2 MiB
+ * even when its pages are small. */
+static void *map_aligned(int fd, size_t size_bytes, size_t alignment)
+{
+	size_t reserved = size_bytes + alignment;
+	char *base = mmap(NULL, reserved, PROT_NONE,
+			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	char *start, *mapped;
+
+	if (base == MAP_FAILED)
+		return MAP_FAILED;
+	start = (char *)round_up((uintptr_t)base, alignment);
+	mapped = mmap(start, size_bytes, PROT_READ | PROT_WRITE,
+		      MAP_SHARED | MAP_FIXED, fd, 0);
+	if (mapped == MAP_FAILED) {
+		int code = errno;
+
+		munmap(base, reserved);
+		errno = code;
+		return MAP_FAILED;
+	}
+	if (start > base)
+		munmap(base, start - base);
+	munmap(start + size_bytes, base + alignment - start);
+	return mapped;
+}
+
+static unsigned int memfd_flags(size_t page_bytes)
+{
+	unsigned int flags = MFD_CLOEXEC | MFD_ALLOW_SEALING;
+
+	if (page_bytes == SIZE_2M)
+		flags |= MFD_HUGETLB | MFD_HUGE_2MB;
+	else if (page_bytes == SIZE_1G)
+		flags |= MFD_HUGETLB | MFD_HUGE_1GB;
+	return flags;
+}
+
+/* A back-end that maps the file dies of SIGBUS if it shrinks: seal it. */
+static int make_file(size_t size_bytes, size_t page_bytes)
+{
+	int fd = memfd_create("pyfio-virtio", memfd_flags(page_bytes));
+
+	if (fd < 0)
+		return -errno;
+	if (ftruncate(fd, (off_t)size_bytes) ||
+	    fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)) {
+		int code = errno;
+
+		close(fd);
+		return -code;
+	}
+	return fd;
+}
+
+/* Maps one region on pages of page_bytes. Pages are made present now: a page
+ * fault in the middle of a measurement belongs to no request. */
+static int map_region(struct memory_region *region, size_t size_bytes,
+		      size_t page_bytes)
+{
+	size_t alignment = page_bytes > SIZE_2M ? page_bytes : SIZE_2M;
+
+	region->page_bytes = page_bytes;
+	region->size_bytes = round_up(size_bytes, alignment);
+	region->fd = make_file(region->size_bytes, page_bytes);
+	if (region->fd < 0)
+		return region->fd;
+	region->address = map_aligned(region->fd, region->size_bytes, alignment);
+	if (region->address == MAP_FAILED) {
+		int code = errno;
+
+		close(region->fd);
+		return -code;
+	}
+	if (page_bytes < SIZE_2M)
+		madvise(region->address, region->size_bytes, MADV_HUGEPAGE);
+	if (madvise(region->address, region->size_bytes, MADV_POPULATE_WRITE) &&
+	    errno != EINVAL) {
+		int code = errno;
+
+		munmap(region->address, region->size_bytes);
+		close(region->fd);
+		return -code;
+	}
+	return 0;
+}
+
+static int map_huge_or_fail(struct memory_region *region, size_t size_bytes,
+			    size_t page_bytes)
+{
+	if (map_region(region, size_bytes, page_bytes))
+		return huge_pages_short(page_bytes, size_bytes);
+	return 0;
+}
+
+/* Populating more than there is would end in the kernel killing somebody. */
+static size_t available_bytes(void)
+{
+	char line[128];
+	size_t available_kib = SIZE_MAX >> 10;
+	FILE *file = fopen("/proc/meminfo", "re");
+
+	while (file && fgets(line, sizeof(line), file))
+		if (sscanf(line, "MemAvailable: %zu kB", &available_kib) == 1)
+			break;
+	if (file)
+		fclose(file);
+	return available_kib << 10;
+}
+
+static int map_ordinary(struct memory_region *region, size_t size_bytes)
+{
+	int code = -ENOMEM;
+
+	if (size_bytes < available_bytes())
+		code = map_region(region, size_bytes,
+				  (size_t)sysconf(_SC_PAGESIZE));
+	if (code)
+		return error_set(-code,
+			"cannot share %zu MiB of memory (%s): "
+			"take less with iodepth or bs, or free some",
+			size_bytes >> 20, strerror(-code));
+	return 0;
+}
+
+static int map_auto(struct memory *memory, struct memory_region *region,
+		    size_t size_bytes)
+{
+	size_t needed = round_up(size_bytes, SIZE_2M) / SIZE_2M;
+
+	if (free_huge_pages(SIZE_2M) >= needed &&
+	    !map_region(region, size_bytes, SIZE_2M))
+		return 0;
+	memory->fell_back = true;
+	return map_ordinary(region, size_bytes);
+}
+
+static int map_as_asked(struct memory *memory, struct memory_region *region,
+			size_t size_bytes)
+{
+	switch (memory->hugepages) {
+	case HUGEPAGES_2M:
+		return map_huge_or_fail(region, size_bytes, SIZE_2M);
+	case HUGEPAGES_1G:
+		return map_huge_or_fail(region, size_bytes, SIZE_1G);
+	case HUGEPAGES_OFF:
+		return map_ordinary(region, size_bytes);
+	default:
+		return map_auto(memory, region, size_bytes);
+	}
+}
+
+/* ---- allocator ---------------------------------------------------------- */
+
+static struct memory_extent *make_extent(char *address, size_t size_bytes,
+					 unsigned int region)
+{
+	struct memory_extent *extent = malloc(sizeof(*extent));
+
+	if (!extent)
+		return NULL;
+	extent->next = NULL;
+	extent->address = address;
+	extent->size_bytes = size_bytes;
+	extent->region = region;
+	extent->is_free = true;
+	return extent;
+}
+
+static void insert_extent(struct memory *memory, struct memory_extent *extent)
+{
+	struct memory_extent **link = &memory->extents;
+
+	while (*link && (*link)->address < extent->address)
+		link = &(*link)->next;
+	extent->next = *link;
+	*link = extent;
+}
+
+static int add_region_locked(struct memory *memory, size_t size_bytes)
+{
+	struct memory_region region;
+	struct memory_extent *extent;
+	unsigned int index = memory->num_regions;
+	int code;
+
+	if (index == MEMORY_MAX_REGIONS)
+		return error_set(ENOSPC,
+			"all %d memory regions are in use: raise hugepage_mem, "
+			"so that fewer are needed", MEMORY_MAX_REGIONS);
+	code = map_as_asked(memory, &region, size_bytes ? size_bytes : 1);
+	if (code)
+		return code;
+	extent = make_extent(region.address, region.size_bytes, index);
+	if (!extent) {
+		munmap(region.address, region.size_bytes);
+		close(region.fd);
+		return error_set(ENOMEM, "no memory for the region's book-keeping");
+	}
+	memory->regions[index] = region;
+	memory->num_regions = index + 1;
+	insert_extent(memory, extent);
+	return (int)index;
+}
+
+int memory_add_region(struct memory *memory, size_t size_bytes)
+{
+	int index;
+
+	pthread_mutex_lock(&memory->lock);
+	index = add_region_locked(memory, size_bytes);
+	pthread_mutex_unlock(&memory->lock);
+	return index;
+}
+
+/* Cuts extent so that it ends at size_bytes; the rest becomes a free one. */
+static bool split_extent(struct memory_extent *extent, size_t size_bytes)
+{
+	struct memory_extent *rest;
+
+	if (extent->size_bytes == size_bytes)
+		return true;
+	rest = make_extent(extent->address + size_bytes,
+			   extent->size_bytes - size_bytes, extent->region);
+	if (!rest)
+		return false;
+	rest->next = extent->next;
+	extent->next = rest;
+	extent->size_bytes = size_bytes;
+	return true;
+}
+
+/* Takes size_bytes out of a free extent, if it has them at that alignment. */
+static char *take_from(struct memory_extent *extent, size_t size_bytes,
+		       size_t alignment)
+{
+	size_t padding = round_up((uintptr_t)extent->address, alignment) -
+			 (uintptr_t)extent->address;
+
+	if (extent->size_bytes < padding ||
+	    extent->size_bytes - padding < size_bytes)
+		return NULL;
+	if (padding) {
+		if (!split_extent(extent, padding))
+			return NULL;
+		extent = extent->next;
+	}
+	if (!split_extent(extent, size_bytes))
+		return NULL;
+	extent->is_free = false;
+	return extent->address;
+}
+
+void *memory_alloc(struct memory *memory, size_t size_bytes, size_t alignment)
+{
+	char *address = NULL;
+
+	/* Whole cache lines: two owners never share one. */
+	alignment = alignment < 64 ? 64 : alignment;
+	size_bytes = round_up(size_bytes ? size_bytes : 1, 64);
+	pthread_mutex_lock(&memory->lock);
+	for (struct memory_extent *extent = memory->extents;
+	     extent && !address; extent = extent->next)
+		if (extent->is_free)
+			address = take_from(extent, size_bytes, alignment);
+	pthread_mutex_unlock(&memory->lock);
+	return address;
+}
+
+static void merge_free(struct memory_extent *first)
+{
+	struct memory_extent *second = first->next;
+
+	if (!first->is_free || !second || !second->is_free ||
+	    first->region != second->region)
+		return;
+	first->size_bytes += second->size_bytes;
+	first->next = second->next;
+	free(second);
+}
+
+void memory_free(struct memory *memory, void *address)
+{
+	struct memory_extent *before = NULL, *extent;
+
+	if (!address)
+		return;
+	pthread_mutex_lock(&memory->lock);
+	for (extent = memory->extents; extent && extent->address != address;
+	     extent = extent->next)
+		before = extent;
+	if (extent && !extent->is_free) {
+		extent->is_free = true;
+		merge_free(extent);
+		if (before)
+			merge_free(before);
+	}
+	pthread_mutex_unlock(&memory->lock);
+}
+
+bool memory_contains(const struct memory *memory, const void *address,
+		     size_t size_bytes)
+{
+	for (unsigned int i = 0; i < memory->num_regions; i++) {
+		const struct memory_region *region = &memory->regions[i];
+		size_t offset = (uintptr_t)address - (uintptr_t)region->address;
+
+		if (offset < region->size_bytes &&
+		    region->size_bytes - offset >= size_bytes)
+			return true;
+	}
+	return false;
+}

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Memory shared with a back-end: regions (one memfd each) and an allocator
+ * over them.
+ *
+ * A region's address for the back-end is its address here, so that a pointer
+ * into it goes into a descriptor as it stands. Regions are 2 MiB aligned (or
+ * aligned to their page, if larger), sealed against shrinking, and live until
+ * memory_close(). Any thread may add regions, allocate and free.
+ */
+#ifndef MEMORY_H
+#define MEMORY_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "vhost_proto.h"
+
+#define MEMORY_MAX_REGIONS VHOST_USER_MAX_REGIONS
+#define MEMORY_ALIGNMENT (2ul << 20)
+
+struct memory_region {
+	void *address;
+	size_t size_bytes;
+	size_t page_bytes;
+	int fd;
+};
+
+/* A stretch of a region; the extents of a memory lie in one list, ordered by
+ * address, and two free neighbours of one region are merged. */
+struct memory_extent {
+	struct memory_extent *next;
+	char *address;
+	size_t size_bytes;
+	unsigned int region;
+	bool is_free;
+};
+
+struct memory {
+	pthread_mutex_t lock; /* guards extents, and the adding of regions */
+	struct memory_extent *extents;
+	struct memory_region regions[MEMORY_MAX_REGIONS];
+	unsigned int num_regions;
+	int hugepages; /* enum hugepages */
+	bool fell_back; /* hugepages=auto took ordinary pages for want of huge */
+};
+
+void memory_init(struct memory *memory, int hugepages);
+/* Unmaps everything; what was allocated is gone with it. */
+void memory_close(struct memory *memory);
+
+/* Adds a region of at least size_bytes. Returns its index, or -ENOMEM (the
+ * sentence says how to get the pages), -ENOSPC (all regions taken). */
+int memory_add_region(struct memory *memory, size_t size_bytes);
+
+/* alignment is a power of two. NULL when no region has room: *no* sentence is
+ * recorded, since the caller may add a region and try again. */
+void *memory_alloc(struct memory *memory, size_t size_bytes, size_t alignment);
+/* address came from memory_alloc(), or is NULL. */
+void memory_free(struct memory *memory, void *address);
+
+/* True if all of [address, address + size_bytes) lies in one region. */
+bool memory_contains(const struct memory *memory, const void *address,
+		     size_t size_bytes);
+
+#endif

@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What a back-end offers, what of it is taken, and its configuration: from
+ * the first message to the point where rings could start. Part of
+ * device_open(), in its thread.
+ */
+#ifndef NEGOTIATE_H
+#define NEGOTIATE_H
+
+struct device;
+
+/* Fills in dev->disk, dev->commands and dev->vu.protocol. 0, or a negative
+ * errno with a sentence. */
+int negotiate(struct device *dev);
+
+#endif

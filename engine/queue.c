@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Request queues; see queue.h. The I/O path. */
+#include "queue.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "error.h"
+
+#define REAP_AT_ONCE 64
+
+static int open_eventfds(struct queue *queue)
+{
+	queue->kick_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	queue->call_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (queue->kick_fd < 0 || queue->call_fd < 0)
+		return error_set(errno, "cannot make an eventfd: %s",
+				 strerror(errno));
+	return 0;
+}
+
+static int make_requests(struct queue *queue)
+{
+	uint16_t count = queue->vq.shape.num_chains;
+
+	queue->requests = calloc(count, sizeof(*queue->requests));
+	queue->free_chains = calloc(count, sizeof(uint16_t));
+	if (!queue->requests || !queue->free_chains)
+		return error_set(ENOMEM, "no memory for a queue of %u requests",
+				 count);
+	while (queue->num_free < count) {
+		uint16_t chain = count - 1 - queue->num_free;
+
+		queue->requests[chain].chain = chain;
+		queue->commands->lay(queue->disk, &queue->vq, chain);
+		queue->free_chains[queue->num_free++] = chain;
+	}
+	return 0;
+}
+
+int queue_init(struct queue *queue, const struct disk *disk,
+	       const struct command_set *commands,
+	       const struct virtq_shape *shape, void *memory)
+{
+	int code;
+
+	memset(queue, 0, sizeof(*queue));
+	queue->disk = disk;
+	queue->commands = commands;
+	queue->kick_fd = queue->call_fd = -1;
+	code = virtq_init(&queue->vq, shape, memory);
+	if (!code)
+		code = make_requests(queue);
+	if (!code)
+		code = open_eventfds(queue);
+	if (code)
+		queue_close(queue);
+	return code;
+}
+
+void queue_close(struct queue *queue)
+{
+	if (queue->kick_fd >= 0)
+		close(queue->kick_fd);
+	if (queue->call_fd >= 0)
+		close(queue->call_fd);
+	free(queue->requests);
+	free(queue->free_chains);
+	virtq_close(&queue->vq);
+}
+
+/* The chain freed last is taken first: its cache lines are the warmest. */
+struct request *queue_get(struct queue *queue)
+{
+	if (!queue->num_free)
+		return NULL;
+	return &queue->requests[queue->free_chains[--queue->num_free]];
+}
+
+void queue_put(struct queue *queue, struct request *req)
+{
+	/* After abandoning, the back-end may hold the chain still. */
+	if (!queue->vq.is_in_flight[req->chain])
+		queue->free_chains[queue->num_free++] = req->chain;
+}
+
+static void submit_part(struct queue *queue, struct request *req)
+{
+	uint16_t length = queue->commands->prepare(queue->disk, &queue->vq, req);
+
+	virtq_submit(&queue->vq, req->chain, length);
+	queue->counters.requests++;
+}
+
+/* What the device would refuse, or worse: refused here, in words. */
+static int check(const struct queue *queue, const struct request *req)
+{
+	const struct device_info *info = &queue->disk->info;
+	uint64_t block_mask = info->block_size - 1;
+
+	if (queue->abandoned)
+		return -queue->abandoned;
+	if ((req->offset_bytes | req->left_bytes) & block_mask)
+		return error_set(EINVAL, "a %s of %llu bytes at %llu is not "
+			"made of whole %u byte blocks",
+			disk_request_name(req->type),
+			(unsigned long long)req->left_bytes,
+			(unsigned long long)req->offset_bytes,
+			info->block_size);
+	if (req->offset_bytes > info->capacity_bytes ||
+	    req->left_bytes > info->capacity_bytes - req->offset_bytes)
+		return error_set(ENOSPC, "a %s of %llu bytes at %llu lies "
+			"beyond the device's %llu bytes",
+			disk_request_name(req->type),
+			(unsigned long long)req->left_bytes,
+			(unsigned long long)req->offset_bytes,
+			(unsigned long long)info->capacity_bytes);
+	return 0;
+}
+
+int queue_submit(struct queue *queue, struct request *req)
+{
+	int code = check(queue, req);
+
+	if (code)
+		return code;
+	req->error = 0;
+	submit_part(queue, req);
+	return 0;
+}
+
+static void kick(struct queue *queue)
+{
+	const uint64_t one = 1;
+
+	queue->counters.kicks++;
+	/* EAGAIN: the counter is full, so a kick is pending already. */
+	if (write(queue->kick_fd, &one, sizeof(one)) < 0 && errno != EAGAIN)
+		queue_abandon(queue, EIO);
+}
+
+void queue_commit(struct queue *queue)
+{
+	if (queue->vq.avail_next == queue->vq.avail_published)
+		return;
+	virtq_publish(&queue->vq);
+	if (virtq_needs_kick(&queue->vq))
+		kick(queue);
+	else
+		queue->counters.kicks_suppressed++;
+}
+
+static void count_batch(struct queue *queue, unsigned int size)
+{
+	unsigned int bucket = 31 - (unsigned int)__builtin_clz(size);
+
+	if (bucket >= COUNTERS_BATCHES)
+		bucket = COUNTERS_BATCHES - 1;
+	queue->counters.batches[bucket]++;
+}
+
+/* All that is in flight comes back with the error, though not its chains. */
+static unsigned int reap_abandoned(struct queue *queue, struct request **done,
+				   unsigned int max)
+{
+	struct virtq *vq = &queue->vq;
+	unsigned int count = 0;
+
+	for (uint16_t i = 0; i < vq->shape.num_chains && count < max; i++) {
+		struct request *req = &queue->requests[i];
+
+		if (!vq->is_in_flight[i] || req->error)
+			continue;
+		req->error = queue->abandoned;
+		queue->counters.errors++;
+		done[count++] = req;
+	}
+	return count;
+}
+
+/* A part came back: true if the request is done, false if its next part is
+ * under way. */
+static bool finish_part(struct queue *queue, struct request *req)
+{
+	req->error = queue->commands->result(queue->disk, &queue->vq, req);
+	if (req->error)
+		queue->counters.errors++;
+	else if (req->left_bytes) {
+		submit_part(queue, req);
+		return false;
+	}
+	return true;
+}
+
+unsigned int queue_reap(struct queue *queue, struct request **done,
+			unsigned int max)
+{
+	uint16_t chains[REAP_AT_ONCE];
+	unsigned int count = 0;
+	int found;
+
+	if (queue->abandoned)
+		return reap_abandoned(queue, done, max);
+	if (max > REAP_AT_ONCE)
+		max = REAP_AT_ONCE;
+	found = virtq_reap(&queue->vq, chains, max);
+	if (found <= 0) {
+		if (found < 0)
+			queue_abandon(queue, EIO);
+		return 0;
+	}
+	count_batch(queue, (unsigned int)found);
+	for (int i = 0; i < found; i++) {
+		struct request *req = &queue->requests[chains[i]];
+
+		if (finish_part(queue, req))
+			done[count++] = req;
+	}
+	if (count < (unsigned int)found)
+		queue_commit(queue);
+	return count;
+}
+
+void queue_abandon(struct queue *queue, int code)
+{
+	if (!queue->abandoned)
+		queue->abandoned = code;
+}

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A request queue of a started device: requests in, requests out. Joins a
+ * virtqueue, a command set and the two eventfds.
+ *
+ * One thread owns a queue and makes all calls; no lock, no allocation, and no
+ * system call but a kick that the back-end wants. Does not wait.
+ */
+#ifndef QUEUE_H
+#define QUEUE_H
+
+#include "counters.h"
+#include "disk.h"
+
+struct queue {
+	struct virtq vq;
+	const struct disk *disk;
+	const struct command_set *commands;
+	struct request *requests;  /* one per chain */
+	uint16_t *free_chains;     /* a stack */
+	unsigned int num_free;
+	unsigned int index;        /* of the virtqueue in the device */
+	int kick_fd;
+	int call_fd;
+	int abandoned;             /* 0, or the errno that all requests get */
+	struct queue_counters counters;
+};
+
+/* memory: zeroed shared memory of virtq_bytes(shape). */
+int queue_init(struct queue *queue, const struct disk *disk,
+	       const struct command_set *commands,
+	       const struct virtq_shape *shape, void *memory);
+void queue_close(struct queue *queue);
+
+/* A request to fill in (type, buffer, offset_bytes, left_bytes, user), or
+ * NULL while all are in use. */
+struct request *queue_get(struct queue *queue);
+/* Gives a finished or never submitted request back. */
+void queue_put(struct queue *queue, struct request *req);
+
+/* Hands req over; the back-end sees it after queue_commit(). 0, or a negative
+ * errno with a sentence: req is then still the caller's to put back. */
+int queue_submit(struct queue *queue, struct request *req);
+/* Publishes what was submitted, and kicks if the back-end wants that. */
+void queue_commit(struct queue *queue);
+/* Takes up to max finished requests; each has error set, and is the caller's
+ * to put back. A used ring that cannot be abandons the queue. */
+unsigned int queue_reap(struct queue *queue, struct request **done,
+			unsigned int max);
+
+/* From now on every request fails with code (a positive errno): those in
+ * flight at the next reap, later ones at submission. Their chains stay out of
+ * use, since the back-end may still write to them. */
+void queue_abandon(struct queue *queue, int code);
+
+#endif

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The devices that the threads of one process share, and the one memory that
+ * all of them use: jobs with thread=1 on the same socket get one connection,
+ * a queue each.
+ *
+ * First every job is planned (one thread, before any starts), so that the
+ * first one that acquires a device opens it with queues and memory enough for
+ * all. Acquire and release may come from any thread.
+ */
+#ifndef REGISTRY_H
+#define REGISTRY_H
+
+#include <stdbool.h>
+
+#include "device.h"
+
+/* Forgets all plans: a process that was forked for one job plans anew. */
+void registry_forget(void);
+/* What is planned from now on runs after what was planned before. */
+void registry_next_phase(void);
+/* Plans a job on config->socket. config's num_queues is a minimum, its
+ * memory_bytes what this job needs. Returns how many jobs of this phase use
+ * the device, or -EINVAL if the jobs disagree on how it is to be set up. */
+int registry_plan(const struct device_config *config);
+
+/* Opens and starts the planned device, or joins those who use it. */
+int registry_acquire(const char *socket, struct device **dev);
+/* The last one out closes the device, and the memory with the last device. */
+void registry_release(struct device *dev);
+
+#endif

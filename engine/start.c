@@ -1,0 +1,356 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Shared memory and rings, started and stopped; see start.h. */
+#include "start.h"
+
+#include <errno.h>
+#include <linux/virtio_config.h>
+#include <linux/virtio_ring.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "device.h"
+#include "error.h"
+
+/* What back-ends take without being asked: libvhost-user's and DPDK's limit. */
+#define MAX_AUTO_QUEUE_SIZE 1024
+#define MIN_AUTO_QUEUE_SIZE 128
+
+/* A request's and a response's descriptor beside those of the data. */
+#define OVERHEAD_DESCRIPTORS 2
+
+static bool has(uint64_t bits, unsigned int bit)
+{
+	return bits >> bit & 1;
+}
+
+/* ---- shapes ---------------------------------------------------------------- */
+
+/* Data segments that the largest request needs in one part. */
+static uint16_t segments_needed(const struct device *dev)
+{
+	const struct disk *disk = &dev->disk;
+	uint64_t bytes = dev->config.max_request_bytes;
+
+	if (bytes > disk->max_part_bytes)
+		bytes = disk->max_part_bytes;
+	return (uint16_t)((bytes + disk->max_segment_bytes - 1) /
+			  disk->max_segment_bytes);
+}
+
+static unsigned int auto_queue_size(unsigned int entries)
+{
+	unsigned int size = MIN_AUTO_QUEUE_SIZE;
+
+	while (size < entries && size < MAX_AUTO_QUEUE_SIZE)
+		size *= 2;
+	return size;
+}
+
+/* A chain longer than the ring is forbidden (2.7.5.3.1), indirect or not: what
+ * does not fit goes in parts. */
+static void choose_shape(struct device *dev, struct virtq_shape *shape)
+{
+	const struct device_config *config = &dev->config;
+	uint64_t features = dev->disk.info.features;
+	unsigned int entries, max_segments;
+
+	shape->indirect = has(features, VIRTIO_RING_F_INDIRECT_DESC);
+	shape->event_idx = has(features, VIRTIO_RING_F_EVENT_IDX);
+	shape->request_bytes = dev->commands->request_bytes;
+	shape->response_bytes = dev->commands->response_bytes;
+	shape->chain_length = segments_needed(dev) + OVERHEAD_DESCRIPTORS;
+	entries = config->depth * (shape->indirect ? 1 : shape->chain_length);
+	shape->size = (uint16_t)(config->queue_size ? config->queue_size :
+				 auto_queue_size(entries));
+	max_segments = shape->size - OVERHEAD_DESCRIPTORS;
+	if (shape->chain_length > shape->size && shape->size > OVERHEAD_DESCRIPTORS) {
+		shape->chain_length = shape->size;
+		dev->disk.max_part_bytes =
+			(uint64_t)max_segments * dev->disk.max_segment_bytes;
+	}
+	shape->num_chains = virtq_max_chains(shape->size, shape->chain_length,
+					     shape->indirect);
+	if (shape->num_chains > config->depth)
+		shape->num_chains = (uint16_t)config->depth;
+}
+
+static int check_config(const struct device *dev)
+{
+	unsigned int size = dev->config.queue_size;
+
+	if (size && (size < 4 || size > 32768 || (size & (size - 1))))
+		return error_set(EINVAL, "%s: queue_size=%u: it must be a power "
+			"of two from 4 to 32768 (most back-ends take 1024 at "
+			"most)", dev->vu.path, size);
+	if (dev->config.num_queues > dev->disk.info.max_queues)
+		return error_set(EINVAL, "%s: %u queues are wanted and the "
+			"back-end has %u: run fewer jobs on this socket, or "
+			"start the back-end with more queues", dev->vu.path,
+			dev->config.num_queues, dev->disk.info.max_queues);
+	return 0;
+}
+
+/* ---- memory ---------------------------------------------------------------- */
+
+static void describe_region(const struct memory_region *region,
+			    struct vhost_user_region *wire)
+{
+	/* One address on both sides: see memory.h. */
+	wire->guest_address = wire->user_address = (uintptr_t)region->address;
+	wire->size = region->size_bytes;
+	wire->mmap_offset = 0;
+}
+
+static int check_slots(const struct device *dev)
+{
+	if (dev->memory->num_regions <= dev->disk.info.max_mem_slots)
+		return 0;
+	return error_set(ENOSPC, "%s: the back-end takes %u memory regions at "
+		"most: set hugepage_mem to what all jobs need together, in MiB",
+		dev->vu.path, dev->disk.info.max_mem_slots);
+}
+
+static int share_region(struct device *dev)
+{
+	const struct memory_region *region = &dev->memory->regions[dev->num_shared];
+	struct vhost_user_region wire;
+	int code;
+
+	describe_region(region, &wire);
+	code = vhost_user_add_mem_reg(&dev->vu, &wire, region->fd);
+	if (!code)
+		dev->num_shared++;
+	return code;
+}
+
+static int share_table(struct device *dev)
+{
+	struct vhost_user_mem_table table = { 0 };
+	int fds[MEMORY_MAX_REGIONS], code;
+
+	while (table.num_regions < dev->memory->num_regions) {
+		unsigned int i = table.num_regions++;
+
+		describe_region(&dev->memory->regions[i], &table.regions[i]);
+		fds[i] = dev->memory->regions[i].fd;
+	}
+	code = vhost_user_set_mem_table(&dev->vu, &table, fds);
+	if (!code)
+		dev->num_shared = table.num_regions;
+	return code;
+}
+
+static bool takes_single_regions(const struct device *dev)
+{
+	return has(dev->vu.protocol, VHOST_USER_PROTOCOL_F_CONFIGURE_MEM_SLOTS);
+}
+
+static int share_memory(struct device *dev)
+{
+	int code = check_slots(dev);
+
+	if (code)
+		return code;
+	if (!takes_single_regions(dev))
+		return share_table(dev);
+	while (!code && dev->num_shared < dev->memory->num_regions)
+		code = share_region(dev);
+	return code;
+}
+
+int start_share_more(struct device *dev)
+{
+	/* SET_MEM_TABLE replaces what running rings lie in: not while they do. */
+	if (dev->num_shared < dev->memory->num_regions && !takes_single_regions(dev))
+		return error_set(ENOSPC, "%s: more shared memory is needed and "
+			"the back-end cannot take it while it runs: set "
+			"hugepage_mem to what all jobs need together, in MiB",
+			dev->vu.path);
+	return share_memory(dev);
+}
+
+/* Rings and, unless the memory is shared with others and sized by them, I/O
+ * buffers: in one region, since some back-ends take few. */
+static int make_room(struct device *dev, const struct virtq_shape *shape)
+{
+	size_t ring_bytes = dev->config.num_queues * virtq_bytes(shape);
+	void *address = memory_alloc(dev->memory, ring_bytes, 4096);
+	int index = 0;
+
+	if (!address)
+		index = memory_add_region(dev->memory,
+					  ring_bytes + dev->config.memory_bytes);
+	memory_free(dev->memory, address);
+	return index < 0 ? index : 0;
+}
+
+/* ---- rings ----------------------------------------------------------------- */
+
+static int init_queue(struct device *dev, struct queue *queue,
+		      const struct virtq_shape *shape)
+{
+	size_t bytes = virtq_bytes(shape);
+	void *memory = memory_alloc(dev->memory, bytes, 4096);
+
+	if (!memory)
+		return error_set(ENOMEM, "%s: no shared memory left for a "
+			"queue", dev->vu.path);
+	memset(memory, 0, bytes);
+	return queue_init(queue, &dev->disk, dev->commands, shape, memory);
+}
+
+/* CALL before KICK, and KICK last: the order that every back-end takes. */
+static int start_ring(struct device *dev, struct queue *queue)
+{
+	struct vhost_user *vu = &dev->vu;
+	uint32_t index = queue->index;
+	struct vhost_user_vring_addr addr = {
+		.index = index,
+		.descriptor = (uintptr_t)queue->vq.desc,
+		.available = (uintptr_t)queue->vq.avail,
+		.used = (uintptr_t)queue->vq.used,
+	};
+	int code = vhost_user_set_vring_num(vu, index, queue->vq.shape.size);
+
+	if (!code)
+		code = vhost_user_set_vring_base(vu, index, 0);
+	if (!code)
+		code = vhost_user_set_vring_addr(vu, &addr);
+	if (!code)
+		code = vhost_user_set_vring_call(vu, index, queue->call_fd);
+	if (!code)
+		code = vhost_user_set_vring_kick(vu, index, queue->kick_fd);
+	return code;
+}
+
+/* A kick that comes before ENABLE took effect can be lost, and a ring starts
+ * at its first kick: so each gets one now. */
+static int enable_ring(struct device *dev, struct queue *queue)
+{
+	const uint64_t one = 1;
+	int code = 0;
+
+	if (has(dev->disk.info.features, VHOST_USER_F_PROTOCOL_FEATURES))
+		code = vhost_user_set_vring_enable(&dev->vu, queue->index, true);
+	if (!code && write(queue->kick_fd, &one, sizeof(one)) < 0)
+		code = error_set(errno, "%s: cannot kick queue %u: %s",
+			dev->vu.path, queue->index, strerror(errno));
+	return code;
+}
+
+static int start_rings(struct device *dev)
+{
+	int code = 0;
+
+	for (unsigned int i = 0; !code && i < dev->num_queues; i++)
+		code = start_ring(dev, &dev->queues[i]);
+	for (unsigned int i = 0; !code && i < dev->num_queues; i++)
+		code = enable_ring(dev, &dev->queues[i]);
+	return code;
+}
+
+static int make_queues(struct device *dev, const struct virtq_shape *shape)
+{
+	unsigned int count = dev->config.num_queues;
+	int code = 0;
+
+	dev->queues = calloc(count, sizeof(*dev->queues));
+	dev->is_claimed = calloc(count, sizeof(*dev->is_claimed));
+	if (!dev->queues || !dev->is_claimed)
+		return error_set(ENOMEM, "%s: no memory for %u queues",
+				 dev->vu.path, count);
+	while (dev->num_queues < count) {
+		struct queue *queue = &dev->queues[dev->num_queues];
+
+		code = init_queue(dev, queue, shape);
+		if (code)
+			break;
+		queue->index = dev->first_queue + dev->num_queues++;
+	}
+	return code;
+}
+
+/* ---- status (virtio 1.2, 2.1 and 3.1.1) ------------------------------------ */
+
+static int add_status(struct device *dev, uint8_t status)
+{
+	if (!has(dev->vu.protocol, VHOST_USER_PROTOCOL_F_STATUS))
+		return 0;
+	return vhost_user_set_status(&dev->vu, status);
+}
+
+static int agree_on_features(struct device *dev)
+{
+	uint8_t status = VIRTIO_CONFIG_S_ACKNOWLEDGE | VIRTIO_CONFIG_S_DRIVER;
+	int code = add_status(dev, status);
+
+	if (!code)
+		code = vhost_user_set_features(&dev->vu, dev->disk.info.features);
+	if (!code)
+		code = add_status(dev, status | VIRTIO_CONFIG_S_FEATURES_OK);
+	if (code || !has(dev->vu.protocol, VHOST_USER_PROTOCOL_F_STATUS))
+		return code;
+	code = vhost_user_get_status(&dev->vu, &status);
+	if (!code && !(status & VIRTIO_CONFIG_S_FEATURES_OK))
+		return error_set(EREMOTEIO, "%s: the back-end does not accept "
+			"features 0x%llx", dev->vu.path,
+			(unsigned long long)dev->disk.info.features);
+	return code;
+}
+
+static int open_channel(struct device *dev)
+{
+	if (!has(dev->vu.protocol, VHOST_USER_PROTOCOL_F_BACKEND_REQ))
+		return 0;
+	return vhost_user_open_backend_channel(&dev->vu);
+}
+
+int start_queues(struct device *dev)
+{
+	struct virtq_shape shape = { 0 };
+	int code = check_config(dev);
+
+	if (code)
+		return code;
+	choose_shape(dev, &shape);
+	code = agree_on_features(dev);
+	if (!code)
+		code = open_channel(dev);
+	if (!code)
+		code = make_room(dev, &shape);
+	if (!code)
+		code = share_memory(dev);
+	if (!code)
+		code = make_queues(dev, &shape);
+	if (!code)
+		code = start_rings(dev);
+	if (!code)
+		code = add_status(dev, VIRTIO_CONFIG_S_ACKNOWLEDGE |
+				  VIRTIO_CONFIG_S_DRIVER |
+				  VIRTIO_CONFIG_S_FEATURES_OK |
+				  VIRTIO_CONFIG_S_DRIVER_OK);
+	return code;
+}
+
+/* Once a ring is stopped the back-end does not touch its memory any more. One
+ * that does not answer is not asked again, and may: its ring is not reused. */
+static void stop_ring(struct device *dev, struct queue *queue)
+{
+	uint32_t base;
+
+	if (!dev->vu.is_dead &&
+	    !vhost_user_get_vring_base(&dev->vu, queue->index, &base))
+		memory_free(dev->memory, queue->vq.desc);
+	queue_close(queue);
+}
+
+void stop_queues(struct device *dev)
+{
+	for (unsigned int i = 0; i < dev->num_queues; i++)
+		stop_ring(dev, &dev->queues[i]);
+	free(dev->queues);
+	free(dev->is_claimed);
+	dev->queues = NULL;
+	dev->num_queues = 0;
+}

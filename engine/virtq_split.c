@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The split ring (virtio 1.2, 2.7): submit, publish, reap, notifications.
+ * The I/O path; called by the virtqueue's owner only. See virtq.h.
+ */
+#include <errno.h>
+
+#include "barrier.h"
+#include "error.h"
+#include "virtq.h"
+
+void virtq_submit(struct virtq *vq, uint16_t chain, uint16_t length)
+{
+	uint16_t head = chain;
+
+	if (vq->shape.indirect)
+		vq->desc[chain].len = length * (uint32_t)sizeof(struct vring_desc);
+	else
+		head = (uint16_t)(chain * vq->shape.chain_length);
+	/* Relaxed: ordered by the release in virtq_publish(). */
+	store_relaxed_u16(&vq->avail->ring[vq->avail_next & vq->mask], head);
+	vq->avail_next++;
+	vq->is_in_flight[chain] = true;
+	vq->in_flight++;
+}
+
+void virtq_publish(struct virtq *vq)
+{
+	/* Barrier A and the first half of C. */
+	store_seq_cst_u16(&vq->avail->idx, vq->avail_next);
+	vq->avail_published = vq->avail_next;
+}
+
+bool virtq_needs_kick(struct virtq *vq)
+{
+	uint16_t before = vq->avail_kicked, event;
+
+	vq->avail_kicked = vq->avail_published;
+	if (!vq->shape.event_idx)
+		/* Second half of barrier C. */
+		return !(load_seq_cst_u16(&vq->used->flags) &
+			 VRING_USED_F_NO_NOTIFY);
+	event = load_seq_cst_u16(vq->avail_event);
+	return vring_need_event(event, vq->avail_published, before);
+}
+
+/* Records why the used ring cannot be, and stops the virtqueue. */
+static int break_ring(struct virtq *vq, const char *what, unsigned int number)
+{
+	vq->is_broken = true;
+	return error_set(EPROTO, "the back-end's used ring %s (%u): it must "
+		"not be trusted further", what, number);
+}
+
+/* The chain that a used element names, or -1: ids are heads of chains that
+ * the back-end holds. */
+static int chain_of(const struct virtq *vq, uint32_t id)
+{
+	if (!vq->shape.indirect) {
+		if (id % vq->shape.chain_length)
+			return -1;
+		id /= vq->shape.chain_length;
+	}
+	if (id >= vq->shape.num_chains || !vq->is_in_flight[id])
+		return -1;
+	return (int)id;
+}
+
+int virtq_reap(struct virtq *vq, uint16_t *chains, unsigned int max)
+{
+	/* Barrier B. */
+	uint16_t ready = load_acquire_u16(&vq->used->idx) - vq->used_next;
+	unsigned int count = 0;
+
+	if (vq->is_broken)
+		return -EPROTO;
+	if (ready > vq->in_flight)
+		return break_ring(vq, "holds more elements than were submitted",
+				  ready);
+	while (count < ready && count < max) {
+		uint32_t id = load_relaxed_u32(
+			&vq->used->ring[vq->used_next & vq->mask].id);
+		int chain = chain_of(vq, id);
+
+		if (chain < 0) {
+			int code = break_ring(vq, "names a descriptor that is "
+					      "not in flight", id);
+
+			/* What came before it did come back. */
+			return count ? (int)count : code;
+		}
+		vq->is_in_flight[chain] = false;
+		vq->in_flight--;
+		vq->used_next++;
+		chains[count++] = (uint16_t)chain;
+	}
+	return (int)count;
+}
+
+bool virtq_has_used(const struct virtq *vq)
+{
+	return load_seq_cst_u16(&vq->used->idx) != vq->used_next;
+}
+
+bool virtq_ask_calls(struct virtq *vq)
+{
+	/* Barrier D. */
+	if (vq->shape.event_idx)
+		store_seq_cst_u16(vq->used_event, vq->used_next);
+	else
+		store_seq_cst_u16(&vq->avail->flags, 0);
+	return virtq_has_used(vq);
+}
+
+void virtq_refuse_calls(struct virtq *vq)
+{
+	/* With event_idx the flag must stay 0 (2.7.10.1): an event far away
+	 * refuses calls for the next 32,768 elements. Relaxed: a hint. */
+	if (vq->shape.event_idx)
+		store_relaxed_u16(vq->used_event, vq->used_next - 1 + 0x8000);
+	else
+		store_relaxed_u16(&vq->avail->flags,
+				  VRING_AVAIL_F_NO_INTERRUPT);
+}

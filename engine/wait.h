@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Ways of waiting for completions: event, busy, sleepy (adaptive has its
+ * place beside them in wait_until()).
+ *
+ * Knows callbacks and file descriptors, no device and no ring. One thread
+ * owns a wait, and calls wait_open() and wait_close() itself: precise sleeping
+ * changes the timer slack of the calling thread.
+ */
+#ifndef WAIT_H
+#define WAIT_H
+
+#include <poll.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "counters.h"
+
+enum wait_kind {
+	WAIT_EVENT,  /* asks for a call and blocks on the eventfd */
+	WAIT_BUSY,   /* looks all the time */
+	WAIT_SLEEPY, /* looks, sleeps a little, looks */
+};
+
+/* What is waited for. context is handed to each callback. */
+struct wait_source {
+	void *context;
+	/* Looks once; how many completions there are by now, all told. */
+	unsigned int (*look)(void *context);
+	/* Asks for calls; true if there is something already. */
+	bool (*ask_calls)(void *context);
+	void (*refuse_calls)(void *context);
+	/* Eventfds first, then what ends a wait when it hangs up. */
+	struct pollfd *fds;
+	unsigned int num_eventfds;
+	unsigned int num_fds;
+};
+
+struct wait {
+	enum wait_kind kind;
+	uint32_t sleep_ns;
+	struct wait_source source;
+	int old_timer_slack_ns; /* -1: not changed */
+	struct wait_counters counters;
+};
+
+void wait_open(struct wait *wait, enum wait_kind kind, unsigned int sleepy_poll_us,
+	       const struct wait_source *source);
+/* Restores the thread's timer slack. */
+void wait_close(struct wait *wait);
+
+/* Looks until there are min completions or deadline_ns (CLOCK_MONOTONIC) has
+ * passed; at least once. Returns what the last look said. May return early
+ * when a watched descriptor hangs up or a signal arrives. */
+unsigned int wait_until(struct wait *wait, unsigned int min, uint64_t deadline_ns);
+
+/* "event", "busy", "sleepy". */
+const char *wait_name(enum wait_kind kind);
+
+#endif

@@ -5,16 +5,23 @@ Only this file and its siblings cli_*.py print. What is slow to import (rich, th
 imported where it is used, so that --help stays quick.
 """
 
+import shlex
 import sys
 from typing import NoReturn
 
 import click
+from click.shell_completion import get_completion_class
 
+from pyfio_virtio import engine, fio
 from pyfio_virtio.cli_backend import backend
+from pyfio_virtio.cli_doctor import doctor
+from pyfio_virtio.cli_job import job
+from pyfio_virtio.cli_probe import probe
 from pyfio_virtio.cli_run import run
 from pyfio_virtio.errors import PyfioVirtioError
 
 PROGRAM = "pyfio-virtio"
+_COMPLETION_VARIABLE = "_PYFIO_VIRTIO_COMPLETE"
 _INTERRUPTED = 130
 
 
@@ -45,14 +52,40 @@ def cli() -> None:
     """
 
 
-for command in (run, backend):
+@cli.command()
+def env() -> None:
+    """Print the line with which plain fio finds the engine.
+
+    \b
+      eval "$(pyfio-virtio env)"
+    """
+    click.echo(f"export LD_LIBRARY_PATH={shlex.quote(fio.library_path(engine.folder()))}")
+
+
+@cli.command()
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def completion(shell: str) -> None:
+    """Print the code that completes commands in a shell.
+
+    \b
+      eval "$(pyfio-virtio completion bash)"
+    """
+    kind = get_completion_class(shell)
+    if kind is not None:
+        click.echo(kind(cli, {}, PROGRAM, _COMPLETION_VARIABLE).source())
+
+
+for command in (run, backend, job, probe, doctor):
     cli.add_command(command)
 
 
 def main() -> NoReturn:
     """Runs a command; whatever fails becomes one line on stderr and an exit status."""
     try:
-        sys.exit(cli.main(prog_name=PROGRAM, standalone_mode=False) or 0)
+        sys.exit(
+            cli.main(prog_name=PROGRAM, complete_var=_COMPLETION_VARIABLE, standalone_mode=False)
+            or 0
+        )
     except click.exceptions.Exit as ending:
         sys.exit(ending.exit_code)
     except (click.Abort, KeyboardInterrupt):

@@ -21,7 +21,7 @@ _NO_BACKEND = "none"
 
 
 @click.command()
-@click.argument("words", nargs=-1, metavar="[JOBFILE] [-- FIO OPTIONS]")
+@click.argument("words", nargs=-1, type=click.Path(), metavar="[JOBFILE] [-- FIO OPTIONS]")
 @click.option(
     "--backend",
     "kind",
@@ -53,6 +53,7 @@ def run(
     The job's filename= is replaced by that disk; without JOBFILE, jobs/virtio.fio runs. Options
     of fio follow --, and win over the job file:
 
+    \b
       pyfio-virtio run jobs/virtio.fio -- --rw=randread --runtime=2
     """
     job_file, fio_options = _split(words)

@@ -6,13 +6,15 @@ may call; errors of the engine become PyfioVirtioError with the engine's own sen
 """
 
 import os
+from dataclasses import dataclass, fields
 from functools import cache
 from importlib.machinery import ExtensionFileLoader, ModuleSpec
 from importlib.util import module_from_spec
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
-from pyfio_virtio.errors import MachineError
+from pyfio_virtio.errors import MachineError, PyfioVirtioError
 
 NAME = "fio_virtio"
 # Names a folder with another build of the engine: for another fio, or with sanitizers.
@@ -60,3 +62,67 @@ def version() -> str:
 def fio_release() -> str:
     """The one release of fio that can load this engine: "fio-3.33"."""
     return _text(_module().lib.engine_fio_release())
+
+
+@dataclass(frozen=True)
+class DeviceInfo:
+    """What a back-end says of itself, and what was agreed on: struct device_info of api.h."""
+
+    type: int
+    read_only: bool
+    can_flush: bool
+    can_discard: bool
+    can_write_zeroes: bool
+    has_config: bool
+    writeback: bool
+    offered_features: int
+    features: int
+    offered_protocol: int
+    protocol: int
+    capacity_bytes: int
+    block_size: int
+    physical_block_size: int
+    optimal_io_size: int
+    max_queues: int
+    max_mem_slots: int
+    size_max: int
+    seg_max: int
+    max_discard_bytes: int
+    max_discard_segments: int
+    discard_alignment: int
+    max_write_zeroes_bytes: int
+    max_write_zeroes_segments: int
+    num_queues: int
+    queue_size: int
+    page_size: int
+    hugepages_short: bool
+    id: str
+
+
+def describe(socket: str, timeout_s: float) -> DeviceInfo:
+    """Connects, negotiates, starts one queue, says what came of it, and disconnects."""
+    ffi, lib = _module().ffi, _module().lib
+    path = ffi.new("char[]", os.fsencode(socket))
+    config = ffi.new("struct device_config *")
+    config.socket = path
+    config.connect_timeout_ms = max(1, round(timeout_s * 1000))
+    handle = ffi.new("struct device **")
+    _check(lib.device_open(handle, config))
+    try:
+        _check(lib.device_start(handle[0]))
+        info = ffi.new("struct device_info *")
+        lib.device_describe(handle[0], info)
+        return _device_info(info)
+    finally:
+        lib.device_close(handle[0])
+
+
+def _device_info(info: Any) -> DeviceInfo:  # noqa: ANN401 - a structure that only C knows
+    values = {field.name: getattr(info, field.name) for field in fields(DeviceInfo)}
+    return DeviceInfo(**(values | {"id": _text(info.id)}))
+
+
+def _check(code: int) -> None:
+    """The engine's own sentence, which names the socket, the reason and the remedy."""
+    if code < 0:
+        raise PyfioVirtioError(_text(_module().lib.error_message()) or os.strerror(-code))

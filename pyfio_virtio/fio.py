@@ -23,6 +23,7 @@ from pyfio_virtio.errors import MachineError
 OLDEST = (3, 30)
 # A signal that comes so often is meant: fio is killed.
 _PATIENCE = 3
+_QUESTION_S = 10
 _HOW_TO_INSTALL = "install it (Debian: apt install fio) or name it with --fio"
 
 
@@ -56,7 +57,7 @@ def _ask_release(path: str) -> str:
             [path, "--version"],
             capture_output=True,
             stdin=subprocess.DEVNULL,
-            timeout=10,
+            timeout=_QUESTION_S,
             check=False,
         )
     except (OSError, subprocess.TimeoutExpired) as error:
@@ -71,6 +72,26 @@ def check_release(fio: Fio, engine_release: str) -> None:
         raise MachineError(
             f"cannot load the engine in {fio.path}",
             f"it is {fio.release}, and the engine was built for {engine_release}",
+            "build the engine for this fio: make clean && make",
+        )
+
+
+def check_engine_loads(fio: Fio, engine_folder: Path, engine: str) -> None:
+    """Has fio load the engine and list its options."""
+    path = library_path(engine_folder)
+    asked = subprocess.run(
+        [fio.path, f"--enghelp={engine}"],
+        capture_output=True,
+        stdin=subprocess.DEVNULL,
+        env={**os.environ, "LD_LIBRARY_PATH": path},
+        timeout=_QUESTION_S,
+        check=False,
+    )
+    if asked.returncode != 0 or b"sleepy_poll" not in asked.stdout:
+        said = (asked.stderr or asked.stdout).decode(errors="replace")
+        raise MachineError(
+            f"{fio.path} does not load {engine_folder / engine}",
+            said or "it says nothing",
             "build the engine for this fio: make clean && make",
         )
 
@@ -95,7 +116,7 @@ class Outcome:
 def launch(
     command: Sequence[str], environment: Mapping[str, str], capture: bool = False
 ) -> Outcome:
-    """Runs fio to its end. SIGINT, SIGTERM and SIGHUP go to fio, which then ends by itself.
+    """Runs fio to its end. SIGINT and SIGTERM go to fio, which then ends by itself.
 
     Should this process be killed, the kernel sends fio SIGTERM. `capture` keeps its stdout,
     which is the terminal's otherwise, for fio's own status line.
@@ -121,7 +142,9 @@ def _signals_passed_on(held: Sequence[process.Process]) -> Iterator[None]:
         nonlocal received
         received += 1
         for fio in held:
-            send_signal(fio, number if received < _PATIENCE else signal.SIGKILL)
+            # SIGHUP would end fio, but not the processes of its jobs.
+            kind = signal.SIGTERM if number == signal.SIGHUP else number
+            send_signal(fio, kind if received < _PATIENCE else signal.SIGKILL)
 
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     before = {number: signal.signal(number, pass_on) for number in numbers}

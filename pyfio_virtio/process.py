@@ -41,8 +41,8 @@ class Process:
     child: "subprocess.Popen[bytes] | None" = field(default=None, repr=False, compare=False)
 
     def is_running(self) -> bool:
-        if self.child is not None and self.child.poll() is not None:
-            return False
+        if self.child is not None:
+            return self.child.poll() is None  # which also takes its exit status off the system
         return start_ticks(self.pid) == self.start_ticks
 
     def wait(self, timeout_s: float) -> bool:

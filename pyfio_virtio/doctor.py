@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What of this machine stands in the way of runs, or of good figures, and what mends it.
+
+Each check gives a finding and, where something can be done, the step to do. Called from the main
+thread; it starts fio for a moment and changes nothing.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from pyfio_virtio import backends, engine, fio, host
+from pyfio_virtio.errors import PyfioVirtioError
+from pyfio_virtio.sizes import format_size
+
+State = Literal["ok", "note", "failure"]
+# Memory for 128 requests of 1 MiB, a large job's need, in pages of each size.
+_WANTED_BYTES = 128 << 20
+
+
+@dataclass(frozen=True)
+class Check:
+    name: str
+    state: State  # note: runs work, but read this; failure: they cannot
+    finding: str
+    remedy: str = ""
+
+
+def examine(program: str = "fio") -> list[Check]:
+    machine = host.describe()
+    found: list[Check] = []
+    found.append(_attempt("fio", lambda: _fio(program)))
+    found.append(_attempt("engine", _engine))
+    if all(check.state == "ok" for check in found):
+        found.append(_attempt("fio with engine", lambda: _together(program)))
+    found.extend(_backend(kind) for kind in backends.KINDS)
+    found.extend(_huge_pages(machine))
+    found.extend((_cpus(machine), _governor(machine), _memlock(machine), _timer_slack(machine)))
+    return found
+
+
+def works(checks: list[Check]) -> bool:
+    return all(check.state != "failure" for check in checks)
+
+
+def _attempt(name: str, check: Callable[[], Check]) -> Check:
+    try:
+        return check()
+    except PyfioVirtioError as error:
+        return Check(name, "failure", f"{error.what}: {error.why}", error.next_step)
+
+
+def _fio(program: str) -> Check:
+    found = fio.find(program)
+    return Check("fio", "ok", f"{found.release}, {found.path}")
+
+
+def _engine() -> Check:
+    built_for = engine.fio_release()
+    return Check("engine", "ok", f"{engine.version()} for {built_for}, {engine.folder()}")
+
+
+def _together(program: str) -> Check:
+    found = fio.find(program)
+    fio.check_release(found, engine.fio_release())
+    fio.check_engine_loads(found, engine.folder(), engine.NAME)
+    return Check("fio with engine", "ok", f"{found.release} loads the engine")
+
+
+def _backend(kind: str) -> Check:
+    program = backends.KINDS[kind]
+    name = f"back-end {kind}"
+    if backends.is_installed(kind):
+        return Check(name, "ok", f"{program.program} is there")
+    return Check(name, "note", f"no {program.program}", program.how_to_install)
+
+
+def _huge_pages(machine: host.Host) -> Iterator[Check]:
+    for pages in machine.hugepages:
+        name = f"huge pages of {format_size(pages.size_bytes)}"
+        finding = f"{pages.free} free of {pages.total}"
+        wanted = -(-_WANTED_BYTES // pages.size_bytes)
+        if pages.free >= wanted:
+            yield Check(name, "ok", finding)
+        else:
+            finding += "; ordinary pages are used instead"
+            number = pages.total - pages.free + wanted
+            yield Check(name, "note", finding, f"echo {number} | sudo tee {pages.file}")
+
+
+def _cpus(machine: host.Host) -> Check:
+    finding = f"{machine.cpus} of {machine.cpu_model}, kernel {machine.kernel}"
+    if machine.cpus > 1:
+        return Check("CPUs", "ok", finding)
+    remedy = "use wait=event or wait=sleepy: fio and the back-end share a core"
+    return Check("CPUs", "note", finding, remedy)
+
+
+def _governor(machine: host.Host) -> Check:
+    if machine.governor in (None, "performance"):
+        return Check("governor", "ok", machine.governor or "none: Linux does not set the frequency")
+    remedy = "sudo cpupower frequency-set -g performance, for figures that can be compared"
+    return Check("governor", "note", machine.governor or "", remedy)
+
+
+def _memlock(machine: host.Host) -> Check:
+    if machine.memlock_bytes is None:
+        return Check("locked memory", "ok", "no limit")
+    finding = f"{format_size(machine.memlock_bytes)} at most, enough for the engine"
+    return Check("locked memory", "ok", finding, "for SPDK in this shell: ulimit -l unlimited")
+
+
+def _timer_slack(machine: host.Host) -> Check:
+    slack = machine.timer_slack_ns
+    if slack is None:
+        return Check("timer slack", "note", "unknown", "sleeps of wait=sleepy may be longer")
+    return Check("timer slack", "ok", f"{slack} ns; wait=sleepy sets its own")

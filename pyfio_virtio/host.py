@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""This machine, as far as it decides what is measured: CPUs, kernel, memory, limits.
+
+Reads /proc and /sys, changes nothing, and takes what it cannot read for absent. Any thread.
+"""
+
+import os
+import platform
+import resource
+from dataclasses import dataclass
+from pathlib import Path
+
+_CPU = Path("/sys/devices/system/cpu")
+_HUGEPAGES = Path("/sys/kernel/mm/hugepages")
+
+
+@dataclass(frozen=True)
+class HugePages:
+    """The huge pages of one size."""
+
+    size_bytes: int
+    total: int
+    free: int
+    file: str  # where their number is set
+
+
+@dataclass(frozen=True)
+class Host:
+    cpu_model: str
+    cpus: int  # that this process may run on
+    governor: str | None  # of the first CPU; None where frequency is not Linux's to choose
+    kernel: str
+    mitigations: str  # on, or off by the kernel's command line
+    load: float  # processes that ran or waited, over the last minute
+    memlock_bytes: int | None  # None: no limit
+    timer_slack_ns: int | None
+    hugepages: tuple[HugePages, ...]
+
+
+def describe() -> Host:
+    memlock, _ = resource.getrlimit(resource.RLIMIT_MEMLOCK)
+    slack = _read(Path("/proc/self/timerslack_ns"))
+    options = (_read(Path("/proc/cmdline")) or "").split()
+    return Host(
+        cpu_model=_cpu_model(),
+        cpus=len(os.sched_getaffinity(0)),
+        governor=_read(_CPU / "cpu0" / "cpufreq" / "scaling_governor"),
+        kernel=platform.release(),
+        mitigations="off" if "mitigations=off" in options else "on",
+        load=os.getloadavg()[0],
+        memlock_bytes=None if memlock == resource.RLIM_INFINITY else memlock,
+        timer_slack_ns=int(slack) if slack else None,
+        hugepages=_hugepages(),
+    )
+
+
+def _read(path: Path) -> str | None:
+    try:
+        return path.read_text().strip()
+    except OSError:
+        return None
+
+
+def _cpu_model() -> str:
+    for line in (_read(Path("/proc/cpuinfo")) or "").splitlines():
+        name, _, value = line.partition(":")
+        if name.strip() == "model name":
+            return value.strip()
+    return platform.machine()
+
+
+def _hugepages() -> tuple[HugePages, ...]:
+    folders = sorted(_HUGEPAGES.glob("hugepages-*kB"), key=_kib)
+    return tuple(
+        HugePages(_kib(folder) * 1024, total, free, str(folder / "nr_hugepages"))
+        for folder in folders
+        for total, free in [(_number(folder / "nr_hugepages"), _number(folder / "free_hugepages"))]
+    )
+
+
+def _kib(folder: Path) -> int:
+    return int(folder.name.removeprefix("hugepages-").removesuffix("kB"))
+
+
+def _number(path: Path) -> int:
+    return int(_read(path) or 0)

@@ -65,44 +65,54 @@ static bool fill_request(const struct device_info *info, struct io_u *io_u,
 	}
 }
 
-static enum fio_q_status submit(struct job *job, struct queue *queue,
-				struct io_u *io_u, struct request *req)
+/* 0, or a positive errno. The caller has seen that a chain is free. */
+static int submit(struct queue *queue, struct io_u *io_u)
 {
-	int code = queue_submit(queue, req);
+	struct request *req = queue_get(queue);
+	int code = -EINVAL;
 
-	if (code) {
+	if (fill_request(&queue->disk->info, io_u, req))
+		code = queue_submit(queue, req);
+	else
+		error_set(EINVAL, "fio asks for an operation (%d) that the "
+			"engine does not know", io_u->ddir);
+	if (code)
 		queue_put(queue, req);
-		return complete_now(io_u, -code);
-	}
-	job->submitted[job->num_submitted++] = io_u;
-	return FIO_Q_QUEUED;
+	return -code;
+}
+
+static void defer(const struct thread_data *td, struct job_file *file,
+		  struct io_u *io_u)
+{
+	unsigned int last = file->backlog_first + file->backlog_count++;
+
+	file->backlog[last % td->o.iodepth] = io_u;
+}
+
+/* A device without FLUSH writes through: a completed write is stable
+ * (virtio 1.2, 5.2.6.2). */
+static bool needs_no_flush(const struct queue *queue, const struct io_u *io_u)
+{
+	return ddir_sync(io_u->ddir) && !queue->disk->info.can_flush;
 }
 
 static enum fio_q_status hook_queue(struct thread_data *td, struct io_u *io_u)
 {
 	struct job *job = td->io_ops_data;
-	struct queue *queue = job->files[io_u->file->fileno].queue;
-	struct request *req;
+	struct job_file *file = &job->files[io_u->file->fileno];
+	struct queue *queue = file->queue;
+	int code = queue->abandoned;
 
-	fio_ro_check(td, io_u);
-	if (queue->abandoned)
-		return complete_now(io_u, queue->abandoned);
-	req = queue_get(queue);
-	if (!req)
-		return FIO_Q_BUSY;
-	if (!fill_request(&queue->disk->info, io_u, req)) {
-		queue_put(queue, req);
-		error_set(EINVAL, "fio asks for an operation (%d) that the "
-			"engine does not know", io_u->ddir);
-		return complete_now(io_u, EINVAL);
-	}
-	/* A device without FLUSH writes through: a completed write is stable
-	 * (virtio 1.2, 5.2.6.2). */
-	if (req->type == REQUEST_FLUSH && !queue->disk->info.can_flush) {
-		queue_put(queue, req);
-		return complete_now(io_u, 0);
-	}
-	return submit(job, queue, io_u, req);
+	if (code || needs_no_flush(queue, io_u))
+		return complete_now(io_u, code);
+	if (queue->num_free)
+		code = submit(queue, io_u);
+	else
+		defer(td, file, io_u);
+	if (code)
+		return complete_now(io_u, code);
+	job->submitted[job->num_submitted++] = io_u;
+	return FIO_Q_QUEUED;
 }
 
 /* The time of issue is the time of publishing: before it, nobody could begin. */
@@ -145,15 +155,32 @@ static void report_failure(struct job_file *file)
 	file->is_reported = true;
 }
 
-static void take_request(struct job *job, struct queue *queue, struct request *req)
+static void complete(struct job *job, struct io_u *io_u, int code)
 {
-	struct io_u *io_u = req->user;
-
-	io_u->error = (unsigned int)req->error;
-	if (io_u->error)
+	io_u->error = (unsigned int)code;
+	if (code)
 		io_u->engine_data = strdup(error_message());
-	queue_put(queue, req);
 	job->completed[job->num_completed++] = io_u;
+}
+
+/* Into the chains that have become free goes what had to stand back. */
+static void submit_backlog(struct job *job, struct job_file *file)
+{
+	struct queue *queue = file->queue;
+
+	while (file->backlog_count && job->num_completed < job->max_completed &&
+	       (queue->num_free || queue->abandoned)) {
+		struct io_u *io_u = file->backlog[file->backlog_first];
+		int code = queue->abandoned;
+
+		file->backlog_first = (file->backlog_first + 1) % job->td->o.iodepth;
+		file->backlog_count--;
+		if (!code)
+			code = submit(queue, io_u);
+		if (code)
+			complete(job, io_u, code);
+	}
+	queue_commit(queue);
 }
 
 static void look_at(struct job *job, struct job_file *file)
@@ -164,9 +191,13 @@ static void look_at(struct job *job, struct job_file *file)
 
 	if (file->queue->abandoned)
 		report_failure(file);
-	for (unsigned int i = 0; i < count; i++)
-		take_request(job, file->queue, done[i]);
+	for (unsigned int i = 0; i < count; i++) {
+		complete(job, done[i]->user, done[i]->error);
+		queue_put(file->queue, done[i]);
+	}
 	job->reaped += count;
+	if (file->backlog_count)
+		submit_backlog(job, file);
 }
 
 static unsigned int look(void *context)

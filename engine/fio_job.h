@@ -17,6 +17,12 @@ struct job_file {
 	struct device *device; /* while the job runs */
 	struct queue *queue;
 	bool is_reported;      /* its failure was told */
+	/* Taken from fio while all chains were in use; a ring of iodepth entries.
+	 * fio is never told BUSY: it fills the buffer anew for a second try, and
+	 * its verify then expects other data than was written. */
+	struct io_u **backlog;
+	unsigned int backlog_first;
+	unsigned int backlog_count;
 };
 
 struct job {

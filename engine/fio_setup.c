@@ -212,26 +212,46 @@ static int plan(const struct fio_file *f, const struct device_config *config,
 		info->max_queues, count);
 }
 
-static struct job *make_job(struct thread_data *td)
+static void free_job_arrays(struct job *job)
 {
-	struct job *job = calloc(1, sizeof(*job));
-	unsigned int depth = td->o.iodepth;
+	for (unsigned int i = 0; job->files && i < job->num_files; i++)
+		free(job->files[i].backlog);
+	free(job->files);
+	free(job->fds);
+	free(job->submitted);
+	free(job->completed);
+	job->files = NULL;
+	job->num_files = 0;
+}
 
-	if (!job)
-		return NULL;
-	job->td = td;
-	job->num_files = td->o.nr_files;
+static bool make_job_arrays(struct job *job, unsigned int depth)
+{
+	bool is_complete;
+
 	job->files = calloc(job->num_files, sizeof(*job->files));
 	/* Calls and connections. */
 	job->fds = calloc(2 * job->num_files, sizeof(*job->fds));
 	job->submitted = calloc(depth, sizeof(*job->submitted));
 	job->completed = calloc(depth, sizeof(*job->completed));
-	if (job->files && job->fds && job->submitted && job->completed)
+	is_complete = job->files && job->fds && job->submitted && job->completed;
+	for (unsigned int i = 0; is_complete && i < job->num_files; i++) {
+		job->files[i].backlog = calloc(depth, sizeof(struct io_u *));
+		is_complete = job->files[i].backlog;
+	}
+	return is_complete;
+}
+
+static struct job *make_job(struct thread_data *td)
+{
+	struct job *job = calloc(1, sizeof(*job));
+
+	if (!job)
+		return NULL;
+	job->td = td;
+	job->num_files = td->o.nr_files;
+	if (make_job_arrays(job, td->o.iodepth))
 		return job;
-	free(job->files);
-	free(job->fds);
-	free(job->submitted);
-	free(job->completed);
+	free_job_arrays(job);
 	free(job);
 	return NULL;
 }
@@ -356,13 +376,8 @@ void fio_finish(struct thread_data *td)
 		return;
 	for (unsigned int i = 0; i < job->num_files; i++)
 		finish_file(&job->files[i]);
-	free(job->files);
-	free(job->fds);
-	free(job->submitted);
-	free(job->completed);
 	/* The job itself stays in the list of jobs: fio is about to exit, and
 	 * other jobs' setup may be reading it. */
-	job->files = NULL;
-	job->num_files = 0;
+	free_job_arrays(job);
 	td->io_ops_data = NULL;
 }

@@ -1,0 +1,334 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Makes a back-end of a configuration: the entry of the shared object. Checks
+ * every option and says in words what is wrong with it. Any thread; never on
+ * the request path.
+ */
+#include "api.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "error.h"
+#include "server.h"
+
+enum {
+	DEFAULT_RING_SIZE_MAX = 1024,
+	DEFAULT_DISCARD_SECTORS = 4194304, /* 2 GiB */
+	DEFAULT_DISCARD_SEGMENTS = 16,
+	THREADS_MAX = 64,
+	/* Data moved before the requests done so far are published. Null
+	 * storage moves none: a whole batch at once is soonest. */
+	PUBLISH_BYTES = 16384,
+};
+
+#define DEFAULT_SIZE_BYTES (UINT64_C(1) << 30)
+
+struct backend {
+	struct server server;
+};
+
+static const char *or_default(const char *words, const char *otherwise)
+{
+	return words && *words ? words : otherwise;
+}
+
+static uint32_t or_number(uint32_t number, uint32_t otherwise)
+{
+	return number ? number : otherwise;
+}
+
+/* ---- the device --------------------------------------------------------- */
+
+static int choose_device(struct device *device, const char *name,
+			 const char *profile_name)
+{
+	device->profile = profile_find(profile_name);
+	if (!device->profile)
+		return error_record(-EINVAL,
+				    "profile '%s' is unknown: take builtin, "
+				    "spdk, qemu, rust-vmm or minimal",
+				    profile_name);
+	if (!strcmp(name, "blk"))
+		device->ops = &blk_ops;
+	else if (!strcmp(name, "scsi"))
+		device->ops = &scsi_ops;
+	else
+		return error_record(-EINVAL,
+				    "device '%s' is unknown: take blk or scsi",
+				    name);
+	if (!device->ops->features)
+		return error_record(-EOPNOTSUPP, "scsi is not served yet");
+	return 0;
+}
+
+static int check_range(const char *what, uint32_t number, uint32_t most)
+{
+	if (number >= 1 && number <= most)
+		return 0;
+	return error_record(-EINVAL, "%u %s: 1 to %u are possible", number,
+			    what, most);
+}
+
+static int set_shape(struct device *device, const struct backend_config *config)
+{
+	const bool is_scsi = device->ops == &scsi_ops;
+	int result;
+
+	device->request_queues = or_number(config->queue_count, 1);
+	device->target_count = or_number(config->target_count, 1);
+	device->lun_count = or_number(config->lun_count, 1);
+	result = check_range("queues", device->request_queues,
+			     DEVICE_QUEUES_MAX - device->ops->first_request_queue);
+	if (!result)
+		result = check_range("targets", device->target_count,
+				     is_scsi ? DEVICE_TARGETS_MAX : 1);
+	if (!result)
+		result = check_range("LUNs", device->lun_count,
+				     is_scsi ? DEVICE_LUNS_MAX : 1);
+	device->disk_count = device->target_count * device->lun_count;
+	return result;
+}
+
+static int set_limits(struct device *device,
+		      const struct backend_config *config)
+{
+	const struct profile *profile = device->profile;
+	uint32_t most = or_number(config->queue_size_max,
+				  DEFAULT_RING_SIZE_MAX);
+
+	if (most & (most - 1))
+		return error_record(-EINVAL,
+				    "queue size %u is not a power of two",
+				    most);
+	device->ring_size_max =
+		most < profile->ring_size_max ? most : profile->ring_size_max;
+	device->size_max = or_number(config->size_max, profile->size_max);
+	device->seg_max = or_number(config->seg_max, profile->seg_max);
+	device->discard_sectors_max =
+		or_number(config->discard_sectors_max, DEFAULT_DISCARD_SECTORS);
+	device->discard_segments_max = or_number(config->discard_segments_max,
+						 DEFAULT_DISCARD_SEGMENTS);
+	return 0;
+}
+
+/* ---- the disks ---------------------------------------------------------- */
+
+/* Every disk is a slice of the one storage, all of the same size. */
+static void slice_storage(struct server *server, uint32_t block_bytes,
+			  bool read_only)
+{
+	struct device *device = &server->device;
+	uint64_t slice_bytes = server->storage.bytes / device->disk_count;
+	unsigned int i;
+
+	slice_bytes -= slice_bytes % block_bytes;
+	for (i = 0; i < device->disk_count; i++)
+		device->disks[i] = (struct disk){
+			.storage = &server->storage,
+			.start_bytes = i * slice_bytes,
+			.bytes = slice_bytes,
+			.block_bytes = block_bytes,
+			.read_only = read_only,
+			.number = i,
+		};
+}
+
+static int open_disks(struct server *server, const struct backend_config *config)
+{
+	const char *storage = or_default(config->storage, "memory");
+	uint32_t block_bytes = or_number(config->block_bytes, SECTOR_BYTES);
+	uint64_t bytes = config->size_bytes;
+	bool is_null = !strcmp(storage, "null");
+	int result;
+
+	if (block_bytes != 512 && block_bytes != 4096)
+		return error_record(-EINVAL, "block size %u: take 512 or 4096",
+				    block_bytes);
+	if (!bytes && (is_null || !strcmp(storage, "memory")))
+		bytes = DEFAULT_SIZE_BYTES;
+	if (bytes % block_bytes || bytes > INT64_MAX / DEVICE_DISKS_MAX)
+		return error_record(-EINVAL,
+				    "size %" PRIu64 " is not a multiple of the "
+				    "block size %u, or too large",
+				    bytes, block_bytes);
+	result = storage_open(&server->storage, storage,
+			      bytes * server->device.disk_count,
+			      config->read_only);
+	if (result)
+		return result;
+	slice_storage(server, block_bytes, config->read_only);
+	if (!server->device.disks[0].bytes)
+		return error_record(-EINVAL, "storage %s is too small", storage);
+	server->device.has_no_flush =
+		is_null && server->device.profile->null_lacks_flush;
+	server->workers.publish_bytes = is_null ? UINT_MAX : PUBLISH_BYTES;
+	return 0;
+}
+
+/* ---- the workers -------------------------------------------------------- */
+
+static int choose_serve_mode(struct workers *workers, const char *name)
+{
+	if (!strcmp(name, "poll"))
+		workers->mode = SERVE_POLL;
+	else if (!strcmp(name, "event"))
+		workers->mode = SERVE_EVENT;
+	else if (!strcmp(name, "adaptive"))
+		workers->mode = SERVE_ADAPTIVE;
+	else
+		return error_record(-EINVAL,
+				    "serve '%s' is unknown: take poll, event "
+				    "or adaptive",
+				    name);
+	return 0;
+}
+
+/* "0,2-3" */
+static int parse_cpus(const char *words, int *cpus, unsigned int *count)
+{
+	const char *at = words;
+
+	*count = 0;
+	while (*at) {
+		char *end;
+		long first = strtol(at, &end, 10), last = first;
+
+		if (end == at)
+			break;
+		if (*end == '-')
+			last = strtol(end + 1, &end, 10);
+		if (first < 0 || last < first || last >= CPU_SETSIZE)
+			break;
+		for (; first <= last && *count < CPU_SETSIZE; first++)
+			cpus[(*count)++] = first;
+		if (*end && *end != ',')
+			break;
+		at = *end ? end + 1 : end;
+	}
+	if (*at)
+		return error_record(-EINVAL, "CPUs '%s': write 1 or 0,2-3",
+				    words);
+	return 0;
+}
+
+static int start_workers(struct server *server,
+			 const struct backend_config *config)
+{
+	struct workers *workers = &server->workers;
+	uint32_t threads = or_number(config->thread_count, 1);
+	int cpus[CPU_SETSIZE];
+	unsigned int cpu_count;
+	int result;
+
+	result = parse_cpus(or_default(config->cpus, ""), cpus, &cpu_count);
+	if (!result)
+		result = choose_serve_mode(
+			workers, or_default(config->serve, "adaptive"));
+	if (!result)
+		result = check_range("threads", threads, THREADS_MAX);
+	if (result)
+		return result;
+	workers->device = &server->device;
+	workers->latency = &server->latency;
+	workers->faults = &server->faults;
+	workers->log_fd = config->log_fd;
+	return workers_start(workers, threads, cpus, cpu_count);
+}
+
+/* ---- start and stop ----------------------------------------------------- */
+
+static int copy_paths(struct server *server,
+		      const struct backend_config *config)
+{
+	if (!config->socket_path || !*config->socket_path)
+		return error_record(-EINVAL, "no socket was named");
+	server->socket_path = strdup(config->socket_path);
+	if (config->control_path && *config->control_path)
+		server->control_path = strdup(config->control_path);
+	server->log_fd = config->log_fd;
+	server->own_process = config->own_process;
+	return 0;
+}
+
+static int set_up(struct server *server, const struct backend_config *config)
+{
+	int result = copy_paths(server, config);
+
+	if (!result)
+		result = choose_device(&server->device,
+				       or_default(config->device, "blk"),
+				       or_default(config->profile, "builtin"));
+	if (!result)
+		result = set_shape(&server->device, config);
+	if (!result)
+		result = set_limits(&server->device, config);
+	if (!result)
+		result = open_disks(server, config);
+	if (!result)
+		result = latency_open(&server->latency,
+				      or_default(config->latency, "none"));
+	if (!result)
+		result = faults_add(&server->faults,
+				    or_default(config->fault, ""));
+	return result;
+}
+
+static void tear_down(struct server *server)
+{
+	latency_close(&server->latency);
+	storage_close(&server->storage);
+	free(server->control_path);
+	free(server->socket_path);
+}
+
+struct backend *backend_start(const struct backend_config *config)
+{
+	struct backend *backend = calloc(1, sizeof(*backend));
+	struct server *server;
+
+	if (!backend) {
+		error_record(-ENOMEM, "no memory for a back-end");
+		return NULL;
+	}
+	server = &backend->server;
+	server->storage.fd = -1;
+	if (set_up(server, config))
+		goto fail;
+	if (start_workers(server, config))
+		goto fail;
+	if (server_start(server))
+		goto fail_started;
+	return backend;
+fail_started:
+	workers_stop(&server->workers);
+fail:
+	tear_down(server);
+	free(backend);
+	return NULL;
+}
+
+void backend_stop(struct backend *backend)
+{
+	server_stop(&backend->server);
+	workers_stop(&backend->server.workers);
+	tear_down(&backend->server);
+	free(backend);
+}
+
+void backend_command(struct backend *backend, const char *line, char *answer,
+		     unsigned int room)
+{
+	pthread_mutex_lock(&backend->server.lock);
+	control_command(&backend->server, line, answer, room);
+	pthread_mutex_unlock(&backend->server.lock);
+}
+
+const char *backend_error(void)
+{
+	return error_sentence();
+}

@@ -1,0 +1,295 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The control thread: accepts clients, hands them what they send, and carries
+ * out what workers and commands ask for.
+ *
+ * It takes one event at a time, so that closing a connection can never leave
+ * an event of it in hand. Whatever touches what workers read happens between
+ * workers_pause() and workers_resume().
+ */
+#include "server.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "connection.h"
+#include "error.h"
+
+int server_watch(struct server *server, int fd, void *owner)
+{
+	struct epoll_event event = { .events = EPOLLIN, .data.ptr = owner };
+
+	if (epoll_ctl(server->epoll_fd, EPOLL_CTL_ADD, fd, &event))
+		return error_record(-errno, "epoll: %s", strerror(errno));
+	return 0;
+}
+
+/* ---- clients ------------------------------------------------------------ */
+
+/* A profile may let others wait until the one client has gone. */
+static void update_listening(struct server *server)
+{
+	bool wanted = !server->device.profile->one_client ||
+		      !server->connection_count;
+
+	if (wanted == server->listening)
+		return;
+	if (wanted)
+		server_watch(server, server->listen_fd, &server->listen_fd);
+	else
+		epoll_ctl(server->epoll_fd, EPOLL_CTL_DEL, server->listen_fd,
+			  NULL);
+	server->listening = wanted;
+}
+
+static void accept_client(struct server *server)
+{
+	int fd = accept4(server->listen_fd, NULL, NULL,
+			 SOCK_CLOEXEC | SOCK_NONBLOCK);
+	struct connection *connection;
+
+	if (fd < 0)
+		return;
+	connection = connection_open(server, fd);
+	if (!connection || server_watch(server, fd, connection)) {
+		log_line(server->log_fd, "a client was refused: %s",
+			 error_sentence());
+		if (connection)
+			connection_close(connection);
+		else
+			close(fd);
+		return;
+	}
+	connection->next = server->connections;
+	server->connections = connection;
+	server->connection_count++;
+	update_listening(server);
+}
+
+static void drop_client(struct server *server, struct connection *connection)
+{
+	struct connection **link = &server->connections;
+
+	while (*link != connection)
+		link = &(*link)->next;
+	*link = connection->next;
+	server->connection_count--;
+	connection_close(connection);
+	update_listening(server);
+}
+
+static void serve_client(struct server *server, struct connection *connection)
+{
+	int result;
+
+	workers_pause(&server->workers);
+	result = connection_readable(connection);
+	if (result) {
+		if (result != -ENOTCONN && result != -ECONNRESET)
+			log_line(server->log_fd, "client %u is sent away: %s",
+				 connection->id, error_sentence());
+		drop_client(server, connection);
+	}
+	workers_resume(&server->workers);
+}
+
+/* ---- what workers ask for ----------------------------------------------- */
+
+void server_resize(struct server *server, struct disk *disk, uint64_t bytes)
+{
+	struct connection *connection;
+
+	workers_pause(&server->workers);
+	disk->bytes = bytes - bytes % disk->block_bytes;
+	for (connection = server->connections; connection;
+	     connection = connection->next) {
+		server->device.ops->resized(&connection->session, disk);
+		connection_config_changed(connection);
+	}
+	workers_resume(&server->workers);
+}
+
+/* Requests in flight stay so: a broken ring is not drained. */
+static void die(struct server *server)
+{
+	struct connection *connection;
+	unsigned int i;
+
+	if (server->own_process)
+		raise(SIGKILL);
+	workers_pause(&server->workers);
+	for (connection = server->connections; connection;
+	     connection = connection->next)
+		for (i = 0; i < connection->ring_count; i++)
+			connection->rings[i].broken = true;
+	while (server->connections)
+		drop_client(server, server->connections);
+	epoll_ctl(server->epoll_fd, EPOLL_CTL_DEL, server->listen_fd, NULL);
+	close(server->listen_fd);
+	server->listen_fd = -1;
+	server->dead = true;
+	workers_resume(&server->workers);
+}
+
+static void take_alarm(struct server *server)
+{
+	struct workers *workers = &server->workers;
+	uint64_t counter, bytes;
+
+	if (read(workers->alarm_fd, &counter, sizeof(counter)) < 0)
+		return;
+	if (shared_read(&workers->die_wanted) && !server->dead)
+		die(server);
+	bytes = __atomic_exchange_n(&workers->shrink_wanted, 0,
+				    __ATOMIC_RELAXED);
+	if (bytes && bytes < server->device.disks[0].bytes)
+		server_resize(server, &server->device.disks[0], bytes);
+}
+
+struct statistics server_statistics(struct server *server)
+{
+	struct statistics total = server->statistics;
+	unsigned int i;
+
+	workers_pause(&server->workers);
+	for (i = 0; i < server->workers.count; i++)
+		statistics_add(&total, &server->workers.list[i].statistics);
+	workers_resume(&server->workers);
+	return total;
+}
+
+/* ---- the loop ----------------------------------------------------------- */
+
+static bool is_control_client(const struct server *server, const void *owner)
+{
+	return owner >= (const void *)server->control_clients &&
+	       owner < (const void *)(server->control_clients +
+				      CONTROL_CLIENTS_MAX);
+}
+
+static void handle_event(struct server *server, void *owner)
+{
+	if (owner == &server->stop_fd)
+		server->stopping = true;
+	else if (owner == &server->listen_fd)
+		accept_client(server);
+	else if (owner == &server->workers.alarm_fd)
+		take_alarm(server);
+	else if (owner == &server->control_fd)
+		control_accept(server);
+	else if (is_control_client(server, owner))
+		control_read(server, owner);
+	else
+		serve_client(server, owner);
+}
+
+static void *server_run(void *argument)
+{
+	struct server *server = argument;
+	struct epoll_event event;
+
+	while (!server->stopping) {
+		if (epoll_wait(server->epoll_fd, &event, 1, -1) != 1)
+			continue;
+		pthread_mutex_lock(&server->lock);
+		handle_event(server, event.data.ptr);
+		pthread_mutex_unlock(&server->lock);
+	}
+	return NULL;
+}
+
+/* ---- start and stop ----------------------------------------------------- */
+
+static int open_sockets(struct server *server)
+{
+	server->listen_fd = listen_open(server->socket_path);
+	if (server->listen_fd < 0)
+		return server->listen_fd;
+	update_listening(server);
+	if (!server->control_path)
+		return 0;
+	server->control_fd = listen_open(server->control_path);
+	if (server->control_fd < 0)
+		return server->control_fd;
+	return server_watch(server, server->control_fd, &server->control_fd);
+}
+
+static int open_events(struct server *server)
+{
+	server->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	server->stop_fd = eventfd(0, EFD_CLOEXEC);
+	server->workers.alarm_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (server->epoll_fd < 0 || server->stop_fd < 0 ||
+	    server->workers.alarm_fd < 0)
+		return error_record(-errno, "control thread: %s",
+				    strerror(errno));
+	if (server_watch(server, server->stop_fd, &server->stop_fd))
+		return -errno;
+	return server_watch(server, server->workers.alarm_fd,
+			    &server->workers.alarm_fd);
+}
+
+static void close_if_open(int fd)
+{
+	if (fd >= 0)
+		close(fd);
+}
+
+static void close_sockets(struct server *server)
+{
+	unsigned int i;
+
+	if (server->listen_fd >= 0)
+		unlink(server->socket_path);
+	if (server->control_fd >= 0)
+		unlink(server->control_path);
+	for (i = 0; i < CONTROL_CLIENTS_MAX; i++)
+		control_close(&server->control_clients[i]);
+	close_if_open(server->listen_fd);
+	close_if_open(server->control_fd);
+	close_if_open(server->stop_fd);
+	close_if_open(server->workers.alarm_fd);
+	close_if_open(server->epoll_fd);
+	pthread_mutex_destroy(&server->lock);
+}
+
+int server_start(struct server *server)
+{
+	unsigned int i;
+	int result;
+
+	server->listen_fd = server->control_fd = -1;
+	pthread_mutex_init(&server->lock, NULL);
+	for (i = 0; i < CONTROL_CLIENTS_MAX; i++)
+		server->control_clients[i].fd = -1;
+	result = open_events(server);
+	if (!result)
+		result = open_sockets(server);
+	if (!result)
+		result = -pthread_create(&server->thread, NULL, server_run,
+					 server);
+	if (!result)
+		return 0;
+	close_sockets(server);
+	return result;
+}
+
+void server_stop(struct server *server)
+{
+	const uint64_t one = 1;
+
+	while (write(server->stop_fd, &one, sizeof(one)) < 0 && errno == EINTR)
+		;
+	pthread_join(server->thread, NULL);
+	workers_pause(&server->workers);
+	while (server->connections)
+		drop_client(server, server->connections);
+	workers_resume(&server->workers);
+	close_sockets(server);
+}

@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The back-end as a whole: the device, its storage, its workers, and the
+ * control thread that listens, speaks vhost-user with each client, and takes
+ * commands.
+ *
+ * Everything here belongs to the control thread, under `lock`, which a caller
+ * from another thread takes too (commands in process). The request path never
+ * takes it.
+ */
+#ifndef BACKEND_SERVER_H
+#define BACKEND_SERVER_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "device.h"
+#include "fault.h"
+#include "latency.h"
+#include "storage.h"
+#include "worker.h"
+
+struct connection;
+
+enum { CONTROL_CLIENTS_MAX = 8, CONTROL_LINE_BYTES = 512 };
+
+/* Someone at the control socket, in the middle of a line. */
+struct control_client {
+	int fd; /* -1: free */
+	size_t length;
+	char line[CONTROL_LINE_BYTES];
+};
+
+struct server {
+	char *socket_path, *control_path; /* control_path may be NULL */
+	int log_fd;
+	bool own_process; /* so that dying may be real */
+	bool dead;	  /* the fault "die" was played in process */
+
+	struct device device;
+	struct storage storage;
+	struct latency latency;
+	struct fault_set faults;
+	struct workers workers;
+	struct statistics statistics; /* of faults on messages */
+
+	pthread_t thread;
+	pthread_mutex_t lock;
+	int epoll_fd, stop_fd, listen_fd, control_fd;
+	bool stopping;
+	bool listening; /* whether new clients are accepted now */
+	struct connection *connections;
+	unsigned int connection_count, next_id;
+	struct control_client control_clients[CONTROL_CLIENTS_MAX];
+};
+
+/* Everything but the sockets and the thread is set up by the caller. */
+int server_start(struct server *server);
+void server_stop(struct server *server);
+
+/* Watches an fd on behalf of whatever `owner` is. */
+int server_watch(struct server *server, int fd, void *owner);
+
+/* Changes the size of a disk and tells every client. Under the lock. */
+void server_resize(struct server *server, struct disk *disk, uint64_t bytes);
+
+/* Adds up what every worker counted. Under the lock. */
+struct statistics server_statistics(struct server *server);
+
+/* control.c: commands, by the socket or in process. */
+
+/* Carries out one line; the answer is one line, without its end. Under the
+ * lock. */
+void control_command(struct server *server, const char *line, char *answer,
+		     size_t room);
+/* An event at the control socket or one of its clients. */
+void control_accept(struct server *server);
+void control_read(struct server *server, struct control_client *client);
+void control_close(struct control_client *client);
+
+/* listen.c: a Unix socket at a path. Replaces a stale one, refuses one that
+ * somebody listens on. A new fd, or a negative errno. */
+int listen_open(const char *path);
+
+#endif

@@ -74,7 +74,8 @@ $(VENV)/.ready: pyproject.toml setup.py
 	@tools/packages.sh check
 	@echo "Installing Python's packages into $(VENV)"
 	@$(PYTHON) -m venv $(VENV)
-	@$(IN_VENV) -m pip install -qq --editable '.[dev]'
+	@$(IN_VENV) -m pip install -qq 'setuptools>=77'
+	@$(IN_VENV) -m pip install -qq --no-build-isolation --editable '.[dev]'
 	@touch $@
 
 # Files that change when what they say does: the names below, and the values that they hold.
@@ -99,7 +100,7 @@ asan: build/asan/lib/fio_virtio ## run the end-to-end tests with gcc's address a
 fio-3.41: build/fio-3.41/fio build/fio-3.41-engine/fio_virtio ## fetch and build fio 3.41, and an engine for it, below build/
 
 build/fio-3.41/fio:
-	@$(PYTHON) engine/fio_headers.py --sid fio-3.41 > /dev/null
+	@$(PYTHON) engine/fio_headers.py --release fio-3.41 --suite sid > /dev/null
 	@echo "Compiling $@"
 	@$(MAKE) -C build/fio-3.41 -j"$$(nproc)" fio > build/fio-3.41/make.output 2>&1 || { tail -n 20 build/fio-3.41/make.output; exit 1; }
 

@@ -34,7 +34,7 @@ KEYRINGS = {
 }
 # As automake's test runner has it: what was asked for cannot be had here.
 EXIT_UNAVAILABLE = 77
-OR_SOURCE_DIR = "or set FIO_SOURCE_DIR to the unpacked sources of the fio that you use"
+OR_SOURCE_DIR = "or set FIO_SOURCE_DIR to the unpacked sources of your fio"
 
 
 class HeadersError(Exception):
@@ -80,10 +80,10 @@ def output_of(*command: str, env: dict[str, str] | None = None, cwd: Path | None
             command, env=env, cwd=cwd, capture_output=True, text=True, check=False
         )
     except OSError as error:
-        raise HeadersError(f"cannot run {command[0]}: {error.strerror}; {OR_SOURCE_DIR}") from None
+        raise HeadersError(f"cannot run {command[0]}: {error.strerror}") from None
     if done.returncode:
         words = (done.stderr or done.stdout).strip().splitlines() or ["no message"]
-        raise HeadersError(f"{Path(command[0]).name} failed: {words[-1]}; {OR_SOURCE_DIR}")
+        raise HeadersError(f"{Path(command[0]).name} failed: {words[-1]}")
     return done.stdout
 
 
@@ -91,23 +91,17 @@ def installed_release() -> str:
     """What the fio in PATH calls itself, such as fio-3.33."""
     fio = shutil.which("fio")
     if fio is None:
-        raise HeadersError(f"fio is not installed: run make install-packages, {OR_SOURCE_DIR}")
+        raise HeadersError("fio is not installed: run make install-packages")
     return output_of(fio, "--version").strip()
 
 
 def installed_package_version(release: str) -> str:
     """Version of the source package that the fio in PATH was built from."""
     if shutil.which("dpkg-query") is None or shutil.which("apt-get") is None:
-        raise HeadersError(
-            f"this system has no apt-get to fetch the sources of {release} with: set "
-            "FIO_SOURCE_DIR to the unpacked sources of the fio that you use"
-        )
+        raise HeadersError(f"this system has no apt-get to fetch the sources of {release} with")
     version = output_of("dpkg-query", "-W", "-f", "${source:Version}", "fio")
     if re.split(r"[-+~]", version.split(":")[-1])[0] != release.removeprefix("fio-"):
-        raise HeadersError(
-            f"{shutil.which('fio')} is {release} but the fio package is {version}: set "
-            "FIO_SOURCE_DIR to the unpacked sources of the fio that you use"
-        )
+        raise HeadersError(f"{shutil.which('fio')} is {release}, the fio package is {version}")
     return version
 
 
@@ -126,10 +120,7 @@ def known_archives() -> list[Archive]:
     if shutil.which("apt-get") is None:
         raise UnavailableError("this system has no apt-get")
     if not (found := archives()):
-        raise UnavailableError(
-            "apt-get has no package lists of Debian or Ubuntu: run apt-get update as root, "
-            + OR_SOURCE_DIR
-        )
+        raise UnavailableError("apt-get has no lists of Debian or Ubuntu: run apt-get update")
     return found
 
 
@@ -164,18 +155,21 @@ def original_tarball(listing: str) -> SourceFile | None:
     return SourceFile(*match.groups()) if match else None
 
 
-def fetch(package: str, from_archives: list[Archive], folder: Path) -> Path:
+def fetch(package: str, release: str, from_archives: list[Archive], folder: Path) -> Path:
     """Downloads upstream's tarball of the source package into folder."""
     env = private_apt(folder / "apt", [archive.source_line() for archive in from_archives])
-    output_of("apt-get", "update", "-qq", env=env)
-    listing = output_of("apt-get", "source", "-qq", "--print-uris", package, env=env)
-    tarball = original_tarball(listing)
-    if tarball is None:
-        raise HeadersError(f"the source package {package} lists no upstream tarball")
-    target = folder / tarball.name
-    output_of(APT_HELPER, "download-file", tarball.uri, str(target), tarball.checksum, env=env)
+    try:
+        output_of("apt-get", "update", "-qq", env=env)
+        listing = output_of("apt-get", "source", "-qq", "--print-uris", package, env=env)
+        tarball = original_tarball(listing)
+        if tarball is None or not tarball.name.startswith(f"fio_{release[4:]}.orig."):
+            found = tarball.name if tarball else "no upstream tarball"
+            raise HeadersError(f"{package} has {found}, not that of {release}")
+        target = folder / tarball.name
+        output_of(APT_HELPER, "download-file", tarball.uri, str(target), tarball.checksum, env=env)
+    finally:
+        shutil.rmtree(folder / "apt")
     verify(target, tarball.checksum)
-    shutil.rmtree(folder / "apt")
     return target
 
 
@@ -231,48 +225,41 @@ def release_of(tree: Path) -> str:
     return (tree / "FIO-VERSION-FILE").read_text().removeprefix("FIO_VERSION = ").strip()
 
 
+def unpacked_tree(build: Path, release: str, package: str, sources: list[Archive]) -> Path:
+    """The release's sources below build, fetched if they are not there."""
+    tree = build / release
+    if not tree.exists():
+        say(f"Fetching the sources of {release} ({sources[0].origin}'s source package)")
+        build.mkdir(parents=True, exist_ok=True)
+        unpack(fetch(package, release, sources, build), tree)
+    configure(tree)
+    return tree
+
+
 def tree_of_installed(build: Path) -> Path:
     release = installed_release()
-    tree = build / release
-    if not tree.exists():
-        version = installed_package_version(release)
-        say(f"Fetching the sources of {release} (source package fio {version})")
-        build.mkdir(parents=True, exist_ok=True)
-        unpack(fetch(f"fio={version}", known_archives(), build), tree)
-    configure(tree)
+    if (build / release).exists():
+        return unpacked_tree(build, release, "fio", [])
+    version = installed_package_version(release)
+    tree = unpacked_tree(build, release, f"fio={version}", known_archives())
     if release_of(tree) != release:
-        raise HeadersError(
-            f"the sources of package fio call themselves {release_of(tree)}, fio {release}: set "
-            "FIO_SOURCE_DIR to the unpacked sources of the fio that you use"
-        )
+        raise HeadersError(f"fio is {release}, but its package's sources are {release_of(tree)}")
     return tree
 
 
-def tree_from_sid(release: str, build: Path) -> Path:
-    """A release newer than the installed one, as Debian's unstable suite carries it."""
-    tree = build / release
-    if not tree.exists():
-        say(f"Fetching the sources of {release} (Debian sid)")
-        build.mkdir(parents=True, exist_ok=True)
-        tarball = fetch_from_sid(release, build)
-        unpack(tarball, tree)
-    configure(tree)
-    return tree
-
-
-def fetch_from_sid(release: str, build: Path) -> Path:
+def tree_from_suite(release: str, suite: str, build: Path) -> Path:
+    """Another release than the installed one, as the named suite of Debian carries it."""
+    if (build / release).exists():
+        return unpacked_tree(build, release, "fio", [])
     debian = [archive for archive in known_archives() if archive.origin == "Debian"]
     if not debian:
         raise UnavailableError(f"{release}: no Debian archive is configured here")
     main = next((a for a in debian if a.uri.rstrip("/").endswith("/debian")), debian[0])
     try:
-        tarball = fetch("fio", [Archive(main.uri, "sid", "main", "Debian")], build)
+        archive = Archive(main.uri, suite, "main", "Debian")
+        return unpacked_tree(build, release, "fio", [archive])
     except HeadersError as error:
-        raise UnavailableError(f"{release} cannot be fetched from Debian sid: {error}") from None
-    if not tarball.name.startswith(f"fio_{release.removeprefix('fio-')}.orig."):
-        tarball.unlink()
-        raise UnavailableError(f"{release} is no longer in Debian sid, which has {tarball.name}")
-    return tarball
+        raise UnavailableError(f"{release} cannot be had from Debian {suite}: {error}") from None
 
 
 def configured_tree(build: Path) -> Path:
@@ -283,17 +270,24 @@ def configured_tree(build: Path) -> Path:
             raise HeadersError(f"FIO_SOURCE_DIR={chosen} holds no sources of fio (no ioengines.h)")
         configure(tree)
         return tree
-    return tree_of_installed(build.resolve())
+    try:
+        return tree_of_installed(build)
+    except HeadersError as error:
+        raise HeadersError(f"{error}; {OR_SOURCE_DIR}") from None
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description="Print the path of a configured fio source tree.")
     parser.add_argument("--build", type=Path, default=Path("build"), help="folder to fetch into")
-    parser.add_argument("--sid", metavar="RELEASE", help="take this release, as fio-3.41, from sid")
-    arguments = parser.parse_args()
+    parser.add_argument("--release", help="not the installed one but this, such as fio-3.41")
+    parser.add_argument("--suite", default="sid", help="the suite of Debian that has the release")
+    chosen = parser.parse_args()
+    build = chosen.build.resolve()
     try:
-        build = arguments.build.resolve()
-        print(tree_from_sid(arguments.sid, build) if arguments.sid else configured_tree(build))
+        if chosen.release:
+            print(tree_from_suite(chosen.release, chosen.suite, build))
+        else:
+            print(configured_tree(build))
     except UnavailableError as error:
         say(f"fio_headers: {error}")
         return EXIT_UNAVAILABLE

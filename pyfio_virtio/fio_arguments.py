@@ -54,9 +54,6 @@ class FioArguments:
     everywhere: Options  # hold in every job
     jobs: tuple[tuple[str, Options], ...]  # jobs that --name= opened
 
-    def read_only(self) -> bool:
-        return "--readonly" in self.program
-
     def applied(self, job: Job) -> Job:
         return job.with_options(self.everywhere).with_sections(self.jobs)
 

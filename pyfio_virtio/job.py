@@ -122,11 +122,13 @@ class Job:
         return job
 
     def _with_option(self, wanted: Line) -> "Job":
+        """In place where that reaches every job, else at the head of the file."""
         key = canonical(wanted.key or "")
-        lines = [wanted if canonical(line.key or "") == key else line for line in self.lines]
-        changed = Job(tuple(lines))
-        if all(key in section.options for section in changed.sections()):
-            return changed
+        replaced = [wanted if canonical(line.key or "") == key else line for line in self.lines]
+        jobs = Job(tuple(replaced)).sections()
+        if jobs and all(key in section.options for section in jobs):
+            return Job(tuple(replaced))
+        lines = [line for line in self.lines if canonical(line.key or "") != key]
         where = _first_global(lines)
         if where is None:
             where = _first_header(lines)

@@ -1,0 +1,165 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What all tests share: real back-ends, the real fio with the engine, the real command.
+
+- `qsd(**spec)` starts a qemu-storage-daemon and returns its Backend (.socket, .process, .log).
+  Arguments are those of BackendSpec; without any: 1 GiB in memory, one queue. All end with the
+  test. `qsd(storage="null", queues=4)`, `qsd(storage=f"file:{path}", read_only=True)`.
+- `fio(socket, **options)` runs one job on a socket: `fio(disk.socket, rw="randread", bs="4k",
+  number_ios=100)`. True makes an option a flag (time_based=True), None leaves out a default
+  (thread=None). `fio.job(text)` runs a job file, `fio.arguments(...)` what one would type. Each
+  returns a FioRun: status, stdout, stderr, and json (of the jobs: .jobs, .first). None of them
+  judges the status: tests do. A run that takes too long is killed, with all its processes, and
+  fails the test.
+- `command(...)` runs pyfio-virtio as a process and returns status, stdout, stderr; its state lies
+  in `private`, a folder of the test's own with a path short enough for sockets.
+Tests run in one process each way, in the main thread; nothing here is shared between tests.
+"""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pyfio_virtio import backends, engine
+from pyfio_virtio.fio import library_path, split_notes
+from pyfio_virtio.job import escaped_filename
+
+ROOT = Path(__file__).resolve().parent.parent
+# Ample for any run of the tests; it only bounds a hang.
+TIMEOUT_S = 60.0
+
+StartBackend = Callable[..., backends.Backend]
+RunCommand = Callable[..., "Finished"]
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A process that ended."""
+
+    status: int
+    stdout: str
+    stderr: str
+
+
+@dataclass(frozen=True)
+class FioRun(Finished):
+    json: Mapping[str, Any] = field(default_factory=dict)  # empty when fio wrote none
+
+    @property
+    def jobs(self) -> Sequence[Mapping[str, Any]]:
+        return list(self.json.get("jobs", ()))
+
+    @property
+    def first(self) -> Mapping[str, Any]:
+        """The first job, or the group that group_reporting made."""
+        assert self.jobs, f"fio reported no job: {self.stderr or self.stdout}"
+        return self.jobs[0]
+
+
+def run_to_end(
+    command: Sequence[str], environment: Mapping[str, str], timeout_s: float = TIMEOUT_S
+) -> Finished:
+    """Runs a command in a process group of its own; all of the group ends with it."""
+    with subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env={**os.environ, **environment},
+        process_group=0,
+        text=True,
+        errors="replace",
+    ) as process:
+        try:
+            stdout, stderr = process.communicate(timeout=timeout_s)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            stdout, stderr = process.communicate()
+            pytest.fail(f"did not end within {timeout_s} s: {command}\n{stdout}\n{stderr}")
+    return Finished(process.returncode, stdout, stderr)
+
+
+class Fio:
+    """Runs the fio on the PATH with the engine that was built for it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __call__(
+        self, socket: str, *, timeout_s: float = TIMEOUT_S, **options: str | int | bool | None
+    ) -> FioRun:
+        defaults = {"ioengine": engine.NAME, "filename": escaped_filename(socket), "thread": 1}
+        return self.arguments(
+            "--name=test", *_as_arguments(defaults | options), timeout_s=timeout_s
+        )
+
+    def job(self, text: str, *program_options: str, timeout_s: float = TIMEOUT_S) -> FioRun:
+        path = self.folder / "test.fio"
+        path.write_text(text)
+        return self.arguments(*program_options, str(path), timeout_s=timeout_s)
+
+    def arguments(self, *arguments: str, timeout_s: float = TIMEOUT_S) -> FioRun:
+        command = ["fio", "--output-format=json", *arguments]
+        ended = run_to_end(command, self.environment(), timeout_s)
+        _, document = split_notes(ended.stdout)
+        parsed = json.loads(document) if document else {}
+        return FioRun(ended.status, ended.stdout, ended.stderr, parsed)
+
+    def environment(self) -> dict[str, str]:
+        return {"LD_LIBRARY_PATH": library_path(engine.folder())}
+
+
+def _as_arguments(options: Mapping[str, str | int | bool | None]) -> list[str]:
+    return [
+        f"--{key}" if value is True else f"--{key}={value}"
+        for key, value in options.items()
+        if value is not None and value is not False
+    ]
+
+
+@pytest.fixture
+def private(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder whose path is short enough for sockets; our command keeps its state in it."""
+    folder = Path(tempfile.mkdtemp(prefix="pv-"))
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(folder))
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def qsd(private: Path) -> Iterator[StartBackend]:
+    running: list[backends.Backend] = []
+
+    def start(**spec: Any) -> backends.Backend:  # noqa: ANN401 - the fields of BackendSpec
+        number = len(running)
+        wanted = backends.BackendSpec(kind="qsd", **spec)
+        socket, log = private / f"disk{number}.sock", private / f"disk{number}.log"
+        running.append(backends.start(wanted, str(socket), str(log)))
+        return running[-1]
+
+    yield start
+    for backend in running:
+        backend.stop()
+
+
+@pytest.fixture
+def fio(private: Path) -> Fio:
+    return Fio(private)
+
+
+@pytest.fixture
+def command(private: Path) -> RunCommand:
+    def run(*arguments: str, timeout_s: float = TIMEOUT_S, **environment: str) -> Finished:
+        line = [sys.executable, "-m", "pyfio_virtio", *arguments]
+        return run_to_end(line, {"PYTHONPATH": str(ROOT), **environment}, timeout_s)
+
+    return run

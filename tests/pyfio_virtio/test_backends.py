@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""backends.py: real back-ends started, waited for and stopped."""
+
+import os
+import socket as sockets
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pyfio_virtio import backends
+from pyfio_virtio.backends import BackendSpec, Storage
+from pyfio_virtio.errors import MachineError, PyfioVirtioError, UsageError
+from tests.conftest import StartBackend
+
+
+def test_a_started_back_end_takes_connections(qsd: StartBackend) -> None:
+    assert backends.accepts(qsd().socket)
+
+
+def test_a_stopped_one_is_gone_with_its_socket(qsd: StartBackend) -> None:
+    disk = qsd()
+    disk.stop()
+    assert not disk.is_running()
+    assert not Path(disk.socket).exists()
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {"storage": "null"},
+        {"storage": "memory", "size_bytes": 1 << 20},
+        {"queues": 8},
+        {"block_size": 4096},
+        {"read_only": True},
+        {"poll_max_ns": 0},
+        {"cpus": "0"},
+    ],
+    ids=lambda spec: next(iter(spec)),
+)
+def test_each_wish_makes_a_back_end_that_serves(qsd: StartBackend, spec: dict[str, Any]) -> None:
+    assert backends.accepts(qsd(**spec).socket)
+
+
+def test_cpus_are_those_it_runs_on(qsd: StartBackend) -> None:
+    assert os.sched_getaffinity(qsd(cpus="0").process.pid) == {0}
+
+
+def test_memory_leaves_no_file(qsd: StartBackend, private: Path) -> None:
+    disk = qsd(storage="memory")
+    disk.stop()
+    assert [path.name for path in private.iterdir()] == ["disk0.log"]
+
+
+def test_a_file_is_made_in_the_size_asked_for(qsd: StartBackend, private: Path) -> None:
+    path = private / "disk,img"  # a comma is qemu's separator
+    qsd(storage=f"file:{path}", size_bytes=1 << 20)
+    assert path.stat().st_size == 1 << 20
+
+
+def test_a_file_that_is_there_keeps_its_size(qsd: StartBackend, private: Path) -> None:
+    path = private / "disk"
+    path.write_bytes(bytes(4096))
+    qsd(storage=f"file:{path}", size_bytes=1 << 20)
+    assert path.stat().st_size == 4096
+
+
+def test_a_socket_in_use_is_refused(qsd: StartBackend, private: Path) -> None:
+    socket = qsd().socket
+    with pytest.raises(UsageError, match="in use"):
+        backends.start(BackendSpec(), socket, str(private / "log"))
+
+
+def test_a_socket_that_nobody_serves_is_taken(qsd: StartBackend, private: Path) -> None:
+    with sockets.socket(sockets.AF_UNIX) as dead:
+        dead.bind(str(private / "disk0.sock"))
+    assert backends.accepts(qsd().socket)
+
+
+def test_a_file_in_the_sockets_place_is_left_alone(private: Path) -> None:
+    (private / "s").write_text("precious")
+    with pytest.raises(UsageError):
+        backends.start(BackendSpec(), str(private / "s"), str(private / "log"))
+    assert (private / "s").read_text() == "precious"
+
+
+def test_a_refusal_is_told_in_the_back_ends_words(private: Path) -> None:
+    with pytest.raises(PyfioVirtioError, match="num-queues"):
+        backends.start(BackendSpec(queues=1 << 20), str(private / "s"), str(private / "log"))
+
+
+def test_a_failed_start_leaves_nothing(private: Path) -> None:
+    with pytest.raises(PyfioVirtioError):
+        backends.start(BackendSpec(cpus="1000"), str(private / "s"), str(private / "log"))
+    assert list(private.iterdir()) == []
+
+
+def test_a_missing_program_is_named_with_its_package(
+    private: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(private))
+    with pytest.raises(MachineError, match="apt install"):
+        backends.start(BackendSpec(kind="qsd"), str(private / "s"), str(private / "log"))
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {"storage": "tape"},
+        {"storage": "file"},
+        {"storage": "file:"},
+        {"storage": "null:x"},
+        {"block_size": 513},
+        {"block_size": 256},
+        {"size_bytes": 1000},
+        {"size_bytes": 0},
+        {"queues": 0},
+    ],
+    ids=str,
+)
+def test_what_cannot_be_is_refused_before_anything_starts(spec: dict[str, Any]) -> None:
+    with pytest.raises(UsageError):
+        BackendSpec(**spec).check()
+
+
+@given(st.text(st.characters(exclude_characters="\0"), min_size=1))
+def test_no_path_escapes_from_its_place_in_the_command(path: str) -> None:
+    command = backends.qsd_command(BackendSpec(), "/s", Storage(path))
+    node = command[command.index("--blockdev") + 1]
+    escaped = node.partition("file.filename=")[2]
+    assert escaped.count(",") == 2 * path.count(",")
+    assert escaped.replace(",,", ",") == path
+
+
+def test_a_dry_command_can_be_typed(private: Path) -> None:
+    assert backends.dry_command(BackendSpec(storage="null", cpus="0"), "/s").startswith(
+        "taskset -c 0 qemu-storage-daemon --blockdev driver=null-co"
+    )

@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""process.py: children started, told apart, ended."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from pyfio_virtio import process
+
+# Starts a child that dies with it, says the child's number, and waits to be killed.
+PARENT = """
+import signal, sys, time
+from pyfio_virtio import process
+child = process.start(["sleep", "60"], death_signal=signal.SIGKILL)
+print(child.pid, child.start_ticks, flush=True)
+time.sleep(60)
+"""
+
+
+@pytest.fixture
+def sleeper() -> Iterator[process.Process]:
+    child = process.start(["sleep", "60"], death_signal=signal.SIGKILL)
+    yield child
+    child.end()
+
+
+def test_a_child_runs_until_it_is_ended(sleeper: process.Process) -> None:
+    assert sleeper.is_running()
+    sleeper.end()
+    assert not sleeper.is_running()
+
+
+def test_a_child_that_ignores_sigterm_is_killed() -> None:
+    command = ["sh", "-c", "trap '' TERM; echo ready; while :; do sleep 1; done"]
+    child = process.start(command, death_signal=signal.SIGKILL, output=subprocess.PIPE)
+    assert child.child is not None
+    with child.child:
+        assert child.child.stdout is not None
+        assert child.child.stdout.readline() == b"ready\n"
+        child.end(grace_s=0.1)
+    assert child.child.returncode == -signal.SIGKILL
+
+
+def test_ending_twice_is_fine(sleeper: process.Process) -> None:
+    sleeper.end()
+    sleeper.end()
+
+
+def test_another_process_with_the_number_is_not_taken_for_it(sleeper: process.Process) -> None:
+    earlier = process.Process(sleeper.pid, sleeper.start_ticks - 1)
+    assert not earlier.is_running()
+    earlier.end()
+    assert sleeper.is_running()
+
+
+def test_a_child_has_a_process_group_of_its_own(sleeper: process.Process) -> None:
+    assert os.getpgid(sleeper.pid) == sleeper.pid
+
+
+def test_no_process_has_the_number_0() -> None:
+    assert process.start_ticks(0) is None
+
+
+def test_a_kill_of_the_parent_ends_the_child() -> None:
+    with subprocess.Popen([sys.executable, "-c", PARENT], stdout=subprocess.PIPE) as parent:
+        assert parent.stdout is not None
+        pid, ticks = map(int, parent.stdout.readline().split())
+        parent.kill()
+    assert process.Process(pid, ticks).wait(timeout_s=10)
+
+
+def test_what_a_child_wrote_is_kept() -> None:
+    command = ["sh", "-c", "echo out; exit 3"]
+    child = process.start(command, death_signal=signal.SIGTERM, output=subprocess.PIPE)
+    assert process.finish(child) == (3, b"out\n")

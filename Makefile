@@ -12,7 +12,7 @@ export FIO_SOURCE_DIR
 comma := ,
 VENV := build/venv
 IN_VENV := $(VENV)/bin/python
-FRONT_END_SOURCES := $(wildcard engine/*.[ch])
+FRONT_END_SOURCES := $(wildcard engine/*.[ch]) engine/internals.cdef
 BACK_END_SOURCES := $(wildcard engine/backend/*.[ch] engine/vhost_proto.h)
 BUILDERS := engine/build.py engine/fio_headers.py pyproject.toml $(VENV)/.ready
 # A newer fio in FIO_SOURCE_DIR, or one configured afresh, is another fio.

@@ -59,21 +59,29 @@ class BuildError(Exception):
 
 @dataclass(frozen=True)
 class Module:
-    """A cffi module in API mode: the C files of a folder, seen by Python through its api.h."""
+    """A cffi module in API mode: the C files of a folder, and what Python sees of them."""
 
     name: str
     folder: Path
+    # Read in this order. What is for the preprocessor goes to the compiler, the rest to cffi.
+    declarations: tuple[str, ...] = ("api.h",)
 
     def sources(self) -> list[Path]:
         return sorted(self.folder.glob("*.c"))
 
-    def declarations(self) -> str:
-        """api.h as cffi's parser takes it: without what the preprocessor would have done."""
-        lines = (self.folder / "api.h").read_text().splitlines()
-        return "\n".join("" if line.startswith("#") else line for line in lines)
+    def cdef(self) -> str:
+        return "\n".join("" if line.startswith("#") else line for line in self._lines())
+
+    def includes(self) -> str:
+        own = [line for line in self._lines() if line.startswith('#include "')]
+        return "\n".join(['#include "api.h"', *own, ""])
+
+    def _lines(self) -> list[str]:
+        texts = [(self.folder / name).read_text() for name in self.declarations]
+        return [line for text in texts for line in text.splitlines()]
 
 
-FRONT_END = Module("fio_virtio", ROOT / "engine")
+FRONT_END = Module("fio_virtio", ROOT / "engine", ("api.h", "internals.cdef"))
 BACK_END = Module("vhost_backend", ROOT / "engine" / "backend")
 
 
@@ -103,12 +111,12 @@ class Compiler:
         return target
 
     def compile_glue(self, glue: Path, module: Module, target: Path) -> Path:
-        """cffi's C code: not ours, so its warnings are not asked for."""
+        """cffi's C code: not ours, so its warnings are not asked for, nor errors over void *."""
         include = sysconfig.get_path("include")
         if not (Path(include) / "Python.h").exists():
             raise BuildError(f"no Python.h in {include}: install the Debian package python3-dev")
-        paths = ("-w", f"-I{include}", f"-iquote{module.folder}")
-        self.run(*paths, "-c", str(glue), "-o", str(target))
+        flags = ("-w", "-Wno-incompatible-pointer-types", f"-I{include}", f"-iquote{module.folder}")
+        self.run(*flags, "-c", str(glue), "-o", str(target))
         return target
 
     def _fio_flags(self, source: Path) -> tuple[str, ...]:
@@ -121,9 +129,9 @@ class Compiler:
 def emit_glue(module: Module, target: Path) -> Path:
     """Writes cffi's C code, which makes api.h's functions a Python module."""
     ffi = cffi.FFI()
-    ffi.cdef(module.declarations())
+    ffi.cdef(module.cdef())
     # None is the only datum of Python's that the code refers to; data is never bound lazily.
-    ffi.set_source(module.name, '#include "api.h"\n#pragma weak _Py_NoneStruct\n')
+    ffi.set_source(module.name, module.includes() + "#pragma weak _Py_NoneStruct\n")
     with contextlib.redirect_stdout(None):  # it says that it writes the file
         ffi.emit_c_code(str(target))
     return target

@@ -74,7 +74,7 @@ def say(text: str) -> None:
 
 
 def output_of(*command: str, env: dict[str, str] | None = None, cwd: Path | None = None) -> str:
-    """What the command prints; HeadersError with its last words if it fails."""
+    """What the command prints; HeadersError with its own words if it fails."""
     try:
         done = subprocess.run(
             command, env=env, cwd=cwd, capture_output=True, text=True, check=False
@@ -83,7 +83,9 @@ def output_of(*command: str, env: dict[str, str] | None = None, cwd: Path | None
         raise HeadersError(f"cannot run {command[0]}: {error.strerror}") from None
     if done.returncode:
         words = (done.stderr or done.stdout).strip().splitlines() or ["no message"]
-        raise HeadersError(f"{Path(command[0]).name} failed: {words[-1]}")
+        # apt names the cause first and what followed from it last
+        cause = next((line for line in words if line.startswith("E: ")), words[-1])
+        raise HeadersError(f"{Path(command[0]).name} failed: {cause.removeprefix('E: ')}")
     return done.stdout
 
 

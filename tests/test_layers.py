@@ -1,0 +1,189 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Which file may know of which: the directions that keep the parts apart.
+
+A new C file gets a line in MAY_INCLUDE. What is not listed there is not allowed.
+"""
+
+import ast
+import re
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+ENGINE = ROOT / "engine"
+PACKAGE = ROOT / "pyfio_virtio"
+
+# ---- C: quoted includes; a part is the files that share a name, as virtq.h and virtq.c ----------
+
+# Known to everyone: they know of nobody but api.h.
+LEAVES = {"api", "barrier", "clock", "counters", "error", "vhost_proto"}
+# fio's own headers, which fio_compat.h alone includes.
+FIO = {"fio", "optgroup"}
+# Which other parts, beside the leaves, a part may include.
+MAY_INCLUDE: dict[str, set[str]] = {
+    **{leaf: set() for leaf in LEAVES},
+    "about": set(),
+    # Shared memory and the socket know nothing of rings.
+    "memory": set(),
+    "vhost_wire": {"vhost_user"},
+    "vhost_user": {"vhost_wire", "memory"},
+    # Rings stand on plain pointers: no socket, no device.
+    "virtq": set(),
+    "virtq_split": {"virtq"},
+    "virtq_packed": {"virtq"},
+    # A way of waiting knows a callback and a file descriptor.
+    "wait": set(),
+    # What the two kinds of disk have in common; they never know each other.
+    "disk": {"virtq"},
+    "blk": {"disk", "virtq"},
+    "scsi": {"disk", "virtq", "sense"},
+    "sense": set(),
+    "queue": {"disk", "virtq"},
+    # A device, in three files: open, negotiate, start.
+    "device": {"blk", "scsi", "disk", "queue", "virtq", "memory", "vhost_user"}
+    | {"negotiate", "start"},
+    "negotiate": {"device", "blk", "scsi", "vhost_user"},
+    "start": {"device", "blk", "scsi", "queue", "memory", "vhost_user", "virtq"},
+    "registry": {"device"},
+    "blocking": {"device", "queue", "wait"},
+    # fio's glue, the only part that knows fio.
+    "fio_compat": FIO,
+    "fio_options": {"fio_compat", "wait"},
+    "fio_job": {"device", "fio_options", "wait"},
+    "fio_engine": {"fio_job"},
+    "fio_setup": {"fio_job", "registry"},
+    "fio_stats": {"fio_job"},
+}
+QUOTED = re.compile(r'^\s*#\s*include\s+"([^"]+)"', re.MULTILINE)
+ANGLED = re.compile(r"^\s*#\s*include\s+<([^>]+)>", re.MULTILINE)
+
+
+def c_files(folder: Path) -> list[Path]:
+    return sorted([*folder.glob("*.c"), *folder.glob("*.h")])
+
+
+def name_of(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+@pytest.mark.parametrize("path", c_files(ENGINE), ids=name_of)
+def test_the_front_end_includes_only_what_it_may(path: Path) -> None:
+    included = {Path(header).stem for header in QUOTED.findall(path.read_text())}
+    assert path.stem in MAY_INCLUDE, "a new part: say in MAY_INCLUDE what it may know"
+    assert included - LEAVES - {path.stem} <= MAY_INCLUDE[path.stem]
+
+
+@pytest.mark.parametrize("path", sorted(ENGINE.rglob("*.[ch]")), ids=name_of)
+def test_nothing_in_c_includes_python(path: Path) -> None:
+    assert "Python.h" not in ANGLED.findall(path.read_text())
+
+
+@pytest.mark.parametrize("path", c_files(ENGINE / "backend"), ids=name_of)
+def test_the_back_end_shares_only_the_protocol_with_the_front_end(path: Path) -> None:
+    here = {header.name for header in (ENGINE / "backend").glob("*.h")}
+    assert set(QUOTED.findall(path.read_text())) <= here | {"../vhost_proto.h"}
+
+
+# ---- Python ------------------------------------------------------------------------------------
+
+# Slow to import, so imported by what needs them, when it runs.
+HEAVY = {"jinja2", "matplotlib", "numpy", "pandas"}
+# What analysis reads: results as they were stored.
+RESULTS = {"results", "record", "fio_json", "errors"}
+
+
+@cache
+def imports(path: Path, *, anywhere: bool = True) -> frozenset[str]:
+    """Modules that the file imports, as dotted names; anywhere: also inside functions."""
+    tree = ast.parse(path.read_text())
+    nodes = list(ast.walk(tree)) if anywhere else tree.body
+    found: set[str] = set()
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return frozenset(found)
+
+
+def modules() -> list[Path]:
+    return sorted(PACKAGE.glob("*.py"))
+
+
+def analysis_modules() -> list[Path]:
+    return sorted((ROOT / "analysis").glob("*.py"))
+
+
+def package_imports(path: Path, *, anywhere: bool = True) -> set[str]:
+    """The package's own modules that the file imports, by their last name."""
+    known = {module.stem for module in modules()} | {"analysis"}
+    parts = (name.split(".") for name in imports(path, anywhere=anywhere))
+    return {name[1] for name in parts if name[0] == "pyfio_virtio" and name[1:]} & known
+
+
+def is_cli(path: Path) -> bool:
+    return path.stem in ("cli", "__main__") or path.stem.startswith("cli_")
+
+
+def below_cli() -> list[Path]:
+    return [path for path in modules() if not is_cli(path)]
+
+
+@pytest.mark.parametrize("path", below_cli(), ids=name_of)
+def test_only_the_commands_know_click_rich_and_each_other(path: Path) -> None:
+    outside = {name.split(".")[0] for name in imports(path)}
+    assert not outside & {"click", "rich"}
+    assert not {name for name in package_imports(path) if name.startswith("cli")}
+
+
+# builtin is a program of its own: the process of the built-in back-end.
+@pytest.mark.parametrize(
+    "path", [path for path in below_cli() if path.stem != "builtin"], ids=name_of
+)
+def test_only_programs_print(path: Path) -> None:
+    calls = (node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call))
+    assert not [c.lineno for c in calls if isinstance(c.func, ast.Name) and c.func.id == "print"]
+
+
+def test_each_shared_object_has_one_module_that_loads_it() -> None:
+    loaders = {"cffi", "importlib.machinery.ExtensionFileLoader"}
+    files = [*modules(), *analysis_modules()]
+    assert {path.stem for path in files if imports(path) & loaders} == {"engine", "backend_engine"}
+
+
+def test_errors_and_the_engine_stand_below_the_rest() -> None:
+    assert package_imports(PACKAGE / "errors.py") == set()
+    assert package_imports(PACKAGE / "engine.py") <= {"errors"}
+
+
+def test_no_module_imports_itself_by_way_of_others() -> None:
+    graph = {path.stem: package_imports(path, anywhere=False) for path in modules()}
+
+    def reached(module: str, seen: set[str]) -> set[str]:
+        for other in graph.get(module, set()) - seen:
+            seen |= {other} | reached(other, seen | {other})
+        return seen
+
+    assert [module for module in graph if module in reached(module, set())] == []
+
+
+@pytest.mark.parametrize("path", analysis_modules(), ids=name_of)
+def test_analysis_knows_results_alone(path: Path) -> None:
+    assert package_imports(path) <= RESULTS | {"analysis"}
+
+
+@pytest.mark.parametrize("path", below_cli(), ids=name_of)
+def test_only_the_commands_know_analysis(path: Path) -> None:
+    assert "analysis" not in package_imports(path)
+
+
+def test_the_commands_start_without_what_is_slow_to_import() -> None:
+    show = "import sys, pyfio_virtio.cli; print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", show], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert not HEAVY & set(done.stdout.split())

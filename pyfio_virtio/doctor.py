@@ -34,7 +34,7 @@ def examine(program: str = "fio") -> list[Check]:
     if all(check.state == "ok" for check in found):
         found.append(_attempt("fio with engine", lambda: _together(program)))
     found.extend(_backend(kind) for kind in backends.KINDS)
-    found.extend(_huge_pages(machine))
+    found.extend(huge_pages(machine))
     found.extend((_cpus(machine), _governor(machine), _memlock(machine), _timer_slack(machine)))
     return found
 
@@ -75,17 +75,22 @@ def _backend(kind: str) -> Check:
     return Check(name, "note", f"no {program.program}", program.how_to_install)
 
 
-def _huge_pages(machine: host.Host) -> Iterator[Check]:
+def huge_pages(machine: host.Host) -> Iterator[Check]:
+    """One size with enough free pages will do; until then each says how to get them."""
+    enough = any(pages.free >= _wanted(pages) for pages in machine.hugepages)
     for pages in machine.hugepages:
         name = f"huge pages of {format_size(pages.size_bytes)}"
         finding = f"{pages.free} free of {pages.total}"
-        wanted = -(-_WANTED_BYTES // pages.size_bytes)
-        if pages.free >= wanted:
+        if enough:
             yield Check(name, "ok", finding)
         else:
+            number = pages.total - pages.free + _wanted(pages)
             finding += "; ordinary pages are used instead"
-            number = pages.total - pages.free + wanted
             yield Check(name, "note", finding, f"echo {number} | sudo tee {pages.file}")
+
+
+def _wanted(pages: host.HugePages) -> int:
+    return -(-_WANTED_BYTES // pages.size_bytes)
 
 
 def _cpus(machine: host.Host) -> Check:

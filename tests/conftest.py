@@ -39,6 +39,8 @@ TIMEOUT_S = 60.0
 
 StartBackend = Callable[..., backends.Backend]
 RunCommand = Callable[..., "Finished"]
+Option = str | int | bool | None
+Options = Mapping[str, Option]
 
 
 @dataclass(frozen=True)
@@ -94,13 +96,14 @@ class Fio:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def __call__(
-        self, socket: str, *, timeout_s: float = TIMEOUT_S, **options: str | int | bool | None
-    ) -> FioRun:
-        defaults = {"ioengine": engine.NAME, "filename": escaped_filename(socket), "thread": 1}
-        return self.arguments(
-            "--name=test", *_as_arguments(defaults | options), timeout_s=timeout_s
-        )
+    def __call__(self, socket: str, *, timeout_s: float = TIMEOUT_S, **options: Option) -> FioRun:
+        defaults: Options = {
+            "ioengine": engine.NAME,
+            "filename": escaped_filename(socket),
+            "thread": 1,
+        }
+        line = _as_arguments({**defaults, **options})
+        return self.arguments("--name=test", *line, timeout_s=timeout_s)
 
     def job(self, text: str, *program_options: str, timeout_s: float = TIMEOUT_S) -> FioRun:
         path = self.folder / "test.fio"
@@ -118,7 +121,7 @@ class Fio:
         return {"LD_LIBRARY_PATH": library_path(engine.folder())}
 
 
-def _as_arguments(options: Mapping[str, str | int | bool | None]) -> list[str]:
+def _as_arguments(options: Options) -> list[str]:
     return [
         f"--{key}" if value is True else f"--{key}={value}"
         for key, value in options.items()

@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""cli.py: the command as a whole, and how errors end."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from pyfio_virtio import engine
+from tests.conftest import ROOT, RunCommand
+
+COMMANDS = ["backend", "completion", "doctor", "env", "job", "probe", "run"]
+# They take a tenth of a second and more each; --help needs none of them.
+HEAVY = ["_cffi_backend", "fio_virtio", "matplotlib", "numpy", "pandas", "rich"]
+
+
+def test_help_lists_the_commands(command: RunCommand) -> None:
+    shown = command("--help")
+    assert shown.status == 0
+    assert all(f"\n  {name} " in shown.stdout for name in COMMANDS)
+
+
+@pytest.mark.parametrize("name", [*COMMANDS, "backend start", "backend list", "backend stop"])
+def test_each_command_has_help(command: RunCommand, name: str) -> None:
+    assert command(*name.split(), "--help").status == 0
+
+
+def test_help_loads_nothing_heavy() -> None:
+    program = "import sys, pyfio_virtio.cli; print(*[m for m in sys.argv[1:] if m in sys.modules])"
+    shown = subprocess.run(
+        [sys.executable, "-c", program, *HEAVY],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    assert shown.stdout.strip() == ""
+
+
+def test_the_version_is_shown(command: RunCommand) -> None:
+    assert command("--version").stdout.startswith("pyfio-virtio ")
+
+
+@pytest.mark.parametrize(
+    ("line", "status"),
+    [
+        ("nonsense", 2),
+        ("run --nonsense", 2),
+        ("run no-such-job.fio", 2),
+        ("run --backend tape", 2),
+        ("run --storage tape", 2),
+        ("run --disk-size much", 2),
+        ("run --fio no-such-fio", 3),
+        ("run -- stray", 2),
+        ("backend start --block-size 513", 2),
+        ("backend start --cpus 1000", 1),
+        ("backend start --name ../x", 2),
+        ("backend stop", 2),
+        ("backend stop nobody", 2),
+        ("job --wait busy --sleepy-poll 5", 2),
+        ("job -o /no/such/folder/a.fio", 2),
+        ("probe /no/such/socket", 1),
+        ("probe /etc/passwd", 1),
+        ("completion tcsh", 2),
+    ],
+)
+def test_what_goes_wrong_is_one_line_and_a_status(
+    command: RunCommand, line: str, status: int
+) -> None:
+    ended = command(*line.split())
+    assert (ended.status, ended.stdout) == (status, "")
+    assert ended.stderr.startswith("pyfio-virtio: ")
+    assert ended.stderr.count("\n") == 1
+
+
+def test_a_reader_that_left_is_no_error(command: RunCommand) -> None:
+    line = [sys.executable, "-m", "pyfio_virtio", "job"]
+    read_end, write_end = os.pipe()
+    os.close(read_end)
+    with os.fdopen(write_end, "wb") as gone:
+        ended = subprocess.run(
+            line, stdout=gone, stderr=subprocess.PIPE, check=False, cwd=ROOT, text=True
+        )
+    assert "Traceback" not in ended.stderr
+
+
+def test_env_is_the_line_that_lets_fio_find_the_engine(command: RunCommand) -> None:
+    line = command("env", LD_LIBRARY_PATH="").stdout
+    shell = subprocess.run(
+        ["sh", "-c", f"{line} fio --enghelp={engine.NAME}"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "sleepy_poll" in shell.stdout
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_is_code_for_the_shell(command: RunCommand, shell: str) -> None:
+    shown = command("completion", shell)
+    assert "_PYFIO_VIRTIO_COMPLETE" in shown.stdout
+
+
+def test_bash_completes_commands(command: RunCommand) -> None:
+    shown = command(
+        _PYFIO_VIRTIO_COMPLETE="bash_complete", COMP_WORDS="pyfio-virtio ba", COMP_CWORD="1"
+    )
+    assert shown.stdout == "plain,backend\n"

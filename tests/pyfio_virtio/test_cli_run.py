@@ -1,0 +1,258 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""cli_run.py and run.py: real runs of fio by the real command."""
+
+import json
+import os
+import pty
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.conftest import ROOT, RunCommand, StartBackend
+
+# A job that is done at once, and one that goes on until it is told to end.
+SHORT = ("--", "--time_based=0", "--number_ios=100")
+LONG = ("--", "--time_based", "--runtime=100")
+# Only bounds a hang.
+PATIENCE_S = 20.0
+
+
+@pytest.fixture
+def start(private: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """Starts `pyfio-virtio run`, to be disturbed."""
+    started: list[subprocess.Popen[str]] = []
+
+    def run(*arguments: str) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "pyfio_virtio", "run", *arguments],
+            cwd=ROOT,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        started.append(process)
+        return process
+
+    yield run
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+def _until(is_so: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while not is_so():
+        assert time.monotonic() < deadline, "it did not come"
+        time.sleep(0.02)
+
+
+def _family(process: subprocess.Popen[str]) -> list[psutil.Process]:
+    """The children of a run, once fio has begun to work."""
+
+    def found() -> list[psutil.Process]:
+        children = psutil.Process(process.pid).children(recursive=True)
+        return children if any(child.num_threads() > 1 for child in _fios(children)) else []
+
+    _until(lambda: bool(found()))
+    return found()
+
+
+def _fios(processes: list[psutil.Process]) -> list[psutil.Process]:
+    return [process for process in processes if _name(process) == "fio"]
+
+
+def _name(process: psutil.Process) -> str:
+    try:
+        return process.name()
+    except psutil.NoSuchProcess:  # fio forks for a moment while it starts
+        return ""
+
+
+def _is_gone(process: psutil.Process) -> bool:
+    try:
+        return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
+def _left(private: Path) -> list[Path]:
+    return list(private.glob("pyfio-virtio/*"))
+
+
+def test_the_default_job_runs_on_a_disk_of_its_own(command: RunCommand, private: Path) -> None:
+    ended = command("run", *SHORT)
+    assert ended.status == 0, ended.stderr
+    assert "err= 0" in ended.stdout
+    assert _left(private) == []
+
+
+def test_one_line_tells_what_runs_where(command: RunCommand) -> None:
+    line = command("run", "--disk-size", "64M", *SHORT, "--size=1m").stderr.splitlines()[0]
+    assert "jobs/virtio.fio" in line
+    assert "64 MiB" in line
+
+
+def test_json_is_all_that_stdout_gets(command: RunCommand) -> None:
+    ended = command("run", "--json", *SHORT)
+    [job] = json.loads(ended.stdout)["jobs"]
+    assert job["error"] == 0
+
+
+def test_json_is_whole_when_the_engine_has_something_to_say(command: RunCommand) -> None:
+    ended = command("run", "--json", *SHORT, "--hugepages=auto")
+    assert ended.stdout.startswith("{")
+
+
+def test_the_status_is_that_of_fio(command: RunCommand) -> None:
+    ended = command("run", *SHORT, "--no_such_option=1")
+    assert ended.status == 1
+
+
+def test_a_disk_gets_a_queue_for_each_job(command: RunCommand) -> None:
+    ended = command("run", "--json", *SHORT, "--numjobs=4")
+    assert ended.status == 0, ended.stderr
+    assert len(json.loads(ended.stdout)["jobs"]) == 4
+
+
+def test_whatever_disk_the_job_names_is_not_touched(command: RunCommand, tmp_path: Path) -> None:
+    precious = tmp_path / "precious"
+    precious.write_bytes(bytes(1 << 20))
+    job = tmp_path / "job.fio"
+    job.write_text(
+        "[a]\nioengine=fio_virtio\nthread=1\nrw=write\nbs=4k\nnumber_ios=10\n"
+        f"buffer_pattern=0xff\nfilename={precious}\n"
+    )
+    assert command("run", str(job)).status == 0
+    assert not any(precious.read_bytes())
+
+
+def test_a_job_runs_on_the_socket_that_is_named(command: RunCommand, qsd: StartBackend) -> None:
+    ended = command("run", "--socket", qsd().socket, "--yes", *SHORT)
+    assert ended.status == 0, ended.stderr
+
+
+def test_writing_to_a_disk_that_is_named_needs_a_yes(
+    command: RunCommand, qsd: StartBackend
+) -> None:
+    ended = command("run", "--socket", qsd().socket, *SHORT)
+    assert ended.status == 2
+    assert "--yes" in ended.stderr
+    assert ended.stderr.count("\n") == 1
+
+
+def test_a_job_as_it_stands_needs_a_yes_too(command: RunCommand) -> None:
+    ended = command("run", "--backend", "none", *SHORT)
+    assert ended.status == 2
+    assert "/tmp/vhost.0" in ended.stderr  # noqa: S108 - what the job names
+
+
+def test_reading_needs_no_yes(command: RunCommand, qsd: StartBackend) -> None:
+    ended = command("run", "--socket", qsd().socket, *SHORT, "--rw=randread")
+    assert ended.status == 0, ended.stderr
+
+
+def test_a_disk_in_memory_that_we_started_needs_no_yes(command: RunCommand) -> None:
+    socket = command("backend", "start", "qsd").stdout.strip()
+    ended = command("run", "--socket", socket, *SHORT)
+    command("backend", "stop", "--all")
+    assert ended.status == 0, ended.stderr
+
+
+def test_at_a_terminal_one_is_asked(private: Path) -> None:
+    ours, theirs = pty.openpty()
+    with subprocess.Popen(
+        [sys.executable, "-m", "pyfio_virtio", "run", "--backend", "none", *SHORT],
+        cwd=ROOT,
+        stdin=theirs,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        os.write(ours, b"n\n")
+        _, stderr = process.communicate(timeout=PATIENCE_S)
+    os.close(ours)
+    os.close(theirs)
+    assert "Go on?" in stderr
+    assert process.returncode == 130
+
+
+def test_a_dry_run_shows_all_and_starts_nothing(command: RunCommand, private: Path) -> None:
+    shown = command("run", "--dry-run", "--", "--numjobs=3")
+    assert shown.status == 0, shown.stderr
+    for part in ("ioengine=fio_virtio", "num-queues=3", "LD_LIBRARY_PATH=", "fio "):
+        assert part in shown.stdout
+    assert list(private.iterdir()) == []
+
+
+def test_a_fio_that_the_engine_was_not_built_for_is_refused(
+    command: RunCommand, tmp_path: Path
+) -> None:
+    other = tmp_path / "fio"
+    other.write_text("#!/bin/sh\necho fio-3.99\n")
+    other.chmod(0o755)
+    ended = command("run", "--fio", str(other))
+    assert ended.status == 3
+    assert "fio-3.99" in ended.stderr
+    assert ended.stderr.count("\n") == 1
+
+
+def test_a_back_end_that_dies_ends_the_run(
+    start: Callable[..., subprocess.Popen[str]], private: Path
+) -> None:
+    process = start(*LONG)
+    for child in _family(process):
+        if _name(child) != "fio":
+            child.kill()
+    _, stderr = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode != 0
+    assert "the back-end ended during the run" in stderr.splitlines()[-1]
+    assert _left(private) == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_the_run_in_order(
+    start: Callable[..., subprocess.Popen[str]], private: Path, number: int
+) -> None:
+    process = start(*LONG)
+    family = _family(process)
+    process.send_signal(number)
+    stdout, _ = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == 128  # fio's own status after a signal
+    assert "Run status group 0" in stdout  # fio got to its summary
+    assert all(_is_gone(child) for child in family)
+    assert _left(private) == []
+
+
+def test_a_kill_leaves_no_orphan(start: Callable[..., subprocess.Popen[str]]) -> None:
+    process = start(*LONG)
+    family = _family(process)
+    process.kill()
+    _until(lambda: all(_is_gone(child) for child in family))
+
+
+def test_jobs_that_are_processes_end_too(start: Callable[..., subprocess.Popen[str]]) -> None:
+    process = start("--", "--name=a", "--ioengine=null", "--size=1g", "--numjobs=2", *LONG[1:])
+    _until(lambda: len(_fios(psutil.Process(process.pid).children(recursive=True))) >= 3)
+    family = psutil.Process(process.pid).children(recursive=True)
+    process.kill()
+    _until(lambda: all(_is_gone(child) for child in family))
+
+
+def test_what_a_killed_run_left_goes_with_the_next(
+    start: Callable[..., subprocess.Popen[str]], command: RunCommand, private: Path
+) -> None:
+    process = start(*LONG)
+    family = _family(process)
+    process.kill()
+    process.wait()
+    assert _left(private) != []
+    _until(lambda: all(_is_gone(child) for child in family))
+    command("run", *SHORT)
+    assert _left(private) == []

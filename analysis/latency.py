@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Latency histograms: merging, percentiles, and correction for coordinated omission.
+
+Owns what may be said of a distribution of latencies. Pure functions of frozen data,
+for any thread. It never averages percentiles: histograms of several runs are added
+first, and a percentile is read from their sum. It never names a percentile that the
+sample cannot carry.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pyfio_virtio.fio_json import is_supported
+
+PERCENTILES = (50.0, 90.0, 99.0, 99.9, 99.99, 99.999)
+
+
+@dataclass(frozen=True)
+class Histogram:
+    """Counts of I/Os by latency; values_ns ascend, each the middle of fio's bin."""
+
+    values_ns: NDArray[np.float64]
+    counts: NDArray[np.float64]
+
+    @property
+    def total(self) -> float:
+        """The number of I/Os."""
+        return float(self.counts.sum())
+
+
+EMPTY = Histogram(np.empty(0), np.empty(0))
+
+
+def from_bins(bins: Mapping[int, int]) -> Histogram:
+    """From fio's json+ bins, nanoseconds to count."""
+    if not bins:
+        return EMPTY
+    values = np.fromiter(bins.keys(), float, len(bins))
+    counts = np.fromiter(bins.values(), float, len(bins))
+    order = np.argsort(values, kind="stable")
+    return Histogram(values[order], counts[order])
+
+
+def merge(histograms: Iterable[Histogram]) -> Histogram:
+    """The histogram of all their I/Os together."""
+    parts = [part for part in histograms if part.values_ns.size]
+    if not parts:
+        return EMPTY
+    return _gather(
+        np.concatenate([part.values_ns for part in parts]),
+        np.concatenate([part.counts for part in parts]),
+    )
+
+
+def percentile(histogram: Histogram, percent: float) -> float | None:
+    """The latency in ns that percent of the I/Os did not exceed.
+
+    None where fewer than ten I/Os lie beyond it: it would be a roll of the dice.
+    """
+    if not is_supported(percent, histogram.total):
+        return None
+    cumulated = np.cumsum(histogram.counts)
+    # The product is rounded: 99.9% of 1000 must be the 999th, not the next.
+    wanted = round(percent / 100 * histogram.total, 6)
+    index = np.searchsorted(cumulated, wanted, side="left")
+    return float(histogram.values_ns[min(int(index), histogram.values_ns.size - 1)])
+
+
+def supported(histogram: Histogram) -> list[float]:
+    """Those of PERCENTILES that this many I/Os can carry."""
+    return [each for each in PERCENTILES if is_supported(each, histogram.total)]
+
+
+def corrected(histogram: Histogram, interval_ns: float) -> Histogram:
+    """With the I/Os that a stall kept from being issued.
+
+    At a fixed rate an I/O is due every interval_ns. One that took longer held back
+    those due meanwhile, which would have waited for the rest of it: v - 1, v - 2, ...
+    intervals. They are put back, each as long as it would have waited.
+    """
+    if interval_ns <= 0 or not histogram.values_ns.size:
+        return histogram
+    slow = histogram.values_ns > 2 * interval_ns
+    missed = np.floor(histogram.values_ns[slow] / interval_ns).astype(int) - 1
+    sources = np.repeat(histogram.values_ns[slow], missed)
+    counts = np.repeat(histogram.counts[slow], missed)
+    steps = np.arange(missed.sum()) - np.repeat(np.cumsum(missed) - missed, missed) + 1
+    return _gather(
+        np.concatenate([histogram.values_ns, sources - steps * interval_ns]),
+        np.concatenate([histogram.counts, counts]),
+    )
+
+
+def interval_at_rate(rate_iops: float, in_flight: int) -> float:
+    """The time in ns between two I/Os of one slot, where in_flight slots share the rate."""
+    return in_flight * 1e9 / rate_iops
+
+
+def _gather(values: NDArray[np.float64], counts: NDArray[np.float64]) -> Histogram:
+    unique, where = np.unique(values, return_inverse=True)
+    return Histogram(unique, np.bincount(where, counts, unique.size).astype(np.float64))

@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Reasons to doubt a result: noise, drift, stolen time, full CPUs, few samples, unlike hosts.
+
+Owns the warnings, a sentence each with its numbers. Pure functions of frames, for any
+thread. It never drops a run: it tells, and the reader decides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from pyfio_virtio.analysis import stats
+from pyfio_virtio.analysis.frame import axes, measured, points
+from pyfio_virtio.record import TWIN
+
+NOISY = 0.05  # half an interval's width, as a share of the median
+STOLEN_PERCENT = 1.0
+FULL_CPU = 0.97
+FEWEST_RUNS = 5
+FEWEST_IOS = 1000  # under these there is no p99
+FEWEST_FOR_DRIFT = 20
+# Facts whose difference makes runs unlike: a ratio across them says nothing of the change.
+ENVIRONMENT = (
+    "fio_version",
+    "host_cpu_model",
+    "host_cpus",
+    "host_governor",
+    "host_kernel",
+    "host_mitigations",
+)
+
+
+def warnings(frame: pd.DataFrame) -> list[str]:
+    """All that a reader should know before believing the frame."""
+    runs = measured(frame)
+    found = [*_failed(frame), *unlike(runs)]
+    if len(runs):
+        found += [*_noisy(runs), *_drift(runs), *_steal(runs), *_full(runs), *_few(runs)]
+    return found
+
+
+def name_point(row: pd.Series, keys: Sequence[str]) -> str:
+    """A point as a sentence says it, "sleepy 20 µs, iodepth 32"."""
+    return ", ".join(str(row[k]) if k in ("way", "rw") else f"{k} {row[k]}" for k in keys)
+
+
+def unlike(frame: pd.DataFrame) -> list[str]:
+    """A sentence for each fact in which the frame's runs differ."""
+    found = []
+    for name in ENVIRONMENT:
+        values = sorted(map(str, frame[name].dropna().unique())) if name in frame else []
+        if len(values) > 1:
+            fact = name.removeprefix("host_").replace("_", " ")
+            found.append(f"Unlike environments: {fact} was {' and '.join(values)}.")
+    return found
+
+
+def noise_floor(frame: pd.DataFrame, metric: str = "iops") -> stats.Comparison | None:
+    """What a difference between two alike points looks like here: A against A."""
+    if "role" not in frame or not (frame["role"] == TWIN).any():
+        return None
+    good = frame[frame["error"].isna()]
+    twins = good[good["role"] == TWIN].set_index("repeat")
+    keys = [name for name in ("way", *axes(frame)) if name in twins]
+    alike = (measured(frame)[keys] == twins[keys].iloc[0]).all(axis=1)
+    first = measured(frame)[alike].drop_duplicates("repeat").set_index("repeat")
+    both = first.index.intersection(twins.index)
+    return stats.compare_pairs(first.loc[both, metric], twins.loc[both, metric])
+
+
+def _failed(frame: pd.DataFrame) -> list[str]:
+    failed = frame[frame["error"].notna()]
+    if failed.empty:
+        return []
+    reasons = failed["error"].value_counts()
+    return [f"{len(failed)} of {len(frame)} runs failed, most often: {reasons.index[0]}."]
+
+
+def _noisy(runs: pd.DataFrame) -> list[str]:
+    table = points(runs, metrics=("iops",))
+    width = (table["iops_high"] - table["iops_low"]) / 2 / table["iops"]
+    bad = width[(width > NOISY) & (table["n"] > 1)].sort_values(ascending=False)
+    if bad.empty:
+        return []
+    worst = name_point(table.loc[bad.index[0]], axes(runs))
+    return [
+        f"{len(bad)} of {len(table)} points are noisy (IOPS known no better than ±{NOISY:.0%}); "
+        f"the worst, {worst}, is known to ±{bad.iloc[0]:.0%}."
+    ]
+
+
+def _drift(runs: pd.DataFrame) -> list[str]:
+    """Each run against its own point's median, in the order in which they ran."""
+    keys = axes(runs)
+    ordered = runs.sort_values("order") if "order" in runs else runs
+    if len(ordered) < FEWEST_FOR_DRIFT:
+        return []
+    middle = ordered.groupby(keys, dropna=False)["iops"].transform("median") if keys else 1.0
+    resemblance = stats.autocorrelation((ordered["iops"] / middle).to_numpy())
+    # Independent runs stay within 2 / sqrt(n) nineteen times of twenty.
+    if resemblance <= 2 / np.sqrt(len(ordered)):
+        return []
+    return [
+        f"The machine drifted: each run resembles the one before it (lag-1 autocorrelation "
+        f"{resemblance:.2f} over {len(ordered)} runs). Trust interleaved ratios only."
+    ]
+
+
+def _steal(runs: pd.DataFrame) -> list[str]:
+    if "host_steal_percent" not in runs:
+        return []
+    stolen = pd.to_numeric(runs["host_steal_percent"]).fillna(0)
+    many = int((stolen > STOLEN_PERCENT).sum())
+    return (
+        [
+            f"The hypervisor took CPU time in {many} of {len(runs)} runs "
+            f"(up to {stolen.max():.1f}% steal)."
+        ]
+        if many
+        else []
+    )
+
+
+def _full(runs: pd.DataFrame) -> list[str]:
+    """Which process had no CPU time left in how many points: it, not the wait, set the pace."""
+    found = []
+    for who, name in (("fio", "fio"), ("backend", "The back-end")):
+        if f"{who}_user_s" not in runs or "elapsed_s" not in runs:
+            continue
+        threads = runs["numjobs"] if who == "fio" and "numjobs" in runs else 1
+        share = (runs[f"{who}_user_s"] + runs[f"{who}_system_s"]) / runs["elapsed_s"] / threads
+        # A busy wait takes its whole CPU by design.
+        full = int(((share > FULL_CPU) & ((who != "fio") | (runs["way"] != "busy"))).sum())
+        if full:
+            found.append(
+                f"{name} used a whole CPU in {full} of {len(runs)} runs: "
+                "there it, and not the way of waiting, may have set the pace."
+            )
+    return found
+
+
+def _few(runs: pd.DataFrame) -> list[str]:
+    keys = axes(runs)
+    repeats = runs.groupby(keys, dropna=False).size() if keys else pd.Series([len(runs)])
+    found = []
+    if (repeats < FEWEST_RUNS).any():
+        truly = stats.order_ranks(int(repeats.min()))[1] if repeats.min() > 1 else 0
+        found.append(
+            f"{int((repeats < FEWEST_RUNS).sum())} of {len(repeats)} points have fewer than "
+            f"{FEWEST_RUNS} runs: their intervals hold with {truly:.0%} confidence only."
+        )
+    scarce = int((runs["ios"] < FEWEST_IOS).sum())
+    if scarce:
+        found.append(f"{scarce} of {len(runs)} runs did fewer than {FEWEST_IOS} I/Os: no p99.")
+    return found

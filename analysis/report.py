@@ -1,0 +1,323 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The report: one page that answers the sweep's question, alone in its file.
+
+Owns what stands in the page and in what order; the sentences come from findings.py, the
+doubts from checks.py, the pictures from plots.py. Called from one thread. The page refers
+to nothing outside itself, and equal results make equal pages.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from jinja2 import Environment, FileSystemLoader, select_autoescape
+from markupsafe import Markup
+
+from pyfio_virtio.analysis import checks, findings, plots, style, timeplots
+from pyfio_virtio.analysis.frame import (
+    axes,
+    column_names,
+    counters,
+    extreme,
+    fixed,
+    histogram,
+    measured,
+    points,
+    samples,
+)
+from pyfio_virtio.record import NULL
+
+# More would bury the reader; the table has every point.
+MOST_FACETS = 6
+MOST_COMMANDS = 20
+DASH = "\N{EN DASH}"
+_TEMPLATES = Path(__file__).parent / "templates"
+_OWN_AXES = ("way", "iodepth", "rate_iops")
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A drawing in the page, with the facet that it shows."""
+
+    svg: Markup
+    caption: str
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A table's entry: the value that sorts, and the text that shows."""
+
+    value: float | str
+    text: str
+
+
+@dataclass(frozen=True)
+class Table:
+    """Headings and rows of cells."""
+
+    headings: tuple[str, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+
+
+@dataclass(frozen=True)
+class Report:
+    """All that the templates fill in."""
+
+    title: str
+    question: str
+    headline: str
+    answers: tuple[str, ...]
+    controls: tuple[str, ...]
+    warnings: tuple[str, ...]
+    table: Table
+    environment: tuple[tuple[str, str], ...]
+    commands: tuple[str, ...]
+    job: str
+    plan: str
+
+
+def html(frame: pd.DataFrame, plan: str = "", title: str = "") -> str:
+    """The page."""
+    filled = describe(frame, plan, title)
+    pictures = tuple(draw(frame))
+    return _render("report.html.j2", report=filled, pictures=pictures)
+
+
+def markdown(frame: pd.DataFrame, plan: str = "", title: str = "") -> str:
+    """The same for a pull request, without pictures."""
+    return _render("report.md.j2", report=describe(frame, plan, title))
+
+
+def _render(name: str, **values: object) -> str:
+    environment = Environment(
+        loader=FileSystemLoader(_TEMPLATES),
+        autoescape=select_autoescape(["html.j2"]),
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    return environment.get_template(name).render(**values)
+
+
+# ---- words -----------------------------------------------------------------------------
+
+
+def describe(frame: pd.DataFrame, plan: str = "", title: str = "") -> Report:
+    """Everything of the report but its pictures."""
+    answers = findings.best(frame)
+    runs = measured(frame)
+    return Report(
+        title=title or "Ways of waiting",
+        question=question(frame),
+        headline=findings.headline(answers) if len(runs) else "No run succeeded.",
+        answers=tuple(answer.sentence for answer in answers),
+        controls=tuple(_controls(frame)),
+        warnings=tuple(checks.warnings(frame)),
+        table=tabulate(frame),
+        environment=tuple(_environment(frame)),
+        commands=tuple(_commands(frame)),
+        job=str(runs["job"].iloc[0]) if "job" in runs and len(runs) else "",
+        plan=plan,
+    )
+
+
+def question(frame: pd.DataFrame) -> str:
+    """What the sweep asked, from what it varied."""
+    varied = [name for name in axes(frame) if name != "way"]
+    shared = fixed(frame)
+    what = " ".join(str(shared[name]) for name in ("rw", "bs") if name in shared)
+    by = f" as {_list(varied)} var{'ies' if len(varied) == 1 else 'y'}" if varied else ""
+    if "way" in axes(frame):
+        return f"Which way of waiting serves {what or 'this load'} best{by}?"
+    return f"What do IOPS and latency of {what or 'this load'} do{by}?"
+
+
+def _controls(frame: pd.DataFrame) -> Iterator[str]:
+    floor = checks.noise_floor(frame)
+    if floor and floor.ratio.n:
+        width, between = floor.ratio.half_width, floor.ratio.interval
+        yield (
+            f"Noise floor: ±{width:.1%}. One point was measured twice in each round; the ratio of "
+            f"the two lay between {between.low:.3f} and {between.high:.3f}, so differences "
+            "smaller than that are not findings."
+        )
+        if floor.verdict != "cannot tell":
+            yield "Beware: the two differ, though they are the same point."
+    nulls = frame[(frame["role"] == NULL) & frame["error"].isna()]
+    if len(nulls):
+        ceiling = style.short(nulls["iops"].median())
+        yield f"Ceiling: fio's own null engine, which does no I/O, reached {ceiling} IOPS here."
+
+
+def _environment(frame: pd.DataFrame) -> Iterator[tuple[str, str]]:
+    wanted = ["fio_version", "engine_version", "backend", "backend_version"]
+    for name in wanted + sorted(each for each in column_names(frame) if each.startswith("host_")):
+        values = frame[name].dropna().unique().tolist() if name in frame else []
+        if values:
+            label = name.removeprefix("host_").replace("_", " ")
+            yield label, _range(values)
+
+
+def _range(values: Sequence[Any]) -> str:
+    if len(values) > 3 and all(isinstance(value, (int, float)) for value in values):
+        return f"{min(values):g} to {max(values):g}"
+    texts = [f"{value:g}" if isinstance(value, float) else str(value) for value in values]
+    return "; ".join(sorted(texts))
+
+
+def _commands(frame: pd.DataFrame) -> Iterator[str]:
+    lines: dict[str, None] = {}
+    for column in ("backend_command", "fio_command"):
+        if column in frame:
+            lines.update(dict.fromkeys(command for command in frame[column].dropna() if command))
+    yield from list(lines)[:MOST_COMMANDS]
+    if len(lines) > MOST_COMMANDS:
+        yield f"# and {len(lines) - MOST_COMMANDS} more, in runs.jsonl"
+
+
+# ---- the table ---------------------------------------------------------------------------
+
+
+_COLUMNS: tuple[tuple[str, str, Callable[[float], str]], ...] = (
+    ("iops", "IOPS", style.short),
+    ("lat_mean_ns", "mean latency", style.duration),
+    ("p50_ns", "p50", style.duration),
+    ("p99_ns", "p99", style.duration),
+    ("p99_9_ns", "p99.9", style.duration),
+    ("p99_9_ns_corrected", "p99.9 with held back", style.duration),
+    ("fio_cpu_us", "fio µs/I/O", lambda value: f"{value:.3g}"),
+    ("backend_cpu_us", "back-end µs/I/O", lambda value: f"{value:.3g}"),
+)
+
+
+def tabulate(frame: pd.DataFrame) -> Table:
+    """A row for each point, a column for each thing that varies or was measured."""
+    if not len(measured(frame)):
+        return Table((), ())
+    keys = axes(frame) or ["way"]
+    table = points(frame, keys)
+    shown = [column for column in _COLUMNS if column[0] in table and table[column[0]].notna().any()]
+    counted = [
+        name
+        for name in ("kicks", "calls", "looks", "sleeps")
+        if name in counters(frame) and table[f"{name}_per_io"].notna().any()
+    ]
+    rows = [
+        (
+            *(_key_cell(row, key) for key in keys),
+            Cell(int(row["n"]), str(row["n"])),
+            *(_metric_cell(row, name, say) for name, _, say in shown),
+            *(_number_cell(row[f"{name}_per_io"]) for name in counted),
+        )
+        for _, row in table.iterrows()
+    ]
+    headings = (*keys, "runs", *(h for _, h, _ in shown), *(f"{name}/I/O" for name in counted))
+    return Table(tuple(headings), tuple(rows))
+
+
+def _key_cell(row: pd.Series, key: str) -> Cell:
+    value = row["way_order"] if key == "way" else row[key]
+    sorts = float(value) if isinstance(value, (int, float)) else str(value)
+    return Cell(sorts, "" if pd.isna(row[key]) else str(row[key]))
+
+
+def _metric_cell(row: pd.Series, name: str, say: Callable[[float], str]) -> Cell:
+    value = row[name]
+    if pd.isna(value):
+        return Cell(-1, DASH)
+    if name != "iops" or row["n"] < 2:
+        return Cell(float(value), say(value))
+    return Cell(float(value), f"{say(value)} ({say(row['iops_low'])} to {say(row['iops_high'])})")
+
+
+def _number_cell(value: float) -> Cell:
+    return Cell(-1, DASH) if pd.isna(value) else Cell(float(value), f"{value:.2g}")
+
+
+# ---- pictures ----------------------------------------------------------------------------
+
+
+def draw(frame: pd.DataFrame) -> Iterator[Picture]:
+    """The pictures that this frame has the data for, facet by facet."""
+    facets = list(_facets(frame))
+    for number, (name, group) in enumerate(facets[:MOST_FACETS]):
+        for kind, (plot, part) in enumerate(_fitting(group, detailed=number == 0)):
+            yield _picture(plot, part, f"p{number}-{kind}", name)
+
+
+def _facets(frame: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
+    """The frame parted by whatever one picture cannot show; controls go along with each."""
+    others = [name for name in axes(frame) if name not in _OWN_AXES]
+    if not others:
+        yield "", frame
+        return
+    for _, group in measured(frame).groupby(others, sort=True, dropna=False):
+        yield checks.name_point(group.iloc[0], others), group
+
+
+def _fitting(frame: pd.DataFrame, detailed: bool) -> Iterator[tuple[plots.Plot, pd.DataFrame]]:
+    runs = measured(frame)
+    if runs.empty:
+        return
+    if runs["way"].nunique() > 1:
+        yield plots.iops_by_wait, frame
+        if _has(runs, "p99_ns"):
+            yield plots.p99_by_wait, frame
+    elif runs["iodepth"].nunique() > 1:
+        yield (lambda part, place: plots.xy(part, place, "iodepth", "iops")), frame
+    if _has(runs, "p99_ns") and _curve_varies(runs):
+        yield plots.latency_by_iops, frame
+    if _has(runs, "cpu_us"):
+        yield plots.cost_by_latency, frame
+    if detailed:
+        yield from _details(runs)
+
+
+def _details(runs: pd.DataFrame) -> Iterator[tuple[plots.Plot, pd.DataFrame]]:
+    """Pictures of one depth: the deepest and the shallowest; and of one point, along time."""
+    free = findings.unrated(runs)
+    for depth in sorted({free["iodepth"].max(), free["iodepth"].min()}, reverse=True):
+        part = free[free["iodepth"] == depth]
+        if histogram(part).total and _one_rate(part):
+            yield plots.percentiles, part
+        if counters(part) and part["way"].nunique() > 1 and _one_rate(part):
+            yield plots.counters_by_wait, part
+    fastest = extreme(free, "iops")
+    if "hash" in free:
+        point = free[free["hash"] == fastest["hash"]]
+        if not samples(point).empty:
+            yield timeplots.iops_over_time, point
+        if timeplots.has_latency_log(point):
+            yield timeplots.latency_heatmap, point
+
+
+def _has(runs: pd.DataFrame, column: str) -> bool:
+    return column in runs and bool(runs[column].notna().any())
+
+
+def _one_rate(runs: pd.DataFrame) -> bool:
+    return "rate_iops" not in runs or runs["rate_iops"].nunique(dropna=False) == 1
+
+
+def _curve_varies(runs: pd.DataFrame) -> bool:
+    rated = "rate_iops" in runs and runs["rate_iops"].nunique() > 1
+    return rated != (runs["iodepth"].nunique() > 1)
+
+
+def _picture(plot: plots.Plot, part: pd.DataFrame, name: str, caption: str) -> Picture:
+    with style.look():
+        drawing = style.figure()
+        where = drawing.add_subplot()
+        plot(part, where)
+        finding = style.finding_of(where)
+        svg = style.inline_svg(drawing, name, finding)
+    # Drawn here, and what it says of the data is escaped by style.inline_svg().
+    return Picture(Markup(svg), caption)  # noqa: S704
+
+
+def _list(words: list[str]) -> str:
+    return f"{', '.join(words[:-1])} and {words[-1]}" if len(words) > 1 else words[0]

@@ -1,0 +1,279 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The look of every picture: colours, marks, titles, labels, and files that never differ.
+
+Owns matplotlib's settings and the drawing of text around a plot. Called from one thread,
+as matplotlib asks. It knows no storage and computes no statistics.
+
+Series differ by colour (Okabe and Ito's, safe for colour-blind eyes), by marker and by
+dash, so that a black-and-white print still tells them apart.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import textwrap
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.axis import Axis
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+INK, MUTED, GRID, PAPER = "#1c1f24", "#5c636e", "#d9dce1", "#ffffff"
+COLOURS = (
+    "#0072b2",
+    "#d55e00",
+    "#009e73",
+    "#b8609a",
+    "#4a9fd8",
+    "#c98a00",
+    "#6b6f76",
+    "#7a4fb5",
+)
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+DASHES: tuple[Any, ...] = (
+    "-",
+    (0, (5, 1.5)),
+    (0, (1.5, 1.2)),
+    (0, (6, 1.5, 1.2, 1.5)),
+    (0, (3, 1)),
+    (0, (6, 1.2, 1.2, 1.2, 1.2, 1.2)),
+    (0, (9, 2)),
+    (0, (1, 2)),
+)
+# In a page, each colour is a variable, so that the page's theme chooses it.
+VARIABLES = {
+    INK: "currentColor",
+    MUTED: "var(--muted)",
+    GRID: "var(--grid)",
+    PAPER: "var(--paper)",
+    **{colour: f"var(--series-{number})" for number, colour in enumerate(COLOURS, 1)},
+}
+SIZE = (7.6, 4.6)
+_FINDING = "finding"
+_TITLE_LETTERS_PER_INCH = 9.6
+_NOTE_LETTERS_PER_INCH = 13.5
+
+_SETTINGS: Any = {
+    "figure.facecolor": PAPER,
+    "axes.facecolor": "none",
+    "font.family": "DejaVu Sans",  # comes with matplotlib: the same on every machine
+    "font.size": 9.5,
+    "text.color": INK,
+    "axes.edgecolor": MUTED,
+    "axes.labelcolor": INK,
+    "axes.linewidth": 0.8,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "axes.grid": True,
+    "axes.grid.axis": "y",
+    "grid.color": GRID,
+    "grid.linewidth": 0.7,
+    "xtick.color": MUTED,
+    "ytick.color": MUTED,
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+    "lines.linewidth": 1.7,
+    "lines.markersize": 5.5,
+    "svg.hashsalt": "pyfio-virtio",
+    "path.simplify": True,
+    "savefig.dpi": 150,
+}
+
+
+@contextmanager
+def look() -> Iterator[None]:
+    """Everything drawn inside has the project's look; the caller's settings come back."""
+    with matplotlib.rc_context(_SETTINGS):
+        yield
+
+
+def figure(width: float = SIZE[0], height: float = SIZE[1]) -> Figure:
+    """An empty figure that no window system knows of."""
+    new = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(new)
+    return new
+
+
+def series(number: int) -> dict[str, Any]:
+    """Colour, marker and dash of the series with this number."""
+    place = number % len(COLOURS)
+    return {"color": COLOURS[place], "marker": MARKERS[place], "linestyle": DASHES[place]}
+
+
+def save(drawing: Figure, path: Path) -> None:
+    """PNG or SVG by the name's ending; equal pictures make equal files."""
+    kind = path.suffix.lstrip(".").lower()
+    with look():
+        drawing.savefig(path, format=kind, metadata=_no_date(kind))
+
+
+def inline_svg(drawing: Figure, name: str, description: str) -> str:
+    """The picture as an element of a page, in the page's colours; name makes its ids unique."""
+    text = io.StringIO()
+    with look(), matplotlib.rc_context({"svg.hashsalt": name}):
+        drawing.savefig(text, format="svg", metadata=_no_date("svg"))
+    body = text.getvalue()
+    body = body[body.index("<svg") :].strip()
+    body = re.sub(r"<metadata>.*?</metadata>\s*", "", body, flags=re.DOTALL)
+    body = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", body, count=1)
+    body = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", body, count=1)
+    # Names of glyphs and groups must not meet those of another picture in the page.
+    body = re.sub(r'(id="|href="#|url\(#)', rf"\1{name}-", body)
+    for colour, variable in VARIABLES.items():
+        body = body.replace(colour, variable)
+    return body.replace("<svg", f'<svg role="img" aria-label="{_attribute(description)}"', 1)
+
+
+def titles(axes: Axes, finding: str, conditions: str) -> None:
+    """The finding above, the conditions below it in grey, both wrapped to the figure."""
+    width = _width(axes)
+    note = textwrap.fill(conditions, int(width * _NOTE_LETTERS_PER_INCH))
+    # Percentiles keep their small letter.
+    finding = finding if finding[1:2].isdigit() else finding[:1].upper() + finding[1:]
+    title = textwrap.fill(finding, int(width * _TITLE_LETTERS_PER_INCH))
+    lift = 7 + 11.5 * (note.count("\n") + 1)
+    where: dict[str, Any] = {"xycoords": "axes fraction", "textcoords": "offset points"}
+    axes.annotate(note, (0, 1), xytext=(0, 7), color=MUTED, fontsize=8.5, va="bottom", **where)
+    drawn = axes.annotate(
+        title, (0, 1), xytext=(0, lift + 3), fontsize=11.5, weight="bold", va="bottom", **where
+    )
+    drawn.set_gid(_FINDING)
+
+
+def finding_of(axes: Axes) -> str:
+    """The title that a picture was given, on one line."""
+    return " ".join(text.get_text().replace("\n", " ") for text in _findings(axes))
+
+
+def prefix_finding(axes: Axes, words: str) -> None:
+    """Puts words before the title, as small multiples name their panels."""
+    for text in _findings(axes):
+        whole = f"{words}: {text.get_text()}".replace("\n", " ")
+        text.set_text(textwrap.fill(whole, int(_width(axes) * _TITLE_LETTERS_PER_INCH)))
+
+
+def _findings(axes: Axes) -> list[Text]:
+    return [text for text in axes.texts if text.get_gid() == _FINDING]
+
+
+def root_of(axes: Axes) -> Figure:
+    """The whole figure that the axes are drawn in."""
+    root = axes.get_figure(root=True)
+    assert root is not None, "axes that were removed from their figure"  # noqa: S101
+    return root
+
+
+def _width(axes: Axes) -> float:
+    """Inches of the figure that are this picture's."""
+    spec = axes.get_subplotspec()
+    columns = spec.get_topmost_subplotspec().get_gridspec().ncols if spec else 1
+    return root_of(axes).get_figwidth() / columns
+
+
+def end_labels(axes: Axes, ends: Iterable[tuple[float, float, str, str]]) -> None:
+    """Writes each series' name (x, y, name, colour) beside its end, none over another."""
+    to_axes = axes.transScale + axes.transLimits
+    placed = sorted(
+        ((*to_axes.transform((x, y)), name, colour) for x, y, name, colour in ends),
+        key=lambda each: each[1],
+    )
+    heights = spread([each[1] for each in placed], 0.055)
+    for (x, y, name, colour), height in zip(placed, heights, strict=True):
+        axes.annotate(
+            name,
+            (x, y),
+            xycoords="axes fraction",
+            xytext=(1.02, height),
+            textcoords="axes fraction",
+            color=colour,
+            va="center",
+            fontsize=9,
+            annotation_clip=False,
+            arrowprops={
+                "arrowstyle": "-",
+                "color": colour,
+                "linewidth": 0.6,
+                "shrinkA": 0,
+                "shrinkB": 4,
+                "relpos": (0, 0.5),
+            },
+        )
+
+
+def point_labels(axes: Axes, points: Iterable[tuple[float, float, str, str]]) -> None:
+    """Writes (x, y, name, colour) beside points, leaving out those that would hide another."""
+    to_axes = axes.transScale + axes.transLimits
+    taken: list[tuple[float, float]] = []
+    for x, y, name, colour in points:
+        across, up = to_axes.transform((x, y))
+        if any(abs(across - a) < 0.05 and abs(up - b) < 0.035 for a, b in taken):
+            continue
+        taken.append((across, up))
+        axes.annotate(
+            name,
+            (x, y),
+            xytext=(6, 0),
+            textcoords="offset points",
+            va="center",
+            fontsize=7.5,
+            color=colour,
+        )
+
+
+def spread(places: list[float], gap: float) -> list[float]:
+    """The ascending places moved apart to at least gap, each as little as can be."""
+    groups: list[list[float]] = []  # sum of (place - its offset in the group), and its size
+    for place in places:
+        groups.append([place, 1])
+        while len(groups) > 1:
+            (one, few), (two, more) = groups[-2], groups[-1]
+            if two / more - one / few >= gap * (few + more) / 2:
+                break
+            groups[-2:] = [[one + two, few + more]]
+    return [
+        total / size + gap * (number - (size - 1) / 2)
+        for total, size in groups
+        for number in range(int(size))
+    ]
+
+
+def short(value: float, digits: int = 3) -> str:
+    """A number as a person says it: 2.61M, 85k, 0.35."""
+    for limit, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if abs(value) >= limit * 0.9995:
+            return f"{value / limit:.{digits}g}{letter}"
+    return f"{value:.{digits}g}"
+
+
+def duration(nanoseconds: float) -> str:
+    """A time with the unit that suits it."""
+    for limit, unit in ((1e9, "s"), (1e6, "ms"), (1e3, "µs")):
+        if nanoseconds >= limit * 0.9995:
+            return f"{nanoseconds / limit:.3g} {unit}"
+    return f"{nanoseconds:.3g} ns"
+
+
+def plain(axis: Axis, text: Callable[[float], str] = short) -> None:
+    """Ticks written as people say them; a short log axis gets 2 and 5 beside 1 and 10."""
+    axis.set_major_formatter(FuncFormatter(lambda value, _: text(value)))
+    axis.set_minor_formatter(NullFormatter())
+    low, high = axis.get_view_interval()
+    if axis.get_scale() == "log" and high / low < 300:
+        axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+
+
+def _no_date(kind: str) -> dict[str, Any]:
+    return {"Date": None, "Creator": None} if kind == "svg" else {"Software": None}
+
+
+def _attribute(text: str) -> str:
+    return text.replace("&", "&amp;").replace('"', "&quot;").replace("<", "&lt;")

@@ -1,0 +1,178 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Pictures along time: IOPS with the ramp marked, and latency as a heat map.
+
+Owns what is drawn of moments within runs, from the samples and logs that lie beside each
+run. Each function takes a frame of runs and axes, draws, and returns the axes. Called from
+one thread. It never mixes runs of different points.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.colors import LogNorm
+
+from pyfio_virtio.analysis import findings, latency, stats, style
+from pyfio_virtio.analysis.frame import (
+    HISTOGRAM_LOGS,
+    latency_over_time,
+    measured,
+    samples,
+)
+from pyfio_virtio.results import ResultsError
+
+
+def iops_over_time(frame: pd.DataFrame, axes: Axes) -> Axes:
+    """IOPS of each of a point's runs by time, the ramp in grey, the measured median across."""
+    runs = _one_point(frame)
+    table = samples(runs)
+    if table.empty:
+        raise ResultsError("these runs were not sampled", "they have no samples.jsonl")
+    for number, (_, run) in enumerate(table.groupby("run", sort=True)):
+        drawn = style.series(number)
+        axes.plot(run["time_s"], run["iops"], color=drawn["color"], linewidth=1.1, alpha=0.85)
+    counted = table[~table["is_ramp"]]
+    middle = stats.median(runs["iops"])
+    axes.axhline(middle.value, color=style.INK, linewidth=0.9, linestyle=(0, (4, 3)))
+    axes.axhspan(middle.interval.low, middle.interval.high, color=style.MUTED, alpha=0.18, lw=0)
+    _mark_ramp(axes, table)
+    axes.set_ylim(0, 1.12 * table["iops"].max())
+    axes.set_xlim(0, table["time_s"].max())
+    axes.set_xlabel("seconds since fio started")
+    axes.set_ylabel("IOPS")
+    style.plain(axes.yaxis)
+    style.end_labels(
+        axes,
+        [(table["time_s"].max(), middle.value, f"median\n{style.short(middle.value)}", style.INK)],
+    )
+    title = f"{_name(runs)}: {_steady(counted)}"
+    style.titles(axes, title, findings.conditions(runs))
+    return axes
+
+
+def _steady(counted: pd.DataFrame) -> str:
+    """Steadiness of the median run of five equal spans."""
+    spans = pd.cut(counted["time_s"], 5, labels=False)
+    rounds = stats.steadiness(counted.groupby(spans)["iops"].mean().to_numpy())
+    word = "steady" if rounds.is_steady else "not steady"
+    return f"{word} (range {rounds.spread:.0%}, slope {rounds.slope:.0%} of the mean)"
+
+
+def _mark_ramp(axes: Axes, table: pd.DataFrame) -> None:
+    ramp = table[table["is_ramp"]]
+    if ramp.empty:
+        return
+    end = float(ramp["time_s"].max())
+    axes.axvspan(0, end, color=style.GRID, alpha=0.7, linewidth=0)
+    axes.annotate(
+        "ramp, not counted",
+        (end / 2, 1.0),
+        xycoords=("data", "axes fraction"),
+        xytext=(0, -4),
+        textcoords="offset points",
+        ha="center",
+        va="top",
+        fontsize=8.5,
+        rotation=90,
+        color=style.MUTED,
+    )
+
+
+def latency_heatmap(frame: pd.DataFrame, axes: Axes) -> Axes:
+    """Where latencies lay in each moment of one run; under it the back-end's CPU and steal."""
+    runs = _one_point(frame)
+    run = runs.iloc[[0]]
+    times, bins_ns, counts = latency_over_time(Path(run["fio_json"].iloc[0]).parent)
+    if not counts.size:
+        raise ResultsError("this run has no latency by time", "it lacks fio's histogram log")
+    strip = _strip(axes, samples(run))
+    _heat(axes, times, bins_ns, counts)
+    (strip or axes).set_xlabel("seconds of the run, after the ramp")
+    worst = _worst_moment(times, bins_ns, counts)
+    style.titles(axes, f"{_name(runs)}: {worst}", findings.conditions(runs))
+    return axes
+
+
+def has_latency_log(frame: pd.DataFrame) -> bool:
+    """Whether the first run of the frame has what latency_heatmap() draws."""
+    folder = Path(frame.sort_values("repeat")["fio_json"].iloc[0]).parent
+    return next(folder.glob(HISTOGRAM_LOGS), None) is not None
+
+
+def _heat(axes: Axes, times: np.ndarray, bins_ns: np.ndarray, counts: np.ndarray) -> None:
+    edges, rows = _rebin(bins_ns, counts)
+    first = max(2 * times[0] - times[1], 0) if times.size > 1 else 0
+    drawn = axes.pcolormesh(
+        np.concatenate([[first], times]),
+        edges,
+        np.where(rows > 0, rows, np.nan).T,
+        cmap="cividis_r",
+        norm=LogNorm(),
+        rasterized=True,
+    )
+    axes.set_facecolor("#f4f5f7")  # the colours are chosen for a light ground, in any theme
+    axes.set_yscale("log")
+    axes.set_ylabel("latency")
+    axes.grid(visible=False)
+    style.plain(axes.yaxis, style.duration)
+    bar = style.root_of(axes).colorbar(drawn, ax=axes, pad=0.02, aspect=28)
+    bar.set_label("I/Os in a moment")
+    style.plain(bar.ax.yaxis)
+
+
+def _rebin(bins_ns: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Eight rows a doubling, only as far as anything was counted: fio's 64 are too thin to see."""
+    used = np.flatnonzero(counts.sum(axis=0))
+    low, high = np.log2(np.maximum(bins_ns[used[[0, -1]]], 1))
+    edges = 2 ** (np.arange(np.floor(low * 8), np.floor(high * 8) + 2) / 8)
+    row = np.clip(np.searchsorted(edges, bins_ns[used], side="right") - 1, 0, edges.size - 2)
+    rows = np.zeros((counts.shape[0], edges.size - 1))
+    np.add.at(rows.T, row, counts[:, used].T)
+    return edges, rows
+
+
+def _strip(axes: Axes, table: pd.DataFrame) -> Axes | None:
+    """Parts the axes' place: below, the back-end's CPU and the steal in the same seconds."""
+    place = axes.get_subplotspec()
+    if table.empty or place is None:
+        return None
+    parts = place.subgridspec(2, 1, height_ratios=(3, 1), hspace=0.02)
+    axes.set_subplotspec(parts[0])
+    strip = style.root_of(axes).add_subplot(parts[1], sharex=axes)
+    counted = table[~table["is_ramp"]]
+    ramp_s = table.loc[table["is_ramp"], "time_s"].max() if table["is_ramp"].any() else 0.0
+    shown = (("back-end", 100 * counted["backend_cpu"]), ("steal", counted["steal_percent"]))
+    for number, (name, values) in enumerate(shown):
+        drawn = {key: value for key, value in style.series(number).items() if key != "marker"}
+        strip.plot(counted["time_s"] - ramp_s, values, label=name, **drawn)
+    strip.set_ylim(0, 1.6 * max(100, 100 * counted["backend_cpu"].max()))
+    strip.set_ylabel("% of a CPU")
+    strip.legend(frameon=False, fontsize=8.5, loc="upper left", ncols=2, borderaxespad=0)
+    axes.tick_params(labelbottom=False)
+    return strip
+
+
+def _worst_moment(times: np.ndarray, bins_ns: np.ndarray, counts: np.ndarray) -> str:
+    tails = [latency.percentile(latency.Histogram(bins_ns, row), 99.0) or 0.0 for row in counts]
+    worst, usual = int(np.argmax(tails)), float(np.median(tails))
+    if not usual or tails[worst] < 2 * usual:
+        return f"p99 stays near {style.duration(usual)}"
+    return (
+        f"p99 rises to {style.duration(tails[worst])} at {times[worst]:.1f} s, "
+        f"usually {style.duration(usual)}"
+    )
+
+
+def _one_point(frame: pd.DataFrame) -> pd.DataFrame:
+    runs = measured(frame)
+    if runs.empty or ("hash" in runs and runs["hash"].nunique() > 1):
+        raise ResultsError("time is drawn for one point at a time", "choose one by its hash")
+    return runs.sort_values("repeat")
+
+
+def _name(runs: pd.DataFrame) -> str:
+    depth = f", iodepth {runs['iodepth'].iloc[0]}" if "iodepth" in runs else ""
+    return f"{runs['way'].iloc[0]}{depth}"

@@ -9,7 +9,6 @@ FIO_SOURCE_DIR ?=
 PYTHON ?= python3
 export FIO_SOURCE_DIR
 
-comma := ,
 VENV := build/venv
 IN_VENV := $(VENV)/bin/python
 FRONT_END_SOURCES := $(wildcard engine/*.[ch]) engine/internals.cdef
@@ -59,7 +58,9 @@ help: ## list the targets and variables
 # $(1): options of build.py, $(2): the tree of fio's sources
 build_front_end = $(IN_VENV) engine/build.py --output $@ $(1) front-end --sleepy-poll $(SLEEPY_POLL) --fio-tree $(2)
 
-$(FRONT_END): $(FRONT_END_SOURCES) $(BUILDERS) build/fio-tree build/sleepy-poll $(FIO_TREE_MARKS)
+FRONT_END_NEEDS := $(FRONT_END_SOURCES) $(BUILDERS) build/sleepy-poll
+
+$(FRONT_END): $(FRONT_END_NEEDS) build/fio-tree $(FIO_TREE_MARKS)
 	@echo "Compiling $@ for $$(basename "$$(cat build/fio-tree)")"
 	@$(call build_front_end,,"$$(cat build/fio-tree)")
 
@@ -85,13 +86,22 @@ build/fio-wanted build/sleepy-poll: FORCE
 	@mkdir -p build
 	@echo '$(SAYS)' | cmp -s - $@ || echo '$(SAYS)' > $@
 
-# ---- the engine with the sanitizers --------------------------------------
+# ---- both with the sanitizers ---------------------------------------------
 
-build/asan/lib/fio_virtio: $(FRONT_END)
+ASAN := $(patsubst build/lib/%,build/asan/lib/%,$(FRONT_END) $(BACK_END))
+SANITIZE := --sanitize address,undefined
+
+build/asan/lib/fio_virtio: $(FRONT_END_NEEDS) build/fio-tree $(FIO_TREE_MARKS)
 	@echo "Compiling $@"
-	@$(call build_front_end,--sanitize address$(comma)undefined,"$$(cat build/fio-tree)")
+	@$(call build_front_end,$(SANITIZE),"$$(cat build/fio-tree)")
 
-asan: build/asan/lib/fio_virtio ## run the end-to-end tests with gcc's address and undefined sanitizers
+build/asan/lib/vhost_backend: $(BACK_END_SOURCES) $(BUILDERS)
+	@echo "Compiling $@"
+	@$(IN_VENV) engine/build.py --output $@ $(SANITIZE) back-end
+
+# The sanitizer's library has to come first in every process that loads one of these. Leaks are not
+# looked for: fio and Python keep much until they exit.
+asan: $(ASAN) ## run the end-to-end tests with gcc's address and undefined-behaviour sanitizers
 	@PYFIO_VIRTIO_LIB=build/asan/lib LD_PRELOAD="$$(gcc -print-file-name=libasan.so)" \
 	  ASAN_OPTIONS=detect_leaks=0:verify_asan_link_order=0 $(IN_VENV) -m pytest tests/end_to_end
 
@@ -104,6 +114,6 @@ build/fio-3.41/fio:
 	@echo "Compiling $@"
 	@$(MAKE) -C build/fio-3.41 -j"$$(nproc)" fio > build/fio-3.41/make.output 2>&1 || { tail -n 20 build/fio-3.41/make.output; exit 1; }
 
-build/fio-3.41-engine/fio_virtio: build/fio-3.41/fio $(FRONT_END_SOURCES) $(BUILDERS) build/sleepy-poll
+build/fio-3.41-engine/fio_virtio: $(FRONT_END_NEEDS) build/fio-3.41/fio
 	@echo "Compiling $@ for fio-3.41"
 	@$(call build_front_end,,build/fio-3.41)

@@ -61,8 +61,6 @@ static int choose_device(struct device *device, const char *name,
 		return error_record(-EINVAL,
 				    "device '%s' is unknown: take blk or scsi",
 				    name);
-	if (!device->ops->features)
-		return error_record(-EOPNOTSUPP, "scsi is not served yet");
 	return 0;
 }
 

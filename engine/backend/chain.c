@@ -107,6 +107,23 @@ size_t span_peek(const struct span *span, void *to, size_t bytes)
 	return done;
 }
 
+struct span span_cut_front(struct span *span, size_t bytes,
+			   struct iovec *segments, unsigned int most)
+{
+	struct span cut = { .segments = segments };
+
+	while (cut.bytes < bytes && cut.count < most && span->count) {
+		struct iovec *piece = &segments[cut.count++];
+
+		*piece = *span->segments;
+		if (piece->iov_len > bytes - cut.bytes)
+			piece->iov_len = bytes - cut.bytes;
+		cut.bytes += piece->iov_len;
+		span_skip(span, piece->iov_len);
+	}
+	return cut;
+}
+
 void span_skip(struct span *span, size_t bytes)
 {
 	if (bytes > span->bytes)

@@ -51,6 +51,10 @@ size_t span_take_front(struct span *span, void *to, size_t bytes);
 /* Copies from the front and consumes nothing. */
 size_t span_peek(const struct span *span, void *to, size_t bytes);
 
+/* Removes the front of a span and returns it as a span of its own, in segments
+ * of the caller's; shorter than asked if the span or the room is too short. */
+struct span span_cut_front(struct span *span, size_t bytes,
+			   struct iovec *segments, unsigned int most);
 /* Removes the front of a span without copying. */
 void span_skip(struct span *span, size_t bytes);
 /* Cuts a span down to its first `bytes` bytes. */

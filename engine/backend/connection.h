@@ -65,6 +65,22 @@ int connection_take_fd(struct connection *connection);
 
 /* protocol.c: handles the message that is whole. As connection_readable(). */
 int protocol_handle(struct connection *connection);
+/* Makes the message its own reply; returns 0. */
+int protocol_reply_u64(struct vhost_user_message *message, uint64_t value);
+
+/* protocol_memory.c: the messages about memory; each 0 or a negative errno. */
+int protocol_set_mem_table(struct connection *connection,
+			   struct vhost_user_message *message);
+int protocol_get_max_mem_slots(struct connection *connection,
+			       struct vhost_user_message *message);
+int protocol_add_mem_reg(struct connection *connection,
+			 struct vhost_user_message *message);
+int protocol_rem_mem_reg(struct connection *connection,
+			 struct vhost_user_message *message);
+int protocol_get_inflight_fd(struct connection *connection,
+			     struct vhost_user_message *message);
+int protocol_set_inflight_fd(struct connection *connection,
+			     struct vhost_user_message *message);
 
 /* protocol_ring.c: the messages about rings; each 0 or a negative errno. */
 int protocol_set_vring_num(struct connection *connection,

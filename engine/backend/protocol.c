@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What each vhost-user request does, but for those about rings
- * (protocol_ring.c), and how a request is answered. Control thread only, with
+ * What each vhost-user request does, but for those about rings and memory
+ * (protocol_ring.c, protocol_memory.c), and how a request is answered. Control thread only, with
  * the workers parked. Every number in a message is checked here before it is
  * used; the sizes were checked against the table below.
  */
@@ -29,7 +29,7 @@ static const struct profile *profile_of(const struct connection *connection)
 	return connection->server->device.profile;
 }
 
-static int reply_u64(struct vhost_user_message *message, uint64_t value)
+int protocol_reply_u64(struct vhost_user_message *message, uint64_t value)
 {
 	message->header.size = sizeof(value);
 	message->payload.u64 = value;
@@ -57,7 +57,7 @@ static uint64_t offered_protocol_features(const struct connection *connection)
 static int get_features(struct connection *connection,
 			struct vhost_user_message *message)
 {
-	return reply_u64(message, offered_features(connection));
+	return protocol_reply_u64(message, offered_features(connection));
 }
 
 static int check_subset(const char *what, uint64_t asked, uint64_t offered)
@@ -94,7 +94,7 @@ static int set_features(struct connection *connection,
 static int get_protocol_features(struct connection *connection,
 				 struct vhost_user_message *message)
 {
-	return reply_u64(message, offered_protocol_features(connection));
+	return protocol_reply_u64(message, offered_protocol_features(connection));
 }
 
 static int set_protocol_features(struct connection *connection,
@@ -111,7 +111,7 @@ static int set_protocol_features(struct connection *connection,
 static int get_queue_num(struct connection *connection,
 			 struct vhost_user_message *message)
 {
-	return reply_u64(message, connection->ring_count);
+	return protocol_reply_u64(message, connection->ring_count);
 }
 
 /* Owner messages mean nothing to a back-end that serves whoever connects. */
@@ -120,99 +120,6 @@ static int do_nothing(struct connection *connection,
 {
 	(void)connection, (void)message;
 	return 0;
-}
-
-/* ---- memory ------------------------------------------------------------- */
-
-/* A slot limit that the profile announces is one it keeps. */
-static int check_slots(const struct connection *connection, unsigned int count)
-{
-	if (count > profile_of(connection)->memory_slots)
-		return error_record(-ENOSPC,
-				    "%u memory regions: at most %u are taken",
-				    count,
-				    profile_of(connection)->memory_slots);
-	return 0;
-}
-
-static int add_region(struct connection *connection,
-		      const struct vhost_user_region *region)
-{
-	int fd = connection_take_fd(connection);
-	int result;
-
-	if (fd < 0)
-		return fd;
-	result = memory_add(&connection->memory, region, fd);
-	close(fd);
-	return result;
-}
-
-static int replace_memory(struct connection *connection,
-			  const struct vhost_user_mem_table *table)
-{
-	unsigned int i;
-
-	memory_clear(&connection->memory);
-	for (i = 0; i < table->num_regions; i++) {
-		int result = add_region(connection, &table->regions[i]);
-
-		if (result)
-			return result;
-	}
-	return 0;
-}
-
-static int set_mem_table(struct connection *connection,
-			 struct vhost_user_message *message)
-{
-	/* A copy: the reply would overwrite it, and its fields are packed. */
-	struct vhost_user_mem_table table = message->payload.mem_table;
-	size_t bytes = offsetof(struct vhost_user_mem_table, regions) +
-		       (size_t)table.num_regions * sizeof(table.regions[0]);
-	int result;
-
-	if (table.num_regions > VHOST_USER_MAX_REGIONS ||
-	    bytes > message->header.size)
-		return error_record(-EINVAL, "memory table of %u regions in a "
-				    "payload of %u bytes",
-				    table.num_regions, message->header.size);
-	result = check_slots(connection, table.num_regions);
-	if (result)
-		return result;
-	protocol_halt_rings(connection);
-	result = replace_memory(connection, &table);
-	return result ? result : protocol_resume_rings(connection);
-}
-
-static int get_max_mem_slots(struct connection *connection,
-			     struct vhost_user_message *message)
-{
-	return reply_u64(message, profile_of(connection)->memory_slots);
-}
-
-static int add_mem_reg(struct connection *connection,
-		       struct vhost_user_message *message)
-{
-	struct vhost_user_region region = message->payload.mem_region.region;
-	int result = check_slots(connection, connection->memory.count + 1);
-
-	if (result)
-		return result;
-	protocol_halt_rings(connection);
-	result = add_region(connection, &region);
-	return result ? result : protocol_resume_rings(connection);
-}
-
-static int rem_mem_reg(struct connection *connection,
-		       struct vhost_user_message *message)
-{
-	struct vhost_user_region region = message->payload.mem_region.region;
-	int result;
-
-	protocol_halt_rings(connection);
-	result = memory_remove(&connection->memory, &region);
-	return result ? result : protocol_resume_rings(connection);
 }
 
 /* ---- configuration space ------------------------------------------------ */
@@ -283,48 +190,6 @@ static int set_backend_req_fd(struct connection *connection,
 	return 0;
 }
 
-/* ---- requests in flight ------------------------------------------------- */
-
-static int get_inflight_fd(struct connection *connection,
-			   struct vhost_user_message *message)
-{
-	struct vhost_user_inflight *wanted = &message->payload.inflight;
-	int fd;
-
-	if (!wanted->num_queues || wanted->num_queues > connection->ring_count ||
-	    !wanted->queue_size || wanted->queue_size > RING_SIZE_MAX)
-		return error_record(-EINVAL,
-				    "inflight memory for %u queues of %u",
-				    wanted->num_queues, wanted->queue_size);
-	protocol_halt_rings(connection);
-	fd = inflight_create(&connection->inflight, wanted->num_queues,
-			     wanted->queue_size);
-	if (fd < 0)
-		return fd;
-	wanted->mmap_size = connection->inflight.mapping_bytes;
-	wanted->mmap_offset = 0;
-	message->header.size = sizeof(*wanted);
-	connection->reply_fd = fd;
-	return protocol_resume_rings(connection);
-}
-
-static int set_inflight_fd(struct connection *connection,
-			   struct vhost_user_message *message)
-{
-	const struct vhost_user_inflight given = message->payload.inflight;
-	int fd = connection_take_fd(connection);
-	int result;
-
-	if (fd < 0)
-		return fd;
-	protocol_halt_rings(connection);
-	result = inflight_map(&connection->inflight, fd, given.mmap_offset,
-			      given.mmap_size, given.num_queues,
-			      given.queue_size);
-	close(fd);
-	return result ? result : protocol_resume_rings(connection);
-}
-
 /* ---- status and reset --------------------------------------------------- */
 
 static int reset_device(struct connection *connection,
@@ -353,7 +218,7 @@ static int set_status(struct connection *connection,
 static int get_status(struct connection *connection,
 		      struct vhost_user_message *message)
 {
-	return reply_u64(message, connection->status);
+	return protocol_reply_u64(message, connection->status);
 }
 
 /* ---- dispatch ----------------------------------------------------------- */
@@ -376,7 +241,7 @@ static const struct handler handlers[] = {
 	[VHOST_USER_SET_FEATURES] = { set_features, U64, false, ALWAYS },
 	[VHOST_USER_SET_OWNER] = { do_nothing, 0, false, ALWAYS },
 	[VHOST_USER_RESET_OWNER] = { do_nothing, 0, false, ALWAYS },
-	[VHOST_USER_SET_MEM_TABLE] = { set_mem_table, 8, false, ALWAYS },
+	[VHOST_USER_SET_MEM_TABLE] = { protocol_set_mem_table, 8, false, ALWAYS },
 	[VHOST_USER_SET_VRING_NUM] = { protocol_set_vring_num, STATE, false,
 				       ALWAYS },
 	[VHOST_USER_SET_VRING_ADDR] = { protocol_set_vring_addr,
@@ -408,24 +273,24 @@ static const struct handler handlers[] = {
 				    ALWAYS },
 	[VHOST_USER_SET_CONFIG] = { set_config, CONFIG_HEADER_BYTES, false,
 				    ALWAYS },
-	[VHOST_USER_GET_INFLIGHT_FD] = { get_inflight_fd,
+	[VHOST_USER_GET_INFLIGHT_FD] = { protocol_get_inflight_fd,
 					 sizeof(struct vhost_user_inflight),
 					 true,
 					 VHOST_USER_PROTOCOL_F_INFLIGHT_SHMFD },
-	[VHOST_USER_SET_INFLIGHT_FD] = { set_inflight_fd,
+	[VHOST_USER_SET_INFLIGHT_FD] = { protocol_set_inflight_fd,
 					 sizeof(struct vhost_user_inflight),
 					 false,
 					 VHOST_USER_PROTOCOL_F_INFLIGHT_SHMFD },
 	[VHOST_USER_RESET_DEVICE] = { reset_device, 0, false,
 				      VHOST_USER_PROTOCOL_F_RESET_DEVICE },
 	[VHOST_USER_GET_MAX_MEM_SLOTS] = {
-		get_max_mem_slots, 0, true,
+		protocol_get_max_mem_slots, 0, true,
 		VHOST_USER_PROTOCOL_F_CONFIGURE_MEM_SLOTS },
 	[VHOST_USER_ADD_MEM_REG] = {
-		add_mem_reg, sizeof(struct vhost_user_mem_region), false,
+		protocol_add_mem_reg, sizeof(struct vhost_user_mem_region), false,
 		VHOST_USER_PROTOCOL_F_CONFIGURE_MEM_SLOTS },
 	[VHOST_USER_REM_MEM_REG] = {
-		rem_mem_reg, sizeof(struct vhost_user_mem_region), false,
+		protocol_rem_mem_reg, sizeof(struct vhost_user_mem_region), false,
 		VHOST_USER_PROTOCOL_F_CONFIGURE_MEM_SLOTS },
 	[VHOST_USER_SET_STATUS] = { set_status, U64, false,
 				    VHOST_USER_PROTOCOL_F_STATUS },
@@ -483,7 +348,7 @@ static int answer(struct connection *connection, const struct handler *handler,
 		return result;
 	if (!acknowledges)
 		return 0;
-	reply_u64(message, -result);
+	protocol_reply_u64(message, -result);
 	return send_reply(connection, message, faults);
 }
 

@@ -118,16 +118,17 @@ static void raise_alarm(struct workers *all, const struct verdict *verdict)
 		log_line(all->log_fd, "fault: the alarm failed");
 }
 
+/* Decides which faults strike a request, of which it finds out `what` it is. */
 static struct verdict judge(struct worker *worker,
-			    const struct served_ring *served)
+			    const struct served_ring *served,
+			    struct operation *what)
 {
 	struct workers *all = worker->all;
 	struct verdict verdict;
-	struct operation what;
 	unsigned int i;
 
-	all->device->ops->describe(served->session, &worker->chain, &what);
-	verdict = faults_judge_request(all->faults, &what);
+	all->device->ops->describe(served->session, &worker->chain, what);
+	verdict = faults_judge_request(all->faults, what);
 	if (likely(!verdict.actions))
 		return verdict;
 	for (i = 0; i < FAULT_ON_REQUESTS; i++)
@@ -163,7 +164,9 @@ static uint64_t deadline_of(struct worker *worker, struct served_ring *served,
 	if (unlikely(verdict->actions &
 		     (FAULT_BIT(FAULT_LOSE) | FAULT_BIT(FAULT_DIE))))
 		return HELD_FOREVER;
-	if (likely(!batch->now_ns))
+	/* Latency is the disk's: control requests have none. */
+	if (likely(!batch->now_ns) ||
+	    served->ring->index < worker->all->device->ops->first_request_queue)
 		return 0;
 	ns = latency_next_ns(worker->all->latency, batch->now_ns,
 			     &served->latency_cursor) +
@@ -176,12 +179,10 @@ static void carry_out(struct worker *worker, struct served_ring *served,
 {
 	const struct device_ops *ops = worker->all->device->ops;
 
-	if (likely(!(verdict->actions & FAULT_BIT(FAULT_ERROR)))) {
+	if (unlikely(verdict->actions & FAULT_BIT(FAULT_ERROR)))
+		ops->fail(served->session, &worker->chain, what);
+	else
 		ops->serve(served->session, served->ring, &worker->chain, what);
-		return;
-	}
-	ops->describe(served->session, &worker->chain, what);
-	ops->fail(served->session, &worker->chain, what);
 }
 
 static void serve_request(struct worker *worker, struct served_ring *served,
@@ -193,7 +194,7 @@ static void serve_request(struct worker *worker, struct served_ring *served,
 	struct held done = { .head = head };
 
 	if (unlikely(worker->all->faults->on_requests))
-		verdict = judge(worker, served);
+		verdict = judge(worker, served, &what);
 	done.faults = verdict.actions;
 	done.jump = verdict.jump;
 	done.deadline_ns = deadline_of(worker, served, batch, &verdict);
@@ -202,9 +203,9 @@ static void serve_request(struct worker *worker, struct served_ring *served,
 		count_operation(&worker->statistics, &what);
 		batch->moved_bytes += what.data_bytes;
 		done.used_bytes = what.used_bytes;
-		done.tag = what.tag;
-		done.lun = what.lun;
 	}
+	done.tag = what.tag;
+	done.lun = what.lun;
 	if (likely(!done.deadline_ns))
 		complete(ring, &done, batch);
 	else

@@ -110,6 +110,21 @@ struct device_info {
 	                              * serial; "" until started */
 };
 
+/* A disk behind a virtio-scsi controller. */
+struct disk_summary {
+	unsigned int target;
+	unsigned int lun;
+	unsigned int block_size;
+	unsigned int physical_exponent; /* physical block: block_size << this */
+	uint64_t capacity_bytes;
+	bool is_thin;
+	char vendor[12];
+	char product[20];
+	char serial[64];
+};
+
+enum { DEVICE_MAX_DISKS = 64 };
+
 struct device;
 
 /* Connects to config->socket, negotiates features and reads the
@@ -119,8 +134,15 @@ struct device;
  * without what is asked for. On success *dev is the caller's to close. */
 int device_open(struct device **dev, const struct device_config *config);
 /* Shares memory, sets the rings up and starts them; for scsi, finds the disk.
- * Once a device. */
+ * Once a device. -ENODEV: no disk, or several and none was chosen. */
 int device_start(struct device *dev);
+/* Asks a started virtio-blk device for its id; virtio-scsi's is known from the
+ * start. A device without one keeps "". Nothing may be in flight. */
+void device_identify(struct device *dev);
+/* virtio-scsi: the disks that device_start() found, also where it failed for
+ * want of a choice. Fills in up to max; returns how many there are. */
+unsigned int device_list_disks(const struct device *dev,
+			       struct disk_summary *list, unsigned int max);
 /* Stops what runs and frees dev; NULL is fine. */
 void device_close(struct device *dev);
 /* What is known of dev by now; any thread, but not during the calls above. */

@@ -142,35 +142,27 @@ static void lay(const struct disk *disk, struct virtq *vq, uint16_t chain)
 	desc[0].flags = VRING_DESC_F_NEXT;
 }
 
-static uint32_t take_part(struct request *req, uint64_t most_bytes)
-{
-	req->part_bytes = (uint32_t)(req->left_bytes < most_bytes ?
-				     req->left_bytes : most_bytes);
-	return req->part_bytes;
-}
-
 static uint16_t prepare_data(const struct disk *disk, struct vring_desc *desc,
 			     struct request *req)
 {
 	uint16_t flags = req->type == REQUEST_READ ?
 			 VRING_DESC_F_NEXT | VRING_DESC_F_WRITE :
 			 VRING_DESC_F_NEXT;
-	uint32_t bytes = take_part(req, disk->max_part_bytes);
-	uint16_t count = disk_fill_segments(disk, desc, req->buffer, bytes, flags);
 
-	req->buffer += bytes;
-	return count;
+	disk_take_part(req, disk->max_part_bytes);
+	return disk_fill_segments(disk, desc, req, flags);
 }
 
 /* One range a request: every back-end takes that. */
 static uint16_t prepare_range(const struct disk *disk, struct vring_desc *desc,
 			      struct blk_response *response, struct request *req)
 {
-	uint32_t bytes = take_part(req, req->type == REQUEST_DISCARD ?
-				   disk->max_discard_part_bytes :
-				   disk->max_write_zeroes_part_bytes);
+	uint64_t sector = req->offset_bytes / SECTOR_BYTES;
+	uint32_t bytes = disk_take_part(req, req->type == REQUEST_DISCARD ?
+					disk->max_discard_part_bytes :
+					disk->max_write_zeroes_part_bytes);
 
-	response->range.sector = req->offset_bytes / SECTOR_BYTES;
+	response->range.sector = sector;
 	response->range.num_sectors = bytes / SECTOR_BYTES;
 	response->range.flags = req->type == REQUEST_WRITE_ZEROES ?
 				VIRTIO_BLK_WRITE_ZEROES_FLAG_UNMAP : 0;
@@ -202,20 +194,19 @@ static uint16_t prepare(const struct disk *disk, struct virtq *vq,
 	struct virtio_blk_outhdr *header = virtq_request(vq, req->chain);
 	struct blk_response *response = virtq_response(vq, req->chain);
 	struct vring_desc *desc = virtq_chain(vq, req->chain);
-	bool has_data = req->type <= REQUEST_WRITE;
 	uint16_t count = 1;
 
 	header->type = types[req->type];
-	header->sector = has_data ? req->offset_bytes / SECTOR_BYTES : 0;
+	header->sector = 0;
 	req->part_bytes = 0;
-	if (has_data)
+	if (req->type <= REQUEST_WRITE) {
+		header->sector = req->offset_bytes / SECTOR_BYTES;
 		count += prepare_data(disk, desc + count, req);
-	else if (req->type == REQUEST_GET_ID)
+	} else if (req->type == REQUEST_GET_ID) {
 		count += prepare_id(desc + count, response);
-	else if (req->type != REQUEST_FLUSH)
+	} else if (req->type != REQUEST_FLUSH) {
 		count += prepare_range(disk, desc + count, response, req);
-	req->offset_bytes += req->part_bytes;
-	req->left_bytes -= req->part_bytes;
+	}
 
 	response->status = STATUS_UNTOUCHED;
 	desc[count].addr = (uintptr_t)&response->status;

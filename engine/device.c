@@ -10,12 +10,17 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "discover.h"
 #include "error.h"
+#include "execute.h"
 #include "negotiate.h"
 #include "start.h"
 
 #define DEFAULT_DEPTH 128
 #define DEFAULT_REQUEST_BYTES (1u << 20)
+
+/* How long a logical unit may take to be reset. */
+#define RESET_TIMEOUT_MS 1000
 
 /* How long a back-end that does not answer may hold up a close. */
 #define CLOSE_TIMEOUT_MS 1000
@@ -62,6 +67,12 @@ int device_start(struct device *dev)
 	return start_queues(dev);
 }
 
+void device_identify(struct device *dev)
+{
+	if (dev->disk.info.type == DEVICE_BLK)
+		discover_blk_id(dev);
+}
+
 void device_close(struct device *dev)
 {
 	if (!dev)
@@ -80,9 +91,42 @@ void device_describe(const struct device *dev, struct device_info *info)
 	info->num_queues = dev->num_queues;
 	info->hugepages_short = dev->memory->fell_back;
 	if (dev->num_queues) {
-		info->queue_size = dev->queues[0].vq.shape.size;
+		info->queue_size = dev->queues[dev->first_queue].vq.shape.size;
 		info->page_size = (unsigned int)dev->memory->regions[0].page_bytes;
 	}
+}
+
+unsigned int device_list_disks(const struct device *dev,
+			       struct disk_summary *list, unsigned int max)
+{
+	unsigned int count = dev->num_disks < max ? dev->num_disks : max;
+
+	memcpy(list, dev->disks, count * sizeof(*list));
+	return dev->num_disks;
+}
+
+/* Task management goes over the control queue, one at a time. */
+int device_reset_unit(struct device *dev)
+{
+	struct request *req = NULL;
+	int code;
+
+	if (dev->disk.info.type != DEVICE_SCSI)
+		return error_set(EOPNOTSUPP, "%s: virtio-blk cannot abort what "
+				 "is in flight", dev->vu.path);
+	pthread_mutex_lock(&dev->lock);
+	if (!dev->queues[0].abandoned)
+		req = queue_get(&dev->queues[0]);
+	if (req) {
+		req->type = REQUEST_RESET_UNIT;
+		req->offset_bytes = req->left_bytes = 0;
+		code = execute(&dev->queues[0], req, RESET_TIMEOUT_MS);
+	} else {
+		code = error_set(ETIMEDOUT, "%s: the control queue is stuck",
+				 dev->vu.path);
+	}
+	pthread_mutex_unlock(&dev->lock);
+	return code;
 }
 
 void device_assume_capacity(struct device *dev, uint64_t capacity_bytes)
@@ -98,10 +142,12 @@ struct queue *device_claim_queue(struct device *dev)
 
 	pthread_mutex_lock(&dev->lock);
 	for (unsigned int i = 0; i < dev->num_queues && !queue; i++) {
-		if (dev->is_claimed[i] || dev->queues[i].abandoned)
+		struct queue *candidate = &dev->queues[dev->first_queue + i];
+
+		if (dev->is_claimed[i] || candidate->abandoned)
 			continue;
 		dev->is_claimed[i] = true;
-		queue = &dev->queues[i];
+		queue = candidate;
 	}
 	pthread_mutex_unlock(&dev->lock);
 	if (!queue)
@@ -114,7 +160,7 @@ struct queue *device_claim_queue(struct device *dev)
 void device_release_queue(struct device *dev, struct queue *queue)
 {
 	pthread_mutex_lock(&dev->lock);
-	dev->is_claimed[queue - dev->queues] = false;
+	dev->is_claimed[queue->index - dev->first_queue] = false;
 	pthread_mutex_unlock(&dev->lock);
 }
 
@@ -135,7 +181,10 @@ void *device_alloc(struct device *dev, size_t size_bytes, size_t alignment)
 {
 	void *address = memory_alloc(dev->memory, size_bytes, alignment);
 
-	if (!address && memory_add_region(dev->memory, size_bytes + alignment) >= 0)
+	if (!address && size_bytes > SIZE_MAX / 2)
+		error_set(ENOMEM, "there is no memory for %zu bytes", size_bytes);
+	else if (!address &&
+		 memory_add_region(dev->memory, size_bytes + alignment) >= 0)
 		address = memory_alloc(dev->memory, size_bytes, alignment);
 	if (!address || device_share_memory(dev)) {
 		memory_free(dev->memory, address);

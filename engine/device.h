@@ -25,10 +25,13 @@ struct device {
 	unsigned int num_shared;     /* regions that the back-end knows */
 	struct disk disk;
 	const struct command_set *commands;
-	struct queue *queues;        /* num_queues of them */
-	bool *is_claimed;
-	unsigned int num_queues;     /* 0 until started */
-	unsigned int first_queue;    /* virtqueues before the request queues */
+	struct queue *queues;        /* first_queue + num_queues of them */
+	bool *is_claimed;            /* per request queue */
+	unsigned int num_queues;     /* request queues; 0 until started */
+	unsigned int first_queue;    /* virtqueues before them: control, events */
+	unsigned int num_open;       /* of queues */
+	struct disk_summary *disks;  /* that discovery found; virtio-scsi */
+	unsigned int num_disks;
 	pthread_mutex_t lock;        /* guards is_claimed, and vu after start */
 };
 
@@ -46,6 +49,10 @@ void device_free(struct device *dev, void *address);
 /* Tells the back-end of regions that dev->memory got since it was last told:
  * what another device of the same memory allocated can then be used here. */
 int device_share_memory(struct device *dev);
+
+/* virtio-scsi: resets the logical unit, so that what is in flight comes back.
+ * Blocks for a second at most. */
+int device_reset_unit(struct device *dev);
 
 /* For a back-end without configuration space: what the caller knows. */
 void device_assume_capacity(struct device *dev, uint64_t capacity_bytes);

@@ -19,19 +19,22 @@ enum request_type {
 	REQUEST_FLUSH,
 	REQUEST_DISCARD,
 	REQUEST_WRITE_ZEROES,
-	REQUEST_GET_ID,
+	REQUEST_GET_ID,       /* virtio-blk */
+	REQUEST_COMMAND,      /* virtio-scsi: any that returns data */
+	REQUEST_RESET_UNIT,   /* virtio-scsi, control queue */
 };
 
 /* One read, write ... of any length. What the device cannot take at once goes
  * to it in parts, one after the other, over the same chain. */
 struct request {
 	void *user;            /* the caller's */
-	char *buffer;          /* of the next part, in shared memory */
+	char *buffer;          /* of the next part's data, in shared memory */
 	uint64_t offset_bytes; /* of the next part */
 	uint64_t left_bytes;   /* not yet submitted */
 	uint32_t part_bytes;   /* in the part that is in flight */
 	uint16_t chain;        /* constant */
 	uint8_t type;          /* enum request_type */
+	uint8_t tries;         /* of the part that is in flight, so far */
 	int error;             /* 0, or a positive errno once done */
 };
 
@@ -40,11 +43,21 @@ struct request {
 
 struct disk {
 	struct device_info info;     /* as told by the back-end */
+	uint32_t allowed_types;      /* a bit for each enum request_type */
 	uint64_t max_part_bytes;     /* of a read or write */
 	uint32_t max_segment_bytes;
+	uint32_t block_shift;        /* block size as a power of two */
 	uint32_t max_discard_part_bytes;
 	uint32_t max_write_zeroes_part_bytes;
+	/* virtio-scsi */
+	uint8_t scsi_lun[8];         /* address of the logical unit */
+	unsigned int max_target;
+	uint64_t max_transfer_bytes;
 };
+
+/* A command set's result that is no errno: the part went wrong for a reason
+ * that passes, and is to be sent again. */
+#define DISK_TRY_AGAIN (-1)
 
 struct command_set {
 	uint16_t request_bytes;  /* of a chain's request area */
@@ -55,16 +68,26 @@ struct command_set {
 	 * number of descriptors in use. */
 	uint16_t (*prepare)(const struct disk *disk, struct virtq *vq,
 			    struct request *req);
-	/* How the part that came back went: 0, or a positive errno with a
-	 * sentence. */
+	/* How the part that came back went: 0, or a positive errno or
+	 * DISK_TRY_AGAIN with a sentence. */
 	int (*result)(const struct disk *disk, struct virtq *vq,
 		      const struct request *req);
 };
 
 /* "read", "write" ... */
 const char *disk_request_name(uint8_t type);
-/* Fills one data descriptor a segment, from desc[0] on; their number. */
+/* Makes the next part of req, of most_bytes at most, the one in flight.
+ * Returns its size. */
+uint32_t disk_take_part(struct request *req, uint64_t most_bytes);
+/* Undoes disk_take_part(): the part is the next one again. */
+void disk_give_part_back(struct request *req);
+/* Fills one descriptor a segment for the data of the part in flight, from
+ * desc[0] on; their number. */
 uint16_t disk_fill_segments(const struct disk *disk, struct vring_desc *desc,
-			    const char *buffer, uint32_t bytes, uint16_t flags);
+			    struct request *req, uint16_t flags);
+
+/* Puts what info says into the form that the I/O path wants. 0, or -EPROTO
+ * with a sentence: the limits leave no room for a single block. */
+int disk_derive_limits(struct disk *disk);
 
 #endif

@@ -276,6 +276,18 @@ static void check_end(struct thread_data *td, struct job *job, uint64_t now_ns)
 	abandon_all(job);
 }
 
+/* Once a job: a unit that hangs again after its reset is given up. */
+static bool reset_units(struct job *job)
+{
+	bool is_reset = false;
+
+	for (unsigned int i = 0; i < job->num_files; i++)
+		if (job->files[i].queue->vq.in_flight && !job->has_reset)
+			is_reset |= !device_reset_unit(job->files[i].device);
+	job->has_reset = true;
+	return is_reset;
+}
+
 static void check_progress(struct thread_data *td, struct job *job, uint64_t now_ns)
 {
 	const struct options *options = td->eo;
@@ -287,6 +299,11 @@ static void check_progress(struct thread_data *td, struct job *job, uint64_t now
 	}
 	if (!limit_ns || now_ns - job->last_progress_ns < limit_ns)
 		return;
+	/* First what the device can do about it: what is in flight comes back. */
+	if (reset_units(job)) {
+		job->last_progress_ns = now_ns;
+		return;
+	}
 	error_set(ETIMEDOUT, "the back-end completed nothing for %u s "
 		  "(request_timeout): its requests in flight fail",
 		  options->request_timeout_s);

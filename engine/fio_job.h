@@ -45,6 +45,7 @@ struct job {
 	uint64_t reaped_before;    /* at the last check */
 	uint64_t last_progress_ns;
 	uint64_t stop_seen_ns;     /* 0: not told to stop */
+	bool has_reset;            /* its logical units, after a time-out */
 };
 
 /* Setup, in fio's main thread: reads each device's size, checks the job

@@ -15,6 +15,24 @@ static int set_sleepy_poll(void *data, int *value)
 	return 0;
 }
 
+static int set_scsi_target(void *data, int *value)
+{
+	struct options *options = data;
+
+	options->scsi_target = (unsigned int)*value;
+	options->scsi_address_set = 1;
+	return 0;
+}
+
+static int set_scsi_lun(void *data, int *value)
+{
+	struct options *options = data;
+
+	options->scsi_lun = (unsigned int)*value;
+	options->scsi_address_set = 1;
+	return 0;
+}
+
 #define OPTION(NAME, LONG_NAME, TYPE, FIELD, HELP)          \
 	.name = NAME, .lname = LONG_NAME, .type = TYPE,     \
 	.off1 = offsetof(struct options, FIELD),            \
@@ -39,7 +57,22 @@ struct fio_option fio_options[] = {
 		.posval = {
 			{ .ival = "auto", .oval = DEVICE_AUTO, .help = "find out" },
 			{ .ival = "blk", .oval = DEVICE_BLK, .help = "virtio-blk" },
+			{ .ival = "scsi", .oval = DEVICE_SCSI, .help = "virtio-scsi" },
 		},
+	},
+	{
+		.name = "scsi_target", .lname = "SCSI target",
+		.type = FIO_OPT_INT, .cb = set_scsi_target, .maxval = 255,
+		.help = "Target of the disk behind a virtio-scsi controller; "
+			"left out: the only disk that there is",
+		.category = FIO_OPT_C_ENGINE, .group = FIO_OPT_G_INVALID,
+	},
+	{
+		.name = "scsi_lun", .lname = "SCSI LUN",
+		.type = FIO_OPT_INT, .cb = set_scsi_lun, .maxval = 16383,
+		.help = "LUN of the disk behind a virtio-scsi controller; "
+			"left out: the only disk that there is",
+		.category = FIO_OPT_C_ENGINE, .group = FIO_OPT_G_INVALID,
 	},
 	{
 		OPTION("wait", "Way of waiting", FIO_OPT_STR, wait,

@@ -69,6 +69,9 @@ static void fill_config(const struct thread_data *td, const struct fio_file *f,
 		.indirect = (int)options->indirect,
 		.event_idx = (int)options->event_idx,
 		.hugepages = (int)options->hugepages,
+		.scsi_target = options->scsi_target,
+		.scsi_lun = options->scsi_lun,
+		.scsi_address_set = options->scsi_address_set,
 		.num_queues = options->num_queues,
 		.queue_size = options->queue_size,
 		.depth = td->o.iodepth,
@@ -157,22 +160,40 @@ static int check_device(const struct thread_data *td, struct fio_file *f,
 static uint64_t capacity_of(const struct thread_data *td,
 			    const struct device_info *info)
 {
-	if (info->has_config || td->o.size == -1ULL)
+	if (info->capacity_bytes || td->o.size == -1ULL)
 		return info->capacity_bytes;
 	return td->o.size + td->o.start_offset;
 }
 
-/* Connects for as long as it takes to read what the device is. */
-static int examine(struct thread_data *td, struct fio_file *f,
-		   const struct device_config *config, struct device_info *info)
+/* Connects for as long as it takes to read what the device is. A disk behind a
+ * virtio-scsi controller answers only once queues run. */
+static int describe(const struct device_config *config, struct device_info *info)
 {
+	struct device_config small = *config;
 	struct device *dev;
-	int code = device_open(&dev, config);
+	int code;
 
+	small.num_queues = 1;
+	small.memory_bytes = 1 << 16;
+	code = device_open(&dev, &small);
 	if (code)
 		return code;
 	device_describe(dev, info);
+	if (info->type == DEVICE_SCSI) {
+		code = device_start(dev);
+		device_describe(dev, info);
+	}
 	device_close(dev);
+	return code;
+}
+
+static int examine(struct thread_data *td, struct fio_file *f,
+		   const struct device_config *config, struct device_info *info)
+{
+	int code = describe(config, info);
+
+	if (code)
+		return code;
 	info->capacity_bytes = capacity_of(td, info);
 	f->real_file_size = info->capacity_bytes;
 	f->filetype = FIO_TYPE_BLOCK;
@@ -318,16 +339,19 @@ static int plan_process(struct thread_data *td)
 static int start_file(struct job *job, struct fio_file *f)
 {
 	struct job_file *file = &job->files[f->fileno];
+	struct device_config config;
 	struct device_info info;
-	int code = registry_acquire(f->file_name, &file->device);
+	int code;
 
+	fill_config(job->td, f, &config);
+	code = registry_acquire(&config, &file->device);
 	if (code)
 		return code;
 	file->queue = device_claim_queue(file->device);
 	if (!file->queue)
 		return -EBUSY;
 	device_describe(file->device, &info);
-	if (!info.has_config)
+	if (!info.capacity_bytes)
 		device_assume_capacity(file->device, f->real_file_size);
 	return 0;
 }

@@ -52,15 +52,15 @@ void memory_close(struct memory *memory)
 
 /* ---- regions ------------------------------------------------------------ */
 
-static size_t free_huge_pages(size_t page_bytes)
+static size_t huge_pages(size_t page_bytes, const char *which)
 {
 	char path[96];
 	size_t pages = 0;
 	FILE *file;
 
 	snprintf(path, sizeof(path),
-		 "/sys/kernel/mm/hugepages/hugepages-%zukB/free_hugepages",
-		 page_bytes >> 10);
+		 "/sys/kernel/mm/hugepages/hugepages-%zukB/%s_hugepages",
+		 page_bytes >> 10, which);
 	file = fopen(path, "re");
 	if (!file)
 		return 0;
@@ -73,13 +73,15 @@ static size_t free_huge_pages(size_t page_bytes)
 static int huge_pages_short(size_t page_bytes, size_t size_bytes)
 {
 	size_t needed = round_up(size_bytes, page_bytes) / page_bytes;
+	size_t free_pages = huge_pages(page_bytes, "free");
+	size_t in_use = huge_pages(page_bytes, "nr") - free_pages;
 
 	return error_set(ENOMEM,
 		"%zu huge pages of %zu MiB are needed and %zu are free: "
 		"add them with: echo %zu > "
 		"/sys/kernel/mm/hugepages/hugepages-%zukB/nr_hugepages "
 		"(as root), or use hugepages=auto",
-		needed, page_bytes >> 20, free_huge_pages(page_bytes), needed,
+		needed, page_bytes >> 20, free_pages, in_use + needed,
 		page_bytes >> 10);
 }
 
@@ -173,8 +175,14 @@ static int map_region(struct memory_region *region, size_t size_bytes,
 static int map_huge_or_fail(struct memory_region *region, size_t size_bytes,
 			    size_t page_bytes)
 {
-	if (map_region(region, size_bytes, page_bytes))
+	int code = map_region(region, size_bytes, page_bytes);
+
+	/* A page size that the CPU lacks is refused with EINVAL or ENODEV. */
+	if (code == -ENOMEM || code == -EINVAL || code == -ENODEV || code == -ENOENT)
 		return huge_pages_short(page_bytes, size_bytes);
+	if (code)
+		return error_set(-code, "cannot share memory on huge pages of "
+			"%zu MiB: %s", page_bytes >> 20, strerror(-code));
 	return 0;
 }
 
@@ -213,7 +221,7 @@ static int map_auto(struct memory *memory, struct memory_region *region,
 {
 	size_t needed = round_up(size_bytes, SIZE_2M) / SIZE_2M;
 
-	if (free_huge_pages(SIZE_2M) >= needed &&
+	if (huge_pages(SIZE_2M, "free") >= needed &&
 	    !map_region(region, size_bytes, SIZE_2M))
 		return 0;
 	memory->fell_back = true;
@@ -340,6 +348,8 @@ void *memory_alloc(struct memory *memory, size_t size_bytes, size_t alignment)
 {
 	char *address = NULL;
 
+	if (size_bytes > SIZE_MAX / 2)
+		return NULL;
 	/* Whole cache lines: two owners never share one. */
 	alignment = alignment < 64 ? 64 : alignment;
 	size_bytes = round_up(size_bytes ? size_bytes : 1, 64);

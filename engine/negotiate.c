@@ -3,12 +3,18 @@
 #include "negotiate.h"
 
 #include <errno.h>
+#include <linux/virtio_blk.h>
 #include <linux/virtio_config.h>
 #include <linux/virtio_ring.h>
+#include <linux/virtio_scsi.h>
 
 #include "blk.h"
 #include "device.h"
 #include "error.h"
+#include "scsi.h"
+
+/* SET_VRING_KICK and its like name a queue in 8 bits. */
+#define MAX_QUEUES 256
 
 static bool has(uint64_t bits, unsigned int bit)
 {
@@ -85,21 +91,75 @@ static int choose_ring(struct device *dev, uint64_t *wanted)
 	return 0;
 }
 
+/* ---- device type ------------------------------------------------------------ */
+
+/* Bits that virtio-blk has and virtio-scsi has not (5.2.3, 5.6.3). */
+static bool has_blk_bits(uint64_t offered)
+{
+	const uint64_t shared = 1ull << VIRTIO_BLK_F_SIZE_MAX |
+				1ull << VIRTIO_BLK_F_SEG_MAX;
+
+	return offered & blk_wanted_features() & ~shared;
+}
+
+/* Nothing in the protocol says what a socket serves. Where the feature bits
+ * leave it open, the configuration does not: virtio-scsi's sense_size and
+ * cdb_size have fixed values. */
+static int find_type(struct device *dev)
+{
+	struct device_info *info = &dev->disk.info;
+	char space[SCSI_CONFIG_BYTES];
+	int code = 0;
+
+	info->type = dev->config.type;
+	if (info->type != DEVICE_AUTO)
+		return 0;
+	info->type = DEVICE_BLK;
+	if (has_blk_bits(info->offered_features))
+		return 0;
+	if (has(info->offered_features, VIRTIO_SCSI_F_INOUT))
+		info->type = DEVICE_SCSI;
+	else if (has(info->protocol, VHOST_USER_PROTOCOL_F_CONFIG)) {
+		code = vhost_user_get_config(&dev->vu, space, sizeof(space));
+		if (!code && scsi_is_config(space))
+			info->type = DEVICE_SCSI;
+	}
+	return code;
+}
+
 static int choose_features(struct device *dev)
 {
 	struct device_info *info = &dev->disk.info;
-	uint64_t wanted = blk_wanted_features() |
-			  1ull << VIRTIO_F_VERSION_1 |
+	uint64_t wanted = 1ull << VIRTIO_F_VERSION_1 |
 			  1ull << VHOST_USER_F_PROTOCOL_FEATURES;
 	int code = choose_ring(dev, &wanted);
 
+	if (info->type == DEVICE_BLK)
+		wanted |= blk_wanted_features();
 	info->features = wanted & info->offered_features;
 	return code;
 }
 
 /* ---- configuration --------------------------------------------------------- */
 
-static int read_config(struct device *dev)
+static int read_scsi_config(struct device *dev)
+{
+	char space[SCSI_CONFIG_BYTES];
+	int code;
+
+	/* One request alone is known before the disk is: a command. */
+	dev->disk.info.block_size = 1;
+	if (!has(dev->disk.info.protocol, VHOST_USER_PROTOCOL_F_CONFIG)) {
+		scsi_assume_config(&dev->disk);
+		return 0;
+	}
+	code = vhost_user_get_config(&dev->vu, space, sizeof(space));
+	if (!code)
+		scsi_read_config(space, &dev->disk);
+	return code;
+}
+
+static int read_blk_config(struct device *dev)
 {
 	struct device_info *info = &dev->disk.info;
 	char space[BLK_CONFIG_BYTES];
@@ -120,51 +180,33 @@ static int read_queue_num(struct device *dev)
 	uint64_t num;
 	int code;
 
-	if (!has(info->protocol, VHOST_USER_PROTOCOL_F_MQ))
+	if (!has(info->protocol, VHOST_USER_PROTOCOL_F_MQ)) {
+		/* Several queues are an extension of the protocol. */
+		info->max_queues = 1;
 		return 0;
+	}
 	code = vhost_user_get_queue_num(&dev->vu, &num);
 	if (code)
 		return code;
-	if (num < info->max_queues)
-		info->max_queues = (unsigned int)num;
-	if (!info->max_queues)
-		return error_set(EPROTO, "%s: the back-end says that it has no "
-			"queue", dev->vu.path);
+	if (num <= dev->first_queue)
+		return error_set(EPROTO, "%s: the back-end says that it has %llu "
+			"queues, none of them for requests", dev->vu.path,
+			(unsigned long long)num);
+	num -= dev->first_queue;
+	if (num < info->max_queues || !info->has_config)
+		info->max_queues = num > MAX_QUEUES ? MAX_QUEUES : (unsigned int)num;
 	return 0;
 }
 
-static uint64_t no_more_than(uint64_t value, uint64_t limit)
+static int read_config(struct device *dev)
 {
-	return value && value < limit ? value : limit;
-}
-
-/* Limits in the form in which the I/O path wants them: never 0, never more
- * than a part may have, whole blocks. */
-static void derive_limits(struct disk *disk)
-{
-	const struct device_info *info = &disk->info;
-	uint64_t block_mask = ~(uint64_t)(info->block_size - 1);
-	uint64_t segment = no_more_than(info->size_max, DISK_MAX_PART_BYTES);
-
-	disk->max_segment_bytes = (uint32_t)segment;
-	disk->max_part_bytes = no_more_than(segment * info->seg_max,
-					    DISK_MAX_PART_BYTES) & block_mask;
-	disk->max_discard_part_bytes = (uint32_t)(block_mask &
-		no_more_than(info->max_discard_bytes, DISK_MAX_PART_BYTES));
-	disk->max_write_zeroes_part_bytes = (uint32_t)(block_mask &
-		no_more_than(info->max_write_zeroes_bytes, DISK_MAX_PART_BYTES));
-}
-
-static int check_limits(const struct device *dev)
-{
-	const struct disk *disk = &dev->disk;
-
-	if (disk->max_part_bytes < disk->info.block_size)
-		return error_set(EPROTO, "%s: the back-end's limits (size_max "
-			"%u, seg_max %u) leave no room for one block of %u "
-			"bytes", dev->vu.path, disk->info.size_max,
-			disk->info.seg_max, disk->info.block_size);
-	return 0;
+	if (dev->disk.info.type == DEVICE_BLK) {
+		dev->commands = &blk_command_set;
+		return read_blk_config(dev);
+	}
+	dev->commands = &scsi_command_set;
+	dev->first_queue = SCSI_FIXED_QUEUES;
+	return read_scsi_config(dev);
 }
 
 int negotiate(struct device *dev)
@@ -179,16 +221,12 @@ int negotiate(struct device *dev)
 	if (!code)
 		code = negotiate_mem_slots(dev);
 	if (!code)
+		code = find_type(dev);
+	if (!code)
 		code = choose_features(dev);
-	if (code)
-		return code;
-	info->type = DEVICE_BLK;
-	dev->commands = &blk_command_set;
-	code = read_config(dev);
+	if (!code)
+		code = read_config(dev);
 	if (!code)
 		code = read_queue_num(dev);
-	if (code)
-		return code;
-	derive_limits(&dev->disk);
-	return check_limits(dev);
+	return code ? code : disk_derive_limits(&dev->disk);
 }

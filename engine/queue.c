@@ -12,6 +12,9 @@
 
 #define REAP_AT_ONCE 64
 
+/* Of a part that comes back with what passes: a unit attention, "busy". */
+#define MAX_TRIES 5
+
 static int open_eventfds(struct queue *queue)
 {
 	queue->kick_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -95,6 +98,15 @@ static void submit_part(struct queue *queue, struct request *req)
 	queue->counters.requests++;
 }
 
+static int refuse_type(const struct disk *disk, uint8_t type)
+{
+	if (disk->info.read_only)
+		return error_set(EROFS, "a %s goes to a device that is "
+				 "read-only", disk_request_name(type));
+	return error_set(EOPNOTSUPP, "a %s goes to a device that does not offer "
+			 "it", disk_request_name(type));
+}
+
 /* What the device would refuse, or worse: refused here, in words. */
 static int check(const struct queue *queue, const struct request *req)
 {
@@ -103,6 +115,8 @@ static int check(const struct queue *queue, const struct request *req)
 
 	if (queue->abandoned)
 		return -queue->abandoned;
+	if (!(queue->disk->allowed_types >> req->type & 1))
+		return refuse_type(queue->disk, req->type);
 	if ((req->offset_bytes | req->left_bytes) & block_mask)
 		return error_set(EINVAL, "a %s of %llu bytes at %llu is not "
 			"made of whole %u byte blocks",
@@ -128,6 +142,7 @@ int queue_submit(struct queue *queue, struct request *req)
 	if (code)
 		return code;
 	req->error = 0;
+	req->tries = 0;
 	submit_part(queue, req);
 	return 0;
 }
@@ -181,14 +196,31 @@ static unsigned int reap_abandoned(struct queue *queue, struct request **done,
 	return count;
 }
 
-/* A part came back: true if the request is done, false if its next part is
+/* What passes is tried again, though not for ever. */
+static bool try_again(struct queue *queue, struct request *req)
+{
+	if (req->error != DISK_TRY_AGAIN)
+		return false;
+	req->error = EIO;
+	if (++req->tries >= MAX_TRIES)
+		return false;
+	req->error = 0;
+	disk_give_part_back(req);
+	submit_part(queue, req);
+	return true;
+}
+
+/* A part came back: true if the request is done, false if a part of it is
  * under way. */
 static bool finish_part(struct queue *queue, struct request *req)
 {
 	req->error = queue->commands->result(queue->disk, &queue->vq, req);
-	if (req->error)
+	if (req->error) {
+		if (try_again(queue, req))
+			return false;
 		queue->counters.errors++;
-	else if (req->left_bytes) {
+	} else if (req->left_bytes) {
+		req->tries = 0;
 		submit_part(queue, req);
 		return false;
 	}

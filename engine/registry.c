@@ -29,11 +29,19 @@ static int planned_hugepages;
 static struct memory memory;
 static unsigned int open_devices;
 
-static struct entry *find(const char *socket)
+/* Two disks behind one controller are two devices, a connection each. */
+static bool is_same_disk(const struct device_config *a, const struct device_config *b)
+{
+	return !strcmp(a->socket, b->socket) &&
+	       a->scsi_address_set == b->scsi_address_set &&
+	       a->scsi_target == b->scsi_target && a->scsi_lun == b->scsi_lun;
+}
+
+static struct entry *find(const struct device_config *config)
 {
 	struct entry *entry = entries;
 
-	while (entry && strcmp(entry->config.socket, socket))
+	while (entry && !is_same_disk(&entry->config, config))
 		entry = entry->next;
 	return entry;
 }
@@ -108,7 +116,7 @@ static void merge(struct entry *entry, const struct device_config *config)
 
 int registry_plan(const struct device_config *config)
 {
-	struct entry *entry = find(config->socket);
+	struct entry *entry = find(config);
 	const char *option;
 
 	if (!entry)
@@ -169,15 +177,16 @@ static int open_device(struct entry *entry)
 	return code;
 }
 
-int registry_acquire(const char *socket, struct device **dev)
+int registry_acquire(const struct device_config *config, struct device **dev)
 {
 	struct entry *entry;
 	int code = 0;
 
 	pthread_mutex_lock(&lock);
-	entry = find(socket);
+	entry = find(config);
 	if (!entry)
-		code = error_set(ENODEV, "%s: no job was planned on it", socket);
+		code = error_set(ENODEV, "%s: no job was planned on it",
+				 config->socket);
 	else if (!entry->users)
 		code = open_device(entry);
 	if (!code) {

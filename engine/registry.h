@@ -24,8 +24,9 @@ void registry_next_phase(void);
  * the device, or -EINVAL if the jobs disagree on how it is to be set up. */
 int registry_plan(const struct device_config *config);
 
-/* Opens and starts the planned device, or joins those who use it. */
-int registry_acquire(const char *socket, struct device **dev);
+/* Opens and starts the device that was planned with a config for the same
+ * socket and disk, or joins those who use it. */
+int registry_acquire(const struct device_config *config, struct device **dev);
 /* The last one out closes the device, and the memory with the last device. */
 void registry_release(struct device *dev);
 

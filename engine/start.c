@@ -10,11 +10,16 @@
 #include <unistd.h>
 
 #include "device.h"
+#include "discover.h"
 #include "error.h"
+#include "scsi.h"
 
 /* What back-ends take without being asked: libvhost-user's and DPDK's limit. */
 #define MAX_AUTO_QUEUE_SIZE 1024
 #define MIN_AUTO_QUEUE_SIZE 128
+
+/* A chain may be as long as the longest ring (2.7.5.3.1). */
+#define MAX_SEGMENTS (32768 - OVERHEAD_DESCRIPTORS)
 
 /* A request's and a response's descriptor beside those of the data. */
 #define OVERHEAD_DESCRIPTORS 2
@@ -27,18 +32,18 @@ static bool has(uint64_t bits, unsigned int bit)
 /* ---- shapes ---------------------------------------------------------------- */
 
 /* Data segments that the largest request needs in one part. */
-static uint16_t segments_needed(const struct device *dev)
+static uint32_t segments_needed(const struct device *dev)
 {
 	const struct disk *disk = &dev->disk;
-	uint64_t bytes = dev->config.max_request_bytes;
+	uint64_t bytes = dev->config.max_request_bytes, segments;
 
 	if (bytes > disk->max_part_bytes)
 		bytes = disk->max_part_bytes;
-	return (uint16_t)((bytes + disk->max_segment_bytes - 1) /
-			  disk->max_segment_bytes);
+	segments = (bytes + disk->max_segment_bytes - 1) / disk->max_segment_bytes;
+	return segments > MAX_SEGMENTS ? MAX_SEGMENTS : (uint32_t)segments;
 }
 
-static unsigned int auto_queue_size(unsigned int entries)
+static unsigned int auto_queue_size(uint64_t entries)
 {
 	unsigned int size = MIN_AUTO_QUEUE_SIZE;
 
@@ -47,32 +52,61 @@ static unsigned int auto_queue_size(unsigned int entries)
 	return size;
 }
 
+/* No part may need more segments than a chain has room for. */
+static int limit_parts(struct disk *disk, uint16_t chain_length)
+{
+	uint64_t segments = chain_length - OVERHEAD_DESCRIPTORS;
+	uint64_t room = segments * disk->max_segment_bytes &
+			~(uint64_t)(disk->info.block_size - 1);
+
+	if (room < disk->max_part_bytes)
+		disk->max_part_bytes = room;
+	if (disk->max_part_bytes)
+		return 0;
+	return error_set(EPROTO, "segments of %u bytes (size_max) and a queue "
+		"too small for more than %u of them leave no room for one "
+		"block of %u bytes", disk->max_segment_bytes,
+		(unsigned int)segments, disk->info.block_size);
+}
+
 /* A chain longer than the ring is forbidden (2.7.5.3.1), indirect or not: what
  * does not fit goes in parts. */
-static void choose_shape(struct device *dev, struct virtq_shape *shape)
+static int choose_shape(struct device *dev, struct virtq_shape *shape)
 {
 	const struct device_config *config = &dev->config;
 	uint64_t features = dev->disk.info.features;
-	unsigned int entries, max_segments;
+	uint32_t chain_length = segments_needed(dev) + OVERHEAD_DESCRIPTORS;
+	uint64_t entries = (uint64_t)config->depth * chain_length;
 
 	shape->indirect = has(features, VIRTIO_RING_F_INDIRECT_DESC);
 	shape->event_idx = has(features, VIRTIO_RING_F_EVENT_IDX);
 	shape->request_bytes = dev->commands->request_bytes;
 	shape->response_bytes = dev->commands->response_bytes;
-	shape->chain_length = segments_needed(dev) + OVERHEAD_DESCRIPTORS;
-	entries = config->depth * (shape->indirect ? 1 : shape->chain_length);
+	if (shape->indirect)
+		entries = config->depth;
 	shape->size = (uint16_t)(config->queue_size ? config->queue_size :
 				 auto_queue_size(entries));
-	max_segments = shape->size - OVERHEAD_DESCRIPTORS;
-	if (shape->chain_length > shape->size && shape->size > OVERHEAD_DESCRIPTORS) {
-		shape->chain_length = shape->size;
-		dev->disk.max_part_bytes =
-			(uint64_t)max_segments * dev->disk.max_segment_bytes;
-	}
+	shape->chain_length = (uint16_t)(chain_length < shape->size ?
+					 chain_length : shape->size);
 	shape->num_chains = virtq_max_chains(shape->size, shape->chain_length,
 					     shape->indirect);
 	if (shape->num_chains > config->depth)
 		shape->num_chains = (uint16_t)config->depth;
+	return limit_parts(&dev->disk, shape->chain_length);
+}
+
+/* Control and events of virtio-scsi: a few short chains. Some back-ends serve
+ * a queue only if all before it are there too. */
+static void choose_fixed_shape(const struct device *dev, struct virtq_shape *shape)
+{
+	*shape = (struct virtq_shape){
+		.size = MIN_AUTO_QUEUE_SIZE,
+		.num_chains = 4,
+		.chain_length = 2,
+		.request_bytes = scsi_control_command_set.request_bytes,
+		.response_bytes = scsi_control_command_set.response_bytes,
+		.event_idx = has(dev->disk.info.features, VIRTIO_RING_F_EVENT_IDX),
+	};
 }
 
 static int check_config(const struct device *dev)
@@ -172,9 +206,11 @@ int start_share_more(struct device *dev)
 
 /* Rings and, unless the memory is shared with others and sized by them, I/O
  * buffers: in one region, since some back-ends take few. */
-static int make_room(struct device *dev, const struct virtq_shape *shape)
+static int make_room(struct device *dev, const struct virtq_shape *fixed,
+		     const struct virtq_shape *shape)
 {
-	size_t ring_bytes = dev->config.num_queues * virtq_bytes(shape);
+	size_t ring_bytes = dev->first_queue * virtq_bytes(fixed) +
+			    dev->config.num_queues * virtq_bytes(shape);
 	void *address = memory_alloc(dev->memory, ring_bytes, 4096);
 	int index = 0;
 
@@ -188,6 +224,7 @@ static int make_room(struct device *dev, const struct virtq_shape *shape)
 /* ---- rings ----------------------------------------------------------------- */
 
 static int init_queue(struct device *dev, struct queue *queue,
+		      const struct command_set *commands,
 		      const struct virtq_shape *shape)
 {
 	size_t bytes = virtq_bytes(shape);
@@ -197,7 +234,7 @@ static int init_queue(struct device *dev, struct queue *queue,
 		return error_set(ENOMEM, "%s: no shared memory left for a "
 			"queue", dev->vu.path);
 	memset(memory, 0, bytes);
-	return queue_init(queue, &dev->disk, dev->commands, shape, memory);
+	return queue_init(queue, &dev->disk, commands, shape, memory);
 }
 
 /* CALL before KICK, and KICK last: the order that every back-end takes. */
@@ -224,49 +261,59 @@ static int start_ring(struct device *dev, struct queue *queue)
 	return code;
 }
 
-/* A kick that comes before ENABLE took effect can be lost, and a ring starts
- * at its first kick: so each gets one now. */
-static int enable_ring(struct device *dev, struct queue *queue)
-{
-	const uint64_t one = 1;
-	int code = 0;
-
-	if (has(dev->disk.info.features, VHOST_USER_F_PROTOCOL_FEATURES))
-		code = vhost_user_set_vring_enable(&dev->vu, queue->index, true);
-	if (!code && write(queue->kick_fd, &one, sizeof(one)) < 0)
-		code = error_set(errno, "%s: cannot kick queue %u: %s",
-			dev->vu.path, queue->index, strerror(errno));
-	return code;
-}
-
 static int start_rings(struct device *dev)
 {
+	bool must_enable = has(dev->disk.info.features,
+			       VHOST_USER_F_PROTOCOL_FEATURES);
 	int code = 0;
 
-	for (unsigned int i = 0; !code && i < dev->num_queues; i++)
+	for (unsigned int i = 0; !code && i < dev->num_open; i++)
 		code = start_ring(dev, &dev->queues[i]);
-	for (unsigned int i = 0; !code && i < dev->num_queues; i++)
-		code = enable_ring(dev, &dev->queues[i]);
+	for (unsigned int i = 0; !code && must_enable && i < dev->num_open; i++)
+		code = vhost_user_set_vring_enable(&dev->vu, dev->queues[i].index,
+						   true);
 	return code;
 }
 
-static int make_queues(struct device *dev, const struct virtq_shape *shape)
+/* A ring starts at its first kick, and a kick that overtakes ENABLE on its way
+ * can be lost: without acknowledgements an answered request shows that ENABLE
+ * took effect. */
+static int kick_rings(struct device *dev)
 {
-	unsigned int count = dev->config.num_queues;
+	const uint64_t one = 1;
+	uint64_t ignored;
+	int code = 0;
+
+	if (!has(dev->vu.protocol, VHOST_USER_PROTOCOL_F_REPLY_ACK))
+		code = vhost_user_get_features(&dev->vu, &ignored);
+	for (unsigned int i = 0; !code && i < dev->num_open; i++)
+		if (write(dev->queues[i].kick_fd, &one, sizeof(one)) < 0)
+			code = error_set(errno, "%s: cannot kick queue %u: %s",
+				dev->vu.path, i, strerror(errno));
+	return code;
+}
+
+static int make_queues(struct device *dev, const struct virtq_shape *fixed,
+		       const struct virtq_shape *shape)
+{
+	unsigned int count = dev->first_queue + dev->config.num_queues;
 	int code = 0;
 
 	dev->queues = calloc(count, sizeof(*dev->queues));
-	dev->is_claimed = calloc(count, sizeof(*dev->is_claimed));
+	dev->is_claimed = calloc(dev->config.num_queues, sizeof(*dev->is_claimed));
 	if (!dev->queues || !dev->is_claimed)
 		return error_set(ENOMEM, "%s: no memory for %u queues",
 				 dev->vu.path, count);
-	while (dev->num_queues < count) {
-		struct queue *queue = &dev->queues[dev->num_queues];
+	for (unsigned int i = 0; !code && i < count; i++) {
+		bool is_fixed = i < dev->first_queue;
 
-		code = init_queue(dev, queue, shape);
+		code = init_queue(dev, &dev->queues[i],
+				  is_fixed ? &scsi_control_command_set : dev->commands,
+				  is_fixed ? fixed : shape);
 		if (code)
 			break;
-		queue->index = dev->first_queue + dev->num_queues++;
+		dev->queues[i].index = i;
+		dev->num_open = i + 1;
 	}
 	return code;
 }
@@ -306,23 +353,22 @@ static int open_channel(struct device *dev)
 	return vhost_user_open_backend_channel(&dev->vu);
 }
 
-int start_queues(struct device *dev)
+static int run(struct device *dev)
 {
-	struct virtq_shape shape = { 0 };
-	int code = check_config(dev);
+	struct virtq_shape fixed, shape = { 0 };
+	int code = choose_shape(dev, &shape);
 
-	if (code)
-		return code;
-	choose_shape(dev, &shape);
-	code = agree_on_features(dev);
+	choose_fixed_shape(dev, &fixed);
+	if (!code)
+		code = agree_on_features(dev);
 	if (!code)
 		code = open_channel(dev);
 	if (!code)
-		code = make_room(dev, &shape);
+		code = make_room(dev, &fixed, &shape);
 	if (!code)
 		code = share_memory(dev);
 	if (!code)
-		code = make_queues(dev, &shape);
+		code = make_queues(dev, &fixed, &shape);
 	if (!code)
 		code = start_rings(dev);
 	if (!code)
@@ -330,7 +376,32 @@ int start_queues(struct device *dev)
 				  VIRTIO_CONFIG_S_DRIVER |
 				  VIRTIO_CONFIG_S_FEATURES_OK |
 				  VIRTIO_CONFIG_S_DRIVER_OK);
-	return code;
+	return code ? code : kick_rings(dev);
+}
+
+static int find_disk(struct device *dev)
+{
+	struct virtq_shape shape = dev->queues[dev->first_queue].vq.shape;
+	int code;
+
+	dev->disks = calloc(DEVICE_MAX_DISKS, sizeof(*dev->disks));
+	if (!dev->disks)
+		return error_set(ENOMEM, "%s: no memory for a list of disks",
+				 dev->vu.path);
+	code = discover_scsi(dev);
+	return code ? code : limit_parts(&dev->disk, shape.chain_length);
+}
+
+int start_queues(struct device *dev)
+{
+	int code = check_config(dev);
+
+	if (!code)
+		code = run(dev);
+	if (code)
+		return code;
+	dev->num_queues = dev->config.num_queues;
+	return dev->disk.info.type == DEVICE_SCSI ? find_disk(dev) : 0;
 }
 
 /* Once a ring is stopped the back-end does not touch its memory any more. One
@@ -347,10 +418,11 @@ static void stop_ring(struct device *dev, struct queue *queue)
 
 void stop_queues(struct device *dev)
 {
-	for (unsigned int i = 0; i < dev->num_queues; i++)
+	for (unsigned int i = 0; i < dev->num_open; i++)
 		stop_ring(dev, &dev->queues[i]);
 	free(dev->queues);
 	free(dev->is_claimed);
+	free(dev->disks);
 	dev->queues = NULL;
-	dev->num_queues = 0;
+	dev->num_open = dev->num_queues = 0;
 }

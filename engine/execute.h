@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * One request at a time, waited for: for discovery and the like, never on the
+ * I/O path. The calling thread must own the queue, and have nothing else in
+ * flight on it.
+ */
+#ifndef EXECUTE_H
+#define EXECUTE_H
+
+#include "queue.h"
+
+/* Submits req and waits until it is done, and puts it back. 0, or a negative
+ * errno with a sentence; after -ETIMEDOUT the queue is abandoned. */
+int execute(struct queue *queue, struct request *req, unsigned int timeout_ms);
+
+#endif

@@ -78,7 +78,7 @@ def _load(path: Path) -> Record | None:
     try:
         data = json.loads(path.read_text())
         backend = Backend(
-            spec=BackendSpec(**data["spec"]),
+            spec=BackendSpec(**(data["spec"] | {"options": tuple(data["spec"]["options"])})),
             socket=data["socket"],
             log=data["log"],
             command=tuple(data["command"]),

@@ -12,20 +12,22 @@ import shutil
 import signal
 import socket as sockets
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pyfio_virtio import process
+from pyfio_virtio import engine, process
 from pyfio_virtio.errors import MachineError, PyfioVirtioError, UsageError
 from pyfio_virtio.folders import check_socket_path
 from pyfio_virtio.sizes import format_size
 
 # What `run` and `backend start` take when no kind is named.
-DEFAULT_KIND = "qsd"
+DEFAULT_KIND = "builtin"
 START_TIMEOUT_S = 10.0
 MEMORY_FD_NAME = "pyfio-virtio-disk"
+QSD_POLL_MAX_NS = 32768  # its own default
 
 
 @dataclass(frozen=True)
@@ -38,8 +40,9 @@ class BackendSpec:
     queues: int = 1
     block_size: int = 512  # bytes
     read_only: bool = False
-    poll_max_ns: int = 32768  # how long an idle thread looks before it sleeps
+    poll_max_ns: int | None = None  # qsd: how long an idle thread looks before it sleeps
     cpus: str | None = None  # as taskset takes it: "0,2-3"
+    options: tuple[str, ...] = ()  # KEY=VALUE, passed to the back-end as --KEY=VALUE
 
     @property
     def file(self) -> Path | None:
@@ -70,6 +73,8 @@ class BackendSpec:
                 f"unusable size {self.size_bytes}",
                 f"it must be a multiple of the block size {self.block_size}",
             )
+        if self.poll_max_ns is not None and self.kind != "qsd":
+            raise UsageError(f"{self.kind} has no --poll-max-ns", "it is qsd's")
         if self.queues < 1:
             raise UsageError(f"unusable number of queues {self.queues}", "it must be 1 or more")
 
@@ -124,22 +129,41 @@ def qsd_command(spec: BackendSpec, socket: str, storage: Storage) -> list[str]:
         f",num-queues={spec.queues},logical-block-size={spec.block_size}"
         f",addr.type=unix,addr.path={socket.replace(',', ',,')}"
     )
-    thread = f"iothread,id=thread,poll-max-ns={spec.poll_max_ns}"
+    poll_max_ns = QSD_POLL_MAX_NS if spec.poll_max_ns is None else spec.poll_max_ns
+    thread = f"iothread,id=thread,poll-max-ns={poll_max_ns}"
     return ["qemu-storage-daemon", "--blockdev", node, "--object", thread, "--export", export]
+
+
+def builtin_command(spec: BackendSpec, socket: str, storage: Storage) -> list[str]:
+    """Our own back-end, as a process; null and memory it makes by itself."""
+    where = f"file:{storage.path}" if spec.file else spec.storage
+    size = [] if spec.file else [f"--size={spec.size_bytes}"]
+    return [
+        *(sys.executable, "-m", "pyfio_virtio.builtin", f"--socket={socket}", f"--storage={where}"),
+        *(*size, f"--block-size={spec.block_size}", f"--queues={spec.queues}"),
+        *(["--read-only"] if spec.read_only else []),
+    ]
 
 
 @dataclass(frozen=True)
 class Kind:
-    """A program that can serve: how it is called, run, and had."""
+    """A program that can serve: how it is called, run, found, and had."""
 
     program: str
     command: Callable[[BackendSpec, str, Storage], list[str]]
+    is_installed: Callable[[], bool]
     how_to_install: str
 
 
 KINDS = {
+    "builtin": Kind(
+        "built-in back-end", builtin_command, engine.has_builtin_backend, "build it: make"
+    ),
     "qsd": Kind(
-        "qemu-storage-daemon", qsd_command, "install it (Debian: apt install qemu-system-common)"
+        "qemu-storage-daemon",
+        qsd_command,
+        lambda: shutil.which("qemu-storage-daemon") is not None,
+        "install it (Debian: apt install qemu-system-common)",
     ),
 }
 
@@ -147,17 +171,19 @@ KINDS = {
 def command(spec: BackendSpec, socket: str, storage: Storage) -> list[str]:
     """The whole command line, with the CPUs that the back-end may run on."""
     pinning = ["taskset", "-c", spec.cpus] if spec.cpus else []
-    return [*pinning, *KINDS[spec.kind].command(spec, socket, storage)]
+    options = [f"--{option}" for option in spec.options]
+    return [*pinning, *KINDS[spec.kind].command(spec, socket, storage), *options]
 
 
 def dry_command(spec: BackendSpec, socket: str) -> str:
     """The command as one would type it; memory is a descriptor that only start() can make."""
-    path = {"memory": "/proc/self/fd/N"}.get(spec.storage, str(spec.file or ""))
+    path = str(spec.file or ("/proc/self/fd/N" if _needs_memfd(spec) else ""))
     return shlex.join(command(spec, socket, Storage(path)))
 
 
-def is_installed(kind: str) -> bool:
-    return shutil.which(KINDS[kind].program) is not None
+def _needs_memfd(spec: BackendSpec) -> bool:
+    """qemu-storage-daemon knows files only, so memory is given to it as one."""
+    return spec.kind == "qsd" and spec.storage == "memory"
 
 
 def start(spec: BackendSpec, socket: str, log: str, *, outlives_us: bool = False) -> Backend:
@@ -196,7 +222,7 @@ def start(spec: BackendSpec, socket: str, log: str, *, outlives_us: bool = False
 
 def _check_program(spec: BackendSpec) -> None:
     kind = KINDS[spec.kind]
-    if not is_installed(spec.kind):
+    if not kind.is_installed():
         raise MachineError(
             f"cannot start {kind.program}", "there is no such program", kind.how_to_install
         )
@@ -218,15 +244,15 @@ def _check_socket_is_free(socket: str) -> None:
 
 
 def _open_storage(spec: BackendSpec) -> Storage:
-    if spec.storage == "null":
+    if spec.file is not None:
+        _make_file(spec.file, spec)
+        return Storage(str(spec.file.absolute()))
+    if not _needs_memfd(spec):
         return Storage()
-    if spec.file is None:
-        # Memory that ends with the back-end, however it ends: no file is there to be left behind.
-        fd = os.memfd_create(MEMORY_FD_NAME)
-        os.ftruncate(fd, spec.size_bytes)
-        return Storage(f"/proc/self/fd/{fd}", (fd,))
-    _make_file(spec.file, spec)
-    return Storage(str(spec.file.absolute()))
+    # Memory that ends with the back-end, however it ends: no file is there to be left behind.
+    fd = os.memfd_create(MEMORY_FD_NAME)
+    os.ftruncate(fd, spec.size_bytes)
+    return Storage(f"/proc/self/fd/{fd}", (fd,))
 
 
 def _make_file(path: Path, spec: BackendSpec) -> None:

@@ -50,11 +50,16 @@ _DISK = (
     click.option(
         "--poll-max-ns",
         type=click.IntRange(0),
-        default=32768,
-        show_default=True,
-        help="How long an idle back-end looks at its rings before it sleeps.",
+        help="qsd: how long it looks at idle rings before it sleeps.  [default: 32768]",
     ),
     click.option("--cpus", metavar="LIST", help="CPUs of the back-end, as 1 or 0,2-3."),
+    click.option(
+        "--backend-option",
+        "options",
+        multiple=True,
+        metavar="KEY=VALUE",
+        help="An option of the back-end's own, as latency=20us for builtin.",
+    ),
 )
 
 
@@ -67,8 +72,9 @@ def disk_options(function: Callable[..., None]) -> Callable[..., None]:
         size_bytes: int,
         block_size: int,
         read_only: bool,
-        poll_max_ns: int,
+        poll_max_ns: int | None,
         cpus: str | None,
+        options: tuple[str, ...],
         **others: object,
     ) -> None:
         disk = BackendSpec(
@@ -78,6 +84,7 @@ def disk_options(function: Callable[..., None]) -> Callable[..., None]:
             read_only=read_only,
             poll_max_ns=poll_max_ns,
             cpus=cpus,
+            options=options,
         )
         function(disk=disk, **others)
 

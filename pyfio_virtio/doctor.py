@@ -70,7 +70,7 @@ def _together(program: str) -> Check:
 def _backend(kind: str) -> Check:
     program = backends.KINDS[kind]
     name = f"back-end {kind}"
-    if backends.is_installed(kind):
+    if program.is_installed():
         return Check(name, "ok", f"{program.program} is there")
     return Check(name, "note", f"no {program.program}", program.how_to_install)
 

@@ -17,6 +17,7 @@ from typing import Any
 from pyfio_virtio.errors import MachineError, PyfioVirtioError
 
 NAME = "fio_virtio"
+BACKEND_NAME = "vhost_backend"
 # Names a folder with another build of the engine: for another fio, or with sanitizers.
 FOLDER_VARIABLE = "PYFIO_VIRTIO_LIB"
 _PACKAGE = Path(__file__).resolve().parent
@@ -34,6 +35,14 @@ def folder() -> Path:
     raise MachineError(
         "cannot find the engine", f"there is no {candidates[0] / NAME}", "build it: make"
     )
+
+
+def has_builtin_backend() -> bool:
+    """Whether the built-in back-end lies beside the engine."""
+    try:
+        return (folder() / BACKEND_NAME).is_file()
+    except MachineError:
+        return False
 
 
 @cache

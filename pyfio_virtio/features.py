@@ -66,8 +66,10 @@ RING_FEATURES = (
     Feature(24, "VIRTIO_F_NOTIFY_ON_EMPTY", "a call when the ring is empty (legacy)"),
     Feature(26, "VHOST_F_LOG_ALL", "log of written memory", _MIGRATION),
     Feature(27, "VIRTIO_F_ANY_LAYOUT", "any framing (legacy)", "virtio 1 allows it anyway"),
-    Feature(28, "VIRTIO_F_INDIRECT_DESC", "a request takes one ring entry", "indirect=0 is set"),
-    Feature(29, "VIRTIO_F_EVENT_IDX", "fewer kicks and calls", "event_idx=0 is set"),
+    Feature(
+        28, "VIRTIO_F_INDIRECT_DESC", "a request takes one ring entry", "the engine was told not to"
+    ),
+    Feature(29, "VIRTIO_F_EVENT_IDX", "fewer kicks and calls", "the engine was told not to"),
     Feature(30, "VHOST_USER_F_PROTOCOL_FEATURES", "protocol features, below"),
     Feature(32, "VIRTIO_F_VERSION_1", "virtio 1, not legacy"),
     Feature(33, "VIRTIO_F_ACCESS_PLATFORM", "an IOMMU translates addresses", "there is no IOMMU"),

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pyfio_virtio import backends
-from pyfio_virtio.backends import BackendSpec, Storage
+from pyfio_virtio import backends, engine
+from pyfio_virtio.backends import KINDS, BackendSpec, Storage
 from pyfio_virtio.errors import MachineError, PyfioVirtioError, UsageError
 from tests.conftest import StartBackend
 
@@ -88,7 +88,9 @@ def test_a_file_in_the_sockets_place_is_left_alone(private: Path) -> None:
 
 def test_a_refusal_is_told_in_the_back_ends_words(private: Path) -> None:
     with pytest.raises(PyfioVirtioError, match="num-queues"):
-        backends.start(BackendSpec(queues=1 << 20), str(private / "s"), str(private / "log"))
+        backends.start(
+            BackendSpec(kind="qsd", queues=1 << 20), str(private / "s"), str(private / "log")
+        )
 
 
 def test_a_failed_start_leaves_nothing(private: Path) -> None:
@@ -117,6 +119,7 @@ def test_a_missing_program_is_named_with_its_package(
         {"size_bytes": 1000},
         {"size_bytes": 0},
         {"queues": 0},
+        {"kind": "builtin", "poll_max_ns": 0},
     ],
     ids=str,
 )
@@ -135,6 +138,31 @@ def test_no_path_escapes_from_its_place_in_the_command(path: str) -> None:
 
 
 def test_a_dry_command_can_be_typed(private: Path) -> None:
-    assert backends.dry_command(BackendSpec(storage="null", cpus="0"), "/s").startswith(
+    assert backends.dry_command(BackendSpec(kind="qsd", storage="null", cpus="0"), "/s").startswith(
         "taskset -c 0 qemu-storage-daemon --blockdev driver=null-co"
     )
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("storage", ["null", "memory", "file"])
+def test_each_kind_serves_each_storage(private: Path, kind: str, storage: str) -> None:
+    where = f"file:{private / 'disk'}" if storage == "file" else storage
+    wish = BackendSpec(kind, where, 1 << 20, queues=3, block_size=4096, read_only=True)
+    disk = backends.start(wish, str(private / "s"), str(private / "log"))
+    try:
+        info = engine.describe(disk.socket, timeout_s=5)
+    finally:
+        disk.stop()
+    assert (info.capacity_bytes, info.max_queues, info.block_size) == (1 << 20, 3, 4096)
+    assert info.read_only
+
+
+def test_an_option_of_its_own_reaches_the_back_end() -> None:
+    spec = BackendSpec(kind="builtin", options=("latency=20us",))
+    assert backends.command(spec, "/s", Storage())[-1] == "--latency=20us"
+
+
+def test_an_option_that_it_does_not_know_is_told(private: Path) -> None:
+    spec = BackendSpec(kind="builtin", options=("color=blue",))
+    with pytest.raises(PyfioVirtioError, match="color"):
+        backends.start(spec, str(private / "s"), str(private / "log"))

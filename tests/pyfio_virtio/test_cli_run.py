@@ -184,7 +184,7 @@ def test_at_a_terminal_one_is_asked(private: Path) -> None:
 
 
 def test_a_dry_run_shows_all_and_starts_nothing(command: RunCommand, private: Path) -> None:
-    shown = command("run", "--dry-run", "--", "--numjobs=3")
+    shown = command("run", "--backend", "qsd", "--dry-run", "--", "--numjobs=3")
     assert shown.status == 0, shown.stderr
     for part in ("ioengine=fio_virtio", "num-queues=3", "LD_LIBRARY_PATH=", "fio "):
         assert part in shown.stdout

@@ -102,14 +102,32 @@ static bool has_blk_bits(uint64_t offered)
 	return offered & blk_wanted_features() & ~shared;
 }
 
-/* Nothing in the protocol says what a socket serves. Where the feature bits
- * leave it open, the configuration does not: virtio-scsi's sense_size and
- * cdb_size have fixed values. */
+/* Bits 1 and 2 are limits of virtio-blk and events of virtio-scsi. Limits would
+ * stand in the configuration: offered without one they are events. Else its
+ * sense_size and cdb_size tell, which virtio-scsi has fixed values for. */
+static int find_type_by_config(struct device *dev)
+{
+	const uint64_t shared = 1ull << VIRTIO_SCSI_F_HOTPLUG |
+				1ull << VIRTIO_SCSI_F_CHANGE;
+	struct device_info *info = &dev->disk.info;
+	char space[SCSI_CONFIG_BYTES];
+	int code;
+
+	if (!has(info->protocol, VHOST_USER_PROTOCOL_F_CONFIG)) {
+		if (info->offered_features & shared)
+			info->type = DEVICE_SCSI;
+		return 0;
+	}
+	code = vhost_user_get_config(&dev->vu, space, sizeof(space));
+	if (!code && scsi_is_config(space))
+		info->type = DEVICE_SCSI;
+	return code;
+}
+
+/* Nothing in the protocol says what a socket serves. */
 static int find_type(struct device *dev)
 {
 	struct device_info *info = &dev->disk.info;
-	char space[SCSI_CONFIG_BYTES];
-	int code = 0;
 
 	info->type = dev->config.type;
 	if (info->type != DEVICE_AUTO)
@@ -117,14 +135,10 @@ static int find_type(struct device *dev)
 	info->type = DEVICE_BLK;
 	if (has_blk_bits(info->offered_features))
 		return 0;
-	if (has(info->offered_features, VIRTIO_SCSI_F_INOUT))
-		info->type = DEVICE_SCSI;
-	else if (has(info->protocol, VHOST_USER_PROTOCOL_F_CONFIG)) {
-		code = vhost_user_get_config(&dev->vu, space, sizeof(space));
-		if (!code && scsi_is_config(space))
-			info->type = DEVICE_SCSI;
-	}
-	return code;
+	if (!has(info->offered_features, VIRTIO_SCSI_F_INOUT))
+		return find_type_by_config(dev);
+	info->type = DEVICE_SCSI;
+	return 0;
 }
 
 static int choose_features(struct device *dev)

@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import IO
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
-_ASK_AGAIN_S = 0.05
 _LIBC = ctypes.CDLL(None)  # loaded before any fork: nothing is looked up in the child
 
 
@@ -57,20 +56,12 @@ class Process:
         return True
 
     def end(self, grace_s: float = 2.0) -> None:
-        """Asks the process to end, and kills it after `grace_s` seconds.
-
-        It is asked again and again: qemu-storage-daemon misses a signal that one of its threads
-        takes while the main one goes to sleep.
-        """
-        deadline = time.monotonic() + grace_s
-        while self.is_running():
-            is_late = time.monotonic() >= deadline
-            self._send(signal.SIGKILL if is_late else signal.SIGTERM)
-            self.wait(_ASK_AGAIN_S)
-
-    def _send(self, number: int) -> None:
-        with suppress(ProcessLookupError):
-            os.kill(self.pid, number)
+        """Asks the process to end, and kills it after `grace_s` seconds."""
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            if self.is_running():
+                with suppress(ProcessLookupError):
+                    os.kill(self.pid, number)
+                self.wait(grace_s)
 
 
 def finish(process: Process) -> tuple[int, bytes]:

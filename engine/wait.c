@@ -22,13 +22,23 @@ void wait_open(struct wait *wait, enum wait_kind kind, unsigned int sleepy_poll_
 	*wait = (struct wait){ .kind = kind, .source = *source,
 			       .old_timer_slack_ns = -1 };
 	wait->sleep_ns = sleepy_poll_us * (uint32_t)NS_PER_US;
-	if (kind != WAIT_SLEEPY)
+	wait_enter(wait);
+}
+
+void wait_close(struct wait *wait)
+{
+	wait_leave(wait);
+}
+
+void wait_enter(struct wait *wait)
+{
+	if (wait->kind != WAIT_SLEEPY)
 		return;
 	wait->old_timer_slack_ns = prctl(PR_GET_TIMERSLACK);
 	prctl(PR_SET_TIMERSLACK, TIMER_SLACK_NS);
 }
 
-void wait_close(struct wait *wait)
+void wait_leave(struct wait *wait)
 {
 	if (wait->old_timer_slack_ns >= 0)
 		prctl(PR_SET_TIMERSLACK, (unsigned long)wait->old_timer_slack_ns);

@@ -3,9 +3,11 @@
  * Ways of waiting for completions: event, busy, sleepy (adaptive has its
  * place beside them in wait_until()).
  *
- * Knows callbacks and file descriptors, no device and no ring. One thread
- * owns a wait, and calls wait_open() and wait_close() itself: precise sleeping
- * changes the timer slack of the calling thread.
+ * Knows callbacks and file descriptors, no device and no ring. One thread at a
+ * time owns a wait, and calls wait_open() and wait_close() itself: precise
+ * sleeping changes the timer slack of the calling thread. Between the two,
+ * wait_leave() lays it down for another thread, which takes it up with
+ * wait_enter().
  */
 #ifndef WAIT_H
 #define WAIT_H
@@ -48,6 +50,8 @@ void wait_open(struct wait *wait, enum wait_kind kind, unsigned int sleepy_poll_
 	       const struct wait_source *source);
 /* Restores the thread's timer slack. */
 void wait_close(struct wait *wait);
+void wait_leave(struct wait *wait);
+void wait_enter(struct wait *wait);
 
 /* Looks until there are min completions or deadline_ns (CLOCK_MONOTONIC) has
  * passed; at least once. Returns what the last look said. May return early

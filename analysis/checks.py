@@ -147,10 +147,12 @@ def _few(runs: pd.DataFrame) -> list[str]:
     repeats = runs.groupby(keys, dropna=False).size() if keys else pd.Series([len(runs)])
     found = []
     if (repeats < FEWEST_RUNS).any():
-        truly = stats.order_ranks(int(repeats.min()))[1] if repeats.min() > 1 else 0
+        fewest = int(repeats.min())
+        truly = f"{stats.order_ranks(fewest)[1]:.0%} confidence only"
         found.append(
             f"{int((repeats < FEWEST_RUNS).sum())} of {len(repeats)} points have fewer than "
-            f"{FEWEST_RUNS} runs: their intervals hold with {truly:.0%} confidence only."
+            f"{FEWEST_RUNS} runs: "
+            + (f"intervals hold with {truly}." if fewest > 1 else "one run has no interval.")
         )
     scarce = int((runs["ios"] < FEWEST_IOS).sum())
     if scarce:

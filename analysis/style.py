@@ -25,6 +25,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from matplotlib.transforms import Transform
 
 INK, MUTED, GRID, PAPER = "#1c1f24", "#5c636e", "#d9dce1", "#ffffff"
 COLOURS = (
@@ -181,7 +182,7 @@ def _width(axes: Axes) -> float:
 
 def end_labels(axes: Axes, ends: Iterable[tuple[float, float, str, str]]) -> None:
     """Writes each series' name (x, y, name, colour) beside its end, none over another."""
-    to_axes = axes.transScale + axes.transLimits
+    to_axes = _to_axes(axes)
     placed = sorted(
         ((*to_axes.transform((x, y)), name, colour) for x, y, name, colour in ends),
         key=lambda each: each[1],
@@ -211,7 +212,7 @@ def end_labels(axes: Axes, ends: Iterable[tuple[float, float, str, str]]) -> Non
 
 def point_labels(axes: Axes, points: Iterable[tuple[float, float, str, str]]) -> None:
     """Writes (x, y, name, colour) beside points, leaving out those that would hide another."""
-    to_axes = axes.transScale + axes.transLimits
+    to_axes = _to_axes(axes)
     taken: list[tuple[float, float]] = []
     for x, y, name, colour in points:
         across, up = to_axes.transform((x, y))
@@ -227,6 +228,12 @@ def point_labels(axes: Axes, points: Iterable[tuple[float, float, str, str]]) ->
             fontsize=7.5,
             color=colour,
         )
+
+
+def _to_axes(axes: Axes) -> Transform:
+    """From data to shares of the axes' sides."""
+    axes.get_xlim(), axes.get_ylim()  # limits follow the data only when they are asked for
+    return axes.transScale + axes.transLimits
 
 
 def spread(places: list[float], gap: float) -> list[float]:

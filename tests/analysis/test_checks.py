@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""checks.py: each reason for doubt is told when it is there, and not when it is not."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from pyfio_virtio.analysis import checks
+
+
+def doubts(runs: pd.DataFrame, word: str) -> list[str]:
+    return [sentence for sentence in checks.warnings(runs) if word in sentence]
+
+
+def test_a_quiet_sweep_of_a_sleeping_wait_raises_no_doubt(sweep: pd.DataFrame) -> None:
+    quiet = sweep[sweep["way"].isin(["event", "sleepy 20 µs"])]
+    assert checks.warnings(quiet) == []
+
+
+def test_failed_runs_are_counted_with_their_reason(sweep: pd.DataFrame) -> None:
+    failed = sweep.copy()
+    failed.loc[failed["way"] == "busy", "error"] = "fio hung"
+    assert doubts(failed, "15 of 100 runs failed, most often: fio hung")
+
+
+def test_a_sweep_of_failures_only_says_so(sweep: pd.DataFrame) -> None:
+    assert checks.warnings(sweep.assign(error="no back-end")) == [
+        "100 of 100 runs failed, most often: no back-end."
+    ]
+
+
+def test_a_noisy_point_is_named(sweep: pd.DataFrame) -> None:
+    noisy = sweep.copy()
+    one = (noisy["way"] == "busy") & (noisy["iodepth"] == 32) & (noisy["repeat"] == 1)
+    noisy.loc[one, "iops"] *= 2
+    assert doubts(noisy, "noisy")[0].count("busy, iodepth 32") == 1
+
+
+def test_drift_is_seen_across_points(sweep: pd.DataFrame) -> None:
+    assert not doubts(sweep, "drifted")
+    tired = sweep.assign(iops=sweep["iops"] * np.linspace(1, 0.8, len(sweep))[sweep["order"] - 1])
+    assert doubts(tired, "drifted")
+
+
+def test_stolen_time_is_told(sweep: pd.DataFrame) -> None:
+    assert doubts(sweep.assign(host_steal_percent=4.0), "up to 4.0% steal")
+
+
+def test_a_full_back_end_is_told_but_not_a_busy_wait(sweep: pd.DataFrame) -> None:
+    busy = sweep[sweep["way"] == "busy"]
+    assert not doubts(busy, "fio used a whole CPU")
+    assert doubts(sweep.assign(backend_user_s=5.0), "The back-end used a whole CPU")
+
+
+def test_few_runs_are_told_with_the_confidence_left(sweep: pd.DataFrame) -> None:
+    assert doubts(sweep[sweep["repeat"] <= 4], "with 88% confidence")
+    assert doubts(sweep[sweep["repeat"] == 1], "no interval")
+
+
+def test_few_ios_are_told(sweep: pd.DataFrame) -> None:
+    assert doubts(sweep.assign(ios=900), "fewer than 1000 I/Os: no p99")
+
+
+@pytest.mark.parametrize("fact", ["fio_version", "host_kernel", "host_governor"])
+def test_unlike_environments_are_told(sweep: pd.DataFrame, fact: str) -> None:
+    other = sweep.copy()
+    other.loc[other["repeat"] == 2, fact] = "another"
+    assert doubts(other, "Unlike environments")
+
+
+def test_the_noise_floor_is_a_point_against_its_twin(sweep: pd.DataFrame) -> None:
+    floor = checks.noise_floor(sweep)
+    assert floor
+    assert floor.ratio.n == 5
+    assert floor.verdict == "cannot tell"
+    assert floor.ratio.value == pytest.approx(1, abs=0.05)
+
+
+def test_without_twins_there_is_no_noise_floor(sweep: pd.DataFrame) -> None:
+    assert checks.noise_floor(sweep[sweep["role"] == "measured"]) is None

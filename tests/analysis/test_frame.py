@@ -1,0 +1,168 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""frame.py: a row a run, a row a point, and no run mixed with an unlike one."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from pyfio_virtio.analysis import frame, latency
+from pyfio_virtio.results import FIO_JSON, ResultsError, SweepFolder
+from tests.analysis import synthetic
+
+
+def test_every_run_of_a_sweep_is_a_row(sweep: pd.DataFrame) -> None:
+    assert len(frame.measured(sweep)) == 6 * 3 * 5
+    assert sweep["role"].value_counts().to_dict() == {"measured": 90, "twin": 5, "null": 5}
+
+
+def test_the_way_of_waiting_is_one_axis_in_its_order(sweep: pd.DataFrame) -> None:
+    ways = frame.measured(sweep).sort_values("way_order")["way"].unique()
+    expected = ["event", "sleepy 5 µs", "sleepy 20 µs", "sleepy 100 µs", "busy", "adaptive"]
+    assert list(ways) == expected
+
+
+@pytest.mark.parametrize(
+    ("engine", "wait", "poll", "way"),
+    [
+        ("fio_virtio", None, 0, "event"),
+        ("fio_virtio", None, None, "event"),
+        ("fio_virtio", None, 20, "sleepy 20 µs"),
+        ("fio_virtio", "sleepy", None, "sleepy 50 µs"),
+        ("fio_virtio", "busy", None, "busy"),
+        ("fio_virtio", "event", float("nan"), "event"),
+        ("io_uring", None, None, "io_uring"),
+    ],
+)
+def test_each_spelling_of_a_way_has_its_label(
+    engine: str, wait: str | None, poll: float | None, way: str
+) -> None:
+    runs = pd.DataFrame([{"engine": engine, "wait": wait, "sleepy_poll": poll, "ios": 1}])
+    assert frame.derive(runs)["way"].tolist() == [way]
+
+
+def test_axes_are_what_varies_and_fixed_is_the_rest(sweep: pd.DataFrame) -> None:
+    assert frame.axes(sweep) == ["way", "iodepth"]
+    assert frame.fixed(sweep)["rw"] == "randread"
+    assert "iodepth" not in frame.fixed(sweep)
+
+
+def test_cpu_time_and_counters_are_given_per_io(sweep: pd.DataFrame) -> None:
+    run = frame.measured(sweep).iloc[0]
+    assert run["fio_cpu_us"] == pytest.approx(
+        1e6 * (run["fio_user_s"] + run["fio_system_s"]) / run["ios"]
+    )
+    assert run["cpu_us"] == pytest.approx(run["fio_cpu_us"] + run["backend_cpu_us"])
+    assert run["looks_per_io"] == pytest.approx(run["looks"] / run["ios"])
+
+
+def test_a_point_is_the_median_of_its_runs_within_their_interval(sweep: pd.DataFrame) -> None:
+    table = frame.points(sweep)
+    assert len(table) == 18
+    assert set(table["n"]) == {5}
+    runs = frame.measured(sweep)
+    busy = runs[(runs["way"] == "busy") & (runs["iodepth"] == 32)]["iops"]
+    point = table[(table["way"] == "busy") & (table["iodepth"] == 32)].iloc[0]
+    assert point["iops"] == busy.median()
+    assert (point["iops_low"], point["iops_high"]) == (busy.min(), busy.max())
+    assert point["confidence"] == 1 - 2 / 2**5
+
+
+def test_a_point_s_percentiles_are_those_of_all_its_ios(sweep: pd.DataFrame) -> None:
+    runs = frame.measured(sweep)
+    some = runs[(runs["way"] == "event") & (runs["iodepth"] == 1)]
+    expected = latency.percentile(frame.histogram(some), 99.0)
+    point = frame.points(sweep).query("way == 'event' and iodepth == 1").iloc[0]
+    assert point["p99_ns"] == expected
+    assert frame.histogram(some).total == pytest.approx(some["ios"].sum(), rel=0.01)
+
+
+def test_points_that_differ_in_number_of_runs_are_each_judged_alone(sweep: pd.DataFrame) -> None:
+    runs = frame.measured(sweep)
+    uneven = runs.drop(runs[(runs["way"] == "busy") & (runs["repeat"] > 3)].index)
+    table = frame.points(uneven)
+    assert table[table["way"] == "busy"]["n"].unique() == [3]
+    assert table[table["way"] == "event"]["confidence"].unique() == [1 - 2 / 2**5]
+
+
+def test_controls_and_failures_are_no_points(sweep: pd.DataFrame) -> None:
+    failed = sweep.copy()
+    failed.loc[failed["way"] == "busy", "error"] = "fio hung"
+    assert "busy" not in set(frame.points(failed)["way"])
+
+
+def test_latency_at_a_set_rate_is_corrected_beside_the_raw_one(rated: pd.DataFrame) -> None:
+    table = frame.points(rated).dropna(subset=["rate_iops"])
+    assert (table["p99_ns_corrected"] >= table["p99_ns"]).all()
+    assert (table["p99_ns_corrected"] > table["p99_ns"]).any()
+
+
+def test_one_s_own_fio_files_are_read_too(tmp_path: Path) -> None:
+    random = np.random.default_rng(1)
+    for depth in (1, 32):
+        document = synthetic.fio_document(1e5, 50, depth, "randrw", random)
+        document["global options"] = {"ioengine": "io_uring", "iodepth": str(depth), "bs": "8k"}
+        (tmp_path / f"{depth}.json").write_text("fio: a note\n" + json.dumps(document))
+    runs = frame.load(tmp_path / "1.json", tmp_path / "32.json")
+    assert runs["iodepth"].tolist() == [1, 32]
+    assert runs["bs"].tolist() == ["8k", "8k"]
+    assert runs["way"].tolist() == ["io_uring", "io_uring"]
+    assert runs["iops"].tolist() == [1e5, 1e5]
+    assert frame.axes(runs) == ["iodepth"]
+    assert frame.points(runs)["p99_ns"].notna().all()
+
+
+def test_jobs_of_one_file_are_rows_with_histograms_of_their_own(tmp_path: Path) -> None:
+    random = np.random.default_rng(1)
+    first, second = (synthetic.fio_document(1e4, us, 1, "read", random) for us in (10, 1000))
+    first["jobs"] += second["jobs"]
+    (tmp_path / "two.json").write_text(json.dumps(first))
+    runs = frame.load(tmp_path / "two.json")
+    medians = [latency.percentile(frame.histogram(runs.iloc[[row]]), 50.0) for row in (0, 1)]
+    assert medians == [pytest.approx(1e4, rel=0.1), pytest.approx(1e6, rel=0.1)]
+
+
+def test_a_run_without_its_fio_json_has_no_histogram(tmp_path: Path) -> None:
+    synthetic.write_sweep(tmp_path, (0,), (), (1,), repeats=1, controls=False, details=False)
+    runs = frame.load(tmp_path)
+    assert not Path(runs["fio_json"].iloc[0]).exists()
+    assert frame.histogram(runs).total == 0
+    assert frame.points(runs)["p99_ns"].tolist() == runs["p99_ns"].tolist()
+
+
+def test_samples_tell_ramp_from_run(sweep: pd.DataFrame) -> None:
+    run = frame.measured(sweep).iloc[[0]]
+    table = frame.samples(run)
+    assert table["is_ramp"].sum() == 4
+    assert table["time_s"].is_monotonic_increasing
+
+
+def test_fio_s_histogram_log_is_counts_by_time_and_latency(tmp_path: Path) -> None:
+    for job in (1, 2):
+        synthetic.histogram_log(tmp_path / f"log_clat_hist.{job}.log", seconds=2)
+    times, bins_ns, counts = frame.latency_over_time(tmp_path)
+    assert times.tolist() == [0.25 * step for step in range(1, 9)]
+    assert counts.shape == (8, bins_ns.size)
+    assert counts.sum() == 2 * 8 * 3000
+    assert bins_ns[counts.sum(axis=0).argmax()] == pytest.approx(40e3, rel=0.3)
+
+
+def test_bins_are_where_fio_s_json_puts_them() -> None:
+    """Some of the keys of a json+ file that fio 3.33 wrote."""
+    known = {221, 231, 241, 402, 430, 1048, 3312, 52480}
+    assert known <= set(np.floor(frame.bin_latencies_ns(1856)).astype(int))
+
+
+def test_no_runs_are_an_error_in_words(tmp_path: Path) -> None:
+    sweep = SweepFolder(tmp_path)
+    with sweep.lock():
+        (tmp_path / "runs.jsonl").write_text("")
+    with pytest.raises(ResultsError, match="no run in"):
+        frame.load(tmp_path)
+
+
+def test_frames_name_the_file_that_a_row_came_from(sweep: pd.DataFrame) -> None:
+    assert sweep["fio_json"].str.endswith(FIO_JSON).all()
+    assert sweep["source"].nunique() == 1

@@ -334,9 +334,6 @@ int discover_scsi(struct device *dev)
 	struct talk talk = { .dev = dev };
 	int code;
 
-	/* Commands have no address: any size and offset will do until then. */
-	dev->disk.info.block_size = 1;
-	dev->disk.info.capacity_bytes = UINT64_MAX;
 	talk.buffer = device_alloc(dev, BUFFER_BYTES, BUFFER_BYTES);
 	talk.queue = device_claim_queue(dev);
 	if (!talk.buffer || !talk.queue)

@@ -14,11 +14,13 @@
 #include "virtq.h"
 
 enum request_type {
+	/* These have an address ... */
 	REQUEST_READ,
 	REQUEST_WRITE,
-	REQUEST_FLUSH,
 	REQUEST_DISCARD,
 	REQUEST_WRITE_ZEROES,
+	/* ... these have none. */
+	REQUEST_FLUSH,
 	REQUEST_GET_ID,       /* virtio-blk */
 	REQUEST_COMMAND,      /* virtio-scsi: any that returns data */
 	REQUEST_RESET_UNIT,   /* virtio-scsi, control queue */

@@ -161,8 +161,8 @@ static int read_scsi_config(struct device *dev)
 	char space[SCSI_CONFIG_BYTES];
 	int code;
 
-	/* One request alone is known before the disk is: a command. */
-	dev->disk.info.block_size = 1;
+	/* Until the disk is known; commands have no blocks. */
+	dev->disk.info.block_size = 512;
 	if (!has(dev->disk.info.protocol, VHOST_USER_PROTOCOL_F_CONFIG)) {
 		scsi_assume_config(&dev->disk);
 		return 0;

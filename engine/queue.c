@@ -117,6 +117,8 @@ static int check(const struct queue *queue, const struct request *req)
 		return -queue->abandoned;
 	if (!(queue->disk->allowed_types >> req->type & 1))
 		return refuse_type(queue->disk, req->type);
+	if (req->type > REQUEST_WRITE_ZEROES)
+		return 0;
 	if ((req->offset_bytes | req->left_bytes) & block_mask)
 		return error_set(EINVAL, "a %s of %llu bytes at %llu is not "
 			"made of whole %u byte blocks",

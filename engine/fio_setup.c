@@ -235,7 +235,7 @@ static int plan(const struct fio_file *f, const struct device_config *config,
 
 static void free_job_arrays(struct job *job)
 {
-	for (unsigned int i = 0; job->files && i < job->num_files; i++)
+	for (unsigned int i = 0; i < job->num_files; i++)
 		free(job->files[i].backlog);
 	free(job->files);
 	free(job->fds);
@@ -245,21 +245,31 @@ static void free_job_arrays(struct job *job)
 	job->num_files = 0;
 }
 
-static bool make_job_arrays(struct job *job, unsigned int depth)
+/* Eventfds and connections. */
+static bool make_job_files(struct job *job, unsigned int count, unsigned int depth)
 {
-	bool is_complete;
+	job->files = calloc(count, sizeof(*job->files));
+	job->fds = calloc(2 * count, sizeof(*job->fds));
+	if (!job->files || !job->fds)
+		return false;
+	while (job->num_files < count) {
+		struct io_u **backlog = calloc(depth, sizeof(*backlog));
 
-	job->files = calloc(job->num_files, sizeof(*job->files));
-	/* Calls and connections. */
-	job->fds = calloc(2 * job->num_files, sizeof(*job->fds));
+		if (!backlog)
+			return false;
+		job->files[job->num_files++].backlog = backlog;
+	}
+	return true;
+}
+
+static bool make_job_arrays(struct job *job, struct thread_data *td)
+{
+	unsigned int depth = td->o.iodepth;
+
 	job->submitted = calloc(depth, sizeof(*job->submitted));
 	job->completed = calloc(depth, sizeof(*job->completed));
-	is_complete = job->files && job->fds && job->submitted && job->completed;
-	for (unsigned int i = 0; is_complete && i < job->num_files; i++) {
-		job->files[i].backlog = calloc(depth, sizeof(struct io_u *));
-		is_complete = job->files[i].backlog;
-	}
-	return is_complete;
+	return job->submitted && job->completed &&
+	       make_job_files(job, td->o.nr_files, depth);
 }
 
 static struct job *make_job(struct thread_data *td)
@@ -269,8 +279,7 @@ static struct job *make_job(struct thread_data *td)
 	if (!job)
 		return NULL;
 	job->td = td;
-	job->num_files = td->o.nr_files;
-	if (make_job_arrays(job, td->o.iodepth))
+	if (make_job_arrays(job, td))
 		return job;
 	free_job_arrays(job);
 	free(job);
@@ -368,13 +377,34 @@ static void say_pages(const struct job *job)
 	is_said = true;
 }
 
+/* fio reads an iolog only after setup, and it may name further files. */
+static int adopt_files(struct thread_data *td, struct job *job)
+{
+	unsigned int known = job->num_files, i;
+	struct fio_file *f;
+	int code = 0;
+
+	if (td->o.nr_files == known)
+		return 0;
+	free_job_arrays(job);
+	if (!make_job_arrays(job, td))
+		return error_set(ENOMEM, "no memory for a job on %u files",
+				 td->o.nr_files);
+	for_each_file(td, f, i)
+		if (i >= known && !code)
+			code = setup_file(td, f);
+	return code;
+}
+
 int fio_start(struct thread_data *td)
 {
 	struct job *job = td->io_ops_data;
 	struct fio_file *f;
 	unsigned int i;
-	int code = td->o.use_thread ? 0 : plan_process(td);
+	int code = adopt_files(td, job);
 
+	if (!code && !td->o.use_thread)
+		code = plan_process(td);
 	for_each_file(td, f, i)
 		if (!code)
 			code = start_file(job, f);

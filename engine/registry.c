@@ -114,7 +114,7 @@ static void merge(struct entry *entry, const struct device_config *config)
 		merged->num_queues = (unsigned int)entry->jobs;
 }
 
-int registry_plan(const struct device_config *config)
+static int plan_locked(const struct device_config *config)
 {
 	struct entry *entry = find(config);
 	const char *option;
@@ -133,6 +133,16 @@ int registry_plan(const struct device_config *config)
 	if (phase_bytes > planned_bytes)
 		planned_bytes = phase_bytes;
 	return entry->jobs;
+}
+
+int registry_plan(const struct device_config *config)
+{
+	int jobs;
+
+	pthread_mutex_lock(&lock);
+	jobs = plan_locked(config);
+	pthread_mutex_unlock(&lock);
+	return jobs;
 }
 
 /* The memory comes with the first device and goes with the last. */

@@ -4,9 +4,9 @@
  * all of them use: jobs with thread=1 on the same socket get one connection,
  * a queue each.
  *
- * First every job is planned (one thread, before any starts), so that the
- * first one that acquires a device opens it with queues and memory enough for
- * all. Acquire and release may come from any thread.
+ * First every job is planned, so that the first one that acquires a device
+ * opens it with queues and memory enough for all. Plan, acquire and release may
+ * come from any thread; a plan that comes late finds what is there already.
  */
 #ifndef REGISTRY_H
 #define REGISTRY_H

@@ -99,7 +99,7 @@ int virtq_reap(struct virtq *vq, uint16_t *chains, unsigned int max)
 
 bool virtq_has_used(const struct virtq *vq)
 {
-	return load_seq_cst_u16(&vq->used->idx) != vq->used_next;
+	return vq->is_broken || load_seq_cst_u16(&vq->used->idx) != vq->used_next;
 }
 
 bool virtq_ask_calls(struct virtq *vq)
@@ -115,7 +115,7 @@ bool virtq_ask_calls(struct virtq *vq)
 void virtq_refuse_calls(struct virtq *vq)
 {
 	/* With event_idx the flag must stay 0 (2.7.10.1): an event far away
-	 * refuses calls for the next 32,768 elements. Relaxed: a hint. */
+	 * refuses calls for the next 32,767 elements. Relaxed: a hint. */
 	if (vq->shape.event_idx)
 		store_relaxed_u16(vq->used_event, vq->used_next - 1 + 0x8000);
 	else

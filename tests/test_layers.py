@@ -43,11 +43,13 @@ MAY_INCLUDE: dict[str, set[str]] = {
     "scsi": {"disk", "virtq", "sense"},
     "sense": set(),
     "queue": {"disk", "virtq"},
-    # A device, in three files: open, negotiate, start.
+    "execute": {"queue"},
+    # A device, in four files: open, negotiate, start, discover.
     "device": {"blk", "scsi", "disk", "queue", "virtq", "memory", "vhost_user"}
-    | {"negotiate", "start"},
+    | {"negotiate", "start", "discover", "execute"},
     "negotiate": {"device", "blk", "scsi", "vhost_user"},
-    "start": {"device", "blk", "scsi", "queue", "memory", "vhost_user", "virtq"},
+    "start": {"device", "discover", "blk", "scsi", "queue", "memory", "vhost_user", "virtq"},
+    "discover": {"device", "execute", "blk", "scsi"},
     "registry": {"device"},
     "blocking": {"device", "queue", "wait"},
     # fio's glue, the only part that knows fio.

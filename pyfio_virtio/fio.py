@@ -136,6 +136,7 @@ def launch(
 
 @contextmanager
 def _signals_passed_on(held: Sequence[process.Process]) -> Iterator[None]:
+    """fio has a process group of its own, so the terminal's ^C and ^Z reach us alone."""
     received = 0
 
     def pass_on(number: int, frame: FrameType | None) -> None:
@@ -146,8 +147,16 @@ def _signals_passed_on(held: Sequence[process.Process]) -> Iterator[None]:
             kind = signal.SIGTERM if number == signal.SIGHUP else number
             send_signal(fio, kind if received < _PATIENCE else signal.SIGKILL)
 
+    def pause(number: int, frame: FrameType | None) -> None:
+        for fio in held:
+            os.killpg(fio.pid, signal.SIGSTOP)
+        os.kill(os.getpid(), signal.SIGSTOP)  # until the shell says fg or bg
+        for fio in held:
+            os.killpg(fio.pid, signal.SIGCONT)
+
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    before = {number: signal.signal(number, pass_on) for number in numbers}
+    handlers = {**dict.fromkeys(numbers, pass_on), signal.SIGTSTP: pause}
+    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
     try:
         yield
     finally:

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What all tests share: real back-ends, the real fio with the engine, the real command.
 
-- `qsd(**spec)` starts a qemu-storage-daemon and returns its Backend (.socket, .process, .log).
-  Arguments are those of BackendSpec; without any: 1 GiB in memory, one queue. All end with the
-  test. `qsd(storage="null", queues=4)`, `qsd(storage=f"file:{path}", read_only=True)`.
+- `serve(kind, **spec)` starts a back-end of that kind and returns its Backend (.socket, .process,
+  .log). Arguments are those of BackendSpec; without any: 1 GiB in memory, one queue. All end with
+  the test. `qsd(**spec)` and `builtin(**spec)` are the same with the kind given:
+  `qsd(storage="null", queues=4)`, `builtin(options=("latency=20us", "device=scsi"))`.
 - `fio(socket, **options)` runs one job on a socket: `fio(disk.socket, rw="randread", bs="4k",
   number_ios=100)`. True makes an option a flag (time_based=True), None leaves out a default
   (thread=None). `fio.job(text)` runs a job file, `fio.arguments(...)` what one would type. Each
@@ -24,6 +25,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -139,12 +141,12 @@ def private(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 @pytest.fixture
-def qsd(private: Path) -> Iterator[StartBackend]:
+def serve(private: Path) -> Iterator[StartBackend]:
     running: list[backends.Backend] = []
 
-    def start(**spec: Any) -> backends.Backend:  # noqa: ANN401 - the fields of BackendSpec
+    def start(kind: str, **spec: Any) -> backends.Backend:  # noqa: ANN401 - BackendSpec's fields
         number = len(running)
-        wanted = backends.BackendSpec(kind="qsd", **spec)
+        wanted = backends.BackendSpec(kind=kind, **spec)
         socket, log = private / f"disk{number}.sock", private / f"disk{number}.log"
         running.append(backends.start(wanted, str(socket), str(log)))
         return running[-1]
@@ -152,6 +154,16 @@ def qsd(private: Path) -> Iterator[StartBackend]:
     yield start
     for backend in running:
         backend.stop()
+
+
+@pytest.fixture
+def qsd(serve: StartBackend) -> StartBackend:
+    return partial(serve, "qsd")
+
+
+@pytest.fixture
+def builtin(serve: StartBackend) -> StartBackend:
+    return partial(serve, "builtin")
 
 
 @pytest.fixture

@@ -256,3 +256,18 @@ def test_what_a_killed_run_left_goes_with_the_next(
     _until(lambda: all(_is_gone(child) for child in family))
     command("run", *SHORT)
     assert _left(private) == []
+
+
+def test_a_stop_stops_fio_too_until_it_goes_on(
+    start: Callable[..., subprocess.Popen[str]],
+) -> None:
+    process = start(*LONG)
+    [fio] = _fios(_family(process))
+    process.send_signal(signal.SIGTSTP)
+    run = psutil.Process(process.pid)
+    _until(lambda: {fio.status(), run.status()} == {psutil.STATUS_STOPPED})
+    process.send_signal(signal.SIGCONT)
+    _until(lambda: fio.status() != psutil.STATUS_STOPPED)
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == 128

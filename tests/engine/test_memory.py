@@ -215,7 +215,6 @@ def test_more_than_a_region_is_not_taken_from_two(region: CData) -> None:
     assert lib.memory_alloc(region, HUGE_BYTES + 1, 1) == ffi.NULL
 
 
-@pytest.mark.xfail(reason="rounding up to a cache line overflows: 0 bytes are taken")
 @pytest.mark.parametrize("size", [SIZE_MAX, SIZE_MAX - 62])
 def test_a_size_near_the_end_of_the_address_space_is_not_there(region: CData, size: int) -> None:
     assert lib.memory_alloc(region, size, 64) == ffi.NULL

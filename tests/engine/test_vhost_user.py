@@ -240,8 +240,7 @@ def backend_requests(connect: Connect) -> BackendRequests:
         vu = connect(script)
         vu.protocol = REPLY_ACK
         assert lib.vhost_user_open_backend_channel(vu) == 0
-        changed = int(lib.vhost_user_take_backend_request(vu))
-            return changed
+        return int(lib.vhost_user_take_backend_request(vu))
 
     return run
 

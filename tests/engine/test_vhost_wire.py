@@ -188,7 +188,7 @@ def whole(question: Question) -> bytes:
 def test_an_answer_that_does_not_come_in_full_times_out(
     connect: Connect, question: Question, length: int
 ) -> None:
-    vu = ask_in_vain(question, connect, whole(question)[:length])
+    ask_in_vain(question, connect, whole(question)[:length])
 
 
 def test_after_a_time_out_every_call_fails_at_once(connect: Connect) -> None:

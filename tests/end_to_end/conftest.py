@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What the end-to-end tests add: every kind of disk, a fio that is still running, a tampering relay.
+
+- `disk(**spec)` starts a back-end of each kind in BACKENDS in turn: a test that takes it runs once
+  a kind. Without arguments: 64 MiB in memory, one queue. Tests that need one certain back-end take
+  `qsd` or `builtin` instead.
+- `qsd_with(*arguments)` starts a qemu-storage-daemon on block nodes of one's own.
+- `start_fio(socket, **options)` starts fio and returns at once.
+- `relay(socket, tamper)` stands between fio and a back-end; see relay.py.
+fio runs in the test's private folder, so that what it writes goes with it; after each test nothing
+may run any more that was started on a socket in that folder.
+"""
+
+import os
+import signal
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from pyfio_virtio import backends, engine, process
+from pyfio_virtio.job import escaped_filename
+from tests.conftest import Fio, Option, StartBackend
+from tests.end_to_end.relay import Relay, Tamper
+from tests.end_to_end.running_fio import RunningFio
+
+DISK_BYTES = 64 << 20
+
+# Name in a test's id: kind of back-end and its options.
+BACKENDS: dict[str, tuple[str, tuple[str, ...]]] = {
+    "qsd": ("qsd", ()),
+    "builtin-blk": ("builtin", ("device=blk",)),
+    "builtin-scsi": ("builtin", ("device=scsi",)),
+}
+
+StartFio = Callable[..., RunningFio]
+StartRelay = Callable[[str, Tamper], str]
+
+
+@pytest.fixture(autouse=True)
+def nothing_left(private: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """fio works in the private folder, and no process of the test outlives it."""
+    monkeypatch.chdir(private)
+    yield
+    left = [found for found in psutil.process_iter(["cmdline"]) if _mentions(found, private)]
+    for found in left:
+        with suppress(psutil.NoSuchProcess):
+            found.kill()
+    assert not left, f"still running: {left}"
+
+
+def _mentions(found: psutil.Process, folder: Path) -> bool:
+    return any(str(folder) in word for word in found.info["cmdline"] or ())
+
+
+@pytest.fixture(params=list(BACKENDS))
+def disk(request: pytest.FixtureRequest, serve: StartBackend) -> StartBackend:
+    kind, kind_options = BACKENDS[request.param]
+
+    def start(*, options: tuple[str, ...] = (), **spec: Any) -> backends.Backend:  # noqa: ANN401
+        wanted = {"size_bytes": DISK_BYTES, **spec}
+        return serve(kind, options=(*kind_options, *options), **wanted)
+
+    return start
+
+
+@pytest.fixture
+def qsd_with(private: Path) -> Iterator[Callable[..., str]]:
+    running: list[process.Process] = []
+
+    def start(*nodes: str, export: str = "") -> str:
+        """Serves the node called "disk"; returns the socket."""
+        socket = private / f"own{len(running)}.sock"
+        line = ["qemu-storage-daemon"]
+        for node in nodes:
+            line += ["--blockdev", node]
+        line += ["--export", f"type=vhost-user-blk,id=export,node-name=disk,writable=on{export}"]
+        line[-1] += f",addr.type=unix,addr.path={socket}"
+        running.append(process.start(line, death_signal=signal.SIGKILL))
+        while not backends.accepts(str(socket)):
+            assert running[-1].is_running(), f"did not start: {line}"
+        return str(socket)
+
+    yield start
+    for each in running:
+        each.end(grace_s=0)
+
+
+@pytest.fixture
+def start_fio(fio: Fio) -> Iterator[StartFio]:
+    running: list[RunningFio] = []
+
+    def start(socket: str, **options: Option) -> RunningFio:
+        defaults: dict[str, Option] = {
+            "ioengine": engine.NAME,
+            "filename": escaped_filename(socket),
+            "thread": 1,
+        }
+        line = ["fio", "--output-format=json", "--name=test"]
+        line += [
+            f"--{key}" if value is True else f"--{key}={value}"
+            for key, value in (defaults | options).items()
+            if value is not None
+        ]
+        child = subprocess.Popen(
+            line,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env={**os.environ, **fio.environment()},
+            process_group=0,
+            text=True,
+        )
+        running.append(RunningFio(child))
+        return running[-1]
+
+    yield start
+    for each in running:
+        each.kill()
+
+
+@pytest.fixture
+def relay(private: Path) -> Iterator[StartRelay]:
+    running: list[Relay] = []
+
+    def start(socket: str, tamper: Tamper) -> str:
+        running.append(Relay(private / f"relay{len(running)}.sock", socket, tamper))
+        return str(running[-1].path)
+
+    yield start
+    for each in running:
+        each.close()

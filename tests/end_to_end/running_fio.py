@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A fio in the middle of its run: told apart from one that only starts, signalled, waited for.
+
+Used from the test's thread. It never judges how fio ended: tests do.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import time
+
+import psutil
+import pytest
+
+from pyfio_virtio.fio import split_notes
+from tests.conftest import FioRun
+
+# Bounds a hang; ample for what is expected within a second.
+PATIENCE_S = 20.0
+# CPU time that a back-end spends only on requests, not on being connected to.
+WORKED_S = 0.1
+
+
+def _cpu_s(pid: int) -> float:
+    times = psutil.Process(pid).cpu_times()
+    return float(times.user + times.system)
+
+
+class RunningFio:
+    def __init__(self, child: "subprocess.Popen[str]") -> None:
+        self.child = child
+
+    def wait_until_served(self, backend_pid: int) -> None:
+        """Returns once the back-end has carried out requests for some time."""
+        target = _cpu_s(backend_pid) + WORKED_S
+        deadline = time.monotonic() + PATIENCE_S
+        while _cpu_s(backend_pid) < target:
+            if self.child.poll() is not None or time.monotonic() > deadline:
+                pytest.fail(f"the back-end was given nothing to do: {self.finish()}")
+            time.sleep(0.01)
+
+    def signal(self, number: int) -> None:
+        os.kill(self.child.pid, number)
+
+    def finish(self, patience_s: float = PATIENCE_S) -> FioRun:
+        """Waits for fio's end; a fio that does not end is killed, and fails the test."""
+        try:
+            stdout, stderr = self.child.communicate(timeout=patience_s)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            pytest.fail(f"fio did not end within {patience_s} s")
+        _, document = split_notes(stdout)
+        return FioRun(
+            self.child.returncode, stdout, stderr, json.loads(document) if document else {}
+        )
+
+    def kill(self) -> None:
+        if self.child.poll() is None:
+            os.killpg(self.child.pid, signal.SIGKILL)
+            self.child.communicate()

@@ -23,10 +23,12 @@ struct queue_counters {
 struct wait_counters {
 	uint64_t looks;        /* at the ring */
 	uint64_t empty_looks;  /* that found nothing */
-	uint64_t sleeps;       /* wait=sleepy */
+	uint64_t spins;        /* wait=adaptive: times that it looked on and on */
+	uint64_t yields;       /* wait=adaptive: of the CPU, between looks */
+	uint64_t sleeps;       /* wait=sleepy and adaptive */
 	uint64_t sleep_ns;     /* time asleep */
 	uint64_t oversleep_ns; /* of it, beyond what was asked for */
-	uint64_t polls;        /* wait=event: times that the thread blocked */
+	uint64_t polls;        /* times that the thread blocked on the eventfd */
 	uint64_t poll_ns;      /* time blocked */
 	uint64_t calls;        /* calls taken from the eventfd */
 };

@@ -219,6 +219,16 @@ static bool ask_calls(void *context)
 	return has_some;
 }
 
+static unsigned int in_flight(void *context)
+{
+	struct job *job = context;
+	unsigned int count = 0;
+
+	for (unsigned int i = 0; i < job->num_files; i++)
+		count += job->files[i].queue->vq.in_flight;
+	return count;
+}
+
 static void refuse_calls(void *context)
 {
 	struct job *job = context;
@@ -377,6 +387,8 @@ static void open_wait(struct job *job)
 		.fds = job->fds,
 		.num_eventfds = job->num_files,
 		.num_fds = 2 * job->num_files,
+		.completed = &job->reaped,
+		.in_flight = in_flight,
 	};
 
 	for (unsigned int i = 0; i < job->num_files; i++) {
@@ -388,6 +400,7 @@ static void open_wait(struct job *job)
 			.fd = file->device->vu.fd, .events = POLLRDHUP };
 	}
 	wait_open(&job->wait, job->wait_kind, job->sleepy_poll_us, &source);
+	wait_limit_cpu(&job->wait, job->adaptive_cpu);
 }
 
 static int hook_init(struct thread_data *td)

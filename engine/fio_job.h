@@ -30,6 +30,7 @@ struct job {
 	struct thread_data *td;
 	enum wait_kind wait_kind;
 	unsigned int sleepy_poll_us;
+	unsigned int adaptive_cpu;  /* percent of a core */
 	struct job_file *files; /* by fileno */
 	unsigned int num_files;
 

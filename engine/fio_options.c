@@ -33,6 +33,15 @@ static int set_scsi_lun(void *data, int *value)
 	return 0;
 }
 
+static int set_adaptive_cpu(void *data, int *value)
+{
+	struct options *options = data;
+
+	options->adaptive_cpu = (unsigned int)*value;
+	options->adaptive_cpu_set = 1;
+	return 0;
+}
+
 #define OPTION(NAME, LONG_NAME, TYPE, FIELD, HELP)          \
 	.name = NAME, .lname = LONG_NAME, .type = TYPE,     \
 	.off1 = offsetof(struct options, FIELD),            \
@@ -84,6 +93,8 @@ struct fio_option fio_options[] = {
 			  .help = "look at the ring all the time" },
 			{ .ival = "sleepy", .oval = WAIT_SLEEPY + 1,
 			  .help = "look, sleep sleepy_poll microseconds, look" },
+			{ .ival = "adaptive", .oval = WAIT_ADAPTIVE + 1,
+			  .help = "whichever of these does most, found by trying" },
 		},
 	},
 	{
@@ -92,6 +103,14 @@ struct fio_option fio_options[] = {
 		.maxval = 1000000,
 		.help = "Microseconds between two looks at the ring; 0: off, "
 			"wait for the eventfd",
+		.category = FIO_OPT_C_ENGINE, .group = FIO_OPT_G_INVALID,
+	},
+	{
+		.name = "adaptive_cpu", .lname = "CPU for waiting",
+		.type = FIO_OPT_INT, .cb = set_adaptive_cpu,
+		.maxval = 100,
+		.help = "With wait=adaptive: percent of a core that waiting may "
+			"burn; 100 if left out",
 		.category = FIO_OPT_C_ENGINE, .group = FIO_OPT_G_INVALID,
 	},
 	{

@@ -14,6 +14,8 @@ struct options {
 	unsigned int wait; /* 0: not given, else enum wait_kind + 1 */
 	unsigned int sleepy_poll_us;
 	unsigned int sleepy_poll_set;
+	unsigned int adaptive_cpu;
+	unsigned int adaptive_cpu_set;
 	unsigned int scsi_target;
 	unsigned int scsi_lun;
 	unsigned int scsi_address_set;

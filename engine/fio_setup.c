@@ -23,20 +23,30 @@ int fio_fail(struct thread_data *td, int code, const char *where)
 
 /* ---- options -------------------------------------------------------------- */
 
-static int choose_wait(struct job *job, const struct options *options)
+/* What was given must go with what was chosen. */
+static int check_wait(const struct job *job, const struct options *options)
 {
-	unsigned int baked_us = engine_default_sleepy_poll_us();
+	bool is_sleepy = options->wait == WAIT_SLEEPY + 1;
 
-	if (options->wait && options->wait != WAIT_SLEEPY + 1 &&
-	    options->sleepy_poll_set)
+	if (options->wait && !is_sleepy && options->sleepy_poll_set)
 		return error_set(EINVAL, "sleepy_poll=%u does not go with "
 			"wait=%s: leave one of them out",
 			options->sleepy_poll_us,
 			wait_name(options->wait - 1));
-	if (options->wait == WAIT_SLEEPY + 1 && options->sleepy_poll_set &&
-	    !options->sleepy_poll_us)
+	if (is_sleepy && options->sleepy_poll_set && !options->sleepy_poll_us)
 		return error_set(EINVAL, "sleepy_poll=0 means that the eventfd "
 			"is waited for: it does not go with wait=sleepy");
+	if (options->adaptive_cpu_set && job->wait_kind != WAIT_ADAPTIVE)
+		return error_set(EINVAL, "adaptive_cpu=%u goes with "
+			"wait=adaptive alone: add that, or leave it out",
+			options->adaptive_cpu);
+	return 0;
+}
+
+static int choose_wait(struct job *job, const struct options *options)
+{
+	unsigned int baked_us = engine_default_sleepy_poll_us();
+
 	if (options->sleepy_poll_set)
 		job->sleepy_poll_us = options->sleepy_poll_us;
 	else if (options->wait == WAIT_SLEEPY + 1)
@@ -47,7 +57,8 @@ static int choose_wait(struct job *job, const struct options *options)
 		job->wait_kind = options->wait - 1;
 	else
 		job->wait_kind = job->sleepy_poll_us ? WAIT_SLEEPY : WAIT_EVENT;
-	return 0;
+	job->adaptive_cpu = options->adaptive_cpu_set ? options->adaptive_cpu : 100;
+	return check_wait(job, options);
 }
 
 /* fio aligns buffers to pages, and may shift all of them by mem_align. */

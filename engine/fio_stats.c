@@ -63,6 +63,37 @@ static void print_queue(FILE *out, const struct job *job,
 	(void)job;
 }
 
+/* How wait=adaptive decided, and from what: see adaptive.h. */
+static void print_adaptive(FILE *out, const struct wait *wait)
+{
+	const struct adaptive *adaptive = &wait->adaptive;
+	const struct contest *contest = &adaptive->contest;
+
+	fprintf(out, ",\"adaptive\":{");
+	print_string(out, "way", adaptive_way_name(contest->champion));
+	print_u64(out, "adaptive_cpu", adaptive->cpu_percent);
+	print_u64(out, "spins", wait->counters.spins);
+	print_u64(out, "yields", wait->counters.yields);
+	print_u64(out, "trials", contest->trials);
+	print_u64(out, "changes", contest->changes);
+	print_u64(out, "unsettlings", contest->unsettlings);
+	print_u64(out, "rests", adaptive->rests);
+	print_u64(out, "late_blocks", adaptive->late_blocks);
+	print_u64(out, "arrival_ns", adaptive->arrival.mean_ns);
+	print_u64(out, "arrival_spread_ns", adaptive->arrival.spread_ns);
+	print_u64(out, "oversleep_mean_ns", adaptive->oversleep.mean_ns);
+	print_u64(out, "wake_ns", adaptive_wake_ns(adaptive));
+	print_u64(out, "patience_ns", adaptive_patience_ns(adaptive));
+	fprintf(out, ",\"ways\":[");
+	for (unsigned int i = 0; i < contest->num_ways; i++) {
+		fputs(i ? ",{" : "{", out);
+		print_string(out, "way", adaptive_way_name(i));
+		print_u64(out, "used_ns", contest->ways[i].used_ns);
+		fprintf(out, ",\"score\":%.3f}", contest->ways[i].score);
+	}
+	fprintf(out, "]}");
+}
+
 static void print_wait(FILE *out, const struct job *job)
 {
 	const struct wait_counters *counters = &job->wait.counters;
@@ -79,6 +110,8 @@ static void print_wait(FILE *out, const struct job *job)
 	print_u64(out, "polls", counters->polls);
 	print_u64(out, "poll_ns", counters->poll_ns);
 	print_u64(out, "calls", counters->calls);
+	if (job->wait_kind == WAIT_ADAPTIVE)
+		print_adaptive(out, &job->wait);
 }
 
 static void print_job(FILE *out, const struct job *job)

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Ways of waiting for completions: event, busy, sleepy (adaptive has its
- * place beside them in wait_until()).
+ * Ways of waiting for completions: event, busy, sleepy, adaptive.
  *
  * Knows callbacks and file descriptors, no device and no ring. One thread at a
  * time owns a wait, and calls wait_open() and wait_close() itself: precise
@@ -16,12 +15,14 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "adaptive.h"
 #include "counters.h"
 
 enum wait_kind {
 	WAIT_EVENT,  /* asks for a call and blocks on the eventfd */
 	WAIT_BUSY,   /* looks all the time */
 	WAIT_SLEEPY, /* looks, sleeps a little, looks */
+	WAIT_ADAPTIVE, /* does what serves best here and now: adaptive.h */
 };
 
 /* What is waited for. context is handed to each callback. */
@@ -36,6 +37,10 @@ struct wait_source {
 	struct pollfd *fds;
 	unsigned int num_eventfds;
 	unsigned int num_fds;
+	/* WAIT_ADAPTIVE alone goes by these: requests completed so far, all
+	 * told, and how many are on their way. */
+	const uint64_t *completed;
+	unsigned int (*in_flight)(void *context);
 };
 
 struct wait {
@@ -44,10 +49,15 @@ struct wait {
 	struct wait_source source;
 	int old_timer_slack_ns; /* -1: not changed */
 	struct wait_counters counters;
+	struct adaptive adaptive;
+	unsigned int untimed_waits; /* WAIT_ADAPTIVE: short ones */
 };
 
 void wait_open(struct wait *wait, enum wait_kind kind, unsigned int sleepy_poll_us,
 	       const struct wait_source *source);
+/* WAIT_ADAPTIVE, right after wait_open(): the percentage of a core that waiting
+ * may burn; else 100. */
+void wait_limit_cpu(struct wait *wait, unsigned int percent);
 /* Restores the thread's timer slack. */
 void wait_close(struct wait *wait);
 void wait_leave(struct wait *wait);
@@ -58,7 +68,7 @@ void wait_enter(struct wait *wait);
  * when a watched descriptor hangs up or a signal arrives. */
 unsigned int wait_until(struct wait *wait, unsigned int min, uint64_t deadline_ns);
 
-/* "event", "busy", "sleepy". */
+/* "event", "busy", "sleepy", "adaptive". */
 const char *wait_name(enum wait_kind kind);
 
 #endif

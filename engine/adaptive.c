@@ -1,0 +1,234 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What to do next; see adaptive.h. */
+#include "adaptive.h"
+
+#include "clock.h"
+
+/* One look and another: the first guess comes first, the likeliest to beat it
+ * next. */
+static const struct {
+	const char *name;
+	int action;
+	uint64_t sleep_ns;
+} ways[] = {
+	{ "spin", ADAPTIVE_SPIN, 0 },
+	{ "yield", ADAPTIVE_YIELD, 0 },
+	{ "block", ADAPTIVE_BLOCK, 0 },
+	{ "sleep 20 us", ADAPTIVE_SLEEP, 20 * NS_PER_US },
+	{ "sleep 50 us", ADAPTIVE_SLEEP, 50 * NS_PER_US },
+	{ "sleep 5 us", ADAPTIVE_SLEEP, 5 * NS_PER_US },
+	{ "sleep 10 us", ADAPTIVE_SLEEP, 10 * NS_PER_US },
+	{ "sleep 100 us", ADAPTIVE_SLEEP, 100 * NS_PER_US },
+	{ "sleep 200 us", ADAPTIVE_SLEEP, ADAPTIVE_LONGEST_SLEEP_NS },
+};
+
+#define NUM_WAYS (sizeof(ways) / sizeof(ways[0]))
+
+/* Who has looked for so many times the cost of a wake-up loses little by
+ * blocking now: 5%. */
+#define PATIENCE_WAKES 20
+#define LEAST_PATIENCE_NS ADAPTIVE_LONGEST_SLEEP_NS
+#define MOST_PATIENCE_NS (2 * NS_PER_MS)
+/* A wake-up, until one was seen. */
+#define UNKNOWN_WAKE_NS (20 * NS_PER_US)
+
+#define ESTIMATE_MEMORY 8
+
+/* A sleep shorter than this is all overhead. */
+#define SHORTEST_REST_NS (2 * NS_PER_US)
+/* CPU time that may be saved up, or owed before looking ends: some waits. */
+#define BALANCE_LIMIT_NS (2 * (int64_t)NS_PER_MS)
+
+void adaptive_open(struct adaptive *adaptive, unsigned int cpu_percent)
+{
+	*adaptive = (struct adaptive){ .cpu_percent = cpu_percent };
+	contest_open(&adaptive->contest, NUM_WAYS);
+	for (unsigned int i = 0; i < NUM_WAYS; i++)
+		adaptive->contest.ways[i].shortest_ns = ways[i].sleep_ns;
+}
+
+const char *adaptive_way_name(unsigned int way)
+{
+	return ways[way].name;
+}
+
+/* ---- what is learnt ---------------------------------------------------------- */
+
+static void estimate_add(struct adaptive_estimate *estimate, uint64_t sample_ns)
+{
+	int64_t off_ns = (int64_t)(sample_ns - estimate->mean_ns);
+	int64_t distance_ns = off_ns < 0 ? -off_ns : off_ns;
+	int64_t spread_ns = (int64_t)estimate->spread_ns;
+
+	if (!estimate->mean_ns) {
+		estimate->mean_ns = sample_ns;
+		return;
+	}
+	estimate->mean_ns += (uint64_t)(off_ns / ESTIMATE_MEMORY);
+	estimate->spread_ns += (uint64_t)((distance_ns - spread_ns) / ESTIMATE_MEMORY);
+}
+
+uint64_t adaptive_wake_ns(const struct adaptive *adaptive)
+{
+	uint64_t wake_ns = adaptive->oversleep.mean_ns;
+
+	if (!adaptive->blocked.mean_ns && !wake_ns)
+		return UNKNOWN_WAKE_NS;
+	if (adaptive->blocked.mean_ns > adaptive->arrival.mean_ns + wake_ns)
+		wake_ns = adaptive->blocked.mean_ns - adaptive->arrival.mean_ns;
+	return wake_ns;
+}
+
+uint64_t adaptive_patience_ns(const struct adaptive *adaptive)
+{
+	uint64_t patience_ns = PATIENCE_WAKES * adaptive_wake_ns(adaptive);
+
+	if (patience_ns < LEAST_PATIENCE_NS)
+		return LEAST_PATIENCE_NS;
+	return patience_ns > MOST_PATIENCE_NS ? MOST_PATIENCE_NS : patience_ns;
+}
+
+/* A sleep that found a completion hides when that came: it only says that the
+ * expectation was too long. Taking its length for the arrival would lengthen
+ * the next sleep, and so on. */
+static void learn_arrival(struct adaptive *adaptive, uint64_t waited_ns)
+{
+	switch (adaptive->step.action) {
+	case ADAPTIVE_SPIN:
+	case ADAPTIVE_YIELD:
+		estimate_add(&adaptive->arrival, waited_ns);
+		break;
+	case ADAPTIVE_SLEEP:
+		if (adaptive->has_rested)
+			adaptive->arrival.mean_ns -=
+				adaptive->arrival.mean_ns / (2 * ESTIMATE_MEMORY);
+		break;
+	default:
+		if (waited_ns < LEAST_PATIENCE_NS)
+			estimate_add(&adaptive->blocked, waited_ns);
+	}
+}
+
+static void learn_sleep(struct adaptive *adaptive, uint64_t took_ns)
+{
+	uint64_t asked_ns = adaptive->step.length_ns;
+
+	if (adaptive->step.action == ADAPTIVE_SLEEP)
+		estimate_add(&adaptive->oversleep,
+			     took_ns > asked_ns ? took_ns - asked_ns : 0);
+}
+
+void adaptive_learn(struct adaptive *adaptive,
+		    const struct adaptive_outcome *outcome)
+{
+	learn_sleep(adaptive, outcome->now_ns - adaptive->now_ns);
+	adaptive->now_ns = outcome->now_ns;
+	adaptive->balance_ns -= (int64_t)outcome->cpu_ns;
+	if (outcome->is_over)
+		learn_arrival(adaptive, outcome->now_ns - adaptive->begun_ns);
+}
+
+/* ---- adaptive_cpu --------------------------------------------------------------- */
+
+static void earn(struct adaptive *adaptive)
+{
+	uint64_t passed_ns = adaptive->now_ns - adaptive->balanced_ns;
+
+	if (!adaptive->balanced_ns)
+		passed_ns = 0;
+	adaptive->balanced_ns = adaptive->now_ns;
+	adaptive->balance_ns += (int64_t)(passed_ns * adaptive->cpu_percent / 100);
+	if (adaptive->balance_ns > BALANCE_LIMIT_NS)
+		adaptive->balance_ns = BALANCE_LIMIT_NS;
+}
+
+static bool is_in_debt(const struct adaptive *adaptive)
+{
+	return adaptive->cpu_percent < 100 && adaptive->balance_ns <= 0;
+}
+
+/* How long a sleep ends before the completion comes, most likely; 0: none. */
+static uint64_t safe_sleep_ns(const struct adaptive *adaptive)
+{
+	uint64_t early_ns = adaptive->arrival.spread_ns + adaptive->oversleep.mean_ns;
+	uint64_t sleep_ns = adaptive->arrival.mean_ns;
+
+	if (sleep_ns < early_ns + SHORTEST_REST_NS)
+		return 0;
+	sleep_ns -= early_ns;
+	return sleep_ns < ADAPTIVE_LONGEST_SLEEP_NS ? sleep_ns :
+						     ADAPTIVE_LONGEST_SLEEP_NS;
+}
+
+/* Pays a debt back by not looking while nothing is expected; who owes more
+ * than that repays, or has slept already, waits for the call. */
+static struct adaptive_step rest(struct adaptive *adaptive)
+{
+	struct adaptive_step block = { ADAPTIVE_BLOCK, UINT64_MAX };
+	struct adaptive_step sleep = { ADAPTIVE_SLEEP, safe_sleep_ns(adaptive) };
+	uint64_t needed_ns;
+
+	if (!adaptive->cpu_percent || adaptive->balance_ns < -BALANCE_LIMIT_NS ||
+	    !sleep.length_ns)
+		return block;
+	needed_ns = (uint64_t)-adaptive->balance_ns * 100 / adaptive->cpu_percent;
+	if (needed_ns < SHORTEST_REST_NS)
+		needed_ns = SHORTEST_REST_NS;
+	if (sleep.length_ns > needed_ns)
+		sleep.length_ns = needed_ns;
+	adaptive->has_rested = true;
+	adaptive->rests++;
+	return sleep;
+}
+
+/* ---- the next step -------------------------------------------------------------- */
+
+void adaptive_begin(struct adaptive *adaptive, uint64_t now_ns, uint64_t done,
+		    unsigned int in_flight)
+{
+	adaptive->now_ns = now_ns;
+	if (adaptive->begun_ns && done == adaptive->begun_done)
+		return;
+	adaptive->begun_ns = now_ns;
+	adaptive->begun_done = done;
+	adaptive->has_rested = false;
+	contest_note(&adaptive->contest, now_ns, done, in_flight);
+}
+
+static struct adaptive_step champion_step(const struct adaptive *adaptive,
+					  uint64_t left_ns)
+{
+	unsigned int way = adaptive->contest.current;
+	struct adaptive_step step = { ways[way].action, left_ns };
+
+	if (step.action == ADAPTIVE_SLEEP)
+		step.length_ns = ways[way].sleep_ns;
+	else if (step.action == ADAPTIVE_BLOCK)
+		step.length_ns = UINT64_MAX;
+	else if (adaptive->cpu_percent < 100 &&
+		 (int64_t)step.length_ns > adaptive->balance_ns + BALANCE_LIMIT_NS)
+		step.length_ns = (uint64_t)(adaptive->balance_ns + BALANCE_LIMIT_NS);
+	return step;
+}
+
+static struct adaptive_step choose_step(struct adaptive *adaptive)
+{
+	uint64_t waited_ns = adaptive->now_ns - adaptive->begun_ns;
+	uint64_t patience_ns = adaptive_patience_ns(adaptive);
+
+	earn(adaptive);
+	if (waited_ns >= patience_ns) {
+		adaptive->late_blocks++;
+		return (struct adaptive_step){ ADAPTIVE_BLOCK, UINT64_MAX };
+	}
+	if (is_in_debt(adaptive) &&
+	    (!waited_ns || adaptive->balance_ns <= -BALANCE_LIMIT_NS))
+		return rest(adaptive);
+	return champion_step(adaptive, patience_ns - waited_ns);
+}
+
+struct adaptive_step adaptive_next(struct adaptive *adaptive)
+{
+	adaptive->step = choose_step(adaptive);
+	return adaptive->step;
+}

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from pyfio_virtio.backends import Backend, BackendSpec
+from pyfio_virtio.backends import KINDS, Backend, BackendSpec
 from pyfio_virtio.errors import UsageError
 from pyfio_virtio.folders import absolute, make_state_folder, state_folder
 from pyfio_virtio.process import Process
@@ -86,7 +86,7 @@ def _load(path: Path) -> Record | None:
         )
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    return Record(path.stem, backend)
+    return Record(path.stem, backend) if backend.spec.kind in KINDS else None
 
 
 def find(name: str) -> Record:

@@ -100,6 +100,8 @@ def main() -> NoReturn:
     except BrokenPipeError:
         sys.stderr.close()  # the reader has gone; so has the reason to say more
         sys.exit(1)
+    except OSError as error:
+        _fail(f"{error.filename or 'this machine'}: {error.strerror or error}", 1)
 
 
 def _fail(sentence: str, status: int) -> NoReturn:

@@ -60,7 +60,7 @@ def run(
     where = _where(kind, socket, disk)
     plan = runs.plan(job_file, fio_options, where, program, as_json)
     if dry_run:
-        click.echo(plan.script(folders.run_folder_path()))
+        click.echo(plan.script())
         return
     _ask_before_writing(plan, yes)
     click.echo(plan.describe(), err=True)

@@ -52,18 +52,29 @@ def find(program: str = "fio") -> Fio:
 
 
 def _ask_release(path: str) -> str:
+    lines = _ask([path, "--version"], {}).stdout.splitlines()
+    return lines[0].strip() if lines else ""
+
+
+def _ask(
+    command: Sequence[str], environment: Mapping[str, str]
+) -> "subprocess.CompletedProcess[str]":
+    """Has fio say something about itself; no job runs."""
     try:
-        asked = subprocess.run(
-            [path, "--version"],
+        return subprocess.run(
+            command,
             capture_output=True,
             stdin=subprocess.DEVNULL,
+            env={**os.environ, **environment},
             timeout=_QUESTION_S,
             check=False,
+            text=True,
+            errors="replace",
         )
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise MachineError(f"cannot run {path} --version", str(error), _HOW_TO_INSTALL) from error
-    lines = asked.stdout.decode(errors="replace").splitlines()
-    return lines[0].strip() if lines else ""
+        raise MachineError(
+            f"cannot run {' '.join(command)}", str(error), _HOW_TO_INSTALL
+        ) from error
 
 
 def check_release(fio: Fio, engine_release: str) -> None:
@@ -78,20 +89,12 @@ def check_release(fio: Fio, engine_release: str) -> None:
 
 def check_engine_loads(fio: Fio, engine_folder: Path, engine: str) -> None:
     """Has fio load the engine and list its options."""
-    path = library_path(engine_folder)
-    asked = subprocess.run(
-        [fio.path, f"--enghelp={engine}"],
-        capture_output=True,
-        stdin=subprocess.DEVNULL,
-        env={**os.environ, "LD_LIBRARY_PATH": path},
-        timeout=_QUESTION_S,
-        check=False,
-    )
-    if asked.returncode != 0 or b"sleepy_poll" not in asked.stdout:
-        said = (asked.stderr or asked.stdout).decode(errors="replace")
+    environment = {"LD_LIBRARY_PATH": library_path(engine_folder)}
+    asked = _ask([fio.path, f"--enghelp={engine}"], environment)
+    if asked.returncode != 0 or "sleepy_poll" not in asked.stdout:
         raise MachineError(
             f"{fio.path} does not load {engine_folder / engine}",
-            said or "it says nothing",
+            asked.stderr or asked.stdout or "it says nothing",
             "build the engine for this fio: make clean && make",
         )
 
@@ -142,6 +145,8 @@ def _signals_passed_on(held: Sequence[process.Process]) -> Iterator[None]:
     def pass_on(number: int, frame: FrameType | None) -> None:
         nonlocal received
         received += 1
+        if not held:  # fio is about to start: its parent-death signal ends it with us
+            raise SystemExit(128 + number)
         for fio in held:
             # SIGHUP would end fio, but not the processes of its jobs.
             kind = signal.SIGTERM if number == signal.SIGHUP else number

@@ -54,13 +54,12 @@ def run_folder_path() -> Path:
 
 
 @contextmanager
-def run_folder() -> Iterator[Path]:
-    """A folder of mode 0700 for this run, gone afterwards."""
+def run_folder(folder: Path) -> Iterator[None]:
+    """Makes a folder of mode 0700 for this run, gone afterwards."""
     remove_stale_run_folders(make_state_folder())
-    folder = run_folder_path()
     folder.mkdir(mode=0o700)
     try:
-        yield folder
+        yield
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

@@ -37,7 +37,8 @@ class Disk:
 @dataclass(frozen=True)
 class Plan:
     title: str
-    job: job.Job  # filename= is not replaced yet
+    folder: Path  # of the run; made when it is carried out
+    job: job.Job  # as fio gets it
     disk: Disk
     fio: fio.Fio
     program_options: tuple[str, ...]
@@ -49,33 +50,25 @@ class Plan:
 
     def written(self) -> list[str]:
         """The disks that the job may change and that are not made for it."""
-        if self.disk.spec or "--readonly" in self.program_options:
+        if "--readonly" in self.program_options or not self.job.writing():
             return []
-        if self.disk.socket:
-            return [self.disk.socket] if self.job.writing() else []
-        return self.job.written_disks()
-
-    def job_text(self, folder: Path) -> str:
-        socket = self._socket(folder)
-        if socket is None:
-            return self.job.text()
-        return self.job.with_options({"filename": job.escaped_filename(socket)}).text()
-
-    def fio_command(self, folder: Path) -> list[str]:
-        return fio.command(self.fio, folder / _JOB, self.program_options, self.as_json)
-
-    def script(self, folder: Path) -> str:
-        """All that carrying it out would do, for --dry-run."""
-        parts = [f"# {folder / _JOB}", self.job_text(folder)]
         if self.disk.spec:
-            socket = str(folder / _SOCKET)
+            file = self.disk.spec.file
+            return [str(file)] if file and file.exists() else []
+        return [self.disk.socket] if self.disk.socket else self.job.written_disks()
+
+    def fio_command(self) -> list[str]:
+        return fio.command(self.fio, self.folder / _JOB, self.program_options, self.as_json)
+
+    def script(self) -> str:
+        """All that carrying it out would do, for --dry-run."""
+        parts = [f"# {self.folder / _JOB}", self.job.text()]
+        if self.disk.spec:
+            socket = str(self.folder / _SOCKET)
             parts += ["# back-end", backends.dry_command(self.disk.spec, socket), ""]
         variables = [f"{key}={shlex.quote(value)}" for key, value in self.environment.items()]
-        parts += ["# fio", " ".join([*variables, shlex.join(self.fio_command(folder))])]
+        parts += ["# fio", " ".join([*variables, shlex.join(self.fio_command())])]
         return "\n".join(parts)
-
-    def _socket(self, folder: Path) -> str | None:
-        return str(folder / _SOCKET) if self.disk.spec else self.disk.socket
 
 
 def plan(
@@ -94,11 +87,26 @@ def plan(
     if wanted.uses_engine():
         fio.check_release(found, engine.fio_release())
         environment["LD_LIBRARY_PATH"] = fio.library_path(engine.folder())
-    if disk.spec:
-        spec = replace(disk.spec, queues=max(1, wanted.queues()))
-        spec.check()
-        disk = Disk(spec)
-    return Plan(title, wanted, disk, found, arguments.program, environment, as_json)
+    folder = folders.run_folder_path()
+    placed = _placed(wanted, disk, folder)
+    disk = _with_queues(disk, wanted.queues())
+    return Plan(title, folder, placed, disk, found, arguments.program, environment, as_json)
+
+
+def _placed(wanted: job.Job, disk: Disk, folder: Path) -> job.Job:
+    """The job on the disk, whatever filename= it had."""
+    socket = str(folder / _SOCKET) if disk.spec else disk.socket
+    if socket is None:
+        return wanted
+    return wanted.with_options({"filename": job.escaped_filename(socket)})
+
+
+def _with_queues(disk: Disk, queues: int) -> Disk:
+    if disk.spec is None:
+        return disk
+    spec = replace(disk.spec, queues=max(1, queues))
+    spec.check()
+    return Disk(spec)
 
 
 def _job(job_file: Path | None, arguments: fio_arguments.FioArguments) -> tuple[str, job.Job]:
@@ -116,21 +124,20 @@ class Result:
 
 def carry_out(plan: Plan) -> Result:
     """Runs the plan to its end; whatever was started for it has ended then."""
-    with _tidy_end(), folders.run_folder() as folder, _backend(plan, folder) as backend:
-        command = plan.fio_command(folder)
-        (folder / _JOB).write_text(plan.job_text(folder))
-        outcome = fio.launch(command, plan.environment, capture=plan.as_json)
+    with _tidy_end(), folders.run_folder(plan.folder), _backend(plan) as backend:
+        (plan.folder / _JOB).write_text(plan.job.text())
+        outcome = fio.launch(plan.fio_command(), plan.environment, capture=plan.as_json)
         died = backend is not None and not backend.is_running()
         return Result(outcome, backend.last_words() if backend and died else None)
 
 
 @contextmanager
-def _backend(plan: Plan, folder: Path) -> Iterator[backends.Backend | None]:
+def _backend(plan: Plan) -> Iterator[backends.Backend | None]:
     if plan.disk.spec is None:
         yield None
         return
-    socket = str(folder / _SOCKET)
-    backend = backends.start(plan.disk.spec, socket, str(folder / "backend.log"))
+    socket, log = plan.folder / _SOCKET, plan.folder / "backend.log"
+    backend = backends.start(plan.disk.spec, str(socket), str(log))
     try:
         yield backend
     finally:

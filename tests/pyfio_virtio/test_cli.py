@@ -4,6 +4,7 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -63,6 +64,9 @@ def test_the_version_is_shown(command: RunCommand) -> None:
         ("probe /no/such/socket", 1),
         ("probe /etc/passwd", 1),
         ("completion tcsh", 2),
+        ("run /", 2),
+        ("run -- --name=a --description=a;b", 2),
+        ("run --socket /tmp/a#b --yes", 2),
     ],
 )
 def test_what_goes_wrong_is_one_line_and_a_status(
@@ -107,3 +111,10 @@ def test_bash_completes_commands(command: RunCommand) -> None:
         _PYFIO_VIRTIO_COMPLETE="bash_complete", COMP_WORDS="pyfio-virtio ba", COMP_CWORD="1"
     )
     assert shown.stdout == "plain,backend\n"
+
+
+def test_a_folder_that_cannot_be_made_is_one_line(command: RunCommand, tmp_path: Path) -> None:
+    ended = command("run", XDG_RUNTIME_DIR=str(tmp_path / "no" / "folder"))
+    assert ended.status == 3
+    assert ended.stderr.splitlines()[-1].startswith("pyfio-virtio: cannot make the folder")
+    assert "Traceback" not in ended.stderr

@@ -153,6 +153,21 @@ def test_a_job_as_it_stands_needs_a_yes_too(command: RunCommand) -> None:
     assert "/tmp/vhost.0" in ended.stderr  # noqa: S108 - what the job names
 
 
+def test_a_file_that_was_there_needs_a_yes_too(command: RunCommand, tmp_path: Path) -> None:
+    precious = tmp_path / "precious"
+    precious.write_bytes(bytes(1 << 20))
+    ended = command("run", "--storage", f"file:{precious}", *SHORT)
+    assert ended.status == 2
+    assert str(precious) in ended.stderr
+
+
+def test_a_file_that_is_made_for_the_run_needs_none(command: RunCommand, tmp_path: Path) -> None:
+    made = tmp_path / "made"
+    ended = command("run", "--storage", f"file:{made}", "--disk-size=1M", *SHORT)
+    assert ended.status == 0, ended.stderr
+    assert made.stat().st_size == 1 << 20
+
+
 def test_reading_needs_no_yes(command: RunCommand, qsd: StartBackend) -> None:
     ended = command("run", "--socket", qsd().socket, *SHORT, "--rw=randread")
     assert ended.status == 0, ended.stderr

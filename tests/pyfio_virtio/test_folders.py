@@ -38,7 +38,8 @@ def test_without_a_runtime_folder_the_temporary_one_serves(
 
 
 def test_the_folder_of_a_run_is_private_and_goes(private: Path) -> None:
-    with folders.run_folder() as folder:
+    folder = folders.run_folder_path()
+    with folders.run_folder(folder):
         assert _mode(folder) == 0o700
     assert not folder.exists()
 
@@ -46,12 +47,13 @@ def test_the_folder_of_a_run_is_private_and_goes(private: Path) -> None:
 def test_what_a_killed_run_left_is_removed(private: Path) -> None:
     left = folders.make_state_folder() / f"run-{os.getpid()}-1"  # nobody started at tick 1
     left.mkdir()
-    with folders.run_folder():
+    with folders.run_folder(folders.run_folder_path()):
         assert not left.exists()
 
 
 def test_a_run_that_goes_on_keeps_its_folder(private: Path) -> None:
-    with folders.run_folder() as folder:
+    folder = folders.run_folder_path()
+    with folders.run_folder(folder):
         folders.remove_stale_run_folders(folder.parent)
         assert folder.exists()
 

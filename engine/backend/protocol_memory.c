@@ -19,6 +19,14 @@ static const struct profile *profile_of(const struct connection *connection)
 	return connection->server->device.profile;
 }
 
+/* Starts the rings again, whether or not the change was made. */
+static int finish(struct connection *connection, int result)
+{
+	int resumed = protocol_resume_rings(connection);
+
+	return result ? result : resumed;
+}
+
 /* ---- memory ------------------------------------------------------------- */
 
 /* A slot limit that the profile announces is one it keeps. */
@@ -78,8 +86,7 @@ int protocol_set_mem_table(struct connection *connection,
 	if (result)
 		return result;
 	protocol_halt_rings(connection);
-	result = replace_memory(connection, &table);
-	return result ? result : protocol_resume_rings(connection);
+	return finish(connection, replace_memory(connection, &table));
 }
 
 int protocol_get_max_mem_slots(struct connection *connection,
@@ -97,19 +104,17 @@ int protocol_add_mem_reg(struct connection *connection,
 	if (result)
 		return result;
 	protocol_halt_rings(connection);
-	result = add_region(connection, &region);
-	return result ? result : protocol_resume_rings(connection);
+	return finish(connection, add_region(connection, &region));
 }
 
 int protocol_rem_mem_reg(struct connection *connection,
 		       struct vhost_user_message *message)
 {
 	struct vhost_user_region region = message->payload.mem_region.region;
-	int result;
 
 	protocol_halt_rings(connection);
-	result = memory_remove(&connection->memory, &region);
-	return result ? result : protocol_resume_rings(connection);
+	return finish(connection,
+		      memory_remove(&connection->memory, &region));
 }
 
 /* ---- requests in flight ------------------------------------------------- */
@@ -151,5 +156,5 @@ int protocol_set_inflight_fd(struct connection *connection,
 			      given.mmap_size, given.num_queues,
 			      given.queue_size);
 	close(fd);
-	return result ? result : protocol_resume_rings(connection);
+	return finish(connection, result);
 }

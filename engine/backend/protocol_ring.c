@@ -115,8 +115,11 @@ int protocol_resume_rings(struct connection *connection)
 	int result = 0;
 	unsigned int i;
 
-	for (i = 0; i < connection->ring_count && !result; i++)
-		result = run_ring(connection, &connection->rings[i]);
+	for (i = 0; i < connection->ring_count; i++) {
+		int started = run_ring(connection, &connection->rings[i]);
+
+		result = result ? result : started;
+	}
 	return result;
 }
 

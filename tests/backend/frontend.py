@@ -61,6 +61,8 @@ class Memory:
         self.fd = os.memfd_create("frontend")
         os.ftruncate(self.fd, size)
         self.map = mmap.mmap(self.fd, size)
+        # Indices are read and written whole: struct would go byte by byte.
+        self.words = memoryview(self.map).cast("H")
         self._next = 0
 
     def take(self, size: int, align: int = 64) -> int:
@@ -95,6 +97,7 @@ class Memory:
         return struct.pack("<QQQQ", GUEST_BASE, self.size, USER_BASE, 0)
 
     def close(self) -> None:
+        self.words.release()
         self.map.close()
         os.close(self.fd)
 
@@ -231,19 +234,19 @@ class Queue:
 
     def publish(self) -> None:
         if self.event_idx:  # a call at the next completion
-            self.memory.put("<H", self.avail + 4 + 2 * self.size, self.seen_index)
-        self.memory.put("<H", self.avail + 2, self.avail_index)
+            self.memory.words[self.avail // 2 + 2 + self.size] = self.seen_index
+        self.memory.words[self.avail // 2 + 1] = self.avail_index
 
     def wants_kick(self) -> bool:
         if self.event_idx:
             return True
-        return not self.memory.get("<H", self.used) & 1
+        return not self.memory.words[self.used // 2] & 1
 
     def kick(self) -> None:
         os.eventfd_write(self.kick_fd, 1)
 
     def used_index(self) -> int:
-        return self.memory.get("<H", self.used + 2)
+        return self.memory.words[self.used // 2 + 1]
 
     def used_entry(self, index: int) -> tuple[int, int]:
         """Id and length of an entry of the used ring."""

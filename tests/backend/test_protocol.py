@@ -1,0 +1,228 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""vhost-user messages: what is answered, what is refused, and that others are served on."""
+
+import os
+import socket
+import struct
+from collections.abc import Iterator
+
+import pytest
+
+from tests.backend import frontend as fe
+from tests.backend.conftest import StartBuiltin
+from tests.backend.frontend import BLK_OK, BLK_READ, Connection, Frontend, Memory, blk
+
+
+@pytest.fixture
+def path(backend: StartBuiltin) -> str:
+    return backend().settings.socket_path
+
+
+@pytest.fixture
+def connection(path: str) -> Iterator[Connection]:
+    """A client that negotiated acknowledgements, and nothing else."""
+    opened = Connection(path)
+    offered = opened.ask_u64(fe.GET_PROTOCOL_FEATURES)
+    opened.send(fe.SET_PROTOCOL_FEATURES, struct.pack("<Q", offered))
+    yield opened
+    opened.close()
+
+
+def test_offers_what_it_should(connection: Connection) -> None:
+    offered = connection.ask_u64(fe.GET_PROTOCOL_FEATURES)
+    wanted = (0, 3, 5, 9, 12, 13, 15, 16)
+    assert offered == sum(1 << bit for bit in wanted)
+    features = connection.ask_u64(fe.GET_FEATURES)
+    for bit in (2, 6, 9, 11, 12, 13, 14, 28, 29, 30, 32):
+        assert features & 1 << bit, bit
+
+
+def test_tells_queues_and_slots(backend: StartBuiltin) -> None:
+    started = backend(queue_count=3)
+    connection = Connection(started.settings.socket_path)
+    assert connection.ask_u64(fe.GET_QUEUE_NUM) == 3
+    assert connection.ask_u64(fe.GET_MAX_MEM_SLOTS) == 64
+    connection.close()
+
+
+def test_status_is_kept(connection: Connection) -> None:
+    assert connection.tell(fe.SET_STATUS, struct.pack("<Q", 7)) == 0
+    assert connection.ask_u64(fe.GET_STATUS) == 7
+
+
+U64 = struct.pack("<Q", 0)
+REFUSED = {
+    "features not offered": (fe.SET_FEATURES, struct.pack("<Q", 1 << 63)),
+    "protocol features not offered": (fe.SET_PROTOCOL_FEATURES, struct.pack("<Q", 1 << 63)),
+    "too many regions": (fe.SET_MEM_TABLE, struct.pack("<II", 9, 0) + bytes(256)),
+    "regions that are not there": (fe.SET_MEM_TABLE, struct.pack("<II", 2, 0) + bytes(32)),
+    "a region without a descriptor": (fe.SET_MEM_TABLE, struct.pack("<II", 1, 0) + bytes(32)),
+    "removal of no region": (fe.REM_MEM_REG, bytes(8 + 32)),
+    "a ring that is not there": (fe.SET_VRING_NUM, struct.pack("<II", 1, 64)),
+    "a size of no power of two": (fe.SET_VRING_NUM, struct.pack("<II", 0, 65)),
+    "a size of zero": (fe.SET_VRING_NUM, struct.pack("<II", 0, 0)),
+    "a size too large": (fe.SET_VRING_NUM, struct.pack("<II", 0, 65536)),
+    "a base of more than 16 bits": (fe.SET_VRING_BASE, struct.pack("<II", 0, 65536)),
+    "a kick without a descriptor": (fe.SET_VRING_KICK, U64),
+    "a call without a descriptor": (fe.SET_VRING_CALL, U64),
+    "enable by two": (fe.SET_VRING_ENABLE, struct.pack("<II", 0, 2)),
+    "a payload too short": (fe.SET_VRING_ADDR, bytes(8)),
+    "configuration past its end": (fe.SET_CONFIG, struct.pack("<III", 250, 8, 0) + bytes(8)),
+    "configuration that is not there": (fe.SET_CONFIG, struct.pack("<III", 0, 200, 0)),
+    "inflight memory without a descriptor": (fe.SET_INFLIGHT_FD, bytes(20)),
+    "a request socket without a descriptor": (fe.SET_BACKEND_REQ_FD, b""),
+    "an unknown request": (99, b""),
+    "logging": (6, bytes(16)),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_a_bad_message_is_refused_and_the_next_is_served(connection: Connection, name: str) -> None:
+    assert connection.tell(*REFUSED[name]) > 0
+    assert connection.ask_u64(fe.GET_FEATURES)
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_without_acknowledgements_a_bad_message_ends_the_connection(path: str, name: str) -> None:
+    connection = Connection(path)
+    connection.send(*REFUSED[name])
+    assert connection.is_closed_by_backend()
+    connection.close()
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        struct.pack("<III", fe.GET_FEATURES, 0, 0),
+        struct.pack("<III", fe.GET_FEATURES, 2, 0),
+        struct.pack("<III", fe.GET_FEATURES, 5, 0),
+        struct.pack("<III", fe.GET_FEATURES, 1, 0xFFFFFFFF),
+        struct.pack("<III", fe.GET_INFLIGHT_FD, 1, 0),
+        struct.pack("<III", fe.GET_CONFIG, 1, 4) + bytes(4),
+    ],
+)
+def test_a_malformed_message_ends_the_connection_alone(path: str, message: bytes) -> None:
+    with Frontend(path) as other:
+        connection = Connection(path)
+        connection.send_raw(message)
+        assert connection.is_closed_by_backend()
+        connection.close()
+        assert blk(other, BLK_READ, 0, in_bytes=512).status == BLK_OK
+
+
+def test_half_a_message_holds_up_nobody(path: str) -> None:
+    connection = Connection(path)
+    connection.send_raw(struct.pack("<II", fe.GET_FEATURES, 1))
+    with Frontend(path) as other:
+        assert blk(other, BLK_READ, 0, in_bytes=512).status == BLK_OK
+    connection.send_raw(struct.pack("<I", 0))
+    assert connection.receive()[0] == fe.GET_FEATURES
+    connection.close()
+
+
+def region(guest: int, size: int, user: int, offset: int = 0) -> bytes:
+    return struct.pack("<QQQQ", guest, size, user, offset)
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        region(0, 0, 0),
+        region(0, 1 << 40, 0),
+        region(2**64 - 4096, 8192, 0),
+        region(0, 8192, 2**64 - 4096),
+        region(0, 4096, 0, 2**63),
+        region(0, 4096, 0, 1 << 22),
+        region(fe.GUEST_BASE + 4096, 4096, 1 << 50),
+        region(1 << 50, 4096, fe.USER_BASE),
+    ],
+    ids=["empty", "larger than its file", "guest wraps", "user wraps", "offset wraps"]
+    + ["past the end", "guest overlaps", "user overlaps"],
+)
+def test_a_bad_region_is_refused(path: str, bad: bytes) -> None:
+    with Frontend(path) as frontend:
+        payload = struct.pack("<Q", 0) + bad
+        assert frontend.tell(fe.ADD_MEM_REG, payload, [frontend.memory.fd]) > 0
+        assert blk(frontend, BLK_READ, 0, in_bytes=512).status == BLK_OK
+
+
+def test_a_region_that_is_no_memory_is_refused(connection: Connection) -> None:
+    payload = struct.pack("<Q", 0) + region(0, 4096, 0)
+    assert connection.tell(fe.ADD_MEM_REG, payload, [connection.socket.fileno()]) > 0
+
+
+def test_regions_come_and_go_while_rings_run(path: str) -> None:
+    extra = Memory(1 << 16)
+    payload = struct.pack("<Q", 0) + region(1 << 40, extra.size, 1 << 40)
+    with Frontend(path) as frontend:
+        for _ in range(3):
+            assert frontend.tell(fe.ADD_MEM_REG, payload, [extra.fd]) == 0
+            assert blk(frontend, BLK_READ, 0, in_bytes=512).status == BLK_OK
+            assert frontend.tell(fe.REM_MEM_REG, payload) == 0
+            assert blk(frontend, BLK_READ, 0, in_bytes=512).status == BLK_OK
+    extra.close()
+
+
+def test_slots_are_counted(connection: Connection) -> None:
+    memory = Memory(4096)
+    for slot in range(64):
+        payload = struct.pack("<Q", 0) + region(slot << 20, 4096, slot << 20)
+        assert connection.tell(fe.ADD_MEM_REG, payload, [memory.fd]) == 0
+    payload = struct.pack("<Q", 0) + region(1 << 40, 4096, 1 << 40)
+    assert connection.tell(fe.ADD_MEM_REG, payload, [memory.fd]) > 0
+    memory.close()
+
+
+def test_several_clients_share_the_storage(path: str) -> None:
+    with Frontend(path) as one, Frontend(path) as other:
+        assert blk(one, fe.BLK_WRITE, 3, b"shared! " * 64).status == BLK_OK
+        assert blk(other, BLK_READ, 3, in_bytes=512).data == b"shared! " * 64
+
+
+def test_a_client_that_dies_with_requests_leaves_the_others_served(backend: StartBuiltin) -> None:
+    started = backend(latency="5ms")
+    path = started.settings.socket_path
+    with Frontend(path) as survivor:
+        with Frontend(path) as victim:
+            queue = victim.queues[0]
+            for _ in range(10):
+                request = fe.BlkRequest(victim.memory, BLK_READ, 0, in_bytes=512)
+                queue.offer(queue.add(request.chain()))
+            queue.publish()
+            queue.kick()
+        for _ in range(5):
+            assert blk(survivor, BLK_READ, 0, in_bytes=512).status == BLK_OK
+
+
+def test_reset_device_starts_anew(path: str) -> None:
+    with Frontend(path) as frontend:
+        blk(frontend, BLK_READ, 0, in_bytes=512)
+        assert frontend.tell(fe.RESET_DEVICE) == 0
+        frontend.negotiate()
+        frontend.start_queue(0, base=1)
+        assert blk(frontend, BLK_READ, 0, in_bytes=512).status == BLK_OK
+
+
+def test_a_change_of_size_is_told_on_the_request_socket(backend: StartBuiltin) -> None:
+    started = backend()
+    ours, theirs = socket.socketpair()
+    with ours, theirs, Frontend(started.settings.socket_path) as frontend:
+        assert frontend.tell(fe.SET_BACKEND_REQ_FD, b"", [theirs.fileno()]) == 0
+        started.command("resize 512KiB")
+        ours.settimeout(fe.TIMEOUT_S)
+        assert struct.unpack("<III", ours.recv(12)) == (2, 1, 0)
+        assert struct.unpack_from("<Q", frontend.config()) == (1024,)
+        assert blk(frontend, BLK_READ, 1024, in_bytes=512).status == fe.BLK_IOERR
+
+
+def test_descriptors_sent_in_vain_are_closed(connection: Connection) -> None:
+    before = len(os.listdir("/proc/self/fd"))
+    reader, writer = os.pipe()
+    for _ in range(20):
+        connection.send(fe.GET_FEATURES, b"", [writer])
+        connection.receive()
+    assert connection.reply_fds == []
+    os.close(writer)
+    assert os.read(reader, 1) == b""  # nobody holds the other end
+    os.close(reader)
+    assert len(os.listdir("/proc/self/fd")) == before

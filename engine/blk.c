@@ -18,8 +18,7 @@
 struct blk_response {
 	uint8_t status; /* the back-end writes it */
 	char id[VIRTIO_BLK_ID_BYTES];
-	/* Ours, read by the back-end: the argument of a discard. It lies here
-	 * so that a request's header and descriptors fill one cache line. */
+	/* Ours, read by the back-end: the argument of a discard. */
 	struct virtio_blk_discard_write_zeroes range;
 };
 
@@ -137,9 +136,7 @@ static void lay(const struct disk *disk, struct virtq *vq, uint16_t chain)
 
 	(void)disk;
 	header->ioprio = 0;
-	desc[0].addr = (uintptr_t)header;
-	desc[0].len = sizeof(*header);
-	desc[0].flags = VRING_DESC_F_NEXT;
+	virtq_set_desc(desc, header, sizeof(*header), VRING_DESC_F_NEXT);
 }
 
 static uint16_t prepare_data(const struct disk *disk, struct vring_desc *desc,
@@ -150,7 +147,7 @@ static uint16_t prepare_data(const struct disk *disk, struct vring_desc *desc,
 			 VRING_DESC_F_NEXT;
 
 	disk_take_part(req, disk->max_part_bytes);
-	return disk_fill_segments(disk, desc, req, flags);
+	return disk_fill_segments(disk, desc, req, flags, flags);
 }
 
 /* One range a request: every back-end takes that. */
@@ -166,17 +163,15 @@ static uint16_t prepare_range(const struct disk *disk, struct vring_desc *desc,
 	response->range.num_sectors = bytes / SECTOR_BYTES;
 	response->range.flags = req->type == REQUEST_WRITE_ZEROES ?
 				VIRTIO_BLK_WRITE_ZEROES_FLAG_UNMAP : 0;
-	desc->addr = (uintptr_t)&response->range;
-	desc->len = sizeof(response->range);
-	desc->flags = VRING_DESC_F_NEXT;
+	virtq_set_desc(desc, &response->range, sizeof(response->range),
+		       VRING_DESC_F_NEXT);
 	return 1;
 }
 
 static uint16_t prepare_id(struct vring_desc *desc, struct blk_response *response)
 {
-	desc->addr = (uintptr_t)response->id;
-	desc->len = sizeof(response->id);
-	desc->flags = VRING_DESC_F_NEXT | VRING_DESC_F_WRITE;
+	virtq_set_desc(desc, response->id, sizeof(response->id),
+		       VRING_DESC_F_NEXT | VRING_DESC_F_WRITE);
 	return 1;
 }
 
@@ -209,9 +204,8 @@ static uint16_t prepare(const struct disk *disk, struct virtq *vq,
 	}
 
 	response->status = STATUS_UNTOUCHED;
-	desc[count].addr = (uintptr_t)&response->status;
-	desc[count].len = sizeof(response->status);
-	desc[count].flags = VRING_DESC_F_WRITE;
+	virtq_set_desc(&desc[count], &response->status, sizeof(response->status),
+		       VRING_DESC_F_WRITE);
 	return count + 1;
 }
 

@@ -48,7 +48,8 @@ void disk_give_part_back(struct request *req)
 }
 
 uint16_t disk_fill_segments(const struct disk *disk, struct vring_desc *desc,
-			    struct request *req, uint16_t flags)
+			    struct request *req, uint16_t flags,
+			    uint16_t last_flags)
 {
 	uint32_t bytes = req->part_bytes;
 	uint16_t count = 0;
@@ -57,12 +58,10 @@ uint16_t disk_fill_segments(const struct disk *disk, struct vring_desc *desc,
 		uint32_t part = bytes < disk->max_segment_bytes ?
 				bytes : disk->max_segment_bytes;
 
-		desc[count].addr = (uintptr_t)req->buffer;
-		desc[count].len = part;
-		desc[count].flags = flags;
-		req->buffer += part;
 		bytes -= part;
-		count++;
+		virtq_set_desc(&desc[count++], req->buffer, part,
+			       bytes ? flags : last_flags);
+		req->buffer += part;
 	}
 	return count;
 }

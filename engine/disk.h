@@ -84,9 +84,10 @@ uint32_t disk_take_part(struct request *req, uint64_t most_bytes);
 /* Undoes disk_take_part(): the part is the next one again. */
 void disk_give_part_back(struct request *req);
 /* Fills one descriptor a segment for the data of the part in flight, from
- * desc[0] on; their number. */
+ * desc[0] on, the last one with other flags; their number. */
 uint16_t disk_fill_segments(const struct disk *disk, struct vring_desc *desc,
-			    struct request *req, uint16_t flags);
+			    struct request *req, uint16_t flags,
+			    uint16_t last_flags);
 
 /* Puts what info says into the form that the I/O path wants. 0, or -EPROTO
  * with a sentence: the limits leave no room for a single block. */

@@ -26,12 +26,13 @@
 #define SECTOR_BYTES 512u
 #define DEFAULT_MAX_TARGET 255
 
-/* A request area: the command, and the parameter list of UNMAP, which fits
- * into the same two cache lines as the descriptors behind it. */
-struct scsi_request {
-	struct virtio_scsi_cmd_req command;
+/* The back-end writes the first part. The second is ours, the parameter list
+ * of UNMAP: it lies here so that a command and the head of its response, all
+ * that most requests need, fill one cache line. */
+struct scsi_response {
+	struct virtio_scsi_cmd_resp answer;
 	uint8_t unmap_list[UNMAP_LIST_BYTES];
-} __attribute__((packed));
+};
 
 static void put_be16(uint8_t *to, uint16_t value)
 {
@@ -140,15 +141,13 @@ static void fill_unmap(uint8_t *cdb, uint8_t *list, uint64_t block, uint32_t blo
 
 static void lay(const struct disk *disk, struct virtq *vq, uint16_t chain)
 {
-	struct scsi_request *area = virtq_request(vq, chain);
+	struct virtio_scsi_cmd_req *command = virtq_request(vq, chain);
 	struct vring_desc *desc = virtq_chain(vq, chain);
 
 	(void)disk;
-	memset(area, 0, sizeof(*area));
-	area->command.tag = chain;
-	desc[0].addr = (uintptr_t)&area->command;
-	desc[0].len = sizeof(area->command);
-	desc[0].flags = VRING_DESC_F_NEXT;
+	memset(command, 0, sizeof(*command));
+	command->tag = chain;
+	virtq_set_desc(desc, command, sizeof(*command), VRING_DESC_F_NEXT);
 }
 
 static void fill_response(struct virtq *vq, uint16_t chain, struct vring_desc *desc,
@@ -157,9 +156,8 @@ static void fill_response(struct virtq *vq, uint16_t chain, struct vring_desc *d
 	struct virtio_scsi_cmd_resp *response = virtq_response(vq, chain);
 
 	response->response = response->status = UNTOUCHED;
-	desc->addr = (uintptr_t)response;
-	desc->len = sizeof(*response);
-	desc->flags = VRING_DESC_F_WRITE | flags;
+	virtq_set_desc(desc, response, sizeof(*response),
+		       VRING_DESC_F_WRITE | flags);
 }
 
 /* Device-readable descriptors come first (2.7.4.2): what is written goes
@@ -168,6 +166,7 @@ static uint16_t add_data_out(const struct disk *disk, struct virtq *vq,
 			     struct vring_desc *desc, struct request *req)
 {
 	uint16_t count = 1 + disk_fill_segments(disk, desc + 1, req,
+						VRING_DESC_F_NEXT,
 						VRING_DESC_F_NEXT);
 
 	fill_response(vq, req->chain, desc + count, 0);
@@ -177,26 +176,21 @@ static uint16_t add_data_out(const struct disk *disk, struct virtq *vq,
 static uint16_t add_data_in(const struct disk *disk, struct virtq *vq,
 			    struct vring_desc *desc, struct request *req)
 {
-	uint16_t count;
-
 	fill_response(vq, req->chain, desc + 1,
 		      req->part_bytes ? VRING_DESC_F_NEXT : 0);
-	if (!req->part_bytes)
-		return 2;
-	count = disk_fill_segments(disk, desc + 2, req,
-				   VRING_DESC_F_WRITE | VRING_DESC_F_NEXT);
-	desc[1 + count].flags = VRING_DESC_F_WRITE;
-	return count + 2;
+	return 2 + disk_fill_segments(disk, desc + 2, req,
+				      VRING_DESC_F_WRITE | VRING_DESC_F_NEXT,
+				      VRING_DESC_F_WRITE);
 }
 
 static uint16_t prepare_rw(const struct disk *disk, struct virtq *vq,
-			   struct scsi_request *area, struct vring_desc *desc,
+			   struct virtio_scsi_cmd_req *command, struct vring_desc *desc,
 			   struct request *req)
 {
 	bool is_read = req->type == REQUEST_READ;
 	uint32_t bytes = disk_take_part(req, disk->max_part_bytes);
 
-	fill_rw_cdb(area->command.cdb, is_read,
+	fill_rw_cdb(command->cdb, is_read,
 		    (req->offset_bytes - bytes) >> disk->block_shift,
 		    bytes >> disk->block_shift);
 	return is_read ? add_data_in(disk, vq, desc, req) :
@@ -204,17 +198,17 @@ static uint16_t prepare_rw(const struct disk *disk, struct virtq *vq,
 }
 
 static uint16_t prepare_unmap(const struct disk *disk, struct virtq *vq,
-			      struct scsi_request *area, struct vring_desc *desc,
+			      struct virtio_scsi_cmd_req *command, struct vring_desc *desc,
 			      struct request *req)
 {
+	struct scsi_response *response = virtq_response(vq, req->chain);
 	uint32_t bytes = disk_take_part(req, disk->max_discard_part_bytes);
 
-	fill_unmap(area->command.cdb, area->unmap_list,
+	fill_unmap(command->cdb, response->unmap_list,
 		   (req->offset_bytes - bytes) >> disk->block_shift,
 		   bytes >> disk->block_shift);
-	desc[1].addr = (uintptr_t)area->unmap_list;
-	desc[1].len = sizeof(area->unmap_list);
-	desc[1].flags = VRING_DESC_F_NEXT;
+	virtq_set_desc(desc + 1, response->unmap_list,
+		       sizeof(response->unmap_list), VRING_DESC_F_NEXT);
 	fill_response(vq, req->chain, desc + 2, 0);
 	return 3;
 }
@@ -222,23 +216,23 @@ static uint16_t prepare_unmap(const struct disk *disk, struct virtq *vq,
 static uint16_t prepare(const struct disk *disk, struct virtq *vq,
 			struct request *req)
 {
-	struct scsi_request *area = virtq_request(vq, req->chain);
+	struct virtio_scsi_cmd_req *command = virtq_request(vq, req->chain);
 	struct vring_desc *desc = virtq_chain(vq, req->chain);
-	const struct scsi_command *command = req->user;
 
-	memcpy(area->command.lun, disk->scsi_lun, sizeof(area->command.lun));
+	memcpy(command->lun, disk->scsi_lun, sizeof(command->lun));
 	switch (req->type) {
 	case REQUEST_READ:
 	case REQUEST_WRITE:
-		return prepare_rw(disk, vq, area, desc, req);
+		return prepare_rw(disk, vq, command, desc, req);
 	case REQUEST_DISCARD:
-		return prepare_unmap(disk, vq, area, desc, req);
+		return prepare_unmap(disk, vq, command, desc, req);
 	case REQUEST_COMMAND:
-		memcpy(area->command.cdb, command->cdb, SCSI_CDB_BYTES);
+		memcpy(command->cdb, ((struct scsi_command *)req->user)->cdb,
+		       SCSI_CDB_BYTES);
 		disk_take_part(req, DISK_MAX_PART_BYTES);
 		return add_data_in(disk, vq, desc, req);
 	default:
-		fill_flush_cdb(disk, area->command.cdb);
+		fill_flush_cdb(disk, command->cdb);
 		req->part_bytes = 0;
 		return add_data_in(disk, vq, desc, req);
 	}
@@ -346,8 +340,8 @@ static int result(const struct disk *disk, struct virtq *vq,
 }
 
 const struct command_set scsi_command_set = {
-	.request_bytes = sizeof(struct scsi_request),
-	.response_bytes = sizeof(struct virtio_scsi_cmd_resp),
+	.request_bytes = sizeof(struct virtio_scsi_cmd_req),
+	.response_bytes = sizeof(struct scsi_response),
 	.lay = lay,
 	.prepare = prepare,
 	.result = result,
@@ -362,12 +356,8 @@ static void lay_control(const struct disk *disk, struct virtq *vq, uint16_t chai
 	struct vring_desc *desc = virtq_chain(vq, chain);
 
 	(void)disk;
-	desc[0].addr = (uintptr_t)area;
-	desc[0].len = sizeof(*area);
-	desc[0].flags = VRING_DESC_F_NEXT;
-	desc[1].addr = (uintptr_t)response;
-	desc[1].len = sizeof(*response);
-	desc[1].flags = VRING_DESC_F_WRITE;
+	virtq_set_desc(desc, area, sizeof(*area), VRING_DESC_F_NEXT);
+	virtq_set_desc(desc + 1, response, sizeof(*response), VRING_DESC_F_WRITE);
 }
 
 static uint16_t prepare_control(const struct disk *disk, struct virtq *vq,

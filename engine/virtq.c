@@ -32,7 +32,7 @@ static size_t used_offset(const struct virtq_shape *shape)
 	       round_up(sizeof(uint16_t) * (3u + shape->size), VIRTQ_CACHE_LINE);
 }
 
-static size_t requests_offset(const struct virtq_shape *shape)
+static size_t areas_offset(const struct virtq_shape *shape)
 {
 	/* flags, idx, ring, avail_event */
 	return used_offset(shape) +
@@ -41,32 +41,34 @@ static size_t requests_offset(const struct virtq_shape *shape)
 			VIRTQ_CACHE_LINE);
 }
 
-/* The indirect table lies right behind the request area, so that a short
- * chain's header and descriptors share one cache line. */
-static uint32_t request_stride(const struct virtq_shape *shape)
+static uint32_t response_offset(const struct virtq_shape *shape)
 {
-	size_t bytes = round_up(shape->request_bytes, sizeof(struct vring_desc));
-
-	if (shape->indirect)
-		bytes += shape->chain_length * sizeof(struct vring_desc);
-	return (uint32_t)round_up(bytes, VIRTQ_CACHE_LINE);
+	return (uint32_t)round_up(shape->request_bytes, sizeof(uint32_t));
 }
 
-static uint32_t response_stride(const struct virtq_shape *shape)
+static uint32_t area_stride(const struct virtq_shape *shape)
 {
-	return (uint32_t)round_up(shape->response_bytes, VIRTQ_CACHE_LINE);
+	return (uint32_t)round_up(response_offset(shape) + shape->response_bytes,
+				  VIRTQ_CACHE_LINE);
 }
 
-static size_t responses_offset(const struct virtq_shape *shape)
+static uint32_t table_stride(const struct virtq_shape *shape)
 {
-	return requests_offset(shape) +
-	       (size_t)shape->num_chains * request_stride(shape);
+	if (!shape->indirect)
+		return 0;
+	return (uint32_t)round_up(shape->chain_length * sizeof(struct vring_desc),
+				  VIRTQ_CACHE_LINE);
+}
+
+static size_t tables_offset(const struct virtq_shape *shape)
+{
+	return areas_offset(shape) + (size_t)shape->num_chains * area_stride(shape);
 }
 
 size_t virtq_bytes(const struct virtq_shape *shape)
 {
-	return round_up(responses_offset(shape) +
-			(size_t)shape->num_chains * response_stride(shape), 4096);
+	return round_up(tables_offset(shape) +
+			(size_t)shape->num_chains * table_stride(shape), 4096);
 }
 
 static int check_shape(const struct virtq_shape *shape)
@@ -94,10 +96,6 @@ static void lay_chain(struct virtq *vq, uint16_t chain)
 
 	for (uint16_t i = 0; i < vq->shape.chain_length; i++)
 		first[i].next = (uint16_t)(base + i + 1);
-	if (!vq->shape.indirect)
-		return;
-	vq->desc[chain].addr = (uintptr_t)first;
-	vq->desc[chain].flags = VRING_DESC_F_INDIRECT;
 }
 
 int virtq_init(struct virtq *vq, const struct virtq_shape *shape, void *memory)
@@ -119,10 +117,11 @@ int virtq_init(struct virtq *vq, const struct virtq_shape *shape, void *memory)
 	vq->used = (struct vring_used *)(base + used_offset(shape));
 	vq->used_event = &vq->avail->ring[shape->size];
 	vq->avail_event = (uint16_t *)&vq->used->ring[shape->size];
-	vq->requests = base + requests_offset(shape);
-	vq->responses = base + responses_offset(shape);
-	vq->request_stride = request_stride(shape);
-	vq->response_stride = response_stride(shape);
+	vq->areas = base + areas_offset(shape);
+	vq->tables = base + tables_offset(shape);
+	vq->area_stride = area_stride(shape);
+	vq->table_stride = table_stride(shape);
+	vq->response_offset = response_offset(shape);
 	for (uint16_t chain = 0; chain < shape->num_chains; chain++)
 		lay_chain(vq, chain);
 	virtq_refuse_calls(vq);

@@ -6,6 +6,12 @@
  * A virtqueue has a fixed number of chains, each with descriptors, a request
  * area (written by us) and a response area (written by the back-end) of its
  * own. A chain is laid out once; a request then fills in only what changes.
+ *
+ * What lies where decides how many cache lines travel between the two sides
+ * for each request. Request and response areas lie side by side, so that a
+ * short one's line makes one round trip; descriptors have lines of their own,
+ * which stay where they are as long as nothing in them changes.
+ *
  * One thread owns a virtqueue; the back-end is the other party. Everything
  * that the back-end writes is checked before use; what cannot be marks the
  * virtqueue broken, for good.
@@ -51,10 +57,11 @@ struct virtq {
 	struct vring_used *used;
 	uint16_t *avail_event;   /* in the used ring; the back-end writes it */
 	uint16_t *used_event;    /* in the avail ring; we write it */
-	char *requests;          /* request areas and indirect tables */
-	char *responses;         /* response areas */
-	uint32_t request_stride; /* bytes between chains */
-	uint32_t response_stride;
+	char *areas;             /* a request area and a response area a chain */
+	char *tables;            /* indirect descriptors */
+	uint32_t area_stride;    /* bytes between chains */
+	uint32_t table_stride;
+	uint32_t response_offset; /* in an area */
 	struct virtq_shape shape;
 	uint16_t mask;
 	/* Written by the owner. */
@@ -77,23 +84,37 @@ void virtq_close(struct virtq *vq);
 
 static inline void *virtq_request(const struct virtq *vq, uint16_t chain)
 {
-	return vq->requests + (size_t)chain * vq->request_stride;
+	return vq->areas + (size_t)chain * vq->area_stride;
 }
 
 static inline void *virtq_response(const struct virtq *vq, uint16_t chain)
 {
-	return vq->responses + (size_t)chain * vq->response_stride;
+	return vq->areas + (size_t)chain * vq->area_stride + vq->response_offset;
 }
 
-/* The first of the chain's descriptors; they lie side by side. A descriptor's
- * next is set already; its flags are NEXT unless it is the last in use. */
+/* The first of the chain's descriptors; they lie side by side. All but the last
+ * in use have the flag NEXT. */
 static inline struct vring_desc *virtq_chain(const struct virtq *vq, uint16_t chain)
 {
 	if (vq->shape.indirect)
-		return (struct vring_desc *)((char *)virtq_request(vq, chain) +
-			vq->request_stride -
-			vq->shape.chain_length * sizeof(struct vring_desc));
+		return (struct vring_desc *)(vq->tables +
+					     (size_t)chain * vq->table_stride);
 	return vq->desc + (size_t)chain * vq->shape.chain_length;
+}
+
+/* Fills in a descriptor (its next is set already). What stays the same is not
+ * written: the back-end's copy of the cache line stays good. */
+static inline void virtq_set_desc(struct vring_desc *desc, const void *address,
+				  uint32_t bytes, uint16_t flags)
+{
+	uint64_t addr = (uintptr_t)address;
+
+	if (desc->addr != addr)
+		desc->addr = addr;
+	if (desc->len != bytes)
+		desc->len = bytes;
+	if (desc->flags != flags)
+		desc->flags = flags;
 }
 
 /* Puts chain, of which length descriptors are in use, into the avail ring.

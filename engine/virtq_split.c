@@ -14,7 +14,9 @@ void virtq_submit(struct virtq *vq, uint16_t chain, uint16_t length)
 	uint16_t head = chain;
 
 	if (vq->shape.indirect)
-		vq->desc[chain].len = length * (uint32_t)sizeof(struct vring_desc);
+		virtq_set_desc(&vq->desc[chain], virtq_chain(vq, chain),
+			       length * (uint32_t)sizeof(struct vring_desc),
+			       VRING_DESC_F_INDIRECT);
 	else
 		head = (uint16_t)(chain * vq->shape.chain_length);
 	/* Relaxed: ordered by the release in virtq_publish(). */

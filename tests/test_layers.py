@@ -36,7 +36,11 @@ MAY_INCLUDE: dict[str, set[str]] = {
     "virtq_split": {"virtq"},
     "virtq_packed": {"virtq"},
     # A way of waiting knows a callback and a file descriptor.
-    "wait": set(),
+    "contest": set(),
+    "adaptive": {"contest"},
+    "wait": {"adaptive", "wait_adaptive", "wait_steps"},
+    "wait_steps": {"wait"},
+    "wait_adaptive": {"wait", "wait_steps"},
     # What the two kinds of disk have in common; they never know each other.
     "disk": {"virtq"},
     "blk": {"disk", "virtq"},

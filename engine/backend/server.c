@@ -38,7 +38,7 @@ static void update_listening(struct server *server)
 	bool wanted = !server->device.profile->one_client ||
 		      !server->connection_count;
 
-	if (wanted == server->listening)
+	if (server->dead || wanted == server->listening)
 		return;
 	if (wanted)
 		server_watch(server, server->listen_fd, &server->listen_fd);
@@ -128,12 +128,11 @@ static void die(struct server *server)
 	     connection = connection->next)
 		for (i = 0; i < connection->ring_count; i++)
 			connection->rings[i].broken = true;
-	while (server->connections)
-		drop_client(server, server->connections);
-	epoll_ctl(server->epoll_fd, EPOLL_CTL_DEL, server->listen_fd, NULL);
-	close(server->listen_fd);
+	close(server->listen_fd); /* and so it is watched no more */
 	server->listen_fd = -1;
 	server->dead = true;
+	while (server->connections)
+		drop_client(server, server->connections);
 	workers_resume(&server->workers);
 }
 

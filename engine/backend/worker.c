@@ -154,9 +154,12 @@ static void refuse_kicks(struct worker *worker)
 {
 	unsigned int i;
 
-	for (i = 0; i < worker->ring_count; i++)
-		if (!worker->rings[i].ring->broken)
-			ring_refuse_kicks(worker->rings[i].ring);
+	for (i = 0; i < worker->ring_count; i++) {
+		struct ring *ring = worker->rings[i].ring;
+
+		if (!ring->broken && !ring->dormant)
+			ring_refuse_kicks(ring);
+	}
 }
 
 static void take_events(struct worker *worker, const struct epoll_event *events,
@@ -251,7 +254,10 @@ int worker_add_ring(struct worker *worker, struct ring *ring,
 				    strerror(errno));
 	worker->rings[worker->ring_count++] =
 		(struct served_ring){ .ring = ring, .session = session };
-	ring_refuse_kicks(ring);
+	if (ring->dormant)
+		ring_ask_kicks(ring);
+	else
+		ring_refuse_kicks(ring);
 	return 0;
 }
 

@@ -136,8 +136,10 @@ def region(guest: int, size: int, user: int, offset: int = 0) -> bytes:
         region(fe.GUEST_BASE + 4096, 4096, 1 << 50),
         region(1 << 50, 4096, fe.USER_BASE),
     ],
-    ids=["empty", "larger than its file", "guest wraps", "user wraps", "offset wraps"]
-    + ["past the end", "guest overlaps", "user overlaps"],
+    ids=[
+        *("empty", "larger than its file", "guest wraps", "user wraps", "offset wraps"),
+        *("past the end", "guest overlaps", "user overlaps"),
+    ],
 )
 def test_a_bad_region_is_refused(path: str, bad: bytes) -> None:
     with Frontend(path) as frontend:
@@ -216,7 +218,6 @@ def test_a_change_of_size_is_told_on_the_request_socket(backend: StartBuiltin) -
 
 
 def test_descriptors_sent_in_vain_are_closed(connection: Connection) -> None:
-    before = len(os.listdir("/proc/self/fd"))
     reader, writer = os.pipe()
     for _ in range(20):
         connection.send(fe.GET_FEATURES, b"", [writer])
@@ -225,4 +226,3 @@ def test_descriptors_sent_in_vain_are_closed(connection: Connection) -> None:
     os.close(writer)
     assert os.read(reader, 1) == b""  # nobody holds the other end
     os.close(reader)
-    assert len(os.listdir("/proc/self/fd")) == before

@@ -70,15 +70,22 @@ class FioRun(Finished):
 
 
 def run_to_end(
-    command: Sequence[str], environment: Mapping[str, str], timeout_s: float = TIMEOUT_S
+    command: Sequence[str],
+    environment: Mapping[str, str],
+    timeout_s: float = TIMEOUT_S,
+    folder: Path | None = None,
 ) -> Finished:
-    """Runs a command in a process group of its own; all of the group ends with it."""
+    """Runs a command in a process group of its own; all of the group ends with it.
+
+    It runs in `folder`, so that what fio leaves in its working directory ends there.
+    """
     with subprocess.Popen(
         command,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         env={**os.environ, **environment},
+        cwd=folder,
         process_group=0,
         text=True,
         errors="replace",
@@ -114,7 +121,7 @@ class Fio:
 
     def arguments(self, *arguments: str, timeout_s: float = TIMEOUT_S) -> FioRun:
         command = ["fio", "--output-format=json", *arguments]
-        ended = run_to_end(command, self.environment(), timeout_s)
+        ended = run_to_end(command, self.environment(), timeout_s, self.folder)
         _, document = split_notes(ended.stdout)
         parsed = json.loads(document) if document else {}
         return FioRun(ended.status, ended.stdout, ended.stderr, parsed)
@@ -175,6 +182,7 @@ def fio(private: Path) -> Fio:
 def command(private: Path) -> RunCommand:
     def run(*arguments: str, timeout_s: float = TIMEOUT_S, **environment: str) -> Finished:
         line = [sys.executable, "-m", "pyfio_virtio", *arguments]
-        return run_to_end(line, {"PYTHONPATH": str(ROOT), **environment}, timeout_s)
+        ours = {"PYTHONPATH": str(ROOT), engine.FOLDER_VARIABLE: str(engine.folder())}
+        return run_to_end(line, {**ours, **environment}, timeout_s, private)
 
     return run

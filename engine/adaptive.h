@@ -20,7 +20,7 @@
 
 /* No sleep is longer, so no completion is left waiting longer than this, and
  * what the system oversleeps. */
-#define ADAPTIVE_LONGEST_SLEEP_NS 200000
+enum adaptive_limit { ADAPTIVE_LONGEST_SLEEP_NS = 200000 };
 
 enum adaptive_action {
 	ADAPTIVE_SPIN,  /* look all the time */

@@ -4,11 +4,11 @@
 
 #include "clock.h"
 
-/* A stretch counts for this long at least: first trials are short, since any
- * way may be a bad one, later ones long, since what is left to tell apart is
- * close together. */
+/* A stretch counts for this long at least: a short time suffices to tell a bad
+ * way, ways whose scores are close to the champion's get a long one. */
 #define SHORT_STRETCH_NS NS_PER_MS
 #define LONG_STRETCH_NS (4 * NS_PER_MS)
+#define CLOSE 0.8
 /* ... and until so much was done; a slow device is not waited for longer. */
 #define ROUNDS_PER_STRETCH 8
 #define LEAST_PER_STRETCH 16
@@ -30,9 +30,9 @@
 #define SOONEST_NS (20 * NS_PER_MS)
 #define LATEST_NS NS_PER_S
 
-/* Another world: the champion's rate is off by half, twice in a row. */
+/* Another world: the champion's rate is off by half, three times in a row. */
 #define UNUSUAL_FACTOR 1.5
-#define UNUSUAL_STRETCHES 2
+#define UNUSUAL_STRETCHES 3
 #define USUAL_MEMORY 8
 #define UNSETTLE_AGAIN_NS (50 * NS_PER_MS)
 
@@ -45,26 +45,17 @@ void contest_open(struct contest *contest, unsigned int num_ways)
 
 /* ---- stretches -------------------------------------------------------------- */
 
+static void count_from_here(struct contest *contest, uint64_t done)
+{
+	contest->stretch.start_ns = contest->now_ns;
+	contest->stretch.start_done = done;
+}
+
 static void use(struct contest *contest, unsigned int way, uint64_t done)
 {
 	contest->current = way;
-	contest->stretch = (struct contest_stretch){
-		.switch_ns = contest->now_ns, .switch_done = done };
-}
-
-static bool has_settled(const struct contest *contest, uint64_t done)
-{
-	const struct contest_stretch *stretch = &contest->stretch;
-
-	return contest->now_ns - stretch->switch_ns >= SETTLE_NS &&
-	       done - stretch->switch_done >= contest->in_flight;
-}
-
-static void start_counting(struct contest *contest, uint64_t done)
-{
-	contest->stretch.is_counting = true;
-	contest->stretch.start_ns = contest->now_ns;
-	contest->stretch.start_done = done;
+	contest->stretch.is_settling = true;
+	count_from_here(contest, done);
 }
 
 /* With so many in flight, a way that takes so long a round cannot do more. */
@@ -85,14 +76,16 @@ static bool is_exploring(const struct contest *contest)
 
 static uint64_t stretch_ns(const struct contest *contest)
 {
-	bool is_first = contest->current == contest->champion ?
+	const struct contest_way *way = &contest->ways[contest->current];
+	bool is_short = contest->current == contest->champion ?
 				is_exploring(contest) :
-				!contest->ways[contest->current].trials;
+				!way->trials || way->score < CLOSE;
 
-	return is_first ? SHORT_STRETCH_NS : LONG_STRETCH_NS;
+	return is_short ? SHORT_STRETCH_NS : LONG_STRETCH_NS;
 }
 
-/* A trial that cannot be won any more ends before its time. */
+/* A trial that cannot be won any more ends before its time, or even before it
+ * counts. */
 static bool is_lost(const struct contest *contest, uint64_t elapsed_ns,
 		    uint64_t count)
 {
@@ -103,6 +96,12 @@ static bool is_lost(const struct contest *contest, uint64_t elapsed_ns,
 	       (double)(count + contest->in_flight) < expected / 2;
 }
 
+static bool has_settled(const struct contest *contest, uint64_t elapsed_ns,
+			uint64_t count)
+{
+	return elapsed_ns >= SETTLE_NS && count >= contest->in_flight;
+}
+
 static bool has_ended(const struct contest *contest, uint64_t elapsed_ns,
 		      uint64_t count)
 {
@@ -111,8 +110,7 @@ static bool has_ended(const struct contest *contest, uint64_t elapsed_ns,
 	if (enough < LEAST_PER_STRETCH)
 		enough = LEAST_PER_STRETCH;
 	return elapsed_ns >= LONGEST_STRETCH_NS ||
-	       (elapsed_ns >= stretch_ns(contest) && count >= enough) ||
-	       is_lost(contest, elapsed_ns, count);
+	       (elapsed_ns >= stretch_ns(contest) && count >= enough);
 }
 
 /* ---- judging ---------------------------------------------------------------- */
@@ -177,21 +175,31 @@ static bool differ(double a, double b)
 	return a > b * UNUSUAL_FACTOR || b > a * UNUSUAL_FACTOR;
 }
 
+/* Some stretches in a row that are unlike what is usual, yet like each other.
+ * A thread that is kept from running now and then has no such. */
+static bool is_another_world(struct contest *contest, double rate)
+{
+	if (differ(rate, contest->rate_unusual))
+		contest->unusual = 0;
+	contest->rate_unusual = rate;
+	return ++contest->unusual >= UNUSUAL_STRETCHES &&
+	       contest->now_ns - contest->unsettled_ns >= UNSETTLE_AGAIN_NS;
+}
+
 /* True if all is to be tried anew. */
 static bool note_champion(struct contest *contest, double rate)
 {
 	if (contest->rate_usual == 0)
 		contest->rate_usual = rate;
-	if (!differ(rate, contest->rate_usual)) {
-		contest->unusual = 0;
-		contest->rate_usual += (rate - contest->rate_usual) / USUAL_MEMORY;
-		return false;
+	if (differ(rate, contest->rate_usual)) {
+		if (!is_another_world(contest, rate))
+			return false;
+		unsettle(contest);
+		return true;
 	}
-	if (++contest->unusual < UNUSUAL_STRETCHES ||
-	    contest->now_ns - contest->unsettled_ns < UNSETTLE_AGAIN_NS)
-		return false;
-	unsettle(contest);
-	return true;
+	contest->unusual = 0;
+	contest->rate_usual += (rate - contest->rate_usual) / USUAL_MEMORY;
+	return false;
 }
 
 /* ---- who is next ---------------------------------------------------------------- */
@@ -252,14 +260,29 @@ static void end_stretch(struct contest *contest, uint64_t done)
 	if (next != contest->current)
 		use(contest, next, done);
 	else
-		start_counting(contest, done);
+		count_from_here(contest, done);
+}
+
+static void note_progress(struct contest *contest, uint64_t done)
+{
+	struct contest_stretch *stretch = &contest->stretch;
+	uint64_t elapsed_ns = contest->now_ns - stretch->start_ns;
+	uint64_t count = done - stretch->start_done;
+
+	if (is_lost(contest, elapsed_ns, count)) {
+		end_stretch(contest, done);
+	} else if (!stretch->is_settling) {
+		if (has_ended(contest, elapsed_ns, count))
+			end_stretch(contest, done);
+	} else if (has_settled(contest, elapsed_ns, count)) {
+		stretch->is_settling = false;
+		count_from_here(contest, done);
+	}
 }
 
 void contest_note(struct contest *contest, uint64_t now_ns, uint64_t done,
 		  unsigned int in_flight)
 {
-	const struct contest_stretch *stretch = &contest->stretch;
-
 	if (!contest->now_ns) {
 		contest->now_ns = now_ns;
 		use(contest, contest->champion, done);
@@ -267,10 +290,5 @@ void contest_note(struct contest *contest, uint64_t now_ns, uint64_t done,
 	contest->ways[contest->current].used_ns += now_ns - contest->now_ns;
 	contest->now_ns = now_ns;
 	contest->in_flight = in_flight;
-	if (!stretch->is_counting && has_settled(contest, done))
-		start_counting(contest, done);
-	else if (stretch->is_counting &&
-		 has_ended(contest, now_ns - stretch->start_ns,
-			   done - stretch->start_done))
-		end_stretch(contest, done);
+	note_progress(contest, done);
 }

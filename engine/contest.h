@@ -31,10 +31,8 @@ struct contest_way {
 
 /* A time in which one way is used, and how much was done in it. */
 struct contest_stretch {
-	uint64_t switch_ns;   /* the way came into use */
-	uint64_t switch_done;
-	bool is_counting;     /* what the way before left behind is done with */
-	uint64_t start_ns;    /* counting began */
+	bool is_settling;     /* what the way before left behind is done first */
+	uint64_t start_ns;
 	uint64_t start_done;
 };
 
@@ -51,7 +49,8 @@ struct contest {
 	double rate_before;     /* the champion's, before the trial; 0: unknown */
 
 	double rate_usual;      /* the champion's, over some stretches; 0: unknown */
-	unsigned int unusual;   /* stretches in a row that were not like it */
+	double rate_unusual;    /* the last one that was not like it */
+	unsigned int unusual;   /* how many in a row were like that one */
 	uint64_t unsettled_ns;  /* when all was tried anew */
 
 	uint64_t now_ns;

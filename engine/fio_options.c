@@ -3,6 +3,7 @@
 #include "fio_options.h"
 
 #include "api.h"
+#include "error.h"
 #include "wait.h"
 
 /* 0 is a value (the eventfd) that must be told from "not given". */
@@ -70,18 +71,16 @@ struct fio_option fio_options[] = {
 		},
 	},
 	{
-		.name = "scsi_target", .lname = "SCSI target",
-		.type = FIO_OPT_INT, .cb = set_scsi_target, .maxval = 255,
-		.help = "Target of the disk behind a virtio-scsi controller; "
-			"left out: the only disk that there is",
-		.category = FIO_OPT_C_ENGINE, .group = FIO_OPT_G_INVALID,
+		OPTION("scsi_target", "SCSI target", FIO_OPT_INT, scsi_target,
+		       "Target of the disk behind a virtio-scsi controller; "
+		       "left out: the only disk that there is"),
+		.cb = set_scsi_target, .maxval = 255,
 	},
 	{
-		.name = "scsi_lun", .lname = "SCSI LUN",
-		.type = FIO_OPT_INT, .cb = set_scsi_lun, .maxval = 16383,
-		.help = "LUN of the disk behind a virtio-scsi controller; "
-			"left out: the only disk that there is",
-		.category = FIO_OPT_C_ENGINE, .group = FIO_OPT_G_INVALID,
+		OPTION("scsi_lun", "SCSI LUN", FIO_OPT_INT, scsi_lun,
+		       "LUN of the disk behind a virtio-scsi controller; "
+		       "left out: the only disk that there is"),
+		.cb = set_scsi_lun, .maxval = 16383,
 	},
 	{
 		OPTION("wait", "Way of waiting", FIO_OPT_STR, wait,
@@ -98,20 +97,17 @@ struct fio_option fio_options[] = {
 		},
 	},
 	{
-		.name = "sleepy_poll", .lname = "Sleep between looks",
-		.type = FIO_OPT_INT, .cb = set_sleepy_poll,
-		.maxval = 1000000,
-		.help = "Microseconds between two looks at the ring; 0: off, "
-			"wait for the eventfd",
-		.category = FIO_OPT_C_ENGINE, .group = FIO_OPT_G_INVALID,
+		OPTION("sleepy_poll", "Sleep between looks", FIO_OPT_INT,
+		       sleepy_poll_us,
+		       "Microseconds between two looks at the ring; 0: off, "
+		       "wait for the eventfd"),
+		.cb = set_sleepy_poll, .maxval = 1000000,
 	},
 	{
-		.name = "adaptive_cpu", .lname = "CPU for waiting",
-		.type = FIO_OPT_INT, .cb = set_adaptive_cpu,
-		.maxval = 100,
-		.help = "With wait=adaptive: percent of a core that waiting may "
-			"burn; 100 if left out",
-		.category = FIO_OPT_C_ENGINE, .group = FIO_OPT_G_INVALID,
+		OPTION("adaptive_cpu", "CPU for waiting", FIO_OPT_INT, adaptive_cpu,
+		       "With wait=adaptive: percent of a core that waiting may "
+		       "burn; 100 if left out"),
+		.cb = set_adaptive_cpu, .maxval = 100,
 	},
 	{
 		OPTION("queue_size", "Queue size", FIO_OPT_INT, queue_size,
@@ -174,3 +170,20 @@ struct fio_option fio_options[] = {
 	},
 	{ .name = NULL },
 };
+
+int fio_options_check(const struct options *options)
+{
+	for (const struct fio_option *o = fio_options; o->name; o++) {
+		int value;
+
+		if (o->type != FIO_OPT_INT)
+			continue;
+		memcpy(&value, (const char *)options + o->off1, sizeof(value));
+		if (value < o->minval || value < 0 ||
+		    (unsigned int)value > o->maxval)
+			return error_set(EINVAL, "%s=%d: it must be from %d to "
+				"%llu", o->name, value, o->minval,
+				(unsigned long long)o->maxval);
+	}
+	return 0;
+}

@@ -330,7 +330,9 @@ int fio_setup(struct thread_data *td)
 	jobs = job;
 	if (td->o.stonewall)
 		registry_next_phase();
-	code = choose_wait(job, options);
+	code = fio_options_check(options);
+	if (!code)
+		code = choose_wait(job, options);
 	for_each_file(td, f, i)
 		if (!code)
 			code = setup_file(td, f);

@@ -129,15 +129,36 @@ static int find_type(struct device *dev)
 {
 	struct device_info *info = &dev->disk.info;
 
-	info->type = dev->config.type;
-	if (info->type != DEVICE_AUTO)
-		return 0;
 	info->type = DEVICE_BLK;
 	if (has_blk_bits(info->offered_features))
 		return 0;
 	if (!has(info->offered_features, VIRTIO_SCSI_F_INOUT))
 		return find_type_by_config(dev);
 	info->type = DEVICE_SCSI;
+	return 0;
+}
+
+static const char *type_name(int type)
+{
+	return type == DEVICE_SCSI ? "scsi" : "blk";
+}
+
+static int check_type(struct device *dev)
+{
+	int chosen = dev->config.type;
+	struct device_info *info = &dev->disk.info;
+	int code = find_type(dev);
+
+	if (code || chosen == DEVICE_AUTO || chosen == info->type)
+		return code;
+	/* Without a single bit of either, the user knows better. */
+	if (has_blk_bits(info->offered_features) ||
+	    has(info->offered_features, VIRTIO_SCSI_F_INOUT))
+		return error_set(EINVAL, "%s: device=%s does not fit: the "
+			"back-end offers features of virtio-%s: leave device= "
+			"out", dev->vu.path, type_name(chosen),
+			type_name(info->type));
+	info->type = chosen;
 	return 0;
 }
 
@@ -235,7 +256,7 @@ int negotiate(struct device *dev)
 	if (!code)
 		code = negotiate_mem_slots(dev);
 	if (!code)
-		code = find_type(dev);
+		code = check_type(dev);
 	if (!code)
 		code = choose_features(dev);
 	if (!code)

@@ -148,4 +148,106 @@ void device_close(struct device *dev);
 /* What is known of dev by now; any thread, but not during the calls above. */
 void device_describe(const struct device *dev, struct device_info *info);
 
+/* ---- memory that the back-end can reach --------------------------------- */
+
+/* For I/O buffers of a started device: whole blocks in it move without a
+ * copy. alignment is a power of two. More memory is shared as it is needed
+ * and the back-end has slots for it. NULL, with a sentence, if there is none.
+ * Any thread. */
+void *device_alloc(struct device *dev, size_t size_bytes, size_t alignment);
+/* address came from device_alloc(), or is NULL. Any thread. */
+void device_free(struct device *dev, void *address);
+/* Shares memory of the program's own: size_bytes at address, which are mapped
+ * (MAP_SHARED) from fd at file_offset_bytes; all three are whole pages. It
+ * must stay mapped, and the file must not shrink, until the device is closed;
+ * fd is not needed any more. Any thread. -EINVAL; -ENOSPC: no slot is left. */
+int device_register_memory(struct device *dev, void *address, size_t size_bytes,
+			   int fd, uint64_t file_offset_bytes);
+
+/* ---- a disk for ordinary programs ---------------------------------------- */
+
+/*
+ * The calls of this section are for any number of threads at once. They take
+ * any bytes at any offset in any memory; whole blocks in memory of the section
+ * above move without a copy. Threads that write different bytes of one block
+ * at the same time both keep what they wrote.
+ *
+ * When the back-end goes away, or stands still for request_timeout_ms, calls
+ * fail; they do not hang. After -ETIMEDOUT the back-end may still write to
+ * memory of the section above that it was asked to read into.
+ */
+
+/* How the threads that use a device wait for it. All zeros is fine. */
+struct attach_options {
+	const char *wait;                /* event, busy, sleepy ...; NULL: event */
+	unsigned int sleepy_poll_us;     /* wait=sleepy; 0: 50 */
+	unsigned int request_timeout_ms; /* without progress; 0: 30,000 */
+};
+
+/* Opens and starts a device and makes it ready for the calls below. */
+int device_attach(struct device **dev, const struct device_config *config,
+		  const struct attach_options *options);
+/* Closes it; no thread may be in a call, and each async closed. NULL is fine. */
+void device_detach(struct device *dev);
+
+/* As pread(2) and pwrite(2): the number of bytes moved, fewer than asked for
+ * only at the end of the device; -ENOSPC for a write that begins behind it. */
+int64_t device_read(struct device *dev, void *buffer, size_t size_bytes,
+		    uint64_t offset_bytes);
+int64_t device_write(struct device *dev, const void *buffer, size_t size_bytes,
+		     uint64_t offset_bytes);
+/* What was written before is on stable storage after it. */
+int device_flush(struct device *dev);
+/* The bytes are not needed any more; of blocks in part nothing changes.
+ * -EOPNOTSUPP: the device does not know how to. */
+int device_discard(struct device *dev, uint64_t offset_bytes, uint64_t size_bytes);
+/* Writes zeroes, whether the device knows how to or not. */
+int device_write_zeroes(struct device *dev, uint64_t offset_bytes,
+			uint64_t size_bytes);
+
+/* ---- the same, without waiting --------------------------------------------- */
+
+enum operation_type {
+	OPERATION_READ = 0,
+	OPERATION_WRITE = 1,
+	OPERATION_DISCARD = 2,
+	OPERATION_WRITE_ZEROES = 3,
+	OPERATION_FLUSH = 4,
+};
+
+/* The caller's; it and the buffer stay until it was collected. */
+struct operation {
+	int type;              /* enum operation_type */
+	void *buffer;          /* to read into or to write from */
+	size_t size_bytes;
+	uint64_t offset_bytes;
+	void *user;            /* not looked at */
+	int64_t result;        /* once collected: as the calls above return it */
+};
+
+/* Operations in flight, on one queue of the device; a program that wants all
+ * queues opens as many. Any thread may make the calls. */
+struct async;
+
+int async_open(struct async **async, struct device *dev);
+/* Cancels what is in flight. No thread may be in a call. NULL is fine. */
+void async_close(struct async *async);
+
+/* Begins op. 0: it will be collected, whatever becomes of it. */
+int async_submit(struct async *async, struct operation *op);
+/* Waits until min operations can be collected, or all that are in flight, or
+ * timeout_ms have passed (-1: for ever). Their number. Operations that made no
+ * progress for request_timeout_ms end with -ETIMEDOUT. */
+unsigned int async_completed(struct async *async, unsigned int min, int timeout_ms);
+/* The next one that completed, or NULL. If it failed, error_message() says
+ * why. */
+struct operation *async_get_completed(struct async *async);
+/* Gives op up: unless it is done already it is collected with -ETIMEDOUT. The
+ * back-end may still carry it out. */
+void async_cancel(struct async *async, struct operation *op);
+/* An eventfd that is readable when operations have completed since it was last
+ * read. From the first call on, a thread of the engine's looks for
+ * completions. Belongs to async. */
+int async_fd(struct async *async);
+
 #endif

@@ -166,31 +166,80 @@ void device_release_queue(struct device *dev, struct queue *queue)
 
 /* ---- memory -------------------------------------------------------------- */
 
+static int share_locked(struct device *dev)
+{
+	vhost_user_set_timeout(&dev->vu, dev->config.connect_timeout_ms);
+	return start_share_more(dev);
+}
+
 int device_share_memory(struct device *dev)
 {
 	int code;
 
 	pthread_mutex_lock(&dev->lock);
-	vhost_user_set_timeout(&dev->vu, dev->config.connect_timeout_ms);
-	code = start_share_more(dev);
+	code = share_locked(dev);
 	pthread_mutex_unlock(&dev->lock);
 	return code;
+}
+
+/* As much again as there is, since regions are few; or, if that is too much,
+ * what is needed. */
+static int add_region(struct device *dev, size_t needed_bytes)
+{
+	size_t present_bytes = memory_own_bytes(dev->memory);
+
+	if (needed_bytes < present_bytes &&
+	    memory_add_region(dev->memory, present_bytes) >= 0)
+		return 0;
+	return memory_add_region(dev->memory, needed_bytes);
+}
+
+/* One thread grows the memory; those who waited for it find room then. */
+static void *grow_and_alloc(struct device *dev, size_t size_bytes, size_t alignment)
+{
+	void *address;
+
+	pthread_mutex_lock(&dev->lock);
+	address = memory_alloc(dev->memory, size_bytes, alignment);
+	if (!address && !start_check_growth(dev) &&
+	    add_region(dev, size_bytes + alignment) >= 0)
+		address = memory_alloc(dev->memory, size_bytes, alignment);
+	pthread_mutex_unlock(&dev->lock);
+	return address;
 }
 
 void *device_alloc(struct device *dev, size_t size_bytes, size_t alignment)
 {
 	void *address = memory_alloc(dev->memory, size_bytes, alignment);
 
-	if (!address && size_bytes > SIZE_MAX / 2)
+	if (!address && (size_bytes | alignment) > SIZE_MAX / 4)
 		error_set(ENOMEM, "there is no memory for %zu bytes", size_bytes);
-	else if (!address &&
-		 memory_add_region(dev->memory, size_bytes + alignment) >= 0)
-		address = memory_alloc(dev->memory, size_bytes, alignment);
+	else if (!address)
+		address = grow_and_alloc(dev, size_bytes, alignment);
 	if (!address || device_share_memory(dev)) {
 		memory_free(dev->memory, address);
 		return NULL;
 	}
 	return address;
+}
+
+int device_register_memory(struct device *dev, void *address, size_t size_bytes,
+			   int fd, uint64_t file_offset_bytes)
+{
+	struct memory_region region = { .address = address,
+					.size_bytes = size_bytes,
+					.fd = fd,
+					.file_offset_bytes = file_offset_bytes };
+	int code;
+
+	pthread_mutex_lock(&dev->lock);
+	code = start_check_growth(dev);
+	if (!code)
+		code = memory_add_foreign(dev->memory, &region);
+	if (code >= 0)
+		code = share_locked(dev);
+	pthread_mutex_unlock(&dev->lock);
+	return code;
 }
 
 void device_free(struct device *dev, void *address)

@@ -33,6 +33,7 @@ struct device {
 	struct disk_summary *disks;  /* that discovery found; virtio-scsi */
 	unsigned int num_disks;
 	pthread_mutex_t lock;        /* guards is_claimed, and vu after start */
+	struct blocking *blocking;   /* blocking.c's; NULL unless attached */
 };
 
 /* A queue for the calling thread, or NULL while all are claimed (a sentence
@@ -42,10 +43,6 @@ struct queue *device_claim_queue(struct device *dev);
  * out of use. */
 void device_release_queue(struct device *dev, struct queue *queue);
 
-/* Memory for I/O buffers, shared with the back-end. NULL, with a sentence, if
- * neither the regions nor the back-end have room. */
-void *device_alloc(struct device *dev, size_t size_bytes, size_t alignment);
-void device_free(struct device *dev, void *address);
 /* Tells the back-end of regions that dev->memory got since it was last told:
  * what another device of the same memory allocated can then be used here. */
 int device_share_memory(struct device *dev);

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "api.h"
@@ -43,7 +44,9 @@ void memory_close(struct memory *memory)
 		free(extent);
 	}
 	for (unsigned int i = 0; i < memory->num_regions; i++) {
-		munmap(memory->regions[i].address, memory->regions[i].size_bytes);
+		if (!memory->regions[i].is_foreign)
+			munmap(memory->regions[i].address,
+			       memory->regions[i].size_bytes);
 		close(memory->regions[i].fd);
 	}
 	memory->num_regions = 0;
@@ -270,17 +273,48 @@ static void insert_extent(struct memory *memory, struct memory_extent *extent)
 	*link = extent;
 }
 
+unsigned int memory_num_regions(const struct memory *memory)
+{
+	return __atomic_load_n(&memory->num_regions, __ATOMIC_ACQUIRE);
+}
+
+size_t memory_own_bytes(const struct memory *memory)
+{
+	unsigned int count = memory_num_regions(memory);
+	size_t bytes = 0;
+
+	for (unsigned int i = 0; i < count; i++)
+		if (!memory->regions[i].is_foreign)
+			bytes += memory->regions[i].size_bytes;
+	return bytes;
+}
+
+/* The region is there before it is counted: readers take no lock. */
+static int append_region(struct memory *memory, const struct memory_region *region)
+{
+	unsigned int index = memory->num_regions;
+
+	memory->regions[index] = *region;
+	__atomic_store_n(&memory->num_regions, index + 1, __ATOMIC_RELEASE);
+	return (int)index;
+}
+
+static int no_region_left(void)
+{
+	return error_set(ENOSPC,
+		"all %d memory regions are in use: raise hugepage_mem, "
+		"so that fewer are needed", MEMORY_MAX_REGIONS);
+}
+
 static int add_region_locked(struct memory *memory, size_t size_bytes)
 {
-	struct memory_region region;
+	struct memory_region region = { 0 };
 	struct memory_extent *extent;
 	unsigned int index = memory->num_regions;
 	int code;
 
 	if (index == MEMORY_MAX_REGIONS)
-		return error_set(ENOSPC,
-			"all %d memory regions are in use: raise hugepage_mem, "
-			"so that fewer are needed", MEMORY_MAX_REGIONS);
+		return no_region_left();
 	code = map_as_asked(memory, &region, size_bytes ? size_bytes : 1);
 	if (code)
 		return code;
@@ -290,10 +324,8 @@ static int add_region_locked(struct memory *memory, size_t size_bytes)
 		close(region.fd);
 		return error_set(ENOMEM, "no memory for the region's book-keeping");
 	}
-	memory->regions[index] = region;
-	memory->num_regions = index + 1;
 	insert_extent(memory, extent);
-	return (int)index;
+	return append_region(memory, &region);
 }
 
 int memory_add_region(struct memory *memory, size_t size_bytes)
@@ -305,6 +337,69 @@ int memory_add_region(struct memory *memory, size_t size_bytes)
 	pthread_mutex_unlock(&memory->lock);
 	return index;
 }
+
+/* ---- the program's own regions ------------------------------------------- */
+
+static int check_foreign(const struct memory_region *region)
+{
+	uintptr_t bits = (uintptr_t)region->address | region->size_bytes |
+			 region->file_offset_bytes;
+	struct stat file;
+
+	if (!region->size_bytes || bits & ((size_t)sysconf(_SC_PAGESIZE) - 1))
+		return error_set(EINVAL, "memory of %zu bytes at offset %llu of "
+			"its file is not made of whole pages", region->size_bytes,
+			(unsigned long long)region->file_offset_bytes);
+	if (fstat(region->fd, &file) || (uint64_t)file.st_size < region->size_bytes ||
+	    (uint64_t)file.st_size - region->size_bytes < region->file_offset_bytes)
+		return error_set(EINVAL, "the file behind memory of %zu bytes is "
+			"not that long from offset %llu on", region->size_bytes,
+			(unsigned long long)region->file_offset_bytes);
+	return 0;
+}
+
+static bool overlaps(const struct memory *memory, const struct memory_region *region)
+{
+	for (unsigned int i = 0; i < memory->num_regions; i++) {
+		const struct memory_region *other = &memory->regions[i];
+
+		if ((char *)region->address < (char *)other->address + other->size_bytes &&
+		    (char *)other->address < (char *)region->address + region->size_bytes)
+			return true;
+	}
+	return false;
+}
+
+static int add_foreign_locked(struct memory *memory, struct memory_region *region)
+{
+	if (memory->num_regions == MEMORY_MAX_REGIONS)
+		return no_region_left();
+	if (overlaps(memory, region))
+		return error_set(EINVAL, "memory at %p is shared already",
+				 region->address);
+	region->fd = fcntl(region->fd, F_DUPFD_CLOEXEC, 0);
+	if (region->fd < 0)
+		return error_set(errno, "cannot keep the file behind memory: %s",
+				 strerror(errno));
+	return append_region(memory, region);
+}
+
+int memory_add_foreign(struct memory *memory, const struct memory_region *region)
+{
+	struct memory_region added = *region;
+	int index = check_foreign(region);
+
+	if (index)
+		return index;
+	added.is_foreign = true;
+	added.page_bytes = (size_t)sysconf(_SC_PAGESIZE);
+	pthread_mutex_lock(&memory->lock);
+	index = add_foreign_locked(memory, &added);
+	pthread_mutex_unlock(&memory->lock);
+	return index;
+}
+
+/* ---- allocator ------------------------------------------------------------ */
 
 /* Cuts extent so that it ends at size_bytes; the rest becomes a free one. */
 static bool split_extent(struct memory_extent *extent, size_t size_bytes)
@@ -396,7 +491,9 @@ void memory_free(struct memory *memory, void *address)
 bool memory_contains(const struct memory *memory, const void *address,
 		     size_t size_bytes)
 {
-	for (unsigned int i = 0; i < memory->num_regions; i++) {
+	unsigned int count = memory_num_regions(memory);
+
+	for (unsigned int i = 0; i < count; i++) {
 		const struct memory_region *region = &memory->regions[i];
 		size_t offset = (uintptr_t)address - (uintptr_t)region->address;
 

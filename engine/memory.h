@@ -14,6 +14,7 @@
 #include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "vhost_proto.h"
 
@@ -25,6 +26,8 @@ struct memory_region {
 	size_t size_bytes;
 	size_t page_bytes;
 	int fd;
+	uint64_t file_offset_bytes; /* of the region in the file */
+	bool is_foreign;            /* mapped by the program, not by us */
 };
 
 /* A stretch of a region; the extents of a memory lie in one list, ordered by
@@ -41,7 +44,7 @@ struct memory {
 	pthread_mutex_t lock; /* guards extents, and the adding of regions */
 	struct memory_extent *extents;
 	struct memory_region regions[MEMORY_MAX_REGIONS];
-	unsigned int num_regions;
+	unsigned int num_regions; /* atomic: any thread looks regions up */
 	int hugepages; /* enum hugepages */
 	bool fell_back; /* hugepages=auto took ordinary pages for want of huge */
 };
@@ -53,6 +56,14 @@ void memory_close(struct memory *memory);
 /* Adds a region of at least size_bytes. Returns its index, or -ENOMEM (the
  * sentence says how to get the pages), -ENOSPC (all regions taken). */
 int memory_add_region(struct memory *memory, size_t size_bytes);
+
+/* Adds memory that the program mapped from a file (see device_register_memory()
+ * in api.h); nothing is allocated from it. Returns its index, or -EINVAL,
+ * -ENOSPC. */
+int memory_add_foreign(struct memory *memory, const struct memory_region *region);
+unsigned int memory_num_regions(const struct memory *memory);
+/* Of all regions that are not foreign. */
+size_t memory_own_bytes(const struct memory *memory);
 
 /* alignment is a power of two. NULL when no region has room: *no* sentence is
  * recorded, since the caller may add a region and try again. */

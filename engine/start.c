@@ -133,12 +133,12 @@ static void describe_region(const struct memory_region *region,
 	/* One address on both sides: see memory.h. */
 	wire->guest_address = wire->user_address = (uintptr_t)region->address;
 	wire->size = region->size_bytes;
-	wire->mmap_offset = 0;
+	wire->mmap_offset = region->file_offset_bytes;
 }
 
 static int check_slots(const struct device *dev)
 {
-	if (dev->memory->num_regions <= dev->disk.info.max_mem_slots)
+	if (memory_num_regions(dev->memory) <= dev->disk.info.max_mem_slots)
 		return 0;
 	return error_set(ENOSPC, "%s: the back-end takes %u memory regions at "
 		"most: set hugepage_mem to what all jobs need together, in MiB",
@@ -188,20 +188,40 @@ static int share_memory(struct device *dev)
 		return code;
 	if (!takes_single_regions(dev))
 		return share_table(dev);
-	while (!code && dev->num_shared < dev->memory->num_regions)
+	while (!code && dev->num_shared < memory_num_regions(dev->memory))
 		code = share_region(dev);
 	return code;
 }
 
+/* SET_MEM_TABLE replaces what running rings lie in: not while they do. */
+static int check_takes_more(const struct device *dev)
+{
+	if (takes_single_regions(dev))
+		return 0;
+	return error_set(ENOSPC, "%s: more shared memory is needed and the "
+		"back-end cannot take it while it runs: set hugepage_mem to "
+		"what is needed in all, in MiB", dev->vu.path);
+}
+
+int start_check_growth(const struct device *dev)
+{
+	unsigned int slots = dev->disk.info.max_mem_slots;
+
+	if (memory_num_regions(dev->memory) < slots)
+		return check_takes_more(dev);
+	return error_set(ENOSPC, "%s: more shared memory is needed and all %u "
+		"regions that the back-end takes are in use: set hugepage_mem "
+		"to what is needed in all, in MiB", dev->vu.path, slots);
+}
+
 int start_share_more(struct device *dev)
 {
-	/* SET_MEM_TABLE replaces what running rings lie in: not while they do. */
-	if (dev->num_shared < dev->memory->num_regions && !takes_single_regions(dev))
-		return error_set(ENOSPC, "%s: more shared memory is needed and "
-			"the back-end cannot take it while it runs: set "
-			"hugepage_mem to what all jobs need together, in MiB",
-			dev->vu.path);
-	return share_memory(dev);
+	int code;
+
+	if (dev->num_shared == memory_num_regions(dev->memory))
+		return 0;
+	code = check_takes_more(dev);
+	return code ? code : share_memory(dev);
 }
 
 /* Rings and, unless the memory is shared with others and sized by them, I/O

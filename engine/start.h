@@ -16,5 +16,7 @@ void stop_queues(struct device *dev);
 /* Tells a running back-end of the regions that it does not know yet. The
  * caller holds dev->lock. */
 int start_share_more(struct device *dev);
+/* 0 if it would take one more region; else -ENOSPC with a sentence. */
+int start_check_growth(const struct device *dev);
 
 #endif

@@ -23,6 +23,7 @@ enum wait_kind {
 	WAIT_BUSY,   /* looks all the time */
 	WAIT_SLEEPY, /* looks, sleeps a little, looks */
 	WAIT_ADAPTIVE, /* does what serves best here and now: adaptive.h */
+	WAIT_KINDS,  /* their number */
 };
 
 /* What is waited for. context is handed to each callback. */

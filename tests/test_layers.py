@@ -55,7 +55,15 @@ MAY_INCLUDE: dict[str, set[str]] = {
     "start": {"device", "discover", "blk", "scsi", "queue", "memory", "vhost_user", "virtq"},
     "discover": {"device", "execute", "blk", "scsi"},
     "registry": {"device"},
-    "blocking": {"device", "queue", "wait"},
+    # Devices for many threads: who looks, which blocks are whose, steps, and the calls.
+    "futex": set(),
+    "poller": {"futex", "wait"},
+    "range_lock": set(),
+    "transfer": {"disk", "poller", "range_lock"},
+    "shared_queue": {"device", "transfer"},
+    "blocking": {"shared_queue"},
+    "async": {"blocking"},
+    "attach": {"blocking"},
     # fio's glue, the only part that knows fio.
     "fio_compat": FIO,
     "fio_options": {"fio_compat", "wait"},

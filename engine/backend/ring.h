@@ -44,6 +44,7 @@ struct ring {
 	struct vring_avail *avail;
 	struct vring_used *used;
 	uint16_t taken_index;     /* next in the avail ring */
+	uint16_t offered_index;   /* the avail index at the last look */
 	uint16_t used_index;      /* next in the used ring */
 	uint16_t published_index; /* what the client was told */
 	struct held_heap held;

@@ -87,6 +87,7 @@ int ring_start(struct ring *ring, const struct memory *memory,
 		return result;
 	ring->used_index = shared_read(&ring->used->idx);
 	ring->published_index = ring->used_index;
+	ring->offered_index = ring->taken_index;
 	result = held_open(&ring->held, ring->size);
 	if (!result)
 		result = recover(ring, inflight);
@@ -143,7 +144,8 @@ int ring_take(struct ring *ring, uint16_t *heads, unsigned int max)
 
 	if (unlikely(ring->left_next < ring->left_count))
 		return take_left(ring, heads, max < room ? max : room);
-	offered = shared_read_acquire(&ring->avail->idx) - ring->taken_index;
+	ring->offered_index = shared_read_acquire(&ring->avail->idx);
+	offered = ring->offered_index - ring->taken_index;
 	if (!offered)
 		return 0;
 	if (unlikely(offered > ring->size))

@@ -23,7 +23,7 @@ enum {
 
 /* What the requests of one look have in common. */
 struct batch {
-	uint64_t now_ns; /* 0: nobody needs it */
+	uint64_t arrival_ns; /* 0: nobody needs it */
 	uint64_t moved_bytes; /* since the last publishing */
 	uint32_t faults; /* that touch the call */
 };
@@ -165,13 +165,13 @@ static uint64_t deadline_of(struct worker *worker, struct served_ring *served,
 		     (FAULT_BIT(FAULT_LOSE) | FAULT_BIT(FAULT_DIE))))
 		return HELD_FOREVER;
 	/* Latency is the disk's: control requests have none. */
-	if (likely(!batch->now_ns) ||
+	if (likely(!batch->arrival_ns) ||
 	    served->ring->index < worker->all->device->ops->first_request_queue)
 		return 0;
-	ns = latency_next_ns(worker->all->latency, batch->now_ns,
+	ns = latency_next_ns(worker->all->latency, batch->arrival_ns,
 			     &served->latency_cursor) +
 	     verdict->delay_ns;
-	return ns ? batch->now_ns + ns : 0;
+	return ns ? batch->arrival_ns + ns : 0;
 }
 
 static void carry_out(struct worker *worker, struct served_ring *served,
@@ -236,16 +236,31 @@ static int serve_bad_chain(struct worker *worker, struct ring *ring,
 	return result;
 }
 
+static bool needs_clock(const struct workers *all)
+{
+	return !latency_is_none(all->latency) || all->faults->on_requests;
+}
+
+/* Requests that were offered together are due from the same moment, also if it
+ * takes several batches to take them. */
+static void stamp_arrival(struct served_ring *served, uint16_t offered_before)
+{
+	const struct ring *ring = served->ring;
+
+	if (ring->offered_index != offered_before || !served->arrival_ns)
+		served->arrival_ns = now_ns();
+}
+
 static void serve_batch(struct worker *worker, struct served_ring *served,
 			const uint16_t *heads, unsigned int count)
 {
-	const struct workers *all = worker->all;
+	const uint64_t publish_bytes = worker->all->publish_bytes;
 	struct ring *ring = served->ring;
 	struct batch batch = { 0 };
 	unsigned int i;
 
-	if (unlikely(!latency_is_none(all->latency) || all->faults->on_requests))
-		batch.now_ns = now_ns();
+	if (unlikely(needs_clock(worker->all)))
+		batch.arrival_ns = served->arrival_ns;
 	for (i = 0; i < count && i < PREFETCH_AHEAD; i++)
 		ring_prefetch(ring, heads[i]);
 	for (i = 0; i < count; i++) {
@@ -257,7 +272,7 @@ static void serve_batch(struct worker *worker, struct served_ring *served,
 			serve_request(worker, served, heads[i], &batch);
 		else if (serve_bad_chain(worker, ring, heads[i], result))
 			break;
-		if (batch.moved_bytes >= all->publish_bytes) {
+		if (batch.moved_bytes >= publish_bytes) {
 			publish(worker, ring, batch.faults);
 			batch.moved_bytes = 0;
 			batch.faults = 0;
@@ -281,6 +296,7 @@ unsigned int serve_ring(struct worker *worker, struct served_ring *served)
 {
 	struct ring *ring = served->ring;
 	uint16_t heads[TAKE_MAX];
+	uint16_t offered_before = ring->offered_index;
 	unsigned int completed = 0;
 	int count;
 
@@ -296,6 +312,8 @@ unsigned int serve_ring(struct worker *worker, struct served_ring *served)
 	}
 	if (count) {
 		worker->statistics.batches++;
+		if (unlikely(needs_clock(worker->all)))
+			stamp_arrival(served, offered_before);
 		serve_batch(worker, served, heads, count);
 	}
 	return completed + count;

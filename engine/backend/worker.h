@@ -31,6 +31,7 @@ struct served_ring {
 	struct ring *ring;
 	struct session *session;
 	size_t latency_cursor;
+	uint64_t arrival_ns; /* when the requests up to offered_index were seen */
 };
 
 struct worker {

@@ -7,6 +7,7 @@ Settings are those of pyfio_virtio.backend_engine.Settings, less the socket. All
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,17 +18,23 @@ StartBuiltin = Callable[..., BuiltinBackend]
 
 
 @pytest.fixture
-def backend() -> Iterator[StartBuiltin]:
-    """Starts back-ends; a folder of their own keeps the sockets' paths short."""
+def short_folder() -> Iterator[Path]:
+    """A folder whose path leaves room for the name of a socket."""
+    with tempfile.TemporaryDirectory(prefix="backend-") as folder:
+        yield Path(folder)
+
+
+@pytest.fixture
+def backend(short_folder: Path) -> Iterator[StartBuiltin]:
+    """Starts back-ends."""
     with ExitStack() as stack:
-        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="backend-"))
         count = 0
 
         def start(**settings: str | int) -> BuiltinBackend:
             nonlocal count
             count += 1
             chosen: dict[str, Any] = {"size_bytes": 1 << 20, **settings}
-            path = f"{folder}/{count}.sock"
+            path = f"{short_folder}/{count}.sock"
             return stack.enter_context(BuiltinBackend(Settings(path, **chosen)))
 
         yield start

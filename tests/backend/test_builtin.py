@@ -1,0 +1,181 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The back-end as a process: options, sockets, signals, statistics."""
+
+import json
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.backend.conftest import StartBuiltin
+from tests.backend.frontend import BLK_OK, BLK_READ, BLK_WRITE, TIMEOUT_S, Frontend, blk
+
+Start = Callable[..., subprocess.Popen[str]]
+
+
+@pytest.fixture
+def path(short_folder: Path) -> str:
+    return str(short_folder / "disk.sock")
+
+
+@pytest.fixture
+def start(path: str) -> Iterator[Start]:
+    """Runs the process on `path`, and waits until it listens or ends."""
+    processes = []
+
+    def run(*options: str) -> subprocess.Popen[str]:
+        command = [sys.executable, "-m", "pyfio_virtio.builtin", "--socket", path, *options]
+        process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+        processes.append(process)
+        deadline = time.monotonic() + TIMEOUT_S
+        while process.poll() is None and not is_served(path):
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        return process
+
+    yield run
+    for process in processes:
+        process.kill()
+        process.communicate()
+
+
+def is_served(path: str) -> bool:
+    with socket.socket(socket.AF_UNIX) as probe:
+        try:
+            probe.connect(path)
+        except OSError:
+            return False
+    return True
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_it_and_leaves_nothing_but_statistics(
+    start: Start, path: str, short_folder: Path, number: signal.Signals
+) -> None:
+    stats = short_folder / "stats.json"
+    control = short_folder / "control.sock"
+    process = start("--size", "1M", "--stats-file", str(stats), "--control", str(control))
+    with Frontend(path) as frontend:
+        assert blk(frontend, BLK_READ, 0, in_bytes=512).status == BLK_OK
+    process.send_signal(number)
+    assert process.wait(TIMEOUT_S) == 0
+    counted = json.loads(stats.read_text())
+    assert (counted["reads"], counted["bytes_read"], counted["device"]) == (1, 512, "blk")
+    assert list(short_folder.iterdir()) == [stats]
+
+
+def test_all_options_are_taken(start: Start, path: str, short_folder: Path) -> None:
+    (short_folder / "disk").write_bytes(bytes(6 << 20))
+    start(
+        *("--device", "scsi", "--storage", f"file:{short_folder / 'disk'}", "--size", "1M"),
+        *("--block-size", "4096", "--queues", "2", "--queue-size-max", "128", "--targets", "2"),
+        *("--luns", "3", "--seg-max", "30", "--size-max", "65536", "--discard-sectors-max", "100"),
+        *("--discard-segments-max", "4", "--read-only", "--latency", "10us,100us/1s"),
+        *("--serve", "event", "--threads", "2", "--cpus", "0", "--profile", "qemu"),
+        *("--fault", "error:every=2", "--fault", "delay", "--die-with-parent"),
+    )
+    assert is_served(path)
+
+
+def test_a_killed_one_leaves_a_socket_that_the_next_replaces(start: Start, path: str) -> None:
+    first = start("--storage", "null")
+    first.kill()
+    first.wait()
+    assert Path(path).is_socket()
+    start("--storage", "null")
+    assert is_served(path)
+
+
+def test_a_socket_in_use_is_refused(start: Start, path: str) -> None:
+    first = start("--storage", "null")
+    second = start("--storage", "null")
+    assert second.wait(TIMEOUT_S) == 1
+    assert second.stderr is not None
+    assert f"socket {path}: another process listens there" in second.stderr.read()
+    assert first.poll() is None
+    assert is_served(path)
+
+
+def test_a_file_in_the_way_is_not_touched(start: Start, path: str) -> None:
+    Path(path).write_text("mine")
+    process = start("--storage", "null")
+    assert process.wait(TIMEOUT_S) == 1
+    assert Path(path).read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--storage", "tape"], "storage 'tape' is unknown: take null, memory"),
+        (["--storage", "file:/nowhere/disk"], "/nowhere/disk: No such file"),
+        (["--device", "net"], "device 'net' is unknown: take blk or scsi"),
+        (["--serve", "later"], "serve 'later' is unknown: take poll, event or adaptive"),
+        (["--block-size", "1024"], "block size 1024: take 512 or 4096"),
+        (["--size", "1000"], "is not a multiple of the block size"),
+        (["--queues", "500"], "500 queues: 1 to 256"),
+        (["--queues", "-1"], "queue_count"),
+        (["--device", "scsi", "--targets", "9"], "9 targets: 1 to 8"),
+        (["--luns", "2"], "2 LUNs: 1 to 1"),
+        (["--cpus", "x"], "CPUs 'x'"),
+        (["--cpus", "1000"], "CPU 1000"),
+        (["--queue-size-max", "100"], "100 is not a power of two"),
+        (["--latency", "soon"], "'soon' is not a number like 20us"),
+        (["--fault", "gremlin"], "fault 'gremlin' is unknown"),
+    ],
+)
+def test_a_bad_option_is_told_in_a_line(start: Start, options: list[str], words: str) -> None:
+    process = start(*options)
+    assert process.wait(TIMEOUT_S) == 1
+    assert process.stderr is not None
+    told = process.stderr.read()
+    assert words in told
+    assert told.count("\n") == 1
+
+
+def test_die_kills_the_process_at_once(start: Start, path: str) -> None:
+    process = start("--fault", "die:after=1")
+    with Frontend(path) as frontend:
+        blk(frontend, BLK_READ, 0, in_bytes=512)
+        queue = frontend.queues[0]
+        queue.offer(queue.add([frontend.memory.place(bytes(16))]))
+        queue.publish()
+        queue.kick()
+        assert process.wait(TIMEOUT_S) == -signal.SIGKILL
+
+
+def test_it_ends_with_its_parent_if_told(short_folder: Path) -> None:
+    path = str(short_folder / "orphan.sock")
+    command = [sys.executable, "-m", "pyfio_virtio.builtin", "--socket", path, "--die-with-parent"]
+    parent = f"import subprocess, time; subprocess.Popen({command!r}); time.sleep(60)"
+    with subprocess.Popen([sys.executable, "-c", parent]) as process:
+        deadline = time.monotonic() + TIMEOUT_S
+        while not is_served(path) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert is_served(path)
+        process.kill()
+    while Path(path).exists() and time.monotonic() < deadline + TIMEOUT_S:
+        time.sleep(0.01)
+    assert not Path(path).exists()
+
+
+def test_a_file_is_made_and_keeps_what_was_written(
+    backend: StartBuiltin, short_folder: Path
+) -> None:
+    file = short_folder / "disk"
+    started = backend(storage=f"file:{file}", size_bytes=1 << 20)
+    with Frontend(started.settings.socket_path) as frontend:
+        blk(frontend, BLK_WRITE, 1, b"here" * 128)
+    assert file.stat().st_size == 1 << 20
+    assert file.read_bytes()[512:1024] == b"here" * 128
+
+
+def test_a_file_tells_its_own_size(backend: StartBuiltin, short_folder: Path) -> None:
+    file = short_folder / "disk"
+    file.write_bytes(bytes(12 * 512 + 100))
+    with Frontend(backend(storage=f"file:{file}", size_bytes=0).settings.socket_path) as frontend:
+        assert int.from_bytes(frontend.config()[:8], "little") == 12

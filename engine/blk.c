@@ -77,8 +77,9 @@ static void read_discard(const struct virtio_blk_config *config,
 		info->max_discard_bytes =
 			(uint64_t)config->max_discard_sectors * SECTOR_BYTES;
 		info->max_discard_segments = config->max_discard_seg;
-		info->discard_alignment =
-			config->discard_sector_alignment * SECTOR_BYTES;
+		if (config->discard_sector_alignment <= UINT32_MAX / SECTOR_BYTES)
+			info->discard_alignment =
+				config->discard_sector_alignment * SECTOR_BYTES;
 	}
 	if (has(features, VIRTIO_BLK_F_WRITE_ZEROES)) {
 		info->can_write_zeroes = config->max_write_zeroes_sectors > 0;
@@ -86,6 +87,19 @@ static void read_discard(const struct virtio_blk_config *config,
 			(uint64_t)config->max_write_zeroes_sectors * SECTOR_BYTES;
 		info->max_write_zeroes_segments = config->max_write_zeroes_seg;
 	}
+}
+
+/* What does not fit is not told: these are hints. */
+static void read_topology(const struct virtio_blk_config *config,
+			  struct device_info *info)
+{
+	uint64_t optimal = (uint64_t)config->opt_io_size * info->block_size;
+
+	if (config->physical_block_exp < 12)
+		info->physical_block_size =
+			info->block_size << config->physical_block_exp;
+	if (optimal <= UINT32_MAX)
+		info->optimal_io_size = (unsigned int)optimal;
 }
 
 int blk_read_config(const void *space, uint64_t features,
@@ -109,11 +123,8 @@ int blk_read_config(const void *space, uint64_t features,
 			return code;
 		info->block_size = info->physical_block_size = config.blk_size;
 	}
-	if (has(features, VIRTIO_BLK_F_TOPOLOGY)) {
-		info->physical_block_size =
-			info->block_size << (config.physical_block_exp & 15);
-		info->optimal_io_size = config.opt_io_size * info->block_size;
-	}
+	if (has(features, VIRTIO_BLK_F_TOPOLOGY))
+		read_topology(&config, info);
 	/* Some back-ends offer the limit and leave it 0: no limit. */
 	if (has(features, VIRTIO_BLK_F_SIZE_MAX))
 		info->size_max = config.size_max;

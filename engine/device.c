@@ -7,6 +7,7 @@
 #include "device.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -54,6 +55,7 @@ int device_open(struct device **result, const struct device_config *config)
 	if (!code)
 		code = negotiate(dev);
 	if (code) {
+		error_name(dev->vu.path);
 		device_close(dev);
 		return code;
 	}
@@ -63,8 +65,13 @@ int device_open(struct device **result, const struct device_config *config)
 
 int device_start(struct device *dev)
 {
+	int code;
+
 	vhost_user_set_timeout(&dev->vu, dev->config.connect_timeout_ms);
-	return start_queues(dev);
+	code = start_queues(dev);
+	if (code)
+		error_name(dev->vu.path);
+	return code;
 }
 
 void device_identify(struct device *dev)
@@ -73,16 +80,21 @@ void device_identify(struct device *dev)
 		discover_blk_id(dev);
 }
 
+/* Keeps the sentence of what failed before it: closing is what callers do then. */
 void device_close(struct device *dev)
 {
+	char sentence[512];
+
 	if (!dev)
 		return;
+	snprintf(sentence, sizeof(sentence), "%s", error_message());
 	vhost_user_set_timeout(&dev->vu, CLOSE_TIMEOUT_MS);
 	stop_queues(dev);
 	vhost_user_close(&dev->vu);
 	memory_close(&dev->own_memory);
 	pthread_mutex_destroy(&dev->lock);
 	free(dev);
+	error_set(0, "%s", sentence);
 }
 
 void device_describe(const struct device *dev, struct device_info *info)

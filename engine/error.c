@@ -4,6 +4,7 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "api.h"
 
@@ -17,6 +18,17 @@ int error_set(int code, const char *format, ...)
 	vsnprintf(message, sizeof(message), format, args);
 	va_end(args);
 	return -code;
+}
+
+void error_name(const char *object)
+{
+	size_t length = strlen(object);
+	char sentence[sizeof(message)];
+
+	if (!strncmp(message, object, length))
+		return;
+	memcpy(sentence, message, sizeof(message));
+	snprintf(message, sizeof(message), "%s: %s", object, sentence);
 }
 
 const char *error_message(void)

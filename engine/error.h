@@ -14,4 +14,8 @@
 int error_set(int code, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
 
+/* Puts "OBJECT: " in front of the calling thread's sentence, unless it begins
+ * so: for rings and command sets, which do not know whose they are. */
+void error_name(const char *object);
+
 #endif

@@ -27,7 +27,7 @@ BACK_END := $(if $(wildcard engine/backend/api.h),build/lib/vhost_backend)
 
 all: $(FRONT_END) $(BACK_END) ## build the engine (the default): build/lib/fio_virtio
 
-run: install-packages ## run jobs/virtio.fio against qemu-storage-daemon
+run: install-packages ## run jobs/virtio.fio on a disk in memory, by the built-in back-end
 	@$(MAKE) --no-print-directory all
 	@$(VENV)/bin/pyfio-virtio run jobs/virtio.fio
 

@@ -8,7 +8,7 @@ import click
 
 from pyfio_virtio.cli_options import dry_run_option
 from pyfio_virtio.errors import UsageError
-from pyfio_virtio.job_writer import JobOptions, write_job
+from pyfio_virtio.job_writer import WAITS, JobOptions, write_job
 
 _DEFAULT = JobOptions()
 
@@ -33,7 +33,7 @@ _DEFAULT = JobOptions()
 )
 @click.option("--runtime", default=_DEFAULT.runtime, show_default=True, help="Seconds; 0: no end.")
 @click.option("--size", help="How much of the disk is used.")
-@click.option("--wait", type=click.Choice(["event", "busy", "sleepy"]), help="How to wait.")
+@click.option("--wait", type=click.Choice(list(WAITS)), help="How to wait.")
 @click.option(
     "--sleepy-poll", type=click.IntRange(0), help="Microseconds between two looks at the ring."
 )

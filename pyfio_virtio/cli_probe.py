@@ -3,7 +3,7 @@
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import click
 
@@ -42,9 +42,12 @@ def probe(socket: str, as_json: bool, timeout_s: float) -> None:
 
 def _job_that_works(socket: str, info: engine.DeviceInfo) -> JobOptions:
     """Reads only; whole blocks, in as many jobs as there are queues, four at most."""
-    return JobOptions(
+    job = JobOptions(
         socket=socket, bs=str(max(4096, info.block_size)), numjobs=min(4, max(1, info.max_queues))
     )
+    if len(info.disks) < 2:
+        return job
+    return replace(job, scsi_target=info.disks[0].target, scsi_lun=info.disks[0].lun)
 
 
 def _json(
@@ -75,11 +78,24 @@ def _print(
     from pyfio_virtio.cli_tables import print_table
 
     print_table(("device", ""), _device_rows(info))
+    if info.disks:
+        click.echo()
+        print_table(_DISK_COLUMNS, _disk_rows(info.disks))
     for title, states in (("virtio features", virtio), ("protocol features", protocol)):
         click.echo()
         columns = ("bit", title, "offered", "negotiated", "why not", "what it is")
         print_table(columns, _feature_rows(states))
     click.echo(f"\n# a job that works here\n{job}", nl=False)
+
+
+_DISK_COLUMNS = ("scsi_target", "scsi_lun", "vendor", "product", "serial", "size", "blocks", "thin")
+
+
+def _disk_rows(disks: Iterable[engine.Disk]) -> Iterable[tuple[str, ...]]:
+    for disk in disks:
+        size, blocks = format_size(disk.capacity_bytes), format_size(disk.block_size)
+        names = (disk.vendor, disk.product, disk.serial)
+        yield str(disk.target), str(disk.lun), *names, size, blocks, _yes(disk.is_thin)
 
 
 def _feature_rows(states: Iterable[State]) -> Iterable[tuple[str, ...]]:

@@ -5,8 +5,9 @@ The shared object is loaded when it is first needed, since most commands do with
 may call; errors of the engine become PyfioVirtioError with the engine's own sentence.
 """
 
+import errno
 import os
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, fields, replace
 from functools import cache
 from importlib.machinery import ExtensionFileLoader, ModuleSpec
 from importlib.util import module_from_spec
@@ -74,6 +75,21 @@ def fio_release() -> str:
 
 
 @dataclass(frozen=True)
+class Disk:
+    """A disk behind a virtio-scsi controller: struct disk_summary of api.h."""
+
+    target: int
+    lun: int
+    block_size: int
+    physical_exponent: int  # a physical block is block_size << this
+    capacity_bytes: int
+    is_thin: bool
+    vendor: str
+    product: str
+    serial: str
+
+
+@dataclass(frozen=True)
 class DeviceInfo:
     """What a back-end says of itself, and what was agreed on: struct device_info of api.h."""
 
@@ -106,29 +122,63 @@ class DeviceInfo:
     page_size: int
     hugepages_short: bool
     id: str
+    # Not in the structure: what a virtio-scsi controller has; the rest tells of the first.
+    disks: tuple[Disk, ...] = ()
 
 
 def describe(socket: str, timeout_s: float) -> DeviceInfo:
-    """Connects, negotiates, starts one queue, says what came of it, and disconnects."""
-    ffi, lib = _module().ffi, _module().lib
-    path = ffi.new("char[]", os.fsencode(socket))
-    config = ffi.new("struct device_config *")
+    """Connects, negotiates, starts one queue, says what came of it, and disconnects.
+
+    Of several disks behind a controller the first is looked at, and all are listed.
+    """
+    config = _module().ffi.new("struct device_config *")
+    path = _module().ffi.new("char[]", os.fsencode(socket))  # must live as long as config
     config.socket = path
     config.connect_timeout_ms = max(1, round(timeout_s * 1000))
+    info, disks = _visit(config)
+    if info is None:
+        config.scsi_target, config.scsi_lun = disks[0].target, disks[0].lun
+        config.scsi_address_set = True
+        info, _ = _visit(config)
+    if info is None:
+        raise PyfioVirtioError(f"{socket}: the disks changed while they were looked at")
+    return replace(info, disks=disks)
+
+
+def _visit(config: object) -> tuple[DeviceInfo | None, tuple[Disk, ...]]:
+    """The device and its disks; no device if there are several disks and none is chosen."""
+    ffi, lib = _module().ffi, _module().lib
     handle = ffi.new("struct device **")
     _check(lib.device_open(handle, config))
     try:
-        _check(lib.device_start(handle[0]))
+        code = lib.device_start(handle[0])
+        disks = _disks(handle[0])
+        if code == -errno.ENODEV and len(disks) > 1:
+            return None, disks
+        _check(code)
+        lib.device_identify(handle[0])
         info = ffi.new("struct device_info *")
         lib.device_describe(handle[0], info)
-        return _device_info(info)
+        return DeviceInfo(**_values(DeviceInfo, info)), disks
     finally:
         lib.device_close(handle[0])
 
 
-def _device_info(info: Any) -> DeviceInfo:  # noqa: ANN401 - a structure that only C knows
-    values = {field.name: getattr(info, field.name) for field in fields(DeviceInfo)}
-    return DeviceInfo(**(values | {"id": _text(info.id)}))
+def _disks(handle: object) -> tuple[Disk, ...]:
+    ffi, lib = _module().ffi, _module().lib
+    room = ffi.new("struct disk_summary[]", lib.DEVICE_MAX_DISKS)
+    count = lib.device_list_disks(handle, room, lib.DEVICE_MAX_DISKS)
+    return tuple(Disk(**_values(Disk, room[i])) for i in range(min(count, len(room))))
+
+
+def _values(kind: type[DeviceInfo | Disk], structure: object) -> dict[str, Any]:
+    """What the structure holds for each field of `kind`; char arrays as text."""
+    values: dict[str, Any] = {}
+    for each in fields(kind):
+        if each.default is MISSING:
+            value = getattr(structure, each.name)
+            values[each.name] = value if isinstance(value, (bool, int)) else _text(value)
+    return values
 
 
 def _check(code: int) -> None:

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 
 from pyfio_virtio.job import ENGINE, escaped_filename
 
-_WAITS = {
+WAITS = {
     "event": "sleep until the back-end calls: few system calls saved, least CPU used",
     "busy": "look at the ring again and again: lowest latency, one core spent",
     "sleepy": "sleep between two looks at the ring: for depth, or where cores are scarce",
+    "adaptive": "whichever of the other ways does most here, found by trying",
 }
 
 
@@ -27,6 +28,8 @@ class JobOptions:
     wait: str | None = None
     sleepy_poll: int | None = None
     name: str = "virtio"
+    scsi_target: int | None = None
+    scsi_lun: int | None = None
 
 
 def write_job(options: JobOptions) -> str:
@@ -42,8 +45,13 @@ def _engine(options: JobOptions) -> Iterator[str]:
     yield from _line(
         "the socket that the back-end serves", f"filename={escaped_filename(options.socket)}"
     )
+    if options.scsi_target is not None and options.scsi_lun is not None:
+        yield from _line(
+            "which disk behind the virtio-scsi controller", f"scsi_target={options.scsi_target}"
+        )
+        yield f"scsi_lun={options.scsi_lun}"
     if options.wait:
-        yield from _line(_WAITS[options.wait], f"wait={options.wait}")
+        yield from _line(WAITS[options.wait], f"wait={options.wait}")
     if options.sleepy_poll is not None:
         yield from _line(
             "microseconds of sleep between two looks at the ring; 0: wait=event",

@@ -3,6 +3,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from pyfio_virtio import job
 from tests.conftest import RunCommand
 
@@ -13,6 +15,12 @@ def test_options_become_lines(command: RunCommand) -> None:
     expected = {"rw": "randrw", "bs": "8k", "iodepth": "4", "wait": "busy"}
     assert expected.items() <= section.options.items()
     assert "runtime" not in section.options
+
+
+@pytest.mark.parametrize("way", ["event", "busy", "sleepy", "adaptive"])
+def test_every_way_of_waiting_can_be_asked_for(command: RunCommand, way: str) -> None:
+    [section] = job.parse(command("job", f"--wait={way}").stdout).sections()
+    assert section.options["wait"] == way
 
 
 def test_it_can_be_written_to_a_file(command: RunCommand, tmp_path: Path) -> None:

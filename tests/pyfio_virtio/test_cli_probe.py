@@ -51,3 +51,24 @@ def test_one_who_does_not_answer_is_given_up(command: RunCommand, private: Path)
     assert ended.status == 1
     assert ended.stderr.count("\n") == 1
     assert str(private / "silent") in ended.stderr
+
+
+def test_disks_behind_a_controller_are_listed(command: RunCommand, builtin: StartBackend) -> None:
+    controller = builtin(options=("device=scsi", "targets=2", "luns=2"))
+    told = json.loads(command("probe", "--json", controller.socket).stdout)
+    addresses = [(disk["target"], disk["lun"]) for disk in told["device"]["disks"]]
+    assert addresses == [(0, 0), (0, 1), (1, 0), (1, 1)]
+    shown = command("probe", controller.socket).stdout
+    for disk in told["device"]["disks"]:
+        assert disk["vendor"] in shown
+        assert disk["serial"] in shown
+
+
+def test_the_job_names_one_of_several_disks(
+    command: RunCommand, builtin: StartBackend, fio: Fio
+) -> None:
+    controller = builtin(options=("device=scsi", "targets=2"))
+    job = json.loads(command("probe", "--json", controller.socket).stdout)["job"]
+    assert "scsi_target=0\nscsi_lun=0\n" in job
+    short = job.replace("time_based", "number_ios=10").replace("runtime=10\n", "")
+    assert fio.job(short).status == 0

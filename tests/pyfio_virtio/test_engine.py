@@ -48,3 +48,16 @@ def test_a_back_end_can_be_asked_again(qsd: StartBackend) -> None:
 def test_what_fails_is_told_in_the_engines_sentence(private: Path) -> None:
     with pytest.raises(PyfioVirtioError, match=str(private / "nobody")):
         engine.describe(str(private / "nobody"), 5)
+
+
+def test_a_virtio_blk_device_tells_its_id(builtin: StartBackend) -> None:
+    info = engine.describe(builtin().socket, 5)
+    assert (info.id, info.disks) == ("pyfio-virtio-blk", ())
+
+
+def test_a_lone_disk_behind_a_controller_is_listed(builtin: StartBackend) -> None:
+    info = engine.describe(builtin(options=("device=scsi",), size_bytes=1 << 20).socket, 5)
+    [disk] = info.disks
+    assert (disk.target, disk.lun, disk.capacity_bytes) == (0, 0, 1 << 20)
+    assert disk.vendor
+    assert disk.vendor in info.id

@@ -60,10 +60,9 @@ def unlike(frame: pd.DataFrame) -> list[str]:
 
 def noise_floor(frame: pd.DataFrame, metric: str = "iops") -> stats.Comparison | None:
     """What a difference between two alike points looks like here: A against A."""
-    if "role" not in frame or not (frame["role"] == TWIN).any():
+    twins = frame[(frame["role"] == TWIN) & frame["error"].isna()].set_index("repeat")
+    if twins.empty:
         return None
-    good = frame[frame["error"].isna()]
-    twins = good[good["role"] == TWIN].set_index("repeat")
     keys = [name for name in ("way", *axes(frame)) if name in twins]
     alike = (measured(frame)[keys] == twins[keys].iloc[0]).all(axis=1)
     first = measured(frame)[alike].drop_duplicates("repeat").set_index("repeat")

@@ -24,6 +24,7 @@ BASELINE = "event"
 # A way that reaches this share of the best one's IOPS is worth naming if it costs less.
 NEARLY = 0.90
 CHEAPER = 0.90
+_NEEDED = ("way", "way_order", "repeat", "role", "error", "iops", "cpu_us")
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,8 @@ def best(frame: pd.DataFrame) -> list[Best]:
     others = [name for name in axes(runs) if name != "way"]
     if runs["way"].nunique() < 2:
         return []
+    needed = {*others, *_NEEDED}
+    runs = runs[[name for name in runs if name in needed]]
     if not others:
         return [_best_of(runs, {})]
     groups = runs.groupby(others, dropna=False, sort=True)
@@ -84,7 +87,8 @@ def _best_of(runs: pd.DataFrame, where: Row) -> Best:
     table = points(runs, ["way"], ("iops", "cpu_us")).set_index("way")
     way = str(table["iops"].idxmax())
     baseline = BASELINE if BASELINE in table.index else str(table.index[0])
-    rivals = {rival: compare_ways(runs, rival, way) for rival in table.index if rival != way}
+    rounds = by_round(runs)
+    rivals = {rival: compare_ways(rounds, rival, way) for rival in table.index if rival != way}
     cost = table["cpu_us"] if "cpu_us" in table else pd.Series(dtype=float)
     equals = [rival for rival, each in rivals.items() if each.verdict == "cannot tell"]
     return Best(
@@ -114,17 +118,18 @@ def _thrifty(iops: pd.Series, cost: pd.Series, way: str) -> tuple[str, float, fl
     return frugal, float(iops[frugal] / iops[way]), float(near.min())
 
 
+def by_round(runs: pd.DataFrame, metric: str = "iops") -> pd.DataFrame:
+    """A row a repeat, a column a way; runs of one row were measured close together."""
+    return runs.pivot_table(index="repeat", columns="way", values=metric, aggfunc="median")
+
+
 def compare_ways(
-    runs: pd.DataFrame, base: str, other: str, metric: str = "iops", higher_is_better: bool = True
+    rounds: pd.DataFrame, base: str, other: str, higher_is_better: bool = True
 ) -> stats.Comparison:
-    """other / base over the repeats that have both: pairs measured in the same round."""
-    table = runs[runs["way"].isin((base, other))].pivot_table(
-        index="repeat", columns="way", values=metric, aggfunc="median"
-    )
-    both = table.dropna()
-    if base not in both or other not in both:
-        return stats.compare_pairs([], [])
-    return stats.compare_pairs(both[base], both[other], higher_is_better)
+    """other / base over the rounds of by_round() that have both."""
+    first, second = rounds[base].to_numpy(), rounds[other].to_numpy()
+    both = np.isfinite(first) & np.isfinite(second)
+    return stats.compare_pairs(first[both], second[both], higher_is_better)
 
 
 def unrated(frame: pd.DataFrame) -> pd.DataFrame:

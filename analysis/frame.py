@@ -50,6 +50,7 @@ METRICS = (
     "fio_cpu_us",
     "backend_cpu_us",
 )
+_FOR_HISTOGRAMS = ("fio_json", "job_index", "rate_iops", "iodepth")
 # Options that tell how a run was carried out, not what was asked.
 _NOT_AXES = {"runtime", "ramp_time", "time_based", "filename", "ioengine", "stats_file", "name"}
 
@@ -247,7 +248,8 @@ def points(
     table = pd.DataFrame(columns)
     merged = [name for name in known if name in PERCENTILE_COLUMNS]
     if merged:
-        better = pd.DataFrame([_merged(runs.iloc[index], merged) for index in groups])
+        slim = runs[[name for name in _FOR_HISTOGRAMS if name in runs]]
+        better = pd.DataFrame([_merged(slim.iloc[index], merged) for index in groups])
         table[better.columns] = better.combine_first(table)[better.columns]
     order = ["way_order" if key == "way" else key for key in keys]
     return table.sort_values(order, kind="stable", ignore_index=True)

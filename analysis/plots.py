@@ -122,12 +122,16 @@ def _noise(frame: pd.DataFrame, metric: str) -> float:
 
 
 def _lowest(table: pd.DataFrame, metric: str) -> str:
-    parts = []
-    for depth, line in table.groupby("iodepth", sort=True):
-        least = extreme(line, metric, largest=False)
-        parts.append(f"{least['way']} at iodepth {depth} ({style.duration(least[metric])})")
-    if len(parts) > 2:
-        parts = [parts[0], parts[-1]]
+    lines = [line for _, line in table.groupby("iodepth", sort=True)]
+    rows = [extreme(line, metric, largest=False) for line in lines]
+    first, last = rows[0], rows[-1]
+
+    def at(row: pd.Series) -> str:
+        return f"{style.duration(row[metric])} at iodepth {row['iodepth']}"
+
+    if len(rows) > 1 and {row["way"] for row in rows} == {first["way"]}:
+        return f"{first['way']} has the lowest {NAMES[metric]}: {at(first)}, {at(last)}"
+    parts = dict.fromkeys(f"{row['way']}, {at(row)}" for row in (first, last))
     return f"Lowest {NAMES[metric]}: {'; '.join(parts)}"
 
 

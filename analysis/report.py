@@ -32,7 +32,7 @@ from pyfio_virtio.analysis.frame import (
 from pyfio_virtio.record import NULL
 
 # More would bury the reader; the table has every point.
-MOST_FACETS = 6
+MOST_FACETS = 3
 MOST_COMMANDS = 20
 DASH = "\N{EN DASH}"
 _TEMPLATES = Path(__file__).parent / "templates"

@@ -23,8 +23,7 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.text import Text
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 from matplotlib.transforms import Transform
 
 INK, MUTED, GRID, PAPER = "#1c1f24", "#5c636e", "#d9dce1", "#ffffff"
@@ -114,6 +113,7 @@ def save(drawing: Figure, path: Path) -> None:
     """PNG or SVG by the name's ending; equal pictures make equal files."""
     kind = path.suffix.lstrip(".").lower()
     with look():
+        _lay_out(drawing)
         drawing.savefig(path, format=kind, metadata=_no_date(kind))
 
 
@@ -121,6 +121,7 @@ def inline_svg(drawing: Figure, name: str, description: str) -> str:
     """The picture as an element of a page, in the page's colours; name makes its ids unique."""
     text = io.StringIO()
     with look(), matplotlib.rc_context({"svg.hashsalt": name}):
+        _lay_out(drawing)
         drawing.savefig(text, format="svg", metadata=_no_date("svg"))
     body = text.getvalue()
     body = body[body.index("<svg") :].strip()
@@ -141,29 +142,34 @@ def titles(axes: Axes, finding: str, conditions: str) -> None:
     # Percentiles keep their small letter.
     finding = finding if finding[1:2].isdigit() else finding[:1].upper() + finding[1:]
     title = textwrap.fill(finding, int(width * _TITLE_LETTERS_PER_INCH))
-    lift = 7 + 11.5 * (note.count("\n") + 1)
-    where: dict[str, Any] = {"xycoords": "axes fraction", "textcoords": "offset points"}
-    axes.annotate(note, (0, 1), xytext=(0, 7), color=MUTED, fontsize=8.5, va="bottom", **where)
-    drawn = axes.annotate(
-        title, (0, 1), xytext=(0, lift + 3), fontsize=11.5, weight="bold", va="bottom", **where
+    lines = note.count("\n") + 1
+    below = axes.annotate(
+        note,
+        (0, 1),
+        xytext=(0, 7),
+        xycoords="axes fraction",
+        textcoords="offset points",
+        color=MUTED,
+        fontsize=8.5,
+        va="bottom",
     )
-    drawn.set_gid(_FINDING)
+    # The title above it keeps the height free, and neither may push the plot aside.
+    below.set_in_layout(False)
+    axes.set_title(
+        title, loc="left", pad=11 + 11.5 * lines, fontsize=11.5, weight="bold", gid=_FINDING
+    )
 
 
 def finding_of(axes: Axes) -> str:
     """The title that a picture was given, on one line."""
-    return " ".join(text.get_text().replace("\n", " ") for text in _findings(axes))
+    return axes.get_title("left").replace("\n", " ")
 
 
 def prefix_finding(axes: Axes, words: str) -> None:
     """Puts words before the title, as small multiples name their panels."""
-    for text in _findings(axes):
-        whole = f"{words}: {text.get_text()}".replace("\n", " ")
-        text.set_text(textwrap.fill(whole, int(_width(axes) * _TITLE_LETTERS_PER_INCH)))
-
-
-def _findings(axes: Axes) -> list[Text]:
-    return [text for text in axes.texts if text.get_gid() == _FINDING]
+    whole = f"{words}: {finding_of(axes)}"
+    for title in axes.findobj(lambda each: each.get_gid() == _FINDING):
+        title.set(text=textwrap.fill(whole, int(_width(axes) * _TITLE_LETTERS_PER_INCH)))
 
 
 def root_of(axes: Axes) -> Figure:
@@ -272,10 +278,18 @@ def duration(nanoseconds: float) -> str:
 def plain(axis: Axis, text: Callable[[float], str] = short) -> None:
     """Ticks written as people say them; a short log axis gets 2 and 5 beside 1 and 10."""
     axis.set_major_formatter(FuncFormatter(lambda value, _: text(value)))
-    axis.set_minor_formatter(NullFormatter())
+    axis.set_minor_locator(NullLocator())
     low, high = axis.get_view_interval()
     if axis.get_scale() == "log" and high / low < 300:
         axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+
+
+def _lay_out(drawing: Figure) -> None:
+    """Finds room for all texts once; savefig() would do so by drawing everything twice."""
+    engine = drawing.get_layout_engine()
+    if engine:
+        engine.execute(drawing)
+        drawing.set_layout_engine("none")
 
 
 def _no_date(kind: str) -> dict[str, Any]:

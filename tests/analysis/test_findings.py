@@ -64,7 +64,7 @@ def test_one_way_has_nothing_to_be_compared_with(sweep: pd.DataFrame) -> None:
 def test_ways_are_compared_over_the_rounds_that_have_both(sweep: pd.DataFrame) -> None:
     runs = measured(sweep)
     deep = runs[(runs["iodepth"] == 32) & ~((runs["way"] == "busy") & (runs["repeat"] == 2))]
-    assert findings.compare_ways(deep, "event", "busy").ratio.n == 4
+    assert findings.compare_ways(findings.by_round(deep), "event", "busy").ratio.n == 4
 
 
 def test_rated_runs_do_not_count_as_the_best(rated: pd.DataFrame) -> None:

@@ -9,6 +9,8 @@ import pandas as pd
 import pytest
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.text import Text
 
 from pyfio_virtio.analysis import latency, plots, style, timeplots
 from pyfio_virtio.analysis.frame import histogram, measured, points
@@ -17,13 +19,18 @@ from pyfio_virtio.results import ResultsError
 Draw = Callable[[pd.DataFrame, Axes], Axes]
 
 
+def data(line: Line2D) -> tuple[list[float], list[float]]:
+    x, y = (np.asarray(each, float).tolist() for each in (line.get_xdata(), line.get_ydata()))
+    return x, y
+
+
 def marks(axes: Axes) -> list[tuple[float, float]]:
     """Every point that bears a marker."""
     return [
-        (float(x), float(y))
+        place
         for line in axes.lines
         if line.get_marker() not in ("None", "", "|")
-        for x, y in zip(line.get_xdata(), line.get_ydata(), strict=True)
+        for place in zip(*data(line), strict=True)
     ]
 
 
@@ -56,7 +63,7 @@ def test_iops_by_wait_has_a_mark_for_each_point(sweep: pd.DataFrame, axes: Axes)
 def test_busy_and_adaptive_are_not_joined_to_the_sleeps(sweep: pd.DataFrame, axes: Axes) -> None:
     plots.iops_by_wait(sweep, axes)
     joined = [line for line in axes.lines if line.get_linestyle() != "None"]
-    assert all(max(line.get_xdata()) == 3 for line in joined)
+    assert all(max(data(line)[0]) == 3 for line in joined)
 
 
 def test_whiskers_are_the_intervals(sweep: pd.DataFrame, axes: Axes) -> None:
@@ -105,7 +112,7 @@ def test_percentiles_end_where_the_sample_does(sweep: pd.DataFrame, axes: Axes) 
         line = next(each for each in axes.lines if each.get_label() == way)
         assert line.get_marker() in style.MARKERS
         ends = [each for each in axes.lines if each.get_color() == line.get_color()]
-        reach = max(max(each.get_xdata()) for each in ends if len(each.get_xdata()))
+        reach = max(max(data(each)[0]) for each in ends if data(each)[0])
         assert reach == pytest.approx(-np.log10(1 - last / 100))
     assert "p99 runs from" in style.finding_of(axes)
 
@@ -115,7 +122,7 @@ def test_cost_splits_fio_from_the_back_end(sweep: pd.DataFrame, axes: Axes) -> N
     table = points(sweep, ["way", "iodepth"])
     ends = {float(x) for x, _ in marks(axes)}
     assert set(table["cpu_us"]) <= ends
-    ticks = [x for line in axes.lines if line.get_marker() == "|" for x in line.get_xdata()]
+    ticks = [x for line in axes.lines if line.get_marker() == "|" for x in data(line)[0]]
     assert sorted(ticks) == sorted(table["fio_cpu_us"])
     assert "Nothing beats" in style.finding_of(axes)
 
@@ -136,7 +143,7 @@ def test_iops_over_time_marks_the_ramp_and_the_median(sweep: pd.DataFrame, axes:
     timeplots.iops_over_time(point, axes)
     assert "ramp, not counted" in texts(axes)
     assert f"median\n{style.short(point['iops'].median())}" in texts(axes)
-    assert len([line for line in axes.lines if len(line.get_xdata()) > 2]) == 5
+    assert len([line for line in axes.lines if len(data(line)[0]) > 2]) == 5
     assert "steady (range" in style.finding_of(axes)
     assert axes.get_ylim()[0] == 0
 
@@ -147,7 +154,7 @@ def test_the_heat_map_shows_the_stall_and_who_was_busy(sweep: pd.DataFrame, axes
     assert " at 4." in style.finding_of(axes)
     strip = next(each for each in style.root_of(axes).axes if each.get_ylabel() == "% of a CPU")
     assert texts(strip) == "back-end\nsteal"
-    assert max(strip.lines[1].get_ydata()) == 12.0
+    assert max(data(strip.lines[1])[1]) == 12.0
 
 
 @pytest.mark.parametrize("draw", [timeplots.iops_over_time, timeplots.latency_heatmap])
@@ -196,6 +203,7 @@ def test_an_unknown_column_is_refused_with_those_there_are(sweep: pd.DataFrame, 
 def test_small_multiples_have_a_panel_a_value_and_one_scale(sweep: pd.DataFrame) -> None:
     with style.look():
         drawing = plots.small_multiples(sweep, "iodepth", plots.percentiles)
+        assert_readable(drawing)
     found = [style.finding_of(axes).split(":")[0] for axes in drawing.axes]
     assert found == ["iodepth 1", "iodepth 32", "iodepth 128"]
     assert len({axes.get_ylim() for axes in drawing.axes}) == 1
@@ -219,8 +227,8 @@ def text_boxes(drawing: Figure) -> list[tuple[str, tuple[float, float, float, fl
     return [
         (text.get_text(), text.get_window_extent().extents)
         for axes in drawing.axes
-        for text in [*axes.texts, axes.xaxis.label, axes.yaxis.label]
-        if text.get_text()
+        for text in [*axes.get_children(), axes.xaxis.label, axes.yaxis.label]
+        if isinstance(text, Text) and text.get_text()
     ]
 
 
@@ -231,7 +239,12 @@ def test_no_text_is_cropped_or_over_another(
     with style.look():
         drawing = style.figure()
         draw(choose(sweep), drawing.add_subplot())
-        boxes = text_boxes(drawing)
+        assert_readable(drawing)
+
+
+def assert_readable(drawing: Figure) -> None:
+    """No text leaves the picture or lies over another."""
+    boxes = text_boxes(drawing)
     width, height = drawing.bbox.size
     for number, (text, (left, low, right, high)) in enumerate(boxes):
         inside = left >= -1 and low >= -1 and right <= width + 1 and high <= height + 1

@@ -4,24 +4,25 @@
 
 #include "clock.h"
 
-/* A stretch counts for this long at least: a short time suffices to tell a bad
- * way, ways whose scores are close to the champion's get a long one. */
+/* A stretch counts for this long, and until all in flight have come round so
+ * many times: little suffices to tell a bad way, ways whose scores are close to
+ * the champion's get more. A slow device is not waited for longer. */
 #define SHORT_STRETCH_NS NS_PER_MS
+#define SHORT_STRETCH_ROUNDS 2
 #define LONG_STRETCH_NS (4 * NS_PER_MS)
-#define CLOSE 0.8
-/* ... and until so much was done; a slow device is not waited for longer. */
-#define ROUNDS_PER_STRETCH 8
-#define LEAST_PER_STRETCH 16
+#define LONG_STRETCH_ROUNDS 8
 #define LONGEST_STRETCH_NS (8 * NS_PER_MS)
+#define CLOSE 0.8
+#define LEAST_PER_STRETCH 16
 #define LEAST_TO_JUDGE 8
 
 /* What a way did in its first moments is the way before's doing. */
 #define SETTLE_NS (100 * NS_PER_US)
 
-/* A challenger is better if it is so by 2% in two trials, or by a quarter in
- * one: less may be chance. */
+/* A challenger is better if it is so by 2% in two trials at least: less may be
+ * chance. */
 #define BETTER 1.02
-#define MUCH_BETTER 1.25
+#define LEAST_TRIALS 2
 /* Trials that a score remembers. */
 #define SCORE_MEMORY 4
 
@@ -74,14 +75,13 @@ static bool is_exploring(const struct contest *contest)
 	return false;
 }
 
-static uint64_t stretch_ns(const struct contest *contest)
+static bool is_short(const struct contest *contest)
 {
 	const struct contest_way *way = &contest->ways[contest->current];
-	bool is_short = contest->current == contest->champion ?
-				is_exploring(contest) :
-				!way->trials || way->score < CLOSE;
 
-	return is_short ? SHORT_STRETCH_NS : LONG_STRETCH_NS;
+	return contest->current == contest->champion ?
+		       is_exploring(contest) :
+		       !way->trials || way->score < CLOSE;
 }
 
 /* A trial that cannot be won any more ends before its time, or even before it
@@ -105,12 +105,15 @@ static bool has_settled(const struct contest *contest, uint64_t elapsed_ns,
 static bool has_ended(const struct contest *contest, uint64_t elapsed_ns,
 		      uint64_t count)
 {
-	uint64_t enough = (uint64_t)contest->in_flight * ROUNDS_PER_STRETCH;
+	bool shortly = is_short(contest);
+	uint64_t enough_ns = shortly ? SHORT_STRETCH_NS : LONG_STRETCH_NS;
+	uint64_t enough = (uint64_t)contest->in_flight *
+			  (shortly ? SHORT_STRETCH_ROUNDS : LONG_STRETCH_ROUNDS);
 
 	if (enough < LEAST_PER_STRETCH)
 		enough = LEAST_PER_STRETCH;
 	return elapsed_ns >= LONGEST_STRETCH_NS ||
-	       (elapsed_ns >= stretch_ns(contest) && count >= enough);
+	       (elapsed_ns >= enough_ns && count >= enough);
 }
 
 /* ---- judging ---------------------------------------------------------------- */
@@ -148,10 +151,10 @@ static void judge(struct contest *contest, unsigned int judged, double ratio)
 	if (way->trials == 1)
 		way->score = ratio;
 	way->score += (ratio - way->score) / way->trials;
-	if (way->score >= BETTER && (way->trials > 1 || ratio >= MUCH_BETTER))
+	if (way->score >= BETTER && way->trials >= LEAST_TRIALS)
 		crown(contest, judged);
 	else if (way->score >= BETTER)
-		way->due_ns = contest->now_ns;
+		way->due_ns = 0; /* before all others */
 	else
 		way->due_ns = contest->now_ns + rest_ns(contest, way->score);
 }

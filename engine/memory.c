@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Shared regions and the first-fit allocator over them; see memory.h. */
+/* Shared regions; see memory.h. */
 #include "memory.h"
 
 #include <errno.h>
@@ -7,7 +7,6 @@
 #include <linux/memfd.h>
 #include <stdint.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -32,17 +31,13 @@ void memory_init(struct memory *memory, int hugepages)
 {
 	memset(memory, 0, sizeof(*memory));
 	pthread_mutex_init(&memory->lock, NULL);
+	extents_init(&memory->extents);
 	memory->hugepages = hugepages;
 }
 
 void memory_close(struct memory *memory)
 {
-	struct memory_extent *extent;
-
-	while ((extent = memory->extents)) {
-		memory->extents = extent->next;
-		free(extent);
-	}
+	extents_close(&memory->extents);
 	for (unsigned int i = 0; i < memory->num_regions; i++) {
 		if (!memory->regions[i].is_foreign)
 			munmap(memory->regions[i].address,
@@ -246,33 +241,6 @@ static int map_as_asked(struct memory *memory, struct memory_region *region,
 	}
 }
 
-/* ---- allocator ---------------------------------------------------------- */
-
-static struct memory_extent *make_extent(char *address, size_t size_bytes,
-					 unsigned int region)
-{
-	struct memory_extent *extent = malloc(sizeof(*extent));
-
-	if (!extent)
-		return NULL;
-	extent->next = NULL;
-	extent->address = address;
-	extent->size_bytes = size_bytes;
-	extent->region = region;
-	extent->is_free = true;
-	return extent;
-}
-
-static void insert_extent(struct memory *memory, struct memory_extent *extent)
-{
-	struct memory_extent **link = &memory->extents;
-
-	while (*link && (*link)->address < extent->address)
-		link = &(*link)->next;
-	extent->next = *link;
-	*link = extent;
-}
-
 unsigned int memory_num_regions(const struct memory *memory)
 {
 	return __atomic_load_n(&memory->num_regions, __ATOMIC_ACQUIRE);
@@ -309,22 +277,18 @@ static int no_region_left(void)
 static int add_region_locked(struct memory *memory, size_t size_bytes)
 {
 	struct memory_region region = { 0 };
-	struct memory_extent *extent;
-	unsigned int index = memory->num_regions;
 	int code;
 
-	if (index == MEMORY_MAX_REGIONS)
+	if (memory->num_regions == MEMORY_MAX_REGIONS)
 		return no_region_left();
 	code = map_as_asked(memory, &region, size_bytes ? size_bytes : 1);
 	if (code)
 		return code;
-	extent = make_extent(region.address, region.size_bytes, index);
-	if (!extent) {
+	if (!extents_add(&memory->extents, region.address, region.size_bytes)) {
 		munmap(region.address, region.size_bytes);
 		close(region.fd);
 		return error_set(ENOMEM, "no memory for the region's book-keeping");
 	}
-	insert_extent(memory, extent);
 	return append_region(memory, &region);
 }
 
@@ -399,92 +363,22 @@ int memory_add_foreign(struct memory *memory, const struct memory_region *region
 	return index;
 }
 
-/* ---- allocator ------------------------------------------------------------ */
-
-/* Cuts extent so that it ends at size_bytes; the rest becomes a free one. */
-static bool split_extent(struct memory_extent *extent, size_t size_bytes)
-{
-	struct memory_extent *rest;
-
-	if (extent->size_bytes == size_bytes)
-		return true;
-	rest = make_extent(extent->address + size_bytes,
-			   extent->size_bytes - size_bytes, extent->region);
-	if (!rest)
-		return false;
-	rest->next = extent->next;
-	extent->next = rest;
-	extent->size_bytes = size_bytes;
-	return true;
-}
-
-/* Takes size_bytes out of a free extent, if it has them at that alignment. */
-static char *take_from(struct memory_extent *extent, size_t size_bytes,
-		       size_t alignment)
-{
-	size_t padding = round_up((uintptr_t)extent->address, alignment) -
-			 (uintptr_t)extent->address;
-
-	if (extent->size_bytes < padding ||
-	    extent->size_bytes - padding < size_bytes)
-		return NULL;
-	if (padding) {
-		if (!split_extent(extent, padding))
-			return NULL;
-		extent = extent->next;
-	}
-	if (!split_extent(extent, size_bytes))
-		return NULL;
-	extent->is_free = false;
-	return extent->address;
-}
+/* ---- allocation ---------------------------------------------------------- */
 
 void *memory_alloc(struct memory *memory, size_t size_bytes, size_t alignment)
 {
-	char *address = NULL;
+	void *address;
 
-	if (size_bytes > SIZE_MAX / 2)
-		return NULL;
-	/* Whole cache lines: two owners never share one. */
-	alignment = alignment < 64 ? 64 : alignment;
-	size_bytes = round_up(size_bytes ? size_bytes : 1, 64);
 	pthread_mutex_lock(&memory->lock);
-	for (struct memory_extent *extent = memory->extents;
-	     extent && !address; extent = extent->next)
-		if (extent->is_free)
-			address = take_from(extent, size_bytes, alignment);
+	address = extents_alloc(&memory->extents, size_bytes, alignment);
 	pthread_mutex_unlock(&memory->lock);
 	return address;
 }
 
-static void merge_free(struct memory_extent *first)
-{
-	struct memory_extent *second = first->next;
-
-	if (!first->is_free || !second || !second->is_free ||
-	    first->region != second->region)
-		return;
-	first->size_bytes += second->size_bytes;
-	first->next = second->next;
-	free(second);
-}
-
 void memory_free(struct memory *memory, void *address)
 {
-	struct memory_extent *before = NULL, *extent;
-
-	if (!address)
-		return;
 	pthread_mutex_lock(&memory->lock);
-	for (extent = memory->extents; extent && extent->address != address;
-	     extent = extent->next)
-		before = extent;
-	if (extent && !extent->is_free) {
-		extent->is_free = true;
-		merge_free(extent);
-		if (before)
-			merge_free(before);
-	}
+	extents_free(&memory->extents, address);
 	pthread_mutex_unlock(&memory->lock);
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Memory shared with a back-end: regions (one memfd each) and an allocator
- * over them.
+ * Memory shared with a back-end: regions (one memfd each), and allocating from
+ * them.
  *
  * A region's address for the back-end is its address here, so that a pointer
  * into it goes into a descriptor as it stands. Regions are 2 MiB aligned (or
@@ -16,6 +16,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "extents.h"
 #include "vhost_proto.h"
 
 #define MEMORY_MAX_REGIONS VHOST_USER_MAX_REGIONS
@@ -30,19 +31,9 @@ struct memory_region {
 	bool is_foreign;            /* mapped by the program, not by us */
 };
 
-/* A stretch of a region; the extents of a memory lie in one list, ordered by
- * address, and two free neighbours of one region are merged. */
-struct memory_extent {
-	struct memory_extent *next;
-	char *address;
-	size_t size_bytes;
-	unsigned int region;
-	bool is_free;
-};
-
 struct memory {
 	pthread_mutex_t lock; /* guards extents, and the adding of regions */
-	struct memory_extent *extents;
+	struct extents extents;
 	struct memory_region regions[MEMORY_MAX_REGIONS];
 	unsigned int num_regions; /* atomic: any thread looks regions up */
 	int hugepages; /* enum hugepages */

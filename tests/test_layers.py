@@ -28,7 +28,8 @@ MAY_INCLUDE: dict[str, set[str]] = {
     **{leaf: set() for leaf in LEAVES},
     "about": set(),
     # Shared memory and the socket know nothing of rings.
-    "memory": set(),
+    "extents": set(),
+    "memory": {"extents"},
     "vhost_wire": {"vhost_user"},
     "vhost_user": {"vhost_wire", "memory"},
     # Rings stand on plain pointers: no socket, no device.

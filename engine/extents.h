@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * An allocator over stretches of address space, in whole cache lines: two
+ * owners never share one. It touches none of the memory that it hands out, so
+ * that whoever shares that memory cannot harm it.
+ *
+ * Free extents are kept by size, allocated ones by address; neighbours that
+ * are free become one. Time grows with the logarithm of their number. No lock:
+ * one thread at a time calls.
+ */
+#ifndef EXTENTS_H
+#define EXTENTS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/queue.h>
+
+#define EXTENTS_GRANULE_BYTES 64
+#define EXTENTS_CLASSES 58
+
+struct extent {
+	char *address;
+	size_t size_bytes;
+	bool is_free;
+	bool is_first;                 /* of its stretch: none to merge with before it */
+	TAILQ_ENTRY(extent) neighbour; /* in the order of addresses in a stretch */
+	LIST_ENTRY(extent) alike;      /* free, and of the same class */
+};
+
+TAILQ_HEAD(extent_list, extent);
+LIST_HEAD(extent_class, extent);
+
+struct extents {
+	struct extent_list all;
+	struct extent_class free[EXTENTS_CLASSES]; /* by powers of two of granules */
+	void *allocated;                           /* tsearch(3)'s, by address */
+};
+
+void extents_init(struct extents *extents);
+void extents_close(struct extents *extents);
+/* Adds a stretch of whole granules. False without memory for book-keeping. */
+bool extents_add(struct extents *extents, void *address, size_t size_bytes);
+/* alignment is a power of two. NULL if there is no room. */
+void *extents_alloc(struct extents *extents, size_t size_bytes, size_t alignment);
+/* address came from extents_alloc(); any other is left alone. */
+void extents_free(struct extents *extents, void *address);
+
+#endif

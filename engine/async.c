@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "blocking.h"
+#include "carry.h"
 #include "clock.h"
 #include "error.h"
 
@@ -169,7 +170,7 @@ static void expire(struct async *async)
 			give_up(flight, &work);
 	}
 	pthread_mutex_unlock(&async->lock);
-	shared_queue_work(&work);
+	carry_work(&work);
 }
 
 static void wait_until_woken(struct async *async, struct waiter *waiter,
@@ -255,7 +256,7 @@ void async_cancel(struct async *async, struct operation *op)
 	if (flight)
 		give_up(flight, &work);
 	pthread_mutex_unlock(&async->lock);
-	shared_queue_work(&work);
+	carry_work(&work);
 }
 
 /* ---- the completion eventfd ------------------------------------------------------------ */
@@ -340,7 +341,7 @@ static void cancel_all(struct async *async)
 		give_up(flight, &work);
 	}
 	pthread_mutex_unlock(&async->lock);
-	shared_queue_work(&work);
+	carry_work(&work);
 	/* The rest finishes in a moment. */
 	wait_for(async, UINT_MAX, UINT64_MAX);
 }

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "carry.h"
 #include "clock.h"
 #include "error.h"
 
@@ -161,7 +162,7 @@ static bool wait_for(struct transfer *t)
 			return true;
 	} while (deadline_ns != transfer_deadline_ns(t));
 	is_orphan = shared_queue_cancel(t, &work);
-	shared_queue_work(&work);
+	carry_work(&work);
 	return !is_orphan && poller_wait(&t->sq->poller, &t->waiter, UINT64_MAX);
 }
 

@@ -1,254 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Transfers over a queue that many threads use; see shared_queue.h. */
+/* A queue that many threads use; see shared_queue.h. */
 #include "shared_queue.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "clock.h"
+#include "carry.h"
 #include "error.h"
 
 #define REAP_AT_ONCE 64
-
-static char *slot_of(const struct transfer *t)
-{
-	return t->sq->slots + t->req->chain * t->sq->slot_bytes;
-}
-
-/* ---- the end of a queue (its lock is held) ----------------------------------- */
-
-static bool is_abandoned(const struct shared_queue *sq)
-{
-	return __atomic_load_n(&sq->is_abandoned, __ATOMIC_ACQUIRE);
-}
-
-/* Tells the poller, which must reap what is in flight now. */
-static void note_abandoned(struct shared_queue *sq)
-{
-	if (!sq->queue->abandoned || sq->is_abandoned)
-		return;
-	strncpy(sq->reason, error_message(), sizeof(sq->reason) - 1);
-	__atomic_store_n(&sq->is_abandoned, true, __ATOMIC_RELEASE);
-}
-
-/* Makes t's next stage its last. */
-static void fail(struct transfer *t, int code, const char *sentence,
-		 struct transfer_list *work)
-{
-	transfer_fail(t, code, sentence);
-	t->place = PLACE_WORKER;
-	t->stage = STAGE_FINISH;
-	TAILQ_INSERT_TAIL(work, t, link);
-}
-
-/* True if t may not go on. */
-static bool is_stopped(struct transfer *t, struct transfer_list *work)
-{
-	if (t->sq->is_abandoned)
-		fail(t, t->sq->queue->abandoned, t->sq->reason, work);
-	else if (t->is_cancelled)
-		fail(t, ETIMEDOUT, "cancelled", work);
-	else
-		return false;
-	return true;
-}
-
-/* ---- chains (the queue's lock is held) ---------------------------------------- */
-
-/* Gives free chains to those that wait for one. */
-static void pump_backlog(struct shared_queue *sq, struct transfer_list *work)
-{
-	struct transfer *t;
-
-	while ((t = TAILQ_FIRST(&sq->backlog))) {
-		if (!sq->is_abandoned && !(t->req = queue_get(sq->queue)))
-			break;
-		TAILQ_REMOVE(&sq->backlog, t, link);
-		t->place = PLACE_WORKER;
-		if (!is_stopped(t, work))
-			TAILQ_INSERT_TAIL(work, t, link);
-	}
-}
-
-static void put_chain(struct transfer *t)
-{
-	if (t->req)
-		queue_put(t->sq->queue, t->req);
-	t->req = NULL;
-}
-
-/* ---- sending (the queue's lock is held) ---------------------------------------- */
-
-static void fill_request(struct transfer *t)
-{
-	const struct step *step = &t->step;
-	struct request *req = t->req;
-
-	req->user = t;
-	req->type = step->is_reading ? REQUEST_READ : step->type;
-	req->buffer = step->uses_slot ? slot_of(t) : t->buffer;
-	req->offset_bytes = step->first_byte;
-	req->left_bytes = step->size_bytes;
-}
-
-static void send(struct transfer *t, struct transfer_list *work)
-{
-	struct shared_queue *sq = t->sq;
-	int code;
-
-	if (is_stopped(t, work))
-		return;
-	fill_request(t);
-	code = queue_submit(sq->queue, t->req);
-	if (code) {
-		fail(t, -code, error_message(), work);
-		return;
-	}
-	t->place = PLACE_DEVICE;
-	t->stage = STAGE_RETURNED;
-	queue_commit(sq->queue);
-	note_abandoned(sq);
-}
-
-/* Copying is for outside the lock, so such a step comes back for it. */
-static void start(struct transfer *t, struct transfer_list *work)
-{
-	struct shared_queue *sq = t->sq;
-
-	t->place = PLACE_WORKER;
-	if (is_stopped(t, work))
-		return;
-	t->stage = STAGE_SEND;
-	if (TAILQ_EMPTY(&sq->backlog))
-		t->req = queue_get(sq->queue);
-	if (!t->req) {
-		t->place = PLACE_BACKLOG;
-		TAILQ_INSERT_TAIL(&sq->backlog, t, link);
-	} else if (t->step.uses_slot) {
-		TAILQ_INSERT_TAIL(work, t, link);
-	} else {
-		send(t, work);
-	}
-}
-
-static void claim(struct transfer *t, struct transfer_list *work)
-{
-	if (is_stopped(t, work))
-		return;
-	t->stage = STAGE_START;
-	t->has_claim = transfer_needs_claim(t);
-	if (t->has_claim && !range_lock_take(t->sq->ranges, &t->claim))
-		t->place = PLACE_PARKED;
-	else
-		start(t, work);
-}
-
-/* ---- stages (no lock is held) ---------------------------------------------------- */
-
-static void plan(struct transfer *t)
-{
-	uint32_t block_size = t->sq->queue->disk->info.block_size;
-
-	transfer_plan(t, block_size, t->sq->slot_bytes);
-	t->claim = (struct claim){
-		.first_byte = t->step.first_byte,
-		.end_byte = t->step.first_byte + t->step.size_bytes,
-		.is_alone = t->step.is_partial,
-		.owner = t,
-	};
-	t->stage = STAGE_CLAIM;
-	if (t->done_bytes && t->timeout_ns)
-		__atomic_store_n(&t->deadline_ns, clock_now_ns() + t->timeout_ns,
-				 __ATOMIC_RELAXED);
-}
-
-/* Gives up chain and claim; who waited for them goes to work. */
-static void release(struct transfer *t, struct transfer_list *work)
-{
-	struct shared_queue *sq = t->sq;
-	struct claim_list granted = TAILQ_HEAD_INITIALIZER(granted);
-	struct claim *claim;
-
-	if (t->req) {
-		pthread_mutex_lock(&sq->lock);
-		put_chain(t);
-		pump_backlog(sq, work);
-		pthread_mutex_unlock(&sq->lock);
-	}
-	if (t->has_claim)
-		range_lock_give(sq->ranges, &t->claim, &granted);
-	t->has_claim = false;
-	TAILQ_FOREACH(claim, &granted, granted)
-		TAILQ_INSERT_TAIL(work, (struct transfer *)claim->owner, link);
-}
-
-static void finish(struct transfer *t, struct transfer_list *work)
-{
-	release(t, work);
-	if (t->is_orphan)
-		transfer_free(t);
-	else
-		t->finished(t);
-}
-
-static void take_back(struct transfer *t, struct transfer_list *work)
-{
-	t->stage = STAGE_FINISH;
-	if (!t->error && !t->is_orphan && t->step.is_reading) {
-		t->step.is_reading = false;
-		t->stage = STAGE_SEND;
-	} else if (!t->error && !t->is_orphan) {
-		transfer_complete_step(t, t->req ? slot_of(t) : NULL);
-		if (t->left_bytes)
-			t->stage = STAGE_PLAN;
-		release(t, work);
-	}
-	TAILQ_INSERT_HEAD(work, t, link);
-}
-
-static void proceed_locked(struct transfer *t, struct transfer_list *work)
-{
-	pthread_mutex_lock(&t->sq->lock);
-	if (t->stage == STAGE_CLAIM)
-		claim(t, work);
-	else if (t->stage == STAGE_START)
-		start(t, work);
-	else
-		send(t, work);
-	pthread_mutex_unlock(&t->sq->lock);
-}
-
-static void proceed(struct transfer *t, struct transfer_list *work)
-{
-	switch (t->stage) {
-	case STAGE_RETURNED:
-		take_back(t, work);
-		return;
-	case STAGE_FINISH:
-		finish(t, work);
-		return;
-	case STAGE_PLAN:
-		plan(t);
-		break;
-	case STAGE_SEND:
-		transfer_fill(t, slot_of(t));
-		break;
-	default:
-		break;
-	}
-	proceed_locked(t, work);
-}
-
-void shared_queue_work(struct transfer_list *work)
-{
-	struct transfer *t;
-
-	while ((t = TAILQ_FIRST(work))) {
-		TAILQ_REMOVE(work, t, link);
-		proceed(t, work);
-	}
-}
 
 void shared_queue_begin(struct transfer *t)
 {
@@ -256,7 +17,7 @@ void shared_queue_begin(struct transfer *t)
 
 	t->stage = STAGE_PLAN;
 	TAILQ_INSERT_TAIL(&work, t, link);
-	shared_queue_work(&work);
+	carry_work(&work);
 }
 
 /* ---- looking (the poller alone calls) ------------------------------------------- */
@@ -270,7 +31,7 @@ static void note_failure(struct transfer *t, int code, bool is_last)
 		 "bytes at %llu: %s", disk_request_name(t->step.type),
 		 (unsigned long long)t->step.size_bytes,
 		 (unsigned long long)t->step.first_byte, strerror(code));
-	if (is_abandoned(t->sq))
+	if (carry_is_abandoned(t->sq))
 		transfer_fail(t, code, t->sq->reason);
 	else
 		transfer_fail(t, code, is_last ? error_message() : sentence);
@@ -284,7 +45,7 @@ static void take_from_device(struct transfer *t, int code, bool is_last,
 	if (code)
 		note_failure(t, code, is_last);
 	if (!t->step.uses_slot)
-		put_chain(t);
+		carry_put_chain(t);
 	TAILQ_INSERT_TAIL(work, t, link);
 }
 
@@ -294,14 +55,14 @@ static unsigned int reap(struct shared_queue *sq, struct transfer_list *work)
 	unsigned int count = queue_reap(sq->queue, done, REAP_AT_ONCE);
 	bool is_last = true;
 
-	note_abandoned(sq);
+	carry_note_abandoned(sq);
 	for (unsigned int i = count; i-- > 0;) {
 		int code = done[i]->error;
 
 		take_from_device(done[i]->user, code, is_last, work);
 		is_last = is_last && !code;
 	}
-	pump_backlog(sq, work);
+	carry_pump_backlog(sq, work);
 	return count;
 }
 
@@ -312,12 +73,12 @@ static unsigned int look(void *context)
 	struct transfer_list work = TAILQ_HEAD_INITIALIZER(work);
 	unsigned int count;
 
-	if (!virtq_has_used(&sq->queue->vq) && !is_abandoned(sq))
+	if (!virtq_has_used(&sq->queue->vq) && !carry_is_abandoned(sq))
 		return 0;
 	pthread_mutex_lock(&sq->lock);
 	count = reap(sq, &work);
 	pthread_mutex_unlock(&sq->lock);
-	shared_queue_work(&work);
+	carry_work(&work);
 	return count;
 }
 
@@ -325,7 +86,7 @@ static bool ask_calls(void *context)
 {
 	struct shared_queue *sq = context;
 
-	return virtq_ask_calls(&sq->queue->vq) || is_abandoned(sq);
+	return virtq_ask_calls(&sq->queue->vq) || carry_is_abandoned(sq);
 }
 
 static void refuse_calls(void *context)
@@ -350,11 +111,11 @@ static void check(void *context)
 {
 	struct shared_queue *sq = context;
 
-	if (is_abandoned(sq) || !device_is_gone(sq->dev))
+	if (carry_is_abandoned(sq) || !device_is_gone(sq->dev))
 		return;
 	pthread_mutex_lock(&sq->lock);
 	queue_abandon(sq->queue, EIO);
-	note_abandoned(sq);
+	carry_note_abandoned(sq);
 	pthread_mutex_unlock(&sq->lock);
 	look(sq);
 }
@@ -370,7 +131,7 @@ static void withdraw(struct transfer *t, struct transfer_list *work)
 		return;
 	t->has_claim = false;
 	t->is_orphan = true;
-	fail(t, ETIMEDOUT, "cancelled", work);
+	carry_fail(t, ETIMEDOUT, "cancelled", work);
 	TAILQ_FOREACH(claim, &granted, granted)
 		TAILQ_INSERT_TAIL(work, (struct transfer *)claim->owner, link);
 }
@@ -386,7 +147,7 @@ static void detach(struct transfer *t, struct transfer_list *work)
 	case PLACE_BACKLOG:
 		TAILQ_REMOVE(&t->sq->backlog, t, link);
 		t->is_orphan = true;
-		fail(t, ETIMEDOUT, "cancelled", work);
+		carry_fail(t, ETIMEDOUT, "cancelled", work);
 		break;
 	case PLACE_PARKED:
 		withdraw(t, work);

@@ -46,11 +46,8 @@ void shared_queue_begin(struct transfer *t);
 
 /* Detaches t from who waits for it: true if t is the queue's from now on, and
  * finished() is not called. False if it finishes in a moment, with ETIMEDOUT
- * at the worst. What is in work afterwards is to be handed to
- * shared_queue_work(), with no lock held. */
+ * at the worst. What is in work afterwards is for carry_work(), with no lock
+ * held. */
 bool shared_queue_cancel(struct transfer *t, struct transfer_list *work);
-/* Carries on with transfers that are with nobody else; they may be of
- * different queues. */
-void shared_queue_work(struct transfer_list *work);
 
 #endif

@@ -61,9 +61,10 @@ MAY_INCLUDE: dict[str, set[str]] = {
     "poller": {"futex", "wait"},
     "range_lock": set(),
     "transfer": {"disk", "poller", "range_lock"},
-    "shared_queue": {"device", "transfer"},
-    "blocking": {"shared_queue"},
-    "async": {"blocking"},
+    "shared_queue": {"device", "transfer", "carry"},
+    "carry": {"shared_queue"},
+    "blocking": {"shared_queue", "carry"},
+    "async": {"blocking", "carry"},
     "attach": {"blocking"},
     # fio's glue, the only part that knows fio.
     "fio_compat": FIO,

@@ -18,6 +18,15 @@ static inline uint64_t clock_now_ns(void)
 	return (uint64_t)now.tv_sec * NS_PER_S + (uint64_t)now.tv_nsec;
 }
 
+/* CPU time that the calling thread has used. */
+static inline uint64_t clock_cpu_ns(void)
+{
+	struct timespec spent;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &spent);
+	return (uint64_t)spent.tv_sec * NS_PER_S + (uint64_t)spent.tv_nsec;
+}
+
 /* Milliseconds left until deadline_ns, rounded up, for poll(); 0 once past. */
 static inline int clock_left_ms(uint64_t deadline_ns)
 {

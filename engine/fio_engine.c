@@ -408,6 +408,7 @@ static int hook_init(struct thread_data *td)
 	if (fio_start(td))
 		return 1;
 	open_wait(td->io_ops_data);
+	((struct job *)td->io_ops_data)->cpu_begun_ns = clock_cpu_ns();
 	return 0;
 }
 

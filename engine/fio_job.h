@@ -46,6 +46,7 @@ struct job {
 	uint64_t reaped_before;    /* at the last check */
 	uint64_t last_progress_ns;
 	uint64_t stop_seen_ns;     /* 0: not told to stop */
+	uint64_t cpu_begun_ns;     /* CPU time of the job's thread before its run */
 	bool has_reset;            /* its logical units, after a time-out */
 };
 

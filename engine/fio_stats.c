@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "clock.h"
 #include "error.h"
 #include "fio_job.h"
 
@@ -102,6 +103,7 @@ static void print_wait(FILE *out, const struct job *job)
 	print_string(out, "wait", wait_name(job->wait_kind));
 	print_u64(out, "sleepy_poll", job->sleepy_poll_us);
 	print_u64(out, "ios", job->reaped);
+	print_u64(out, "cpu_ns", clock_cpu_ns() - job->cpu_begun_ns);
 	print_u64(out, "looks", counters->looks);
 	print_u64(out, "empty_looks", counters->empty_looks);
 	print_u64(out, "sleeps", counters->sleeps);

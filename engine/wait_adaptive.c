@@ -3,7 +3,6 @@
 #include "wait_adaptive.h"
 
 #include <sched.h>
-#include <time.h>
 
 #include "clock.h"
 #include "wait_steps.h"
@@ -14,12 +13,9 @@
 
 static uint64_t cpu_time_ns(const struct wait *wait)
 {
-	struct timespec spent;
-
 	if (wait->adaptive.cpu_percent >= 100)
 		return 0;
-	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &spent);
-	return (uint64_t)spent.tv_sec * NS_PER_S + (uint64_t)spent.tv_nsec;
+	return clock_cpu_ns();
 }
 
 static unsigned int spin(struct wait *wait, unsigned int min, unsigned int found,

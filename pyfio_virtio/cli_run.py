@@ -11,7 +11,7 @@ from pathlib import Path
 
 import click
 
-from pyfio_virtio import backend_records, backends, fio, folders
+from pyfio_virtio import backend_records, backends, counters, fio, folders
 from pyfio_virtio import run as runs
 from pyfio_virtio.backends import BackendSpec
 from pyfio_virtio.cli_options import disk_options, dry_run_option
@@ -33,6 +33,12 @@ _NO_BACKEND = "none"
 @click.option("--socket", metavar="PATH", help="Run on the disk that is served here.")
 @disk_options
 @click.option("--json", "as_json", is_flag=True, help="Print fio's JSON on stdout, nothing else.")
+@click.option(
+    "--counters",
+    "with_counters",
+    is_flag=True,
+    help="Say at the end how often fio kicked, looked and slept for an I/O.",
+)
 @click.option("--yes", is_flag=True, help="Write to a disk that was not started for it.")
 @click.option("--fio", "program", default="fio", show_default=True, help="The fio to run.")
 @dry_run_option
@@ -43,6 +49,7 @@ def run(
     kind: str,
     socket: str | None,
     as_json: bool,
+    with_counters: bool,
     yes: bool,
     program: str,
     dry_run: bool,
@@ -58,7 +65,7 @@ def run(
     """
     job_file, fio_options = _split(words)
     where = _where(kind, socket, disk)
-    plan = runs.plan(job_file, fio_options, where, program, as_json)
+    plan = runs.plan(job_file, fio_options, where, program, as_json, with_counters)
     if dry_run:
         click.echo(plan.script())
         return
@@ -100,6 +107,8 @@ def _carry_out(plan: runs.Plan) -> int:
         notes, json = fio.split_notes(result.outcome.output)
         click.echo(notes, err=True, nl=False)
         click.echo(json, nl=False)
+    if result.counters:
+        click.echo("\n".join(counters.summary(result.counters)), err=plan.as_json)
     if result.backend_died is not None:
         raise PyfioVirtioError("the back-end ended during the run", result.backend_died)
     return result.outcome.status

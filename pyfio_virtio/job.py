@@ -63,8 +63,7 @@ class Section:
 
     def uses_engine(self) -> bool:
         """Whether this job runs on our engine, by name or as external:PATH."""
-        engine = self.options.get("ioengine", "")
-        return Path(engine.removeprefix("external:")).name == ENGINE
+        return _names_engine(self.options.get("ioengine", ""))
 
     def writes(self) -> bool:
         """Whether this job can change its disk. Checking what was written (verify) does not."""
@@ -110,6 +109,11 @@ class Job:
         named = (_disk_of(section) for section in self.writing())
         return list(dict.fromkeys(named))
 
+    def stats_files(self) -> list[str]:
+        """Where its jobs have the engine's counters written, each once."""
+        named = (section.options.get("stats_file") for section in self.sections())
+        return list(dict.fromkeys(path for path in named if path))
+
     def queues(self) -> int:
         """Queues wanted of the back-end: each job that runs at a time has one."""
         return sum(section.count() for section in self.sections())
@@ -135,6 +139,15 @@ class Job:
             lines.insert(where, _header(GLOBAL))
         return Job((*lines[: where + 1], wanted, *lines[where + 1 :]))
 
+    def with_engine_option(self, key: str, value: str) -> "Job":
+        """The job with an option of the engine's wherever the engine is chosen."""
+        lines: list[Line] = []
+        for line in self.lines:
+            lines.append(line)
+            if line.key == "ioengine" and _names_engine(_expand(line.value or "")):
+                lines.append(option(key, value))
+        return Job(tuple(lines))
+
     def with_sections(self, sections: Sequence[tuple[str, Mapping[str, str | None]]]) -> "Job":
         """The job with further sections after its own."""
         lines = list(self.lines)
@@ -142,6 +155,10 @@ class Job:
             lines.append(_header(name))
             lines.extend(option(key, value) for key, value in options.items())
         return replace(self, lines=tuple(lines))
+
+
+def _names_engine(value: str) -> bool:
+    return Path(value.removeprefix("external:")).name == ENGINE
 
 
 def _disk_of(section: Section) -> str:

@@ -14,11 +14,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
 
-from pyfio_virtio import backends, engine, fio, fio_arguments, folders, job
+from pyfio_virtio import backends, counters, engine, fio, fio_arguments, folders, job
+from pyfio_virtio.counters import JobCounters
+from pyfio_virtio.errors import UsageError
 
 DEFAULT_JOB = Path(__file__).resolve().parent / "jobs" / "virtio.fio"
 # In the folder of the run.
-_SOCKET, _JOB = "disk.sock", "job.fio"
+_SOCKET, _JOB, _COUNTERS = "disk.sock", "job.fio", "counters.json"
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,7 @@ class Plan:
     program_options: tuple[str, ...]
     environment: dict[str, str]  # added to ours
     as_json: bool
+    counters: tuple[str, ...] = ()  # files that the engine writes them to
 
     def describe(self) -> str:
         return f"{self.fio.release} runs {self.title} on {self.disk.describe()}"
@@ -77,6 +80,7 @@ def plan(
     disk: Disk,
     program: str = "fio",
     as_json: bool = False,
+    with_counters: bool = False,
 ) -> Plan:
     """Reads the job, finds fio, and checks that the two and the engine go together."""
     arguments = fio_arguments.parse(fio_options)
@@ -89,8 +93,11 @@ def plan(
         environment["LD_LIBRARY_PATH"] = fio.library_path(engine.folder())
     folder = folders.run_folder_path()
     placed = _placed(wanted, disk, folder)
+    if with_counters:
+        placed = _counted(placed, folder)
     disk = _with_queues(disk, wanted.queues())
-    return Plan(title, folder, placed, disk, found, arguments.program, environment, as_json)
+    files = tuple(placed.stats_files()) if with_counters else ()
+    return Plan(title, folder, placed, disk, found, arguments.program, environment, as_json, files)
 
 
 def _placed(wanted: job.Job, disk: Disk, folder: Path) -> job.Job:
@@ -99,6 +106,17 @@ def _placed(wanted: job.Job, disk: Disk, folder: Path) -> job.Job:
     if socket is None:
         return wanted
     return wanted.with_options({"filename": job.escaped_filename(socket)})
+
+
+def _counted(wanted: job.Job, folder: Path) -> job.Job:
+    """The job with a file for its counters, unless it has one of its own."""
+    if not wanted.uses_engine():
+        raise UsageError(
+            "cannot count", f"no job of it uses ioengine={job.ENGINE}", "leave --counters out"
+        )
+    if wanted.stats_files():
+        return wanted
+    return wanted.with_engine_option("stats_file", str(folder / _COUNTERS))
 
 
 def _with_queues(disk: Disk, queues: int) -> Disk:
@@ -120,6 +138,7 @@ def _job(job_file: Path | None, arguments: fio_arguments.FioArguments) -> tuple[
 class Result:
     outcome: fio.Outcome
     backend_died: str | None  # its last words, when it did not live to the end
+    counters: Sequence[JobCounters] = ()
 
 
 def carry_out(plan: Plan) -> Result:
@@ -128,7 +147,10 @@ def carry_out(plan: Plan) -> Result:
         (plan.folder / _JOB).write_text(plan.job.text())
         outcome = fio.launch(plan.fio_command(), plan.environment, capture=plan.as_json)
         died = backend is not None and not backend.is_running()
-        return Result(outcome, backend.last_words() if backend and died else None)
+        # fio makes the files once a job's options are sound; without them it has said why.
+        files = [path for path in map(Path, plan.counters) if path.exists()]
+        words = backend.last_words() if backend and died else None
+        return Result(outcome, words, counters.read(files))
 
 
 @contextmanager

@@ -4,6 +4,7 @@
 import json
 import os
 import pty
+import re
 import signal
 import subprocess
 import sys
@@ -108,6 +109,46 @@ def test_json_is_all_that_stdout_gets(command: RunCommand) -> None:
 def test_json_is_whole_when_the_engine_has_something_to_say(command: RunCommand) -> None:
     ended = command("run", "--json", *SHORT, "--hugepages=auto")
     assert ended.stdout.startswith("{")
+
+
+def test_counters_follow_fios_result(command: RunCommand) -> None:
+    ended = command("run", "--counters", *SHORT)
+    words = r"virtio, wait=event: kicks [\d.]+, calls [\d.]+, looks [\d.]+, sleeps [\d.]+ per I/O, "
+    assert re.search(words + r"[\d.]+ µs CPU per I/O", ended.stdout)
+    assert "kick: " in ended.stdout
+
+
+def test_counters_leave_json_whole(command: RunCommand) -> None:
+    ended = command("run", "--counters", "--json", *SHORT)
+    json.loads(ended.stdout)
+    assert " per I/O" in ended.stderr
+
+
+def test_each_job_has_its_counters(command: RunCommand) -> None:
+    ended = command("run", "--counters", *SHORT, "--numjobs=2")
+    assert "virtio (job 1), " in ended.stdout
+    assert "virtio (job 2), " in ended.stdout
+
+
+def test_a_file_for_counters_that_the_job_names_is_kept(
+    command: RunCommand, tmp_path: Path
+) -> None:
+    stats = tmp_path / "stats.json"
+    ended = command("run", "--counters", *SHORT, f"--stats_file={stats}")
+    assert " per I/O" in ended.stdout
+    assert json.loads(stats.read_text())["ios"] == 100
+
+
+def test_jobs_of_another_engine_are_not_counted(command: RunCommand) -> None:
+    ended = command("run", "--counters", "--", "--ioengine=null", "--name=a", "--size=1m")
+    assert ended.status == 2
+    assert "--counters" in ended.stderr
+
+
+def test_an_option_of_fio_that_is_wrong_leaves_no_counters(command: RunCommand) -> None:
+    ended = command("run", "--counters", *SHORT, "--rw=backwards")
+    assert ended.status == 1
+    assert " per I/O" not in ended.stdout
 
 
 def test_the_status_is_that_of_fio(command: RunCommand) -> None:

@@ -160,3 +160,10 @@ def test_fio_sees_the_same_jobs(tmp_path: Path) -> None:
         shown.split()
         == (f"fio {everywhere} --name=a --rw=read --name=b --bs=8k --rw=write").split()
     )
+
+
+def test_an_option_of_the_engine_goes_where_the_engine_is() -> None:
+    text = "[a]\nioengine=null\n[b]\nrw=read\nioengine=external:/lib/fio_virtio\n"
+    changed = job.parse(text).with_engine_option("stats_file", "/s")
+    assert [section.options.get("stats_file") for section in changed.sections()] == [None, "/s"]
+    assert changed.stats_files() == ["/s"]

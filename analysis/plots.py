@@ -349,10 +349,7 @@ def _counter_finding(table: pd.DataFrame, shown: Sequence[str]) -> str:
 def xy(frame: pd.DataFrame, axes: Axes, x: str, y: str, by: str | None = None) -> Axes:
     """Any column against any other, a line for each value of a third."""
     runs = measured(frame)
-    for name in filter(None, (x, y, by)):
-        if name not in runs:
-            known = ", ".join(sorted(c for c in column_names(runs) if not c.startswith("host_")))
-            raise ResultsError(f"no column {name}", "", f"take one of {known}")
+    _refuse_unknown(runs, (x, y, by))
     table = points(runs, [x, by] if by else [x], (y,)).dropna(subset=[y])
     numeric = pd.api.types.is_numeric_dtype(table[x])
     order = list(dict.fromkeys(table[x]))
@@ -387,6 +384,7 @@ def _xy_finding(table: pd.DataFrame, x: str, y: str, by: str | None) -> str:
 
 def small_multiples(frame: pd.DataFrame, by: str, plot: Plot, columns: int = 2) -> Figure:
     """One picture for each value of an axis, side by side."""
+    _refuse_unknown(frame, (by,))
     groups = list(_ordered(measured(frame), by))
     columns = min(columns, len(groups))
     rows = -(-len(groups) // columns)
@@ -421,6 +419,13 @@ def _refuse_more_than(runs: pd.DataFrame, drawn: Sequence[str]) -> None:
             "a point would mix unlike runs",
             f"choose one value, or draw small multiples by {others[0]}",
         )
+
+
+def _refuse_unknown(runs: pd.DataFrame, names: Sequence[str | None]) -> None:
+    for name in filter(None, names):
+        if name not in runs:
+            known = sorted(each for each in column_names(runs) if not each.startswith("host_"))
+            raise ResultsError(f"no column {name}", "", f"take one of {', '.join(known)}")
 
 
 def _ordered(runs: pd.DataFrame, by: str) -> list[tuple[Any, pd.DataFrame]]:

@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The pictures by name, for a command line that draws one.
+
+Owns the names and the choice between one picture and small multiples. Called from one
+thread; the drawing itself is in plots.py and timeplots.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from pyfio_virtio.analysis import plots, style, timeplots
+from pyfio_virtio.results import ResultsError
+
+PICTURES: Mapping[str, plots.Plot] = MappingProxyType(
+    {
+        "iops": plots.iops_by_wait,
+        "p99": plots.p99_by_wait,
+        "latency": plots.latency_by_iops,
+        "percentiles": plots.percentiles,
+        "cost": plots.cost_by_latency,
+        "counters": plots.counters_by_wait,
+        "time": timeplots.iops_over_time,
+        "heatmap": timeplots.latency_heatmap,
+    }
+)
+
+
+def draw(frame: pd.DataFrame, name: str, facet: str | None = None) -> Figure:
+    """The named picture of all runs, or one for each value of the column facet."""
+    if name not in PICTURES:
+        raise ResultsError(f"no picture {name}", "", f"take one of {', '.join(PICTURES)}")
+    return _draw(frame, PICTURES[name], facet)
+
+
+def draw_columns(
+    frame: pd.DataFrame, x: str, y: str, by: str | None = None, facet: str | None = None
+) -> Figure:
+    """Any column against any other, a line for each value of by."""
+    return _draw(frame, lambda part, axes: plots.xy(part, axes, x, y, by), facet)
+
+
+def _draw(frame: pd.DataFrame, plot: plots.Plot, facet: str | None) -> Figure:
+    with style.look():
+        if facet:
+            return plots.small_multiples(frame, facet, plot)
+        drawing = style.figure()
+        plot(frame, drawing.add_subplot())
+        return drawing

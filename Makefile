@@ -6,6 +6,7 @@
 
 SLEEPY_POLL ?= 0
 FIO_SOURCE_DIR ?=
+PREFIX ?= /usr/local
 PYTHON ?= python3
 export FIO_SOURCE_DIR
 
@@ -18,12 +19,16 @@ BUILDERS := engine/build.py engine/fio_headers.py pyproject.toml $(VENV)/.ready
 FIO_TREE_MARKS := $(wildcard $(addprefix $(FIO_SOURCE_DIR)/,config-host.h FIO-VERSION-FILE fio.h))
 
 FRONT_END := build/lib/fio_virtio
+# Where `make install` puts things; DESTDIR is for those who make packages of it.
+INTO = $(DESTDIR)$(abspath $(PREFIX))
+SONAME = $(shell sed -n 's/^LIBRARY_SONAME = "\(.*\)"/\1/p' engine/build.py)
+VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 # The back-end is built once its sources are there.
 BACK_END := $(if $(wildcard engine/backend/api.h),build/lib/vhost_backend)
 
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: all run test lint asan fio-3.41 install-packages clean help FORCE
+.PHONY: all run test lint asan fio-3.41 install-packages install clean help FORCE
 
 all: $(FRONT_END) $(BACK_END) ## build the engine (the default): build/lib/fio_virtio
 
@@ -43,6 +48,14 @@ lint: $(VENV)/.ready ## check style and types: ruff, mypy
 install-packages: ## install Debian's packages that are missing (root), or say which
 	@tools/packages.sh install
 
+install: build/lib/libpyfio_virtio.so ## install the C library: header, shared library, pkg-config file, below PREFIX
+	@install -d $(INTO)/include $(INTO)/lib/pkgconfig
+	@install -m 644 engine/api.h $(INTO)/include/pyfio_virtio.h
+	@install -m 755 $< $(INTO)/lib/$(SONAME)
+	@ln -sf $(SONAME) $(INTO)/lib/libpyfio_virtio.so
+	@sed 's|@PREFIX@|$(abspath $(PREFIX))|; s|@VERSION@|$(VERSION)|' engine/pyfio-virtio.pc.in \
+	  > $(INTO)/lib/pkgconfig/pyfio-virtio.pc
+
 clean: ## remove all that was built
 	@rm -rf build *.egg-info
 
@@ -51,6 +64,7 @@ help: ## list the targets and variables
 	@echo
 	@echo "SLEEPY_POLL=N       bake in wait=sleepy with N microseconds as the default; 0: wait=event"
 	@echo "FIO_SOURCE_DIR=DIR  sources of the fio to build for, instead of the installed package's"
+	@echo "PREFIX=DIR          where make install puts the C library; else /usr/local"
 	@echo "V=1                 show the compiler's commands"
 
 # ---- what is built ------------------------------------------------------
@@ -67,6 +81,10 @@ $(FRONT_END): $(FRONT_END_NEEDS) build/fio-tree $(FIO_TREE_MARKS)
 build/lib/vhost_backend: $(BACK_END_SOURCES) $(BUILDERS)
 	@echo "Compiling $@"
 	@$(IN_VENV) engine/build.py --output $@ back-end
+
+build/lib/libpyfio_virtio.so: $(FRONT_END_SOURCES) $(BUILDERS)
+	@echo "Compiling $@"
+	@$(IN_VENV) engine/build.py --output $@ library
 
 build/fio-tree: engine/fio_headers.py build/fio-wanted
 	@$(PYTHON) engine/fio_headers.py > $@

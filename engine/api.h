@@ -14,12 +14,17 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* The C library exports what is declared here, and nothing else. */
+#ifdef ENGINE_LIBRARY
+#pragma GCC visibility push(default)
+#endif
+
 /* ---- about this build (constant, any thread) --------------------------- */
 
 /* Version of the engine, as in pyproject.toml. */
 const char *engine_version(void);
 /* fio's release as its binary says it ("fio-3.33"), and its interface number;
- * the engine serves exactly this release. */
+ * the engine serves exactly this release. Not in the C library. */
 const char *engine_fio_release(void);
 int engine_fio_interface(void);
 /* The SLEEPY_POLL baked in by make, in microseconds; 0: none. */
@@ -249,5 +254,9 @@ void async_cancel(struct async *async, struct operation *op);
  * read. From the first call on, a thread of the engine's looks for
  * completions. Belongs to async. */
 int async_fd(struct async *async);
+
+#ifdef ENGINE_LIBRARY
+#pragma GCC visibility pop
+#endif
 
 #endif

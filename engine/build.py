@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Compiles the engine, and the built-in back-end, each into one shared object.
+"""Compiles the engine, the built-in back-end and the C library, each into one shared object.
 
 The file fio_virtio is two things at once: fio loads it as an I/O engine (dlopen of exactly that
 name, then get_ioengine()), and Python imports it as the cffi module `fio_virtio`. The file has no
@@ -13,6 +13,8 @@ suffix, so Python is told where it lies:
 
 The built-in back-end is the cffi module `vhost_backend`, in a file of that name, imported the same
 way.
+
+The C library is the engine without fio's part and without Python, for programs in C.
 
 Neither host has the other's symbols, so what cffi takes from Python is bound at the first call
 (-z lazy), and what the engine takes from fio is declared weak. This file runs in the virtual
@@ -51,6 +53,8 @@ FLAGS = (
 OPTIMIZE = ("-O2", "-flto=auto", "-flto-partition=one")
 SANITIZE = ("-O1", "-fno-omit-frame-pointer", "-fno-sanitize-recover=undefined")
 LINK = ("-shared", "-Wl,-z,lazy")
+# The name that programs in C ask the loader for; its number changes with what they rely on.
+LIBRARY_SONAME = "libpyfio_virtio.so.0"
 
 
 class BuildError(Exception):
@@ -156,6 +160,18 @@ def build(module: Module, compiler: Compiler, output: Path) -> None:
         linked.rename(output)
 
 
+def build_library(compiler: Compiler, output: Path) -> None:
+    """Exports what api.h declares (ENGINE_LIBRARY), less what is fio's."""
+    sources = [path for path in FRONT_END.sources() if not path.name.startswith(FIO_GLUE)]
+    link = ("-shared", "-Wl,-z,defs", f"-Wl,-soname,{LIBRARY_SONAME}")
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=output.parent, prefix=".objects-") as folder:
+        linked = Path(folder) / output.name
+        paths = [str(source) for source in sources]
+        compiler.run(*compiler.defines, "-DENGINE_LIBRARY", *paths, *link, "-o", str(linked))
+        linked.rename(output)
+
+
 def check_undefined(shared_object: Path) -> None:
     """Python binds all at once: a symbol that only fio has must be weak, or the import fails."""
     command = ["nm", "--dynamic", "--undefined-only", str(shared_object)]
@@ -173,12 +189,13 @@ def project_version() -> str:
         return str(tomllib.load(file)["project"]["version"])
 
 
+def engine_defines(sleepy_poll_us: int) -> tuple[str, ...]:
+    return (f'-DENGINE_VERSION="{project_version()}"', f"-DSLEEPY_POLL_DEFAULT={sleepy_poll_us}")
+
+
 def front_end_compiler(fio_tree: Path, sleepy_poll_us: int, sanitizers: str) -> Compiler:
-    defines = (
-        f'-DENGINE_VERSION="{project_version()}"',
-        f'-DENGINE_FIO_RELEASE="{fio_headers.release_of(fio_tree)}"',
-        f"-DSLEEPY_POLL_DEFAULT={sleepy_poll_us}",
-    )
+    release = f'-DENGINE_FIO_RELEASE="{fio_headers.release_of(fio_tree)}"'
+    defines = (*engine_defines(sleepy_poll_us), release)
     return Compiler(defines, fio_tree, sanitizers, "V" in os.environ)
 
 
@@ -196,6 +213,7 @@ def arguments() -> argparse.Namespace:
     front_end = modules.add_parser("front-end", help="the engine, for fio and Python")
     front_end.add_argument("--fio-tree", type=Path, required=True, help="configured fio sources")
     front_end.add_argument("--sleepy-poll", default="0", help="default, in microseconds")
+    modules.add_parser("library", help="the engine, for programs in C")
     modules.add_parser("back-end", help="the built-in back-end, for Python")
     return parser.parse_args()
 
@@ -207,6 +225,9 @@ def main() -> int:
             tree = chosen.fio_tree.resolve()
             compiler = front_end_compiler(tree, microseconds(chosen.sleepy_poll), chosen.sanitize)
             build(FRONT_END, compiler, chosen.output)
+        elif chosen.module == "library":
+            compiler = Compiler(engine_defines(0), None, chosen.sanitize, "V" in os.environ)
+            build_library(compiler, chosen.output)
         else:
             compiler = Compiler(sanitizers=chosen.sanitize, verbose="V" in os.environ)
             build(BACK_END, compiler, chosen.output)

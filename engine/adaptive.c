@@ -148,6 +148,12 @@ static bool is_in_debt(const struct adaptive *adaptive)
 	return adaptive->cpu_percent < 100 && adaptive->balance_ns <= 0;
 }
 
+/* Even in the midst of a wait. */
+static bool must_rest(const struct adaptive *adaptive)
+{
+	return !adaptive->cpu_percent || adaptive->balance_ns <= -BALANCE_LIMIT_NS;
+}
+
 /* How long a sleep ends before the completion comes, most likely; 0: none. */
 static uint64_t safe_sleep_ns(const struct adaptive *adaptive)
 {
@@ -169,8 +175,7 @@ static struct adaptive_step rest(struct adaptive *adaptive)
 	struct adaptive_step sleep = { ADAPTIVE_SLEEP, safe_sleep_ns(adaptive) };
 	uint64_t needed_ns;
 
-	if (!adaptive->cpu_percent || adaptive->balance_ns < -BALANCE_LIMIT_NS ||
-	    !sleep.length_ns)
+	if (must_rest(adaptive) || !sleep.length_ns)
 		return block;
 	needed_ns = (uint64_t)-adaptive->balance_ns * 100 / adaptive->cpu_percent;
 	if (needed_ns < SHORTEST_REST_NS)
@@ -222,8 +227,7 @@ static struct adaptive_step choose_step(struct adaptive *adaptive)
 		adaptive->late_blocks++;
 		return (struct adaptive_step){ ADAPTIVE_BLOCK, UINT64_MAX };
 	}
-	if (is_in_debt(adaptive) &&
-	    (!waited_ns || adaptive->balance_ns <= -BALANCE_LIMIT_NS))
+	if (is_in_debt(adaptive) && (!waited_ns || must_rest(adaptive)))
 		return rest(adaptive);
 	return champion_step(adaptive, patience_ns - waited_ns);
 }

@@ -157,10 +157,14 @@ def test_waiting_burns_no_more_than_it_may(percent: int, depth: int) -> None:
 
 
 def test_without_cpu_it_always_blocks() -> None:
-    adaptive = Adaptive(0)
+    state, now_ns = Adaptive(0).state, 1
     for done in range(1000):
-        lib.adaptive_begin(adaptive.state, 1 + done * 50 * US, done, 1)
-        assert lib.adaptive_next(adaptive.state).action == BLOCK
+        lib.adaptive_begin(state, now_ns, done, 1)
+        for is_over in (False, True):  # the first block ends before its time
+            assert lib.adaptive_next(state).action == BLOCK
+            now_ns += 50 * US
+            outcome = ffi.new("struct adaptive_outcome *", (now_ns, 0, is_over))
+            lib.adaptive_learn(state, outcome)
 
 
 def test_oversleeping_does_not_lengthen_the_next_sleep() -> None:

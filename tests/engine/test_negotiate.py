@@ -242,7 +242,6 @@ def test_a_refusal_is_told(refused: Refused) -> None:
     assert "the back-end refused SET_OWNER" in sentence()
 
 
-@pytest.mark.xfail(reason="the sentence over the configuration does not name the socket")
 def test_a_configuration_that_cannot_be_names_the_socket(refused: Refused, private: Path) -> None:
     refused(BlkBackend(config=BlkConfig(blk_size=7)))
     assert sentence().startswith(f"{private}/blk.sock: ")

@@ -77,9 +77,11 @@ static void read_discard(const struct virtio_blk_config *config,
 		info->max_discard_bytes =
 			(uint64_t)config->max_discard_sectors * SECTOR_BYTES;
 		info->max_discard_segments = config->max_discard_seg;
-		if (config->discard_sector_alignment <= UINT32_MAX / SECTOR_BYTES)
-			info->discard_alignment =
-				config->discard_sector_alignment * SECTOR_BYTES;
+		info->discard_alignment =
+			config->discard_sector_alignment * SECTOR_BYTES;
+		/* An alignment that wraps is none that can be kept. */
+		if (config->discard_sector_alignment > UINT32_MAX / SECTOR_BYTES)
+			info->can_discard = false;
 	}
 	if (has(features, VIRTIO_BLK_F_WRITE_ZEROES)) {
 		info->can_write_zeroes = config->max_write_zeroes_sectors > 0;

@@ -18,6 +18,7 @@
 #pragma weak fio_gettime
 #pragma weak io_u_queued
 #pragma weak io_u_mark_submit
+#pragma weak __fio_option_is_set
 #pragma weak utime_since_now
 
 /* errdetails was given the thread with interface 36 (3.38). */

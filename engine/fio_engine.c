@@ -457,7 +457,8 @@ static void hook_iomem_free(struct thread_data *td)
 {
 	struct job *job = td->io_ops_data;
 
-	if (job && job->num_files)
+	/* fio calls this after a failed init too. */
+	if (td->orig_buffer)
 		device_free(job->files[0].device, td->orig_buffer);
 	td->orig_buffer = NULL;
 }

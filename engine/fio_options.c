@@ -171,8 +171,15 @@ struct fio_option fio_options[] = {
 	{ .name = NULL },
 };
 
-int fio_options_check(const struct options *options)
+int fio_options_check(struct thread_data *td)
 {
+	const struct options *options = td->eo;
+
+	/* fio says so too, and then goes on without buffers. */
+	if (fio_option_is_set(&td->o, mem_type))
+		return error_set(EINVAL, "mem= (iomem=) cannot be chosen: "
+			"buffers lie in the memory shared with the back-end: "
+			"see hugepages=");
 	for (const struct fio_option *o = fio_options; o->name; o++) {
 		int value;
 

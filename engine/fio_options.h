@@ -32,8 +32,8 @@ struct options {
 
 extern struct fio_option fio_options[];
 
-/* fio's parser lets negative numbers pass, and goes on after some complaints:
- * 0, or -EINVAL with a sentence. */
-int fio_options_check(const struct options *options);
+/* What fio's parser lets pass, or goes on after complaining: negative numbers,
+ * mem=. 0, or -EINVAL with a sentence. */
+int fio_options_check(struct thread_data *td);
 
 #endif

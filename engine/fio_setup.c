@@ -330,7 +330,7 @@ int fio_setup(struct thread_data *td)
 	jobs = job;
 	if (td->o.stonewall)
 		registry_next_phase();
-	code = fio_options_check(options);
+	code = fio_options_check(td);
 	if (!code)
 		code = choose_wait(job, options);
 	for_each_file(td, f, i)
@@ -406,6 +406,9 @@ static int adopt_files(struct thread_data *td, struct job *job)
 	for_each_file(td, f, i)
 		if (i >= known && !code)
 			code = setup_file(td, f);
+	if (code)
+		error_name("the iolog names a further device (replay_redirect= "
+			   "sends all to one)");
 	return code;
 }
 

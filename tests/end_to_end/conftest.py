@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What the end-to-end tests add: every kind of disk, a fio that is still running, a tampering relay.
+"""What the end-to-end tests add: every kind of disk, a running fio, a tampering relay.
 
 - `disk(**spec)` starts a back-end of each kind in BACKENDS in turn: a test that takes it runs once
   a kind. Without arguments: 64 MiB in memory, one queue. Tests that need one certain back-end take

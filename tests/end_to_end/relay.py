@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A relay between fio and a real back-end that can change, drop or cut what passes.
 
-Owns one thread, which takes one connection at a time and passes vhost-user messages both ways, with
-their file descriptors. A Tamper sees every message and says what goes on instead; data does not
-pass here (it is in shared memory), so requests are carried out by the real back-end. Message layout:
-vhost-user specification, "Message specification".
+Owns one thread, which takes one connection at a time and passes vhost-user messages both ways,
+with their file descriptors. A Tamper sees every message and says what goes on instead; data
+does not pass here (it is in shared memory): the real back-end carries requests out. Layout of
+messages: vhost-user specification, "Message specification".
 """
 
 import array

@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Where the shared memory comes from."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Fio, StartBackend
+from tests.end_to_end.refusal import refusal
+
+PAGE_FOLDER = Path("/sys/kernel/mm/hugepages")
+# kB of each page, as sysfs names them
+KIB_OF = {"2m": 2048, "1g": 1048576}
+SHORT = "ordinary pages: not enough free"
+
+
+def free_pages(size: str) -> int:
+    counter = PAGE_FOLDER / f"hugepages-{KIB_OF[size]}kB" / "free_hugepages"
+    return int(counter.read_text()) if counter.exists() else 0
+
+
+def needs_none_free(size: str) -> None:
+    if free_pages(size):
+        pytest.skip(f"this machine has free huge pages of {size}")
+
+
+def page_bytes(fio: Fio, socket: str, hugepages: str) -> int:
+    stats = fio.folder / "stats.json"
+    run = fio(socket, rw="randread", number_ios=10, hugepages=hugepages, stats_file=str(stats))
+    assert run.status == 0, run.stderr
+    return int(json.loads(stats.read_text())["queues"][0]["page_bytes"])
+
+
+@pytest.mark.parametrize("value", ["off", "auto"])
+def test_ordinary_pages_do(disk: StartBackend, fio: Fio, value: str) -> None:
+    needs_none_free("2m")
+    assert page_bytes(fio, disk().socket, value) == 4096
+
+
+def test_auto_says_once_that_huge_pages_are_short(qsd: StartBackend, fio: Fio) -> None:
+    needs_none_free("2m")
+    run = fio(qsd(queues=2).socket, rw="randread", number_ios=10, numjobs=2)
+    assert (run.status, run.stdout.count(SHORT)) == (0, 1), run.stderr
+
+
+def test_off_says_nothing_of_huge_pages(qsd: StartBackend, fio: Fio) -> None:
+    run = fio(qsd().socket, rw="randread", number_ios=10, hugepages="off")
+    assert SHORT not in run.stdout + run.stderr
+
+
+@pytest.mark.parametrize("size", ["2m", "1g"])
+def test_huge_pages_that_are_short_are_refused_with_the_remedy(
+    qsd: StartBackend, fio: Fio, size: str
+) -> None:
+    needs_none_free(size)
+    said = refusal(fio(qsd().socket, rw="randread", number_ios=10, hugepages=size))
+    assert f"hugepages-{KIB_OF[size]}kB/nr_hugepages" in said
+    assert "0 are free" in said
+
+
+@pytest.mark.parametrize("size", ["2m", "1g"])
+def test_huge_pages_are_used(disk: StartBackend, fio: Fio, size: str) -> None:
+    if free_pages(size) < 4:
+        pytest.skip(f"this machine has {free_pages(size)} free huge pages of {size}; 4 are needed")
+    assert page_bytes(fio, disk().socket, size) == KIB_OF[size] << 10

@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Logs of I/O: written by a run, and replayed."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Fio, FioRun, StartBackend
+from tests.end_to_end.refusal import refusal
+
+KIB = 1 << 10
+
+
+def write_log(path: Path, name: str, actions: Sequence[str]) -> str:
+    """A log of version 2: `actions` on the file `name`, which it adds and opens."""
+    lines = ["fio version 2 iolog", f"{name} add", f"{name} open"]
+    lines += [f"{name} {action}" for action in actions]
+    path.write_text("\n".join([*lines, f"{name} close", ""]))
+    return str(path)
+
+
+def counts(run: FioRun) -> tuple[int, int]:
+    """Reads and writes. (fio replays trims only in releases after 3.33.)"""
+    assert run.status == 0, run.stderr
+    return run.first["read"]["total_ios"], run.first["write"]["total_ios"]
+
+
+def test_a_run_is_logged(disk: StartBackend, fio: Fio, private: Path) -> None:
+    socket, log = disk().socket, private / "log"
+    run = fio(socket, rw="write", bs="4k", size="64k", write_iolog=str(log))
+    assert run.status == 0, run.stderr
+    writes = [line for line in log.read_text().splitlines() if " write " in line]
+    assert len(writes) == 16
+
+
+def test_a_logged_run_is_replayed(disk: StartBackend, fio: Fio, private: Path) -> None:
+    image, log = private / "image", private / "log"
+    socket = disk(storage=f"file:{image}").socket
+    logged = fio(socket, rw="randwrite", bs="4k", size="1m", write_iolog=str(log), iodepth=8)
+    replayed = fio(socket, read_iolog=str(log), replay_no_stall=1, iodepth=8, buffer_pattern="0x77")
+    assert logged.status == 0, logged.stderr
+    assert counts(replayed) == (0, 256)
+    assert image.read_bytes().count(b"\x77") == 1 << 20
+
+
+@pytest.mark.parametrize("chunked", [0, 1])
+@pytest.mark.parametrize("thread", [None, 1])
+def test_logged_requests_may_be_larger_than_bs(
+    disk: StartBackend, fio: Fio, private: Path, chunked: int, thread: int | None
+) -> None:
+    socket = disk().socket
+    actions = [f"write {index * 256 * KIB} {256 * KIB}" for index in range(16)]
+    actions += [f"read {index * 512} 512" for index in range(16)]
+    log = write_log(private / "log", socket, actions)
+    run = fio(socket, thread=thread, bs="4k", read_iolog=log, read_iolog_chunked=chunked, iodepth=8)
+    assert counts(run) == (16, 16)
+
+
+def test_logged_flushes_are_replayed(disk: StartBackend, fio: Fio, private: Path) -> None:
+    socket = disk().socket
+    actions = ["write 0 65536", "sync 0 0", "write 65536 4096", "datasync 0 0", "read 0 65536"]
+    stats = private / "stats.json"
+    log = write_log(private / "log", socket, actions)
+    run = fio(socket, read_iolog=log, stats_file=str(stats))
+    assert counts(run) == (1, 2)
+    assert json.loads(stats.read_text())["ios"] == 5
+
+
+def test_replay_redirect_names_the_device(qsd: StartBackend, fio: Fio, private: Path) -> None:
+    log = write_log(private / "log", "/dev/sdz", ["read 0 4096", "write 4096 8192"])
+    socket = qsd().socket
+    assert counts(fio(socket, read_iolog=log, replay_redirect=socket)) == (1, 1)
+
+
+@pytest.mark.xfail(strict=True, reason="the sentence does not say what to do")
+def test_a_log_of_another_device_is_refused(qsd: StartBackend, fio: Fio, private: Path) -> None:
+    log = write_log(private / "log", "/dev/sdz", ["read 0 4096"])
+    said = refusal(fio(qsd().socket, read_iolog=log))
+    assert "/dev/sdz" in said
+    assert "replay_redirect" in said
+
+
+@pytest.mark.parametrize(
+    "thread",
+    [
+        pytest.param(None, marks=pytest.mark.skip(reason="corrupts memory, and fio waits for it")),
+        1,
+    ],
+)
+def test_a_log_that_names_the_device_instead_of_filename_is_told_how(
+    qsd: StartBackend, fio: Fio, private: Path, thread: int | None
+) -> None:
+    socket = qsd().socket
+    log = write_log(private / "log", socket, ["read 0 4096", "read 4096 65536"])
+    run = fio(socket, filename=None, thread=thread, read_iolog=log, timeout_s=15)
+    assert socket in refusal(run)
+
+
+def test_a_logged_request_beyond_the_device_fails(
+    disk: StartBackend, fio: Fio, private: Path
+) -> None:
+    socket = disk().socket
+    log = write_log(private / "log", socket, [f"read {64 << 20} 4096"])
+    run = fio(socket, read_iolog=log)
+    assert run.status == 1
+
+
+def test_a_logged_request_of_half_a_block_fails(
+    disk: StartBackend, fio: Fio, private: Path
+) -> None:
+    socket = disk().socket
+    run = fio(socket, read_iolog=write_log(private / "log", socket, ["read 0 700"]))
+    assert run.status == 1

@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""stats_file: one JSON object a line and job, with counters that add up."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from tests.conftest import Fio, Option, StartBackend
+
+
+def lines_of(fio: Fio, socket: str, **options: Option) -> list[dict[str, Any]]:
+    stats = fio.folder / "stats.json"
+    run = fio(socket, rw="randread", stats_file=str(stats), **options)
+    assert run.status == 0, run.stderr
+    return [json.loads(line) for line in stats.read_text().splitlines()]
+
+
+def test_a_job_is_one_line(disk: StartBackend, fio: Fio) -> None:
+    socket = disk().socket
+    (line,) = lines_of(fio, socket, number_ios=100, iodepth=4)
+    assert (line["job"], line["ios"], line["queues"][0]["socket"]) == ("test", 100, socket)
+
+
+def test_each_job_has_its_line(disk: StartBackend, fio: Fio) -> None:
+    lines = lines_of(fio, disk(queues=4).socket, number_ios=100, iodepth=4, numjobs=4)
+    assert sorted(line["number"] for line in lines) == [1, 2, 3, 4]
+    assert [line["ios"] for line in lines] == [100] * 4
+
+
+def test_each_device_has_its_queue(qsd: StartBackend, fio: Fio) -> None:
+    sockets = [qsd().socket, qsd().socket]
+    (line,) = lines_of(fio, sockets[0], filename=":".join(sockets), size="1m")
+    assert [queue["socket"] for queue in line["queues"]] == sockets
+
+
+def test_every_request_is_kicked_or_spared_one(disk: StartBackend, fio: Fio) -> None:
+    (line,) = lines_of(fio, disk().socket, number_ios=1000, iodepth=16)
+    queue = line["queues"][0]
+    assert 0 < queue["kicks"] + queue["kicks_suppressed"] <= queue["requests"]
+
+
+def test_batches_are_counted(disk: StartBackend, fio: Fio) -> None:
+    (line,) = lines_of(fio, disk().socket, number_ios=1000, iodepth=16)
+    queue = line["queues"][0]
+    assert 0 < sum(queue["batches"]) <= queue["requests"]
+
+
+def test_empty_looks_are_among_the_looks(disk: StartBackend, fio: Fio) -> None:
+    (line,) = lines_of(fio, disk().socket, number_ios=1000, wait="busy")
+    assert 0 <= line["empty_looks"] <= line["looks"]
+
+
+def test_sleeping_takes_at_least_what_was_asked(qsd: StartBackend, fio: Fio) -> None:
+    (line,) = lines_of(fio, qsd().socket, number_ios=100, wait="sleepy", sleepy_poll=100)
+    # The last sleep before a check of the clock may be shorter.
+    assert line["sleep_ns"] >= (line["sleeps"] - 1) * 50_000
+
+
+def test_a_second_run_replaces_the_first(qsd: StartBackend, fio: Fio) -> None:
+    socket = qsd().socket
+    lines_of(fio, socket, number_ios=100)
+    (line,) = lines_of(fio, socket, number_ios=7)
+    assert line["ios"] == 7
+
+
+def test_a_job_in_a_process_writes_its_line(qsd: StartBackend, fio: Fio) -> None:
+    (line,) = lines_of(fio, qsd().socket, number_ios=100, thread=None)
+    assert line["ios"] == 100
+
+
+def test_a_name_with_quotes_is_still_json(qsd: StartBackend, fio: Fio, private: Path) -> None:
+    stats = private / "stats.json"
+    text = f'[a "b" \\c]\nioengine=fio_virtio\nfilename={qsd().socket}\nstats_file={stats}\n'
+    run = fio.job(text + "rw=read\nnumber_ios=3\n")
+    assert run.status == 0, run.stderr
+    assert json.loads(stats.read_text())["job"] == 'a "b" \\c'
+
+
+def test_cpu_time_of_the_job_is_told(qsd: StartBackend, fio: Fio) -> None:
+    (line,) = lines_of(fio, qsd().socket, number_ios=1000)
+    assert line["cpu_ns"] > 0

@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Sockets behind which there is no back-end for us: one sentence each, and no hang."""
+
+import os
+import pwd
+import shutil
+import socket as sockets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from pyfio_virtio import engine
+from tests.conftest import Fio, StartBackend, run_to_end
+from tests.end_to_end.conftest import StartFio
+from tests.end_to_end.refusal import refusal
+
+
+@contextmanager
+def listener(path: Path) -> Iterator[sockets.socket]:
+    """Listens, and never accepts: the kernel completes connections all the same."""
+    with sockets.socket(sockets.AF_UNIX, sockets.SOCK_STREAM) as held:
+        held.bind(str(path))
+        held.listen(0)
+        yield held
+
+
+@pytest.mark.parametrize("thread", [None, 1])
+def test_no_such_path(fio: Fio, private: Path, thread: int | None) -> None:
+    path = private / "nothing"
+    said = refusal(fio(str(path), rw="read", thread=thread))
+    assert f"{path}: no such socket" in said
+
+
+def test_a_folder_that_does_not_exist(fio: Fio, private: Path) -> None:
+    assert "no such socket" in refusal(fio(str(private / "no" / "socket"), rw="read"))
+
+
+def test_a_plain_file(fio: Fio, private: Path) -> None:
+    path = private / "file"
+    path.write_text("content")
+    assert "is not a socket" in refusal(fio(str(path), rw="write"))
+    assert path.read_text() == "content"
+
+
+def test_a_folder(fio: Fio, private: Path) -> None:
+    assert "is not a socket" in refusal(fio(str(private), rw="read"))
+
+
+def test_nobody_listens(fio: Fio, private: Path) -> None:
+    path = private / "socket"
+    with listener(path):
+        pass
+    assert "nobody listens" in refusal(fio(str(path), rw="read"))
+
+
+def test_a_datagram_socket(fio: Fio, private: Path) -> None:
+    path = private / "socket"
+    with sockets.socket(sockets.AF_UNIX, sockets.SOCK_DGRAM) as held:
+        held.bind(str(path))
+        assert str(path) in refusal(fio(str(path), rw="read"))
+
+
+def test_no_filename(fio: Fio, private: Path) -> None:
+    # fio then makes one up, from the job's name.
+    run = fio(str(private / "unused"), filename=None, rw="read", size="1m")
+    assert "test.0.0: no such socket" in refusal(run)
+
+
+def test_a_path_longer_than_sockets_allow(fio: Fio) -> None:
+    assert "at most 107 characters" in refusal(fio("/tmp/" + "x" * 110, rw="read"))  # noqa: S108
+
+
+def test_a_socket_path_with_a_colon_is_named_whole(fio: Fio, private: Path) -> None:
+    path = private / "a:b"
+    assert f"{path}: no such socket" in refusal(fio(str(path), rw="read"))
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can become another user")
+@pytest.mark.skipif(shutil.which("setpriv") is None, reason="setpriv is not installed")
+def test_permission_denied(qsd: StartBackend, fio: Fio, private: Path) -> None:
+    nobody = pwd.getpwnam("nobody")
+    socket = qsd().socket
+    # All that nobody needs to load the engine, and no more of the socket than its path.
+    private.chmod(0o755)
+    Path(socket).chmod(0o600)
+    library = private / "lib"
+    library.mkdir(mode=0o755)
+    shutil.copy(engine.folder() / engine.NAME, library)
+    run = run_to_end(
+        [
+            *("setpriv", f"--reuid={nobody.pw_uid}", f"--regid={nobody.pw_gid}", "--clear-groups"),
+            *("fio", "--name=test", f"--ioengine={engine.NAME}", f"--filename={socket}"),
+            *("--thread", "--rw=read"),
+        ],
+        {**fio.environment(), "LD_LIBRARY_PATH": str(library)},
+    )
+    assert f"{socket}: permission denied" in refusal(run)
+
+
+def test_a_listener_that_never_answers(fio: Fio, private: Path) -> None:
+    path = private / "socket"
+    with listener(path):
+        said = refusal(fio(str(path), rw="read", connect_timeout=1))
+    assert "did not answer GET_FEATURES in time" in said
+
+
+def test_a_listener_with_a_full_backlog(fio: Fio, private: Path) -> None:
+    path = private / "socket"
+    with listener(path), sockets.socket(sockets.AF_UNIX, sockets.SOCK_STREAM) as other:
+        other.connect(str(path))
+        said = refusal(fio(str(path), rw="read", connect_timeout=1))
+    assert "does not accept connections" in said
+
+
+def test_a_back_end_that_has_a_client_already(
+    qsd: StartBackend, fio: Fio, start_fio: StartFio
+) -> None:
+    disk = qsd(storage="null")
+    first = start_fio(disk.socket, rw="randread", iodepth=32, time_based=True, runtime=60)
+    first.wait_until_served(disk.process.pid)
+    said = refusal(fio(disk.socket, rw="read", connect_timeout=1))
+    assert "one client at a time" in said
+    assert "thread=1" in said
+    assert first.child.poll() is None
+
+
+def test_two_processes_where_one_client_is_served(
+    qsd: StartBackend, fio: Fio, start_fio: StartFio
+) -> None:
+    disk = qsd(storage="null", queues=2)
+    run = start_fio(
+        disk.socket,
+        thread=None,
+        numjobs=2,
+        rw="randread",
+        time_based=True,
+        runtime=4,
+        connect_timeout=1,
+    ).finish()
+    assert "one client at a time" in refusal(run)
+
+
+def test_one_bad_device_among_several(qsd: StartBackend, fio: Fio, private: Path) -> None:
+    good = qsd().socket
+    run = fio(good, filename=f"{good}:{private}/nothing", rw="read")
+    assert "nothing: no such socket" in refusal(run)

@@ -143,6 +143,9 @@ struct vhost_user_inflight {
 	uint64_t mmap_offset;
 	uint16_t num_queues;
 	uint16_t queue_size;
+	/* Not in the specification, but QEMU and DPDK send and insist on the
+	 * 24 bytes that an unpacked structure has. */
+	uint32_t padding;
 } __attribute__((packed));
 
 struct vhost_user_message {

@@ -235,6 +235,8 @@ struct handler {
 
 #define U64 sizeof(uint64_t)
 #define STATE sizeof(struct vhost_user_vring_state)
+/* Clients that know of no padding are served too. */
+#define INFLIGHT_BYTES_MIN offsetof(struct vhost_user_inflight, padding)
 
 static const struct handler handlers[] = {
 	[VHOST_USER_GET_FEATURES] = { get_features, 0, true, ALWAYS },
@@ -274,12 +276,10 @@ static const struct handler handlers[] = {
 	[VHOST_USER_SET_CONFIG] = { set_config, CONFIG_HEADER_BYTES, false,
 				    ALWAYS },
 	[VHOST_USER_GET_INFLIGHT_FD] = { protocol_get_inflight_fd,
-					 sizeof(struct vhost_user_inflight),
-					 true,
+					 INFLIGHT_BYTES_MIN, true,
 					 VHOST_USER_PROTOCOL_F_INFLIGHT_SHMFD },
 	[VHOST_USER_SET_INFLIGHT_FD] = { protocol_set_inflight_fd,
-					 sizeof(struct vhost_user_inflight),
-					 false,
+					 INFLIGHT_BYTES_MIN, false,
 					 VHOST_USER_PROTOCOL_F_INFLIGHT_SHMFD },
 	[VHOST_USER_RESET_DEVICE] = { reset_device, 0, false,
 				      VHOST_USER_PROTOCOL_F_RESET_DEVICE },

@@ -137,7 +137,9 @@ int protocol_get_inflight_fd(struct connection *connection,
 		return fd;
 	wanted->mmap_size = connection->inflight.mapping_bytes;
 	wanted->mmap_offset = 0;
-	message->header.size = sizeof(*wanted);
+	/* As long as the request: with padding or without. */
+	if (message->header.size > sizeof(*wanted))
+		message->header.size = sizeof(*wanted);
 	connection->reply_fd = fd;
 	return protocol_resume_rings(connection);
 }

@@ -15,9 +15,9 @@ HEADER, ENTRY = 16, 16
 
 def get_inflight(frontend: Frontend, queues: int = 1) -> tuple[int, int]:
     """GET_INFLIGHT_FD: the fd, which the connection keeps, and its size."""
-    payload = struct.pack("<QQHH", 0, 0, queues, SIZE)
+    payload = struct.pack("<QQHH4x", 0, 0, queues, SIZE)
     reply = frontend.connection.ask(fe.GET_INFLIGHT_FD, payload)
-    bytes_, offset, count, size = struct.unpack("<QQHH", reply)
+    bytes_, offset, count, size = struct.unpack("<QQHH4x", reply)
     assert (offset, count, size) == (0, queues, SIZE)
     return frontend.connection.reply_fds[-1], bytes_
 
@@ -28,6 +28,12 @@ def track(frontend: Frontend, fd: int, bytes_: int) -> None:
     payload = struct.pack("<QQHH", bytes_, 0, 1, SIZE)
     assert frontend.tell(fe.SET_INFLIGHT_FD, payload, [fd]) == 0
     frontend.start_queue(0)
+
+
+def test_a_message_without_padding_is_answered_without(backend: StartBuiltin) -> None:
+    with Frontend(backend().settings.socket_path, setup=False) as frontend:
+        reply = frontend.connection.ask(fe.GET_INFLIGHT_FD, struct.pack("<QQHH", 0, 0, 1, SIZE))
+        assert len(reply) == 20
 
 
 def entries_in_flight(region: mmap.mmap) -> list[int]:

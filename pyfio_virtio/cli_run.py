@@ -11,7 +11,7 @@ from pathlib import Path
 
 import click
 
-from pyfio_virtio import backend_records, backends, counters, fio, folders
+from pyfio_virtio import backend_records, backends, fio, folders, job_counters
 from pyfio_virtio import run as runs
 from pyfio_virtio.backends import BackendSpec
 from pyfio_virtio.cli_options import disk_options, dry_run_option
@@ -25,7 +25,7 @@ _NO_BACKEND = "none"
 @click.option(
     "--backend",
     "kind",
-    type=click.Choice([*backends.KINDS, _NO_BACKEND]),
+    type=click.Choice([*backends.VHOST_USER_KINDS, _NO_BACKEND]),
     default=backends.DEFAULT_KIND,
     show_default=True,
     help="What serves the disk; none: the job as it stands.",
@@ -108,7 +108,7 @@ def _carry_out(plan: runs.Plan) -> int:
         click.echo(notes, err=True, nl=False)
         click.echo(json, nl=False)
     if result.counters:
-        click.echo("\n".join(counters.summary(result.counters)), err=plan.as_json)
+        click.echo("\n".join(job_counters.summary(result.counters)), err=plan.as_json)
     if result.backend_died is not None:
         raise PyfioVirtioError("the back-end ended during the run", result.backend_died)
     return result.outcome.status

@@ -14,9 +14,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
 
-from pyfio_virtio import backends, counters, engine, fio, fio_arguments, folders, job
-from pyfio_virtio.counters import JobCounters
+from pyfio_virtio import backends, engine, fio, fio_arguments, folders, job, job_counters
 from pyfio_virtio.errors import UsageError
+from pyfio_virtio.job_counters import JobCounters
 
 DEFAULT_JOB = Path(__file__).resolve().parent / "jobs" / "virtio.fio"
 # In the folder of the run.
@@ -150,7 +150,7 @@ def carry_out(plan: Plan) -> Result:
         # fio makes the files once a job's options are sound; without them it has said why.
         files = [path for path in map(Path, plan.counters) if path.exists()]
         words = backend.last_words() if backend and died else None
-        return Result(outcome, words, counters.read(files))
+        return Result(outcome, words, job_counters.read(files))
 
 
 @contextmanager

@@ -155,6 +155,14 @@ void device_describe(const struct device *dev, struct device_info *info);
 
 /* ---- memory that the back-end can reach --------------------------------- */
 
+/* Memory for device_config.memory: it outlives the devices that use it, and
+ * buffers in it serve all of them. hugepages: enum hugepages. NULL: none. */
+struct memory *memory_create(int hugepages);
+/* No device may use it any more. NULL is fine. */
+void memory_destroy(struct memory *memory);
+/* As device_free(), also when the device is closed already. Any thread. */
+void memory_free(struct memory *memory, void *address);
+
 /* For I/O buffers of a started device: whole blocks in it move without a
  * copy. alignment is a power of two. More memory is shared as it is needed
  * and the back-end has slots for it. NULL, with a sentence, if there is none.

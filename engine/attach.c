@@ -117,6 +117,9 @@ void device_detach(struct device *dev)
 		for (unsigned int i = 0; i < blocking->num_queues; i++)
 			shared_queue_close(&blocking->queues[i]);
 		range_lock_close(&blocking->ranges);
+		/* Memory may outlive the device, and be used again. */
+		if (device_stop(dev))
+			device_free(dev, blocking->slots);
 	}
 	device_close(dev);
 	free(blocking);

@@ -36,6 +36,10 @@ struct device {
 	struct blocking *blocking;   /* blocking.c's; NULL unless attached */
 };
 
+/* Part of device_close(): stops the rings. True if the back-end agreed: then
+ * it does not touch memory any more. */
+bool device_stop(struct device *dev);
+
 /* A queue for the calling thread, or NULL while all are claimed (a sentence
  * names their number). */
 struct queue *device_claim_queue(struct device *dev);

@@ -7,12 +7,12 @@
 #include <linux/memfd.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "api.h"
 #include "error.h"
 
 #define SIZE_2M (2ul << 20)
@@ -46,6 +46,24 @@ void memory_close(struct memory *memory)
 	}
 	memory->num_regions = 0;
 	pthread_mutex_destroy(&memory->lock);
+}
+
+struct memory *memory_create(int hugepages)
+{
+	struct memory *memory = malloc(sizeof(*memory));
+
+	if (memory)
+		memory_init(memory, hugepages);
+	else
+		error_set(ENOMEM, "no memory to keep books on shared memory");
+	return memory;
+}
+
+void memory_destroy(struct memory *memory)
+{
+	if (memory)
+		memory_close(memory);
+	free(memory);
 }
 
 /* ---- regions ------------------------------------------------------------ */

@@ -16,6 +16,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "api.h"
 #include "extents.h"
 #include "vhost_proto.h"
 
@@ -59,8 +60,6 @@ size_t memory_own_bytes(const struct memory *memory);
 /* alignment is a power of two. NULL when no region has room: *no* sentence is
  * recorded, since the caller may add a region and try again. */
 void *memory_alloc(struct memory *memory, size_t size_bytes, size_t alignment);
-/* address came from memory_alloc(), or is NULL. */
-void memory_free(struct memory *memory, void *address);
 
 /* True if all of [address, address + size_bytes) lies in one region. */
 bool memory_contains(const struct memory *memory, const void *address,

@@ -2,7 +2,7 @@
 """The engine as Python sees it: the only module that imports the shared object.
 
 The shared object is loaded when it is first needed, since most commands do without. Any thread
-may call; errors of the engine become PyfioVirtioError with the engine's own sentence.
+may call; errors of the engine become DiskError with the engine's own sentence.
 """
 
 import errno
@@ -15,7 +15,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from pyfio_virtio.errors import MachineError, PyfioVirtioError
+from pyfio_virtio.errors import DiskError, MachineError, PyfioVirtioError
 
 NAME = "fio_virtio"
 BACKEND_NAME = "vhost_backend"
@@ -47,8 +47,8 @@ def has_builtin_backend() -> bool:
 
 
 @cache
-def _module() -> ModuleType:
-    """The cffi module: its lib and ffi."""
+def library() -> ModuleType:
+    """The cffi module: its lib, and ffi for what C gives and takes."""
     path = folder() / NAME
     loader = ExtensionFileLoader(NAME, str(path))
     try:
@@ -62,16 +62,16 @@ def _module() -> ModuleType:
 
 
 def _text(pointer: object) -> str:
-    return str(_module().ffi.string(pointer).decode(errors="replace"))
+    return str(library().ffi.string(pointer).decode(errors="replace"))
 
 
 def version() -> str:
-    return _text(_module().lib.engine_version())
+    return _text(library().lib.engine_version())
 
 
 def fio_release() -> str:
     """The one release of fio that can load this engine: "fio-3.33"."""
-    return _text(_module().lib.engine_fio_release())
+    return _text(library().lib.engine_fio_release())
 
 
 @dataclass(frozen=True)
@@ -131,8 +131,8 @@ def describe(socket: str, timeout_s: float) -> DeviceInfo:
 
     Of several disks behind a controller the first is looked at, and all are listed.
     """
-    config = _module().ffi.new("struct device_config *")
-    path = _module().ffi.new("char[]", os.fsencode(socket))  # must live as long as config
+    config = library().ffi.new("struct device_config *")
+    path = library().ffi.new("char[]", os.fsencode(socket))  # must live as long as config
     config.socket = path
     config.connect_timeout_ms = max(1, round(timeout_s * 1000))
     info, disks = _visit(config)
@@ -147,25 +147,30 @@ def describe(socket: str, timeout_s: float) -> DeviceInfo:
 
 def _visit(config: object) -> tuple[DeviceInfo | None, tuple[Disk, ...]]:
     """The device and its disks; no device if there are several disks and none is chosen."""
-    ffi, lib = _module().ffi, _module().lib
+    ffi, lib = library().ffi, library().lib
     handle = ffi.new("struct device **")
-    _check(lib.device_open(handle, config))
+    check(lib.device_open(handle, config))
     try:
         code = lib.device_start(handle[0])
         disks = _disks(handle[0])
         if code == -errno.ENODEV and len(disks) > 1:
             return None, disks
-        _check(code)
+        check(code)
         lib.device_identify(handle[0])
-        info = ffi.new("struct device_info *")
-        lib.device_describe(handle[0], info)
-        return DeviceInfo(**_values(DeviceInfo, info)), disks
+        return device_info(handle[0]), disks
     finally:
         lib.device_close(handle[0])
 
 
+def device_info(handle: object) -> DeviceInfo:
+    """`handle` is a struct device *."""
+    info = library().ffi.new("struct device_info *")
+    library().lib.device_describe(handle, info)
+    return DeviceInfo(**_values(DeviceInfo, info))
+
+
 def _disks(handle: object) -> tuple[Disk, ...]:
-    ffi, lib = _module().ffi, _module().lib
+    ffi, lib = library().ffi, library().lib
     room = ffi.new("struct disk_summary[]", lib.DEVICE_MAX_DISKS)
     count = lib.device_list_disks(handle, room, lib.DEVICE_MAX_DISKS)
     return tuple(Disk(**_values(Disk, room[i])) for i in range(min(count, len(room))))
@@ -181,7 +186,12 @@ def _values(kind: type[DeviceInfo | Disk], structure: object) -> dict[str, Any]:
     return values
 
 
-def _check(code: int) -> None:
-    """The engine's own sentence, which names the socket, the reason and the remedy."""
+def failure(code: int) -> DiskError:
+    """What the last failing call says: it names the socket, the reason and the remedy."""
+    return DiskError(-code, _text(library().lib.error_message()) or os.strerror(-code))
+
+
+def check(code: int) -> int:
     if code < 0:
-        raise PyfioVirtioError(_text(_module().lib.error_message()) or os.strerror(-code))
+        raise failure(code)
+    return code

@@ -30,6 +30,14 @@ class UsageError(PyfioVirtioError):
     exit_status = 2
 
 
+class DiskError(PyfioVirtioError, OSError):
+    """What the engine or a disk refused: the engine's own sentence, and its errno."""
+
+    def __init__(self, code: int, sentence: str) -> None:
+        super().__init__(sentence)
+        self.errno = code
+
+
 class MachineError(PyfioVirtioError):
     """The machine lacks something: a program, the engine, a folder that can be written."""
 

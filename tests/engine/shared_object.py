@@ -12,7 +12,7 @@ from pyfio_virtio import engine
 # A pointer or a structure that only C knows the type of.
 CData: TypeAlias = Any
 
-_module = engine._module()
+_module = engine.library()
 lib: Any = _module.lib
 ffi: Any = _module.ffi
 

@@ -1,101 +1,20 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Devices: open, describe, share memory, hand out queues, close; see device.h.
- * Negotiation is in negotiate.c, starting the rings in start.c. A back-end
- * that hangs up ends the device: reconnecting would begin in device_is_gone().
+ * What a device has: its description, queues to hand out, memory to allocate;
+ * see device.h. How it comes and goes is in lifecycle.c. A back-end that hangs
+ * up ends the device: reconnecting would begin in device_is_gone().
  */
 #include "device.h"
 
 #include <errno.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
-#include "discover.h"
 #include "error.h"
 #include "execute.h"
-#include "negotiate.h"
-#include "start.h"
-
-#define DEFAULT_DEPTH 128
-#define DEFAULT_REQUEST_BYTES (1u << 20)
+#include "share.h"
 
 /* How long a logical unit may take to be reset. */
 #define RESET_TIMEOUT_MS 1000
-
-/* How long a back-end that does not answer may hold up a close. */
-#define CLOSE_TIMEOUT_MS 1000
-
-static void apply_defaults(struct device_config *config)
-{
-	if (!config->num_queues)
-		config->num_queues = 1;
-	if (!config->depth)
-		config->depth = DEFAULT_DEPTH;
-	if (!config->max_request_bytes)
-		config->max_request_bytes = DEFAULT_REQUEST_BYTES;
-}
-
-int device_open(struct device **result, const struct device_config *config)
-{
-	struct device *dev = calloc(1, sizeof(*dev));
-	int code;
-
-	if (!dev)
-		return error_set(ENOMEM, "%s: no memory for a device",
-				 config->socket);
-	dev->config = *config;
-	apply_defaults(&dev->config);
-	pthread_mutex_init(&dev->lock, NULL);
-	memory_init(&dev->own_memory, config->hugepages);
-	dev->memory = config->memory ? config->memory : &dev->own_memory;
-	code = vhost_user_connect(&dev->vu, config->socket,
-				  config->connect_timeout_ms);
-	dev->config.socket = dev->vu.path;
-	if (!code)
-		code = negotiate(dev);
-	if (code) {
-		error_name(dev->vu.path);
-		device_close(dev);
-		return code;
-	}
-	*result = dev;
-	return 0;
-}
-
-int device_start(struct device *dev)
-{
-	int code;
-
-	vhost_user_set_timeout(&dev->vu, dev->config.connect_timeout_ms);
-	code = start_queues(dev);
-	if (code)
-		error_name(dev->vu.path);
-	return code;
-}
-
-void device_identify(struct device *dev)
-{
-	if (dev->disk.info.type == DEVICE_BLK)
-		discover_blk_id(dev);
-}
-
-/* Keeps the sentence of what failed before it: closing is what callers do then. */
-void device_close(struct device *dev)
-{
-	char sentence[512];
-
-	if (!dev)
-		return;
-	snprintf(sentence, sizeof(sentence), "%s", error_message());
-	vhost_user_set_timeout(&dev->vu, CLOSE_TIMEOUT_MS);
-	stop_queues(dev);
-	vhost_user_close(&dev->vu);
-	memory_close(&dev->own_memory);
-	pthread_mutex_destroy(&dev->lock);
-	free(dev);
-	error_set(0, "%s", sentence);
-}
 
 void device_describe(const struct device *dev, struct device_info *info)
 {
@@ -181,7 +100,7 @@ void device_release_queue(struct device *dev, struct queue *queue)
 static int share_locked(struct device *dev)
 {
 	vhost_user_set_timeout(&dev->vu, dev->config.connect_timeout_ms);
-	return start_share_more(dev);
+	return share_more(dev);
 }
 
 int device_share_memory(struct device *dev)
@@ -213,7 +132,7 @@ static void *grow_and_alloc(struct device *dev, size_t size_bytes, size_t alignm
 
 	pthread_mutex_lock(&dev->lock);
 	address = memory_alloc(dev->memory, size_bytes, alignment);
-	if (!address && !start_check_growth(dev) &&
+	if (!address && !share_check_growth(dev) &&
 	    add_region(dev, size_bytes + alignment) >= 0)
 		address = memory_alloc(dev->memory, size_bytes, alignment);
 	pthread_mutex_unlock(&dev->lock);
@@ -245,7 +164,7 @@ int device_register_memory(struct device *dev, void *address, size_t size_bytes,
 	int code;
 
 	pthread_mutex_lock(&dev->lock);
-	code = start_check_growth(dev);
+	code = share_check_growth(dev);
 	if (!code)
 		code = memory_add_foreign(dev->memory, &region);
 	if (code >= 0)

@@ -10,9 +10,9 @@
 #include <unistd.h>
 
 #include "device.h"
-#include "discover.h"
 #include "error.h"
 #include "scsi.h"
+#include "share.h"
 
 /* What back-ends take without being asked: libvhost-user's and DPDK's limit. */
 #define MAX_AUTO_QUEUE_SIZE 1024
@@ -126,103 +126,6 @@ static int check_config(const struct device *dev)
 }
 
 /* ---- memory ---------------------------------------------------------------- */
-
-static void describe_region(const struct memory_region *region,
-			    struct vhost_user_region *wire)
-{
-	/* One address on both sides: see memory.h. */
-	wire->guest_address = wire->user_address = (uintptr_t)region->address;
-	wire->size = region->size_bytes;
-	wire->mmap_offset = region->file_offset_bytes;
-}
-
-static int check_slots(const struct device *dev)
-{
-	if (memory_num_regions(dev->memory) <= dev->disk.info.max_mem_slots)
-		return 0;
-	return error_set(ENOSPC, "%s: the back-end takes %u memory regions at "
-		"most: set hugepage_mem to what all jobs need together, in MiB",
-		dev->vu.path, dev->disk.info.max_mem_slots);
-}
-
-static int share_region(struct device *dev)
-{
-	const struct memory_region *region = &dev->memory->regions[dev->num_shared];
-	struct vhost_user_region wire;
-	int code;
-
-	describe_region(region, &wire);
-	code = vhost_user_add_mem_reg(&dev->vu, &wire, region->fd);
-	if (!code)
-		dev->num_shared++;
-	return code;
-}
-
-static int share_table(struct device *dev)
-{
-	struct vhost_user_mem_table table = { 0 };
-	int fds[MEMORY_MAX_REGIONS], code;
-
-	while (table.num_regions < dev->memory->num_regions) {
-		unsigned int i = table.num_regions++;
-
-		describe_region(&dev->memory->regions[i], &table.regions[i]);
-		fds[i] = dev->memory->regions[i].fd;
-	}
-	code = vhost_user_set_mem_table(&dev->vu, &table, fds);
-	if (!code)
-		dev->num_shared = table.num_regions;
-	return code;
-}
-
-static bool takes_single_regions(const struct device *dev)
-{
-	return has(dev->vu.protocol, VHOST_USER_PROTOCOL_F_CONFIGURE_MEM_SLOTS);
-}
-
-static int share_memory(struct device *dev)
-{
-	int code = check_slots(dev);
-
-	if (code)
-		return code;
-	if (!takes_single_regions(dev))
-		return share_table(dev);
-	while (!code && dev->num_shared < memory_num_regions(dev->memory))
-		code = share_region(dev);
-	return code;
-}
-
-/* SET_MEM_TABLE replaces what running rings lie in: not while they do. */
-static int check_takes_more(const struct device *dev)
-{
-	if (takes_single_regions(dev))
-		return 0;
-	return error_set(ENOSPC, "%s: more shared memory is needed and the "
-		"back-end cannot take it while it runs: set hugepage_mem to "
-		"what is needed in all, in MiB", dev->vu.path);
-}
-
-int start_check_growth(const struct device *dev)
-{
-	unsigned int slots = dev->disk.info.max_mem_slots;
-
-	if (memory_num_regions(dev->memory) < slots)
-		return check_takes_more(dev);
-	return error_set(ENOSPC, "%s: more shared memory is needed and all %u "
-		"regions that the back-end takes are in use: set hugepage_mem "
-		"to what is needed in all, in MiB", dev->vu.path, slots);
-}
-
-int start_share_more(struct device *dev)
-{
-	int code;
-
-	if (dev->num_shared == memory_num_regions(dev->memory))
-		return 0;
-	code = check_takes_more(dev);
-	return code ? code : share_memory(dev);
-}
 
 /* Rings and, unless the memory is shared with others and sized by them, I/O
  * buffers: in one region, since some back-ends take few. */
@@ -399,17 +302,11 @@ static int run(struct device *dev)
 	return code ? code : kick_rings(dev);
 }
 
-static int find_disk(struct device *dev)
+int start_limit_parts(struct device *dev)
 {
-	struct virtq_shape shape = dev->queues[dev->first_queue].vq.shape;
-	int code;
+	const struct queue *queue = &dev->queues[dev->first_queue];
 
-	dev->disks = calloc(DEVICE_MAX_DISKS, sizeof(*dev->disks));
-	if (!dev->disks)
-		return error_set(ENOMEM, "%s: no memory for a list of disks",
-				 dev->vu.path);
-	code = discover_scsi(dev);
-	return code ? code : limit_parts(&dev->disk, shape.chain_length);
+	return limit_parts(&dev->disk, queue->vq.shape.chain_length);
 }
 
 int start_queues(struct device *dev)
@@ -421,7 +318,7 @@ int start_queues(struct device *dev)
 	if (code)
 		return code;
 	dev->num_queues = dev->config.num_queues;
-	return dev->disk.info.type == DEVICE_SCSI ? find_disk(dev) : 0;
+	return 0;
 }
 
 /* Once a ring is stopped the back-end does not touch its memory any more. One
@@ -444,5 +341,7 @@ void stop_queues(struct device *dev)
 	free(dev->is_claimed);
 	free(dev->disks);
 	dev->queues = NULL;
+	dev->is_claimed = NULL;
+	dev->disks = NULL;
 	dev->num_open = dev->num_queues = 0;
 }

@@ -49,12 +49,14 @@ MAY_INCLUDE: dict[str, set[str]] = {
     "sense": set(),
     "queue": {"disk", "virtq"},
     "execute": {"queue"},
-    # A device, in four files: open, negotiate, start, discover.
-    "device": {"blk", "scsi", "disk", "queue", "virtq", "memory", "vhost_user"}
-    | {"negotiate", "start", "discover", "execute"},
-    "negotiate": {"device", "blk", "scsi", "vhost_user"},
-    "start": {"device", "discover", "blk", "scsi", "queue", "memory", "vhost_user", "virtq"},
+    # A device: what it has; and above it how it is negotiated, shared, started, discovered; and
+    # above these, how it comes and goes.
+    "device": {"disk", "queue", "memory", "vhost_user", "execute", "share"},
+    "share": {"device"},
+    "negotiate": {"device", "blk", "scsi"},
+    "start": {"device", "share", "scsi"},
     "discover": {"device", "execute", "blk", "scsi"},
+    "lifecycle": {"device", "negotiate", "start", "discover"},
     "registry": {"device"},
     # Devices for many threads: who looks, which blocks are whose, steps, and the calls.
     "futex": set(),

@@ -2,6 +2,8 @@
 /* Comparing ways by their rates; see contest.h. */
 #include "contest.h"
 
+#include <math.h>
+
 #include "clock.h"
 
 /* A stretch counts for this long, and until all in flight have come round so
@@ -19,8 +21,8 @@
 /* What a way did in its first moments is the way before's doing. */
 #define SETTLE_NS (100 * NS_PER_US)
 
-/* A challenger is better if it is so by 2% in two trials at least: less may be
- * chance. */
+/* A challenger is better if it is so by 2% in two trials at least, and their mean$
+ * not lie further apart: else it may be chance. */
 #define BETTER 1.02
 #define LEAST_TRIALS 2
 /* Trials that a score remembers. */
@@ -31,9 +33,11 @@
 #define SOONEST_NS (20 * NS_PER_MS)
 #define LATEST_NS NS_PER_S
 
-/* Another world: the champion's rate is off by half, three times in a row. */
+/* Another world: the champion's rate is off by half, some times in a row and
+ * for longer than a scheduler lets another thread run. */
 #define UNUSUAL_FACTOR 1.5
 #define UNUSUAL_STRETCHES 3
+#define UNUSUAL_NS (15 * NS_PER_MS)
 #define USUAL_MEMORY 8
 #define UNSETTLE_AGAIN_NS (50 * NS_PER_MS)
 
@@ -142,16 +146,31 @@ static uint64_t rest_ns(const struct contest *contest, double score)
 	return loss_ns > (double)LATEST_NS ? LATEST_NS : (uint64_t)loss_ns;
 }
 
+/* Its score, and how far its trials lie apart. */
+static void add_to_score(struct contest_way *way, double ratio)
+{
+	if (way->trials < SCORE_MEMORY)
+		way->trials++;
+	if (way->trials == 1) {
+		way->score = ratio;
+		way->spread = 0;
+	}
+	way->spread += (fabs(ratio - way->score) - way->spread) / way->trials;
+	way->score += (ratio - way->score) / way->trials;
+}
+
+static bool is_better(const struct contest_way *way)
+{
+	return way->trials >= LEAST_TRIALS && way->score >= BETTER &&
+	       way->score - way->spread >= 1;
+}
+
 static void judge(struct contest *contest, unsigned int judged, double ratio)
 {
 	struct contest_way *way = &contest->ways[judged];
 
-	if (way->trials < SCORE_MEMORY)
-		way->trials++;
-	if (way->trials == 1)
-		way->score = ratio;
-	way->score += (ratio - way->score) / way->trials;
-	if (way->score >= BETTER && way->trials >= LEAST_TRIALS)
+	add_to_score(way, ratio);
+	if (is_better(way))
 		crown(contest, judged);
 	else if (way->score >= BETTER)
 		way->due_ns = 0; /* before all others */
@@ -182,10 +201,13 @@ static bool differ(double a, double b)
  * A thread that is kept from running now and then has no such. */
 static bool is_another_world(struct contest *contest, double rate)
 {
-	if (differ(rate, contest->rate_unusual))
+	if (!contest->unusual || differ(rate, contest->rate_unusual)) {
 		contest->unusual = 0;
+		contest->unusual_ns = contest->now_ns;
+	}
 	contest->rate_unusual = rate;
 	return ++contest->unusual >= UNUSUAL_STRETCHES &&
+	       contest->now_ns - contest->unusual_ns >= UNUSUAL_NS &&
 	       contest->now_ns - contest->unsettled_ns >= UNSETTLE_AGAIN_NS;
 }
 

@@ -24,6 +24,7 @@
 struct contest_way {
 	uint64_t shortest_ns; /* no request takes less; 0: nothing is known */
 	double score;         /* its rate, the champion's being 1 */
+	double spread;        /* mean distance of its trials from that */
 	unsigned int trials;  /* since the contest was last unsettled */
 	uint64_t due_ns;      /* when it may be tried again */
 	uint64_t used_ns;     /* time in use, all told */
@@ -51,6 +52,7 @@ struct contest {
 	double rate_usual;      /* the champion's, over some stretches; 0: unknown */
 	double rate_unusual;    /* the last one that was not like it */
 	unsigned int unusual;   /* how many in a row were like that one */
+	uint64_t unusual_ns;    /* since when */
 	uint64_t unsettled_ns;  /* when all was tried anew */
 
 	uint64_t now_ns;

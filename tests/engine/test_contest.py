@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """engine/contest.c: which of several ways does most, found by trying."""
 
+import random
 from collections.abc import Sequence
 
 import pytest
@@ -78,6 +79,16 @@ def test_a_thread_kept_from_running_now_and_then_is_no_other_world() -> None:
         contest.go_on([1000] * 4, 17 * MS)
         contest.go_on([0.001] * 4, 3 * MS, every_ns=3 * MS)
     assert contest.state.unsettlings == 0
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_chance_rarely_makes_a_champion(seed: int) -> None:
+    """Ways that are alike, on a core that another thread takes half of the time."""
+    contest, chance = Contest(9), random.Random(seed)
+    for _ in range(500):
+        contest.go_on([1000] * 9, int(chance.uniform(1, 5) * MS))
+        contest.go_on([0.001] * 9, 1, every_ns=int(chance.uniform(1, 5) * MS))
+    assert contest.state.changes < 20
 
 
 def test_a_way_that_cannot_win_is_not_tried() -> None:

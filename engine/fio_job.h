@@ -59,6 +59,10 @@ int fio_start(struct thread_data *td);
 /* Undoes fio_start() and fio_setup(); tolerates what was not done. */
 void fio_finish(struct thread_data *td);
 
+/* 0, or a negative errno with a sentence: the job cannot run on f. */
+int fio_check_device(struct thread_data *td, const struct fio_file *f,
+		     const struct device_info *info);
+
 /* Appends the job's counters to stats_file. */
 void fio_stats_write(const struct job *job);
 /* Empties stats_file before the first job writes to it. */

@@ -92,80 +92,7 @@ static void fill_config(const struct thread_data *td, const struct fio_file *f,
 	};
 }
 
-/* ---- checks --------------------------------------------------------------- */
-
-static bool is_aligned(const struct thread_data *td, unsigned int block_size,
-		       enum fio_ddir ddir)
-{
-	return td->o.min_bs[ddir] % block_size == 0 &&
-	       (td->o.bs_unaligned || td->o.ba[ddir] % block_size == 0) &&
-	       !td->o.bs_unaligned;
-}
-
-static int check_blocks(const struct thread_data *td, const struct fio_file *f,
-			const struct device_info *info)
-{
-	for (enum fio_ddir ddir = DDIR_READ; ddir <= DDIR_TRIM; ddir++) {
-		if (!(td->o.td_ddir & (1 << ddir)) ||
-		    is_aligned(td, info->block_size, ddir))
-			continue;
-		return error_set(EINVAL, "%s: the device has blocks of %u "
-			"bytes: bs=%llu is no multiple of them",
-			f->file_name, info->block_size,
-			(unsigned long long)td->o.min_bs[ddir]);
-	}
-	if (td->o.start_offset % info->block_size)
-		return error_set(EINVAL, "%s: the device has blocks of %u "
-			"bytes: offset=%llu is no multiple of them",
-			f->file_name, info->block_size,
-			(unsigned long long)td->o.start_offset);
-	return 0;
-}
-
-static int check_directions(const struct thread_data *td, const struct fio_file *f,
-			    const struct device_info *info)
-{
-	if (info->read_only && (td_write(td) || td_trim(td)))
-		return error_set(EROFS, "%s: the device is read-only: use a "
-			"job that only reads", f->file_name);
-	if (td_trim(td) && !info->can_discard && !info->can_write_zeroes)
-		return error_set(EOPNOTSUPP, "%s: the device offers neither "
-			"discard nor write-zeroes: a job with trim cannot run "
-			"on it", f->file_name);
-	return 0;
-}
-
-/* size= counts for all of a job's files together. */
-static int check_size(const struct thread_data *td, const struct fio_file *f,
-		      const struct device_info *info)
-{
-	uint64_t wanted = td->o.size / (td->o.nr_files ? td->o.nr_files : 1);
-
-	if (td->o.size == -1ULL || !wanted)
-		wanted = 0;
-	if (td->o.file_size_high)
-		wanted = td->o.file_size_high;
-	if (!info->capacity_bytes)
-		return error_set(EINVAL, "%s: the back-end does not say how "
-			"large its disk is: give size=", f->file_name);
-	if (wanted + td->o.start_offset > info->capacity_bytes)
-		return error_set(ENOSPC, "%s: offset=%llu and size=%llu reach "
-			"beyond the device's %llu bytes", f->file_name,
-			(unsigned long long)td->o.start_offset,
-			(unsigned long long)wanted,
-			(unsigned long long)info->capacity_bytes);
-	return 0;
-}
-
-static int check_device(const struct thread_data *td, struct fio_file *f,
-			const struct device_info *info)
-{
-	int code = check_size(td, f, info);
-
-	if (!code)
-		code = check_directions(td, f, info);
-	return code ? code : check_blocks(td, f, info);
-}
+/* ---- examining ------------------------------------------------------------ */
 
 /* A back-end without configuration space leaves its size to the job. */
 static uint64_t capacity_of(const struct thread_data *td,
@@ -209,7 +136,7 @@ static int examine(struct thread_data *td, struct fio_file *f,
 	f->real_file_size = info->capacity_bytes;
 	f->filetype = FIO_TYPE_BLOCK;
 	fio_file_set_size_known(f);
-	return check_device(td, f, info);
+	return fio_check_device(td, f, info);
 }
 
 /* ---- planning ------------------------------------------------------------- */

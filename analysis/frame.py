@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from pyfio_virtio.analysis import latency, stats
 from pyfio_virtio.analysis.latency import Histogram
+from pyfio_virtio.engine_counters import REAPED
 from pyfio_virtio.fio_json import (
     DIRECTIONS,
     PERCENTILE_COLUMNS,
@@ -147,7 +148,8 @@ def derive(frame: pd.DataFrame) -> pd.DataFrame:
     if both:
         frame["cpu_us"] = sum(both[1:], both[0])
     for name in counters(frame):
-        frame[f"{name}_per_io"] = pd.to_numeric(frame[name]) / ios
+        # The engine's counters cover the ramp too, and so does its own number of I/Os.
+        frame[f"{name}_per_io"] = pd.to_numeric(frame[name]) / frame.get(REAPED, ios)
     return frame
 
 
@@ -175,7 +177,7 @@ def _columns(frame: pd.DataFrame, names: Sequence[str]) -> Iterable[Sequence[Any
 
 def counters(frame: pd.DataFrame) -> list[str]:
     """The engine's counters that the frame has."""
-    return _named(frame, "counter_names")
+    return [name for name in _named(frame, "counter_names") if name != REAPED]
 
 
 def options(frame: pd.DataFrame) -> list[str]:

@@ -73,14 +73,15 @@ class Point:
 class Record:
     """One run: what was asked, what came of it, at what cost, and where.
 
-    Options, counters and host are open sets, in fio's and the engine's own names.
+    Options, counters and host are open sets, in fio's and the engine's own names. The
+    engine counts the ramp too: its counters go with its own number of I/Os, "reaped".
     """
 
     point: Point
     repeat: int
     order: int  # place in the sweep's sequence of runs
     started: str  # ISO 8601, UTC
-    elapsed_s: float  # that the CPU time and the counters cover
+    elapsed_s: float  # fio's measured part, ramp left out; the CPU times cover the same
     fio_command: str
     backend_command: str
     options: Mapping[str, Scalar]

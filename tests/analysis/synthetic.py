@@ -160,10 +160,12 @@ def model(wait: str, poll_us: float, depth: int) -> tuple[float, float, float, f
 
 def counters(wait: str, poll_us: float, depth: int, ios: float) -> dict[str, float]:
     """The engine's counters, roughly."""
+    ios *= 1 + 1 / ELAPSED_S  # the second of the ramp is counted too
     rounds = ios / max(depth * 0.8, 1)
     sleeps = rounds if poll_us else 0
     looks = {"busy": 40 * rounds, "adaptive": 8 * rounds, "event": 2 * rounds}.get(wait, rounds)
     return {
+        "reaped": round(ios),
         "kicks": round(rounds),
         "kicks_suppressed": round(ios - rounds),
         "calls": round(rounds) if wait == "event" else 0,

@@ -55,7 +55,7 @@ def test_cpu_time_and_counters_are_given_per_io(sweep: pd.DataFrame) -> None:
         1e6 * (run["fio_user_s"] + run["fio_system_s"]) / run["ios"]
     )
     assert run["cpu_us"] == pytest.approx(run["fio_cpu_us"] + run["backend_cpu_us"])
-    assert run["looks_per_io"] == pytest.approx(run["looks"] / run["ios"])
+    assert run["looks_per_io"] == pytest.approx(run["looks"] / run["reaped"])
 
 
 def test_a_point_is_the_median_of_its_runs_within_their_interval(sweep: pd.DataFrame) -> None:

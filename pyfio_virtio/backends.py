@@ -28,6 +28,7 @@ DEFAULT_KIND = "builtin"
 START_TIMEOUT_S = 10.0
 MEMORY_FD_NAME = "pyfio-virtio-disk"
 QSD_POLL_MAX_NS = 32768  # its own default
+QSD = "qemu-storage-daemon"
 
 
 @dataclass(frozen=True)
@@ -113,17 +114,20 @@ class Storage:
     fds: tuple[int, ...] = field(default=())  # kept open for the back-end
 
 
-def qsd_command(spec: BackendSpec, socket: str, storage: Storage) -> list[str]:
-    """qemu-storage-daemon(1) with one disk on one socket."""
-    writable = "off" if spec.read_only else "on"
+def _qsd_node(spec: BackendSpec, storage: Storage) -> str:
+    """The disk called "disk", in qemu's words."""
     read_only = "on" if spec.read_only else "off"
     if storage.path:
         path = storage.path.replace(",", ",,")  # qemu's way to escape it
         node = f"driver=raw,node-name=disk,read-only={read_only},discard=unmap"
-        node += f",file.driver=file,file.filename={path}"
-    else:
-        node = f"driver=null-co,node-name=disk,read-only={read_only}"
-        node += f",size={spec.size_bytes},read-zeroes=off"
+        return node + f",file.driver=file,file.filename={path}"
+    node = f"driver=null-co,node-name=disk,read-only={read_only}"
+    return node + f",size={spec.size_bytes},read-zeroes=off"
+
+
+def qsd_command(spec: BackendSpec, socket: str, storage: Storage) -> list[str]:
+    """qemu-storage-daemon(1) with one disk on one socket."""
+    writable = "off" if spec.read_only else "on"
     export = (
         f"type=vhost-user-blk,id=export,node-name=disk,writable={writable},iothread=thread"
         f",num-queues={spec.queues},logical-block-size={spec.block_size}"
@@ -131,7 +135,17 @@ def qsd_command(spec: BackendSpec, socket: str, storage: Storage) -> list[str]:
     )
     poll_max_ns = QSD_POLL_MAX_NS if spec.poll_max_ns is None else spec.poll_max_ns
     thread = f"iothread,id=thread,poll-max-ns={poll_max_ns}"
-    return ["qemu-storage-daemon", "--blockdev", node, "--object", thread, "--export", export]
+    node = _qsd_node(spec, storage)
+    return [QSD, "--blockdev", node, "--object", thread, "--export", export]
+
+
+def nbd_command(spec: BackendSpec, socket: str, storage: Storage) -> list[str]:
+    """The same disk as an NBD export called "disk", for comparisons."""
+    writable = "off" if spec.read_only else "on"
+    server = f"addr.type=unix,addr.path={socket.replace(',', ',,')}"
+    export = f"type=nbd,id=export,node-name=disk,name=disk,writable={writable}"
+    node = _qsd_node(spec, storage)
+    return [QSD, "--blockdev", node, "--nbd-server", server, "--export", export]
 
 
 def builtin_command(spec: BackendSpec, socket: str, storage: Storage) -> list[str]:
@@ -156,19 +170,24 @@ class Kind:
     grace_s: float = 2.0  # to end in order
 
 
+_QSD_INSTALL = "install it (Debian: apt install qemu-system-common)"
+# 7.2 hangs now and then as it ends. Nothing is lost by a kill: it keeps no data back.
+_QSD_GRACE_S = 0.3
+
+
+def _has_qsd() -> bool:
+    return shutil.which(QSD) is not None
+
+
 KINDS = {
     "builtin": Kind(
         "built-in back-end", builtin_command, engine.has_builtin_backend, "build it: make"
     ),
-    "qsd": Kind(
-        "qemu-storage-daemon",
-        qsd_command,
-        lambda: shutil.which("qemu-storage-daemon") is not None,
-        "install it (Debian: apt install qemu-system-common)",
-        # 7.2 hangs now and then as it ends. Nothing is lost by a kill: it keeps no data back.
-        grace_s=0.3,
-    ),
+    "qsd": Kind(QSD, qsd_command, _has_qsd, _QSD_INSTALL, _QSD_GRACE_S),
+    "nbd": Kind(f"{QSD} by NBD", nbd_command, _has_qsd, _QSD_INSTALL, _QSD_GRACE_S),
 }
+# Those that the engine can talk to.
+VHOST_USER_KINDS = ("builtin", "qsd")
 
 
 def command(spec: BackendSpec, socket: str, storage: Storage) -> list[str]:
@@ -186,7 +205,7 @@ def dry_command(spec: BackendSpec, socket: str) -> str:
 
 def _needs_memfd(spec: BackendSpec) -> bool:
     """qemu-storage-daemon knows files only, so memory is given to it as one."""
-    return spec.kind == "qsd" and spec.storage == "memory"
+    return spec.kind in ("qsd", "nbd") and spec.storage == "memory"
 
 
 def start(spec: BackendSpec, socket: str, log: str, *, outlives_us: bool = False) -> Backend:
@@ -196,7 +215,7 @@ def start(spec: BackendSpec, socket: str, log: str, *, outlives_us: bool = False
     """
     spec.check()
     check_socket_path(socket)
-    _check_program(spec)
+    check_program(spec.kind)
     _check_socket_is_free(socket)
     storage = _open_storage(spec)
     line = command(spec, socket, storage)
@@ -223,8 +242,9 @@ def start(spec: BackendSpec, socket: str, log: str, *, outlives_us: bool = False
     return backend
 
 
-def _check_program(spec: BackendSpec) -> None:
-    kind = KINDS[spec.kind]
+def check_program(name: str) -> None:
+    """Refuses a kind of back-end whose program is not there."""
+    kind = KINDS[name]
     if not kind.is_installed():
         raise MachineError(
             f"cannot start {kind.program}", "there is no such program", kind.how_to_install

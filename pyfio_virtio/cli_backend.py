@@ -18,7 +18,7 @@ def backend() -> None:
 
 
 @backend.command()
-@click.argument("kind", type=click.Choice(sorted(backends.KINDS)), default=backends.DEFAULT_KIND)
+@click.argument("kind", type=click.Choice(backends.VHOST_USER_KINDS), default=backends.DEFAULT_KIND)
 @disk_options
 @click.option(
     "--queues", type=click.IntRange(1), default=1, show_default=True, help="Request queues it has."

@@ -33,7 +33,7 @@ def examine(program: str = "fio") -> list[Check]:
     found.append(_attempt("engine", _engine))
     if all(check.state == "ok" for check in found):
         found.append(_attempt("fio with engine", lambda: _together(program)))
-    found.extend(_backend(kind) for kind in backends.KINDS)
+    found.extend(_backend(kind) for kind in backends.VHOST_USER_KINDS)
     found.extend(huge_pages(machine))
     found.extend((_cpus(machine), _governor(machine), _memlock(machine), _timer_slack(machine)))
     return found

@@ -186,3 +186,16 @@ def split_notes(text: str) -> tuple[str, str]:
     if json is None:
         return text, ""
     return text[: json.start()] + text[json.end() :].lstrip("\n"), json[0] + "\n"
+
+
+def engine_options(fio: Fio, engine_folder: Path, engine: str) -> frozenset[str]:
+    """The names of the options that an engine adds to fio's own."""
+    environment = {"LD_LIBRARY_PATH": library_path(engine_folder)}
+    asked = _ask([fio.path, f"--enghelp={engine}"], environment)
+    return frozenset(re.findall(r"^(\w+)\s*:", asked.stdout, re.MULTILINE))
+
+
+def engines(fio: Fio) -> frozenset[str]:
+    """The engines that fio was built with."""
+    names = _ask([fio.path, "--enghelp"], {}).stdout.split()
+    return frozenset(names[names.index("engines:") + 1 :] if "engines:" in names else ())

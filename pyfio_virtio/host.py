@@ -84,3 +84,12 @@ def _kib(folder: Path) -> int:
 
 def _number(path: Path) -> int:
     return int(_read(path) or 0)
+
+
+def cores() -> list[list[int]]:
+    """The CPUs that this process may run on, those of one core together, in order."""
+    found: dict[str, list[int]] = {}
+    for cpu in sorted(os.sched_getaffinity(0)):
+        siblings = _read(_CPU / f"cpu{cpu}" / "topology" / "thread_siblings_list")
+        found.setdefault(siblings or str(cpu), []).append(cpu)
+    return list(found.values())

@@ -72,6 +72,13 @@ def finish(process: Process) -> tuple[int, bytes]:
     return process.child.returncode, output or b""
 
 
+def output_of(process: Process) -> int:
+    """The descriptor from which a child's captured stdout is read."""
+    if process.child is None or process.child.stdout is None:
+        raise ValueError(f"the output of process {process.pid} is not captured")
+    return process.child.stdout.fileno()
+
+
 def this_process() -> Process:
     pid = os.getpid()
     return Process(pid, start_ticks(pid) or 0)
@@ -97,8 +104,9 @@ def start(
     environment: Mapping[str, str] | None = None,
     keep_fds: Sequence[int] = (),
     session: bool = False,
+    folder: Path | None = None,
 ) -> Process:
-    """Starts `command` in a process group (or session) of its own.
+    """Starts `command` in a process group (or session) of its own, in `folder` or in ours.
 
     `death_signal` is what it gets when the starting thread ends; None lets it live on. A group of
     its own keeps ^C of the terminal from reaching it before we decided what ^C means.
@@ -109,6 +117,7 @@ def start(
         stdout=output,
         stderr=errors,
         env=environment,
+        cwd=folder,
         pass_fds=keep_fds,
         start_new_session=session,
         process_group=None if session else 0,

@@ -8,7 +8,7 @@ finished, and never judges a number.
 
     SWEEP/plan.toml             the sweep as resolved
     SWEEP/runs.jsonl            a line a run, append-only; the latest line of a run counts
-    SWEEP/points/HASH/r01/      job.fio, fio.json, counters.json, environment.json,
+    SWEEP/points/HASH/r01/      job.fio, fio.json, counters.jsonl, environment.json,
                                 samples.jsonl, backend.log, and record.json: its line again
 """
 
@@ -27,7 +27,7 @@ from pyfio_virtio.errors import PyfioVirtioError
 from pyfio_virtio.record import Record, RecordError, Row, from_row, to_row, upgrade
 
 PLAN, RUNS, POINTS, LOCK = "plan.toml", "runs.jsonl", "points", ".lock"
-JOB, FIO_JSON, COUNTERS = "job.fio", "fio.json", "counters.json"
+JOB, FIO_JSON, COUNTERS = "job.fio", "fio.json", "counters.jsonl"
 ENVIRONMENT, SAMPLES, BACKEND_LOG, RECORD = (
     "environment.json",
     "samples.jsonl",

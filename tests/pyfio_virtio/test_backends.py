@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pyfio_virtio import backends, engine
-from pyfio_virtio.backends import KINDS, BackendSpec, Storage
+from pyfio_virtio.backends import VHOST_USER_KINDS, BackendSpec, Storage
 from pyfio_virtio.errors import MachineError, PyfioVirtioError, UsageError
 from tests.conftest import StartBackend
 
@@ -143,7 +143,7 @@ def test_a_dry_command_can_be_typed(private: Path) -> None:
     )
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", VHOST_USER_KINDS)
 @pytest.mark.parametrize("storage", ["null", "memory", "file"])
 def test_each_kind_serves_each_storage(private: Path, kind: str, storage: str) -> None:
     where = f"file:{private / 'disk'}" if storage == "file" else storage

@@ -24,7 +24,7 @@ def test_fio_and_engine_are_tried_together() -> None:
 
 def test_each_kind_of_back_end_is_looked_for() -> None:
     names = {check.name for check in doctor.examine()}
-    assert {f"back-end {kind}" for kind in backends.KINDS} <= names
+    assert {f"back-end {kind}" for kind in backends.VHOST_USER_KINDS} <= names
 
 
 def test_without_fio_it_does_not_work() -> None:

@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A sweep as resolved on this machine: its points with their jobs, hashes and commands.
+
+Owns what a sweep will do, down to every command line, before anything is done. Asks fio and
+the back-ends for their versions, starts nothing. Called from the main thread.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from pyfio_virtio import backends, engine, folders, host
+from pyfio_virtio import fio as fios
+from pyfio_virtio.errors import MachineError
+from pyfio_virtio.fio import Fio
+from pyfio_virtio.measure import ETA_MS
+from pyfio_virtio.record import Point
+from pyfio_virtio.results import FIO_JSON, JOB
+from pyfio_virtio.sweep_job import (
+    DISK_VARIABLE,
+    NBD,
+    Wanted,
+    at,
+    engine_name,
+    job_text,
+    placement,
+    wanted,
+)
+from pyfio_virtio.sweep_plan import Choice, choices, with_rates
+from pyfio_virtio.sweep_servers import DISK, SOCKET
+from pyfio_virtio.sweep_settings import VIRTIO, Settings
+from pyfio_virtio.versions import ENGINE, FIO, versions
+
+# To start a back-end and fio, and to end both, in each run; seen on an idle machine.
+OVERHEAD_S = 0.7
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A point, and all it takes to run it."""
+
+    choice: Choice
+    point: Point
+    wanted: Wanted
+    rate_iops: int | None = None
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """Settings, and the machine that they were resolved on."""
+
+    settings: Settings
+    fio: Fio
+    versions: Mapping[str, str]
+    engine_options: frozenset[str]
+    cores: list[list[int]]
+
+    def points(self) -> list[Planned]:
+        """Everything that goes as fast as it can, controls too."""
+        asked = choices(self.settings, self.engine_options)
+        return [self.planned(choice, None) for choice in asked]
+
+    def rated_points(self, maximum: Mapping[str, float]) -> list[Planned]:
+        """The rates to walk, of each point whose most IOPS is known, by its hash."""
+        found = []
+        for planned in self.points():
+            most = maximum.get(planned.point.hash)
+            for choice in with_rates([planned.choice], self.settings.rate_steps) if most else ():
+                share = (choice.rate_percent or 0) / 100
+                found.append(self.planned(choice, max(1, round(share * (most or 0)))))
+        return found
+
+    def planned(self, choice: Choice, rate_iops: int | None) -> Planned:
+        where = placement(choice.cpus, self.cores)
+        needed = wanted(choice, self.settings, where)
+        kind = needed.spec.kind if needed.spec else ""
+        point = Point(
+            job=job_text(choice, self.settings, where, rate_iops),
+            engine=engine_name(choice),
+            engine_version=self.versions[ENGINE] if choice.engine == VIRTIO else "",
+            fio_version=self.versions[FIO],
+            backend=needed.describe(),
+            backend_version=self.versions.get(kind, ""),
+            role=choice.role,
+        )
+        return Planned(choice, point, needed, rate_iops)
+
+    def command(self) -> list[str]:
+        """fio's command line, the same in each run's folder."""
+        eta = ("--eta=always", f"--eta-interval={ETA_MS}ms")
+        return [self.fio.path, "--output-format=json+", f"--output={FIO_JSON}", *eta, JOB]
+
+    def environment(self, disk: str) -> dict[str, str]:
+        """What fio's environment needs beside ours."""
+        return {DISK_VARIABLE: disk, "LD_LIBRARY_PATH": fios.library_path(engine.folder())}
+
+    def shell_line(self, disk: str) -> str:
+        variables = [f"{k}={shlex.quote(v)}" for k, v in self.environment(disk).items()]
+        return " ".join([*variables, shlex.join(self.command())])
+
+    def run_seconds(self) -> float:
+        """What one run takes, about."""
+        return self.settings.runtime + self.settings.ramp_time + OVERHEAD_S
+
+    def runs(self) -> int:
+        """How many runs are sure to come; rounds that target_ci adds are not."""
+        points = self.points()
+        rated = with_rates([each.choice for each in points], self.settings.rate_steps)
+        return self.settings.repeats * (len(points) + len(rated))
+
+
+def resolve(settings: Settings, program: str = "fio") -> Sweep:
+    """Finds fio, the engine and the back-ends, or says which of them is missing."""
+    settings.check()
+    found = fios.find(program)
+    if VIRTIO in settings.engines:
+        fios.check_release(found, engine.fio_release())
+    _check_engines(found, settings)
+    options = fios.engine_options(found, engine.folder(), engine.NAME)
+    kinds = [] if settings.socket or VIRTIO not in settings.engines else [settings.backend]
+    kinds += [NBD] if NBD in settings.engines else []
+    return Sweep(settings, found, versions(found, kinds), options, host.cores())
+
+
+def _check_engines(found: Fio, settings: Settings) -> None:
+    known = fios.engines(found)
+    for name in settings.engines:
+        if name != VIRTIO and name not in known:
+            raise MachineError(
+                f"{found.path} has no engine {name}", "", f"it has {', '.join(sorted(known))}"
+            )
+
+
+def script(sweep: Sweep) -> Iterator[str]:
+    """All that the sweep would do, for --dry-run."""
+    folder = folders.run_folder_path()
+    for planned in sweep.points():
+        yield f"# point {planned.point.hash}: {planned.choice.label}"
+        yield f"# {JOB}"
+        yield planned.point.job.rstrip()
+        yield from _commands(sweep, planned, folder)
+        yield ""
+
+
+def _commands(sweep: Sweep, planned: Planned, folder: Path) -> Iterator[str]:
+    needed = at(planned.wanted, folder / DISK)
+    disk = needed.socket or needed.file or ""
+    if needed.spec:
+        disk = str(folder / SOCKET)
+        yield "# back-end"
+        yield backends.dry_command(needed.spec, disk)
+    yield "# fio"
+    yield sweep.shell_line(disk)

@@ -1,0 +1,160 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The record of a run, from what was asked, what was seen, and the files that fio left.
+
+Owns how a run's outcome is judged: whether it counts, or which sentence says why not. Reads
+the run's folder and changes nothing; called from the main thread.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from pyfio_virtio.engine_counters import read_counters
+from pyfio_virtio.errors import PyfioVirtioError
+from pyfio_virtio.fio_json import DIRECTIONS, FioRun, Summary, read_fio_json, summarise
+from pyfio_virtio.host import Host
+from pyfio_virtio.measure import STDERR, Measured
+from pyfio_virtio.record import CpuUse, Record, Scalar
+from pyfio_virtio.results import COUNTERS, FIO_JSON
+from pyfio_virtio.sweep_job import columns
+from pyfio_virtio.sweep_points import Planned
+from pyfio_virtio.sweep_settings import WAY, Settings
+
+_MIB = 1 << 20
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What was to be run, when, and on which machine."""
+
+    planned: Planned
+    settings: Settings
+    repeat: int
+    order: int
+    started: datetime
+    machine: Host
+
+
+@dataclass(frozen=True)
+class Observed:
+    """What was done, and what came of it; without `measured`, fio never ran."""
+
+    fio_command: str
+    backend_command: str
+    measured: Measured | None
+    problem: str | None  # seen from outside; fio's own error is in its files
+
+
+def build(asked: Asked, observed: Observed, folder: Path) -> Record:
+    """The record; its error is None if the run counts."""
+    planned, seen = asked.planned, observed.measured
+    run, error = _outcome(observed, folder)
+    jobs = run.jobs if run and error is None else ()
+    elapsed_s = max((job.runtime_ms for job in jobs), default=0.0) / 1000
+    return Record(
+        point=planned.point,
+        repeat=asked.repeat,
+        order=asked.order,
+        started=asked.started.strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+        elapsed_s=elapsed_s,
+        fio_command=observed.fio_command,
+        backend_command=observed.backend_command,
+        options=_options(asked, folder),
+        total=summarise(job.directions[name] for job in jobs for name in DIRECTIONS),
+        directions=_directions(run) if run and jobs else {},
+        counters=_counters(folder),
+        fio_cpu=_whole(seen, seen.fio_cpu, elapsed_s) if seen else None,
+        backend_cpu=_whole(seen, seen.backend_cpu, elapsed_s) if seen else None,
+        host=_host(asked.machine, seen),
+        error=error,
+    )
+
+
+def _whole(seen: Measured, use: CpuUse | None, elapsed_s: float) -> CpuUse | None:
+    """The use during all of the measured time, from what was seen of most of it."""
+    if use is None or not seen.watched_s:
+        return None
+    factor = elapsed_s / seen.watched_s
+    return CpuUse(
+        round(use.user_s * factor, 6),
+        round(use.system_s * factor, 6),
+        round(use.voluntary_switches * factor),
+        round(use.involuntary_switches * factor),
+    )
+
+
+def _outcome(observed: Observed, folder: Path) -> tuple[FioRun | None, str | None]:
+    """fio's results, and what is wrong with them."""
+    if observed.problem or observed.measured is None:
+        return None, observed.problem or "fio was not run"
+    try:
+        run = read_fio_json(folder / FIO_JSON)
+    except PyfioVirtioError as failure:
+        return None, _words(folder) or str(failure)
+    status = observed.measured.status
+    failed = [job for job in run.jobs if job.error]
+    if status or failed:
+        what = f"fio ended with status {status}" if status else f"fio's error {failed[0].error}"
+        return run, _words(folder) or what
+    if not any(each.ios for job in run.jobs for each in job.directions.values()):
+        return run, "fio did no I/O in the measured time"
+    return run, None
+
+
+def _words(folder: Path) -> str:
+    """What fio or the engine said: the engine's first words, else fio's."""
+    said: list[str] = []
+    for name in (FIO_JSON, STDERR):
+        path = folder / name
+        text = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
+        notes = text.partition("\n{")[0] if not text.startswith("{") else ""
+        said += [line.strip() for line in notes.splitlines() if line.strip()]
+    ours = [line for line in said if line.startswith("fio_virtio:")]
+    fio = [line for line in said if line.startswith("fio:")]
+    return next(iter([*ours, *fio, *said]), "")
+
+
+def _options(asked: Asked, folder: Path) -> dict[str, Scalar]:
+    """As asked; the way of waiting as the engine chose it, where it was left to it."""
+    options = columns(asked.planned.choice, asked.settings, asked.planned.rate_iops)
+    if not any(name in options for name in WAY):
+        options |= _way_taken(folder)
+    return options
+
+
+def _way_taken(folder: Path) -> dict[str, Scalar]:
+    try:
+        line = json.loads((folder / COUNTERS).read_text().partition("\n")[0])
+        return {name: line[name] for name in WAY}
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+
+
+def _counters(folder: Path) -> dict[str, float]:
+    try:
+        return read_counters((folder / COUNTERS).read_text())
+    except (OSError, PyfioVirtioError):
+        return {}
+
+
+def _directions(run: FioRun) -> dict[str, Summary]:
+    every = {name: summarise(job.directions[name] for job in run.jobs) for name in DIRECTIONS}
+    return {name: each for name, each in every.items() if each.ios}
+
+
+def _host(machine: Host, seen: Measured | None) -> dict[str, Scalar]:
+    facts: dict[str, Scalar] = {
+        "cpu_model": machine.cpu_model,
+        "cpus": machine.cpus,
+        "governor": machine.governor,
+        "kernel": machine.kernel,
+        "mitigations": machine.mitigations,
+        "load": round(machine.load, 2),
+        "steal_percent": round(seen.steal_percent, 2) if seen else 0.0,
+    }
+    for pages in machine.hugepages:
+        facts[f"hugepages_{pages.size_bytes // _MIB}m_free"] = pages.free
+    return facts

@@ -102,6 +102,19 @@ def test_a_lie_is_told_in_a_sentence(ring: Ring, lie: Callable[[Ring], None]) ->
     assert sentence().startswith("the back-end's used ring ")
 
 
+@pytest.mark.parametrize(("lie", "ready"), [(skip_ahead, 4), (step_back, 65535)])
+def test_an_index_that_cannot_be_is_told_before_any_element_is_read(
+    ring: Ring, lie: Callable[[Ring], None], ready: int
+) -> None:
+    ring.publish(0, 1, 2)
+    for chain in (0, 1, 2):  # elements that could be, behind an index that cannot
+        ring.device.complete(ring.head(chain))
+    ring.device.used_idx -= 3
+    lie(ring)
+    assert ring.reap() == -errno.EPROTO
+    assert f"holds more elements than were submitted ({ready})" in sentence()
+
+
 @every_lie
 def test_a_broken_ring_stays_broken(ring: Ring, lie: Callable[[Ring], None]) -> None:
     ring.publish(0, 1, 2)

@@ -13,7 +13,7 @@ from pyfio_virtio.sizes import parse_size
 Decorator = Callable[[Callable[..., None]], Callable[..., None]]
 
 
-def _size(context: click.Context, parameter: click.Parameter, value: str) -> int:
+def as_size(context: click.Context, parameter: click.Parameter, value: str) -> int:
     """512, 4k, 1G: a number of bytes."""
     try:
         return parse_size(value)
@@ -33,7 +33,7 @@ _DISK = (
         "--disk-size",
         "size_bytes",
         metavar="SIZE",
-        callback=_size,
+        callback=as_size,
         default="1G",
         show_default=True,
         help="Size of the disk; a file that is there keeps its own.",
@@ -41,7 +41,7 @@ _DISK = (
     click.option(
         "--block-size",
         metavar="SIZE",
-        callback=_size,
+        callback=as_size,
         default="512",
         show_default=True,
         help="Its logical blocks.",

@@ -17,9 +17,6 @@
  * back-end there, does anything move? */
 #define CHECK_INTERVAL_NS (10 * NS_PER_MS)
 
-/* What requests in flight get when the run is over. */
-#define STOP_GRACE_NS NS_PER_S
-
 const char *engine_fio_release(void)
 {
 	return ENGINE_FIO_RELEASE;
@@ -147,14 +144,6 @@ static int hook_commit(struct thread_data *td)
 
 /* ---- completion ------------------------------------------------------------- */
 
-static void report_failure(struct job_file *file)
-{
-	if (!file->is_reported)
-		log_err("fio_virtio: %s: %s\n", file->device->vu.path,
-			error_message());
-	file->is_reported = true;
-}
-
 static void complete(struct job *job, struct io_u *io_u, int code)
 {
 	io_u->error = (unsigned int)code;
@@ -190,7 +179,7 @@ static void look_at(struct job *job, struct job_file *file)
 	unsigned int count = queue_reap(file->queue, done, room < 64 ? room : 64);
 
 	if (file->queue->abandoned)
-		report_failure(file);
+		fio_report_failure(file);
 	for (unsigned int i = 0; i < count; i++) {
 		complete(job, done[i]->user, done[i]->error);
 		queue_put(file->queue, done[i]);
@@ -237,97 +226,7 @@ static void refuse_calls(void *context)
 		virtq_refuse_calls(&job->files[i].queue->vq);
 }
 
-/* ---- what ends a wait ---------------------------------------------------------- */
-
-static void abandon(struct job_file *file, int code)
-{
-	queue_abandon(file->queue, code);
-	report_failure(file);
-}
-
-static void check_connections(struct job *job)
-{
-	for (unsigned int i = 0; i < job->num_files; i++) {
-		struct job_file *file = &job->files[i];
-
-		if (file->queue->abandoned || !vhost_user_is_gone(&file->device->vu))
-			continue;
-		error_set(EIO, "the back-end hung up: its requests in flight fail");
-		abandon(file, EIO);
-	}
-}
-
-static void abandon_all(struct job *job)
-{
-	for (unsigned int i = 0; i < job->num_files; i++)
-		if (job->files[i].queue->vq.in_flight)
-			abandon(&job->files[i], ETIMEDOUT);
-}
-
-/* fio sets terminate at the end of runtime only between requests. */
-static bool is_over(struct thread_data *td)
-{
-	if (td->terminate)
-		return true;
-	return td->o.timeout && utime_since_now(&td->epoch) >=
-				td->o.timeout + td->o.ramp_time;
-}
-
-static void check_end(struct thread_data *td, struct job *job, uint64_t now_ns)
-{
-	if (!is_over(td))
-		return;
-	if (!job->stop_seen_ns)
-		job->stop_seen_ns = now_ns;
-	if (now_ns - job->stop_seen_ns < STOP_GRACE_NS)
-		return;
-	error_set(ETIMEDOUT, "the back-end did not complete its requests within "
-		  "a second of the run's end: they fail");
-	abandon_all(job);
-}
-
-/* Once a job: a unit that hangs again after its reset is given up. */
-static bool reset_units(struct job *job)
-{
-	bool is_reset = false;
-
-	for (unsigned int i = 0; i < job->num_files; i++)
-		if (job->files[i].queue->vq.in_flight && !job->has_reset)
-			is_reset |= !device_reset_unit(job->files[i].device);
-	job->has_reset = true;
-	return is_reset;
-}
-
-static void check_progress(struct thread_data *td, struct job *job, uint64_t now_ns)
-{
-	const struct options *options = td->eo;
-	uint64_t limit_ns = options->request_timeout_s * NS_PER_S;
-
-	if (job->reaped != job->reaped_before || !job->last_progress_ns) {
-		job->reaped_before = job->reaped;
-		job->last_progress_ns = now_ns;
-	}
-	if (!limit_ns || now_ns - job->last_progress_ns < limit_ns)
-		return;
-	/* First what the device can do about it: what is in flight comes back. */
-	if (reset_units(job)) {
-		job->last_progress_ns = now_ns;
-		return;
-	}
-	error_set(ETIMEDOUT, "the back-end completed nothing for %u s "
-		  "(request_timeout): its requests in flight fail",
-		  options->request_timeout_s);
-	abandon_all(job);
-}
-
-static void check(struct thread_data *td, struct job *job)
-{
-	uint64_t now_ns = clock_now_ns();
-
-	check_connections(job);
-	check_end(td, job, now_ns);
-	check_progress(td, job, now_ns);
-}
+/* ---- waiting ------------------------------------------------------------------ */
 
 static uint64_t limit_of(const struct timespec *timeout)
 {
@@ -350,7 +249,7 @@ static int hook_getevents(struct thread_data *td, unsigned int min,
 	limit_ns = limit_of(timeout);
 	job->last_progress_ns = 0;
 	while (wait_until(&job->wait, min, clock_now_ns() + CHECK_INTERVAL_NS) < min) {
-		check(td, job);
+		fio_watch(td, job);
 		if (clock_now_ns() >= limit_ns)
 			break;
 	}

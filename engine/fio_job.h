@@ -63,6 +63,11 @@ void fio_finish(struct thread_data *td);
 int fio_check_device(struct thread_data *td, const struct fio_file *f,
 		     const struct device_info *info);
 
+/* While the job waits: gives up what will not come back. */
+void fio_watch(struct thread_data *td, struct job *job);
+/* Prints why a queue was abandoned, once. */
+void fio_report_failure(struct job_file *file);
+
 /* Appends the job's counters to stats_file. */
 void fio_stats_write(const struct job *job);
 /* Empties stats_file before the first job writes to it. */

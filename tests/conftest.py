@@ -105,14 +105,14 @@ class Fio:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def __call__(self, socket: str, *, timeout_s: float = TIMEOUT_S, **options: Option) -> FioRun:
+    def __call__(self, socket: str, **options: Option) -> FioRun:
         defaults: Options = {
             "ioengine": engine.NAME,
             "filename": escaped_filename(socket),
             "thread": 1,
         }
         line = _as_arguments({**defaults, **options})
-        return self.arguments("--name=test", *line, timeout_s=timeout_s)
+        return self.arguments("--name=test", *line)
 
     def job(self, text: str, *program_options: str, timeout_s: float = TIMEOUT_S) -> FioRun:
         path = self.folder / "test.fio"

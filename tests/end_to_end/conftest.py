@@ -29,6 +29,7 @@ from tests.end_to_end.relay import Relay, Tamper
 from tests.end_to_end.running_fio import RunningFio
 
 DISK_BYTES = 64 << 20
+WAITS = ("event", "busy", "sleepy", "adaptive")
 
 # Name in a test's id: kind of back-end and its options.
 BACKENDS: dict[str, tuple[str, tuple[str, ...]]] = {
@@ -87,7 +88,7 @@ def qsd_with(private: Path) -> Iterator[Callable[..., str]]:
 
     yield start
     for each in running:
-        each.end(grace_s=0)
+        each.end(grace_s=0.3)  # see KINDS of backends.py
 
 
 @pytest.fixture

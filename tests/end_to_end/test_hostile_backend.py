@@ -81,7 +81,7 @@ def nonsense(message: Message) -> bytes:
 def run_through(qsd: StartBackend, fio: Fio, relay: StartRelay) -> Callable[[Tamper], FioRun]:
     def run(tamper: Tamper) -> FioRun:
         socket = relay(qsd().socket, tamper)
-        return fio(socket, rw="randread", number_ios=10, connect_timeout=1, timeout_s=20)
+        return fio(socket, rw="randread", number_ios=10, connect_timeout=1)
 
     return run
 

@@ -94,7 +94,7 @@ def test_a_log_that_names_the_device_instead_of_filename_is_told_how(
 ) -> None:
     socket = qsd().socket
     log = write_log(private / "log", socket, ["read 0 4096", "read 4096 65536"])
-    run = fio(socket, filename=None, thread=thread, read_iolog=log, timeout_s=15)
+    run = fio(socket, filename=None, thread=thread, read_iolog=log)
     assert socket in refusal(run)
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Fio, FioRun, Option, StartBackend
+from tests.end_to_end.conftest import WAITS
 from tests.end_to_end.refusal import refusal
 
 MIB = 1 << 20
@@ -97,7 +98,7 @@ def test_a_rate_is_kept(disk: StartBackend, fio: Fio) -> None:
         {"iodepth_batch": 32, "iodepth_low": 8},
     ],
 )
-@pytest.mark.parametrize("wait", ["event", "busy", "sleepy"])
+@pytest.mark.parametrize("wait", WAITS)
 def test_batches(qsd: StartBackend, fio: Fio, wait: str, options: dict[str, Option]) -> None:
     run = fio(
         qsd().socket,
@@ -273,7 +274,7 @@ def test_a_process_or_thread_with_several_devices(
     assert written == [2 * MIB, 2 * MIB]
 
 
-@pytest.mark.parametrize("wait", ["event", "busy", "sleepy"])
+@pytest.mark.parametrize("wait", WAITS)
 def test_several_devices_verify(qsd: StartBackend, fio: Fio, wait: str) -> None:
     sockets = [qsd().socket for _ in range(3)]
     run = fio(

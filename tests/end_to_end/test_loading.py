@@ -7,11 +7,15 @@ import pytest
 
 from pyfio_virtio import engine
 from tests.conftest import Fio, StartBackend, run_to_end
+from tests.end_to_end.conftest import WAITS
 
 OPTIONS = (
     "device",
     "wait",
     "sleepy_poll",
+    "adaptive_cpu",
+    "scsi_target",
+    "scsi_lun",
     "queue_size",
     "num_queues",
     "event_idx",
@@ -35,7 +39,7 @@ def test_enghelp_explains_an_option(fio: Fio, option: str) -> None:
     assert asked.stdout.lstrip().startswith(f"{option}:")
 
 
-@pytest.mark.parametrize("value", ["event", "busy", "sleepy"])
+@pytest.mark.parametrize("value", WAITS)
 def test_enghelp_names_each_value_of_wait(fio: Fio, value: str) -> None:
     asked = run_to_end(["fio", f"--enghelp={engine.NAME},wait"], fio.environment())
     assert value in asked.stdout

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import Fio, FioRun, Option, StartBackend
+from tests.end_to_end.conftest import WAITS
 from tests.end_to_end.refusal import refusal
 
 
@@ -28,7 +29,7 @@ def refused(fio: Fio, socket: str, **options: Option) -> FioRun:
 # ---- wait and sleepy_poll --------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("wait", ["event", "busy", "sleepy"])
+@pytest.mark.parametrize("wait", WAITS)
 def test_each_wait_completes_all_requests(disk: StartBackend, fio: Fio, wait: str) -> None:
     stats = counted(fio, disk().socket, wait=wait)
     assert (stats["wait"], stats["ios"]) == (wait, 200)
@@ -61,7 +62,7 @@ def test_wait_busy_never_blocks(qsd: StartBackend, fio: Fio) -> None:
     assert (stats["polls"], stats["sleeps"]) == (0, 0)
 
 
-@pytest.mark.parametrize("wait", ["event", "busy"])
+@pytest.mark.parametrize("wait", ["event", "busy", "adaptive"])
 def test_sleepy_poll_is_refused_with_another_wait(qsd: StartBackend, fio: Fio, wait: str) -> None:
     said = refusal(refused(fio, qsd().socket, wait=wait, sleepy_poll=20))
     assert f"sleepy_poll=20 does not go with wait={wait}" in said
@@ -114,7 +115,6 @@ def test_device_blk_takes_a_blk_device(qsd: StartBackend, fio: Fio) -> None:
     assert counted(fio, qsd().socket, device="blk")["ios"] == 200
 
 
-@pytest.mark.xfail(strict=True, reason="the sentence speaks of queues instead of the device")
 def test_device_scsi_refuses_a_blk_device(qsd: StartBackend, fio: Fio) -> None:
     said = refusal(refused(fio, qsd().socket, device="scsi"))
     assert "device=scsi" in said
@@ -179,7 +179,6 @@ def test_a_value_that_an_option_does_not_know_is_refused(
     assert option in run.stderr
 
 
-@pytest.mark.xfail(strict=True, reason="fio lets negative numbers through to the engine")
 @pytest.mark.parametrize(
     "option",
     [

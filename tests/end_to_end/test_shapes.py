@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Fio, FioRun, Option, StartBackend
+from tests.end_to_end.conftest import WAITS
 
 VERIFIED: Mapping[str, Option] = {"rw": "randwrite", "verify": "crc32c", "verify_fatal": 1}
 
@@ -45,7 +46,7 @@ def test_a_depth(disk: StartBackend, fio: Fio, iodepth: int) -> None:
     assert_verified(run, 2048)
 
 
-@pytest.mark.parametrize("wait", ["event", "busy", "sleepy"])
+@pytest.mark.parametrize("wait", WAITS)
 def test_a_depth_with_each_wait(qsd: StartBackend, fio: Fio, wait: str) -> None:
     run = fio(qsd().socket, bs="4k", size="8m", iodepth=64, wait=wait, **VERIFIED)
     assert_verified(run, 2048)
@@ -154,7 +155,7 @@ def test_large_blocks_in_a_small_ring(disk: StartBackend, fio: Fio, indirect: st
     assert_verified(run, 16)
 
 
-@pytest.mark.parametrize("wait", ["event", "busy", "sleepy"])
+@pytest.mark.parametrize("wait", WAITS)
 @pytest.mark.parametrize("event_idx", ["on", "off"])
 @pytest.mark.parametrize("indirect", ["on", "off"])
 def test_ring_features(

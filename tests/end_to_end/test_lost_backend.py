@@ -1,0 +1,209 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Runs that are cut off: a back-end that dies or stops, a fio that is interrupted.
+
+Each run ends by itself; none waits for the back-end for ever.
+"""
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from pyfio_virtio.backends import Backend
+from tests.conftest import Fio, Option, StartBackend
+from tests.end_to_end.conftest import WAITS, StartFio
+from tests.end_to_end.refusal import refusal, sentences
+
+# The engine gives up within about a second; this is what a busy machine may add.
+SOON_S = 10.0
+LONG: dict[str, Option] = {"rw": "randread", "bs": "4k", "time_based": True, "runtime": 60}
+
+
+@contextmanager
+def stopped(backend: Backend) -> Iterator[None]:
+    """The back-end answers nothing; then it is killed, since a stopped one would not end."""
+    os.kill(backend.process.pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(backend.process.pid, signal.SIGKILL)
+
+
+# ---- a back-end that dies --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("wait", WAITS)
+def test_a_killed_back_end_ends_the_run(disk: StartBackend, start_fio: StartFio, wait: str) -> None:
+    backend = disk(storage="null")
+    running = start_fio(backend.socket, wait=wait, iodepth=16, **LONG)
+    running.wait_until_served(backend.process.pid)
+    os.kill(backend.process.pid, signal.SIGKILL)
+    run = running.finish(SOON_S)
+    said = refusal(run)
+    assert backend.socket in said
+    assert "hung up" in said
+    assert run.first["error"] == 5  # EIO
+
+
+def test_a_killed_back_end_ends_all_jobs_on_it(qsd: StartBackend, start_fio: StartFio) -> None:
+    backend = qsd(storage="null", queues=4)
+    running = start_fio(backend.socket, numjobs=4, iodepth=16, **LONG)
+    running.wait_until_served(backend.process.pid)
+    os.kill(backend.process.pid, signal.SIGKILL)
+    run = running.finish(SOON_S)
+    assert run.status > 0
+    assert [job["error"] for job in run.jobs] == [5] * 4
+
+
+def test_a_killed_back_end_ends_a_job_in_a_process(qsd: StartBackend, start_fio: StartFio) -> None:
+    backend = qsd(storage="null")
+    running = start_fio(backend.socket, thread=None, iodepth=16, **LONG)
+    running.wait_until_served(backend.process.pid)
+    os.kill(backend.process.pid, signal.SIGKILL)
+    assert "hung up" in refusal(running.finish(SOON_S))
+
+
+@pytest.mark.parametrize("rw", ["randwrite", "randtrim", "randrw"])
+def test_a_killed_back_end_ends_every_direction(
+    qsd: StartBackend, start_fio: StartFio, rw: str
+) -> None:
+    backend = qsd(storage="null")
+    running = start_fio(backend.socket, iodepth=32, **{**LONG, "rw": rw})
+    running.wait_until_served(backend.process.pid)
+    os.kill(backend.process.pid, signal.SIGKILL)
+    assert "hung up" in refusal(running.finish(SOON_S))
+
+
+def test_a_killed_back_end_does_not_end_a_job_on_another(
+    qsd: StartBackend, fio: Fio, start_fio: StartFio
+) -> None:
+    killed, kept = qsd(storage="null"), qsd(storage="null")
+    running = start_fio(killed.socket, iodepth=16, **LONG)
+    other = start_fio(kept.socket, rw="randread", iodepth=16, time_based=True, runtime=2)
+    running.wait_until_served(killed.process.pid)
+    os.kill(killed.process.pid, signal.SIGKILL)
+    assert refusal(running.finish(SOON_S))
+    assert other.finish().status == 0
+
+
+def test_one_of_a_jobs_devices_dies(qsd: StartBackend, start_fio: StartFio) -> None:
+    backends = [qsd(storage="null"), qsd(storage="null")]
+    sockets = [backend.socket for backend in backends]
+    running = start_fio(sockets[0], **{**LONG, "filename": ":".join(sockets), "iodepth": 16})
+    running.wait_until_served(backends[1].process.pid)
+    os.kill(backends[1].process.pid, signal.SIGKILL)
+    assert sockets[1] in refusal(running.finish(SOON_S))
+
+
+def test_continue_on_error_does_not_outlive_the_back_end(
+    qsd: StartBackend, start_fio: StartFio
+) -> None:
+    backend = qsd(storage="null")
+    running = start_fio(
+        backend.socket, iodepth=16, continue_on_error="all", **{**LONG, "runtime": 3}
+    )
+    running.wait_until_served(backend.process.pid)
+    os.kill(backend.process.pid, signal.SIGKILL)
+    run = running.finish()
+    assert "hung up" in " ".join(sentences(run))
+    assert run.first["total_err"] > 0
+
+
+# ---- a back-end that stops -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("wait", WAITS)
+def test_runtime_holds_with_a_stopped_back_end(
+    disk: StartBackend, start_fio: StartFio, wait: str
+) -> None:
+    backend = disk(storage="null")
+    options = {**LONG, "runtime": 1}
+    running = start_fio(backend.socket, wait=wait, iodepth=16, **options)
+    running.wait_until_served(backend.process.pid)
+    with stopped(backend):
+        said = refusal(running.finish(SOON_S))
+    assert "within a second of the run's end" in said
+
+
+@pytest.mark.parametrize("wait", WAITS)
+def test_request_timeout_ends_a_run_with_a_stopped_back_end(
+    disk: StartBackend, start_fio: StartFio, wait: str
+) -> None:
+    backend = disk(storage="null")
+    running = start_fio(backend.socket, wait=wait, iodepth=16, request_timeout=1, **LONG)
+    running.wait_until_served(backend.process.pid)
+    with stopped(backend):
+        said = refusal(running.finish(SOON_S))
+    assert "completed nothing for 1 s (request_timeout)" in said
+
+
+def test_request_timeout_ends_a_run_without_runtime(qsd: StartBackend, start_fio: StartFio) -> None:
+    backend = qsd(storage="null", size_bytes=1 << 40)
+    running = start_fio(backend.socket, rw="read", bs="4k", iodepth=16, request_timeout=1)
+    running.wait_until_served(backend.process.pid)
+    with stopped(backend):
+        assert "request_timeout" in refusal(running.finish(SOON_S))
+
+
+def test_a_pause_shorter_than_request_timeout_does_no_harm(
+    qsd: StartBackend, start_fio: StartFio
+) -> None:
+    backend = qsd(storage="null")
+    running = start_fio(backend.socket, rw="randread", iodepth=16, time_based=True, runtime=2)
+    running.wait_until_served(backend.process.pid)
+    os.kill(backend.process.pid, signal.SIGSTOP)
+    os.kill(backend.process.pid, signal.SIGCONT)
+    assert running.finish().status == 0
+
+
+# ---- an interrupted fio ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("wait", WAITS)
+def test_an_interrupt_ends_a_run_in_order(
+    disk: StartBackend, start_fio: StartFio, wait: str
+) -> None:
+    backend = disk(storage="null")
+    running = start_fio(backend.socket, wait=wait, iodepth=16, **LONG)
+    running.wait_until_served(backend.process.pid)
+    running.signal(signal.SIGINT)
+    run = running.finish(SOON_S)
+    # fio's own status after an interrupt; what was done by then is reported.
+    assert (run.status, sentences(run)) == (128, [])
+    assert run.first["read"]["total_ios"] > 0
+
+
+@pytest.mark.parametrize("wait", WAITS)
+def test_an_interrupt_ends_a_run_with_a_stopped_back_end(
+    disk: StartBackend, start_fio: StartFio, wait: str
+) -> None:
+    backend = disk(storage="null")
+    running = start_fio(backend.socket, wait=wait, iodepth=16, **LONG)
+    running.wait_until_served(backend.process.pid)
+    with stopped(backend):
+        time.sleep(0.2)  # what fio has in flight by then stays there
+        running.signal(signal.SIGINT)
+        run = running.finish(SOON_S)
+    assert run.status > 0
+    assert len(sentences(run)) == 1
+
+
+def test_an_interrupt_ends_jobs_in_processes(builtin: StartBackend, start_fio: StartFio) -> None:
+    backend = builtin(storage="null", queues=2)
+    running = start_fio(backend.socket, thread=None, numjobs=2, iodepth=16, **LONG)
+    running.wait_until_served(backend.process.pid)
+    running.signal(signal.SIGINT)
+    assert running.finish(SOON_S).status == 128
+
+
+def test_the_back_end_serves_the_next_after_a_killed_fio(
+    qsd: StartBackend, fio: Fio, start_fio: StartFio
+) -> None:
+    backend = qsd(storage="null")
+    running = start_fio(backend.socket, iodepth=64, **LONG)
+    running.wait_until_served(backend.process.pid)
+    running.kill()
+    assert fio(backend.socket, rw="randread", number_ios=10).status == 0

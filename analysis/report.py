@@ -156,7 +156,9 @@ def _controls(frame: pd.DataFrame) -> Iterator[str]:
 def _environment(frame: pd.DataFrame) -> Iterator[tuple[str, str]]:
     wanted = ["fio_version", "engine_version", "backend", "backend_version"]
     for name in wanted + sorted(each for each in column_names(frame) if each.startswith("host_")):
-        values = frame[name].dropna().unique().tolist() if name in frame else []
+        known = frame[name].dropna().unique().tolist() if name in frame else []
+        # Controls run without an engine of ours, and without a back-end.
+        values = [value for value in known if value not in ("", "none")]
         if values:
             label = name.removeprefix("host_").replace("_", " ")
             yield label, _range(values)

@@ -17,7 +17,11 @@ from pyfio_virtio.cli_backend import backend
 from pyfio_virtio.cli_doctor import doctor
 from pyfio_virtio.cli_job import job
 from pyfio_virtio.cli_probe import probe
+from pyfio_virtio.cli_report import compare, plot, report
+from pyfio_virtio.cli_results import replay, results
 from pyfio_virtio.cli_run import run
+from pyfio_virtio.cli_sweep import sweep
+from pyfio_virtio.cli_verify import verify_command
 from pyfio_virtio.errors import PyfioVirtioError
 
 PROGRAM = "pyfio-virtio"
@@ -75,7 +79,10 @@ def completion(shell: str) -> None:
         click.echo(kind(cli, {}, PROGRAM, _COMPLETION_VARIABLE).source())
 
 
-for command in (run, backend, job, probe, doctor):
+for command in (
+    *(run, backend, job, probe, doctor, verify_command),
+    *(sweep, results, replay, report, plot, compare),
+):
     cli.add_command(command)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pyfio_virtio import backends, engine, folders, host
@@ -22,6 +22,7 @@ from pyfio_virtio.results import FIO_JSON, JOB
 from pyfio_virtio.sweep_job import (
     DISK_VARIABLE,
     NBD,
+    SCRATCH,
     Wanted,
     at,
     engine_name,
@@ -29,7 +30,7 @@ from pyfio_virtio.sweep_job import (
     placement,
     wanted,
 )
-from pyfio_virtio.sweep_plan import Choice, choices, with_rates
+from pyfio_virtio.sweep_plan import NULL_ENGINE, Choice, choices, with_rates
 from pyfio_virtio.sweep_servers import DISK, SOCKET
 from pyfio_virtio.sweep_settings import VIRTIO, Settings
 from pyfio_virtio.versions import ENGINE, FIO, versions
@@ -115,6 +116,8 @@ class Sweep:
 def resolve(settings: Settings, program: str = "fio") -> Sweep:
     """Finds fio, the engine and the back-ends, or says which of them is missing."""
     settings.check()
+    if settings.storage == "auto":
+        settings = replace(settings, storage=SCRATCH if _needs_file(settings) else "null")
     found = fios.find(program)
     if VIRTIO in settings.engines:
         fios.check_release(found, engine.fio_release())
@@ -123,6 +126,11 @@ def resolve(settings: Settings, program: str = "fio") -> Sweep:
     kinds = [] if settings.socket or VIRTIO not in settings.engines else [settings.backend]
     kinds += [NBD] if NBD in settings.engines else []
     return Sweep(settings, found, versions(found, kinds), options, host.cores())
+
+
+def _needs_file(settings: Settings) -> bool:
+    """Whether an engine works on the file behind the back-end."""
+    return any(each not in (VIRTIO, NBD, NULL_ENGINE) for each in settings.engines)
 
 
 def _check_engines(found: Fio, settings: Settings) -> None:

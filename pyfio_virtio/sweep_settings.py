@@ -58,7 +58,7 @@ class Settings:
     seed: int | None = None
     controls: bool = True
     backend: str = "builtin"  # or qsd, or the path of a socket
-    storage: str = "null"  # or memory, file (a scratch file), file:PATH
+    storage: str = "auto"  # or null, memory, file (a scratch file), file:PATH
     disk_size: str = "1G"
     block_size: str = "512"
     backend_option: tuple[str, ...] = ()

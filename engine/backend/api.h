@@ -36,7 +36,9 @@ struct backend_config {
 	uint32_t discard_sectors_max;  /* in one range, of 512 bytes [4194304] */
 	uint32_t discard_segments_max; /* ranges in a request [16] */
 	bool read_only;
-	bool own_process; /* the fault "die" may kill the process */
+	/* The process is the back-end's alone: it survives clients that cut
+	 * their memory short, and the fault "die" kills it. */
+	bool own_process;
 	int log_fd;	  /* where clients' mistakes are told; -1: nowhere */
 };
 

@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "error.h"
+#include "guard.h"
 #include "server.h"
 
 enum {
@@ -297,6 +298,8 @@ struct backend *backend_start(const struct backend_config *config)
 	server->storage.fd = -1;
 	if (set_up(server, config))
 		goto fail;
+	if (server->own_process)
+		guard_start();
 	if (start_workers(server, config))
 		goto fail;
 	if (server_start(server))

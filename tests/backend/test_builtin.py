@@ -2,6 +2,7 @@
 """The back-end as a process: options, sockets, signals, statistics."""
 
 import json
+import os
 import signal
 import socket
 import subprocess
@@ -146,6 +147,17 @@ def test_die_kills_the_process_at_once(start: Start, path: str) -> None:
         queue.publish()
         queue.kick()
         assert process.wait(TIMEOUT_S) == -signal.SIGKILL
+
+
+def test_a_client_that_cuts_its_memory_short_harms_nobody_else(start: Start, path: str) -> None:
+    process = start("--serve", "event")
+    with Frontend(path) as frontend:
+        blk(frontend, BLK_READ, 0, in_bytes=512)
+        os.ftruncate(frontend.memory.fd, 0)
+        frontend.queues[0].kick()
+        with Frontend(path) as other:
+            assert blk(other, BLK_READ, 0, in_bytes=512).status == BLK_OK
+    assert process.poll() is None
 
 
 def test_it_ends_with_its_parent_if_told(short_folder: Path) -> None:

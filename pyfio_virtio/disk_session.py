@@ -107,11 +107,11 @@ class Session:
         return memoryview(ffi.buffer(kept, size)).cast("B")
 
     def register(self, memory: "Buffer", fd: int, file_offset: int) -> None:
+        ffi, lib = engine.library().ffi, engine.library().lib
         pointer = pointer_to(memory, writable=True)
         with self as device:
-            engine.check(
-                engine.library().lib.device_register_memory(
-                    device, pointer, len(pointer), fd, file_offset
-                )
-            )
+            code = lib.device_register_memory(device, pointer, len(pointer), fd, file_offset)
+        if code < 0:
+            ffi.release(pointer)
+        engine.check(code)
         self._registered.append(pointer)

@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Disks of every kind for the tests of Python's disks: both block sizes, blk and scsi."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+import pyfio_virtio
+from pyfio_virtio.backends import Backend
+
+DISK_BYTES = 8 << 20
+
+
+@dataclass(frozen=True)
+class Kind:
+    """How a back-end is started."""
+
+    backend: str
+    block_size: int
+    options: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        device = "scsi" if "device=scsi" in self.options else "blk"
+        return f"{self.backend}-{device}-{self.block_size}"
+
+    def start(self, serve: Callable[..., Backend], **spec: Any) -> Backend:  # noqa: ANN401
+        return serve(
+            self.backend,
+            block_size=self.block_size,
+            size_bytes=DISK_BYTES,
+            options=self.options,
+            **spec,
+        )
+
+
+SCSI = ("device=scsi",)
+KINDS = (
+    Kind("qsd", 512),
+    Kind("qsd", 4096),
+    Kind("builtin", 512),
+    Kind("builtin", 4096),
+    Kind("builtin", 512, SCSI),
+    Kind("builtin", 4096, SCSI),
+)
+every_kind = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+WAITS = ("event", "busy", "sleepy", "adaptive")
+
+
+def open_disk(backend: Backend, **options: Any) -> pyfio_virtio.Disk:  # noqa: ANN401
+    """Waits for the eventfd, which leaves the CPUs to the back-end."""
+    return pyfio_virtio.open(backend.socket, **{"wait": "event", **options})

@@ -28,7 +28,7 @@ BACK_END := $(if $(wildcard engine/backend/api.h),build/lib/vhost_backend)
 
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: all run test lint asan fio-3.41 install-packages install clean help FORCE
+.PHONY: all run test lint bench asan fio-3.41 install-packages install clean help FORCE
 
 all: $(FRONT_END) $(BACK_END) ## build the engine (the default): build/lib/fio_virtio
 
@@ -44,6 +44,10 @@ lint: $(VENV)/.ready ## check style and types: ruff, mypy
 	@$(VENV)/bin/ruff check .
 	@$(VENV)/bin/ruff format --check .
 	@$(VENV)/bin/mypy
+
+bench: install-packages ## compare with fio's own engines and keep all runs in build/bench/
+	@$(MAKE) --no-print-directory all
+	@$(IN_VENV) -m bench $(BENCH)
 
 install-packages: ## install Debian's packages that are missing (root), or say which
 	@tools/packages.sh install
@@ -65,6 +69,7 @@ help: ## list the targets and variables
 	@echo "SLEEPY_POLL=N       bake in wait=sleepy with N microseconds as the default; 0: wait=event"
 	@echo "FIO_SOURCE_DIR=DIR  sources of the fio to build for, instead of the installed package's"
 	@echo "PREFIX=DIR          where make install puts the C library; else /usr/local"
+	@echo "BENCH='NAME... --pairs N' what make bench runs; BENCH=--help lists the names"
 	@echo "V=1                 show the compiler's commands"
 
 # ---- what is built ------------------------------------------------------

@@ -1,0 +1,172 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""python -m bench [NAME...]: runs comparisons, prints their tables, keeps all runs as JSON.
+
+The only file here that prints. What has been measured is kept after each comparison, so that an
+interrupted bench loses the one under way.
+"""
+
+import json
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import click
+
+from bench import adaptive, environment, instructions, outcome
+from bench.outcome import Outcome
+from bench.plan import GROUPS
+from bench.run import Cores, rounds
+from pyfio_virtio.errors import PyfioVirtioError
+from pyfio_virtio.results import write_atomically
+
+INSTRUCTIONS, ADAPTIVE = "instructions", "adaptive"
+ABOUT: Mapping[str, str] = {
+    **{name: group.about for name, group in GROUPS.items()},
+    INSTRUCTIONS: "instructions for each I/O, by valgrind's callgrind",
+    ADAPTIVE: "wait=adaptive beside the best other way at 40 points; long, so on request only",
+}
+DEFAULT = tuple(name for name in ABOUT if name != ADAPTIVE)
+OUTPUT = Path(__file__).resolve().parent.parent / "build" / "bench"
+PAIRS = 12
+
+
+@dataclass(frozen=True)
+class Bench:
+    """How all comparisons are run, and where they are kept."""
+
+    cores: Cores
+    pairs: int
+    folder: Path
+    environment: Mapping[str, object]
+
+    def keep(self, name: str, results: object, text: str) -> None:
+        """NAME.json with every run, NAME.md with the table."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        whole = {"name": name, "environment": self.environment, "results": results}
+        write_atomically(self.folder / f"{name}.json", json.dumps(whole, indent=1) + "\n")
+        heading = f"{ABOUT[name]} ({environment.summary(self.environment)})\n\n"
+        write_atomically(self.folder / f"{name}.md", heading + text)
+
+
+def plain(each: Outcome) -> dict[str, object]:
+    """An outcome as it is kept."""
+    comparison = each.comparison
+    return {
+        "title": comparison.title,
+        "metric": comparison.metric,
+        "shares_core": comparison.shares_core,
+        "runtime_s": comparison.runtime_s,
+        "sides": [
+            {
+                "name": side.name,
+                "options": dict(side.options),
+                "runs": [asdict(run) for run in runs],
+            }
+            for side, runs in zip(comparison.sides, each.runs, strict=True)
+        ],
+        "ratios": [asdict(ratio) for ratio in each.ratios()],
+    }
+
+
+def run_group(bench: Bench, name: str) -> str:
+    outcomes: list[Outcome] = []
+    for comparison in GROUPS[name].comparisons:
+        with _progress(comparison.title):
+            runs = list(rounds(comparison, bench.cores, bench.pairs))
+        outcomes.append(outcome.outcome(comparison, runs))
+        bench.keep(name, [plain(each) for each in outcomes], outcome.table(outcomes))
+    return outcome.table(outcomes)
+
+
+def run_instructions(bench: Bench) -> str:
+    pairs: list[tuple[instructions.PerIo, instructions.PerIo]] = []
+    text = ""
+    for null, ours in instructions.sides():
+        with _progress(ours.name):
+            measured = [instructions.measure(side, bench.cores) for side in (null, ours)]
+        pairs.append((measured[0], measured[1]))
+        text = instructions.table(pairs)
+        bench.keep(INSTRUCTIONS, [[asdict(each) for each in pair] for pair in pairs], text)
+    return text
+
+
+def run_adaptive(bench: Bench) -> str:
+    outcomes: list[Outcome] = []
+    text = ""
+    for point in adaptive.POINTS:
+        with _progress(point.title):
+            outcomes.append(adaptive.contest(point, bench.cores, bench.pairs))
+        text = outcome.table(outcomes) + "\n" + "\n".join(adaptive.summary(outcomes)) + "\n"
+        bench.keep(ADAPTIVE, [plain(each) for each in outcomes], text)
+    comparison = adaptive.half_a_core()
+    limited = outcome.outcome(comparison, list(rounds(comparison, bench.cores, bench.pairs)))
+    text += "\nCPU of fio for each I/O:\n\n" + outcome.table([limited])
+    bench.keep(ADAPTIVE, [plain(each) for each in (*outcomes, limited)], text)
+    return text
+
+
+@contextmanager
+def _progress(title: str) -> Iterator[None]:
+    click.echo(f"  {title} ... ", err=True, nl=False)
+    yield
+    click.echo("done", err=True)
+
+
+def _run(bench: Bench, name: str) -> str:
+    if name == INSTRUCTIONS:
+        return run_instructions(bench)
+    return run_adaptive(bench) if name == ADAPTIVE else run_group(bench, name)
+
+
+def _about() -> str:
+    return "\b\n" + "\n".join(f"{name:13} {about}" for name, about in ABOUT.items())
+
+
+@click.command(epilog=_about())
+@click.argument("names", nargs=-1, type=click.Choice(list(ABOUT)), metavar="[NAME]...")
+@click.option(
+    "--pairs",
+    type=click.IntRange(1),
+    default=PAIRS,
+    show_default=True,
+    help="Rounds of each comparison; fewer than 12 only to see that it works.",
+)
+@click.option("--fio-cpu", type=click.IntRange(0), default=0, show_default=True)
+@click.option("--backend-cpu", type=click.IntRange(0), default=1, show_default=True)
+@click.option(
+    "--output",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=OUTPUT,
+    help="Folder for NAME.json and NAME.md.  [default: build/bench]",
+)
+def main(names: Sequence[str], pairs: int, fio_cpu: int, backend_cpu: int, output: Path) -> None:
+    """Compare, on two cores, and print tables for bench/README.md.
+
+    Without NAME everything but adaptive is run.
+    """
+    cores = Cores(fio_cpu, backend_cpu)
+    bench = Bench(cores, pairs, output, environment.describe(cores, pairs))
+    _warn_if_busy()
+    for name in names or DEFAULT:
+        click.echo(f"{name}: {ABOUT[name]}", err=True)
+        stolen_s = environment.steal_s()
+        text = _run(bench, name)
+        stolen_s = environment.steal_s() - stolen_s
+        click.echo(f"### {name}: {ABOUT[name]}\n\n{text}")
+        click.echo(f"{environment.summary(bench.environment)}; {stolen_s:.1f} s stolen\n")
+
+
+def _warn_if_busy() -> None:
+    load = environment.load()
+    if load > environment.QUIET_LOAD:
+        click.echo(f"bench: this machine is busy (load {load:.1f}): wait, or mistrust", err=True)
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except PyfioVirtioError as error:
+        click.echo(f"\nbench: {error}", err=True)
+        sys.exit(error.exit_status)

@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""wait=adaptive beside the best of the other ways, at forty points.
+
+A point is a depth, a latency that the built-in back-end plays, and a placement. Every fixed way is
+screened by short runs; the fastest meets adaptive in fresh interleaved pairs. Pure, but for
+contest(), which runs in the main thread and prints nothing.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from statistics import median
+
+from bench import plan
+from bench.outcome import Outcome, middle, outcome, ratio_text
+from bench.plan import (
+    ADAPTIVE,
+    BUILTIN_NULL,
+    BUILTIN_NULL_EVENT,
+    BUSY,
+    EVENT,
+    SLEEPS_US,
+    Comparison,
+    Options,
+    Side,
+)
+from bench.run import Cores, Run, rounds
+
+DEPTHS = (1, 4, 16, 64, 128)
+ALTERNATING = "10us,100us/1s"
+LATENCIES = ("none", "20us", "100us", ALTERNATING)
+SCREENING_RUNS, SCREENING_S = 3, 0.5
+# A point falls short when all of its interval lies below this.
+NEAR = 0.95
+
+
+@dataclass(frozen=True)
+class Point:
+    depth: int
+    latency: str
+    shares_core: bool
+
+    @property
+    def title(self) -> str:
+        where = "one shared core, serve=event" if self.shares_core else "separate, serve=poll"
+        return f"iodepth {self.depth}, latency {self.latency}, {where}"
+
+    def side(self, wait: Options) -> Side:
+        """A way of waiting at this point."""
+        disk = BUILTIN_NULL_EVENT if self.shares_core else BUILTIN_NULL
+        options = (*disk.options, f"latency={self.latency}")
+        return plan.virtio(replace(disk, options=options), self.depth, wait)
+
+    def ways(self) -> list[Side]:
+        """All fixed ways of waiting."""
+        return [self.side(wait) for wait in (EVENT, BUSY, *map(plan.sleepy, SLEEPS_US))]
+
+    @property
+    def runtime_s(self) -> float:
+        return 2.0 if self.latency == ALTERNATING else 1.0
+
+
+POINTS = tuple(
+    Point(depth, latency, shares_core)
+    for shares_core in (False, True)
+    for latency in LATENCIES
+    for depth in DEPTHS
+)
+
+
+def contest(point: Point, cores: Cores, pairs: int) -> Outcome:
+    """Screens the fixed ways, then sets adaptive beside the fastest."""
+    best = winner(point.ways(), _screen(point, cores))
+    comparison = Comparison(
+        point.title,
+        best,
+        (point.side(ADAPTIVE),),
+        point.shares_core,
+        aim=NEAR,
+        runtime_s=point.runtime_s,
+    )
+    return outcome(comparison, list(rounds(comparison, cores, pairs)))
+
+
+def _screen(point: Point, cores: Cores) -> Sequence[Sequence[Run]]:
+    base, *others = point.ways()
+    # Where the latency alternates, half a second would show one of the two.
+    runtime_s = point.runtime_s if point.latency == ALTERNATING else SCREENING_S
+    screening = Comparison(point.title, base, tuple(others), point.shares_core, runtime_s=runtime_s)
+    return outcome(screening, list(rounds(screening, cores, SCREENING_RUNS))).runs
+
+
+def winner(sides: Sequence[Side], runs: Sequence[Sequence[Run]]) -> Side:
+    """The side with the highest median of IOPS."""
+    rates = [middle(each, lambda run: run.iops) for each in runs]
+    return sides[rates.index(max(rates))]
+
+
+def half_a_core() -> Comparison:
+    """What adaptive_cpu=50 costs beside busy, at depth 1 and 100 µs."""
+    point = Point(1, "100us", shares_core=False)
+    limited: Mapping[str, str] = {**ADAPTIVE, "adaptive_cpu": "50"}
+    return Comparison(
+        "iodepth 1, latency 100us, separate, serve=poll",
+        point.side(BUSY),
+        (point.side(limited),),
+        metric="fio_cpu_us",
+    )
+
+
+def summary(outcomes: Sequence[Outcome]) -> Iterator[str]:
+    """How the points stand, all of them together and those that fall short by name."""
+    ratios = [each.ratios()[0] for each in outcomes]
+    short = [
+        f"- {each.comparison.title}: {ratio_text(ratio)} of {each.comparison.base.name}"
+        for each, ratio in zip(outcomes, ratios, strict=True)
+        if ratio.interval.high < NEAR
+    ]
+    yield f"Median of {len(ratios)} ratios: {median(ratio.value for ratio in ratios):.3f}."
+    yield f"Points whose interval lies wholly below {NEAR}: {len(short)}."
+    yield from short

@@ -1,0 +1,178 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What is compared with what: every comparison as data.
+
+Pure. It never starts anything; run.py does.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from pyfio_virtio.backends import BackendSpec
+
+Options = Mapping[str, str]
+
+# Stands for the folder of a run in fio's options.
+FOLDER = "{folder}"
+SOCKET = f"{FOLDER}/disk.sock"
+
+DISK_BYTES = 256 << 20
+SLEEPS_US = (5, 10, 20, 50, 100, 200)
+
+
+@dataclass(frozen=True)
+class MemoryFile:
+    """A file in /dev/shm, all of its blocks there, for engines of fio's own."""
+
+    size_bytes: int = DISK_BYTES
+
+
+@dataclass(frozen=True)
+class Side:
+    """One of those compared: options of fio, and what it runs on."""
+
+    name: str
+    options: Options
+    disk: BackendSpec | MemoryFile | None = None
+
+    @property
+    def engine(self) -> str:
+        return self.options["ioengine"]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Sides that take turns; each of the others is set in proportion to the base."""
+
+    title: str
+    base: Side
+    others: tuple[Side, ...]
+    shares_core: bool = False  # fio with its back-end
+    metric: str = "iops"  # a field of run.Run
+    aim: float | None = None  # the ratio that is wanted, at least
+    runtime_s: float = 1.0
+
+    @property
+    def sides(self) -> tuple[Side, ...]:
+        return (self.base, *self.others)
+
+
+QSD_NULL = BackendSpec(kind="qsd", storage="null")
+BUILTIN_NULL = BackendSpec(kind="builtin", storage="null", options=("serve=poll",))
+BUILTIN_NULL_EVENT = BackendSpec(kind="builtin", storage="null", options=("serve=event",))
+BUILTIN_MEMORY = BackendSpec(
+    kind="builtin", storage="memory", size_bytes=DISK_BYTES, options=("serve=poll",)
+)
+# qemu-storage-daemon 7.2 aborts when an NBD client leaves a node that has an iothread, so that one
+# process cannot serve a node both ways as fast as it can: each has a daemon of its own.
+QSD_NULL_BY_NBD = BackendSpec(kind="nbd", storage="null")
+_DISKS = {"qemu-storage-daemon null-co": QSD_NULL, "built-in null, serve=poll": BUILTIN_NULL}
+
+
+def load(depth: int, size_bytes: int = DISK_BYTES) -> dict[str, str]:
+    """The load of every comparison, whatever the engine."""
+    return {
+        "rw": "randread",
+        "bs": "4k",
+        "iodepth": str(depth),
+        "thread": "1",
+        "size": str(size_bytes),
+    }
+
+
+def virtio(disk: BackendSpec, depth: int, wait: Options, name: str = "") -> Side:
+    """Our engine; wait is its options."""
+    engine = {"ioengine": "fio_virtio", "filename": SOCKET, **wait}
+    words = " ".join(f"{key}={value}" for key, value in wait.items())
+    return Side(name or f"fio_virtio {words}", {**engine, **load(depth)}, disk)
+
+
+def null(depth: int) -> Side:
+    """fio's engine that does nothing: what fio itself costs."""
+    return Side("fio's null engine", {"ioengine": "null", **load(depth)})
+
+
+def file(engine: str, depth: int) -> Side:
+    """An engine of fio's on a file in memory, buffered: tmpfs has no direct I/O."""
+    options = {"ioengine": engine, "filename": f"{FOLDER}/file", **load(depth)}
+    return Side(f"fio's {engine}, file in memory", options, MemoryFile())
+
+
+def nbd(depth: int) -> Side:
+    """fio's nbd engine on a node like the one that our engine gets."""
+    uri = f"nbd+unix:///disk?socket={SOCKET}"
+    options = {"ioengine": "nbd", "uri": uri, **load(depth)}
+    return Side("fio's nbd engine", options, QSD_NULL_BY_NBD)
+
+
+EVENT, BUSY, ADAPTIVE = {"wait": "event"}, {"wait": "busy"}, {"wait": "adaptive"}
+
+
+def sleepy(sleep_us: int) -> Options:
+    return {"wait": "sleepy", "sleepy_poll": str(sleep_us)}
+
+
+def _against_null() -> Iterator[Comparison]:
+    for name, disk in _DISKS.items():
+        ours = virtio(disk, 128, BUSY)
+        yield Comparison(f"iodepth 128, {name}", null(128), (ours,), aim=0.80)
+
+
+def _waits() -> Iterator[Comparison]:
+    for name, disk in _DISKS.items():
+        busy, event = virtio(disk, 1, BUSY), virtio(disk, 1, EVENT)
+        yield Comparison(f"iodepth 1, {name}", event, (busy,))
+        for depth in (32, 128):
+            busy, event = virtio(disk, depth, BUSY), virtio(disk, depth, EVENT)
+            yield Comparison(f"iodepth {depth}, {name}", busy, (event,), aim=0.80)
+
+
+def _backends() -> Iterator[Comparison]:
+    for depth in (1, 128):
+        daemon = virtio(QSD_NULL, depth, BUSY, "on qemu-storage-daemon null-co")
+        builtin = virtio(BUILTIN_NULL, depth, BUSY, "on the built-in back-end, serve=poll")
+        yield Comparison(f"iodepth {depth}, wait=busy", daemon, (builtin,))
+
+
+def _peers() -> Iterator[Comparison]:
+    for depth in (1, 128):
+        disk = "256 MiB in memory"
+        for engine in ("io_uring", "libaio"):
+            ours = virtio(BUILTIN_MEMORY, depth, BUSY)
+            yield Comparison(f"iodepth {depth}, {disk}", file(engine, depth), (ours,))
+        ours = virtio(QSD_NULL, depth, BUSY)
+        yield Comparison(f"iodepth {depth}, qemu-storage-daemon null-co", nbd(depth), (ours,))
+
+
+def _sleepy() -> Iterator[Comparison]:
+    for shares_core in (False, True):
+        cores = "one shared core" if shares_core else "separate cores"
+        for depth in (1, 8, 32, 128):
+            sleepers = tuple(virtio(QSD_NULL, depth, sleepy(sleep)) for sleep in SLEEPS_US)
+            title = f"iodepth {depth}, {cores}, qemu-storage-daemon null-co"
+            yield Comparison(title, virtio(QSD_NULL, depth, EVENT), sleepers, shares_core)
+
+
+def _start() -> Iterator[Comparison]:
+    ours, base = virtio(QSD_NULL, 128, {"hugepages": "off"}), null(128)
+    sides = [
+        Side(side.name, {**side.options, "number_ios": "1"}, side.disk) for side in (base, ours)
+    ]
+    yield Comparison("fio from start to end, number_ios=1", sides[0], (sides[1],), metric="wall_ms")
+
+
+@dataclass(frozen=True)
+class Group:
+    """Comparisons that are asked for by one name."""
+
+    about: str
+    comparisons: Sequence[Comparison] = field(repr=False)
+
+
+GROUPS: Mapping[str, Group] = {
+    "null": Group("wait=busy beside fio's null engine: what all of it costs", [*_against_null()]),
+    "waits": Group("wait=busy and wait=event beside each other", [*_waits()]),
+    "backends": Group("the built-in null disk beside qemu-storage-daemon's", [*_backends()]),
+    "peers": Group("beside fio's io_uring, libaio and nbd engines", [*_peers()]),
+    "sleepy": Group("sleeps of 5 to 200 µs beside the eventfd", [*_sleepy()]),
+    "start": Group("how long a run of one I/O takes", [*_start()]),
+}

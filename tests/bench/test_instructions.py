@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""bench/instructions.py: what callgrind_annotate says, and differences of it."""
+
+import pytest
+
+from bench import instructions
+from bench.instructions import Count, PerIo
+from pyfio_virtio.errors import PyfioVirtioError
+
+ANNOTATED = """
+--------------------------------------------------------------------------------
+Ir
+--------------------------------------------------------------------------------
+12,345,678 (100.0%)  PROGRAM TOTALS
+
+--------------------------------------------------------------------------------
+Ir                  file:function
+--------------------------------------------------------------------------------
+7,000,000 (56.70%)  ???:fio_gettime [/usr/bin/fio]
+3,000,000 (24.30%)  engine/virtq.c:virtq_submit [/somewhere/build/lib/fio_virtio]
+  345,000 ( 2.79%)  ???:hook_queue [/somewhere/build/lib/fio_virtio]
+      678 ( 0.01%)  ???:memcpy [/usr/lib/libc.so.6]
+"""
+
+
+def test_all_instructions_are_told_from_ours() -> None:
+    assert instructions.parse(ANNOTATED) == (12_345_678, 3_345_000)
+
+
+def test_a_profile_without_totals_is_refused() -> None:
+    with pytest.raises(PyfioVirtioError, match="totals"):
+        instructions.parse("nothing")
+
+
+def test_once_each_io_and_each_empty_look_are_told_apart() -> None:
+    def run(ios: int, looks: int) -> Count:
+        return Count(ios, looks, 5_000 + 900 * ios + 40 * looks, 700 + 150 * ios + 30 * looks)
+
+    found = instructions.solve("x", [run(10, 3), run(30, 8), run(10, 90)])
+    assert (found.total, found.own) == pytest.approx((900, 150))
+    assert found.empty_look == pytest.approx(30)
+
+
+def test_an_engine_that_never_looks_needs_two_runs() -> None:
+    found = instructions.solve("null", [Count(10, 0, 5_700, 0), Count(30, 0, 7_100, 0)])
+    assert found.total == pytest.approx(70)
+
+
+def test_each_line_says_what_is_added_to_fio() -> None:
+    null, ours = PerIo("null", 700, 0, 0), PerIo("ours", 900, 150, 30)
+    last = instructions.table([(null, ours)]).splitlines()[-1]
+    assert last == "| ours | 700 | 900 | 200 | 150 | 30 |"
+
+
+def test_both_engines_are_counted_at_one_depth() -> None:
+    for null, ours in instructions.sides():
+        assert null.options["iodepth"] == ours.options["iodepth"]

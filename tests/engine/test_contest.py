@@ -68,8 +68,8 @@ def test_what_changes_for_all_does_not_count() -> None:
 
 def test_another_world_is_noticed_within_100_ms() -> None:
     contest = Contest(9)
-    contest.go_on([1000, *[100] * 8], 2 * S)
-    contest.go_on([100, *[20] * 7, 500], 100 * MS)
+    contest.go_on([1000, *[600] * 8], 2 * S)  # by then, each is tried every 400 ms
+    contest.go_on([500, *[300] * 7, 1000], 100 * MS)
     assert contest.state.champion == 8
 
 

@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""README.md: every command that it shows is run, or says why it cannot be.
+
+A fenced block of sh is run as it stands, in a folder that looks like the checkout. The words after
+`sh` say what it needs: `needs-disk`, a back-end at /tmp/vhost.0; `background`, to run beside the
+next block; `no-test: REASON`. Two things are changed: the socket lies in the test's own folder,
+and jobs last a second.
+"""
+
+import os
+import re
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from pyfio_virtio import backends, engine
+from pyfio_virtio.process import Process, start_ticks
+from tests.conftest import ROOT, StartBackend, run_to_end
+
+README = ROOT / "README.md"
+SOCKET = "/tmp/vhost.0"  # noqa: S108 - as the README has it
+FENCE = re.compile(r"^```(\w+)(?: ([^\n]+))?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+NO_TEST = "no-test: "
+# Ample; it only bounds a hang.
+TIMEOUT_S = 110.0
+
+
+@dataclass(frozen=True)
+class Block:
+    """A fenced block of sh, and what runs beside it."""
+
+    needs: str
+    text: str
+    beside: str = ""
+
+    @property
+    def name(self) -> str:
+        return self.text.splitlines()[0][:60]
+
+
+def shell_blocks() -> list[Block]:
+    """In the README's order; a background block is part of the next one."""
+    found: list[Block] = []
+    beside = ""
+    for language, needs, text in FENCE.findall(README.read_text()):
+        if language != "sh":
+            continue
+        if needs == "background":
+            beside = text
+        else:
+            found.append(Block(needs, text, beside))
+            beside = ""
+    return found
+
+
+BLOCKS = shell_blocks()
+RUN = [block for block in BLOCKS if not block.needs.startswith(NO_TEST)]
+
+
+@pytest.fixture
+def checkout(private: Path) -> Path:
+    """The checkout by symbolic links, but for its jobs."""
+    folder = private / "checkout"
+    (folder / "jobs").mkdir(parents=True)
+    for entry in ROOT.iterdir():
+        if entry.name not in ("jobs", ".git"):
+            (folder / entry.name).symlink_to(entry)
+    for job in (ROOT / "jobs").iterdir():
+        (folder / "jobs" / job.name).write_text(adapted(job.read_text(), private))
+    return folder
+
+
+def adapted(text: str, private: Path) -> str:
+    return re.sub(r"runtime=\d+", "runtime=1", text.replace(SOCKET, str(private / "vhost.0")))
+
+
+@contextmanager
+def running(text: str, folder: Path, socket: Path) -> Iterator[None]:
+    """A command that serves the socket, for as long as it is needed."""
+    if not text:
+        yield
+        return
+    # exec: so that it is the daemon that ends, not a shell around it.
+    child = subprocess.Popen(["bash", "-c", f"exec {text}"], cwd=folder)
+    try:
+        assert eventually_accepts(child, socket), f"nobody listens on {socket}"
+        yield
+    finally:
+        Process(child.pid, start_ticks(child.pid) or 0, child).end()
+
+
+def eventually_accepts(child: subprocess.Popen[bytes], socket: Path) -> bool:
+    for _ in range(1000):
+        if child.poll() is not None or backends.accepts(str(socket)):
+            break
+        with pytest.raises(subprocess.TimeoutExpired):
+            child.wait(0.01)
+    return child.poll() is None
+
+
+@pytest.mark.parametrize("block", RUN, ids=lambda block: block.name)
+def test_the_command_works(
+    block: Block, checkout: Path, private: Path, serve: StartBackend
+) -> None:
+    socket = private / "vhost.0"
+    if block.needs == "needs-disk":
+        served = serve("builtin", queues=4).socket
+        socket.symlink_to(served)
+    variables = {
+        "PATH": f"{ROOT / 'build' / 'venv' / 'bin'}:{os.environ['PATH']}",
+        engine.FOLDER_VARIABLE: str(engine.folder()),
+    }
+    # Nobody is there to answer a question.
+    text = adapted(block.text, private)
+    with running(adapted(block.beside, private), checkout, socket):
+        ended = run_to_end(["bash", "-euo", "pipefail", "-c", text], variables, TIMEOUT_S, checkout)
+    assert ended.status == 0, f"{text}\n{ended.stdout}\n{ended.stderr}"
+
+
+def test_every_block_says_what_it_needs_or_why_it_is_not_run() -> None:
+    for block in BLOCKS:
+        if block.needs.startswith(NO_TEST):
+            assert len(block.needs) > len(NO_TEST) + 8, block.name
+        else:
+            assert block.needs in ("", "needs-disk"), block.name
+
+
+def test_every_option_of_the_engine_is_explained() -> None:
+    source = (ROOT / "engine" / "fio_options.c").read_text()
+    table = README.read_text().partition("## Options of the engine")[2].partition("## ")[0]
+    named = re.findall(r'OPTION\("(\w+)"', source)
+    assert named
+    assert [name for name in named if f"`{name}`" not in table] == []
+
+
+def test_every_option_that_is_explained_exists() -> None:
+    source = (ROOT / "engine" / "fio_options.c").read_text()
+    table = README.read_text().partition("## Options of the engine")[2].partition("## ")[0]
+    rows = [line.split("|")[1] for line in table.splitlines() if line.startswith("| `")]
+    shown = [name for row in rows for name in re.findall(r"`(\w+)`", row)]
+    assert [name for name in shown if f'OPTION("{name}"' not in source] == ["filename"]
+
+
+def test_every_file_that_is_linked_exists() -> None:
+    links = re.findall(r"\]\(([^)#:]+)\)", README.read_text())
+    assert [link for link in links if not (ROOT / link).exists()] == []

@@ -292,29 +292,55 @@ static bool wake_up(struct ring *ring)
 	return true;
 }
 
+/* Takes and serves one batch; returns how many. */
+static unsigned int serve_offered(struct worker *worker,
+				  struct served_ring *served)
+{
+	struct ring *ring = served->ring;
+	uint16_t offered_before = ring->offered_index;
+	uint16_t heads[TAKE_MAX];
+	int count = ring_take(ring, heads, TAKE_MAX);
+
+	if (likely(!count))
+		return 0;
+	if (unlikely(count < 0)) {
+		break_ring(worker, ring, count, "bad avail ring");
+		return 0;
+	}
+	worker->statistics.batches++;
+	if (unlikely(needs_clock(worker->all)))
+		stamp_arrival(served, offered_before);
+	serve_batch(worker, served, heads, count);
+	return count;
+}
+
+/* While requests are held, all that was offered is taken before any completes:
+ * the last of them may be due first. */
+static unsigned int serve_held(struct worker *worker,
+			       struct served_ring *served)
+{
+	struct ring *ring = served->ring;
+	unsigned int count = 0, more = 1;
+
+	while (more && count < ring->size && !ring->broken &&
+	       ring->taken_index != ring->offered_index) {
+		more = serve_offered(worker, served);
+		count += more;
+	}
+	if (held_first_deadline_ns(&ring->held) != HELD_FOREVER)
+		count += complete_due(worker, ring, now_ns());
+	return count;
+}
+
 unsigned int serve_ring(struct worker *worker, struct served_ring *served)
 {
 	struct ring *ring = served->ring;
-	uint16_t heads[TAKE_MAX];
-	uint16_t offered_before = ring->offered_index;
-	unsigned int completed = 0;
-	int count;
+	unsigned int count;
 
 	if (unlikely(ring->broken || (ring->dormant && !wake_up(ring))))
 		return 0;
-	if (unlikely(ring->held.count) &&
-	    held_first_deadline_ns(&ring->held) != HELD_FOREVER)
-		completed = complete_due(worker, ring, now_ns());
-	count = ring_take(ring, heads, TAKE_MAX);
-	if (unlikely(count < 0)) {
-		break_ring(worker, ring, count, "bad avail ring");
-		return completed;
-	}
-	if (count) {
-		worker->statistics.batches++;
-		if (unlikely(needs_clock(worker->all)))
-			stamp_arrival(served, offered_before);
-		serve_batch(worker, served, heads, count);
-	}
-	return completed + count;
+	count = serve_offered(worker, served);
+	if (unlikely(ring->held.count) && !ring->broken)
+		count += serve_held(worker, served);
+	return count;
 }

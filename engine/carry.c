@@ -3,6 +3,7 @@
 #include "carry.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "clock.h"
@@ -25,7 +26,7 @@ void carry_note_abandoned(struct shared_queue *sq)
 {
 	if (!sq->queue->abandoned || sq->is_abandoned)
 		return;
-	strncpy(sq->reason, error_message(), sizeof(sq->reason) - 1);
+	snprintf(sq->reason, sizeof(sq->reason), "%s", sq->queue->reason);
 	__atomic_store_n(&sq->is_abandoned, true, __ATOMIC_RELEASE);
 }
 

@@ -9,13 +9,14 @@
 #include <string.h>
 
 #include "blk.h"
+#include "clock.h"
 #include "device.h"
 #include "error.h"
 #include "execute.h"
 #include "scsi.h"
 
 #define BUFFER_BYTES 4096
-#define COMMAND_TIMEOUT_MS 2000
+#define ID_TIMEOUT_MS 2000
 
 /* LUNs tried one by one where REPORT LUNS is not to be had. */
 #define SCANNED_LUNS 8
@@ -49,6 +50,7 @@ struct talk {
 	struct device *dev;
 	struct queue *queue;
 	uint8_t *buffer; /* shared, BUFFER_BYTES */
+	uint64_t deadline_ns; /* of all of it */
 };
 
 /* Sends cdb to the logical unit that dev->disk addresses; size bytes may come
@@ -66,7 +68,8 @@ static int send(struct talk *talk, const uint8_t *cdb, size_t cdb_size, uint32_t
 	req->buffer = (char *)talk->buffer;
 	req->offset_bytes = 0;
 	req->left_bytes = size;
-	code = execute(talk->queue, req, COMMAND_TIMEOUT_MS);
+	code = execute(talk->queue, req,
+		       (unsigned int)clock_left_ms(talk->deadline_ns));
 	return code ? code : (int)(size - command.residual_bytes);
 }
 
@@ -237,6 +240,14 @@ static int scan(struct talk *talk)
 
 /* ---- the chosen one ---------------------------------------------------------------- */
 
+/* What does not fit is not told: these are hints. */
+static unsigned int bytes_or_none(uint32_t blocks, uint32_t block_size)
+{
+	uint64_t bytes = (uint64_t)blocks * block_size;
+
+	return bytes > UINT32_MAX ? 0 : (unsigned int)bytes;
+}
+
 static void read_block_limits(struct talk *talk, struct disk *disk)
 {
 	struct device_info *info = &disk->info;
@@ -248,13 +259,15 @@ static void read_block_limits(struct talk *talk, struct disk *disk)
 	transfer = (uint64_t)get_be32(talk->buffer + 8) * info->block_size;
 	if (transfer && transfer < disk->max_transfer_bytes)
 		disk->max_transfer_bytes = transfer;
-	info->optimal_io_size = get_be32(talk->buffer + 12) * info->block_size;
+	info->optimal_io_size =
+		bytes_or_none(get_be32(talk->buffer + 12), info->block_size);
 	if (got < 36)
 		return;
 	info->max_discard_bytes =
 		(uint64_t)get_be32(talk->buffer + 20) * info->block_size;
 	info->max_discard_segments = get_be32(talk->buffer + 24);
-	info->discard_alignment = get_be32(talk->buffer + 28) * info->block_size;
+	info->discard_alignment =
+		bytes_or_none(get_be32(talk->buffer + 28), info->block_size);
 }
 
 /* UNMAP is there if the provisioning page says so. */
@@ -283,7 +296,9 @@ static void take_disk(struct talk *talk, const struct disk_summary *summary)
 	scsi_set_address(disk, summary->target, summary->lun);
 	info->capacity_bytes = summary->capacity_bytes;
 	info->block_size = summary->block_size;
-	info->physical_block_size = summary->block_size << summary->physical_exponent;
+	info->physical_block_size = summary->block_size;
+	if (summary->physical_exponent < 12)
+		info->physical_block_size <<= summary->physical_exponent;
 	info->can_flush = info->writeback = true;
 	snprintf(info->id, sizeof(info->id), "%s %s %s", summary->vendor,
 		 summary->product, summary->serial);
@@ -334,11 +349,13 @@ int discover_scsi(struct device *dev)
 	struct talk talk = { .dev = dev };
 	int code;
 
-	talk.buffer = device_alloc(dev, BUFFER_BYTES, BUFFER_BYTES);
+	talk.deadline_ns = clock_now_ns() +
+			   dev->config.connect_timeout_ms * NS_PER_MS;
 	talk.queue = device_claim_queue(dev);
-	if (!talk.buffer || !talk.queue)
-		return -ENOMEM;
-	code = scan(&talk);
+	if (!talk.queue)
+		return -EBUSY;
+	talk.buffer = device_alloc(dev, BUFFER_BYTES, BUFFER_BYTES);
+	code = talk.buffer ? scan(&talk) : -ENOMEM;
 	if (!code)
 		code = choose(&talk);
 	device_release_queue(dev, talk.queue);
@@ -355,7 +372,7 @@ void discover_blk_id(struct device *dev)
 		return;
 	req->type = REQUEST_GET_ID;
 	req->offset_bytes = req->left_bytes = 0;
-	if (!execute(queue, req, COMMAND_TIMEOUT_MS))
+	if (!execute(queue, req, ID_TIMEOUT_MS))
 		copy_text(dev->disk.info.id,
 			  (const uint8_t *)blk_id(&queue->vq, req->chain),
 			  VIRTIO_BLK_ID_BYTES);

@@ -4,20 +4,18 @@
 
 #include <errno.h>
 #include <poll.h>
-#include <unistd.h>
 
 #include "clock.h"
 #include "error.h"
+#include "eventfd.h"
 
 static void wait_for_call(struct queue *queue, uint64_t deadline_ns)
 {
 	struct pollfd watched = { .fd = queue->call_fd, .events = POLLIN };
-	uint64_t calls;
 
 	if (!virtq_ask_calls(&queue->vq) &&
-	    poll(&watched, 1, clock_left_ms(deadline_ns)) > 0 &&
-	    read(queue->call_fd, &calls, sizeof(calls)) < 0 && errno != EAGAIN)
-		queue_abandon(queue, EIO);
+	    poll(&watched, 1, clock_left_ms(deadline_ns)) > 0)
+		eventfd_take(queue->call_fd);
 	virtq_refuse_calls(&queue->vq);
 }
 

@@ -149,6 +149,9 @@ static void complete(struct job *job, struct io_u *io_u, int code)
 	io_u->error = (unsigned int)code;
 	if (code)
 		io_u->engine_data = strdup(error_message());
+	/* fio looks at no error of a flush. */
+	if (code && ddir_sync(io_u->ddir) && !job->td->error)
+		fio_fail(job->td, -code, "flush");
 	job->completed[job->num_completed++] = io_u;
 }
 
@@ -244,8 +247,10 @@ static int hook_getevents(struct thread_data *td, unsigned int min,
 
 	job->num_completed = 0;
 	job->max_completed = max;
+	job->wait.counters.looks++;
 	if (look(job) >= min)
 		return (int)job->num_completed;
+	job->wait.counters.empty_looks += !job->num_completed;
 	limit_ns = limit_of(timeout);
 	job->last_progress_ns = 0;
 	while (wait_until(&job->wait, min, clock_now_ns() + CHECK_INTERVAL_NS) < min) {
@@ -346,18 +351,30 @@ static int hook_iomem_alloc(struct thread_data *td, size_t bytes)
 
 	td->orig_buffer = device_alloc(job->files[0].device, bytes, 4096);
 	if (!td->orig_buffer)
-		return fio_fail(td, -ENOMEM, "iomem");
+		code = -ENOMEM;
 	for (unsigned int i = 1; !code && i < job->num_files; i++)
 		code = device_share_memory(job->files[i].device);
+	/* fio goes on without buffers, and would crash at the first request. */
+	if (code)
+		td->terminate = true;
 	return code ? fio_fail(td, code, "iomem") : 0;
+}
+
+static bool has_abandoned(const struct job *job)
+{
+	for (unsigned int i = 0; i < job->num_files; i++)
+		if (job->files[i].queue && job->files[i].queue->abandoned)
+			return true;
+	return false;
 }
 
 static void hook_iomem_free(struct thread_data *td)
 {
 	struct job *job = td->io_ops_data;
 
-	/* fio calls this after a failed init too. */
-	if (td->orig_buffer)
+	/* fio calls this after a failed init too. What a back-end may still
+	 * write to is not given to anybody else. */
+	if (td->orig_buffer && !has_abandoned(job))
 		device_free(job->files[0].device, td->orig_buffer);
 	td->orig_buffer = NULL;
 }

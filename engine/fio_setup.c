@@ -307,14 +307,14 @@ static int start_file(struct job *job, struct fio_file *f)
 
 static void say_pages(const struct job *job)
 {
-	static bool is_said;
+	static bool is_said; /* by whichever job starts first */
 	struct device_info info;
 
 	device_describe(job->files[0].device, &info);
-	if (info.hugepages_short && !is_said)
+	if (info.hugepages_short &&
+	    !__atomic_exchange_n(&is_said, true, __ATOMIC_RELAXED))
 		log_info("fio_virtio: ordinary pages: not enough free 2 MiB huge "
 			 "pages (pyfio-virtio doctor says how to get them)\n");
-	is_said = true;
 }
 
 /* fio reads an iolog only after setup, and it may name further files. */

@@ -15,7 +15,7 @@ void fio_report_failure(struct job_file *file)
 {
 	if (!file->is_reported)
 		log_err("fio_virtio: %s: %s\n", file->device->vu.path,
-			error_message());
+			file->queue->reason);
 	file->is_reported = true;
 }
 

@@ -23,6 +23,8 @@ static bool has(uint64_t bits, unsigned int bit)
 
 /* ---- protocol features ---------------------------------------------------- */
 
+/* Not BACKEND_REQ: the one thing that a back-end would say there is that its
+ * configuration changed, and its answers to requests say what follows. */
 static uint64_t wanted_protocol(uint64_t offered)
 {
 	uint64_t wanted = 1ull << VHOST_USER_PROTOCOL_F_MQ |
@@ -31,9 +33,6 @@ static uint64_t wanted_protocol(uint64_t offered)
 			  1ull << VHOST_USER_PROTOCOL_F_CONFIGURE_MEM_SLOTS |
 			  1ull << VHOST_USER_PROTOCOL_F_STATUS;
 
-	/* The channel is there for changes of the configuration only. */
-	if (has(offered, VHOST_USER_PROTOCOL_F_CONFIG))
-		wanted |= 1ull << VHOST_USER_PROTOCOL_F_BACKEND_REQ;
 	return wanted & offered;
 }
 

@@ -3,12 +3,13 @@
 #include "queue.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
 #include <unistd.h>
 
 #include "error.h"
+#include "eventfd.h"
 
 #define REAP_AT_ONCE 64
 
@@ -17,12 +18,11 @@
 
 static int open_eventfds(struct queue *queue)
 {
-	queue->kick_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	queue->call_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (queue->kick_fd < 0 || queue->call_fd < 0)
-		return error_set(errno, "cannot make an eventfd: %s",
-				 strerror(errno));
-	return 0;
+	queue->kick_fd = eventfd_open();
+	if (queue->kick_fd < 0)
+		return queue->kick_fd;
+	queue->call_fd = eventfd_open();
+	return queue->call_fd < 0 ? queue->call_fd : 0;
 }
 
 static int make_requests(struct queue *queue)
@@ -114,7 +114,7 @@ static int check(const struct queue *queue, const struct request *req)
 	uint64_t block_mask = info->block_size - 1;
 
 	if (queue->abandoned)
-		return -queue->abandoned;
+		return error_set(queue->abandoned, "%s", queue->reason);
 	if (!(queue->disk->allowed_types >> req->type & 1))
 		return refuse_type(queue->disk, req->type);
 	if (req->type > REQUEST_WRITE_ZEROES)
@@ -151,11 +151,8 @@ int queue_submit(struct queue *queue, struct request *req)
 
 static void kick(struct queue *queue)
 {
-	const uint64_t one = 1;
-
 	queue->counters.kicks++;
-	/* EAGAIN: the counter is full, so a kick is pending already. */
-	if (write(queue->kick_fd, &one, sizeof(one)) < 0 && errno != EAGAIN)
+	if (eventfd_kick(queue->kick_fd))
 		queue_abandon(queue, EIO);
 }
 
@@ -186,6 +183,7 @@ static unsigned int reap_abandoned(struct queue *queue, struct request **done,
 	struct virtq *vq = &queue->vq;
 	unsigned int count = 0;
 
+	error_set(queue->abandoned, "%s", queue->reason);
 	for (uint16_t i = 0; i < vq->shape.num_chains && count < max; i++) {
 		struct request *req = &queue->requests[i];
 
@@ -260,6 +258,8 @@ unsigned int queue_reap(struct queue *queue, struct request **done,
 
 void queue_abandon(struct queue *queue, int code)
 {
-	if (!queue->abandoned)
-		queue->abandoned = code;
+	if (queue->abandoned)
+		return;
+	snprintf(queue->reason, sizeof(queue->reason), "%s", error_message());
+	queue->abandoned = code;
 }

@@ -23,6 +23,7 @@ struct queue {
 	int kick_fd;
 	int call_fd;
 	int abandoned;             /* 0, or the errno that all requests get */
+	char reason[256];          /* the sentence that goes with it */
 	struct queue_counters counters;
 };
 
@@ -48,8 +49,8 @@ void queue_commit(struct queue *queue);
 unsigned int queue_reap(struct queue *queue, struct request **done,
 			unsigned int max);
 
-/* From now on every request fails with code (a positive errno): those in
- * flight at the next reap, later ones at submission. Their chains stay out of
+/* From now on every request fails with code (a positive errno) and the calling
+ * thread's sentence: those in flight at the next reap, later ones at submission. Their chains stay out of
  * use, since the back-end may still write to them. */
 void queue_abandon(struct queue *queue, int code);
 

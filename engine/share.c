@@ -41,9 +41,10 @@ static int share_region(struct device *dev)
 static int share_table(struct device *dev)
 {
 	struct vhost_user_mem_table table = { 0 };
+	unsigned int num_regions = memory_num_regions(dev->memory);
 	int fds[MEMORY_MAX_REGIONS], code;
 
-	while (table.num_regions < dev->memory->num_regions) {
+	while (table.num_regions < num_regions) {
 		unsigned int i = table.num_regions++;
 
 		describe_region(&dev->memory->regions[i], &table.regions[i]);

@@ -7,10 +7,10 @@
 #include <linux/virtio_ring.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "device.h"
 #include "error.h"
+#include "eventfd.h"
 #include "scsi.h"
 #include "share.h"
 
@@ -203,16 +203,13 @@ static int start_rings(struct device *dev)
  * took effect. */
 static int kick_rings(struct device *dev)
 {
-	const uint64_t one = 1;
 	uint64_t ignored;
 	int code = 0;
 
 	if (!has(dev->vu.protocol, VHOST_USER_PROTOCOL_F_REPLY_ACK))
 		code = vhost_user_get_features(&dev->vu, &ignored);
 	for (unsigned int i = 0; !code && i < dev->num_open; i++)
-		if (write(dev->queues[i].kick_fd, &one, sizeof(one)) < 0)
-			code = error_set(errno, "%s: cannot kick queue %u: %s",
-				dev->vu.path, i, strerror(errno));
+		code = eventfd_kick(dev->queues[i].kick_fd);
 	return code;
 }
 
@@ -269,13 +266,6 @@ static int agree_on_features(struct device *dev)
 	return code;
 }
 
-static int open_channel(struct device *dev)
-{
-	if (!has(dev->vu.protocol, VHOST_USER_PROTOCOL_F_BACKEND_REQ))
-		return 0;
-	return vhost_user_open_backend_channel(&dev->vu);
-}
-
 static int run(struct device *dev)
 {
 	struct virtq_shape fixed, shape = { 0 };
@@ -284,8 +274,6 @@ static int run(struct device *dev)
 	choose_fixed_shape(dev, &fixed);
 	if (!code)
 		code = agree_on_features(dev);
-	if (!code)
-		code = open_channel(dev);
 	if (!code)
 		code = make_room(dev, &fixed, &shape);
 	if (!code)

@@ -67,7 +67,7 @@ int vhost_user_connect(struct vhost_user *vu, const char *path,
 	int code;
 
 	memset(vu, 0, sizeof(*vu));
-	vu->fd = vu->backend_fd = -1;
+	vu->fd = -1;
 	if (strlen(path) >= sizeof(address.sun_path))
 		return error_set(ENAMETOOLONG, "%s: the path of a Unix socket "
 			"has at most %zu characters", path,
@@ -90,9 +90,7 @@ void vhost_user_close(struct vhost_user *vu)
 {
 	if (vu->fd >= 0)
 		close(vu->fd);
-	if (vu->backend_fd >= 0)
-		close(vu->backend_fd);
-	vu->fd = vu->backend_fd = -1;
+	vu->fd = -1;
 	vu->is_dead = true;
 }
 
@@ -368,37 +366,4 @@ int vhost_user_get_vring_base(struct vhost_user *vu, uint32_t index, uint32_t *b
 			message.payload.state.index, index);
 	*base = message.payload.state.num;
 	return 0;
-}
-
-/* ---- the back-end's own requests ---------------------------------------- */
-
-int vhost_user_open_backend_channel(struct vhost_user *vu)
-{
-	struct vhost_user_message message;
-	int pair[2], code;
-
-	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair))
-		return error_set(errno, "%s: cannot make the back-end's request "
-			"channel: %s", vu->path, strerror(errno));
-	make_message(&message, VHOST_USER_SET_BACKEND_REQ_FD, 0);
-	code = tell(vu, &message, &pair[1], 1);
-	close(pair[1]);
-	if (code) {
-		close(pair[0]);
-		return code;
-	}
-	vu->backend_fd = pair[0];
-	return 0;
-}
-
-int vhost_user_take_backend_request(struct vhost_user *vu)
-{
-	struct vhost_user_message message;
-	int changed = 0;
-
-	while (vu->backend_fd >= 0 &&
-	       vhost_wire_take(vu->backend_fd, &message) == 0)
-		if (message.header.request == VHOST_USER_BACKEND_CONFIG_CHANGE_MSG)
-			changed = 1;
-	return changed;
 }

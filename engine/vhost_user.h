@@ -22,7 +22,6 @@
 
 struct vhost_user {
 	int fd;              /* -1: closed */
-	int backend_fd;      /* our end of the back-end's request channel, or -1 */
 	bool is_dead;
 	uint64_t protocol;   /* protocol features negotiated */
 	uint64_t deadline_ns;
@@ -71,12 +70,6 @@ int vhost_user_get_vring_base(struct vhost_user *vu, uint32_t index, uint32_t *b
 /* These two need STATUS. */
 int vhost_user_set_status(struct vhost_user *vu, uint8_t status);
 int vhost_user_get_status(struct vhost_user *vu, uint8_t *status);
-
-/* Opens the channel on which the back-end sends requests. Needs BACKEND_REQ. */
-int vhost_user_open_backend_channel(struct vhost_user *vu);
-/* Takes what lies in the channel, without blocking: 1 if the back-end said
- * that its configuration changed, else 0. */
-int vhost_user_take_backend_request(struct vhost_user *vu);
 
 /* True once the back-end has hung up. Any thread; does not block. */
 bool vhost_user_is_gone(const struct vhost_user *vu);

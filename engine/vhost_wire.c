@@ -30,7 +30,6 @@ const char *vhost_wire_name(uint32_t request)
 		[VHOST_USER_SET_PROTOCOL_FEATURES] = "SET_PROTOCOL_FEATURES",
 		[VHOST_USER_GET_QUEUE_NUM] = "GET_QUEUE_NUM",
 		[VHOST_USER_SET_VRING_ENABLE] = "SET_VRING_ENABLE",
-		[VHOST_USER_SET_BACKEND_REQ_FD] = "SET_BACKEND_REQ_FD",
 		[VHOST_USER_GET_CONFIG] = "GET_CONFIG",
 		[VHOST_USER_GET_MAX_MEM_SLOTS] = "GET_MAX_MEM_SLOTS",
 		[VHOST_USER_ADD_MEM_REG] = "ADD_MEM_REG",
@@ -211,17 +210,4 @@ int vhost_wire_receive(struct vhost_user *vu, struct vhost_user_message *message
 	if (!code)
 		code = receive_all(vu, &message->payload, size, request);
 	return code;
-}
-
-int vhost_wire_take(int fd, struct vhost_user_message *message)
-{
-	ssize_t count = receive_some(fd, &message->header, sizeof(message->header));
-
-	if (count != sizeof(message->header) ||
-	    message->header.size > sizeof(message->payload))
-		return -1;
-	if (!message->header.size)
-		return 0;
-	count = receive_some(fd, &message->payload, message->header.size);
-	return count == (ssize_t)message->header.size ? 0 : -1;
 }

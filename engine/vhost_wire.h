@@ -21,10 +21,6 @@ int vhost_wire_send(struct vhost_user *vu, struct vhost_user_message *message,
 int vhost_wire_receive(struct vhost_user *vu, struct vhost_user_message *message,
 		       uint32_t size);
 
-/* Takes one message that lies in fd, without waiting. 0, or -1 if there is
- * none or it is not one. File descriptors that came with it are closed. */
-int vhost_wire_take(int fd, struct vhost_user_message *message);
-
 /* Marks the connection dead and records "PATH: the back-end ..." */
 int vhost_wire_break(struct vhost_user *vu, int code, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));

@@ -75,8 +75,9 @@ int virtq_reap(struct virtq *vq, uint16_t *chains, unsigned int max)
 	unsigned int count = 0;
 
 	if (vq->is_broken)
-		return -EPROTO;
-	if (ready > vq->in_flight)
+		return error_set(EPROTO, "the back-end's used ring was broken "
+				 "before");
+	if (ready > (uint16_t)(vq->avail_published - vq->used_next))
 		return break_ring(vq, "holds more elements than were submitted",
 				  ready);
 	while (count < ready && count < max) {
@@ -116,10 +117,10 @@ bool virtq_ask_calls(struct virtq *vq)
 
 void virtq_refuse_calls(struct virtq *vq)
 {
-	/* With event_idx the flag must stay 0 (2.7.10.1): an event far away
-	 * refuses calls for the next 32,767 elements. Relaxed: a hint. */
+	/* With event_idx the flag must stay 0 (2.7.10.1): an event just passed
+	 * comes round again after 65,535 elements. Relaxed: a hint. */
 	if (vq->shape.event_idx)
-		store_relaxed_u16(vq->used_event, vq->used_next - 1 + 0x8000);
+		store_relaxed_u16(vq->used_event, vq->used_next - 1);
 	else
 		store_relaxed_u16(&vq->avail->flags,
 				  VRING_AVAIL_F_NO_INTERRUPT);

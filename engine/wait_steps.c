@@ -7,6 +7,7 @@
 
 #include "barrier.h"
 #include "clock.h"
+#include "eventfd.h"
 
 #define LOOKS_PER_GLANCE 64
 
@@ -48,17 +49,11 @@ uint64_t wait_sleep(struct wait *wait, uint64_t start_ns, uint64_t length_ns)
 
 /* ---- the eventfd --------------------------------------------------------- */
 
-/* Back-ends turn the eventfd non-blocking, and the flag is shared: poll()
- * first, always. Reading empties the counter. */
 static void take_calls(struct wait *wait)
 {
-	for (unsigned int i = 0; i < wait->source.num_eventfds; i++) {
-		uint64_t calls;
-
-		if (wait->source.fds[i].revents & POLLIN &&
-		    read(wait->source.fds[i].fd, &calls, sizeof(calls)) > 0)
-			wait->counters.calls += calls;
-	}
+	for (unsigned int i = 0; i < wait->source.num_eventfds; i++)
+		if (wait->source.fds[i].revents & POLLIN)
+			wait->counters.calls += eventfd_take(wait->source.fds[i].fd);
 }
 
 static int poll_fds(struct wait *wait, uint64_t start_ns, uint64_t deadline_ns)

@@ -91,7 +91,7 @@ PROTOCOL_FEATURES = (
         5,
         "VHOST_USER_PROTOCOL_F_BACKEND_REQ",
         "requests from the back-end",
-        "it serves changes of the configuration, and CONFIG is not offered",
+        "all it could say is that the configuration changed, and answers to requests say so too",
     ),
     Feature(6, "VHOST_USER_PROTOCOL_F_CROSS_ENDIAN", "foreign byte order", "ours is the same"),
     Feature(7, "VHOST_USER_PROTOCOL_F_CRYPTO_SESSION", "sessions", "for crypto devices"),

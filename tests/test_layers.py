@@ -20,7 +20,7 @@ PACKAGE = ROOT / "pyfio_virtio"
 # ---- C: quoted includes; a part is the files that share a name, as virtq.h and virtq.c ----------
 
 # Known to everyone: they know of nobody but api.h.
-LEAVES = {"api", "barrier", "clock", "counters", "error", "vhost_proto"}
+LEAVES = {"api", "barrier", "clock", "counters", "error", "eventfd", "vhost_proto"}
 # fio's own headers, which fio_compat.h alone includes.
 FIO = {"fio", "optgroup"}
 # Which other parts, beside the leaves, a part may include.
@@ -113,7 +113,7 @@ def test_the_back_end_shares_only_the_protocol_with_the_front_end(path: Path) ->
 # Slow to import, so imported by what needs them, when it runs.
 HEAVY = {"jinja2", "matplotlib", "numpy", "pandas"}
 # What analysis reads: results as they were stored.
-RESULTS = {"results", "record", "fio_json", "errors"}
+RESULTS = {"results", "record", "fio_json", "engine_counters", "errors"}
 
 
 @cache

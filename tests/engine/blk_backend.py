@@ -45,16 +45,15 @@ BLK_FEATURES = (
     | VERSION_1
 )
 # Protocol feature bits.
-MQ, REPLY_ACK, BACKEND_REQ, CONFIG = 1 << 0, 1 << 3, 1 << 5, 1 << 9
+MQ, REPLY_ACK, CONFIG = 1 << 0, 1 << 3, 1 << 9
 MEM_SLOTS, STATUS = 1 << 15, 1 << 16
-PROTOCOL = MQ | REPLY_ACK | BACKEND_REQ | CONFIG | MEM_SLOTS | STATUS
+PROTOCOL = MQ | REPLY_ACK | CONFIG | MEM_SLOTS | STATUS
 
 DRIVER_OK, FEATURES_OK = 4, 8
 
 # What may be sent only if this protocol feature was agreed on.
 NEEDS = {
     Request.GET_QUEUE_NUM: MQ,
-    Request.SET_BACKEND_REQ_FD: BACKEND_REQ,
     Request.GET_CONFIG: CONFIG,
     Request.GET_MAX_MEM_SLOTS: MEM_SLOTS,
     Request.ADD_MEM_REG: MEM_SLOTS,

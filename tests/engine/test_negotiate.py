@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from tests.engine.blk_backend import (
-    BACKEND_REQ,
     BLK_FEATURES,
     CONFIG,
     EVENT_IDX,
@@ -87,14 +86,14 @@ def test_a_back_end_with_all_is_asked_for_all(private: Path) -> None:
     ]
 
 
-@pytest.mark.parametrize("bit", [MQ, REPLY_ACK, BACKEND_REQ, CONFIG, MEM_SLOTS])
+@pytest.mark.parametrize("bit", [MQ, REPLY_ACK, CONFIG, MEM_SLOTS])
 def test_each_protocol_feature_can_be_missing(info: Info, bit: int) -> None:
     """The back-end fails the test when it is asked for what was not agreed on."""
     assert info(BlkBackend(protocol=PROTOCOL & ~bit)).protocol & bit == 0
 
 
 def test_each_protocol_feature_can_be_the_only_one(private: Path) -> None:
-    for bit in (MQ, REPLY_ACK, BACKEND_REQ, CONFIG, MEM_SLOTS):
+    for bit in (MQ, REPLY_ACK, CONFIG, MEM_SLOTS):
         with opened(private, BlkBackend(protocol=bit)):
             pass
 
@@ -113,10 +112,6 @@ def test_no_feature_is_taken_that_the_engine_does_not_know(info: Info) -> None:
 
 def test_no_protocol_feature_is_taken_that_the_engine_does_not_know(info: Info) -> None:
     assert info(BlkBackend(protocol=ALL)).protocol == PROTOCOL
-
-
-def test_a_channel_is_of_no_use_without_a_configuration(info: Info) -> None:
-    assert info(BlkBackend(protocol=BACKEND_REQ)).protocol == 0
 
 
 def test_what_was_offered_can_be_shown(info: Info) -> None:

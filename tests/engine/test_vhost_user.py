@@ -9,14 +9,12 @@ import os
 import re
 import socket
 import struct
-from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from tests.engine.scripted_backend import (
-    HEADER,
     NEED_REPLY,
     U64,
     VERSION,
@@ -217,58 +215,6 @@ def test_closing_twice_is_harmless(connect: Connect) -> None:
     vu = connect(wait_for_hang_up)
     lib.vhost_user_close(vu)
     lib.vhost_user_close(vu)
-
-
-# ---- the back-end's own requests ---------------------------------------------
-
-CONFIG_CHANGE = 2
-BackendRequests = Callable[[Callable[[socket.socket], None]], int]
-
-
-@pytest.fixture
-def backend_requests(connect: Connect) -> BackendRequests:
-    """What vhost_user_take_backend_request() says after `send` wrote to the channel."""
-
-    def run(send: Callable[[socket.socket], None]) -> int:
-        def script(connection: Connection) -> None:
-            message = connection.receive()
-            with socket.socket(fileno=os.dup(message.fds[0])) as channel:
-                send(channel)
-            connection.answer(message)
-            wait_for_hang_up(connection)
-
-        vu = connect(script)
-        vu.protocol = REPLY_ACK
-        assert lib.vhost_user_open_backend_channel(vu) == 0
-        return int(lib.vhost_user_take_backend_request(vu))
-
-    return run
-
-
-def test_a_changed_configuration_is_told(backend_requests: BackendRequests) -> None:
-    assert backend_requests(lambda ch: ch.sendall(HEADER.pack(CONFIG_CHANGE, VERSION, 0))) == 1
-
-
-def test_other_requests_are_passed_over(backend_requests: BackendRequests) -> None:
-    def send(channel: socket.socket) -> None:
-        channel.sendall(HEADER.pack(99, VERSION, 8) + U64.pack(1))
-        channel.sendall(HEADER.pack(CONFIG_CHANGE, VERSION, 0))
-
-    assert backend_requests(send) == 1
-
-
-def test_an_empty_channel_holds_nothing(backend_requests: BackendRequests) -> None:
-    assert backend_requests(lambda ch: None) == 0
-
-
-@pytest.mark.parametrize("junk", [b"x", bytes(11), HEADER.pack(2, VERSION, 0xFFFFFFFF), bytes(500)])
-def test_junk_in_the_channel_is_no_change(backend_requests: BackendRequests, junk: bytes) -> None:
-    assert backend_requests(lambda ch: ch.sendall(junk)) == 0
-
-
-def test_a_device_without_a_channel_takes_nothing(connect: Connect) -> None:
-    vu = connect(wait_for_hang_up)
-    assert lib.vhost_user_take_backend_request(vu) == 0
 
 
 def test_sentences_name_the_socket(connect: Connect) -> None:

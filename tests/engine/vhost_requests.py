@@ -156,12 +156,6 @@ ORDERS = [
     ),
     Order(Request.SET_VRING_CALL, with_fd("vhost_user_set_vring_call"), U64.pack(2), 1),
     Order(Request.SET_VRING_KICK, with_fd("vhost_user_set_vring_kick"), U64.pack(2), 1),
-    Order(
-        Request.SET_BACKEND_REQ_FD,
-        lambda vu: int(lib.vhost_user_open_backend_channel(vu)),
-        b"",
-        1,
-    ),
     Order(Request.ADD_MEM_REG, add_mem_reg, U64.pack(0) + REGION_BYTES, 1),
     Order(Request.SET_MEM_TABLE, set_mem_table, STATE.pack(2, 0) + 2 * REGION_BYTES, 2),
 ]

@@ -44,6 +44,8 @@ need libc6-dev has_libc_headers
 need make command -v make
 [ -n "${FIO_SOURCE_DIR:-}" ] && [ "$1" = check ] || need fio command -v fio
 [ "$1" = check ] || need qemu-system-common command -v qemu-storage-daemon
+# The test of the C library compiles as its users do.
+[ "$1" = check ] || need pkgconf command -v pkg-config
 
 if command -v apt-get >/dev/null; then
 	needs_package_lists && lists=yes

@@ -4,9 +4,9 @@
  * piece of 100 bytes of a range, so that all write into each other's blocks,
  * in every way that the library has. It ends with 0 if every piece is right.
  *
- *   threads SOCKET WAIT QUEUES ROUNDS
+ *   disk_threads SOCKET WAIT QUEUES ROUNDS
  */
-#include <pyfio_virtio.h>
+#include "api.h"
 
 #include <errno.h>
 #include <pthread.h>

@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Many threads on one disk and on one allocator: disk_threads.c and allocations.c.
+
+With the thread sanitizer, and at full speed.
+"""
+
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pyfio_virtio.backends import Backend
+from tests.stress.test_ring_stress import BUILDS, compile_program, require_sanitizer
+
+ROOT = Path(__file__).resolve().parents[2]
+HERE = Path(__file__).parent
+ENGINE = ROOT / "engine"
+SOURCES = [path for path in sorted(ENGINE.glob("*.c")) if not path.name.startswith("fio_")]
+DEFINES = ('-DENGINE_VERSION="test"', "-DSLEEPY_POLL_DEFAULT=0")
+ALLOCATIONS = {"fast": 1_000_000, "tsan": 50_000}
+ROUNDS = {"fast": 20, "tsan": 5}
+
+
+@pytest.fixture(scope="module", params=BUILDS)
+def build(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> str:
+    name: str = request.param
+    if name == "tsan":
+        require_sanitizer(tmp_path_factory.mktemp("empty"), BUILDS[name])
+    return name
+
+
+@pytest.fixture(scope="module")
+def disk_threads(build: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return compiled(build, "disk_threads", tmp_path_factory.mktemp(build))
+
+
+def compiled(build: str, program: str, folder: Path) -> Path:
+    target = folder / program
+    flags = (*BUILDS[build], *DEFINES)
+    assert compile_program(target, flags, HERE / f"{program}.c", *SOURCES) == ""
+    return target
+
+
+def ends_well(*command: str | Path) -> None:
+    done = subprocess.run(
+        [str(word) for word in command], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout + done.stderr) == (0, "")
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("wait", ["event", "busy", "sleepy", "adaptive"])
+@pytest.mark.parametrize(("kind", "block_size", "queues"), [("qsd", 512, 2), ("builtin", 4096, 1)])
+def test_threads_on_a_disk(
+    build: str,
+    disk_threads: Path,
+    serve: Callable[..., Backend],
+    kind: str,
+    block_size: int,
+    queues: int,
+    wait: str,
+) -> None:
+    backend = serve(kind, block_size=block_size, queues=queues, size_bytes=1 << 20)
+    ends_well(disk_threads, backend.socket, wait, str(queues), str(ROUNDS[build]))
+
+
+@pytest.mark.timeout(600)
+def test_threads_on_an_allocator(build: str, tmp_path: Path) -> None:
+    ends_well(compiled(build, "allocations", tmp_path), str(ALLOCATIONS[build]))

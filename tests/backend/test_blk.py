@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.backend.conftest import StartBuiltin
-from tests.backend.frontend import (
+from tests.backend.disk_requests import (
     BLK_DISCARD,
     BLK_FLUSH,
     BLK_GET_ID,
@@ -17,11 +17,10 @@ from tests.backend.frontend import (
     BLK_UNSUPP,
     BLK_WRITE,
     BLK_WRITE_ZEROES,
-    SET_CONFIG,
     BlkDone,
-    Frontend,
     blk,
 )
+from tests.backend.frontend import SET_CONFIG, Frontend
 
 SECTORS = 2048  # of the 1 MiB disk
 

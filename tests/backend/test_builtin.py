@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from tests.backend.conftest import StartBuiltin
-from tests.backend.frontend import BLK_OK, BLK_READ, BLK_WRITE, TIMEOUT_S, Frontend, blk
+from tests.backend.disk_requests import BLK_OK, BLK_READ, BLK_WRITE, blk
+from tests.backend.frontend import TIMEOUT_S, Frontend
 
 Start = Callable[..., subprocess.Popen[str]]
 

@@ -13,16 +13,8 @@ from pyfio_virtio.backend_engine import BuiltinBackend
 from pyfio_virtio.errors import PyfioVirtioError
 from tests.backend import frontend as fe
 from tests.backend.conftest import StartBuiltin
-from tests.backend.frontend import (
-    BLK_IOERR,
-    BLK_OK,
-    BLK_READ,
-    BLK_WRITE,
-    BlkRequest,
-    Connection,
-    Frontend,
-    blk,
-)
+from tests.backend.disk_requests import BLK_IOERR, BLK_OK, BLK_READ, BLK_WRITE, BlkRequest, blk
+from tests.backend.frontend import Connection, Frontend
 
 
 def submit(frontend: Frontend, count: int = 1) -> list[int]:

@@ -12,21 +12,18 @@ from hypothesis import strategies as st
 
 from pyfio_virtio.backend_engine import BuiltinBackend, Settings
 from tests.backend import frontend as fe
-from tests.backend.frontend import (
+from tests.backend.disk_requests import (
     BLK_OK,
     BLK_READ,
-    GUEST_BASE,
     SCSI_CONTROL,
     SCSI_REQUEST,
     UNTOUCHED,
-    BackendGoneError,
     BlkRequest,
-    Connection,
-    Frontend,
     ScsiRequest,
     blk,
     scsi,
 )
+from tests.backend.frontend import GUEST_BASE, BackendGoneError, Connection, Frontend
 
 # The machine decides how long an example takes, and the server outlives each of them on purpose.
 QUIET = settings(

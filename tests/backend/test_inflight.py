@@ -7,7 +7,8 @@ import struct
 
 from tests.backend import frontend as fe
 from tests.backend.conftest import StartBuiltin
-from tests.backend.frontend import BLK_READ, BLK_WRITE, BlkRequest, Frontend, blk
+from tests.backend.disk_requests import BLK_OK, BLK_READ, BLK_WRITE, BlkRequest, blk
+from tests.backend.frontend import Frontend
 
 SIZE = 64
 HEADER, ENTRY = 16, 16
@@ -92,7 +93,7 @@ def test_what_a_dead_back_end_left_is_done_by_the_next(backend: StartBuiltin) ->
     queue.kick()
     done = [head for head, _ in queue.wait(5)]
     assert done == [*heads[1::2], late]
-    assert blk(again, BLK_READ, 0, in_bytes=512).status == fe.BLK_OK
+    assert blk(again, BLK_READ, 0, in_bytes=512).status == BLK_OK
     again.connection.close()
     os.close(kept)
     frontend.close()
@@ -133,7 +134,7 @@ def test_a_record_of_nonsense_harms_nobody(backend: StartBuiltin) -> None:
             track(frontend, fd, bytes_)
             frontend.queues[0].kick()
     with Frontend(started.settings.socket_path) as other:
-        assert blk(other, BLK_READ, 0, in_bytes=512).status == fe.BLK_OK
+        assert blk(other, BLK_READ, 0, in_bytes=512).status == BLK_OK
 
 
 def test_memory_too_small_for_its_queues_is_refused(backend: StartBuiltin) -> None:

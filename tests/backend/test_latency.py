@@ -7,7 +7,8 @@ import pytest
 
 from pyfio_virtio.errors import PyfioVirtioError
 from tests.backend.conftest import StartBuiltin
-from tests.backend.frontend import BLK_OK, BLK_READ, BlkRequest, Frontend, Memory, blk
+from tests.backend.disk_requests import BLK_OK, BLK_READ, BlkRequest, blk
+from tests.backend.frontend import Frontend, Memory
 
 MODES = ["poll", "event", "adaptive"]
 

@@ -8,18 +8,19 @@ import pytest
 from pyfio_virtio.errors import PyfioVirtioError
 from tests.backend import frontend as fe
 from tests.backend.conftest import StartBuiltin
-from tests.backend.frontend import (
+from tests.backend.disk_requests import (
     BLK_FLUSH,
     BLK_IOERR,
     BLK_OK,
     BLK_READ,
+    BLK_WRITE,
     UNTOUCHED,
     BlkDone,
     BlkRequest,
-    Connection,
-    Frontend,
     blk,
+    scsi,
 )
+from tests.backend.frontend import Connection, Frontend
 
 PROFILES = ["builtin", "spdk", "qemu", "rust-vmm", "minimal"]
 PACKED = 1 << 34
@@ -28,7 +29,7 @@ PACKED = 1 << 34
 @pytest.mark.parametrize("profile", PROFILES)
 def test_an_orderly_front_end_is_served(backend: StartBuiltin, profile: str) -> None:
     with Frontend(backend(profile=profile).settings.socket_path) as frontend:
-        assert blk(frontend, fe.BLK_WRITE, 3, b"abcd" * 128).status == BLK_OK
+        assert blk(frontend, BLK_WRITE, 3, b"abcd" * 128).status == BLK_OK
         assert blk(frontend, BLK_READ, 3, in_bytes=512).data == b"abcd" * 128
 
 
@@ -37,7 +38,7 @@ def test_an_orderly_front_end_is_served_by_scsi(backend: StartBuiltin, profile: 
     started = backend(profile=profile, device="scsi")
     with Frontend(started.settings.socket_path, queues=3) as frontend:
         for _ in range(2):
-            done = fe.scsi(frontend, bytes(6))
+            done = scsi(frontend, bytes(6))
         assert (done.response, done.status) == (0, 0)
 
 

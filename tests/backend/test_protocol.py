@@ -10,7 +10,8 @@ import pytest
 
 from tests.backend import frontend as fe
 from tests.backend.conftest import StartBuiltin
-from tests.backend.frontend import BLK_OK, BLK_READ, Connection, Frontend, Memory, blk
+from tests.backend.disk_requests import BLK_IOERR, BLK_OK, BLK_READ, BLK_WRITE, BlkRequest, blk
+from tests.backend.frontend import Connection, Frontend, Memory
 
 
 @pytest.fixture
@@ -177,7 +178,7 @@ def test_slots_are_counted(connection: Connection) -> None:
 
 def test_several_clients_share_the_storage(path: str) -> None:
     with Frontend(path) as one, Frontend(path) as other:
-        assert blk(one, fe.BLK_WRITE, 3, b"shared! " * 64).status == BLK_OK
+        assert blk(one, BLK_WRITE, 3, b"shared! " * 64).status == BLK_OK
         assert blk(other, BLK_READ, 3, in_bytes=512).data == b"shared! " * 64
 
 
@@ -188,7 +189,7 @@ def test_a_client_that_dies_with_requests_leaves_the_others_served(backend: Star
         with Frontend(path) as victim:
             queue = victim.queues[0]
             for _ in range(10):
-                request = fe.BlkRequest(victim.memory, BLK_READ, 0, in_bytes=512)
+                request = BlkRequest(victim.memory, BLK_READ, 0, in_bytes=512)
                 queue.offer(queue.add(request.chain()))
             queue.publish()
             queue.kick()
@@ -214,7 +215,7 @@ def test_a_change_of_size_is_told_on_the_request_socket(backend: StartBuiltin) -
         ours.settimeout(fe.TIMEOUT_S)
         assert struct.unpack("<III", ours.recv(12)) == (2, 1, 0)
         assert struct.unpack_from("<Q", frontend.config()) == (1024,)
-        assert blk(frontend, BLK_READ, 1024, in_bytes=512).status == fe.BLK_IOERR
+        assert blk(frontend, BLK_READ, 1024, in_bytes=512).status == BLK_IOERR
 
 
 def test_descriptors_sent_in_vain_are_closed(connection: Connection) -> None:

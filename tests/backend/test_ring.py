@@ -10,18 +10,14 @@ import pytest
 
 from tests.backend import frontend as fe
 from tests.backend.conftest import StartBuiltin
+from tests.backend.disk_requests import BLK_OK, BLK_READ, BLK_WRITE, BlkRequest, blk
 from tests.backend.frontend import (
-    BLK_OK,
-    BLK_READ,
-    BLK_WRITE,
     DESC_INDIRECT,
     DESC_NEXT,
     DESC_WRITE,
     GUEST_BASE,
-    BlkRequest,
     Buffer,
     Frontend,
-    blk,
 )
 
 MODES = ["poll", "event", "adaptive"]

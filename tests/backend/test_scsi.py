@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.backend.conftest import StartBuiltin
-from tests.backend.frontend import (
+from tests.backend.disk_requests import (
     CHECK_CONDITION,
     GOOD,
     RESPONSE_ABORTED,
@@ -18,11 +18,11 @@ from tests.backend.frontend import (
     SCSI_EVENT,
     SCSI_REQUEST,
     UNTOUCHED,
-    Frontend,
     ScsiRequest,
     manage_task,
     scsi,
 )
+from tests.backend.frontend import Frontend
 
 NO_SENSE, MEDIUM_ERROR, ILLEGAL_REQUEST, UNIT_ATTENTION, DATA_PROTECT = 0, 3, 5, 6, 7
 TEST_UNIT_READY = bytes(6)

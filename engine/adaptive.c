@@ -46,6 +46,10 @@ void adaptive_open(struct adaptive *adaptive, unsigned int cpu_percent)
 	contest_open(&adaptive->contest, NUM_WAYS);
 	for (unsigned int i = 0; i < NUM_WAYS; i++)
 		adaptive->contest.ways[i].shortest_ns = ways[i].sleep_ns;
+	/* Without CPU there is one way, and no contest. */
+	while (!cpu_percent && ways[adaptive->contest.champion].action != ADAPTIVE_BLOCK)
+		adaptive->contest.champion++;
+	adaptive->contest.current = adaptive->contest.champion;
 }
 
 const char *adaptive_way_name(unsigned int way)
@@ -145,13 +149,14 @@ static void earn(struct adaptive *adaptive)
 
 static bool is_in_debt(const struct adaptive *adaptive)
 {
-	return adaptive->cpu_percent < 100 && adaptive->balance_ns <= 0;
+	return adaptive->cpu_percent && adaptive->cpu_percent < 100 &&
+	       adaptive->balance_ns <= 0;
 }
 
 /* Even in the midst of a wait. */
 static bool must_rest(const struct adaptive *adaptive)
 {
-	return !adaptive->cpu_percent || adaptive->balance_ns <= -BALANCE_LIMIT_NS;
+	return adaptive->balance_ns <= -BALANCE_LIMIT_NS;
 }
 
 /* How long a sleep ends before the completion comes, most likely; 0: none. */
@@ -198,11 +203,12 @@ void adaptive_begin(struct adaptive *adaptive, uint64_t now_ns, uint64_t done,
 	adaptive->begun_ns = now_ns;
 	adaptive->begun_done = done;
 	adaptive->has_rested = false;
-	contest_note(&adaptive->contest, now_ns, done, in_flight);
+	if (adaptive->cpu_percent)
+		contest_note(&adaptive->contest, now_ns, done, in_flight);
 }
 
-static struct adaptive_step champion_step(const struct adaptive *adaptive,
-					  uint64_t left_ns)
+static struct adaptive_step current_step(const struct adaptive *adaptive,
+					 uint64_t left_ns)
 {
 	unsigned int way = adaptive->contest.current;
 	struct adaptive_step step = { ways[way].action, left_ns };
@@ -229,7 +235,7 @@ static struct adaptive_step choose_step(struct adaptive *adaptive)
 	}
 	if (is_in_debt(adaptive) && (!waited_ns || must_rest(adaptive)))
 		return rest(adaptive);
-	return champion_step(adaptive, patience_ns - waited_ns);
+	return current_step(adaptive, patience_ns - waited_ns);
 }
 
 struct adaptive_step adaptive_next(struct adaptive *adaptive)

@@ -157,7 +157,8 @@ def test_waiting_burns_no_more_than_it_may(percent: int, depth: int) -> None:
 
 
 def test_without_cpu_it_always_blocks() -> None:
-    state, now_ns = Adaptive(0).state, 1
+    adaptive, now_ns = Adaptive(0), 1
+    state = adaptive.state
     for done in range(1000):
         lib.adaptive_begin(state, now_ns, done, 1)
         for is_over in (False, True):  # the first block ends before its time
@@ -165,6 +166,7 @@ def test_without_cpu_it_always_blocks() -> None:
             now_ns += 50 * US
             outcome = ffi.new("struct adaptive_outcome *", (now_ns, 0, is_over))
             lib.adaptive_learn(state, outcome)
+    assert (adaptive.champion, state.contest.trials) == ("block", 0)
 
 
 def test_oversleeping_does_not_lengthen_the_next_sleep() -> None:

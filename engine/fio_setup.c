@@ -317,25 +317,39 @@ static void say_pages(const struct job *job)
 			 "pages (pyfio-virtio doctor says how to get them)\n");
 }
 
-/* fio reads an iolog only after setup, and it may name further files. */
+static int adopt_file(struct thread_data *td, struct fio_file *f)
+{
+	struct device_config config;
+	struct device_info info;
+	int code;
+
+	fill_config(td, f, &config);
+	code = examine(td, f, &config, &info);
+	if (!code && td->o.use_thread && !registry_knows(&config))
+		code = plan(f, &config, &info);
+	if (code)
+		error_name("the iolog names another device than filename= "
+			   "(replay_redirect= sends all to one)");
+	return code;
+}
+
+/* fio reads an iolog only after setup, and then forgets the files it had for
+ * those that the log names. */
 static int adopt_files(struct thread_data *td, struct job *job)
 {
-	unsigned int known = job->num_files, i;
 	struct fio_file *f;
+	unsigned int i;
 	int code = 0;
 
-	if (td->o.nr_files == known)
-		return 0;
-	free_job_arrays(job);
-	if (!make_job_arrays(job, td))
-		return error_set(ENOMEM, "no memory for a job on %u files",
-				 td->o.nr_files);
+	if (td->o.nr_files != job->num_files) {
+		free_job_arrays(job);
+		if (!make_job_arrays(job, td))
+			return error_set(ENOMEM, "no memory for a job on %u "
+					 "files", td->o.nr_files);
+	}
 	for_each_file(td, f, i)
-		if (i >= known && !code)
-			code = setup_file(td, f);
-	if (code)
-		error_name("the iolog names a further device (replay_redirect= "
-			   "sends all to one)");
+		if (!code && !fio_file_size_known(f))
+			code = adopt_file(td, f);
 	return code;
 }
 

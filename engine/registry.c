@@ -145,6 +145,16 @@ int registry_plan(const struct device_config *config)
 	return jobs;
 }
 
+bool registry_knows(const struct device_config *config)
+{
+	bool is_known;
+
+	pthread_mutex_lock(&lock);
+	is_known = find(config);
+	pthread_mutex_unlock(&lock);
+	return is_known;
+}
+
 /* The memory comes with the first device and goes with the last. */
 static int open_memory(void)
 {

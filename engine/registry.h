@@ -24,6 +24,9 @@ void registry_next_phase(void);
  * the device, or -EINVAL if the jobs disagree on how it is to be set up. */
 int registry_plan(const struct device_config *config);
 
+/* True if a job was planned on this socket and disk. */
+bool registry_knows(const struct device_config *config);
+
 /* Opens and starts the device that was planned with a config for the same
  * socket and disk, or joins those who use it. */
 int registry_acquire(const struct device_config *config, struct device **dev);

@@ -104,11 +104,10 @@ class Servers:
 
 
 def _served(backend: Backend) -> Served:
-    disk = backend.socket
+    disk = escaped_filename(backend.socket)
     if backend.spec.kind == NBD:
-        disk = f"nbd+unix:///disk?socket={disk}"
-    command = shlex.join(backend.command)
-    return Served(escaped_filename(disk), command, backend.process.pid, backend)
+        disk = f"nbd+unix:///disk?socket={backend.socket}"
+    return Served(disk, shlex.join(backend.command), backend.process.pid, backend)
 
 
 @contextmanager

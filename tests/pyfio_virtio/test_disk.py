@@ -84,6 +84,21 @@ def test_eight_threads_that_share_blocks_lose_nothing(kind: Kind, serve: Serve) 
         assert disk.pread(pieces * PIECE_BYTES, 0) == expected
 
 
+def test_a_part_of_a_block_and_the_whole_of_it(disk: Disk) -> None:
+    """Whichever comes last, what was there before both is gone."""
+    whole, part = b"W" * 512, b"part"
+    either = {whole, whole[:100] + part + whole[104:]}
+    with disk.operations() as operations:
+        for number in range(300):
+            start = number * 512
+            jobs = [(whole, start), (part, start + 100)]
+            for data, offset in jobs if number % 2 else reversed(jobs):
+                operations.write(data, offset)
+        operations.completed(600)
+    found = disk.pread(300 * 512, 0)
+    assert {found[start : start + 512] for start in range(0, len(found), 512)} <= either
+
+
 @pytest.mark.parametrize("wait", WAITS)
 def test_every_way_of_waiting(backend: Backend, wait: str) -> None:
     with open_disk(backend, wait=wait) as disk:

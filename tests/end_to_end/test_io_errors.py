@@ -40,7 +40,6 @@ def test_an_error_ends_the_run(failing: FailingDisk, fio: Fio, kind: str, rw: st
     assert (run.status, run.first["error"]) == (1, EIO), run.stderr
 
 
-@pytest.mark.xfail(strict=True, reason="fio drops the error of a flush that was queued")
 def test_an_error_of_a_flush_ends_the_run(failing: FailingDisk, fio: Fio) -> None:
     run = fio(failing("flush"), rw="write", bs="4k", number_ios=100, fsync=10)
     assert (run.status, run.first["error"]) == (1, EIO), run.stderr

@@ -74,7 +74,6 @@ def test_replay_redirect_names_the_device(qsd: StartBackend, fio: Fio, private: 
     assert counts(fio(socket, read_iolog=log, replay_redirect=socket)) == (1, 1)
 
 
-@pytest.mark.xfail(strict=True, reason="the sentence does not say what to do")
 def test_a_log_of_another_device_is_refused(qsd: StartBackend, fio: Fio, private: Path) -> None:
     log = write_log(private / "log", "/dev/no-such-disk", ["read 0 4096"])
     said = refusal(fio(qsd().socket, read_iolog=log))

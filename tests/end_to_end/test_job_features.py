@@ -140,7 +140,6 @@ def test_ramp_time_is_not_counted(qsd: StartBackend, fio: Fio, private: Path) ->
 # ---- memory ----------------------------------------------------------------------------------
 
 
-@pytest.mark.xfail(strict=True, reason="fio 3.33 goes on without buffers, and crashes")
 def test_fios_own_choice_of_memory_is_refused(qsd: StartBackend, fio: Fio) -> None:
     run = fio(qsd().socket, rw="randwrite", size="1m", iodepth=16, mem="mmap", verify="crc32c")
     assert "mem=" in refusal(run)

@@ -46,8 +46,16 @@ lint: $(VENV)/.ready ## check style and types: ruff, mypy
 	@$(VENV)/bin/mypy
 
 bench: install-packages ## compare with fio's own engines and keep all runs in build/bench/
-	@$(MAKE) --no-print-directory all
+	@$(MAKE) --no-print-directory all build/bench/bare_loop
 	@$(IN_VENV) -m bench $(BENCH)
+
+# Without fio and Python, optimised as the engine is.
+build/bench/bare_loop: bench/bare_loop.c $(FRONT_END_SOURCES)
+	@mkdir -p $(@D)
+	@echo "Compiling $@"
+	@$(CC) -std=gnu11 -D_GNU_SOURCE -g -O2 -flto=auto -flto-partition=one -Wall -Wextra -pthread \
+	  -DENGINE_VERSION='"bench"' -DSLEEPY_POLL_DEFAULT=0 -iquote engine \
+	  $< $(filter-out engine/fio_%,$(wildcard engine/*.c)) -o $@
 
 install-packages: ## install Debian's packages that are missing (root), or say which
 	@tools/packages.sh install

@@ -72,12 +72,27 @@ def plain(each: Outcome) -> dict[str, object]:
 
 def run_group(bench: Bench, name: str) -> str:
     outcomes: list[Outcome] = []
+    text = ""
     for comparison in GROUPS[name].comparisons:
         with _progress(comparison.title):
             runs = list(rounds(comparison, bench.cores, bench.pairs))
         outcomes.append(outcome.outcome(comparison, runs))
-        bench.keep(name, [plain(each) for each in outcomes], outcome.table(outcomes))
-    return outcome.table(outcomes)
+        text = outcome.table(outcomes) + _added(outcomes)
+        bench.keep(name, [plain(each) for each in outcomes], text)
+    return text
+
+
+def _added(outcomes: Sequence[Outcome]) -> str:
+    """What fio adds to the median latency, where it stands beside the bare loop at depth 1."""
+    text = ""
+    for each in outcomes:
+        base = each.comparison.base
+        if base.is_bare and base.options["iodepth"] == "1":
+            added = outcome.p50_added_ns(each)
+            between = f"{added.interval.low:.0f} to {added.interval.high:.0f} ns"
+            title = each.comparison.title
+            text += f"\np50 added by fio, {title}: {added.value:.0f} ns ({between})\n"
+    return text
 
 
 def run_instructions(bench: Bench) -> str:

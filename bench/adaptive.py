@@ -103,7 +103,7 @@ def half_a_core() -> Comparison:
         "iodepth 1, latency 100us, separate, serve=poll",
         point.side(BUSY),
         (point.side(limited),),
-        metric="fio_cpu_us",
+        metric="front_end_cpu_us",
     )
 
 

@@ -31,6 +31,13 @@ class Outcome:
         ]
 
 
+def p50_added_ns(each: Outcome) -> Estimate:
+    """By how much the first of the others takes longer than the base: the rounds' median."""
+    base, other = each.runs[:2]
+    pairs = [(first.p50_us, second.p50_us) for first, second in zip(base, other, strict=True)]
+    return stats.median([1000 * (b - a) for a, b in pairs if a is not None and b is not None])
+
+
 def outcome(comparison: Comparison, rounds: Sequence[Sequence[Run]]) -> Outcome:
     """Rounds, as they were run, sorted by side."""
     return Outcome(comparison, tuple(tuple(side) for side in zip(*rounds, strict=True)))
@@ -51,7 +58,7 @@ _COLUMNS = (
     "IOPS",
     "p50 µs",
     "p99 µs",
-    "fio's CPU µs/I/O",
+    "front-end's CPU µs/I/O",
     "back-end's",
 )
 
@@ -81,7 +88,7 @@ def _cells(side: Side, runs: Sequence[Run], ratio: str, aim: str) -> list[str]:
         f"{middle(runs, lambda run: run.iops):,.0f}",
         _figure(runs, lambda run: run.p50_us),
         _figure(runs, lambda run: run.p99_us),
-        _figure(runs, lambda run: run.fio_cpu_us),
+        _figure(runs, lambda run: run.front_end_cpu_us),
         _figure(runs, lambda run: run.backend_cpu_us),
         _figure(runs, lambda run: run.wall_ms),
     ]

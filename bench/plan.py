@@ -33,6 +33,7 @@ class Side:
     name: str
     options: Options
     disk: BackendSpec | MemoryFile | None = None
+    is_bare: bool = False  # not fio, but bare_loop.c with the same load
 
     @property
     def engine(self) -> str:
@@ -91,6 +92,11 @@ def null(depth: int) -> Side:
     return Side("fio's null engine", {"ioengine": "null", **load(depth)})
 
 
+def bare(disk: BackendSpec, depth: int) -> Side:
+    """The engine's queue in a loop of its own: what it does without fio and fio's glue."""
+    return Side("a bare C loop", {"ioengine": "fio_virtio", **load(depth)}, disk, is_bare=True)
+
+
 def file(engine: str, depth: int) -> Side:
     """An engine of fio's on a file in memory, buffered: tmpfs has no direct I/O."""
     options = {"ioengine": engine, "filename": f"{FOLDER}/file", **load(depth)}
@@ -115,6 +121,15 @@ def _against_null() -> Iterator[Comparison]:
     for name, disk in _DISKS.items():
         ours = virtio(disk, 128, BUSY)
         yield Comparison(f"iodepth 128, {name}", null(128), (ours,), aim=0.80)
+
+
+def _bare() -> Iterator[Comparison]:
+    for name, disk in _DISKS.items():
+        for depth in (1, 128):
+            # p50 of all of the latency, as the loop takes it, not of completion alone.
+            ours = virtio(disk, depth, BUSY)
+            ours = Side(ours.name, {**ours.options, "lat_percentiles": "1"}, disk)
+            yield Comparison(f"iodepth {depth}, {name}", bare(disk, depth), (ours,))
 
 
 def _waits() -> Iterator[Comparison]:
@@ -170,6 +185,7 @@ class Group:
 
 GROUPS: Mapping[str, Group] = {
     "null": Group("wait=busy beside fio's null engine: what all of it costs", [*_against_null()]),
+    "bare": Group("wait=busy beside a bare C loop over the engine's queue", [*_bare()]),
     "waits": Group("wait=busy and wait=event beside each other", [*_waits()]),
     "backends": Group("the built-in null disk beside qemu-storage-daemon's", [*_backends()]),
     "peers": Group("beside fio's io_uring, libaio and nbd engines", [*_peers()]),

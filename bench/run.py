@@ -5,6 +5,7 @@ Each run has a back-end of its own, started for it and ended with it, so that no
 part. Called from the main thread; nothing is printed here.
 """
 
+import json
 import os
 import subprocess
 import tempfile
@@ -21,6 +22,7 @@ from pyfio_virtio import backends, engine, fio, fio_json
 from pyfio_virtio.backends import BackendSpec
 from pyfio_virtio.errors import PyfioVirtioError
 
+BARE_LOOP = Path(__file__).resolve().parent.parent / "build" / "bench" / "bare_loop"
 # Where a file lies in memory, and where paths are short enough for sockets.
 _MEMORY = "/dev/shm"  # noqa: S108 - the folder itself is private
 # Beyond its runtime; it only bounds a hang.
@@ -45,9 +47,15 @@ class Run:
     iops: float
     p50_us: float | None  # None: too few I/Os to tell
     p99_us: float | None
-    fio_cpu_us: float  # per I/O
+    front_end_cpu_us: float  # per I/O
     backend_cpu_us: float | None  # per I/O; None without a back-end
     wall_ms: float  # fio from start to end
+
+
+def bare_command(side: Side, folder: str, runtime_s: float) -> list[str]:
+    """The command line of bare_loop.c for the same load."""
+    load = (side.options["iodepth"], side.options["size"], str(round(runtime_s * 1000)))
+    return [str(BARE_LOOP), f"{folder}/disk.sock", *load]
 
 
 def arguments(side: Side, folder: str, runtime_s: float) -> list[str]:
@@ -89,14 +97,15 @@ def measure(side: Side, cores: Cores, runtime_s: float) -> Run:
         backend = stack.enter_context(disk_of(side, folder, cores.backend))
         before = _cpu_s(backend)
         begun = time.monotonic()
-        output = launch(arguments(side, str(folder), runtime_s), cores.fio, runtime_s)
+        line = (bare_command if side.is_bare else arguments)(side, str(folder), runtime_s)
+        output = launch(line, cores.fio, runtime_s)
         wall_ms = (time.monotonic() - begun) * 1000
         spent = None if before is None else (_cpu_s(backend) or before) - before
-        return evaluate(output, wall_ms, spent)
+        return (evaluate_bare if side.is_bare else evaluate)(output, wall_ms, spent)
 
 
 def launch(command: Sequence[str], core: int, runtime_s: float) -> str:
-    """fio's JSON; a run that failed ends the bench, since half a comparison is none."""
+    """What a run prints; one that failed ends the bench, since half a comparison is none."""
     environment = {**os.environ, "LD_LIBRARY_PATH": fio.library_path(engine.folder())}
     line = ["taskset", "-c", str(core), *command]
     try:
@@ -109,9 +118,9 @@ def launch(command: Sequence[str], core: int, runtime_s: float) -> str:
             check=False,
         )
     except subprocess.TimeoutExpired as error:
-        raise PyfioVirtioError(f"fio did not end: {' '.join(command)}") from error
+        raise PyfioVirtioError(f"a run did not end: {' '.join(command)}") from error
     if done.returncode:
-        raise PyfioVirtioError(f"fio failed: {' '.join(command)}", done.stderr or done.stdout)
+        raise PyfioVirtioError(f"a run failed: {' '.join(command)}", done.stderr or done.stdout)
     return done.stdout
 
 
@@ -126,8 +135,22 @@ def evaluate(output: str, wall_ms: float, backend_cpu_s: float | None) -> Run:
         iops=total.iops,
         p50_us=_us(total.p50_ns),
         p99_us=_us(total.p99_ns),
-        fio_cpu_us=percent / 100 * job.runtime_ms * 1000 / total.ios,
+        front_end_cpu_us=percent / 100 * job.runtime_ms * 1000 / total.ios,
         backend_cpu_us=None if backend_cpu_s is None else backend_cpu_s * 1e6 / total.ios,
+        wall_ms=wall_ms,
+    )
+
+
+def evaluate_bare(output: str, wall_ms: float, backend_cpu_s: float | None) -> Run:
+    """What bare_loop.c prints as one Run."""
+    said = json.loads(output)
+    ios = said["ios"]
+    return Run(
+        iops=ios / said["elapsed_ns"] * 1e9,
+        p50_us=_us(said["p50_ns"]),
+        p99_us=_us(said["p99_ns"]),
+        front_end_cpu_us=said["cpu_ns"] / 1000 / ios,
+        backend_cpu_us=None if backend_cpu_s is None else backend_cpu_s * 1e6 / ios,
         wall_ms=wall_ms,
     )
 

@@ -9,7 +9,9 @@ from bench.outcome import Outcome
 from bench.plan import Comparison
 from bench.run import Run
 
-RUN = Run(iops=100.0, p50_us=1.0, p99_us=2.0, fio_cpu_us=3.0, backend_cpu_us=1.0, wall_ms=10.0)
+RUN = Run(
+    iops=100.0, p50_us=1.0, p99_us=2.0, front_end_cpu_us=3.0, backend_cpu_us=1.0, wall_ms=10.0
+)
 
 
 def test_there_are_forty_points() -> None:

@@ -3,12 +3,16 @@
 
 from dataclasses import replace
 
+import pytest
+
 from bench import outcome, plan
 from bench.outcome import Outcome
 from bench.plan import Comparison
 from bench.run import Run
 
-RUN = Run(iops=100.0, p50_us=1.0, p99_us=2.0, fio_cpu_us=3.0, backend_cpu_us=None, wall_ms=10.0)
+RUN = Run(
+    iops=100.0, p50_us=1.0, p99_us=2.0, front_end_cpu_us=3.0, backend_cpu_us=None, wall_ms=10.0
+)
 COMPARISON = Comparison("iodepth 1, none", plan.null(1), (plan.null(1),), aim=0.8)
 
 
@@ -30,6 +34,11 @@ def test_the_ratio_is_the_median_of_the_rounds_ratios() -> None:
 def test_the_ratio_is_of_the_metric_that_is_asked_for() -> None:
     [ratio] = of([100], [50], replace(COMPARISON, metric="wall_ms")).ratios()
     assert ratio.value == 1
+
+
+def test_latency_added_is_the_median_of_differences() -> None:
+    rounds = [[RUN, replace(RUN, p50_us=p50)] for p50 in (1.1, 1.3, 9.0)]
+    assert outcome.p50_added_ns(outcome.outcome(COMPARISON, rounds)).value == pytest.approx(300)
 
 
 def test_the_table_has_a_line_for_each_side() -> None:

@@ -54,11 +54,22 @@ def test_the_engine_stands_before_its_options() -> None:
 def test_cpu_time_is_told_for_each_io() -> None:
     measured = run.evaluate(of_fio(), 1100, 0.5)
     assert (measured.iops, measured.p50_us, measured.p99_us) == (50_000, 19, 40)
-    assert (measured.fio_cpu_us, measured.backend_cpu_us) == (20, 10)
+    assert (measured.front_end_cpu_us, measured.backend_cpu_us) == (20, 10)
 
 
 def test_an_engine_without_back_end_has_no_cpu_time_of_one() -> None:
     assert run.evaluate(of_fio(), 1100, None).backend_cpu_us is None
+
+
+def test_the_bare_loop_has_the_same_load() -> None:
+    words = run.bare_command(plan.bare(plan.QSD_NULL, 4), "/folder", 1.5)
+    assert words[1:] == ["/folder/disk.sock", "4", str(plan.DISK_BYTES), "1500"]
+
+
+def test_what_the_bare_loop_prints_is_a_run() -> None:
+    said = {"ios": 1000, "elapsed_ns": 500_000_000, "cpu_ns": 4_000_000, "p50_ns": 900}
+    measured = run.evaluate_bare(json.dumps({**said, "p99_ns": 2000}), 600, 0.003)
+    assert measured == run.Run(2000, 0.9, 2.0, 4.0, 3.0, 600)
 
 
 @pytest.mark.parametrize("change", [{"error": 5}, {"read": {}}])

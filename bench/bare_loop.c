@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Random reads of 4 KiB through the engine's queue with nothing around it: what
+ * fio and its glue cost is what fio is slower than this.
+ *
+ * bare_loop SOCKET DEPTH BYTES MILLISECONDS: looks all the time, and prints one
+ * JSON object. One thread. It never writes to the disk.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "clock.h"
+#include "device.h"
+
+#define BLOCK_BYTES 4096u
+#define MAX_DEPTH 1024u
+
+/* Latencies in bins of 10 ns; the last one holds all that is longer. */
+#define BIN_NS 10u
+#define BINS 100000u
+
+struct loop {
+	struct queue *queue;
+	char *buffers;
+	uint64_t blocks;                /* of the disk, that are read */
+	uint64_t random;
+	uint64_t issued_ns[MAX_DEPTH];  /* by buffer */
+	uint64_t bins[BINS];
+	uint64_t done;
+	uint64_t failed;
+};
+
+static int fail(const char *what)
+{
+	fprintf(stderr, "bare_loop: %s: %s\n", what, error_message());
+	return 1;
+}
+
+/* xorshift64 */
+static uint64_t next_random(struct loop *loop)
+{
+	loop->random ^= loop->random << 13;
+	loop->random ^= loop->random >> 7;
+	loop->random ^= loop->random << 17;
+	return loop->random;
+}
+
+static void submit(struct loop *loop, unsigned int slot, uint64_t now_ns)
+{
+	struct request *req = queue_get(loop->queue);
+
+	req->user = (void *)(uintptr_t)slot;
+	req->type = REQUEST_READ;
+	req->buffer = loop->buffers + (size_t)slot * BLOCK_BYTES;
+	req->offset_bytes = next_random(loop) % loop->blocks * BLOCK_BYTES;
+	req->left_bytes = BLOCK_BYTES;
+	loop->issued_ns[slot] = now_ns;
+	if (queue_submit(loop->queue, req)) {
+		loop->failed++;
+		queue_put(loop->queue, req);
+	}
+}
+
+static void note(struct loop *loop, unsigned int slot, uint64_t now_ns)
+{
+	uint64_t bin = (now_ns - loop->issued_ns[slot]) / BIN_NS;
+
+	loop->bins[bin < BINS ? bin : BINS - 1]++;
+	loop->done++;
+}
+
+/* Reaps what is there, and sends as much anew. The time. */
+static uint64_t turn(struct loop *loop)
+{
+	struct request *done[64];
+	unsigned int count = queue_reap(loop->queue, done, 64);
+	uint64_t now_ns = clock_now_ns();
+
+	for (unsigned int i = 0; i < count; i++) {
+		unsigned int slot = (unsigned int)(uintptr_t)done[i]->user;
+
+		loop->failed += done[i]->error != 0;
+		note(loop, slot, now_ns);
+		queue_put(loop->queue, done[i]);
+		submit(loop, slot, now_ns);
+	}
+	if (count)
+		queue_commit(loop->queue);
+	return now_ns;
+}
+
+static uint64_t percentile_ns(const struct loop *loop, unsigned int percent)
+{
+	uint64_t wanted = loop->done * percent / 100, seen = 0;
+
+	for (unsigned int bin = 0; bin < BINS; bin++) {
+		seen += loop->bins[bin];
+		if (seen > wanted)
+			return (uint64_t)bin * BIN_NS;
+	}
+	return (uint64_t)BINS * BIN_NS;
+}
+
+static int run(struct loop *loop, unsigned int depth, uint64_t length_ns)
+{
+	uint64_t begun_ns = clock_now_ns(), cpu_ns = clock_cpu_ns(), now_ns;
+
+	for (unsigned int slot = 0; slot < depth; slot++)
+		submit(loop, slot, begun_ns);
+	queue_commit(loop->queue);
+	do
+		now_ns = turn(loop);
+	while (now_ns - begun_ns < length_ns && !loop->failed);
+	printf("{\"ios\": %llu, \"failed\": %llu, \"elapsed_ns\": %llu, "
+	       "\"cpu_ns\": %llu, \"p50_ns\": %llu, \"p99_ns\": %llu}\n",
+	       (unsigned long long)loop->done, (unsigned long long)loop->failed,
+	       (unsigned long long)(now_ns - begun_ns),
+	       (unsigned long long)(clock_cpu_ns() - cpu_ns),
+	       (unsigned long long)percentile_ns(loop, 50),
+	       (unsigned long long)percentile_ns(loop, 99));
+	return loop->failed ? fail("a read") : 0;
+}
+
+static int run_on(struct device *dev, unsigned int depth, uint64_t disk_bytes,
+		  uint64_t length_ns)
+{
+	static struct loop loop;
+
+	loop.random = 88172645463325252ull;
+	loop.blocks = disk_bytes / BLOCK_BYTES;
+	loop.queue = device_claim_queue(dev);
+	loop.buffers = device_alloc(dev, (size_t)depth * BLOCK_BYTES, BLOCK_BYTES);
+	if (!loop.queue || !loop.buffers)
+		return fail("the device");
+	return run(&loop, depth, length_ns);
+}
+
+int main(int argc, char **argv)
+{
+	struct device_config config = { .connect_timeout_ms = 5000 };
+	struct device *dev = NULL;
+	int status;
+
+	if (argc != 5 || atoi(argv[2]) < 1 || atoi(argv[2]) > (int)MAX_DEPTH ||
+	    strtoull(argv[3], NULL, 10) < BLOCK_BYTES) {
+		fprintf(stderr, "usage: bare_loop SOCKET DEPTH BYTES MILLISECONDS\n");
+		return 2;
+	}
+	config.socket = argv[1];
+	config.depth = (unsigned int)atoi(argv[2]);
+	config.memory_bytes = (size_t)config.depth * BLOCK_BYTES;
+	if (device_open(&dev, &config) || device_start(dev)) {
+		status = fail("the device");
+		device_close(dev);
+		return status;
+	}
+	status = run_on(dev, config.depth, strtoull(argv[3], NULL, 10),
+			strtoull(argv[4], NULL, 10) * NS_PER_MS);
+	device_close(dev);
+	return status;
+}

@@ -113,13 +113,19 @@ def _print_script(resolved: Sweep) -> None:
 def _extent(resolved: Sweep) -> str:
     settings = resolved.settings
     runs = resolved.runs()
-    text = f"{len(resolved.points())} points, {runs} runs, {_time(runs * resolved.run_seconds())}"
+    points = len(resolved.points())
+    text = f"{_count(points, 'point')}, {_count(runs, 'run')}"
+    text += f", {_time(runs * resolved.run_seconds())}"
     if settings.rate_steps:
         rates = ", ".join(f"{step}%" for step in settings.rate_steps)
         text += f"; runs at {rates} of what each point reaches are among them"
     if settings.target_ci:
-        text += f"; then rounds until IOPS are known to ±{settings.target_ci:.3g} of their value"
+        text += f"; then rounds until IOPS are known to ±{settings.target_ci:.2%}"
     return f"{text}; order {settings.order}"
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def _time(seconds: float) -> str:
@@ -194,7 +200,7 @@ def _settled(settings: Settings) -> Any:  # noqa: ANN401 - sweep_run.Settled
 
 
 def _tell(tally: Tally, output: Path) -> None:
-    failed = f", {tally.failed} of them failed" if tally.failed else ""
+    failed = f", {tally.failed} failed" if tally.failed else ""
     click.echo(
         f"{tally.kept} runs in {output}{failed}; now: pyfio-virtio report {output}", err=True
     )

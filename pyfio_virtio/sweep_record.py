@@ -8,12 +8,14 @@ the run's folder and changes nothing; called from the main thread.
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 from pyfio_virtio.engine_counters import read_counters
 from pyfio_virtio.errors import PyfioVirtioError
+from pyfio_virtio.fio import split_notes
 from pyfio_virtio.fio_json import DIRECTIONS, FioRun, Summary, read_fio_json, summarise
 from pyfio_virtio.host import Host
 from pyfio_virtio.measure import STDERR, Measured
@@ -24,6 +26,8 @@ from pyfio_virtio.sweep_points import Planned
 from pyfio_virtio.sweep_settings import WAY, Settings
 
 _MIB = 1 << 20
+# With these lines fio ends; those before say why.
+_SUMMING_UP = re.compile(r"fio: (pid=|job .* dropped)")
 
 
 @dataclass(frozen=True)
@@ -105,16 +109,16 @@ def _outcome(observed: Observed, folder: Path) -> tuple[FioRun | None, str | Non
 
 
 def _words(folder: Path) -> str:
-    """What fio or the engine said: the engine's first words, else fio's."""
-    said: list[str] = []
+    """The sentence that says why fio failed: the last before it sums up, if it said any."""
     for name in (FIO_JSON, STDERR):
         path = folder / name
         text = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
-        notes = text.partition("\n{")[0] if not text.startswith("{") else ""
-        said += [line.strip() for line in notes.splitlines() if line.strip()]
-    ours = [line for line in said if line.startswith("fio_virtio:")]
-    fio = [line for line in said if line.startswith("fio:")]
-    return next(iter([*ours, *fio, *said]), "")
+        notes, _ = split_notes(text)
+        said = [line.strip() for line in notes.splitlines() if line.strip()]
+        reasons = [line for line in said if not _SUMMING_UP.match(line)]
+        if reasons or said:
+            return (reasons or said)[-1].removeprefix("fio: ")
+    return ""
 
 
 def _options(asked: Asked, folder: Path) -> dict[str, Scalar]:

@@ -105,8 +105,7 @@ static void send(struct transfer *t, struct transfer_list *work)
 	}
 	t->place = PLACE_DEVICE;
 	t->stage = STAGE_RETURNED;
-	queue_commit(sq->queue);
-	carry_note_abandoned(sq);
+	sq->needs_kick |= queue_publish(sq->queue);
 }
 
 /* Copying is for outside the lock, so such a step comes back for it. */
@@ -205,16 +204,33 @@ static void take_back(struct transfer *t, struct transfer_list *work)
 	TAILQ_INSERT_HEAD(work, t, link);
 }
 
+/* A kick is a system call: others need not wait for it. t may be gone. */
+static void unlock_and_kick(struct shared_queue *sq)
+{
+	bool needs_kick = sq->needs_kick;
+
+	sq->needs_kick = false;
+	pthread_mutex_unlock(&sq->lock);
+	if (!needs_kick || !queue_kick(sq->queue))
+		return;
+	pthread_mutex_lock(&sq->lock);
+	queue_abandon(sq->queue, EIO);
+	carry_note_abandoned(sq);
+	pthread_mutex_unlock(&sq->lock);
+}
+
 static void proceed_locked(struct transfer *t, struct transfer_list *work)
 {
-	pthread_mutex_lock(&t->sq->lock);
+	struct shared_queue *sq = t->sq;
+
+	pthread_mutex_lock(&sq->lock);
 	if (t->stage == STAGE_CLAIM)
 		claim(t, work);
 	else if (t->stage == STAGE_START)
 		start(t, work);
 	else
 		send(t, work);
-	pthread_mutex_unlock(&t->sq->lock);
+	unlock_and_kick(sq);
 }
 
 static void proceed(struct transfer *t, struct transfer_list *work)

@@ -149,22 +149,28 @@ int queue_submit(struct queue *queue, struct request *req)
 	return 0;
 }
 
-static void kick(struct queue *queue)
+bool queue_publish(struct queue *queue)
 {
-	queue->counters.kicks++;
-	if (eventfd_kick(queue->kick_fd))
-		queue_abandon(queue, EIO);
+	bool needs_kick;
+
+	if (queue->vq.avail_next == queue->vq.avail_published)
+		return false;
+	virtq_publish(&queue->vq);
+	needs_kick = virtq_needs_kick(&queue->vq);
+	queue->counters.kicks += needs_kick;
+	queue->counters.kicks_suppressed += !needs_kick;
+	return needs_kick;
+}
+
+int queue_kick(const struct queue *queue)
+{
+	return eventfd_kick(queue->kick_fd);
 }
 
 void queue_commit(struct queue *queue)
 {
-	if (queue->vq.avail_next == queue->vq.avail_published)
-		return;
-	virtq_publish(&queue->vq);
-	if (virtq_needs_kick(&queue->vq))
-		kick(queue);
-	else
-		queue->counters.kicks_suppressed++;
+	if (queue_publish(queue) && queue_kick(queue))
+		queue_abandon(queue, EIO);
 }
 
 static void count_batch(struct queue *queue, unsigned int size)

@@ -44,6 +44,10 @@ void queue_put(struct queue *queue, struct request *req);
 int queue_submit(struct queue *queue, struct request *req);
 /* Publishes what was submitted, and kicks if the back-end wants that. */
 void queue_commit(struct queue *queue);
+/* The two halves of it. True if the back-end wants a kick; any thread may send
+ * it, the owner or not. 0, or a negative errno with a sentence. */
+bool queue_publish(struct queue *queue);
+int queue_kick(const struct queue *queue);
 /* Takes up to max finished requests; each has error set, and is the caller's
  * to put back. A used ring that cannot be abandons the queue. */
 unsigned int queue_reap(struct queue *queue, struct request **done,

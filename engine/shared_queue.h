@@ -28,6 +28,7 @@ struct shared_queue {
 	struct pollfd fds[2];          /* the poller's */
 	pthread_mutex_t lock;          /* guards queue and backlog */
 	struct transfer_list backlog;  /* waits for chains */
+	bool needs_kick;               /* once the lock is given up */
 	bool is_abandoned;             /* atomic; with the lock held it is set */
 	char reason[256];              /* why it is; constant from then on */
 };

@@ -28,7 +28,6 @@ ASKED = (
 ACKNOWLEDGED = (
     Request.SET_OWNER,
     Request.SET_FEATURES,
-    Request.SET_BACKEND_REQ_FD,
     Request.ADD_MEM_REG,
     Request.SET_VRING_NUM,
     Request.SET_VRING_BASE,
@@ -38,6 +37,8 @@ ACKNOWLEDGED = (
     Request.SET_VRING_ENABLE,
 )
 ANSWERED = ASKED + ACKNOWLEDGED
+# One of each form; how an answer is read does not depend on what was asked.
+SOME = (Request.GET_FEATURES, Request.GET_CONFIG, Request.ADD_MEM_REG, Request.SET_VRING_ENABLE)
 REPLY_ACK, MEM_SLOTS, CONFIG, MQ = 1 << 3, 1 << 15, 1 << 9, 1 << 0
 
 
@@ -106,7 +107,7 @@ def test_a_hang_up(run_through: RunThrough, request_: Request) -> None:
     assert "hung up at" in refusal(run_through(tamper))
 
 
-@pytest.mark.parametrize("request_", ANSWERED, ids=name_of)
+@pytest.mark.parametrize("request_", SOME, ids=name_of)
 def test_an_answer_cut_short(run_through: RunThrough, request_: Request) -> None:
     said = refusal(run_through(at_reply(request_, cut_short)))
     assert f"hung up at {request_.name}" in said
@@ -118,7 +119,7 @@ def test_silence(run_through: RunThrough, request_: Request) -> None:
     assert f"did not answer {request_.name} in time" in said
 
 
-@pytest.mark.parametrize("request_", ANSWERED, ids=name_of)
+@pytest.mark.parametrize("request_", SOME, ids=name_of)
 def test_nonsense(run_through: RunThrough, request_: Request) -> None:
     said = refusal(run_through(at_reply(request_, nonsense)))
     assert f"answered {request_.name} with" in said

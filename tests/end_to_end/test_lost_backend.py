@@ -14,12 +14,18 @@ import pytest
 
 from pyfio_virtio.backends import Backend
 from tests.conftest import Fio, Option, StartBackend
-from tests.end_to_end.conftest import WAITS, StartFio
+from tests.end_to_end.conftest import BACKENDS, WAITS, StartFio
 from tests.end_to_end.refusal import refusal, sentences
 
 # The engine gives up within about a second; this is what a busy machine may add.
 SOON_S = 10.0
 LONG: dict[str, Option] = {"rw": "randread", "bs": "4k", "time_based": True, "runtime": 60}
+# Each wait on one back-end, and one wait on each of the others: they take seconds.
+over_backends_and_waits = pytest.mark.parametrize(
+    ("disk", "wait"),
+    [("qsd", wait) for wait in WAITS] + [(kind, "event") for kind in BACKENDS if kind != "qsd"],
+    indirect=["disk"],
+)
 
 
 @contextmanager
@@ -35,7 +41,7 @@ def stopped(backend: Backend) -> Iterator[None]:
 # ---- a back-end that dies --------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("wait", WAITS)
+@over_backends_and_waits
 def test_a_killed_back_end_ends_the_run(disk: StartBackend, start_fio: StartFio, wait: str) -> None:
     backend = disk(storage="null")
     running = start_fio(backend.socket, wait=wait, iodepth=16, **LONG)
@@ -115,7 +121,7 @@ def test_continue_on_error_does_not_outlive_the_back_end(
 # ---- a back-end that stops -------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("wait", WAITS)
+@over_backends_and_waits
 def test_runtime_holds_with_a_stopped_back_end(
     disk: StartBackend, start_fio: StartFio, wait: str
 ) -> None:
@@ -128,7 +134,7 @@ def test_runtime_holds_with_a_stopped_back_end(
     assert "within a second of the run's end" in said
 
 
-@pytest.mark.parametrize("wait", WAITS)
+@over_backends_and_waits
 def test_request_timeout_ends_a_run_with_a_stopped_back_end(
     disk: StartBackend, start_fio: StartFio, wait: str
 ) -> None:
@@ -162,7 +168,7 @@ def test_a_pause_shorter_than_request_timeout_does_no_harm(
 # ---- an interrupted fio ----------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("wait", WAITS)
+@over_backends_and_waits
 def test_an_interrupt_ends_a_run_in_order(
     disk: StartBackend, start_fio: StartFio, wait: str
 ) -> None:
@@ -176,7 +182,7 @@ def test_an_interrupt_ends_a_run_in_order(
     assert run.first["read"]["total_ios"] > 0
 
 
-@pytest.mark.parametrize("wait", WAITS)
+@over_backends_and_waits
 def test_an_interrupt_ends_a_run_with_a_stopped_back_end(
     disk: StartBackend, start_fio: StartFio, wait: str
 ) -> None:

@@ -14,7 +14,7 @@ def sentences(run: Finished) -> list[str]:
 
 def refusal(run: Finished) -> str:
     """The one sentence in which the engine says why fio failed."""
-    assert run.status > 0, f"fio ended with {run.status}: {run.stdout}{run.stderr}"
+    assert run.status > 0, f"fio ended with {run.status}: {run.stderr}"
     said = sentences(run)
     assert len(said) == 1, f"one sentence is wanted: {run.stderr}"
     return said[0]

@@ -44,7 +44,13 @@ def warnings(frame: pd.DataFrame) -> list[str]:
 
 def name_point(row: pd.Series, keys: Sequence[str]) -> str:
     """A point as a sentence says it, "sleepy 20 µs, iodepth 32"."""
-    return ", ".join(str(row[k]) if k in ("way", "rw") else f"{k} {row[k]}" for k in keys)
+    texts = {key: _plain(row[key]) for key in keys}
+    return ", ".join(texts[k] if k in ("way", "rw") else f"{k} {texts[k]}" for k in keys)
+
+
+def _plain(value: object) -> str:
+    """Whole numbers without a fraction, which a column with gaps gives them."""
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
 def unlike(frame: pd.DataFrame) -> list[str]:
@@ -64,7 +70,9 @@ def noise_floor(frame: pd.DataFrame, metric: str = "iops") -> stats.Comparison |
     if twins.empty:
         return None
     keys = [name for name in ("way", *axes(frame)) if name in twins]
-    alike = (measured(frame)[keys] == twins[keys].iloc[0]).all(axis=1)
+    # As text: what neither was given (a rate) is equal too.
+    wanted = twins[keys].map(str).iloc[0]
+    alike = (measured(frame)[keys].map(str) == wanted).all(axis=1)
     first = measured(frame)[alike].drop_duplicates("repeat").set_index("repeat")
     both = first.index.intersection(twins.index)
     return stats.compare_pairs(first.loc[both, metric], twins.loc[both, metric])

@@ -64,7 +64,7 @@ def _keys(first: pd.DataFrame, second: pd.DataFrame, both: pd.DataFrame) -> list
 
 def _by_point(runs: pd.DataFrame, keys: Sequence[str]) -> dict[tuple[str, ...], pd.DataFrame]:
     # As text, since a missing value does not equal itself.
-    texts = runs[list(keys)].astype(str)
+    texts = runs[list(keys)].map(str)
     return {
         tuple(group.iloc[0]): runs.loc[group.index]
         for _, group in texts.groupby(list(keys), sort=False)

@@ -29,7 +29,7 @@ class Quiet:
         pass
 
     def begin(self, planned: Planned, repeat: int) -> None:
-        self._label = f"{planned.choice.label}, repeat {repeat}"
+        self._label = f"repeat {repeat}: {planned.choice.label}"
 
     def live(self, iops: float) -> None:
         pass
@@ -73,15 +73,14 @@ def watching() -> Iterator[Watcher]:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
     from rich.progress import TimeRemainingColumn as TimeLeft
+    from rich.table import Column
 
+    # Where the line is too long for the terminal, the label gives way.
+    label = Column(ratio=1, no_wrap=True, overflow="ellipsis")
     columns = (
-        *(
-            MofNCompleteColumn(),
-            BarColumn(bar_width=20),
-            TimeLeft(),
-            TextColumn("{task.fields[iops]}"),
-        ),
-        TextColumn("{task.description}", markup=False),
+        *(MofNCompleteColumn(), BarColumn(bar_width=10), TimeLeft()),
+        TextColumn("{task.fields[iops]}"),
+        TextColumn("{task.description}", markup=False, table_column=label),
     )
-    with Progress(*columns, console=Console(stderr=True)) as progress:
+    with Progress(*columns, console=Console(stderr=True), expand=True) as progress:
         yield Bar(progress)

@@ -201,6 +201,5 @@ def _settled(settings: Settings) -> Any:  # noqa: ANN401 - sweep_run.Settled
 
 def _tell(tally: Tally, output: Path) -> None:
     failed = f", {tally.failed} failed" if tally.failed else ""
-    click.echo(
-        f"{tally.kept} runs in {output}{failed}; now: pyfio-virtio report {output}", err=True
-    )
+    kept = _count(tally.kept, "run")
+    click.echo(f"{kept} in {output}{failed}; now: pyfio-virtio report {output}", err=True)

@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 
 from pyfio_virtio.analysis import checks
+from pyfio_virtio.analysis.frame import measured
 
 
 def doubts(runs: pd.DataFrame, word: str) -> list[str]:
@@ -74,6 +75,18 @@ def test_the_noise_floor_is_a_point_against_its_twin(sweep: pd.DataFrame) -> Non
     assert floor.ratio.n == 5
     assert floor.verdict == "cannot tell"
     assert floor.ratio.value == pytest.approx(1, abs=0.05)
+
+
+def test_rates_that_were_walked_too_leave_the_noise_floor(sweep: pd.DataFrame) -> None:
+    free = sweep.assign(rate_iops=float("nan"))
+    both = pd.concat([free, measured(sweep).assign(rate_iops=1000.0)], ignore_index=True)
+    both["option_names"] = [(*names, "rate_iops") for names in both["option_names"]]
+    assert checks.noise_floor(both) == checks.noise_floor(sweep)
+
+
+def test_a_point_is_named_without_fractions() -> None:
+    row = pd.Series({"way": "busy", "rate_iops": 1000.0, "sleep": 0.5})
+    assert checks.name_point(row, list(row.index)) == "busy, rate_iops 1000, sleep 0.5"
 
 
 def test_without_twins_there_is_no_noise_floor(sweep: pd.DataFrame) -> None:

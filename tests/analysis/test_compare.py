@@ -43,3 +43,11 @@ def test_points_that_one_lacks_are_left_out(sweep: pd.DataFrame) -> None:
 def test_sweeps_without_a_common_point_are_refused(sweep: pd.DataFrame) -> None:
     with pytest.raises(ResultsError, match="no point in common"):
         compare(sweep, sweep.assign(bs="64k"))
+
+
+def test_points_without_an_option_that_others_have_are_compared_too(sweep: pd.DataFrame) -> None:
+    """As other engines lack event_idx."""
+    given = sweep["way"].map({"busy": "on"})
+    partly = sweep.assign(event_idx=given)
+    partly["option_names"] = [(*names, "event_idx") for names in partly["option_names"]]
+    assert len(compare(partly, partly)) == 18

@@ -2,12 +2,15 @@
 """cli_sweep.py: the real command, disturbed in every way that people know."""
 
 import json
+import os
+import pty
 import random
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -164,11 +167,35 @@ def test_a_sweep_that_goes_well_is_quiet_and_ends_with_zero(
     assert "\x1b" not in ended.stderr
 
 
+def test_a_terminal_sees_how_far_it_is(private: Path) -> None:
+    """rich draws the bar; long enough for fio to tell its IOPS once."""
+    ours, theirs = pty.openpty()
+    line = [sys.executable, "-m", "pyfio_virtio", *ONE, "--runtime", "2.5"]
+    with subprocess.Popen(
+        [*line, "-o", str(private / "out")], cwd=ROOT, stderr=theirs, stdin=subprocess.DEVNULL
+    ) as process:
+        os.close(theirs)
+        shown = _read_all(ours)
+    assert process.returncode == 0
+    assert "1/1" in shown
+    assert "repeat 1" in shown
+    assert "k IOPS" in shown
+
+
+def _read_all(descriptor: int) -> str:
+    text = b""
+    with suppress(OSError):  # Linux's word for the other side having closed
+        while piece := os.read(descriptor, 65536):
+            text += piece
+    os.close(descriptor)
+    return text.decode()
+
+
 def test_failed_runs_end_with_one(command: RunCommand, private: Path) -> None:
     failing = ("--backend-option", "fault=error:type=read")
     ended = command(*ONE, *failing, "-o", str(private / "out"))
     assert ended.status == 1
-    assert "failed: virtio wait=event" in ended.stderr
+    assert "failed: repeat 1: virtio wait=event" in ended.stderr
     assert ", 1 failed;" in ended.stderr
 
 

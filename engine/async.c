@@ -65,7 +65,7 @@ static void announce(struct async *async)
 
 	TAILQ_FOREACH(w, &async->waiters, link)
 		if (is_satisfied(async, w->min))
-			poller_wake(&w->waiter);
+			poller_wake(&async->sq->poller, &w->waiter);
 	/* If the counter is full, the program has been told. */
 	if (async->event_fd >= 0 && write(async->event_fd, &one, sizeof(one)) < 0)
 		return;

@@ -145,7 +145,7 @@ int blocking_timed_out(const struct device *dev, const struct operation *op)
 
 static void wake_caller(struct transfer *t)
 {
-	poller_wake(&t->waiter);
+	poller_wake(&t->sq->poller, &t->waiter);
 }
 
 /* Each step that completes puts the deadline off. False if t was given up,

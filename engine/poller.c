@@ -4,15 +4,23 @@
 
 #include <limits.h>
 
+#include "barrier.h"
 #include "clock.h"
 #include "futex.h"
 
 /* Between two looks beside the ring. */
 #define CHECK_INTERVAL_NS (10 * NS_PER_MS)
 
+/* Looking on: about what falling asleep and waking up takes. */
+#define LOOK_ON_NS (5 * NS_PER_US)
+/* Who mostly looks on in vain soon leaves it, but for now and then. */
+#define MOST_LUCK 8
+#define LEAST_LUCK (-32)
+
 enum waiter_state {
 	WAITER_RUNS,    /* looks, or is about to sleep */
 	WAITER_SLEEPS,  /* on the futex */
+	WAITER_POLLS,   /* is the poller */
 	WAITER_TURN,    /* is to become the poller */
 	WAITER_DONE,    /* has what it waited for; final */
 };
@@ -33,13 +41,18 @@ bool poller_is_awake(const struct waiter *waiter)
 	return state_of(waiter) == WAITER_DONE;
 }
 
-void poller_wake(struct waiter *waiter)
+/* The waiter of the calling thread while that is a poller. */
+static __thread const struct waiter *own_turn;
+
+void poller_wake(struct poller *poller, struct waiter *waiter)
 {
 	uint32_t before = __atomic_exchange_n(&waiter->state, WAITER_DONE,
 					      __ATOMIC_ACQ_REL);
 
 	if (before == WAITER_SLEEPS)
 		futex_wake(&waiter->state);
+	else if (before == WAITER_POLLS && waiter != own_turn)
+		poller->source.interrupt(poller->source.context);
 }
 
 /* ---- turns ----------------------------------------------------------------- */
@@ -99,6 +112,7 @@ static void leave(struct poller *poller, struct waiter *waiter)
 	pthread_mutex_lock(&poller->lock);
 	/* A turn that came just after the deadline is passed on. */
 	change(waiter, WAITER_TURN, WAITER_RUNS);
+	change(waiter, WAITER_POLLS, WAITER_RUNS);
 	if (waiter->is_poller)
 		next = pass_turn(poller, &sleeps);
 	else
@@ -125,7 +139,9 @@ static bool ask_calls(void *context)
 {
 	struct poller *poller = context;
 
-	return poller->source.ask_calls(poller->source.context);
+	/* Asking first: who wakes the poller looks in the opposite order. */
+	return poller->source.ask_calls(poller->source.context) ||
+	       poller_is_awake(poller->turn);
 }
 
 static void refuse_calls(void *context)
@@ -142,10 +158,12 @@ static unsigned int in_flight(void *context)
 	return poller->source.in_flight(poller->source.context);
 }
 
-static void poll_until(struct poller *poller, const struct waiter *waiter,
+static void poll_until(struct poller *poller, struct waiter *waiter,
 		       uint64_t deadline_ns)
 {
-	poller->turn = waiter;
+	change(waiter, WAITER_RUNS, WAITER_POLLS);
+	change(waiter, WAITER_TURN, WAITER_POLLS);
+	poller->turn = own_turn = waiter;
 	wait_enter(&poller->wait);
 	while (!poller_is_awake(waiter)) {
 		uint64_t now_ns = clock_now_ns();
@@ -160,6 +178,43 @@ static void poll_until(struct poller *poller, const struct waiter *waiter,
 			poller->source.check(poller->source.context);
 	}
 	wait_leave(&poller->wait);
+	own_turn = NULL;
+}
+
+static bool feels_lucky(struct poller *poller)
+{
+	int luck = __atomic_load_n(&poller->luck, __ATOMIC_RELAXED);
+
+	/* From the least luck up to 0 without trying. */
+	if (luck < 0)
+		__atomic_store_n(&poller->luck, luck + 1, __ATOMIC_RELAXED);
+	return luck >= 0;
+}
+
+static void learn(struct poller *poller, bool is_done)
+{
+	int luck = __atomic_load_n(&poller->luck, __ATOMIC_RELAXED);
+
+	if (is_done && luck < MOST_LUCK)
+		luck++;
+	else if (!is_done)
+		luck = luck ? luck - 1 : LEAST_LUCK;
+	__atomic_store_n(&poller->luck, luck, __ATOMIC_RELAXED);
+}
+
+/* True if what is waited for came meanwhile. */
+static bool look_on(struct poller *poller, const struct waiter *waiter)
+{
+	uint64_t until_ns = clock_now_ns() + LOOK_ON_NS;
+
+	if (!feels_lucky(poller))
+		return false;
+	do {
+		poller->source.look(poller->source.context);
+		cpu_relax();
+	} while (!poller_is_awake(waiter) && clock_now_ns() < until_ns);
+	learn(poller, poller_is_awake(waiter));
+	return poller_is_awake(waiter);
 }
 
 /* Until done, until deadline_ns, or until it is this thread's turn. */
@@ -178,9 +233,9 @@ bool poller_wait(struct poller *poller, struct waiter *waiter, uint64_t deadline
 	if (poller_is_awake(waiter))
 		return true;
 	is_poller = enter(poller, waiter);
-	if (!is_poller) {
+	if (!is_poller && !look_on(poller, waiter)) {
 		sleep_until(waiter, deadline_ns);
-		is_poller = change(waiter, WAITER_TURN, WAITER_RUNS);
+		is_poller = state_of(waiter) == WAITER_TURN;
 	}
 	if (is_poller)
 		poll_until(poller, waiter, deadline_ns);

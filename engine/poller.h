@@ -2,9 +2,11 @@
 /*
  * Whose turn it is to look. Of all threads that wait for one queue, one is the
  * poller: it looks in the chosen way of waiting, and wakes those whose
- * requests it finds done. The others sleep, each on a futex of its own. Once
- * the poller has what it waits for itself, it passes the turn on. So a thread
- * that is alone finds its own completion, and none is handed over.
+ * requests it finds done. The others look on for an instant, no longer than
+ * falling asleep and waking up would take, and then sleep, each on a futex of
+ * its own. Once the poller has what it waits for itself, it passes the turn
+ * on. So a thread that is alone finds its own completion, and none is handed
+ * over.
  *
  * Any thread may wait and wake. Knows callbacks, no queue and no device.
  */
@@ -28,10 +30,13 @@ struct waiter {
 struct poller_source {
 	void *context;
 	/* Looks once, and calls poller_wake() for what is done. How much it
-	 * found. Called by the poller alone. */
+	 * found. Any thread. */
 	unsigned int (*look)(void *context);
+	/* These three by the poller alone, but ... */
 	bool (*ask_calls)(void *context);
 	void (*refuse_calls)(void *context);
+	/* ... this one by others: ends the poller's wait for a call. */
+	void (*interrupt)(void *context);
 	/* How many requests are on their way. */
 	unsigned int (*in_flight)(void *context);
 	/* Every some milliseconds, by the poller: is all well? */
@@ -52,6 +57,7 @@ struct poller {
 	const struct waiter *turn;         /* whose turn it is */
 	unsigned int found;                /* in this wait_until() */
 	uint64_t found_in_all;
+	int luck;                          /* atomic: of those who look on */
 };
 
 void poller_open(struct poller *poller, enum wait_kind kind,
@@ -62,8 +68,9 @@ void poller_close(struct poller *poller);
 /* Returns true once poller_wake(waiter) was called, or false at deadline_ns
  * (CLOCK_MONOTONIC; UINT64_MAX: none). May be called again after false. */
 bool poller_wait(struct poller *poller, struct waiter *waiter, uint64_t deadline_ns);
-/* What waiter waits for is there. The waiter may be gone when this returns. */
-void poller_wake(struct waiter *waiter);
+/* What waiter waits for is there. The waiter may be gone when this returns.
+ * Any thread. */
+void poller_wake(struct poller *poller, struct waiter *waiter);
 bool poller_is_awake(const struct waiter *waiter);
 
 #endif

@@ -8,6 +8,7 @@
 
 #include "carry.h"
 #include "error.h"
+#include "eventfd.h"
 
 #define REAP_AT_ONCE 64
 
@@ -20,7 +21,7 @@ void shared_queue_begin(struct transfer *t)
 	carry_work(&work);
 }
 
-/* ---- looking (the poller alone calls) ------------------------------------------- */
+/* ---- looking (any thread) ------------------------------------------------------- */
 
 /* Of several failures in one batch, the engine's sentence is the last one's. */
 static void note_failure(struct transfer *t, int code, bool is_last)
@@ -66,34 +67,70 @@ static unsigned int reap(struct shared_queue *sq, struct transfer_list *work)
 	return count;
 }
 
-/* A glance without the lock first: only the poller moves used_next. */
+/* Who reaps what the poller asked for a call for asks anew in its place. */
+static unsigned int reap_all(struct shared_queue *sq, struct transfer_list *work)
+{
+	struct virtq *vq = &sq->queue->vq;
+	unsigned int count = 0;
+
+	if (!virtq_has_used(vq) && !sq->is_abandoned)
+		return 0;
+	do
+		count += reap(sq, work);
+	while (sq->is_asking && !sq->is_abandoned && virtq_ask_calls(vq));
+	return count;
+}
+
+/* While another has the lock there is no need: it submits, or looks itself. */
 static unsigned int look(void *context)
 {
 	struct shared_queue *sq = context;
 	struct transfer_list work = TAILQ_HEAD_INITIALIZER(work);
 	unsigned int count;
 
-	if (!virtq_has_used(&sq->queue->vq) && !carry_is_abandoned(sq))
+	if (pthread_mutex_trylock(&sq->lock))
 		return 0;
-	pthread_mutex_lock(&sq->lock);
-	count = reap(sq, &work);
+	count = reap_all(sq, &work);
 	pthread_mutex_unlock(&sq->lock);
 	carry_work(&work);
 	return count;
 }
 
+/* ---- the poller's calls ----------------------------------------------------------- */
+
 static bool ask_calls(void *context)
 {
 	struct shared_queue *sq = context;
+	bool has_some;
 
-	return virtq_ask_calls(&sq->queue->vq) || carry_is_abandoned(sq);
+	pthread_mutex_lock(&sq->lock);
+	sq->is_asking = true;
+	has_some = virtq_ask_calls(&sq->queue->vq) || sq->is_abandoned;
+	pthread_mutex_unlock(&sq->lock);
+	return has_some;
 }
 
 static void refuse_calls(void *context)
 {
 	struct shared_queue *sq = context;
 
+	pthread_mutex_lock(&sq->lock);
+	sq->is_asking = false;
 	virtq_refuse_calls(&sq->queue->vq);
+	pthread_mutex_unlock(&sq->lock);
+}
+
+static void interrupt(void *context)
+{
+	struct shared_queue *sq = context;
+	bool is_asking;
+
+	pthread_mutex_lock(&sq->lock);
+	is_asking = sq->is_asking;
+	pthread_mutex_unlock(&sq->lock);
+	/* Should this fail, the poller looks again in some milliseconds. */
+	if (is_asking)
+		eventfd_kick(sq->queue->call_fd);
 }
 
 static unsigned int in_flight(void *context)
@@ -180,6 +217,7 @@ void shared_queue_set_wait(struct shared_queue *sq, enum wait_kind kind,
 		.look = look,
 		.ask_calls = ask_calls,
 		.refuse_calls = refuse_calls,
+		.interrupt = interrupt,
 		.in_flight = in_flight,
 		.check = check,
 		.fds = sq->fds,
@@ -188,6 +226,17 @@ void shared_queue_set_wait(struct shared_queue *sq, enum wait_kind kind,
 	};
 
 	poller_open(&sq->poller, kind, sleepy_poll_us, &source);
+}
+
+/* It is held for instants: who finds it taken looks on before it sleeps. */
+static void make_lock(pthread_mutex_t *lock)
+{
+	pthread_mutexattr_t attributes;
+
+	pthread_mutexattr_init(&attributes);
+	pthread_mutexattr_settype(&attributes, PTHREAD_MUTEX_ADAPTIVE_NP);
+	pthread_mutex_init(lock, &attributes);
+	pthread_mutexattr_destroy(&attributes);
 }
 
 int shared_queue_open(struct shared_queue *sq, struct device *dev,
@@ -204,7 +253,7 @@ int shared_queue_open(struct shared_queue *sq, struct device *dev,
 	sq->fds[0] = (struct pollfd){ .fd = sq->queue->call_fd, .events = POLLIN };
 	sq->fds[1] = (struct pollfd){ .fd = dev->vu.fd, .events = POLLRDHUP };
 	TAILQ_INIT(&sq->backlog);
-	pthread_mutex_init(&sq->lock, NULL);
+	make_lock(&sq->lock);
 	return 0;
 }
 

@@ -4,10 +4,9 @@
  * and back, step by step.
  *
  * A transfer is with one thread at a time: with the one that brought it, then
- * with the device, then with the poller (poller.h) that finds it done, which
+ * with the device, then with the one that finds it done (see poller.h), which
  * sends its next step or finishes it. The lock is held for the instants of
- * submitting and reaping; copying and claiming blocks of other queues' writes
- * happen outside it.
+ * submitting and reaping; copying, kicking and waking happen outside it.
  *
  * Nothing waits for ever: when the back-end hangs up every transfer fails with
  * EIO, and one that takes too long can be cancelled.
@@ -29,6 +28,7 @@ struct shared_queue {
 	pthread_mutex_t lock;          /* guards queue and backlog */
 	struct transfer_list backlog;  /* waits for chains */
 	bool needs_kick;               /* once the lock is given up */
+	bool is_asking;                /* the poller waits for a call */
 	bool is_abandoned;             /* atomic; with the lock held it is set */
 	char reason[256];              /* why it is; constant from then on */
 };

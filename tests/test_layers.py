@@ -63,7 +63,7 @@ MAY_INCLUDE: dict[str, set[str]] = {
     "poller": {"futex", "wait"},
     "range_lock": set(),
     "transfer": {"disk", "poller", "range_lock"},
-    "shared_queue": {"device", "transfer", "carry", "eventfd"},
+    "shared_queue": {"device", "transfer", "carry"},
     "carry": {"shared_queue"},
     "blocking": {"shared_queue", "carry"},
     "async": {"blocking", "carry"},

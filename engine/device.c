@@ -51,7 +51,8 @@ int device_reset_unit(struct device *dev)
 	if (req) {
 		req->type = REQUEST_RESET_UNIT;
 		req->offset_bytes = req->left_bytes = 0;
-		code = execute(&dev->queues[0], req, RESET_TIMEOUT_MS);
+		code = execute(&dev->queues[0], req, dev->vu.fd,
+			       RESET_TIMEOUT_MS);
 	} else {
 		code = error_set(ETIMEDOUT, "%s: the control queue is stuck",
 				 dev->vu.path);

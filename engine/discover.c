@@ -68,7 +68,7 @@ static int send(struct talk *talk, const uint8_t *cdb, size_t cdb_size, uint32_t
 	req->buffer = (char *)talk->buffer;
 	req->offset_bytes = 0;
 	req->left_bytes = size;
-	code = execute(talk->queue, req,
+	code = execute(talk->queue, req, talk->dev->vu.fd,
 		       (unsigned int)clock_left_ms(talk->deadline_ns));
 	return code ? code : (int)(size - command.residual_bytes);
 }
@@ -372,7 +372,7 @@ void discover_blk_id(struct device *dev)
 		return;
 	req->type = REQUEST_GET_ID;
 	req->offset_bytes = req->left_bytes = 0;
-	if (!execute(queue, req, ID_TIMEOUT_MS))
+	if (!execute(queue, req, dev->vu.fd, ID_TIMEOUT_MS))
 		copy_text(dev->disk.info.id,
 			  (const uint8_t *)blk_id(&queue->vq, req->chain),
 			  VIRTIO_BLK_ID_BYTES);

@@ -9,17 +9,42 @@
 #include "error.h"
 #include "eventfd.h"
 
-static void wait_for_call(struct queue *queue, uint64_t deadline_ns)
-{
-	struct pollfd watched = { .fd = queue->call_fd, .events = POLLIN };
+/* Between two looks at the ring, should calls be lost: short, since a scan of
+ * all targets is hundreds of commands. */
+#define LOOK_INTERVAL_MS 1
 
-	if (!virtq_ask_calls(&queue->vq) &&
-	    poll(&watched, 1, clock_left_ms(deadline_ns)) > 0)
+/* False if the back-end hung up. */
+static bool wait_for_call(struct queue *queue, int socket_fd, uint64_t deadline_ns)
+{
+	struct pollfd watched[] = {
+		{ .fd = queue->call_fd, .events = POLLIN },
+		{ .fd = socket_fd, .events = POLLRDHUP },
+	};
+	int left_ms = clock_left_ms(deadline_ns);
+
+	if (left_ms > LOOK_INTERVAL_MS)
+		left_ms = LOOK_INTERVAL_MS;
+	if (!virtq_ask_calls(&queue->vq) && poll(watched, 2, left_ms) > 0 &&
+	    watched[0].revents)
 		eventfd_take(queue->call_fd);
 	virtq_refuse_calls(&queue->vq);
+	return !watched[1].revents;
 }
 
-int execute(struct queue *queue, struct request *req, unsigned int timeout_ms)
+/* Why the request that is waited for will not come back; else 0. */
+static int find_end(bool is_there, uint64_t deadline_ns, const struct request *req)
+{
+	if (!is_there)
+		return -error_set(EIO, "the back-end hung up during a %s",
+				  disk_request_name(req->type));
+	if (clock_now_ns() >= deadline_ns)
+		return -error_set(ETIMEDOUT, "the back-end did not complete a "
+				  "%s in time", disk_request_name(req->type));
+	return 0;
+}
+
+int execute(struct queue *queue, struct request *req, int socket_fd,
+	    unsigned int timeout_ms)
 {
 	uint64_t deadline_ns = clock_now_ns() + timeout_ms * NS_PER_MS;
 	struct request *done;
@@ -27,13 +52,13 @@ int execute(struct queue *queue, struct request *req, unsigned int timeout_ms)
 
 	queue_commit(queue);
 	while (!code && !queue_reap(queue, &done, 1)) {
-		if (clock_now_ns() >= deadline_ns && !queue->abandoned) {
-			error_set(ETIMEDOUT, "the back-end did not complete a %s "
-				"within %u ms", disk_request_name(req->type),
-				timeout_ms);
-			queue_abandon(queue, ETIMEDOUT);
-		}
-		wait_for_call(queue, deadline_ns);
+		bool is_there = wait_for_call(queue, socket_fd, deadline_ns);
+		int end = 0;
+
+		if (!virtq_has_used(&queue->vq))
+			end = find_end(is_there, deadline_ns, req);
+		if (end)
+			queue_abandon(queue, end);
 	}
 	if (!code)
 		code = -req->error;

@@ -10,7 +10,9 @@
 #include "queue.h"
 
 /* Submits req and waits until it is done, and puts it back. 0, or a negative
- * errno with a sentence; after -ETIMEDOUT the queue is abandoned. */
-int execute(struct queue *queue, struct request *req, unsigned int timeout_ms);
+ * errno with a sentence. The queue is abandoned when time is up, and when
+ * socket_fd, the connection that it belongs to, says that the back-end hung up. */
+int execute(struct queue *queue, struct request *req, int socket_fd,
+	    unsigned int timeout_ms);
 
 #endif

@@ -106,8 +106,11 @@ static enum fio_q_status hook_queue(struct thread_data *td, struct io_u *io_u)
 		code = submit(queue, io_u);
 	else
 		defer(td, file, io_u);
-	if (code)
+	if (code) {
+		/* fio says nothing of what fails before it is queued. */
+		fio_report_failure(file, error_message());
 		return complete_now(io_u, code);
+	}
 	job->submitted[job->num_submitted++] = io_u;
 	return FIO_Q_QUEUED;
 }
@@ -182,7 +185,7 @@ static void look_at(struct job *job, struct job_file *file)
 	unsigned int count = queue_reap(file->queue, done, room < 64 ? room : 64);
 
 	if (file->queue->abandoned)
-		fio_report_failure(file);
+		fio_report_failure(file, file->queue->reason);
 	for (unsigned int i = 0; i < count; i++) {
 		complete(job, done[i]->user, done[i]->error);
 		queue_put(file->queue, done[i]);

@@ -65,8 +65,8 @@ int fio_check_device(struct thread_data *td, const struct fio_file *f,
 
 /* While the job waits: gives up what will not come back. */
 void fio_watch(struct thread_data *td, struct job *job);
-/* Prints why a queue was abandoned, once. */
-void fio_report_failure(struct job_file *file);
+/* Prints why a queue was abandoned or a request refused, the first time. */
+void fio_report_failure(struct job_file *file, const char *why);
 
 /* Appends the job's counters to stats_file. */
 void fio_stats_write(const struct job *job);

@@ -11,18 +11,17 @@
 /* What requests in flight get when the run is over. */
 #define STOP_GRACE_NS NS_PER_S
 
-void fio_report_failure(struct job_file *file)
+void fio_report_failure(struct job_file *file, const char *why)
 {
 	if (!file->is_reported)
-		log_err("fio_virtio: %s: %s\n", file->device->vu.path,
-			file->queue->reason);
+		log_err("fio_virtio: %s: %s\n", file->device->vu.path, why);
 	file->is_reported = true;
 }
 
 static void abandon(struct job_file *file, int code)
 {
 	queue_abandon(file->queue, code);
-	fio_report_failure(file);
+	fio_report_failure(file, file->queue->reason);
 }
 
 static void check_connections(struct job *job)

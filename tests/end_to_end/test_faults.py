@@ -1,0 +1,301 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Each fault of the built-in back-end, as a run of fio meets it.
+
+A fault that hurts ends the run soon, with one sentence that names the socket; one that does not
+is not noticed: what was written is what is read.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pyfio_virtio.backend_engine import BuiltinBackend, Settings
+from tests.conftest import Fio, FioRun, Option, StartBackend
+from tests.end_to_end.conftest import DISK_BYTES, WAITS
+from tests.end_to_end.refusal import refusal, sentences
+
+EIO, ENOSPC, ETIMEDOUT = 5, 28, 110
+BLOCKS = 512
+LOAD: Mapping[str, Option] = {"bs": "4k", "size": "2m", "iodepth": 16}
+WRITES: Mapping[str, Option] = {**LOAD, "rw": "randwrite"}
+VERIFIED: Mapping[str, Option] = {**WRITES, "verify": "crc32c", "verify_fatal": 1}
+
+StartFaulty = Callable[..., BuiltinBackend]
+
+every_device = pytest.mark.parametrize("device", ["blk", "scsi"])
+every_wait = pytest.mark.parametrize("wait", WAITS)
+# Ways of waiting do not know which device it is: scsi is shown with one of them.
+every_wait_and_device = pytest.mark.parametrize(
+    ("device", "wait"), [*(("blk", wait) for wait in WAITS), ("scsi", "event")]
+)
+
+
+@pytest.fixture
+def faulty(private: Path) -> Iterator[StartFaulty]:
+    """Starts a back-end with faults, in threads of this process."""
+    with ExitStack() as stack:
+
+        def start(fault: str, device: str = "blk", **settings: str | int) -> BuiltinBackend:
+            chosen: dict[str, Any] = {"size_bytes": DISK_BYTES, **settings}
+            path = str(private / "disk.sock")
+            wanted = Settings(path, device=device, fault=fault, **chosen)
+            return stack.enter_context(BuiltinBackend(wanted))
+
+        yield start
+
+
+def run(fio: Fio, backend: BuiltinBackend, **options: Option) -> FioRun:
+    return fio(backend.settings.socket_path, **options)
+
+
+def assert_verified(done: FioRun) -> None:
+    assert done.status == 0, done.stderr
+    assert sentences(done) == []
+    assert (done.first["error"], done.first["read"]["total_ios"]) == (0, BLOCKS)
+
+
+def told(done: FioRun, backend: BuiltinBackend, error: int = EIO) -> str:
+    """The sentence, where the run failed with `error` for each job."""
+    said = refusal(done)
+    assert said.startswith(f"{backend.settings.socket_path}: ")
+    assert {job["error"] for job in done.jobs} == {error}
+    return said
+
+
+# ---- what does no harm -----------------------------------------------------------------------
+
+
+@every_wait_and_device
+@pytest.mark.parametrize("fault", ["delay:for=1ms", "reorder:for=1ms", "spurious-call"])
+def test_late_mixed_and_needless_completions_do_no_harm(
+    faulty: StartFaulty, fio: Fio, fault: str, device: str, wait: str
+) -> None:
+    backend = faulty(fault, device)
+    assert_verified(run(fio, backend, wait=wait, **VERIFIED))
+    name = fault.partition(":")[0]
+    assert int(backend.statistics()[f"fault_{name}"]) >= 2 * BLOCKS
+
+
+@every_device
+@every_wait
+@pytest.mark.parametrize("fault", ["lost-call:every=5", "lost-call"])
+def test_lost_calls_only_cost_time(
+    faulty: StartFaulty, fio: Fio, fault: str, device: str, wait: str
+) -> None:
+    assert_verified(run(fio, faulty(fault, device), wait=wait, **VERIFIED))
+
+
+@every_device
+def test_lengths_in_the_used_ring_are_not_relied_on(
+    faulty: StartFaulty, fio: Fio, device: str
+) -> None:
+    assert_verified(run(fio, faulty("bad-length", device), **VERIFIED))
+
+
+@pytest.mark.parametrize("serving", ["poll", "event"])
+def test_all_that_does_no_harm_at_once(faulty: StartFaulty, fio: Fio, serving: str) -> None:
+    backend = faulty("reorder:for=1ms spurious-call bad-length lost-call:every=9", serve=serving)
+    assert_verified(run(fio, backend, **VERIFIED))
+
+
+# ---- errors ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("device", "words"),
+    [
+        ("blk", "the back-end reports an I/O error for a write of 4096 bytes at"),
+        ("scsi", "the disk refused a write of 4096 bytes at"),
+    ],
+)
+def test_every_nth_write_fails(faulty: StartFaulty, fio: Fio, device: str, words: str) -> None:
+    done = run(fio, faulty("error:type=write,every=100", device), **WRITES)
+    assert (done.status, done.first["error"]) == (1, EIO)
+    assert words in done.stderr
+
+
+@every_device
+def test_every_nth_error_is_counted(faulty: StartFaulty, fio: Fio, device: str) -> None:
+    backend = faulty("error:type=write,every=100", device)
+    done = run(fio, backend, continue_on_error="io", **WRITES)
+    assert (done.first["total_err"], done.first["first_error"]) == (BLOCKS // 100, EIO)
+
+
+@every_device
+def test_a_bad_range_of_sectors_fails_where_it_lies(
+    faulty: StartFaulty, fio: Fio, device: str
+) -> None:
+    backend = faulty("error:type=read,sectors=800-815", device)
+    assert f"a read of 4096 bytes at {800 * 512}" in run(fio, backend, rw="read", **LOAD).stderr
+    done = run(fio, backend, rw="read", continue_on_error="io", **LOAD)
+    assert done.first["total_err"] == 2
+
+
+def test_sense_data_is_told_by_name(faulty: StartFaulty, fio: Fio) -> None:
+    done = run(fio, faulty("error:type=read", "scsi"), rw="read", number_ios=1)
+    assert "MEDIUM ERROR, ASC 11h, ASCQ 00h (unrecovered read error)" in done.stderr
+
+
+@every_device
+def test_an_error_of_a_flush_ends_the_run(faulty: StartFaulty, fio: Fio, device: str) -> None:
+    backend = faulty("error:type=flush", device)
+    done = run(fio, backend, rw="write", fsync=8, **LOAD)
+    assert (done.status, done.first["error"]) == (1, EIO)
+    assert "flush" in done.stderr
+
+
+# ---- requests that never complete -------------------------------------------------------------
+
+
+@every_wait
+def test_a_lost_request_of_blk_ends_the_run(faulty: StartFaulty, fio: Fio, wait: str) -> None:
+    backend = faulty("lose:type=write,after=100")
+    done = run(fio, backend, wait=wait, request_timeout=1, **WRITES)
+    assert "completed nothing for 1 s (request_timeout)" in told(done, backend, ETIMEDOUT)
+
+
+@every_wait
+def test_lost_requests_of_scsi_come_back_with_a_reset_of_the_unit(
+    faulty: StartFaulty, fio: Fio, wait: str
+) -> None:
+    backend = faulty("lose:type=write,after=100,count=4", "scsi")
+    done = run(fio, backend, wait=wait, request_timeout=1, **WRITES)
+    assert (done.status, done.first["error"]) == (1, EIO)
+    assert "the bus or device was reset" in done.stderr
+    assert backend.statistics()["tasks"] == 1
+
+
+def test_a_unit_that_hangs_again_is_given_up(faulty: StartFaulty, fio: Fio) -> None:
+    backend = faulty("lose:type=write,after=100", "scsi")
+    done = run(fio, backend, request_timeout=1, continue_on_error="io", **WRITES)
+    assert "completed nothing for 1 s (request_timeout)" in " ".join(sentences(done))
+    assert backend.statistics()["tasks"] == 1
+
+
+def test_a_reset_that_does_not_complete_either_ends_the_run(faulty: StartFaulty, fio: Fio) -> None:
+    backend = faulty("lose:type=write,after=100 lose:type=task", "scsi")
+    done = run(fio, backend, request_timeout=1, **WRITES)
+    assert "request_timeout" in told(done, backend, ETIMEDOUT)
+
+
+@every_device
+def test_runtime_ends_a_run_with_lost_requests(faulty: StartFaulty, fio: Fio, device: str) -> None:
+    backend = faulty("lose:type=write,after=100", device)
+    done = run(fio, backend, time_based=True, runtime=1, **WRITES)
+    assert "within a second of the run's end" in told(done, backend, ETIMEDOUT)
+
+
+# ---- a used ring that cannot be ----------------------------------------------------------------
+
+
+@every_wait_and_device
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [
+        ("twice", "used ring"),
+        ("bad-id", "used ring names a descriptor that is not in flight"),
+        ("used-jump", "used ring holds more elements than were submitted"),
+    ],
+)
+def test_a_used_ring_that_cannot_be_ends_the_run(
+    faulty: StartFaulty, fio: Fio, fault: str, words: str, device: str, wait: str
+) -> None:
+    backend = faulty(f"{fault}:type=write,after=100,count=1", device)
+    said = told(run(fio, backend, wait=wait, **WRITES), backend)
+    assert words in said
+    assert "must not be trusted further" in said
+
+
+@pytest.mark.parametrize("fault", ["twice", "bad-id", "used-jump"])
+def test_a_used_ring_that_cannot_be_while_a_disk_is_looked_for(
+    faulty: StartFaulty, fio: Fio, fault: str
+) -> None:
+    backend = faulty(f"{fault}:type=command", "scsi")
+    assert "used ring" in told(run(fio, backend, rw="read"), backend)
+
+
+# ---- the socket ------------------------------------------------------------------------------
+
+
+@every_device
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [
+        ("wrong-reply", "the back-end answered GET_FEATURES with request number 2"),
+        ("short-reply", "the back-end answered GET_FEATURES with 4 bytes instead of 8"),
+        ("lose-reply", "the back-end did not answer GET_FEATURES in time"),
+        ("hang-up", "the back-end hung up at GET_FEATURES"),
+    ],
+)
+def test_a_first_message_that_goes_wrong(
+    faulty: StartFaulty, fio: Fio, fault: str, words: str, device: str
+) -> None:
+    backend = faulty(f"{fault}:message=1", device)
+    said = refusal(run(fio, backend, rw="read", connect_timeout=1))
+    assert said.startswith(f"{backend.settings.socket_path}: {words}")
+
+
+@pytest.mark.parametrize("fault", ["wrong-reply", "short-reply", "hang-up"])
+def test_any_message_that_goes_wrong_ends_the_run(
+    faulty: StartFaulty, fio: Fio, fault: str
+) -> None:
+    backend = faulty("")
+    met = []
+    for number in range(2, 30, 3):
+        backend.command("fault clear")
+        backend.command(f"fault {fault}:message={number}")
+        done = run(fio, backend, rw="read", number_ios=8, connect_timeout=1)
+        if f"fault_{fault}" not in backend.statistics() or done.status == 0:
+            break
+        met.append(refusal(done))
+    assert len(met) > 3
+    assert all(said.startswith(f"{backend.settings.socket_path}: ") for said in met)
+
+
+# ---- deaths and changes ----------------------------------------------------------------------
+
+
+@every_wait_and_device
+def test_a_death_with_requests_in_flight(
+    builtin: StartBackend, fio: Fio, device: str, wait: str
+) -> None:
+    backend = builtin(
+        size_bytes=DISK_BYTES, options=(f"device={device}", "fault=die:type=write,after=100")
+    )
+    said = refusal(fio(backend.socket, wait=wait, **WRITES))
+    assert said == f"{backend.socket}: the back-end hung up: its requests in flight fail"
+
+
+def test_a_death_while_a_disk_is_looked_for(faulty: StartFaulty, fio: Fio) -> None:
+    backend = faulty("die:type=command", "scsi")
+    assert "the back-end hung up during a command" in told(run(fio, backend, rw="read"), backend)
+
+
+@pytest.mark.parametrize(("device", "error"), [("blk", EIO), ("scsi", ENOSPC)])
+def test_a_disk_that_shrinks_fails_what_lies_beyond_its_end(
+    faulty: StartFaulty, fio: Fio, device: str, error: int
+) -> None:
+    backend = faulty("shrink:type=write,after=100,count=1,to=1MiB", device)
+    done = run(fio, backend, rw="write", **LOAD)
+    assert (done.status, done.first["error"]) == (1, error)
+    assert "a write of 4096 bytes at 1048576" in done.stderr
+
+
+def test_a_disk_that_shrinks_before_the_run_begins_is_told(faulty: StartFaulty, fio: Fio) -> None:
+    # While it is looked for the first time: fio learns the old size, the run finds the new one.
+    backend = faulty("shrink:type=command,after=5,count=1,to=1MiB", "scsi")
+    said = told(run(fio, backend, rw="write", **LOAD), backend, ENOSPC)
+    assert "a write of 4096 bytes at 1048576 lies beyond the device's 1048576 bytes" in said
+
+
+@every_device
+def test_the_next_run_is_served_after_a_broken_one(
+    faulty: StartFaulty, fio: Fio, device: str
+) -> None:
+    backend = faulty("bad-id:type=write,after=100,count=1", device)
+    told(run(fio, backend, **WRITES), backend)
+    backend.command("fault clear")
+    assert_verified(run(fio, backend, **VERIFIED))

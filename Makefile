@@ -46,11 +46,11 @@ lint: $(VENV)/.ready ## check style and types: ruff, mypy
 	@$(VENV)/bin/mypy
 
 bench: install-packages ## compare with fio's own engines and keep all runs in build/bench/
-	@$(MAKE) --no-print-directory all build/bench/bare_loop
+	@$(MAKE) --no-print-directory all build/bench/bare_loop build/bench/blocking_loop
 	@$(IN_VENV) -m bench $(BENCH)
 
 # Without fio and Python, optimised as the engine is.
-build/bench/bare_loop: bench/bare_loop.c $(FRONT_END_SOURCES)
+build/bench/%_loop: bench/%_loop.c $(FRONT_END_SOURCES)
 	@mkdir -p $(@D)
 	@echo "Compiling $@"
 	@$(CC) -std=gnu11 -D_GNU_SOURCE -g -O2 -flto=auto -flto-partition=one -Wall -Wextra -pthread \

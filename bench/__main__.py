@@ -16,7 +16,7 @@ import click
 
 from bench import adaptive, environment, instructions, outcome
 from bench.outcome import Outcome
-from bench.plan import GROUPS
+from bench.plan import BARE, GROUPS
 from bench.run import Cores, rounds
 from pyfio_virtio.errors import PyfioVirtioError
 from pyfio_virtio.results import write_atomically
@@ -87,7 +87,7 @@ def _added(outcomes: Sequence[Outcome]) -> str:
     text = ""
     for each in outcomes:
         base = each.comparison.base
-        if base.is_bare and base.options["iodepth"] == "1":
+        if base.program == BARE and base.options["iodepth"] == "1":
             added = outcome.p50_added_ns(each)
             between = f"{added.interval.low:.0f} to {added.interval.high:.0f} ns"
             title = each.comparison.title

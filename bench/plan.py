@@ -11,6 +11,9 @@ from pyfio_virtio.backends import BackendSpec
 
 Options = Mapping[str, str]
 
+# The loops: C files of this folder, without their suffix.
+BARE, BLOCKING = "bare_loop", "blocking_loop"
+
 # Stands for the folder of a run in fio's options.
 FOLDER = "{folder}"
 SOCKET = f"{FOLDER}/disk.sock"
@@ -33,7 +36,7 @@ class Side:
     name: str
     options: Options
     disk: BackendSpec | MemoryFile | None = None
-    is_bare: bool = False  # not fio, but bare_loop.c with the same load
+    program: str | None = None  # not fio, but a loop in C with the same load: BARE or BLOCKING
 
     @property
     def engine(self) -> str:
@@ -94,7 +97,13 @@ def null(depth: int) -> Side:
 
 def bare(disk: BackendSpec, depth: int) -> Side:
     """The engine's queue in a loop of its own: what it does without fio and fio's glue."""
-    return Side("a bare C loop", {"ioengine": "fio_virtio", **load(depth)}, disk, is_bare=True)
+    return Side("a bare C loop", {"ioengine": "fio_virtio", **load(depth)}, disk, BARE)
+
+
+def blocking(disk: BackendSpec, threads: int, wait: Options) -> Side:
+    """device_read() by as many threads, on one queue, as programs call it."""
+    options = {"ioengine": "fio_virtio", **wait, **load(threads)}
+    return Side(f"device_read(), {threads} threads", options, disk, BLOCKING)
 
 
 def file(engine: str, depth: int) -> Side:
@@ -130,6 +139,17 @@ def _bare() -> Iterator[Comparison]:
             ours = virtio(disk, depth, BUSY)
             ours = Side(ours.name, {**ours.options, "lat_percentiles": "1"}, disk)
             yield Comparison(f"iodepth {depth}, {name}", bare(disk, depth), (ours,))
+
+
+def _library() -> Iterator[Comparison]:
+    """As many threads that wait as fio has in flight, in the same way of waiting."""
+    for name, disk in _DISKS.items():
+        for depth in (1, 8):
+            for wait in (EVENT, BUSY, sleepy(50), ADAPTIVE):
+                aim = 0.9 if depth == 1 else 0.5 if wait is EVENT else None
+                title = f"iodepth {depth}, wait={wait['wait']}, {name}"
+                base = virtio(disk, depth, wait)
+                yield Comparison(title, base, (blocking(disk, depth, wait),), aim=aim)
 
 
 def _waits() -> Iterator[Comparison]:
@@ -186,6 +206,7 @@ class Group:
 GROUPS: Mapping[str, Group] = {
     "null": Group("wait=busy beside fio's null engine: what all of it costs", [*_against_null()]),
     "bare": Group("wait=busy beside a bare C loop over the engine's queue", [*_bare()]),
+    "library": Group("threads that call device_read() beside fio", [*_library()]),
     "waits": Group("wait=busy and wait=event beside each other", [*_waits()]),
     "backends": Group("the built-in null disk beside qemu-storage-daemon's", [*_backends()]),
     "peers": Group("beside fio's io_uring, libaio and nbd engines", [*_peers()]),

@@ -17,12 +17,12 @@ from pathlib import Path
 
 import psutil
 
-from bench.plan import FOLDER, Comparison, MemoryFile, Side
+from bench.plan import BLOCKING, FOLDER, Comparison, MemoryFile, Side
 from pyfio_virtio import backends, engine, fio, fio_json
 from pyfio_virtio.backends import BackendSpec
 from pyfio_virtio.errors import PyfioVirtioError
 
-BARE_LOOP = Path(__file__).resolve().parent.parent / "build" / "bench" / "bare_loop"
+LOOPS = Path(__file__).resolve().parent.parent / "build" / "bench"
 # Where a file lies in memory, and where paths are short enough for sockets.
 _MEMORY = "/dev/shm"  # noqa: S108 - the folder itself is private
 # Beyond its runtime; it only bounds a hang.
@@ -52,10 +52,11 @@ class Run:
     wall_ms: float  # fio from start to end
 
 
-def bare_command(side: Side, folder: str, runtime_s: float) -> list[str]:
-    """The command line of bare_loop.c for the same load."""
+def loop_command(side: Side, folder: str, runtime_s: float) -> list[str]:
+    """The command line of a loop in C for the same load; one of them is told how to wait."""
     load = (side.options["iodepth"], side.options["size"], str(round(runtime_s * 1000)))
-    return [str(BARE_LOOP), f"{folder}/disk.sock", *load]
+    way = [side.options["wait"]] if side.program == BLOCKING else []
+    return [str(LOOPS / str(side.program)), f"{folder}/disk.sock", *load, *way]
 
 
 def arguments(side: Side, folder: str, runtime_s: float) -> list[str]:
@@ -97,11 +98,11 @@ def measure(side: Side, cores: Cores, runtime_s: float) -> Run:
         backend = stack.enter_context(disk_of(side, folder, cores.backend))
         before = _cpu_s(backend)
         begun = time.monotonic()
-        line = (bare_command if side.is_bare else arguments)(side, str(folder), runtime_s)
+        line = (loop_command if side.program else arguments)(side, str(folder), runtime_s)
         output = launch(line, cores.fio, runtime_s)
         wall_ms = (time.monotonic() - begun) * 1000
         spent = None if before is None else (_cpu_s(backend) or before) - before
-        return (evaluate_bare if side.is_bare else evaluate)(output, wall_ms, spent)
+        return (evaluate_loop if side.program else evaluate)(output, wall_ms, spent)
 
 
 def launch(command: Sequence[str], core: int, runtime_s: float) -> str:
@@ -141,8 +142,8 @@ def evaluate(output: str, wall_ms: float, backend_cpu_s: float | None) -> Run:
     )
 
 
-def evaluate_bare(output: str, wall_ms: float, backend_cpu_s: float | None) -> Run:
-    """What bare_loop.c prints as one Run."""
+def evaluate_loop(output: str, wall_ms: float, backend_cpu_s: float | None) -> Run:
+    """What a loop in C prints as one Run."""
     said = json.loads(output)
     ios = said["ios"]
     return Run(

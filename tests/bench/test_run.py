@@ -62,13 +62,19 @@ def test_an_engine_without_back_end_has_no_cpu_time_of_one() -> None:
 
 
 def test_the_bare_loop_has_the_same_load() -> None:
-    words = run.bare_command(plan.bare(plan.QSD_NULL, 4), "/folder", 1.5)
+    words = run.loop_command(plan.bare(plan.QSD_NULL, 4), "/folder", 1.5)
     assert words[1:] == ["/folder/disk.sock", "4", str(plan.DISK_BYTES), "1500"]
+
+
+def test_threads_that_wait_have_the_same_load_and_wait() -> None:
+    words = run.loop_command(plan.blocking(plan.QSD_NULL, 8, plan.EVENT), "/folder", 1)
+    assert words[0].endswith("/blocking_loop")
+    assert words[1:] == ["/folder/disk.sock", "8", str(plan.DISK_BYTES), "1000", "event"]
 
 
 def test_what_the_bare_loop_prints_is_a_run() -> None:
     said = {"ios": 1000, "elapsed_ns": 500_000_000, "cpu_ns": 4_000_000, "p50_ns": 900}
-    measured = run.evaluate_bare(json.dumps({**said, "p99_ns": 2000}), 600, 0.003)
+    measured = run.evaluate_loop(json.dumps({**said, "p99_ns": 2000}), 600, 0.003)
     assert measured == run.Run(2000, 0.9, 2.0, 4.0, 3.0, 600)
 
 

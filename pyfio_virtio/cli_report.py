@@ -47,6 +47,8 @@ def report(folder: Path, output: Path | None, markdown: bool) -> None:
         click.echo(reports.markdown(frame, plan, title))
         return
     page = output or folder / PAGE
+    if not page.parent.is_dir():
+        raise UsageError(f"cannot write {page}", "its folder does not exist")
     _write(page, reports.html(frame, plan, title))
     click.echo(str(page))
 

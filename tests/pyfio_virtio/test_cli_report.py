@@ -29,24 +29,24 @@ def _slower(folder: Path, to: Path) -> Path:
     return to
 
 
-def test_a_real_sweep_becomes_a_page(command: RunCommand, swept: Path, private: Path) -> None:
-    page = private / "report.html"
-    ended = command("report", str(swept), "-o", str(page))
-    assert (ended.status, ended.stdout) == (0, f"{page}\n"), ended.stderr
-    text = page.read_text()
-    assert "sleepy 100 µs" in text
-    assert "<svg" in text
-    assert "Noise floor" in text
-
-
-def test_the_page_lies_in_the_sweep_s_folder(
-    main_here: RunCommand, invented: Path, private: Path
+def test_a_real_sweep_becomes_a_page_in_its_folder(
+    command: RunCommand, swept: Path, private: Path
 ) -> None:
     folder = private / "out"
-    shutil.copytree(invented, folder)
-    (folder / "plan.toml").write_text('title = "Is it faster?"\n')
-    assert main_here("report", str(folder)).status == 0
-    assert "Is it faster?" in (folder / "report.html").read_text()
+    shutil.copytree(swept, folder)
+    plan = folder / "plan.toml"
+    plan.write_text(plan.read_text().replace('title = ""', 'title = "Is it faster?"'))
+    ended = command("report", str(folder))
+    assert (ended.status, ended.stdout) == (0, f"{folder}/report.html\n"), ended.stderr
+    text = (folder / "report.html").read_text()
+    for words in ("Is it faster?", "sleepy 100 µs", "<svg", "Noise floor"):
+        assert words in text
+
+
+def test_a_page_that_cannot_be_written_is_named(main_here: RunCommand, invented: Path) -> None:
+    ended = main_here("report", str(invented), "-o", "/none/report.html")
+    assert ended.status == 2
+    assert "cannot write /none/report.html: its folder does not exist" in ended.stderr
 
 
 def test_markdown_is_printed(main_here: RunCommand, invented: Path) -> None:

@@ -81,6 +81,12 @@ def _runs(folder: Path) -> set[tuple[str, int]]:
     return SweepFolder(folder).finished()
 
 
+def _points(folder: Path) -> set[tuple[str, str, int]]:
+    """By job, not by hash: the engine may have been built anew since `swept`."""
+    runs = SweepFolder(folder).records()
+    return {(each.point.job, each.point.role, each.repeat) for each in runs if not each.error}
+
+
 def _fio_works(folder: Path) -> bool:
     """Whether fio runs a job, and is not only asked for its version."""
     return any(folder.glob("points/*/*.unfinished/fio.json"))
@@ -105,10 +111,8 @@ def test_a_sweep_killed_at_any_moment_goes_on_to_the_same_end(
         _assert_untorn(folder)
     ended = command(*SWEEP, "-o", str(folder))
     assert ended.status == 0, ended.stderr
-    assert _runs(folder) == _runs(swept)
-    assert sorted(each.name for each in folder.glob("points/*/*")) == sorted(
-        each.name for each in swept.glob("points/*/*")
-    )
+    assert _points(folder) == _points(swept)
+    assert len(list(folder.glob("points/*/*"))) == len(_runs(folder)) == len(_runs(swept))
 
 
 def _assert_untorn(folder: Path) -> None:
@@ -214,9 +218,9 @@ def test_failed_runs_end_with_one(command: RunCommand, private: Path) -> None:
     ],
 )
 def test_what_cannot_be_done_ends_with_two_and_leaves_nothing(
-    command: RunCommand, private: Path, arguments: tuple[str, ...], sentence: str
+    main_here: RunCommand, private: Path, arguments: tuple[str, ...], sentence: str
 ) -> None:
-    ended = command("sweep", *arguments)
+    ended = main_here("sweep", *arguments)
     assert ended.status == 2
     assert sentence in ended.stderr
     assert len(ended.stderr.splitlines()) == 1

@@ -15,7 +15,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from pyfio_virtio import engine, process
@@ -50,6 +50,16 @@ class BackendSpec:
         """The file that the storage is, if it is one."""
         kind, _, path = self.storage.partition(":")
         return Path(path) if kind == "file" else None
+
+    def as_scsi(self) -> "BackendSpec":
+        """The same behind a virtio-scsi controller, unless its options name a device."""
+        if self.kind != "builtin":
+            raise UsageError(
+                "cannot serve device=scsi", f"{self.kind} has no virtio-scsi", "use builtin"
+            )
+        if any(option.startswith("device=") for option in self.options):
+            return self
+        return replace(self, options=(*self.options, "device=scsi"))
 
     def describe(self) -> str:
         """What is served, for a line before a run."""

@@ -114,6 +114,13 @@ class Job:
         named = (section.options.get("stats_file") for section in self.sections())
         return list(dict.fromkeys(path for path in named if path))
 
+    def devices(self) -> list[str]:
+        """The kinds of device that its jobs on the engine ask for, each once; auto is none."""
+        named = (
+            section.options.get("device") for section in self.sections() if section.uses_engine()
+        )
+        return list(dict.fromkeys(kind for kind in named if kind and kind != "auto"))
+
     def queues(self) -> int:
         """Queues wanted of the back-end: each job that runs at a time has one."""
         return sum(section.count() for section in self.sections())

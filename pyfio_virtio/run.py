@@ -95,7 +95,7 @@ def plan(
     placed = _placed(wanted, disk, folder)
     if with_counters:
         placed = _counted(placed, folder)
-    disk = _with_queues(disk, wanted.queues())
+    disk = _fitting(disk, wanted)
     files = tuple(placed.stats_files()) if with_counters else ()
     return Plan(title, folder, placed, disk, found, arguments.program, environment, as_json, files)
 
@@ -119,10 +119,13 @@ def _counted(wanted: job.Job, folder: Path) -> job.Job:
     return wanted.with_engine_option("stats_file", str(folder / _COUNTERS))
 
 
-def _with_queues(disk: Disk, queues: int) -> Disk:
+def _fitting(disk: Disk, wanted: job.Job) -> Disk:
+    """A disk to start, with the queues that the job needs and as the device that it asks for."""
     if disk.spec is None:
         return disk
-    spec = replace(disk.spec, queues=max(1, queues))
+    spec = replace(disk.spec, queues=max(1, wanted.queues()))
+    if "scsi" in wanted.devices():
+        spec = spec.as_scsi()
     spec.check()
     return Disk(spec)
 

@@ -327,3 +327,26 @@ def test_a_stop_stops_fio_too_until_it_goes_on(
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 128
+
+
+@pytest.mark.parametrize("asked", [("jobs/scsi.fio", *SHORT), (*SHORT, "--device=scsi")])
+def test_a_job_for_scsi_gets_a_scsi_disk(command: RunCommand, asked: tuple[str, ...]) -> None:
+    first, *rest = asked
+    job_file = [str(ROOT / first)] if first.endswith(".fio") else [first]
+    ended = command("run", *job_file, *rest)
+    assert ended.status == 0, ended.stderr
+    assert "err= 0" in ended.stdout
+
+
+def test_a_job_for_scsi_is_refused_where_there_is_none(command: RunCommand) -> None:
+    ended = command("run", str(ROOT / "jobs" / "scsi.fio"), "--backend=qsd")
+    assert ended.status != 0
+    assert "qsd has no virtio-scsi" in ended.stderr
+
+
+def test_a_device_that_is_named_is_not_changed(command: RunCommand) -> None:
+    line = command(
+        *("run", str(ROOT / "jobs" / "scsi.fio"), "--backend-option=device=blk", "--dry-run")
+    ).stdout
+    assert "--device=blk" in line
+    assert "--device=scsi" not in line

@@ -105,6 +105,20 @@ def test_a_queue_for_each_job() -> None:
     assert job.parse("[global]\nnumjobs=3\n[a]\n[b]\nnumjobs=2\n").queues() == 5
 
 
+@pytest.mark.parametrize(
+    ("text", "devices"),
+    [
+        ("[a]\nioengine=fio_virtio\n", []),
+        ("[a]\nioengine=fio_virtio\ndevice=auto\n", []),
+        ("[a]\nioengine=libaio\ndevice=scsi\n", []),
+        ("[global]\nioengine=fio_virtio\ndevice=scsi\n[a]\n[b]\n", ["scsi"]),
+        ("[global]\nioengine=fio_virtio\n[a]\ndevice=blk\n[b]\ndevice=scsi\n", ["blk", "scsi"]),
+    ],
+)
+def test_devices_that_jobs_ask_for_are_named_once(text: str, devices: list[str]) -> None:
+    assert job.parse(text).devices() == devices
+
+
 @pytest.mark.parametrize("engine", ["fio_virtio", "external:build/lib/fio_virtio"])
 def test_our_engine_is_known_by_either_name(engine: str) -> None:
     assert job.parse(f"[a]\nioengine={engine}\n").uses_engine()

@@ -134,7 +134,7 @@ class Claims(RuleBasedStateMachine):
 
 def conflict(one: CData, other: CData) -> bool:
     overlap = one.first_byte < other.end_byte and other.first_byte < one.end_byte
-    return overlap and (one.is_alone or other.is_alone)
+    return bool(overlap and (one.is_alone or other.is_alone))
 
 
 TestClaims = Claims.TestCase

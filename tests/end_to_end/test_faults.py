@@ -274,6 +274,20 @@ def test_a_death_while_a_disk_is_looked_for(faulty: StartFaulty, fio: Fio) -> No
     assert "the back-end hung up during a command" in told(run(fio, backend, rw="read"), backend)
 
 
+def test_a_scan_of_slow_targets_has_an_end(faulty: StartFaulty, fio: Fio) -> None:
+    # Each target that is not there answers in time; all of them together do not.
+    backend = faulty("delay:type=command,for=20ms", "scsi")
+    said = told(run(fio, backend, rw="read", connect_timeout=1), backend, ETIMEDOUT)
+    assert "the back-end did not complete a command in time" in said
+
+
+def test_a_target_that_is_named_needs_no_scan(faulty: StartFaulty, fio: Fio) -> None:
+    backend = faulty("delay:type=command,for=20ms", "scsi")
+    address: Mapping[str, Option] = {"scsi_target": 0, "scsi_lun": 0}
+    done = run(fio, backend, rw="read", number_ios=8, connect_timeout=1, **address)
+    assert done.status == 0, done.stderr
+
+
 @pytest.mark.parametrize(("device", "error"), [("blk", EIO), ("scsi", ENOSPC)])
 def test_a_disk_that_shrinks_fails_what_lies_beyond_its_end(
     faulty: StartFaulty, fio: Fio, device: str, error: int

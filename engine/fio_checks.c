@@ -74,11 +74,25 @@ static int check_size(struct thread_data *td, const struct fio_file *f,
 	return 0;
 }
 
+/* Whoever names a disk that is not there must not get the result of another. */
+static int check_address(const struct thread_data *td, const struct fio_file *f,
+			 const struct device_info *info)
+{
+	const struct options *options = td->eo;
+
+	if (info->type != DEVICE_BLK || !options->scsi_address_set)
+		return 0;
+	return error_set(EINVAL, "%s: this is virtio-blk, one disk: leave "
+		"scsi_target and scsi_lun out", f->file_name);
+}
+
 int fio_check_device(struct thread_data *td, const struct fio_file *f,
 		     const struct device_info *info)
 {
-	int code = check_size(td, f, info);
+	int code = check_address(td, f, info);
 
+	if (!code)
+		code = check_size(td, f, info);
 	if (!code)
 		code = check_directions(td, f, info);
 	return code ? code : check_blocks(td, f, info);

@@ -154,7 +154,6 @@ def test_a_scsi_disk_that_is_not_there_is_refused(
     assert refusal(refused(fio, disk.socket, scsi_target=target, scsi_lun=lun))
 
 
-@pytest.mark.xfail(strict=True, reason="it is ignored")
 @pytest.mark.parametrize("option", ["scsi_target", "scsi_lun"])
 def test_a_scsi_address_is_refused_on_a_blk_device(
     qsd: StartBackend, fio: Fio, option: str

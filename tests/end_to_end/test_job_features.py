@@ -83,9 +83,9 @@ def test_bs_may_differ_by_direction(disk: StartBackend, fio: Fio) -> None:
 
 
 def test_a_rate_is_kept(disk: StartBackend, fio: Fio) -> None:
-    # Far below what any disk gives: the count says that fio could hold requests back.
-    run = fio(disk().socket, rw="randread", rate_iops=200, runtime=1, time_based=True, iodepth=8)
-    assert 0 < reads(run) <= 400
+    # Without the rate, every back-end does many times more in a second.
+    run = fio(disk().socket, rw="randread", rate_iops=50, runtime=1, time_based=True, iodepth=8)
+    assert 0 < reads(run) < 2000
 
 
 @pytest.mark.parametrize(

@@ -48,6 +48,7 @@ struct job {
 	uint64_t stop_seen_ns;     /* 0: not told to stop */
 	uint64_t cpu_begun_ns;     /* CPU time of the job's thread before its run */
 	bool has_reset;            /* its logical units, after a time-out */
+	bool may_gather;           /* fio comes back at once: see hook_commit() */
 };
 
 /* Setup, in fio's main thread: reads each device's size, checks the job

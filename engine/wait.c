@@ -95,7 +95,12 @@ static unsigned int wait_event(struct wait *wait, unsigned int min,
 
 unsigned int wait_until(struct wait *wait, unsigned int min, uint64_t deadline_ns)
 {
-	unsigned int found = wait_look(wait, 0);
+	unsigned int found;
+
+	/* Who waits has just looked in vain. */
+	if (wait->kind == WAIT_BUSY)
+		wait_pause(wait);
+	found = wait_look(wait, 0);
 
 	if (found >= min)
 		return found;

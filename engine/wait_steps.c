@@ -11,6 +11,11 @@
 
 #define LOOKS_PER_GLANCE 64
 
+/* Requests in flight for each further pause between two looks, and pauses at
+ * most: a few hundred nanoseconds, where a request takes tens of microseconds. */
+#define IN_FLIGHT_PER_PAUSE 8
+#define MOST_PAUSES 16
+
 unsigned int wait_look(struct wait *wait, unsigned int before)
 {
 	unsigned int found = wait->source.look(wait->source.context);
@@ -20,12 +25,23 @@ unsigned int wait_look(struct wait *wait, unsigned int before)
 	return found;
 }
 
+void wait_pause(const struct wait *wait)
+{
+	const struct wait_source *source = &wait->source;
+	unsigned int pauses = 1;
+
+	if (source->in_flight)
+		pauses += source->in_flight(source->context) / IN_FLIGHT_PER_PAUSE;
+	for (unsigned int i = 0; i < pauses && i < MOST_PAUSES; i++)
+		cpu_relax();
+}
+
 unsigned int wait_look_on(struct wait *wait, unsigned int min, unsigned int before)
 {
 	unsigned int found = before;
 
 	for (unsigned int i = 0; i < LOOKS_PER_GLANCE && found < min; i++) {
-		cpu_relax();
+		wait_pause(wait);
 		found = wait_look(wait, found);
 	}
 	return found;

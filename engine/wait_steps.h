@@ -12,6 +12,10 @@
 /* Each look returns how many completions there are by now; before is what the
  * last one returned. */
 unsigned int wait_look(struct wait *wait, unsigned int before);
+/* Between two looks: the longer, the more is in flight. A look takes the used
+ * ring's cache line away from the back-end that is writing it, so that looking
+ * less lets it complete more. */
+void wait_pause(const struct wait *wait);
 /* Looks until there are min, for some microseconds at most: between two calls
  * is the time for a glance at the clock. */
 unsigned int wait_look_on(struct wait *wait, unsigned int min, unsigned int before);

@@ -373,42 +373,6 @@ static void hook_io_u_free(struct thread_data *td, struct io_u *io_u)
 	io_u->engine_data = NULL;
 }
 
-/* Every device of the job gets to know the memory that the first one found. */
-static int hook_iomem_alloc(struct thread_data *td, size_t bytes)
-{
-	struct job *job = td->io_ops_data;
-	int code = 0;
-
-	td->orig_buffer = device_alloc(job->files[0].device, bytes, 4096);
-	if (!td->orig_buffer)
-		code = -ENOMEM;
-	for (unsigned int i = 1; !code && i < job->num_files; i++)
-		code = device_share_memory(job->files[i].device);
-	/* fio goes on without buffers, and would crash at the first request. */
-	if (code)
-		td->terminate = true;
-	return code ? fio_fail(td, code, "iomem") : 0;
-}
-
-static bool has_abandoned(const struct job *job)
-{
-	for (unsigned int i = 0; i < job->num_files; i++)
-		if (job->files[i].queue && job->files[i].queue->abandoned)
-			return true;
-	return false;
-}
-
-static void hook_iomem_free(struct thread_data *td)
-{
-	struct job *job = td->io_ops_data;
-
-	/* fio calls this after a failed init too. What a back-end may still
-	 * write to is not given to anybody else. */
-	if (td->orig_buffer && !has_abandoned(job))
-		device_free(job->files[0].device, td->orig_buffer);
-	td->orig_buffer = NULL;
-}
-
 /* There is no file to open, cache to drop or size to ask for: setup did it. */
 static int hook_file(struct thread_data *td, struct fio_file *f)
 {
@@ -434,8 +398,8 @@ static struct ioengine_ops operations = {
 	.close_file = hook_file,
 	.invalidate = hook_file,
 	.get_file_size = hook_file,
-	.iomem_alloc = hook_iomem_alloc,
-	.iomem_free = hook_iomem_free,
+	.iomem_alloc = fio_buffers_alloc,
+	.iomem_free = fio_buffers_free,
 	.io_u_init = hook_io_u_init,
 	.io_u_free = hook_io_u_free,
 	.option_struct_size = sizeof(struct options),

@@ -69,6 +69,10 @@ void fio_watch(struct thread_data *td, struct job *job);
 /* Prints why a queue was abandoned or a request refused, the first time. */
 void fio_report_failure(struct job_file *file, const char *why);
 
+/* fio's iomem_alloc and iomem_free. */
+int fio_buffers_alloc(struct thread_data *td, size_t bytes);
+void fio_buffers_free(struct thread_data *td);
+
 /* Appends the job's counters to stats_file. */
 void fio_stats_write(const struct job *job);
 /* Empties stats_file before the first job writes to it. */

@@ -175,6 +175,11 @@ int fio_options_check(struct thread_data *td)
 {
 	const struct options *options = td->eo;
 
+	/* fio finds out only when its worker threads load the engine again. */
+	if (td->o.io_submit_mode == IO_MODE_OFFLOAD)
+		return error_set(EINVAL, "io_submit_mode=offload does not go "
+			"with this engine, whose jobs own their queues: leave "
+			"it out");
 	/* fio says so too, and then goes on without buffers. */
 	if (fio_option_is_set(&td->o, mem_type))
 		return error_set(EINVAL, "mem= (iomem=) cannot be chosen: "

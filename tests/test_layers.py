@@ -76,6 +76,7 @@ MAY_INCLUDE: dict[str, set[str]] = {
     "fio_setup": {"fio_job", "registry"},
     "fio_checks": {"fio_job"},
     "fio_watch": {"fio_job"},
+    "fio_buffers": {"fio_job"},
     "fio_stats": {"fio_job"},
 }
 QUOTED = re.compile(r'^\s*#\s*include\s+"([^"]+)"', re.MULTILINE)

@@ -204,7 +204,12 @@ def test_a_used_ring_that_cannot_be_ends_the_run(
     faulty: StartFaulty, fio: Fio, fault: str, words: str, device: str, wait: str
 ) -> None:
     backend = faulty(f"{fault}:type=write,after=100,count=1", device)
-    said = told(run(fio, backend, wait=wait, **WRITES), backend)
+    ended = run(fio, backend, wait=wait, **WRITES)
+    if fault == "twice" and "it could not read the request" in ended.stderr:
+        # The chain was in flight again by then: its untouched status gives the lie away.
+        assert ended.status == 1
+        return
+    said = told(ended, backend)
     assert words in said
     assert "must not be trusted further" in said
 

@@ -45,7 +45,6 @@ def test_a_logged_run_is_replayed(disk: StartBackend, fio: Fio, private: Path) -
     assert image.read_bytes().count(b"\x77") == 1 << 20
 
 
-@pytest.mark.xfail(strict=True, reason="the rings are stopped at once")
 def test_what_is_in_flight_at_the_end_of_a_replay_is_carried_out(
     disk: StartBackend, fio: Fio, private: Path
 ) -> None:

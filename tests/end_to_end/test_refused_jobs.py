@@ -148,7 +148,6 @@ def test_more_memory_than_there_is_is_refused(
     assert "iodepth or bs" in said
 
 
-@pytest.mark.xfail(strict=True, reason="left to fio, whose threads then hang now and then")
 def test_offloaded_submission_is_refused(qsd: StartBackend, fio: Fio) -> None:
     run = fio(qsd().socket, rw="randread", io_submit_mode="offload", number_ios=1)
     assert "io_submit_mode=offload" in refusal(run)

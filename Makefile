@@ -133,7 +133,7 @@ build/asan/lib/vhost_backend: $(BACK_END_SOURCES) $(BUILDERS)
 # The sanitizer's library has to come first in every process that loads one of these. Leaks are not
 # looked for: fio and Python keep much until they exit.
 asan: $(ASAN) ## run the end-to-end tests with gcc's address and undefined-behaviour sanitizers
-	@PYFIO_VIRTIO_LIB=build/asan/lib LD_PRELOAD="$$(gcc -print-file-name=libasan.so)" \
+	@PYFIO_VIRTIO_LIB="$(CURDIR)/build/asan/lib" LD_PRELOAD="$$(gcc -print-file-name=libasan.so)" \
 	  ASAN_OPTIONS=detect_leaks=0:verify_asan_link_order=0 $(IN_VENV) -m pytest tests/end_to_end
 
 # ---- another fio, beside the installed one --------------------------------

@@ -278,6 +278,9 @@ def test_a_signal_ends_the_run_in_order(
 ) -> None:
     process = start(*LONG)
     family = _family(process)
+    # A job's thread runs: by then fio handles signals.
+    tree = psutil.Process(process.pid)
+    _until(lambda: any(fio.num_threads() > 1 for fio in _fios(tree.children(recursive=True))))
     process.send_signal(number)
     stdout, _ = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 128  # fio's own status after a signal

@@ -259,7 +259,7 @@ static int hook_getevents(struct thread_data *td, unsigned int min,
 			  unsigned int max, const struct timespec *timeout)
 {
 	struct job *job = td->io_ops_data;
-	uint64_t limit_ns = UINT64_MAX;
+	uint64_t limit_ns;
 
 	job->num_completed = 0;
 	job->max_completed = max;

@@ -40,8 +40,7 @@ static void print_u64(FILE *out, const char *name, uint64_t value)
 	fprintf(out, ",\"%s\":%llu", name, (unsigned long long)value);
 }
 
-static void print_queue(FILE *out, const struct job *job,
-			const struct job_file *file)
+static void print_queue(FILE *out, const struct job_file *file)
 {
 	const struct queue_counters *counters = &file->queue->counters;
 
@@ -61,7 +60,6 @@ static void print_queue(FILE *out, const struct job *job,
 		fprintf(out, "%s%llu", i ? "," : "",
 			(unsigned long long)counters->batches[i]);
 	fprintf(out, "]}");
-	(void)job;
 }
 
 /* How wait=adaptive decided, and from what: see adaptive.h. */
@@ -126,7 +124,7 @@ static void print_job(FILE *out, const struct job *job)
 	for (unsigned int i = 0; i < job->num_files; i++) {
 		if (i)
 			fputc(',', out);
-		print_queue(out, job, &job->files[i]);
+		print_queue(out, &job->files[i]);
 	}
 	fprintf(out, "]}\n");
 }

@@ -355,7 +355,7 @@ static void hook_cleanup(struct thread_data *td)
 	if (is_started && options->stats_file)
 		fio_stats_write(job);
 	if (is_started)
-		wait_close(&job->wait);
+		wait_leave(&job->wait);
 	fio_finish(td);
 }
 

@@ -121,6 +121,19 @@ struct fio_option fio_options[] = {
 		.def = "0", .maxval = 65535,
 	},
 	{
+		OPTION("call_suppression", "Call suppression", FIO_OPT_STR,
+		       call_suppression, "When calls are asked for"),
+		.def = "on",
+		.posval = {
+			{ .ival = "on", .oval = CHOICE_ON,
+			  .help = "only while one is waited for" },
+			{ .ival = "off", .oval = CHOICE_OFF,
+			  .help = "always, as a plain eventfd loop does" },
+			{ .ival = "1", .oval = CHOICE_ON, .help = "on" },
+			{ .ival = "0", .oval = CHOICE_OFF, .help = "off" },
+		},
+	},
+	{
 		OPTION("event_idx", "Event index", FIO_OPT_STR, event_idx,
 		       "Say at which index a kick or call is wanted"),
 		CHOICES,

@@ -21,6 +21,7 @@ struct options {
 	unsigned int scsi_address_set;
 	unsigned int queue_size;
 	unsigned int num_queues;
+	unsigned int call_suppression;
 	unsigned int event_idx;
 	unsigned int indirect;
 	unsigned int hugepages;

@@ -288,6 +288,7 @@ static int plan_process(struct thread_data *td)
 static int start_file(struct job *job, struct fio_file *f)
 {
 	struct job_file *file = &job->files[f->fileno];
+	const struct options *options = job->td->eo;
 	struct device_config config;
 	struct device_info info;
 	int code;
@@ -299,6 +300,8 @@ static int start_file(struct job *job, struct fio_file *f)
 	file->queue = device_claim_queue(file->device);
 	if (!file->queue)
 		return -EBUSY;
+	virtq_want_all_calls(&file->queue->vq,
+			     options->call_suppression == CHOICE_OFF);
 	device_describe(file->device, &info);
 	if (!info.capacity_bytes)
 		device_assume_capacity(file->device, f->real_file_size);

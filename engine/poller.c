@@ -11,8 +11,9 @@
 /* Between two looks beside the ring. */
 #define CHECK_INTERVAL_NS (10 * NS_PER_MS)
 
-/* Looking on: about what falling asleep and waking up takes. */
-#define LOOK_ON_NS (5 * NS_PER_US)
+/* Looking on where others wait too: about what it takes to fall asleep, to be
+ * woken and to get the CPU back. */
+#define LOOK_ON_NS (20 * NS_PER_US)
 /* Who mostly looks on in vain soon leaves it, but for now and then. */
 #define MOST_LUCK 8
 #define LEAST_LUCK (-32)
@@ -164,7 +165,6 @@ static void poll_until(struct poller *poller, struct waiter *waiter,
 	change(waiter, WAITER_RUNS, WAITER_POLLS);
 	change(waiter, WAITER_TURN, WAITER_POLLS);
 	poller->turn = own_turn = waiter;
-	wait_enter(&poller->wait);
 	while (!poller_is_awake(waiter)) {
 		uint64_t now_ns = clock_now_ns();
 		uint64_t check_ns = now_ns + CHECK_INTERVAL_NS;
@@ -210,8 +210,8 @@ static bool look_on(struct poller *poller, const struct waiter *waiter)
 	if (!feels_lucky(poller))
 		return false;
 	do {
-		poller->source.look(poller->source.context);
 		cpu_relax();
+		poller->source.look(poller->source.context);
 	} while (!poller_is_awake(waiter) && clock_now_ns() < until_ns);
 	learn(poller, poller_is_awake(waiter));
 	return poller_is_awake(waiter);
@@ -226,20 +226,30 @@ static void sleep_until(struct waiter *waiter, uint64_t deadline_ns)
 	change(waiter, WAITER_SLEEPS, WAITER_RUNS);
 }
 
-bool poller_wait(struct poller *poller, struct waiter *waiter, uint64_t deadline_ns)
+static void take_turns(struct poller *poller, struct waiter *waiter,
+		       uint64_t deadline_ns)
 {
-	bool is_poller;
+	bool is_poller = enter(poller, waiter);
 
-	if (poller_is_awake(waiter))
-		return true;
-	is_poller = enter(poller, waiter);
-	if (!is_poller && !look_on(poller, waiter)) {
+	if (!is_poller) {
 		sleep_until(waiter, deadline_ns);
 		is_poller = state_of(waiter) == WAITER_TURN;
 	}
 	if (is_poller)
 		poll_until(poller, waiter, deadline_ns);
 	leave(poller, waiter);
+}
+
+bool poller_wait(struct poller *poller, struct waiter *waiter, uint64_t deadline_ns)
+{
+	unsigned int others;
+
+	if (poller_is_awake(waiter))
+		return true;
+	others = __atomic_fetch_add(&poller->num_waiting, 1, __ATOMIC_RELAXED);
+	if (!others || !look_on(poller, waiter))
+		take_turns(poller, waiter, deadline_ns);
+	__atomic_fetch_sub(&poller->num_waiting, 1, __ATOMIC_RELAXED);
 	return poller_is_awake(waiter);
 }
 
@@ -259,11 +269,11 @@ void poller_open(struct poller *poller, enum wait_kind kind,
 	};
 
 	poller->is_taken = false;
+	poller->num_waiting = 0;
 	poller->source = *source;
 	TAILQ_INIT(&poller->sleepers);
 	pthread_mutex_init(&poller->lock, NULL);
 	wait_open(&poller->wait, kind, sleepy_poll_us, &own);
-	wait_leave(&poller->wait);
 }
 
 void poller_close(struct poller *poller)

@@ -2,11 +2,11 @@
 /*
  * Whose turn it is to look. Of all threads that wait for one queue, one is the
  * poller: it looks in the chosen way of waiting, and wakes those whose
- * requests it finds done. The others look on for an instant, no longer than
- * falling asleep and waking up would take, and then sleep, each on a futex of
- * its own. Once the poller has what it waits for itself, it passes the turn
- * on. So a thread that is alone finds its own completion, and none is handed
- * over.
+ * requests it finds done; the others sleep, each on a futex of its own. Once
+ * the poller has what it waits for itself, it passes the turn on. So a thread
+ * that is alone finds its own completion, and none is handed over. Who comes
+ * while others wait looks on for an instant before it takes its place, no
+ * longer than falling asleep and being woken would take.
  *
  * Any thread may wait and wake. Knows callbacks, no queue and no device.
  */
@@ -50,6 +50,7 @@ struct poller_source {
 struct poller {
 	pthread_mutex_t lock;
 	bool is_taken;                     /* some waiter is the poller */
+	unsigned int num_waiting;          /* atomic: in poller_wait() */
 	TAILQ_HEAD(, waiter) sleepers;     /* those that are not */
 	/* The poller's own. */
 	struct poller_source source;

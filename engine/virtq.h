@@ -71,6 +71,7 @@ struct virtq {
 	uint16_t used_next;       /* the next used element to take */
 	uint16_t in_flight;       /* chains that the back-end holds */
 	bool is_broken;
+	bool wants_all_calls;     /* even while nobody waits for one */
 	bool *is_in_flight;       /* per chain */
 };
 
@@ -136,6 +137,9 @@ bool virtq_has_used(const struct virtq *vq);
 bool virtq_ask_calls(struct virtq *vq);
 /* Calls are not wanted; one may still come. */
 void virtq_refuse_calls(struct virtq *vq);
+/* Whether refusing calls has no effect, and each used chain is to be called
+ * for: what a driver costs that does not suppress calls (2.7.7). */
+void virtq_want_all_calls(struct virtq *vq, bool wants_all_calls);
 
 /* Our own invariants, for tests: 0, or -EINVAL with a sentence. */
 int virtq_check(const struct virtq *vq);

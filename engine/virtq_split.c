@@ -97,6 +97,8 @@ int virtq_reap(struct virtq *vq, uint16_t *chains, unsigned int max)
 		vq->used_next++;
 		chains[count++] = (uint16_t)chain;
 	}
+	if (vq->wants_all_calls)
+		virtq_ask_calls(vq);
 	return (int)count;
 }
 
@@ -117,6 +119,8 @@ bool virtq_ask_calls(struct virtq *vq)
 
 void virtq_refuse_calls(struct virtq *vq)
 {
+	if (vq->wants_all_calls)
+		return;
 	/* With event_idx the flag must stay 0 (2.7.10.1): an event just passed
 	 * comes round again after 65,535 elements. Relaxed: a hint. */
 	if (vq->shape.event_idx)
@@ -124,4 +128,13 @@ void virtq_refuse_calls(struct virtq *vq)
 	else
 		store_relaxed_u16(&vq->avail->flags,
 				  VRING_AVAIL_F_NO_INTERRUPT);
+}
+
+void virtq_want_all_calls(struct virtq *vq, bool wants_all_calls)
+{
+	vq->wants_all_calls = wants_all_calls;
+	if (wants_all_calls)
+		virtq_ask_calls(vq);
+	else
+		virtq_refuse_calls(vq);
 }

@@ -8,9 +8,6 @@
 #include "wait_adaptive.h"
 #include "wait_steps.h"
 
-/* The default slack of 50 us swamps short sleeps. */
-#define TIMER_SLACK_NS 1ul
-
 void wait_open(struct wait *wait, enum wait_kind kind, unsigned int sleepy_poll_us,
 	       const struct wait_source *source)
 {
@@ -18,25 +15,11 @@ void wait_open(struct wait *wait, enum wait_kind kind, unsigned int sleepy_poll_
 			       .old_timer_slack_ns = -1 };
 	wait->sleep_ns = sleepy_poll_us * (uint32_t)NS_PER_US;
 	adaptive_open(&wait->adaptive, 100);
-	wait_enter(wait);
 }
 
 void wait_limit_cpu(struct wait *wait, unsigned int percent)
 {
 	adaptive_open(&wait->adaptive, percent);
-}
-
-void wait_close(struct wait *wait)
-{
-	wait_leave(wait);
-}
-
-void wait_enter(struct wait *wait)
-{
-	if (wait->kind != WAIT_SLEEPY && wait->kind != WAIT_ADAPTIVE)
-		return;
-	wait->old_timer_slack_ns = prctl(PR_GET_TIMERSLACK);
-	prctl(PR_SET_TIMERSLACK, TIMER_SLACK_NS);
 }
 
 void wait_leave(struct wait *wait)

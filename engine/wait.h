@@ -3,10 +3,9 @@
  * Ways of waiting for completions: event, busy, sleepy, adaptive.
  *
  * Knows callbacks and file descriptors, no device and no ring. One thread at a
- * time owns a wait, and calls wait_open() and wait_close() itself: precise
- * sleeping changes the timer slack of the calling thread. Between the two,
- * wait_leave() lays it down for another thread, which takes it up with
- * wait_enter().
+ * time owns a wait. The first sleep changes the timer slack of that thread, for
+ * precision's sake; wait_leave() undoes it, at the end or before another thread
+ * goes on with the wait.
  */
 #ifndef WAIT_H
 #define WAIT_H
@@ -48,7 +47,7 @@ struct wait {
 	enum wait_kind kind;
 	uint32_t sleep_ns;
 	struct wait_source source;
-	int old_timer_slack_ns; /* -1: not changed */
+	int old_timer_slack_ns; /* of the thread; -1: not changed */
 	struct wait_counters counters;
 	struct adaptive adaptive;
 	unsigned int untimed_waits; /* WAIT_ADAPTIVE: short ones */
@@ -60,9 +59,7 @@ void wait_open(struct wait *wait, enum wait_kind kind, unsigned int sleepy_poll_
  * may burn; else 100. */
 void wait_limit_cpu(struct wait *wait, unsigned int percent);
 /* Restores the thread's timer slack. */
-void wait_close(struct wait *wait);
 void wait_leave(struct wait *wait);
-void wait_enter(struct wait *wait);
 
 /* Looks until there are min completions or deadline_ns (CLOCK_MONOTONIC) has
  * passed; at least once. Returns what the last look said. May return early

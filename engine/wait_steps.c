@@ -2,12 +2,16 @@
 /* The steps of waiting; see wait_steps.h. */
 #include "wait_steps.h"
 
+#include <sys/prctl.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "barrier.h"
 #include "clock.h"
 #include "eventfd.h"
+
+/* The default slack of 50 us swamps short sleeps. */
+#define TIMER_SLACK_NS 1ul
 
 #define LOOKS_PER_GLANCE 64
 
@@ -47,12 +51,20 @@ unsigned int wait_look_on(struct wait *wait, unsigned int min, unsigned int befo
 	return found;
 }
 
+static void make_sleeps_precise(struct wait *wait)
+{
+	wait->old_timer_slack_ns = prctl(PR_GET_TIMERSLACK);
+	prctl(PR_SET_TIMERSLACK, TIMER_SLACK_NS);
+}
+
 uint64_t wait_sleep(struct wait *wait, uint64_t start_ns, uint64_t length_ns)
 {
 	struct timespec length = { .tv_sec = (time_t)(length_ns / NS_PER_S),
 				   .tv_nsec = (long)(length_ns % NS_PER_S) };
 	uint64_t slept_ns, now_ns;
 
+	if (wait->old_timer_slack_ns < 0)
+		make_sleeps_precise(wait);
 	clock_nanosleep(CLOCK_MONOTONIC, 0, &length, NULL);
 	now_ns = clock_now_ns();
 	slept_ns = now_ns - start_ns;

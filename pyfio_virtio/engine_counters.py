@@ -15,7 +15,16 @@ from typing import Any
 from pyfio_virtio.errors import PyfioVirtioError
 
 # Numbers of a job or queue that are no counts, so that their sum says nothing.
-_SETTINGS = {"number", "sleepy_poll", "queue", "queue_size", "indirect", "event_idx", "page_bytes"}
+_SETTINGS = {
+    "number",
+    "sleepy_poll",
+    "queue",
+    "queue_size",
+    "indirect",
+    "event_idx",
+    "call_suppression",
+    "page_bytes",
+}
 # I/Os that the engine reaped, those of the ramp among them: fio's column ios counts the others.
 REAPED = "reaped"
 _RENAMED = {"ios": REAPED}

@@ -16,6 +16,7 @@ OPTIONS = (
     "adaptive_cpu",
     "scsi_target",
     "scsi_lun",
+    "call_suppression",
     "queue_size",
     "num_queues",
     "event_idx",

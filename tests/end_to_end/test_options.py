@@ -101,6 +101,16 @@ def test_a_ring_feature_is_chosen(
     assert stats["queues"][0][option] == used
 
 
+@pytest.mark.parametrize(("value", "used"), [("on", 1), ("1", 1), ("off", 0), ("0", 0)])
+@pytest.mark.parametrize("event_idx", ["on", "off"])
+def test_calls_are_suppressed_unless_told_otherwise(
+    disk: StartBackend, fio: Fio, event_idx: str, value: str, used: int
+) -> None:
+    stats = counted(fio, disk().socket, wait="event", event_idx=event_idx, call_suppression=value)
+    assert stats["queues"][0]["call_suppression"] == used
+    assert stats["ios"] == 200
+
+
 def test_num_queues_may_exceed_the_jobs(disk: StartBackend, fio: Fio) -> None:
     assert counted(fio, disk(queues=4).socket, num_queues=4)["ios"] == 200
 
@@ -208,6 +218,7 @@ def test_stats_file_that_cannot_be_written_is_refused(
         ("queue_size", "many"),
         ("num_queues", "65536"),
         ("event_idx", "2"),
+        ("call_suppression", "seldom"),
         ("indirect", "perhaps"),
         ("hugepages", "4m"),
         ("connect_timeout", "3601"),

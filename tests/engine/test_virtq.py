@@ -387,6 +387,22 @@ def test_with_event_idx_the_flag_stays_0(events: Ring) -> None:
     assert events.device.avail[0] == 0
 
 
+def test_who_wants_all_calls_is_called_for_each_chain(ring: Ring) -> None:
+    lib.virtq_want_all_calls(ring.vq, True)
+    calls = []
+    for _ in range(3):
+        calls.append(complete_one(ring))
+        ring.reap()
+        lib.virtq_refuse_calls(ring.vq)
+    assert calls == [True, True, True]
+
+
+def test_who_wants_all_calls_no_longer_refuses_them_again(ring: Ring) -> None:
+    lib.virtq_want_all_calls(ring.vq, True)
+    lib.virtq_want_all_calls(ring.vq, False)
+    assert not complete_one(ring)
+
+
 @given(start=st.integers(0, U16), batch=st.integers(1, 32767))
 def test_refused_calls_stay_away_for_32767_elements(start: int, batch: int) -> None:
     with Ring(Shape(event_idx=True)) as ring:

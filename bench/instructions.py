@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Instructions for each I/O, counted by valgrind's callgrind: fio's null engine and ours.
 
-Three runs of a side differ in number_ios and in how long the back-end takes, so in how many looks
-at the ring find nothing. Three equations then tell apart what a run takes once, what an I/O takes,
-and what such a look takes, which depends on the back-end alone and is left out. Called from the
-main thread; nothing is printed here.
+Looks at the ring that find nothing depend on the back-end alone, and are left out. What one takes
+is told by two runs on back-ends that are slow to a different degree, and so differ in such looks
+alone; what an I/O takes by two runs that differ in number_ios. Called from the main thread; nothing
+is printed here.
 """
 
 import json
@@ -15,8 +15,6 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
-
 from bench import plan
 from bench.plan import BUILTIN_NULL, BUSY, FOLDER, Side
 from bench.run import Cores, arguments, disk_of, launch, private_folder
@@ -25,7 +23,7 @@ from pyfio_virtio.backends import BackendSpec
 from pyfio_virtio.errors import PyfioVirtioError
 
 FEW, MANY = 20_000, 60_000
-LATENCY = "100us"
+SLOW, SLOWER = "latency=100us", "latency=200us"
 _OBJECT = re.compile(r"^\s*([\d,]+)\s.*\[(?P<object>[^\]]+)\]$")
 _ALLOWED_S = 300.0
 
@@ -50,40 +48,58 @@ class PerIo:
     empty_look: float
 
 
-def solve(name: str, counts: Sequence[Count]) -> PerIo:
-    """What explains the runs: once, for each I/O, for each empty look."""
-    known = np.array([[1, count.ios, count.empty_looks] for count in counts], dtype=float)
-    seen = np.array([[count.total, count.own] for count in counts], dtype=float)
-    answer = np.linalg.lstsq(known, seen, rcond=None)[0]
-    return PerIo(name, float(answer[1][0]), float(answer[1][1]), float(answer[2][1]))
+def per_look(slow: Count, slower: Count) -> float:
+    """What one look takes that finds nothing; all of it is in the engine's own object."""
+    return (slower.own - slow.own) / (slower.empty_looks - slow.empty_looks)
+
+
+def per_io(name: str, few: Count, many: Count, look: float) -> PerIo:
+    """What one I/O takes, without looks that find nothing."""
+    ios, looks = many.ios - few.ios, look * (many.empty_looks - few.empty_looks)
+    total, own = many.total - few.total - looks, many.own - few.own - looks
+    return PerIo(name, total / ios, own / ios, look)
 
 
 def sides() -> list[tuple[Side, Side]]:
     """fio's null engine and ours, at the same depth."""
     scsi = replace(BUILTIN_NULL, options=("device=scsi", *BUILTIN_NULL.options))
+    queues = replace(BUILTIN_NULL, queues=16)
     return [
-        (plan.null(depth), plan.virtio(disk, depth, BUSY, f"fio_virtio, {kind}, iodepth {depth}"))
-        for kind, disk, depth in (
-            ("blk", BUILTIN_NULL, 32),
-            ("scsi", scsi, 32),
-            ("blk", BUILTIN_NULL, 16),
-            ("blk", BUILTIN_NULL, 128),
-            ("blk", BUILTIN_NULL, 1024),
+        (
+            _with_jobs(plan.null(depth), jobs),
+            _with_jobs(plan.virtio(disk, depth, BUSY, f"fio_virtio, {kind}, iodepth {depth}"), jobs),
+        )
+        for kind, disk, depth, jobs in (
+            ("blk", BUILTIN_NULL, 32, 1),
+            ("scsi", scsi, 32, 1),
+            ("blk", BUILTIN_NULL, 16, 1),
+            ("blk", BUILTIN_NULL, 128, 1),
+            ("blk", BUILTIN_NULL, 1024, 1),
+            ("blk, 16 queues", queues, 32, 16),
         )
     ]
 
 
+def _with_jobs(side: Side, jobs: int) -> Side:
+    return replace(side, options={**side.options, "numjobs": str(jobs)})
+
+
 def measure(side: Side, cores: Cores) -> PerIo:
-    runs = [(side, FEW), (side, MANY)]
+    """What an I/O of this side takes; without a disk there is nothing to look at."""
+    look = 0.0
     if isinstance(side.disk, BackendSpec):
-        slower = replace(side.disk, options=(*side.disk.options, f"latency={LATENCY}"))
-        runs.append((replace(side, disk=slower), FEW))
-    return solve(side.name, [_count(each, cores, ios) for each, ios in runs])
+        slow, slower = (
+            replace(side, disk=replace(side.disk, options=(*side.disk.options, latency)))
+            for latency in (SLOW, SLOWER)
+        )
+        look = per_look(_count(slow, cores, FEW), _count(slower, cores, FEW))
+    return per_io(side.name, _count(side, cores, FEW), _count(side, cores, MANY), look)
 
 
 def _count(side: Side, cores: Cores, ios: int) -> Count:
+    each = ios // int(side.options["numjobs"])
     # Without fio's map of blocks done: the fuller it is, the longer it is searched.
-    options = {**side.options, "number_ios": str(ios), "norandommap": "1"}
+    options = {**side.options, "number_ios": str(each), "norandommap": "1"}
     is_ours = side.engine == engine.NAME
     if is_ours:
         options["stats_file"] = f"{FOLDER}/stats"
@@ -93,7 +109,8 @@ def _count(side: Side, cores: Cores, ios: int) -> Count:
         profile = folder / "profile"
         command = arguments(replace(side, options=options), str(folder), 0)
         launch([*_callgrind(profile), *command], cores.fio, _ALLOWED_S)
-        looks = json.loads((folder / "stats").read_text())["empty_looks"] if is_ours else 0
+        lines = (folder / "stats").read_text().splitlines() if is_ours else []
+        looks = sum(json.loads(line)["empty_looks"] for line in lines)
         return Count(ios, looks, *parse(_annotate(profile)))
 
 

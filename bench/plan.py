@@ -161,6 +161,16 @@ def _waits() -> Iterator[Comparison]:
             yield Comparison(f"iodepth {depth}, {name}", busy, (event,), aim=0.80)
 
 
+def _rings() -> Iterator[Comparison]:
+    """The ring's features in all combinations, for looking and for waiting."""
+    features = [{"indirect": a, "event_idx": b} for a in ("on", "off") for b in ("on", "off")]
+    for name, disk in _DISKS.items():
+        for wait, depth in ((BUSY, 1), (BUSY, 128), (EVENT, 32)):
+            sides = [virtio(disk, depth, {**wait, **chosen}) for chosen in features]
+            title = f"iodepth {depth}, wait={wait['wait']}, {name}"
+            yield Comparison(title, sides[0], tuple(sides[1:]))
+
+
 def _backends() -> Iterator[Comparison]:
     for depth in (1, 128):
         daemon = virtio(QSD_NULL, depth, BUSY, "on qemu-storage-daemon null-co")
@@ -208,6 +218,7 @@ GROUPS: Mapping[str, Group] = {
     "bare": Group("wait=busy beside a bare C loop over the engine's queue", [*_bare()]),
     "library": Group("threads that call device_read() beside fio", [*_library()]),
     "waits": Group("wait=busy and wait=event beside each other", [*_waits()]),
+    "rings": Group("indirect descriptors and event_idx, on and off", [*_rings()]),
     "backends": Group("the built-in null disk beside qemu-storage-daemon's", [*_backends()]),
     "peers": Group("beside fio's io_uring, libaio and nbd engines", [*_peers()]),
     "sleepy": Group("sleeps of 5 to 200 µs beside the eventfd", [*_sleepy()]),

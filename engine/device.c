@@ -183,7 +183,6 @@ bool device_is_gone(struct device *dev)
 {
 	if (!vhost_user_is_gone(&dev->vu))
 		return false;
-	error_set(EIO, "%s: the back-end hung up: requests in flight are lost",
-		  dev->vu.path);
+	error_set(EIO, "the back-end hung up: its requests in flight fail");
 	return true;
 }

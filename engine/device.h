@@ -58,7 +58,8 @@ int device_reset_unit(struct device *dev);
 /* For a back-end without configuration space: what the caller knows. */
 void device_assume_capacity(struct device *dev, uint64_t capacity_bytes);
 
-/* True once the back-end has hung up; records the sentence. Does not block. */
+/* True once the back-end has hung up; records the sentence, without the
+ * socket. Does not block. */
 bool device_is_gone(struct device *dev);
 
 #endif

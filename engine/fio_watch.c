@@ -29,10 +29,8 @@ static void check_connections(struct job *job)
 	for (unsigned int i = 0; i < job->num_files; i++) {
 		struct job_file *file = &job->files[i];
 
-		if (file->queue->abandoned || !vhost_user_is_gone(&file->device->vu))
-			continue;
-		error_set(EIO, "the back-end hung up: its requests in flight fail");
-		abandon(file, EIO);
+		if (!file->queue->abandoned && device_is_gone(file->device))
+			abandon(file, EIO);
 	}
 }
 

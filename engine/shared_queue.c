@@ -150,6 +150,7 @@ static void check(void *context)
 
 	if (carry_is_abandoned(sq) || !device_is_gone(sq->dev))
 		return;
+	error_name(sq->dev->vu.path);
 	pthread_mutex_lock(&sq->lock);
 	queue_abandon(sq->queue, EIO);
 	carry_note_abandoned(sq);

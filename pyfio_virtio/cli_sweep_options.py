@@ -78,6 +78,7 @@ _FLAGS = (
     click.option("--block-size", metavar="SIZE", help="Of its logical blocks.  [default: 512]"),
     click.option("--backend-option", multiple=True, metavar="KEY=VALUE", help="As latency=20us."),
     click.option("--keep-backend", is_flag=True, default=None, help="Restart it only if it must."),
+    click.option("--heat-map", is_flag=True, default=None, help="Log latency by time, to draw it."),
     click.option("--title", help="Of the report: the question."),
 )
 
@@ -102,7 +103,7 @@ def _plain() -> tuple[str, ...]:
     return (
         *("one_at_a_time", "repeats", "target_ci", "max_repeats", "rate_steps", "runtime"),
         *("ramp_time", "order", "seed", "controls", "backend", "storage", "disk_size"),
-        *("block_size", "backend_option", "keep_backend", "title"),
+        *("block_size", "backend_option", "keep_backend", "heat_map", "title"),
     )
 
 

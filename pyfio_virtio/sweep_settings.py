@@ -63,6 +63,7 @@ class Settings:
     block_size: str = "512"
     backend_option: tuple[str, ...] = ()
     keep_backend: bool = False
+    heat_map: bool = False  # latency by time is logged for it
 
     @property
     def socket(self) -> str | None:

@@ -32,17 +32,23 @@ def test_a_profile_without_totals_is_refused() -> None:
         instructions.parse("nothing")
 
 
-def test_once_each_io_and_each_empty_look_are_told_apart() -> None:
-    def run(ios: int, looks: int) -> Count:
-        return Count(ios, looks, 5_000 + 900 * ios + 40 * looks, 700 + 150 * ios + 30 * looks)
+def run(ios: int, looks: int) -> Count:
+    own = 700 + 150 * ios + 30 * looks
+    return Count(ios, looks, 5_000 + 750 * ios + own, own)
 
-    found = instructions.solve("x", [run(10, 3), run(30, 8), run(10, 90)])
+
+def test_runs_on_slow_back_ends_tell_what_an_empty_look_takes() -> None:
+    assert instructions.per_look(run(10, 50), run(10, 90)) == pytest.approx(30)
+
+
+def test_empty_looks_are_left_out_of_what_an_io_takes() -> None:
+    found = instructions.per_io("x", run(10, 3), run(30, 8), 30)
     assert (found.total, found.own) == pytest.approx((900, 150))
     assert found.empty_look == pytest.approx(30)
 
 
 def test_an_engine_that_never_looks_needs_two_runs() -> None:
-    found = instructions.solve("null", [Count(10, 0, 5_700, 0), Count(30, 0, 7_100, 0)])
+    found = instructions.per_io("null", Count(10, 0, 5_700, 0), Count(30, 0, 7_100, 0), 0)
     assert found.total == pytest.approx(70)
 
 

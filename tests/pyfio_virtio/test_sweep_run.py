@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from pyfio_virtio.analysis import load
+from pyfio_virtio.analysis.timeplots import has_latency_log
 from pyfio_virtio.errors import MachineError, UsageError
 from pyfio_virtio.record import NULL, TWIN, Record
 from pyfio_virtio.results import COUNTERS, ENVIRONMENT, FIO_JSON, JOB, PLAN, SweepFolder
@@ -192,6 +194,11 @@ def test_a_back_end_that_does_not_start_is_kept_as_an_error(sweep: Sweeping) -> 
     tally, folder = sweep(replace(TINY, backend_option=("no-such-option=1",)))
     assert tally.failed == 1
     assert "did not start" in str(folder.records()[0].error)
+
+
+def test_latency_by_time_is_kept_for_a_heat_map(sweep: Sweeping) -> None:
+    _, folder = sweep(replace(TINY, heat_map=True))
+    assert has_latency_log(load(folder.path))
 
 
 def test_a_back_end_may_be_kept_between_runs(sweep: Sweeping) -> None:

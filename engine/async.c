@@ -183,10 +183,10 @@ static void wait_until_woken(struct async *async, struct waiter *waiter,
 					    expiry_ns : deadline_ns)) {
 		uint64_t now_ns = clock_now_ns();
 
-		if (now_ns >= deadline_ns)
-			break;
 		if (now_ns >= expiry_ns)
 			expire(async);
+		if (now_ns >= deadline_ns)
+			break;
 		expiry_ns = next_deadline_ns(async);
 	}
 }
@@ -217,6 +217,9 @@ unsigned int async_completed(struct async *async, unsigned int min, int timeout_
 
 	if (timeout_ms >= 0)
 		deadline_ns = clock_now_ns() + (uint64_t)timeout_ms * NS_PER_MS;
+	/* Who wants none does not wait, but would know of those that are there. */
+	if (!min)
+		poller_look(&async->sq->poller);
 	return wait_for(async, min, deadline_ns);
 }
 

@@ -21,7 +21,12 @@ bool carry_is_abandoned(const struct shared_queue *sq)
 	return __atomic_load_n(&sq->is_abandoned, __ATOMIC_ACQUIRE);
 }
 
-/* Tells the poller, which must reap what is in flight now. */
+void carry_note_in_flight(struct shared_queue *sq)
+{
+	__atomic_store_n(&sq->num_in_flight, sq->queue->vq.in_flight,
+			 __ATOMIC_RELAXED);
+}
+
 void carry_note_abandoned(struct shared_queue *sq)
 {
 	if (!sq->queue->abandoned || sq->is_abandoned)
@@ -103,6 +108,7 @@ static void send(struct transfer *t, struct transfer_list *work)
 		carry_fail(t, -code, error_message(), work);
 		return;
 	}
+	carry_note_in_flight(sq);
 	t->place = PLACE_DEVICE;
 	t->stage = STAGE_RETURNED;
 	sq->needs_kick |= queue_publish(sq->queue);

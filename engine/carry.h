@@ -25,8 +25,10 @@ void carry_fail(struct transfer *t, int code, const char *sentence,
 /* Gives chains that are free to those that wait for one. */
 void carry_pump_backlog(struct shared_queue *sq, struct transfer_list *work);
 void carry_put_chain(struct transfer *t);
-/* After calls that may abandon the queue: keeps the reason, and tells the
- * poller, which must reap what is in flight. */
+/* After calls that submit or reap: how many are in flight, for who waits. */
+void carry_note_in_flight(struct shared_queue *sq);
+/* After calls that may abandon the queue: keeps the reason, and marks it for the
+ * poller, which reaps what is in flight at its next look. */
 void carry_note_abandoned(struct shared_queue *sq);
 /* Also without the lock. */
 bool carry_is_abandoned(const struct shared_queue *sq);

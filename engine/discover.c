@@ -58,9 +58,13 @@ struct talk {
 static int send(struct talk *talk, const uint8_t *cdb, size_t cdb_size, uint32_t size)
 {
 	struct scsi_command command = { 0 };
-	struct request *req = queue_get(talk->queue);
+	struct request *req;
 	int code;
 
+	/* The chain of what did not come back stays out of use. */
+	if (talk->queue->abandoned)
+		return error_set(talk->queue->abandoned, "%s", talk->queue->reason);
+	req = queue_get(talk->queue);
 	memcpy(command.cdb, cdb, cdb_size);
 	memset(talk->buffer, 0, BUFFER_BYTES);
 	req->type = REQUEST_COMMAND;

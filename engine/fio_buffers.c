@@ -40,20 +40,37 @@ static bool is_idle(const struct job *job)
 	return true;
 }
 
+/* fio has ended, and asks about no error any more. */
+static void report_first_failure(struct job *job)
+{
+	for (unsigned int i = 0; i < job->num_completed; i++) {
+		const struct io_u *io_u = job->completed[i];
+
+		if (!io_u->error || job->td->error)
+			continue;
+		if (io_u->engine_data)
+			error_set((int)io_u->error, "%s", (char *)io_u->engine_data);
+		fio_fail(job->td, -(int)io_u->error, "end of the run");
+	}
+}
+
 /* fio can end with requests in flight (it does so after a replay). What was
- * handed over is carried out, if it takes no longer than a stopped run may. */
+ * handed over is carried out, as long as a run that is over may take. */
 static void drain(struct job *job)
 {
-	uint64_t deadline_ns = clock_now_ns() + NS_PER_S;
-
+	job->is_draining = true;
+	job->last_progress_ns = 0;
 	job->max_completed = job->td->o.iodepth;
-	do {
+	while (!is_idle(job) && !has_abandoned(job)) {
 		for (unsigned int i = 0; i < job->num_files; i++)
 			queue_commit(job->files[i].queue);
 		job->num_completed = 0;
-		wait_until(&job->wait, 1, deadline_ns);
-	} while (!is_idle(job) && !has_abandoned(job) &&
-		 clock_now_ns() < deadline_ns);
+		wait_until(&job->wait, 1, clock_now_ns() + CHECK_INTERVAL_NS);
+		report_first_failure(job);
+		fio_watch(job->td, job);
+	}
+	if (has_abandoned(job) && !job->td->error)
+		td_verror(job->td, EIO, "end of the run");
 }
 
 void fio_buffers_free(struct thread_data *td)

@@ -13,10 +13,6 @@
 #include "error.h"
 #include "fio_job.h"
 
-/* Between two looks beside the ring: has the run been told to stop, is the
- * back-end there, does anything move? */
-#define CHECK_INTERVAL_NS (10 * NS_PER_MS)
-
 const char *engine_fio_release(void)
 {
 	return ENGINE_FIO_RELEASE;
@@ -115,7 +111,8 @@ static enum fio_q_status hook_queue(struct thread_data *td, struct io_u *io_u)
 	return FIO_Q_QUEUED;
 }
 
-/* The time of issue is the time of publishing: before it, nobody could begin. */
+/* The time of issue is when fio is done submitting. What gathers then counts as
+ * the request's latency: it is the price of more of them a second. */
 static void mark_issued(struct thread_data *td, struct job *job)
 {
 	struct timespec now;
@@ -135,7 +132,7 @@ static void mark_issued(struct thread_data *td, struct job *job)
 /* A back-end that takes requests one by one as they come does more of them when
  * it finds some at a time, and so do the cache lines that go to and fro. While
  * it has sixteen times as many to work on, the next ones gather; they are shown
- * to it at the latest when a look finds nothing. */
+ * to it at the latest when a look finds less than fio wants. */
 static bool has_enough(const struct queue *queue)
 {
 	const struct virtq *vq = &queue->vq;
@@ -160,11 +157,12 @@ static int hook_commit(struct thread_data *td)
 
 /* ---- completion ------------------------------------------------------------- */
 
-static void complete(struct job *job, struct io_u *io_u, int code)
+static void complete(struct job *job, struct io_u *io_u, int code,
+		     const char *sentence)
 {
 	io_u->error = (unsigned int)code;
 	if (code)
-		io_u->engine_data = strdup(error_message());
+		io_u->engine_data = strdup(sentence);
 	/* fio looks at no error of a flush. */
 	if (code && ddir_sync(io_u->ddir) && !job->td->error)
 		fio_fail(job->td, -code, "flush");
@@ -186,9 +184,21 @@ static void submit_backlog(struct job *job, struct job_file *file)
 		if (!code)
 			code = submit(queue, io_u);
 		if (code)
-			complete(job, io_u, code);
+			complete(job, io_u, code, error_message());
 	}
 	queue_commit(queue);
+}
+
+/* Of several failures in one batch, the engine's sentence is the last one's. */
+static void complete_batch(struct job *job, struct request **done, unsigned int count)
+{
+	unsigned int last = count;
+
+	while (last && !done[last - 1]->error)
+		last--;
+	for (unsigned int i = 0; i < count; i++)
+		complete(job, done[i]->user, done[i]->error, i + 1 < last ?
+			 "the back-end failed it" : error_message());
 }
 
 static void look_at(struct job *job, struct job_file *file)
@@ -199,10 +209,9 @@ static void look_at(struct job *job, struct job_file *file)
 
 	if (file->queue->abandoned)
 		fio_report_failure(file, file->queue->reason);
-	for (unsigned int i = 0; i < count; i++) {
-		complete(job, done[i]->user, done[i]->error);
+	complete_batch(job, done, count);
+	for (unsigned int i = 0; i < count; i++)
 		queue_put(file->queue, done[i]);
-	}
 	job->reaped += count;
 	if (file->backlog_count)
 		submit_backlog(job, file);
@@ -212,8 +221,15 @@ static unsigned int look(void *context)
 {
 	struct job *job = context;
 
-	for (unsigned int i = 0; i < job->num_files; i++)
-		look_at(job, &job->files[i]);
+	/* In turns: fio may take fewer than there are, and no disk is to wait for
+	 * another. */
+	for (unsigned int i = 0; i < job->num_files; i++) {
+		look_at(job, &job->files[job->turn]);
+		if (++job->turn == job->num_files)
+			job->turn = 0;
+		if (job->num_completed == job->max_completed)
+			break;
+	}
 	return job->num_completed;
 }
 

@@ -13,6 +13,10 @@
 #include "fio_options.h"
 #include "wait.h"
 
+/* Between two looks beside the ring: has the run been told to stop, is the
+ * back-end there, does anything move? */
+#define CHECK_INTERVAL_NS (10 * NS_PER_MS)
+
 struct job_file {
 	struct device *device; /* while the job runs */
 	struct queue *queue;
@@ -40,13 +44,15 @@ struct job {
 	unsigned int num_submitted;
 	struct io_u **completed;  /* by the last getevents */
 	unsigned int num_completed;
+	unsigned int turn;          /* the file that is looked at next */
 	unsigned int max_completed; /* that getevents may return */
 
 	uint64_t reaped;           /* all told */
 	uint64_t reaped_before;    /* at the last check */
-	uint64_t last_progress_ns;
+	uint64_t last_progress_ns; /* 0: not looked at in this wait */
 	uint64_t stop_seen_ns;     /* 0: not told to stop */
 	uint64_t cpu_begun_ns;     /* CPU time of the job's thread before its run */
+	bool is_draining;          /* fio left requests in flight at its end */
 	bool has_reset;            /* its logical units, after a time-out */
 	bool may_gather;           /* fio comes back at once: see hook_commit() */
 };

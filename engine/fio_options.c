@@ -84,7 +84,8 @@ struct fio_option fio_options[] = {
 	},
 	{
 		OPTION("wait", "Way of waiting", FIO_OPT_STR, wait,
-		       "How completions are waited for"),
+		       "How completions are waited for; left out: adaptive, or "
+		       "as sleepy_poll says"),
 		.posval = {
 			{ .ival = "event", .oval = WAIT_EVENT + 1,
 			  .help = "block on the eventfd" },

@@ -43,6 +43,15 @@ static int check_wait(const struct job *job, const struct options *options)
 	return 0;
 }
 
+/* sleepy_poll=0 asks for the eventfd; a 0 that was baked in asks for nothing. */
+static enum wait_kind wait_without_name(const struct job *job,
+					const struct options *options)
+{
+	if (job->sleepy_poll_us)
+		return WAIT_SLEEPY;
+	return options->sleepy_poll_set ? WAIT_EVENT : WAIT_ADAPTIVE;
+}
+
 static int choose_wait(struct job *job, const struct options *options)
 {
 	unsigned int baked_us = engine_default_sleepy_poll_us();
@@ -53,10 +62,8 @@ static int choose_wait(struct job *job, const struct options *options)
 		job->sleepy_poll_us = DEFAULT_SLEEPY_POLL_US;
 	else if (!options->wait)
 		job->sleepy_poll_us = baked_us;
-	if (options->wait)
-		job->wait_kind = options->wait - 1;
-	else
-		job->wait_kind = job->sleepy_poll_us ? WAIT_SLEEPY : WAIT_EVENT;
+	job->wait_kind = options->wait ? options->wait - 1 :
+					 wait_without_name(job, options);
 	job->adaptive_cpu = options->adaptive_cpu_set ? options->adaptive_cpu : 100;
 	return check_wait(job, options);
 }

@@ -8,7 +8,7 @@
 #include "error.h"
 #include "fio_job.h"
 
-/* What requests in flight get when the run is over. */
+/* How long requests in flight may complete nothing when the run is over. */
 #define STOP_GRACE_NS NS_PER_S
 
 void fio_report_failure(struct job_file *file, const char *why)
@@ -42,9 +42,12 @@ static void abandon_all(struct job *job)
 }
 
 /* fio sets terminate at the end of runtime only between requests. */
-static bool is_over(struct thread_data *td)
+static bool is_over(struct thread_data *td, const struct job *job)
 {
-	if (td->terminate)
+	/* end_fsync=1: a flush takes as long as it takes, see request_timeout. */
+	if (td->runstate == TD_FSYNCING)
+		return false;
+	if (td->terminate || job->is_draining)
 		return true;
 	return td->o.timeout && utime_since_now(&td->epoch) >=
 				td->o.timeout + td->o.ramp_time;
@@ -52,14 +55,15 @@ static bool is_over(struct thread_data *td)
 
 static void check_end(struct thread_data *td, struct job *job, uint64_t now_ns)
 {
-	if (!is_over(td))
+	if (!is_over(td, job))
 		return;
 	if (!job->stop_seen_ns)
 		job->stop_seen_ns = now_ns;
-	if (now_ns - job->stop_seen_ns < STOP_GRACE_NS)
+	if (now_ns - job->stop_seen_ns < STOP_GRACE_NS ||
+	    now_ns - job->last_progress_ns < STOP_GRACE_NS)
 		return;
-	error_set(ETIMEDOUT, "the back-end did not complete its requests within "
-		  "a second of the run's end: they fail");
+	error_set(ETIMEDOUT, "the run is over and the back-end completed nothing "
+		  "for a second: its requests in flight fail");
 	abandon_all(job);
 }
 
@@ -75,15 +79,19 @@ static bool reset_units(struct job *job)
 	return is_reset;
 }
 
+static void note_progress(struct job *job, uint64_t now_ns)
+{
+	if (job->reaped == job->reaped_before && job->last_progress_ns)
+		return;
+	job->reaped_before = job->reaped;
+	job->last_progress_ns = now_ns;
+}
+
 static void check_progress(struct thread_data *td, struct job *job, uint64_t now_ns)
 {
 	const struct options *options = td->eo;
 	uint64_t limit_ns = options->request_timeout_s * NS_PER_S;
 
-	if (job->reaped != job->reaped_before || !job->last_progress_ns) {
-		job->reaped_before = job->reaped;
-		job->last_progress_ns = now_ns;
-	}
 	if (!limit_ns || now_ns - job->last_progress_ns < limit_ns)
 		return;
 	/* First what the device can do about it: what is in flight comes back. */
@@ -102,6 +110,7 @@ void fio_watch(struct thread_data *td, struct job *job)
 	uint64_t now_ns = clock_now_ns();
 
 	check_connections(job);
+	note_progress(job, now_ns);
 	check_end(td, job, now_ns);
 	check_progress(td, job, now_ns);
 }

@@ -229,6 +229,9 @@ static int read_queue_num(struct device *dev)
 	num -= dev->first_queue;
 	if (num < info->max_queues || !info->has_config)
 		info->max_queues = num > MAX_QUEUES ? MAX_QUEUES : (unsigned int)num;
+	/* Kick and call carry an index of a byte. */
+	if (info->max_queues > MAX_QUEUES - dev->first_queue)
+		info->max_queues = MAX_QUEUES - dev->first_queue;
 	return 0;
 }
 

@@ -125,14 +125,26 @@ static void leave(struct poller *poller, struct waiter *waiter)
 
 /* ---- waiting ---------------------------------------------------------------- */
 
+static unsigned int look_and_count(struct poller *poller)
+{
+	unsigned int count = poller->source.look(poller->source.context);
+
+	if (count)
+		__atomic_fetch_add(&poller->found_in_all, count, __ATOMIC_RELAXED);
+	return count;
+}
+
+void poller_look(struct poller *poller)
+{
+	look_and_count(poller);
+}
+
 /* Ends wait_until() when the poller has what it waits for itself. */
 static unsigned int look(void *context)
 {
 	struct poller *poller = context;
-	unsigned int count = poller->source.look(poller->source.context);
 
-	poller->found += count;
-	poller->found_in_all += count;
+	poller->found += look_and_count(poller);
 	return poller_is_awake(poller->turn) ? UINT_MAX : poller->found;
 }
 
@@ -165,17 +177,18 @@ static void poll_until(struct poller *poller, struct waiter *waiter,
 	change(waiter, WAITER_RUNS, WAITER_POLLS);
 	change(waiter, WAITER_TURN, WAITER_POLLS);
 	poller->turn = own_turn = waiter;
+	/* At least one look: a deadline may have passed before. */
 	while (!poller_is_awake(waiter)) {
-		uint64_t now_ns = clock_now_ns();
-		uint64_t check_ns = now_ns + CHECK_INTERVAL_NS;
+		uint64_t check_ns = clock_now_ns() + CHECK_INTERVAL_NS;
 
-		if (now_ns >= deadline_ns)
-			break;
 		poller->found = 0;
 		wait_until(&poller->wait, UINT_MAX,
 			   check_ns < deadline_ns ? check_ns : deadline_ns);
-		if (!poller_is_awake(waiter))
-			poller->source.check(poller->source.context);
+		if (poller_is_awake(waiter))
+			break;
+		poller->source.check(poller->source.context);
+		if (clock_now_ns() >= deadline_ns)
+			break;
 	}
 	wait_leave(&poller->wait);
 	own_turn = NULL;
@@ -211,7 +224,7 @@ static bool look_on(struct poller *poller, const struct waiter *waiter)
 		return false;
 	do {
 		cpu_relax();
-		poller->source.look(poller->source.context);
+		look_and_count(poller);
 	} while (!poller_is_awake(waiter) && clock_now_ns() < until_ns);
 	learn(poller, poller_is_awake(waiter));
 	return poller_is_awake(waiter);

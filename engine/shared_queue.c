@@ -57,6 +57,7 @@ static unsigned int reap(struct shared_queue *sq, struct transfer_list *work)
 	bool is_last = true;
 
 	carry_note_abandoned(sq);
+	carry_note_in_flight(sq);
 	for (unsigned int i = count; i-- > 0;) {
 		int code = done[i]->error;
 
@@ -135,13 +136,9 @@ static void interrupt(void *context)
 
 static unsigned int in_flight(void *context)
 {
-	struct shared_queue *sq = context;
-	unsigned int count;
+	const struct shared_queue *sq = context;
 
-	pthread_mutex_lock(&sq->lock);
-	count = sq->queue->vq.in_flight;
-	pthread_mutex_unlock(&sq->lock);
-	return count;
+	return __atomic_load_n(&sq->num_in_flight, __ATOMIC_RELAXED);
 }
 
 static void check(void *context)
@@ -178,7 +175,7 @@ static void detach(struct transfer *t, struct transfer_list *work)
 {
 	switch (t->place) {
 	case PLACE_DEVICE:
-		/* Its part in flight must come back; no further one is sent. */
+		/* Its part in flight must come back; no further one follows it. */
 		t->req->left_bytes = 0;
 		t->is_orphan = true;
 		break;

@@ -29,6 +29,7 @@ struct shared_queue {
 	struct transfer_list backlog;  /* waits for chains */
 	bool needs_kick;               /* once the lock is given up */
 	bool is_asking;                /* the poller waits for a call */
+	unsigned int num_in_flight;    /* atomic; with the lock held it is set */
 	bool is_abandoned;             /* atomic; with the lock held it is set */
 	char reason[256];              /* why it is; constant from then on */
 };

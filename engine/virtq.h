@@ -137,8 +137,9 @@ bool virtq_has_used(const struct virtq *vq);
 bool virtq_ask_calls(struct virtq *vq);
 /* Calls are not wanted; one may still come. */
 void virtq_refuse_calls(struct virtq *vq);
-/* Whether refusing calls has no effect, and each used chain is to be called
- * for: what a driver costs that does not suppress calls (2.7.7). */
+/* Whether refusing calls has no effect, and used chains are called for all the
+ * time (with event_idx: at the first after each reap), as by a driver that
+ * does not suppress calls (2.7.7). */
 void virtq_want_all_calls(struct virtq *vq, bool wants_all_calls);
 
 /* Our own invariants, for tests: 0, or -EINVAL with a sentence. */

@@ -85,19 +85,17 @@ int virtq_reap(struct virtq *vq, uint16_t *chains, unsigned int max)
 			&vq->used->ring[vq->used_next & vq->mask].id);
 		int chain = chain_of(vq, id);
 
-		if (chain < 0) {
-			int code = break_ring(vq, "names a descriptor that is "
-					      "not in flight", id);
-
-			/* What came before it did come back. */
-			return count ? (int)count : code;
-		}
+		/* What came before it did come back; the next look stops here. */
+		if (chain < 0)
+			return count ? (int)count :
+				break_ring(vq, "names a descriptor that is not in "
+					   "flight", id);
 		vq->is_in_flight[chain] = false;
 		vq->in_flight--;
 		vq->used_next++;
 		chains[count++] = (uint16_t)chain;
 	}
-	if (vq->wants_all_calls)
+	if (vq->wants_all_calls && count && vq->shape.event_idx)
 		virtq_ask_calls(vq);
 	return (int)count;
 }

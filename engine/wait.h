@@ -37,8 +37,8 @@ struct wait_source {
 	struct pollfd *fds;
 	unsigned int num_eventfds;
 	unsigned int num_fds;
-	/* WAIT_ADAPTIVE alone goes by these: requests completed so far, all
-	 * told, and how many are on their way. */
+	/* Requests completed so far, all told (other threads may count, too), and
+	 * how many are on their way. */
 	const uint64_t *completed;
 	unsigned int (*in_flight)(void *context);
 };

@@ -100,7 +100,8 @@ unsigned int wait_adaptive(struct wait *wait, unsigned int min, unsigned int fou
 		found = wait_look_on(wait, min, found);
 	if (found >= min)
 		return found;
-	adaptive_begin(&wait->adaptive, clock_now_ns(), *source->completed,
+	adaptive_begin(&wait->adaptive, clock_now_ns(),
+		       __atomic_load_n(source->completed, __ATOMIC_RELAXED),
 		       source->in_flight(source->context));
 	while (goes_on && found < min && wait->adaptive.now_ns < deadline_ns)
 		goes_on = take_and_learn(wait, min, &found, deadline_ns);

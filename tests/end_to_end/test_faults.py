@@ -185,7 +185,7 @@ def test_a_reset_that_does_not_complete_either_ends_the_run(faulty: StartFaulty,
 def test_runtime_ends_a_run_with_lost_requests(faulty: StartFaulty, fio: Fio, device: str) -> None:
     backend = faulty("lose:type=write,after=100", device)
     done = run(fio, backend, time_based=True, runtime=1, **WRITES)
-    assert "within a second of the run's end" in told(done, backend, ETIMEDOUT)
+    assert "completed nothing for a second" in told(done, backend, ETIMEDOUT)
 
 
 # ---- a used ring that cannot be ----------------------------------------------------------------
@@ -260,6 +260,29 @@ def test_any_message_that_goes_wrong_ends_the_run(
     assert all(said.startswith(f"{backend.settings.socket_path}: ") for said in met)
 
 
+# ---- the end of a run ------------------------------------------------------------------------
+
+
+def test_a_slow_disk_may_finish_what_it_holds_when_the_run_is_over(
+    builtin: StartBackend, fio: Fio, private: Path
+) -> None:
+    # All are submitted at once, and come back one by one: a second after the end, and later.
+    times = private / "times"
+    times.write_text("".join(f"{300_000_000 * number}\n" for number in range(1, 9)))
+    backend = builtin(size_bytes=DISK_BYTES, options=(f"latency=trace:{times}",))
+    done = fio(backend.socket, rw="randread", iodepth=8, time_based=True, runtime="200ms")
+    assert done.status == 0, done.stderr
+    assert done.first["read"]["total_ios"] >= 8
+
+
+def test_the_last_flush_may_take_longer_than_a_second(faulty: StartFaulty, fio: Fio) -> None:
+    backend = faulty("delay:type=flush,for=1500ms")
+    timing: Mapping[str, Option] = {"time_based": True, "runtime": "200ms", "end_fsync": 1}
+    done = run(fio, backend, rw="write", iodepth=4, size="1m", **timing)
+    assert done.status == 0, done.stderr
+    assert backend.statistics()["fault_delay"] == 1
+
+
 # ---- deaths and changes ----------------------------------------------------------------------
 
 
@@ -277,6 +300,17 @@ def test_a_death_with_requests_in_flight(
 def test_a_death_while_a_disk_is_looked_for(faulty: StartFaulty, fio: Fio) -> None:
     backend = faulty("die:type=command", "scsi")
     assert "the back-end hung up during a command" in told(run(fio, backend, rw="read"), backend)
+
+
+@pytest.mark.parametrize("answered", range(5))
+def test_a_disk_that_falls_silent_while_it_is_described(
+    faulty: StartFaulty, fio: Fio, answered: int
+) -> None:
+    # With one chain, the one that does not come back was the last.
+    backend = faulty(f"lose:type=command,after={answered}", "scsi")
+    options: Mapping[str, Option] = {"scsi_target": 0, "scsi_lun": 0, "iodepth": 1}
+    done = run(fio, backend, rw="read", number_ios=8, connect_timeout=1, **options)
+    assert "did not complete a command in time" in told(done, backend, ETIMEDOUT)
 
 
 def test_a_scan_of_slow_targets_has_an_end(faulty: StartFaulty, fio: Fio) -> None:

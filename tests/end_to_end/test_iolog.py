@@ -56,6 +56,25 @@ def test_what_is_in_flight_at_the_end_of_a_replay_is_carried_out(
     assert json.loads(stats.read_text())["ios"] == 64
 
 
+def test_what_fails_at_the_end_of_a_replay_fails_the_job(
+    builtin: StartBackend, fio: Fio, private: Path
+) -> None:
+    socket = builtin(options=("latency=50ms", "fault=error:type=write,after=7")).socket
+    log = write_log(private / "log", socket, [f"write {4096 * index} 4096" for index in range(8)])
+    run = fio(socket, read_iolog=log, iodepth=16)
+    assert run.status != 0
+    assert "write" in run.stderr
+
+
+def test_what_never_comes_back_at_the_end_of_a_replay_fails_the_job(
+    builtin: StartBackend, fio: Fio, private: Path
+) -> None:
+    socket = builtin(options=("fault=lose:type=write,after=7",)).socket
+    log = write_log(private / "log", socket, [f"write {4096 * index} 4096" for index in range(8)])
+    said = refusal(fio(socket, read_iolog=log, iodepth=16))
+    assert "the run is over and the back-end completed nothing for a second" in said
+
+
 @pytest.mark.parametrize("chunked", [0, 1])
 @pytest.mark.parametrize("thread", [None, 1])
 def test_logged_requests_may_be_larger_than_bs(

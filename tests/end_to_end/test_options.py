@@ -35,6 +35,10 @@ def test_each_wait_completes_all_requests(disk: StartBackend, fio: Fio, wait: st
     assert (stats["wait"], stats["ios"]) == (wait, 200)
 
 
+def test_wait_is_adaptive_where_nothing_is_said(disk: StartBackend, fio: Fio) -> None:
+    assert counted(fio, disk().socket)["wait"] == "adaptive"
+
+
 def test_wait_sleepy_sleeps_50_microseconds_by_default(qsd: StartBackend, fio: Fio) -> None:
     assert counted(fio, qsd().socket, wait="sleepy")["sleepy_poll"] == 50
 

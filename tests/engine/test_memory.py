@@ -68,6 +68,14 @@ def test_a_region_is_a_multiple_of_2_mib(memory: CData, wanted: int) -> None:
     assert memory.regions[0].size_bytes == -(-wanted // HUGE_BYTES) * HUGE_BYTES
 
 
+def test_no_more_of_a_region_is_made_present_than_was_asked_for(memory: CData) -> None:
+    advice = Path("/sys/kernel/mm/transparent_hugepage/shmem_enabled").read_text()
+    if "[never]" not in advice and "[deny]" not in advice:
+        pytest.skip("this machine puts shared memory on huge pages by itself")
+    lib.memory_add_region(memory, 10_000)
+    assert os.fstat(memory.regions[0].fd).st_blocks * 512 == 12_288
+
+
 def test_add_region_returns_the_index(memory: CData) -> None:
     assert [lib.memory_add_region(memory, 1) for _ in range(3)] == [0, 1, 2]
 

@@ -152,6 +152,11 @@ def test_the_smaller_number_of_queues_counts(info: Info, configured: int, told: 
     assert info(backend).max_queues == min(configured, told)
 
 
+def test_no_more_queues_than_an_index_of_a_byte_tells_apart(info: Info) -> None:
+    backend = BlkBackend(config=BlkConfig(num_queues=1000), queue_num=2000)
+    assert info(backend).max_queues == 256
+
+
 def test_a_number_of_queues_beyond_32_bits_is_not_cut(info: Info) -> None:
     backend = BlkBackend(config=BlkConfig(num_queues=4), queue_num=1 << 32 | 1)
     assert info(backend).max_queues == 4

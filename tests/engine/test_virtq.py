@@ -117,6 +117,12 @@ def test_avail_event_lies_behind_the_used_ring(events: Ring) -> None:
     assert events.vq.avail_event == end
 
 
+@pytest.mark.parametrize(("chain_length", "is_indirect"), [(8, False), (258, True)])
+def test_128_requests_take_less_than_a_mebibyte(chain_length: int, is_indirect: bool) -> None:
+    shape = Shape(size=1024, num_chains=128, chain_length=chain_length, indirect=is_indirect)
+    assert lib.virtq_bytes(shape.in_c()) < 1 << 20
+
+
 def test_a_ring_of_its_own_memory_is_whole_pages(ring: Ring) -> None:
     assert lib.virtq_bytes(ring.shape.in_c()) % 4096 == 0
 

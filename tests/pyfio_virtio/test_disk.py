@@ -9,6 +9,7 @@ import os
 import random
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -380,6 +381,17 @@ def test_waiting_has_an_end(serve: Serve) -> None:
         assert done is not None
         assert done.error is not None
         assert done.error.errno == errno.ETIMEDOUT
+
+
+@pytest.mark.parametrize("minimum", [0, 1])
+@pytest.mark.parametrize("wait", WAITS)
+def test_who_never_waits_sees_completions_too(backend: Backend, wait: str, minimum: int) -> None:
+    with open_disk(backend, wait=wait) as disk, disk.operations() as operations:
+        operations.write(b"x" * 100, 0)
+        until = time.monotonic() + 10
+        while not operations.completed(minimum, timeout_s=0):
+            assert time.monotonic() < until
+        assert operations.get_completed() is not None
 
 
 def test_the_eventfd_tells_of_completions(disk: Disk) -> None:

@@ -23,8 +23,7 @@ FRONT_END := build/lib/fio_virtio
 INTO = $(DESTDIR)$(abspath $(PREFIX))
 SONAME = $(shell sed -n 's/^LIBRARY_SONAME = "\(.*\)"/\1/p' engine/build.py)
 VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
-# The back-end is built once its sources are there.
-BACK_END := $(if $(wildcard engine/backend/api.h),build/lib/vhost_backend)
+BACK_END := build/lib/vhost_backend
 
 .DELETE_ON_ERROR:
 .SUFFIXES:
@@ -37,10 +36,10 @@ run: install-packages ## run jobs/virtio.fio on a disk in memory, by the built-i
 	@$(VENV)/bin/pyfio-virtio run jobs/virtio.fio
 
 test: install-packages ## run the tests
-	@$(MAKE) --no-print-directory all
+	@$(MAKE) --no-print-directory all $(VENV)/.dev
 	@$(IN_VENV) -m pytest
 
-lint: $(VENV)/.ready ## check style and types: ruff, mypy
+lint: $(VENV)/.dev ## check style and types: ruff, mypy
 	@$(VENV)/bin/ruff check .
 	@$(VENV)/bin/ruff format --check .
 	@$(VENV)/bin/mypy
@@ -74,7 +73,7 @@ clean: ## remove all that was built
 help: ## list the targets and variables
 	@sed -n 's/^\([a-z0-9.-]*\):.*## /\1 - /p' Makefile | awk -F' - ' '{ printf "make %-18s %s\n", $$1, $$2 }'
 	@echo
-	@echo "SLEEPY_POLL=N       bake in wait=sleepy with N microseconds as the default; 0: wait=event"
+	@echo "SLEEPY_POLL=N       bake in wait=sleepy with N microseconds as the default; 0: wait=adaptive"
 	@echo "FIO_SOURCE_DIR=DIR  sources of the fio to build for, instead of the installed package's"
 	@echo "PREFIX=DIR          where make install puts the C library; else /usr/local"
 	@echo "BENCH='NAME... --pairs N' what make bench runs; BENCH=--help lists the names"
@@ -107,6 +106,12 @@ $(VENV)/.ready: pyproject.toml setup.py
 	@echo "Installing Python's packages into $(VENV)"
 	@$(PYTHON) -m venv $(VENV)
 	@$(IN_VENV) -m pip install -qq 'setuptools>=77'
+	@$(IN_VENV) -m pip install -qq --no-build-isolation --editable .
+	@touch $@
+
+# What tests and checks need beside that: several hundred megabytes.
+$(VENV)/.dev: $(VENV)/.ready
+	@echo "Installing what tests need into $(VENV)"
 	@$(IN_VENV) -m pip install -qq --no-build-isolation --editable '.[dev]'
 	@touch $@
 
@@ -121,6 +126,7 @@ build/fio-wanted build/sleepy-poll: FORCE
 
 ASAN := $(patsubst build/lib/%,build/asan/lib/%,$(FRONT_END) $(BACK_END))
 SANITIZE := --sanitize address,undefined
+ASAN_TESTS := tests/end_to_end
 
 build/asan/lib/fio_virtio: $(FRONT_END_NEEDS) build/fio-tree $(FIO_TREE_MARKS)
 	@echo "Compiling $@"
@@ -132,9 +138,9 @@ build/asan/lib/vhost_backend: $(BACK_END_SOURCES) $(BUILDERS)
 
 # The sanitizer's library has to come first in every process that loads one of these. Leaks are not
 # looked for: fio and Python keep much until they exit.
-asan: $(ASAN) ## run the end-to-end tests with gcc's address and undefined-behaviour sanitizers
+asan: $(ASAN) $(VENV)/.dev ## run the end-to-end tests (ASAN_TESTS) with gcc's address and undefined-behaviour sanitizers
 	@PYFIO_VIRTIO_LIB="$(CURDIR)/build/asan/lib" LD_PRELOAD="$$(gcc -print-file-name=libasan.so)" \
-	  ASAN_OPTIONS=detect_leaks=0:verify_asan_link_order=0 $(IN_VENV) -m pytest tests/end_to_end
+	  ASAN_OPTIONS=detect_leaks=0:verify_asan_link_order=0 $(IN_VENV) -m pytest $(ASAN_TESTS)
 
 # ---- another fio, beside the installed one --------------------------------
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from pyfio_virtio.analysis import checks, stats
-from pyfio_virtio.analysis.frame import axes, measured, options
+from pyfio_virtio.analysis.frame import axes, measured, options, require_numbers
 from pyfio_virtio.results import ResultsError
 
 # Metrics of which less is better; of all others, more is.
@@ -39,6 +39,8 @@ def compare(
 ) -> list[Change]:
     """Each point that both have. The sets ran at different times, so runs are not paired."""
     first, second = measured(base), measured(other)
+    for runs in (first, second):
+        require_numbers(runs, metric)
     both = pd.concat([first, second], ignore_index=True)
     differences = checks.unlike(both)
     if differences and not allow_unlike:

@@ -33,7 +33,7 @@ from pyfio_virtio.fio_json import (
     read_fio_json,
     summarise,
 )
-from pyfio_virtio.record import MEASURED, Row, Scalar
+from pyfio_virtio.record import MEASURED, Row, typed
 from pyfio_virtio.results import FIO_JSON, SAMPLES, ResultsError, open_sweep
 
 # fio's own defaults, for options that a job did not name.
@@ -89,7 +89,7 @@ def _fio_rows(path: Path) -> list[Row]:
 
 
 def _fio_row(job: FioJob, version: str, path: Path, index: int) -> Row:
-    options = {name: _typed(value) for name, value in job.options.items()}
+    options = {name: typed(value) for name, value in job.options.items()}
     busy_s = job.runtime_ms / 1000 * (job.user_percent + job.system_percent) / 100
     total = summarise(job.directions.values())
     row: Row = {
@@ -116,18 +116,6 @@ def _fio_row(job: FioJob, version: str, path: Path, index: int) -> Row:
         summary = summarise([job.directions[name]])
         row.update({f"{name}_{column}": value for column, value in vars(summary).items()})
     return row
-
-
-def _typed(value: str) -> Scalar:
-    """Numbers as numbers, so that an axis sorts; all else (4k, randread) as it stands."""
-    try:
-        return int(value)
-    except ValueError:
-        pass
-    try:
-        return float(value)
-    except ValueError:
-        return value
 
 
 # ---- derived columns -----------------------------------------------------------------
@@ -161,9 +149,12 @@ def _way(row: Sequence[Any]) -> tuple[str, float]:
     poll_us = float(poll) if _given(poll) else None
     if wait in ("busy", "adaptive"):
         return str(wait), {"busy": 1e9, "adaptive": 2e9}[wait]
-    if wait == "event" or not poll_us:
-        return ("sleepy 50 µs", 50.0) if wait == "sleepy" and poll_us is None else ("event", 0.0)
-    return f"sleepy {poll_us:g} µs", poll_us
+    if wait == "event" or poll_us == 0:
+        return "event", 0.0
+    if wait == "sleepy" and poll_us is None:
+        poll_us = 50.0
+    # Where nothing is said the engine takes wait=adaptive.
+    return (f"sleepy {poll_us:g} µs", poll_us) if poll_us else ("adaptive", 2e9)
 
 
 def _given(value: object) -> bool:
@@ -213,6 +204,12 @@ def fixed(frame: pd.DataFrame) -> Row:
 def measured(frame: pd.DataFrame) -> pd.DataFrame:
     """The runs that were asked for and succeeded: no controls, no failures."""
     return frame[(frame["role"] == MEASURED) & frame["error"].isna()]
+
+
+def require_numbers(frame: pd.DataFrame, column: str) -> None:
+    """Refuses a column that is not there, or is none of numbers."""
+    if column not in frame or not pd.api.types.is_numeric_dtype(frame[column]):
+        raise ResultsError(f"{column} is no column of numbers", "", "take iops, for one")
 
 
 def column_names(frame: pd.DataFrame) -> list[str]:

@@ -26,6 +26,7 @@ from pyfio_virtio.analysis.frame import (
     histogram,
     measured,
     points,
+    require_numbers,
 )
 from pyfio_virtio.results import ResultsError
 
@@ -67,6 +68,8 @@ def _by_wait(frame: pd.DataFrame, axes: Axes, metric: str) -> pd.DataFrame:
     runs = findings.unrated(frame)
     _refuse_more_than(runs, ("way", "iodepth"))
     table = points(runs, ["way", "iodepth"], (metric,)).dropna(subset=[metric])
+    if table.empty:
+        raise ResultsError(f"no {NAMES[metric]} to draw", "each run has too few I/Os", "run longer")
     ways = table.drop_duplicates("way").sort_values("way_order")["way"].tolist()
     floor = _noise(frame, metric)
     ends = []
@@ -349,7 +352,8 @@ def _counter_finding(table: pd.DataFrame, shown: Sequence[str]) -> str:
 def xy(frame: pd.DataFrame, axes: Axes, x: str, y: str, by: str | None = None) -> Axes:
     """Any column against any other, a line for each value of a third."""
     runs = measured(frame)
-    _refuse_unknown(runs, (x, y, by))
+    _refuse_unknown(runs, (x, by))
+    require_numbers(runs, y)
     table = points(runs, [x, by] if by else [x], (y,)).dropna(subset=[y])
     numeric = pd.api.types.is_numeric_dtype(table[x])
     order = list(dict.fromkeys(table[x]))

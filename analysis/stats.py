@@ -211,16 +211,15 @@ class Comparison:
 
     def sentence(self, resolution: float = 0.02) -> str:
         """The verdict in words, with what would settle it where it is open."""
-        between = f"{self.ratio.interval.low:.3f} to {self.ratio.interval.high:.3f}"
         if self.verdict != "cannot tell":
-            return f"{self.verdict} by {abs(self.percent):.1f}% (ratio {between})"
+            return f"{self.verdict} by {abs(self.percent):.1f}%"
         if self.ratio.n < FEWEST_PAIRS:
-            return f"cannot tell: {self.ratio.n} pairs are too few, {FEWEST_PAIRS} are needed"
+            return f"cannot tell: {self.ratio.n} are too few, {FEWEST_PAIRS} are needed"
         more = self.more_pairs(resolution)
         unit = "pairs" if self.paired else "runs of each"
         settle = f"{more} more {unit} would settle ±{resolution:.0%}"
         settled = f"any difference is under {math.expm1(self._reach()):.1%}"
-        return f"cannot tell: ratio {between}; {settle if more else settled}"
+        return f"cannot tell: {settle if more else settled}"
 
     def _log_half_width(self) -> float:
         return math.log(self.ratio.interval.high / self.ratio.interval.low) / 2

@@ -6,6 +6,7 @@ interrupted bench loses the one under way.
 """
 
 import json
+import shutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -162,6 +163,8 @@ def main(names: Sequence[str], pairs: int, fio_cpu: int, backend_cpu: int, outpu
     Without NAME everything but adaptive is run.
     """
     cores = Cores(fio_cpu, backend_cpu)
+    if INSTRUCTIONS in (names or DEFAULT) and shutil.which("valgrind") is None:
+        raise click.ClickException("counting instructions takes valgrind: apt install valgrind")
     bench = Bench(cores, pairs, output, environment.describe(cores, pairs))
     _warn_if_busy()
     for name in names or DEFAULT:

@@ -64,20 +64,19 @@ def sides() -> list[tuple[Side, Side]]:
     """fio's null engine and ours, at the same depth."""
     scsi = replace(BUILTIN_NULL, options=("device=scsi", *BUILTIN_NULL.options))
     queues = replace(BUILTIN_NULL, queues=16)
-    return [
-        (
-            _with_jobs(plan.null(depth), jobs),
-            _with_jobs(plan.virtio(disk, depth, BUSY, f"fio_virtio, {kind}, iodepth {depth}"), jobs),
-        )
-        for kind, disk, depth, jobs in (
-            ("blk", BUILTIN_NULL, 32, 1),
-            ("scsi", scsi, 32, 1),
-            ("blk", BUILTIN_NULL, 16, 1),
-            ("blk", BUILTIN_NULL, 128, 1),
-            ("blk", BUILTIN_NULL, 1024, 1),
-            ("blk, 16 queues", queues, 32, 16),
-        )
-    ]
+    asked = (
+        ("blk", BUILTIN_NULL, 32, 1),
+        ("scsi", scsi, 32, 1),
+        ("blk", BUILTIN_NULL, 16, 1),
+        ("blk", BUILTIN_NULL, 128, 1),
+        ("blk", BUILTIN_NULL, 1024, 1),
+        ("blk, 16 queues", queues, 32, 16),
+    )
+    found = []
+    for kind, disk, depth, jobs in asked:
+        ours = plan.virtio(disk, depth, BUSY, f"fio_virtio, {kind}, iodepth {depth}")
+        found.append((_with_jobs(plan.null(depth), jobs), _with_jobs(ours, jobs)))
+    return found
 
 
 def _with_jobs(side: Side, jobs: int) -> Side:

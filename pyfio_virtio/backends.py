@@ -180,7 +180,7 @@ class Kind:
     grace_s: float = 2.0  # to end in order
 
 
-_QSD_INSTALL = "install it (Debian: apt install qemu-system-common)"
+_QSD_INSTALL = "install it (Debian 12: apt install qemu-system-common; 13: qemu-utils)"
 # 7.2 hangs now and then as it ends. Nothing is lost by a kill: it keeps no data back.
 _QSD_GRACE_S = 0.3
 

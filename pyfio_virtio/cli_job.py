@@ -69,9 +69,11 @@ def job(
 
 
 def _check_waiting(wait: str | None, sleepy_poll: int | None) -> None:
-    if sleepy_poll and wait not in (None, "sleepy"):
+    if sleepy_poll is None or wait is None:
+        return
+    if wait != "sleepy" or not sleepy_poll:
         raise UsageError(
-            f"--sleepy-poll does not go with --wait {wait}", "", "leave out one, or --wait sleepy"
+            f"--sleepy-poll {sleepy_poll} does not go with --wait {wait}", "", "leave out one"
         )
 
 

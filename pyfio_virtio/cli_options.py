@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Types and options that several commands share, so that they are spelled the same everywhere."""
+"""Types, options and questions that several commands share, the same everywhere."""
 
+import sys
 from collections.abc import Callable
 from functools import wraps
 
@@ -19,6 +20,20 @@ def as_size(context: click.Context, parameter: click.Parameter, value: str) -> i
         return parse_size(value)
     except UsageError as error:
         raise click.BadParameter(str(error)) from error
+
+
+def confirm_writing(what: str, otherwise: str) -> None:
+    """Asks before what is on somebody's disk is lost; without a terminal, refuses.
+
+    `otherwise` is what to do instead of saying --yes.
+    """
+    if not sys.stdin.isatty():
+        raise UsageError(
+            f"will not run: {what}, which was not started for it",
+            "",
+            f"say --yes if what is on it may go, or {otherwise}",
+        )
+    click.confirm(f"{what}; what is on it will be lost. Go on?", abort=True, err=True)
 
 
 _DISK = (

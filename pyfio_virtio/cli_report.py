@@ -106,6 +106,7 @@ def plot(
       pyfio-virtio plot *.json --x iodepth --y p99_ns --by bs -o p99.svg
     """
     from pyfio_virtio.analysis import gallery, load, style
+    from pyfio_virtio.analysis.frame import measured
 
     if output.suffix not in (".png", ".svg"):
         raise UsageError(f"cannot draw {output}", "", "name a .png or .svg file with -o")
@@ -115,6 +116,8 @@ def plot(
         if column not in frame:
             raise UsageError(f"no column {column}", "", "write --where COLUMN=VALUE")
         frame = frame[frame[column].astype(str) == value]
+        if measured(frame).empty:
+            raise UsageError(f"no run is left where {condition}", "", "loosen --where")
     if x:
         drawing: Figure = gallery.draw_columns(frame, x, y, by, facet)
     else:
@@ -147,6 +150,8 @@ def compare(
     from pyfio_virtio.analysis.compare import compare as compared
 
     limit = share(max_regression)
+    if limit is not None and not 0 <= limit < 1:
+        raise UsageError(f"unusable --max-regression {max_regression}", "", "say it as 5%")
     changes = compared(load(base), load(other), metric, allow_unlike)
     _print_changes(changes, metric)
     worse = [each.name for each in changes if limit is not None and each.regressed(limit)]
@@ -168,7 +173,7 @@ def _print_changes(changes: Sequence[Change], metric: str) -> None:
             f"{each.base:,.0f}",
             f"{each.other:,.0f}",
             *_ratio(each),
-            each.comparison.verdict,
+            each.comparison.sentence(),
         )
         for each in changes
     ]

@@ -5,7 +5,6 @@ Nobody's disk is overwritten by trying things out: filename= is replaced by the 
 of our own, and a job that writes to any other disk needs a yes.
 """
 
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,8 +13,8 @@ import click
 from pyfio_virtio import backend_records, backends, fio, folders, job_counters
 from pyfio_virtio import run as runs
 from pyfio_virtio.backends import BackendSpec
-from pyfio_virtio.cli_options import disk_options, dry_run_option
-from pyfio_virtio.errors import PyfioVirtioError, UsageError
+from pyfio_virtio.cli_options import confirm_writing, disk_options, dry_run_option
+from pyfio_virtio.errors import PyfioVirtioError
 
 _NO_BACKEND = "none"
 
@@ -92,13 +91,7 @@ def _ask_before_writing(plan: runs.Plan, yes: bool) -> None:
     if not disks or yes:
         return
     what = f"{plan.title} writes to {', '.join(disks)}"
-    if not sys.stdin.isatty():
-        raise UsageError(
-            f"will not run: {what}, which was not started for it",
-            "",
-            "say --yes if what is on it may go, or leave --socket and --backend out",
-        )
-    click.confirm(f"{what}; what is on it will be lost. Go on?", abort=True, err=True)
+    confirm_writing(what, "leave --socket and --backend out")
 
 
 def _carry_out(plan: runs.Plan) -> int:

@@ -8,15 +8,14 @@ tells how it went. What is slow to import is imported when it is needed.
 from __future__ import annotations
 
 import shlex
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from pyfio_virtio import backend_records
-from pyfio_virtio.cli_options import dry_run_option
+from pyfio_virtio import backend_records, job
+from pyfio_virtio.cli_options import confirm_writing, dry_run_option
 from pyfio_virtio.cli_sweep_options import DEFAULT_FOLDER, sweep_options
 from pyfio_virtio.errors import UsageError
 from pyfio_virtio.sweep_settings import Settings, merge, read_settings, to_toml
@@ -89,7 +88,7 @@ def sweep(
     if dry_run:
         _print_script(resolved)
         return
-    _ask_before_writing(settings, yes)
+    _ask_before_writing(resolved, yes)
     context.exit(_run(resolved, output, patience))
 
 
@@ -134,34 +133,22 @@ def _time(seconds: float) -> str:
     return f"about {hours} h {minutes} min" if hours else f"about {minutes} min {rest} s"
 
 
-def _ask_before_writing(settings: Settings, yes: bool) -> None:
-    """A disk of somebody's is written to only when that was said."""
-    disk = _written_disk(settings)
+def _ask_before_writing(resolved: Sweep, yes: bool) -> None:
+    disk = _disk_of_somebody(resolved.settings)
     if disk is None or yes:
         return
-    what = f"this sweep writes to {disk}"
-    if not sys.stdin.isatty():
-        raise UsageError(
-            f"will not run: {what}, which was not made for it",
-            "",
-            "say --yes if what is on it may go, or leave out --backend and --storage",
-        )
-    click.confirm(f"{what}; what is on it will be lost. Go on?", abort=True, err=True)
+    if any(job.parse(each.point.job).writing() for each in resolved.points()):
+        confirm_writing(f"this sweep writes to {disk}", "leave out --backend and --storage")
 
 
-def _written_disk(settings: Settings) -> str | None:
-    if not _writes(settings.options.get("rw", ())):
-        return None
+def _disk_of_somebody(settings: Settings) -> str | None:
+    """A disk that was there before and that the sweep may write to, if any."""
     if settings.socket:
         scratch = backend_records.is_scratch_disk(settings.socket)
         return None if scratch else settings.socket
     file = settings.storage.removeprefix("file:")
     is_there = file != settings.storage and Path(file).exists()
     return file if is_there else None
-
-
-def _writes(directions: Sequence[str]) -> bool:
-    return any(each.partition(":")[0] not in ("read", "randread") for each in directions)
 
 
 def _run(resolved: Sweep, output: Path, patience: float) -> int:

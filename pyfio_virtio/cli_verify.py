@@ -1,12 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """pyfio-virtio verify: write a disk, read it back, and show the first byte that is wrong."""
 
-import sys
-
 import click
 
 from pyfio_virtio import backend_records, folders, verify
-from pyfio_virtio.cli_options import as_size
+from pyfio_virtio.cli_options import as_size, confirm_writing
 from pyfio_virtio.disk import DEFAULT_WAIT, Disk, open_disk
 from pyfio_virtio.errors import PyfioVirtioError, UsageError
 from pyfio_virtio.sizes import format_size
@@ -137,14 +135,7 @@ def _content(pattern: bytes | None, seed: int | None) -> verify.Content:
 def _ask_before_writing(socket: str, yes: bool) -> None:
     if yes or backend_records.is_scratch_disk(folders.absolute(socket)):
         return
-    what = f"verify writes to {socket}"
-    if not sys.stdin.isatty():
-        raise UsageError(
-            f"will not run: {what}, which was not started for it",
-            "",
-            "say --yes if what is on it may go, or --read-only-check",
-        )
-    click.confirm(f"{what}; what is on it will be lost. Go on?", abort=True, err=True)
+    confirm_writing(f"verify writes to {socket}", "--read-only-check")
 
 
 def _run(disk: Disk, plan: verify.Plan) -> verify.Difference | None:

@@ -77,7 +77,6 @@ class FioJob:
     runtime_ms: float
     user_percent: float
     system_percent: float
-    context_switches: int
 
 
 @dataclass(frozen=True)
@@ -85,7 +84,6 @@ class FioRun:
     """One JSON document of fio's."""
 
     version: str
-    time: str
     jobs: tuple[FioJob, ...]
 
 
@@ -142,7 +140,7 @@ def _run(document: Mapping[str, Any]) -> FioRun:
     shared = _section(document, "global options")
     jobs = tuple(_job(job, shared) for job in _raw_jobs(document))
     version = str(document.get("fio version", "unknown"))
-    return FioRun(version, str(document.get("time", "")), jobs)
+    return FioRun(version, jobs)
 
 
 def _job(raw: Mapping[str, Any], shared: Mapping[str, Any]) -> FioJob:
@@ -156,7 +154,6 @@ def _job(raw: Mapping[str, Any], shared: Mapping[str, Any]) -> FioJob:
         runtime_ms=_number(raw, "job_runtime"),
         user_percent=_number(raw, "usr_cpu"),
         system_percent=_number(raw, "sys_cpu"),
-        context_switches=int(_number(raw, "ctx")),
     )
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pyfio_virtio.job import ENGINE, escaped_filename
 
 WAITS = {
-    "event": "sleep until the back-end calls: few system calls saved, least CPU used",
+    "event": "sleep until the back-end calls: least CPU where completions are rare",
     "busy": "look at the ring again and again: lowest latency, one core spent",
     "sleepy": "sleep between two looks at the ring: for depth, or where cores are scarce",
     "adaptive": "whichever of the other ways does most here, found by trying",

@@ -28,12 +28,7 @@ from pyfio_virtio.record import Record, RecordError, Row, from_row, to_row, upgr
 
 PLAN, RUNS, POINTS, LOCK = "plan.toml", "runs.jsonl", "points", ".lock"
 JOB, FIO_JSON, COUNTERS = "job.fio", "fio.json", "counters.jsonl"
-ENVIRONMENT, SAMPLES, BACKEND_LOG, RECORD = (
-    "environment.json",
-    "samples.jsonl",
-    "backend.log",
-    "record.json",
-)
+ENVIRONMENT, SAMPLES, RECORD = "environment.json", "samples.jsonl", "record.json"
 _UNFINISHED = ".unfinished"
 
 

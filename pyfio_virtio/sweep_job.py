@@ -15,7 +15,7 @@ from pathlib import Path
 from pyfio_virtio.backends import BackendSpec
 from pyfio_virtio.engine import NAME
 from pyfio_virtio.errors import UsageError
-from pyfio_virtio.record import Scalar
+from pyfio_virtio.record import Scalar, typed
 from pyfio_virtio.results import COUNTERS
 from pyfio_virtio.sizes import format_size, parse_size
 from pyfio_virtio.sweep_plan import NULL_ENGINE, Choice
@@ -121,6 +121,8 @@ def _spec(choice: Choice, settings: Settings, where: Placement) -> BackendSpec:
         cpus=where.backend,
         options=own,
     )
+    if choice.engine == VIRTIO and choice.get("device") == "scsi":
+        spec = spec.as_scsi()
     spec.check()
     return spec
 
@@ -194,16 +196,6 @@ def columns(choice: Choice, settings: Settings, rate_iops: int | None) -> dict[s
     if rate_iops:
         values["rate_iops"] = max(1, round(rate_iops / choice.number("numjobs")))
     return values
-
-
-def typed(text: str) -> Scalar:
-    """A number as a number, so that a table sorts it; all else as it stands."""
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            continue
-    return text
 
 
 def engine_name(choice: Choice) -> str:

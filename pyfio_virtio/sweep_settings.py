@@ -74,10 +74,12 @@ class Settings:
         """Refuses values that no sweep can have."""
         if self.order not in ORDERS:
             raise UsageError(f"unknown order {self.order!r}", "", f"say {_or(ORDERS)}")
-        if self.repeats < 1 or self.max_repeats < self.repeats:
+        if self.repeats < 1:
+            raise UsageError(f"unusable repeats {self.repeats}", "it takes one or more")
+        if self.target_ci is not None and self.max_repeats < self.repeats:
             raise UsageError(
-                f"unusable repeats {self.repeats} with max_repeats {self.max_repeats}",
-                "it takes one or more, and no more than the cap",
+                f"unusable max_repeats {self.max_repeats}",
+                f"it is the cap of repeats, and they begin with {self.repeats}",
             )
         if self.runtime <= 0 or self.ramp_time < 0:
             raise UsageError("unusable runtime or ramp_time", "a run takes more than no time")

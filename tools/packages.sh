@@ -30,6 +30,15 @@ has_python_headers() {
 os.stat(os.path.join(sysconfig.get_path("include"), "Python.h"))'
 }
 
+# From Debian 13 on another package has the daemon.
+daemon_package() {
+	if grep -qs 'VERSION_ID="12"' /etc/os-release; then
+		echo qemu-system-common
+	else
+		echo qemu-utils
+	fi
+}
+
 # fio's headers come from the source package, which apt-get finds by its lists.
 needs_package_lists() {
 	[ -z "${FIO_SOURCE_DIR:-}" ] && [ ! -e build/fio-tree ] &&
@@ -43,7 +52,7 @@ need gcc command -v "${CC:-gcc}"
 need libc6-dev has_libc_headers
 need make command -v make
 [ -n "${FIO_SOURCE_DIR:-}" ] && [ "$1" = check ] || need fio command -v fio
-[ "$1" = check ] || need qemu-system-common command -v qemu-storage-daemon
+[ "$1" = check ] || need "$(daemon_package)" command -v qemu-storage-daemon
 # The test of the C library compiles as its users do.
 [ "$1" = check ] || need pkgconf command -v pkg-config
 

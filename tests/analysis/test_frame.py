@@ -28,7 +28,7 @@ def test_the_way_of_waiting_is_one_axis_in_its_order(sweep: pd.DataFrame) -> Non
     ("engine", "wait", "poll", "way"),
     [
         ("fio_virtio", None, 0, "event"),
-        ("fio_virtio", None, None, "event"),
+        ("fio_virtio", None, None, "adaptive"),
         ("fio_virtio", None, 20, "sleepy 20 µs"),
         ("fio_virtio", "sleepy", None, "sleepy 50 µs"),
         ("fio_virtio", "busy", None, "busy"),

@@ -33,5 +33,7 @@ def test_the_title_names_the_depth(each: Comparison) -> None:
 def test_every_sleep_meets_the_eventfd_on_separate_and_shared_cores() -> None:
     for each in GROUPS["sleepy"].comparisons:
         assert each.base.options["wait"] == "event"
-        assert [int(side.options["sleepy_poll"]) for side in each.others] == list(SLEEPS_US)
+        naive, *sleepers = each.others
+        assert naive.options["call_suppression"] == "off"
+        assert [int(side.options["sleepy_poll"]) for side in sleepers] == list(SLEEPS_US)
     assert {each.shares_core for each in GROUPS["sleepy"].comparisons} == {True, False}

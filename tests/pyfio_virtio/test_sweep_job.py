@@ -49,6 +49,13 @@ def test_other_engines_get_their_disk_in_their_own_way(engine: str, line: str) -
     assert "stats_file" not in text
 
 
+def test_a_scsi_disk_is_served_where_one_is_asked_for() -> None:
+    choice = replace(CHOICE, options=(*CHOICE.options, ("device", "scsi")))
+    spec = wanted(choice, NULL, ANYWHERE).spec
+    assert spec is not None
+    assert "device=scsi" in spec.options
+
+
 def test_a_rate_is_that_of_each_job() -> None:
     choice = replace(CHOICE, options=(*CHOICE.options, ("numjobs", "4")))
     assert section(choice, rate=1000).options["rate_iops"] == "250"

@@ -95,7 +95,7 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
     [
         (Settings(order="backwards"), "unknown order 'backwards'"),
         (Settings(repeats=0), "unusable repeats 0"),
-        (Settings(repeats=31), "max_repeats 30"),
+        (Settings(repeats=31, target_ci=0.02), "max_repeats 30"),
         (Settings(runtime=0), "unusable runtime"),
         (Settings(target_ci=2.0), "unusable target_ci"),
         (Settings(rate_steps=(0,)), "unusable rate step 0%"),

@@ -112,8 +112,8 @@ def test_json_is_whole_when_the_engine_has_something_to_say(command: RunCommand)
 
 
 def test_counters_follow_fios_result(command: RunCommand) -> None:
-    ended = command("run", "--counters", *SHORT)
-    words = r"virtio, wait=adaptive: kicks [\d.]+, calls [\d.]+, looks [\d.]+, sleeps [\d.]+ per I/O, "
+    ended = command("run", "--counters", *SHORT, "--wait=event")
+    words = r"virtio, wait=event: kicks [\d.]+, calls [\d.]+, looks [\d.]+, sleeps [\d.]+ per I/O, "
     assert re.search(words + r"[\d.]+ µs CPU per I/O", ended.stdout)
     assert "kick: " in ended.stdout
 

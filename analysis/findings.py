@@ -50,9 +50,10 @@ class Best:
     def sentence(self) -> str:
         """All of it in words."""
         parts = [f"{_place(self.where)}{self.way} is best with {short(self.iops.value)} IOPS"]
-        if self.gain:
+        is_told = self.gain is not None and self.baseline not in self.equals
+        if is_told:
             parts.append(f"{self.times} {self.baseline}'s")
-        if self.cpu_us is not None and self.baseline_cpu_us is not None and self.gain:
+        if self.cpu_us is not None and self.baseline_cpu_us is not None and is_told:
             parts.append(
                 f"for {self.cpu_us:.2g} µs of CPU an I/O against {self.baseline_cpu_us:.2g}"
             )

@@ -23,6 +23,7 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.text import Annotation
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 from matplotlib.transforms import Transform
 
@@ -188,32 +189,41 @@ def _width(axes: Axes) -> float:
 
 def end_labels(axes: Axes, ends: Iterable[tuple[float, float, str, str]]) -> None:
     """Writes each series' name (x, y, name, colour) beside its end, none over another."""
-    to_axes = _to_axes(axes)
-    placed = sorted(
-        ((*to_axes.transform((x, y)), name, colour) for x, y, name, colour in ends),
-        key=lambda each: each[1],
-    )
-    heights = spread([each[1] for each in placed], 0.055)
-    for (x, y, name, colour), height in zip(placed, heights, strict=True):
-        axes.annotate(
-            name,
-            (x, y),
-            xycoords="axes fraction",
-            xytext=(1.02, height),
-            textcoords="axes fraction",
-            color=colour,
-            va="center",
-            fontsize=9,
-            annotation_clip=False,
-            arrowprops={
-                "arrowstyle": "-",
-                "color": colour,
-                "linewidth": 0.6,
-                "shrinkA": 0,
-                "shrinkB": 4,
-                "relpos": (0, 0.5),
-            },
+    labels = [_end_label(axes, *end) for end in ends]
+
+    def place(_: Axes) -> None:
+        to_axes = _to_axes(axes)
+        placed = sorted(
+            (to_axes.transform(each.xy)[1], number) for number, each in enumerate(labels)
         )
+        heights = spread([height for height, _ in placed], 0.055)
+        for (_, number), height in zip(placed, heights, strict=True):
+            labels[number].set_position((1.02, height))
+
+    place(axes)
+    # Panels side by side get one scale once all of them are drawn.
+    axes.callbacks.connect("ylim_changed", place)
+
+
+def _end_label(axes: Axes, x: float, y: float, name: str, colour: str) -> Annotation:
+    return axes.annotate(
+        name,
+        (x, y),
+        xytext=(1.02, 0),
+        textcoords="axes fraction",
+        color=colour,
+        va="center",
+        fontsize=9,
+        annotation_clip=False,
+        arrowprops={
+            "arrowstyle": "-",
+            "color": colour,
+            "linewidth": 0.6,
+            "shrinkA": 0,
+            "shrinkB": 4,
+            "relpos": (0, 0.5),
+        },
+    )
 
 
 def point_labels(axes: Axes, points: Iterable[tuple[float, float, str, str]]) -> None:

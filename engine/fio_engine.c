@@ -190,15 +190,12 @@ static void submit_backlog(struct job *job, struct job_file *file)
 }
 
 /* Of several failures in one batch, the engine's sentence is the last one's. */
-static void complete_batch(struct job *job, struct request **done, unsigned int count)
+static const char *sentence_of_first(struct request *const *done, unsigned int count)
 {
-	unsigned int last = count;
-
-	while (last && !done[last - 1]->error)
-		last--;
-	for (unsigned int i = 0; i < count; i++)
-		complete(job, done[i]->user, done[i]->error, i + 1 < last ?
-			 "the back-end failed it" : error_message());
+	for (unsigned int i = 1; i < count; i++)
+		if (done[i]->error)
+			return "the back-end failed it";
+	return error_message();
 }
 
 static void look_at(struct job *job, struct job_file *file)
@@ -209,9 +206,13 @@ static void look_at(struct job *job, struct job_file *file)
 
 	if (file->queue->abandoned)
 		fio_report_failure(file, file->queue->reason);
-	complete_batch(job, done, count);
-	for (unsigned int i = 0; i < count; i++)
+	for (unsigned int i = 0; i < count; i++) {
+		int code = done[i]->error;
+
+		complete(job, done[i]->user, code,
+			 code ? sentence_of_first(&done[i], count - i) : NULL);
 		queue_put(file->queue, done[i]);
+	}
 	job->reaped += count;
 	if (file->backlog_count)
 		submit_backlog(job, file);
@@ -220,16 +221,16 @@ static void look_at(struct job *job, struct job_file *file)
 static unsigned int look(void *context)
 {
 	struct job *job = context;
+	unsigned int left = job->num_files, turn = job->turn;
 
 	/* In turns: fio may take fewer than there are, and no disk is to wait for
 	 * another. */
-	for (unsigned int i = 0; i < job->num_files; i++) {
-		look_at(job, &job->files[job->turn]);
-		if (++job->turn == job->num_files)
-			job->turn = 0;
-		if (job->num_completed == job->max_completed)
-			break;
-	}
+	do {
+		look_at(job, &job->files[turn]);
+		if (++turn == job->num_files)
+			turn = 0;
+	} while (--left && job->num_completed < job->max_completed);
+	job->turn = turn;
 	return job->num_completed;
 }
 

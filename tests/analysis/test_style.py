@@ -29,6 +29,16 @@ def test_spread_moves_no_more_than_it_must(places: list[float]) -> None:
         assert sum(style.spread(places, 0.05)) == pytest.approx(sum(places))
 
 
+def test_labels_of_ends_follow_a_change_of_scale() -> None:
+    axes = style.figure().add_subplot()
+    axes.set_ylim(0, 10)
+    style.end_labels(axes, [(1, 8, "high", "black"), (1, 2, "low", "black")])
+    axes.set_ylim(0, 100)
+    heights = {label.get_text(): label.get_position()[1] for label in axes.texts}
+    assert heights == pytest.approx({"high": 0.08, "low": 0.02}, abs=0.03)
+    assert heights["high"] > heights["low"]
+
+
 @pytest.mark.parametrize(
     ("value", "text"), [(2_610_000, "2.61M"), (85_000, "85k"), (999_900, "1M"), (0.351, "0.351")]
 )

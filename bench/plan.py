@@ -63,9 +63,6 @@ class Comparison:
 
 
 QSD_NULL = BackendSpec(kind="qsd", storage="null")
-# By default it polls for 32 µs and gives polling up where waking it takes longer, as it does on
-# virtual machines: at depth 1 it then sleeps before each request, in some runs and not in others.
-QSD_NULL_POLLING = BackendSpec(kind="qsd", storage="null", poll_max_ns=1_000_000)
 BUILTIN_NULL = BackendSpec(kind="builtin", storage="null", options=("serve=poll",))
 BUILTIN_NULL_EVENT = BackendSpec(kind="builtin", storage="null", options=("serve=event",))
 BUILTIN_MEMORY = BackendSpec(
@@ -140,8 +137,7 @@ def _against_null() -> Iterator[Comparison]:
 
 
 def _bare() -> Iterator[Comparison]:
-    polling = {**_DISKS, "qemu-storage-daemon null-co": QSD_NULL_POLLING}
-    for name, disk in polling.items():
+    for name, disk in _DISKS.items():
         for depth in (1, 128):
             # p50 of all of the latency, as the loop takes it, not of completion alone.
             ours = virtio(disk, depth, BUSY)

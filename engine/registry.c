@@ -8,8 +8,10 @@
 
 #include "error.h"
 
-/* Room for rings beside each job's I/O buffers. */
-#define RING_ROOM_BYTES (1ul << 20)
+/* For the rings of a job's queue, plenty; should they need more after all, they
+ * get a region of their own. */
+#define RING_ROOM_BYTES (64ul << 10)
+#define RING_ROOM_BYTES_A_REQUEST 1024ul
 
 struct entry {
 	struct entry *next;
@@ -129,7 +131,8 @@ static int plan_locked(const struct device_config *config)
 			"(thread=1) must agree on %s", config->socket, option);
 	merge(entry, config);
 	planned_hugepages = config->hugepages;
-	phase_bytes += config->memory_bytes + RING_ROOM_BYTES;
+	phase_bytes += config->memory_bytes + RING_ROOM_BYTES +
+		       config->depth * RING_ROOM_BYTES_A_REQUEST;
 	if (phase_bytes > planned_bytes)
 		planned_bytes = phase_bytes;
 	return entry->jobs;

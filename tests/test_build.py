@@ -105,7 +105,7 @@ class Checkout:
             if name not in ("FIO_SOURCE_DIR", "MAKEFLAGS", "MAKELEVEL", "SLEEPY_POLL", "V")
         }
         return subprocess.run(
-            ["make", *arguments],
+            ["make", str(self.engine.relative_to(self.folder)), *arguments],
             cwd=self.folder,
             env=environment,
             capture_output=True,

@@ -117,6 +117,27 @@ def test_without_a_gate_a_regression_is_only_told(
     assert main_here("compare", str(invented), str(slower)).status == 0
 
 
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--max-regression", "5"), "unusable --max-regression 5"),
+        (("--metric", "nope"), "nope is no column of numbers"),
+        (("--metric", "engine"), "engine is no column of numbers"),
+    ],
+)
+def test_what_cannot_be_compared_is_refused_in_words(
+    main_here: RunCommand, invented: Path, arguments: tuple[str, ...], words: str
+) -> None:
+    ended = main_here("compare", str(invented), str(invented), *arguments)
+    assert ended.status in (1, 2)
+    assert words in ended.stderr
+
+
+def test_a_picture_of_no_run_is_refused_in_words(main_here: RunCommand, invented: Path) -> None:
+    ended = main_here("plot", str(invented), "--x", "way", "--where", "rw=typo")
+    assert "no run is left where rw=typo" in ended.stderr
+
+
 def test_unlike_machines_are_not_compared_unless_told(
     main_here: RunCommand, invented: Path, tmp_path: Path
 ) -> None:

@@ -213,10 +213,10 @@ class Comparison:
         """The verdict in words, with what would settle it where it is open."""
         if self.verdict != "cannot tell":
             return f"{self.verdict} by {abs(self.percent):.1f}%"
-        if self.ratio.n < FEWEST_PAIRS:
-            return f"cannot tell: {self.ratio.n} are too few, {FEWEST_PAIRS} are needed"
-        more = self.more_pairs(resolution)
         unit = "pairs" if self.paired else "runs of each"
+        if self.ratio.n < FEWEST_PAIRS:
+            return f"cannot tell: {self.ratio.n} {unit} are too few, {FEWEST_PAIRS} are needed"
+        more = self.more_pairs(resolution)
         settle = f"{more} more {unit} would settle ±{resolution:.0%}"
         settled = f"any difference is under {math.expm1(self._reach()):.1%}"
         return f"cannot tell: {settle if more else settled}"

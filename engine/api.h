@@ -250,8 +250,8 @@ void async_close(struct async *async);
 int async_submit(struct async *async, struct operation *op);
 /* Waits until min operations can be collected, or all that are in flight, or
  * timeout_ms have passed (-1: for ever); looks at the ring at least once. Their
- * number. Operations that made no
- * progress for request_timeout_ms end with -ETIMEDOUT. */
+ * number. Operations that made no progress for request_timeout_ms end with
+ * -ETIMEDOUT. */
 unsigned int async_completed(struct async *async, unsigned int min, int timeout_ms);
 /* The next one that completed, or NULL. If it failed, error_message() says
  * why. */

@@ -342,7 +342,7 @@ static void open_wait(struct job *job)
 	wait_limit_cpu(&job->wait, job->adaptive_cpu);
 }
 
-/* Nothing that lets fio sleep between two requests. */
+/* Whether something lets fio sleep between two requests. */
 static bool has_pauses(const struct thread_data *td)
 {
 	const struct thread_options *o = &td->o;

@@ -226,12 +226,12 @@ static int read_queue_num(struct device *dev)
 		return error_set(EPROTO, "%s: the back-end says that it has %llu "
 			"queues, none of them for requests", dev->vu.path,
 			(unsigned long long)num);
+	/* Kick and call carry an index of a byte. */
+	if (num > MAX_QUEUES)
+		num = MAX_QUEUES;
 	num -= dev->first_queue;
 	if (num < info->max_queues || !info->has_config)
-		info->max_queues = num > MAX_QUEUES ? MAX_QUEUES : (unsigned int)num;
-	/* Kick and call carry an index of a byte. */
-	if (info->max_queues > MAX_QUEUES - dev->first_queue)
-		info->max_queues = MAX_QUEUES - dev->first_queue;
+		info->max_queues = (unsigned int)num;
 	return 0;
 }
 

@@ -125,7 +125,7 @@ static void leave(struct poller *poller, struct waiter *waiter)
 
 /* ---- waiting ---------------------------------------------------------------- */
 
-static unsigned int look_and_count(struct poller *poller)
+unsigned int poller_look(struct poller *poller)
 {
 	unsigned int count = poller->source.look(poller->source.context);
 
@@ -134,17 +134,12 @@ static unsigned int look_and_count(struct poller *poller)
 	return count;
 }
 
-void poller_look(struct poller *poller)
-{
-	look_and_count(poller);
-}
-
 /* Ends wait_until() when the poller has what it waits for itself. */
 static unsigned int look(void *context)
 {
 	struct poller *poller = context;
 
-	poller->found += look_and_count(poller);
+	poller->found += poller_look(poller);
 	return poller_is_awake(poller->turn) ? UINT_MAX : poller->found;
 }
 
@@ -224,7 +219,7 @@ static bool look_on(struct poller *poller, const struct waiter *waiter)
 		return false;
 	do {
 		cpu_relax();
-		look_and_count(poller);
+		poller_look(poller);
 	} while (!poller_is_awake(waiter) && clock_now_ns() < until_ns);
 	learn(poller, poller_is_awake(waiter));
 	return poller_is_awake(waiter);

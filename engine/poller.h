@@ -69,8 +69,8 @@ void poller_close(struct poller *poller);
 /* Returns true once poller_wake(waiter) was called, or false at deadline_ns
  * (CLOCK_MONOTONIC; UINT64_MAX: none). May be called again after false. */
 bool poller_wait(struct poller *poller, struct waiter *waiter, uint64_t deadline_ns);
-/* Looks once, whoever's turn it is. */
-void poller_look(struct poller *poller);
+/* Looks once, whoever's turn it is; how much it found. Any thread. */
+unsigned int poller_look(struct poller *poller);
 /* What waiter waits for is there. The waiter may be gone when this returns.
  * Any thread. */
 void poller_wake(struct poller *poller, struct waiter *waiter);

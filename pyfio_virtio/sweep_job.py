@@ -29,7 +29,7 @@ NBD = "nbd"
 # The null engine wants to know how large the disk is that it does not have.
 _NULL_SIZE = "1g"
 # A moment of the heat map.
-HEAT_MAP_MS = 100
+_HEAT_MAP_MS = 100
 _MIXED = ("rw", "readwrite", "randrw")
 
 
@@ -152,7 +152,7 @@ def _lines(
     if where.fio:
         yield f"cpus_allowed={where.fio}"
     if settings.heat_map:
-        yield from ("write_hist_log=fio", f"log_hist_msec={HEAT_MAP_MS}")
+        yield from ("write_hist_log=fio", f"log_hist_msec={_HEAT_MAP_MS}")
     yield ""
     yield "[sweep]"
     yield from (f"{name}={value}" for name, value in choice.options)

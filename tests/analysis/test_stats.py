@@ -156,7 +156,7 @@ def test_the_verdict_is_of_the_bounds() -> None:
 def test_four_pairs_give_no_verdict() -> None:
     judged = stats.compare_pairs([1, 1, 1, 1], [2, 2, 2, 2])
     assert judged.verdict == "cannot tell"
-    assert "4 are too few" in judged.sentence()
+    assert "4 pairs are too few" in judged.sentence()
 
 
 def test_no_pairs_give_no_verdict_and_no_error() -> None:

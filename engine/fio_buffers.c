@@ -34,6 +34,8 @@ static bool has_abandoned(const struct job *job)
 
 static bool is_idle(const struct job *job)
 {
+	if (job_num_ready(job))
+		return false;
 	for (unsigned int i = 0; i < job->num_files; i++)
 		if (job->files[i].queue->vq.in_flight)
 			return false;
@@ -41,9 +43,9 @@ static bool is_idle(const struct job *job)
 }
 
 /* fio has ended, and asks about no error any more. */
-static void report_first_failure(struct job *job)
+static void report_failures(struct job *job)
 {
-	for (unsigned int i = 0; i < job->num_completed; i++) {
+	for (unsigned int i = job->num_taken; i < job->num_completed; i++) {
 		const struct io_u *io_u = job->completed[i];
 
 		if (!io_u->error || job->td->error)
@@ -52,6 +54,7 @@ static void report_first_failure(struct job *job)
 			error_set((int)io_u->error, "%s", (char *)io_u->engine_data);
 		fio_fail(job->td, -(int)io_u->error, "end of the run");
 	}
+	job->num_completed = job->num_taken = 0;
 }
 
 /* fio can end with requests in flight (it does so after a replay). What was
@@ -60,13 +63,12 @@ static void drain(struct job *job)
 {
 	job->is_draining = true;
 	job->last_progress_ns = 0;
-	job->max_completed = job->td->o.iodepth;
+	report_failures(job);
 	while (!is_idle(job) && !has_abandoned(job)) {
 		for (unsigned int i = 0; i < job->num_files; i++)
 			queue_commit(job->files[i].queue);
-		job->num_completed = 0;
 		wait_until(&job->wait, 1, clock_now_ns() + CHECK_INTERVAL_NS);
-		report_first_failure(job);
+		report_failures(job);
 		fio_watch(job->td, job);
 	}
 	if (has_abandoned(job) && !job->td->error)

@@ -130,15 +130,14 @@ static void mark_issued(struct thread_data *td, struct job *job)
 }
 
 /* A back-end that takes requests one by one as they come does more of them when
- * it finds some at a time, and so do the cache lines that go to and fro. While
- * it has sixteen times as many to work on, the next ones gather; they are shown
- * to it at the latest when a look finds less than fio wants. */
+ * it finds some at a time, and so do the cache lines that go to and fro. While it
+ * has sixteen times as many to work on, the next ones gather; they are shown to
+ * it at the latest when a look finds less than fio wants. */
 static bool has_enough(const struct queue *queue)
 {
-	const struct virtq *vq = &queue->vq;
-	uint16_t gathered = vq->avail_next - vq->avail_published;
+	unsigned int gathered = virtq_num_gathered(&queue->vq);
 
-	return gathered * 16 <= vq->in_flight - gathered;
+	return gathered * 16 <= queue->vq.in_flight - gathered;
 }
 
 static int hook_commit(struct thread_data *td)
@@ -174,8 +173,7 @@ static void submit_backlog(struct job *job, struct job_file *file)
 {
 	struct queue *queue = file->queue;
 
-	while (file->backlog_count && job->num_completed < job->max_completed &&
-	       (queue->num_free || queue->abandoned)) {
+	while (file->backlog_count && (queue->num_free || queue->abandoned)) {
 		struct io_u *io_u = file->backlog[file->backlog_first];
 		int code = queue->abandoned;
 
@@ -189,20 +187,10 @@ static void submit_backlog(struct job *job, struct job_file *file)
 	queue_commit(queue);
 }
 
-/* Of several failures in one batch, the engine's sentence is the last one's. */
-static const char *sentence_of_first(struct request *const *done, unsigned int count)
-{
-	for (unsigned int i = 1; i < count; i++)
-		if (done[i]->error)
-			return "the back-end failed it";
-	return error_message();
-}
-
 static void look_at(struct job *job, struct job_file *file)
 {
 	struct request *done[64];
-	unsigned int room = job->max_completed - job->num_completed;
-	unsigned int count = queue_reap(file->queue, done, room < 64 ? room : 64);
+	unsigned int count = queue_reap(file->queue, done, 64);
 
 	if (file->queue->abandoned)
 		fio_report_failure(file, file->queue->reason);
@@ -210,10 +198,13 @@ static void look_at(struct job *job, struct job_file *file)
 		int code = done[i]->error;
 
 		complete(job, done[i]->user, code,
-			 code ? sentence_of_first(&done[i], count - i) : NULL);
-		queue_put(file->queue, done[i]);
+			 code ? queue_explain(file->queue, done[i]) : NULL);
 	}
 	job->reaped += count;
+	/* Last first: fio, which takes them in order, then finds the chain of each
+	 * request for its next one, with the same buffer in its descriptors. */
+	while (count)
+		queue_put(file->queue, done[--count]);
 	if (file->backlog_count)
 		submit_backlog(job, file);
 }
@@ -221,17 +212,10 @@ static void look_at(struct job *job, struct job_file *file)
 static unsigned int look(void *context)
 {
 	struct job *job = context;
-	unsigned int left = job->num_files, turn = job->turn;
 
-	/* In turns: fio may take fewer than there are, and no disk is to wait for
-	 * another. */
-	do {
-		look_at(job, &job->files[turn]);
-		if (++turn == job->num_files)
-			turn = 0;
-	} while (--left && job->num_completed < job->max_completed);
-	job->turn = turn;
-	return job->num_completed;
+	for (unsigned int i = 0; i < job->num_files; i++)
+		look_at(job, &job->files[i]);
+	return job_num_ready(job);
 }
 
 static bool ask_calls(void *context)
@@ -272,35 +256,53 @@ static uint64_t limit_of(const struct timespec *timeout)
 	       (uint64_t)timeout->tv_nsec;
 }
 
-static int hook_getevents(struct thread_data *td, unsigned int min,
-			  unsigned int max, const struct timespec *timeout)
+static void forget_taken(struct job *job)
 {
-	struct job *job = td->io_ops_data;
-	uint64_t limit_ns;
+	job->num_completed -= job->num_taken;
+	memmove(job->completed, job->completed + job->num_taken,
+		job->num_completed * sizeof(*job->completed));
+	job->num_taken = 0;
+}
 
-	job->num_completed = 0;
-	job->max_completed = max;
-	job->wait.counters.looks++;
-	if (look(job) >= min)
-		return (int)job->num_completed;
-	job->wait.counters.empty_looks += !job->num_completed;
+static void wait_for(struct thread_data *td, struct job *job, unsigned int min,
+		     const struct timespec *timeout)
+{
+	uint64_t limit_ns = limit_of(timeout);
+
 	for (unsigned int i = 0; i < job->num_files; i++)
 		queue_commit(job->files[i].queue);
-	limit_ns = limit_of(timeout);
 	job->last_progress_ns = 0;
 	while (wait_until(&job->wait, min, clock_now_ns() + CHECK_INTERVAL_NS) < min) {
 		fio_watch(td, job);
 		if (clock_now_ns() >= limit_ns)
 			break;
 	}
-	return (int)job->num_completed;
+}
+
+static int hook_getevents(struct thread_data *td, unsigned int min,
+			  unsigned int max, const struct timespec *timeout)
+{
+	struct job *job = td->io_ops_data;
+	unsigned int ready = job_num_ready(job);
+
+	if (ready < max) {
+		forget_taken(job);
+		job->wait.counters.looks++;
+		job->wait.counters.empty_looks += look(job) == ready;
+		if (job_num_ready(job) < min)
+			wait_for(td, job, min, timeout);
+		ready = job_num_ready(job);
+	}
+	job->num_given = ready < max ? ready : max;
+	job->num_taken += job->num_given;
+	return (int)job->num_given;
 }
 
 static struct io_u *hook_event(struct thread_data *td, int event)
 {
 	struct job *job = td->io_ops_data;
 
-	return job->completed[event];
+	return job->completed[job->num_taken - job->num_given + (unsigned int)event];
 }
 
 /* fio prints and frees what it gets. */

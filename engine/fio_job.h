@@ -42,10 +42,12 @@ struct job {
 	struct pollfd *fds;
 	struct io_u **submitted;  /* since the last commit */
 	unsigned int num_submitted;
-	struct io_u **completed;  /* by the last getevents */
+	/* What came back: each look takes all there is, however little fio asks
+	 * for, and the rest is given to it later without a look. */
+	struct io_u **completed;
 	unsigned int num_completed;
-	unsigned int turn;          /* the file that is looked at next */
-	unsigned int max_completed; /* that getevents may return */
+	unsigned int num_taken; /* of them, by fio */
+	unsigned int num_given; /* the last of those, by the last getevents */
 
 	uint64_t reaped;           /* all told */
 	uint64_t reaped_before;    /* at the last check */
@@ -56,6 +58,12 @@ struct job {
 	bool has_reset;            /* its logical units, after a time-out */
 	bool may_gather;           /* fio comes back at once: see hook_commit() */
 };
+
+/* Requests that came back and that fio has not taken yet. */
+static inline unsigned int job_num_ready(const struct job *job)
+{
+	return job->num_completed - job->num_taken;
+}
 
 /* Setup, in fio's main thread: reads each device's size, checks the job
  * against it, plans what init acquires. 0, or 1 with td's error set and a

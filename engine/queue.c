@@ -153,7 +153,7 @@ bool queue_publish(struct queue *queue)
 {
 	bool needs_kick;
 
-	if (queue->vq.avail_next == queue->vq.avail_published)
+	if (!virtq_num_gathered(&queue->vq))
 		return false;
 	virtq_publish(&queue->vq);
 	needs_kick = virtq_needs_kick(&queue->vq);
@@ -260,6 +260,16 @@ unsigned int queue_reap(struct queue *queue, struct request **done,
 	if (count < (unsigned int)found)
 		queue_commit(queue);
 	return count;
+}
+
+const char *queue_explain(struct queue *queue, const struct request *req)
+{
+	if (queue->vq.is_in_flight[req->chain])
+		error_set(req->error, "%s", queue->reason);
+	else if (!queue->commands->result(queue->disk, &queue->vq, req))
+		error_set(req->error, "the back-end reported that a %s failed, and "
+			  "then that it did not", disk_request_name(req->type));
+	return error_message();
 }
 
 void queue_abandon(struct queue *queue, int code)

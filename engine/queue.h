@@ -52,6 +52,9 @@ int queue_kick(const struct queue *queue);
  * to put back. A used ring that cannot be abandons the queue. */
 unsigned int queue_reap(struct queue *queue, struct request **done,
 			unsigned int max);
+/* Why req failed, as the calling thread's sentence, which is returned. For a
+ * request that was reaped with an error and not yet put back. */
+const char *queue_explain(struct queue *queue, const struct request *req);
 
 /* From now on every request fails with code (a positive errno) and the calling
  * thread's sentence: those in flight at the next reap, later ones at submission. Their chains stay out of

@@ -3,7 +3,6 @@
 #include "shared_queue.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "carry.h"
@@ -23,28 +22,16 @@ void shared_queue_begin(struct transfer *t)
 
 /* ---- looking (any thread) ------------------------------------------------------- */
 
-/* Of several failures in one batch, the engine's sentence is the last one's. */
-static void note_failure(struct transfer *t, int code, bool is_last)
-{
-	char sentence[128];
-
-	snprintf(sentence, sizeof(sentence), "the back-end failed a %s of %llu "
-		 "bytes at %llu: %s", disk_request_name(t->step.type),
-		 (unsigned long long)t->step.size_bytes,
-		 (unsigned long long)t->step.first_byte, strerror(code));
-	if (carry_is_abandoned(t->sq))
-		transfer_fail(t, code, t->sq->reason);
-	else
-		transfer_fail(t, code, is_last ? error_message() : sentence);
-}
-
 /* What needs no copying gives its chain back at once, which saves a lock. */
-static void take_from_device(struct transfer *t, int code, bool is_last,
+static void take_from_device(struct transfer *t, const struct request *req,
 			     struct transfer_list *work)
 {
+	struct shared_queue *sq = t->sq;
+
 	t->place = PLACE_WORKER;
-	if (code)
-		note_failure(t, code, is_last);
+	if (req->error)
+		transfer_fail(t, req->error, carry_is_abandoned(sq) ? sq->reason :
+					     queue_explain(sq->queue, req));
 	if (!t->step.uses_slot)
 		carry_put_chain(t);
 	TAILQ_INSERT_TAIL(work, t, link);
@@ -54,16 +41,11 @@ static unsigned int reap(struct shared_queue *sq, struct transfer_list *work)
 {
 	struct request *done[REAP_AT_ONCE];
 	unsigned int count = queue_reap(sq->queue, done, REAP_AT_ONCE);
-	bool is_last = true;
 
 	carry_note_abandoned(sq);
 	carry_note_in_flight(sq);
-	for (unsigned int i = count; i-- > 0;) {
-		int code = done[i]->error;
-
-		take_from_device(done[i]->user, code, is_last, work);
-		is_last = is_last && !code;
-	}
+	for (unsigned int i = 0; i < count; i++)
+		take_from_device(done[i]->user, done[i], work);
 	carry_pump_backlog(sq, work);
 	return count;
 }

@@ -132,6 +132,12 @@ int virtq_reap(struct virtq *vq, uint16_t *chains, unsigned int max);
 /* True if a look would find something, or find the virtqueue broken. */
 bool virtq_has_used(const struct virtq *vq);
 
+/* Chains submitted, but not yet published. */
+static inline uint16_t virtq_num_gathered(const struct virtq *vq)
+{
+	return (uint16_t)(vq->avail_next - vq->avail_published);
+}
+
 /* Asks for a call at the next used chain. True if there is one already
  * (barrier D): then do not sleep. */
 bool virtq_ask_calls(struct virtq *vq);

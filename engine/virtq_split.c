@@ -11,6 +11,7 @@
 
 void virtq_submit(struct virtq *vq, uint16_t chain, uint16_t length)
 {
+	uint16_t *entry = &vq->avail->ring[vq->avail_next & vq->mask];
 	uint16_t head = chain;
 
 	if (vq->shape.indirect)
@@ -19,8 +20,10 @@ void virtq_submit(struct virtq *vq, uint16_t chain, uint16_t length)
 			       VRING_DESC_F_INDIRECT);
 	else
 		head = (uint16_t)(chain * vq->shape.chain_length);
-	/* Relaxed: ordered by the release in virtq_publish(). */
-	store_relaxed_u16(&vq->avail->ring[vq->avail_next & vq->mask], head);
+	/* Relaxed: ordered by the release in virtq_publish(). Requests that come
+	 * back in order find the same entries again, see virtq_set_desc(). */
+	if (load_relaxed_u16(entry) != head)
+		store_relaxed_u16(entry, head);
 	vq->avail_next++;
 	vq->is_in_flight[chain] = true;
 	vq->in_flight++;

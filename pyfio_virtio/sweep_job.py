@@ -134,12 +134,19 @@ def at(wanted: Wanted, scratch: Path) -> Wanted:
     return replace(wanted, file=str(scratch)) if wanted.file == SCRATCH else wanted
 
 
-def job_text(choice: Choice, settings: Settings, where: Placement, rate_iops: int | None) -> str:
-    return "\n".join(_lines(choice, settings, where, rate_iops)) + "\n"
+def job_text(
+    choice: Choice,
+    settings: Settings,
+    where: Placement,
+    rate_iops: int | None,
+    clock: str | None = None,
+) -> str:
+    """clock: fio's clocksource; None leaves it to fio, which then takes one or the other by chance."""
+    return "\n".join(_lines(choice, settings, where, rate_iops, clock)) + "\n"
 
 
 def _lines(
-    choice: Choice, settings: Settings, where: Placement, rate_iops: int | None
+    choice: Choice, settings: Settings, where: Placement, rate_iops: int | None, clock: str | None
 ) -> Iterator[str]:
     yield "[global]"
     yield from _engine(choice)
@@ -149,6 +156,8 @@ def _lines(
     yield f"runtime={seconds(settings.runtime)}"
     if settings.ramp_time:
         yield f"ramp_time={seconds(settings.ramp_time)}"
+    if clock:
+        yield f"clocksource={clock}"
     if where.fio:
         yield f"cpus_allowed={where.fio}"
     if settings.heat_map:

@@ -58,6 +58,7 @@ class Sweep:
     versions: Mapping[str, str]
     engine_options: frozenset[str]
     cores: list[list[int]]
+    clock: str | None  # fio's clocksource; None: fio's choice
 
     def points(self) -> list[Planned]:
         """Everything that goes as fast as it can, controls too."""
@@ -79,7 +80,7 @@ class Sweep:
         needed = wanted(choice, self.settings, where)
         kind = needed.spec.kind if needed.spec else ""
         point = Point(
-            job=job_text(choice, self.settings, where, rate_iops),
+            job=job_text(choice, self.settings, where, rate_iops, self.clock),
             engine=engine_name(choice),
             engine_version=self.versions[ENGINE] if choice.engine == VIRTIO else "",
             fio_version=self.versions[FIO],
@@ -125,7 +126,8 @@ def resolve(settings: Settings, program: str = "fio") -> Sweep:
     options = fios.engine_options(found, engine.folder(), engine.NAME)
     kinds = [] if settings.socket or VIRTIO not in settings.engines else [settings.backend]
     kinds += [NBD] if NBD in settings.engines else []
-    return Sweep(settings, found, versions(found, kinds), options, host.cores())
+    known = versions(found, kinds)
+    return Sweep(settings, found, known, options, host.cores(), host.fio_clock())
 
 
 def _needs_file(settings: Settings) -> bool:

@@ -3,6 +3,7 @@
 
 import os
 import resource
+import subprocess
 from pathlib import Path
 
 from pyfio_virtio import host
@@ -26,3 +27,10 @@ def test_each_size_of_huge_pages_says_where_it_is_set() -> None:
     for pages in host.describe().hugepages:
         assert int(Path(pages.file).read_text()) == pages.total
         assert pages.free <= pages.total
+
+
+def test_fio_is_given_a_clock_that_it_takes() -> None:
+    clock = host.fio_clock()
+    if clock:
+        run = ["fio", f"--clocksource={clock}", "--name=j", "--ioengine=null", "--size=4k"]
+        subprocess.run(run, check=True, capture_output=True)

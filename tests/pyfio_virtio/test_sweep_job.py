@@ -35,6 +35,12 @@ def test_a_job_says_all_that_makes_its_point() -> None:
     assert {"thread", "time_based", "stats_file"} <= set(options)
 
 
+@pytest.mark.parametrize("clock", ["cpu", None])
+def test_runs_that_are_compared_have_one_clock(clock: str | None) -> None:
+    text = job_text(CHOICE, NULL, ANYWHERE, None, clock)
+    assert ("clocksource=cpu\n" in text) == (clock == "cpu")
+
+
 def test_no_path_of_the_moment_is_in_a_job() -> None:
     assert "filename=${DISK}\n" in job_text(CHOICE, NULL, ANYWHERE, None)
 

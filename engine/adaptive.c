@@ -59,16 +59,20 @@ const char *adaptive_way_name(unsigned int way)
 
 /* ---- what is learnt ---------------------------------------------------------- */
 
+/* A sample far off counts as twice the usual: one stall of a millisecond would
+ * else spoil the expectation for the next twenty requests. */
 static void estimate_add(struct adaptive_estimate *estimate, uint64_t sample_ns)
 {
-	int64_t off_ns = (int64_t)(sample_ns - estimate->mean_ns);
-	int64_t distance_ns = off_ns < 0 ? -off_ns : off_ns;
-	int64_t spread_ns = (int64_t)estimate->spread_ns;
+	uint64_t most_ns = 2 * (estimate->mean_ns + NS_PER_US);
+	int64_t off_ns, distance_ns, spread_ns = (int64_t)estimate->spread_ns;
 
 	if (!estimate->mean_ns) {
 		estimate->mean_ns = sample_ns;
 		return;
 	}
+	off_ns = (int64_t)((sample_ns < most_ns ? sample_ns : most_ns) -
+			   estimate->mean_ns);
+	distance_ns = off_ns < 0 ? -off_ns : off_ns;
 	estimate->mean_ns += (uint64_t)(off_ns / ESTIMATE_MEMORY);
 	estimate->spread_ns += (uint64_t)((distance_ns - spread_ns) / ESTIMATE_MEMORY);
 }
@@ -114,6 +118,26 @@ static void learn_arrival(struct adaptive *adaptive, uint64_t waited_ns)
 	}
 }
 
+/* How long the last step should have taken at most; 0: not known. */
+static uint64_t usual_ns(const struct adaptive *adaptive)
+{
+	if (adaptive->step.action == ADAPTIVE_BLOCK)
+		return adaptive->blocked.mean_ns;
+	if (adaptive->step.action == ADAPTIVE_SLEEP && adaptive->oversleep.mean_ns)
+		return adaptive->step.length_ns + adaptive->oversleep.mean_ns;
+	return 0;
+}
+
+/* A thread that the system kept from waking up earns no CPU time meanwhile, or
+ * each request would cost more of it the worse the system wakes. */
+static void forgo_stall(struct adaptive *adaptive, uint64_t took_ns)
+{
+	uint64_t most_ns = usual_ns(adaptive);
+
+	if (most_ns && took_ns > most_ns)
+		adaptive->balanced_ns += took_ns - most_ns;
+}
+
 static void learn_sleep(struct adaptive *adaptive, uint64_t took_ns)
 {
 	uint64_t asked_ns = adaptive->step.length_ns;
@@ -126,7 +150,10 @@ static void learn_sleep(struct adaptive *adaptive, uint64_t took_ns)
 void adaptive_learn(struct adaptive *adaptive,
 		    const struct adaptive_outcome *outcome)
 {
-	learn_sleep(adaptive, outcome->now_ns - adaptive->now_ns);
+	uint64_t took_ns = outcome->now_ns - adaptive->now_ns;
+
+	forgo_stall(adaptive, took_ns);
+	learn_sleep(adaptive, took_ns);
 	adaptive->now_ns = outcome->now_ns;
 	adaptive->balance_ns -= (int64_t)outcome->cpu_ns;
 	if (outcome->is_over)
@@ -178,15 +205,9 @@ static struct adaptive_step rest(struct adaptive *adaptive)
 {
 	struct adaptive_step block = { ADAPTIVE_BLOCK, UINT64_MAX };
 	struct adaptive_step sleep = { ADAPTIVE_SLEEP, safe_sleep_ns(adaptive) };
-	uint64_t needed_ns;
 
 	if (must_rest(adaptive) || !sleep.length_ns)
 		return block;
-	needed_ns = (uint64_t)-adaptive->balance_ns * 100 / adaptive->cpu_percent;
-	if (needed_ns < SHORTEST_REST_NS)
-		needed_ns = SHORTEST_REST_NS;
-	if (sleep.length_ns > needed_ns)
-		sleep.length_ns = needed_ns;
 	adaptive->has_rested = true;
 	adaptive->rests++;
 	return sleep;

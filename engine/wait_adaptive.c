@@ -11,11 +11,14 @@
  * would cost a hundredth of the shortest. */
 #define UNTIMED_WAITS 16
 
-static uint64_t cpu_time_ns(const struct wait *wait)
+/* The clock of what a step burns. Asking for CPU time is a system call: not where
+ * all of the time is burnt. */
+static uint64_t burnt_by_now_ns(const struct wait *wait,
+				const struct adaptive_step *step)
 {
 	if (wait->adaptive.cpu_percent >= 100)
 		return 0;
-	return clock_cpu_ns();
+	return step->action == ADAPTIVE_SPIN ? clock_now_ns() : clock_cpu_ns();
 }
 
 static unsigned int spin(struct wait *wait, unsigned int min, unsigned int found,
@@ -68,12 +71,14 @@ static bool take_and_learn(struct wait *wait, unsigned int min,
 {
 	struct adaptive *adaptive = &wait->adaptive;
 	struct adaptive_step step = adaptive_next(adaptive);
-	uint64_t left_ns = deadline_ns - adaptive->now_ns, cpu_ns = cpu_time_ns(wait);
+	uint64_t left_ns = deadline_ns - adaptive->now_ns;
+	uint64_t burnt_ns = burnt_by_now_ns(wait, &step);
 	uint64_t end_ns = adaptive->now_ns +
 			  (step.length_ns < left_ns ? step.length_ns : left_ns);
 	bool goes_on = take(wait, &step, min, found, end_ns);
 	struct adaptive_outcome outcome = {
-		.now_ns = clock_now_ns(), .cpu_ns = cpu_time_ns(wait) - cpu_ns,
+		.cpu_ns = burnt_by_now_ns(wait, &step) - burnt_ns,
+		.now_ns = clock_now_ns(),
 		.is_over = *found >= min };
 
 	adaptive_learn(adaptive, &outcome);

@@ -141,7 +141,7 @@ def job_text(
     rate_iops: int | None,
     clock: str | None = None,
 ) -> str:
-    """clock: fio's clocksource; None leaves it to fio, which then takes one or the other by chance."""
+    """clock: fio's clocksource; None leaves it to fio, which takes one or another by chance."""
     return "\n".join(_lines(choice, settings, where, rate_iops, clock)) + "\n"
 
 

@@ -91,7 +91,7 @@ def _added(outcomes: Sequence[Outcome]) -> str:
         if base.program == BARE and base.options["iodepth"] == "1":
             added = outcome.p50_added_ns(each)
             between = f"{added.interval.low:.0f} to {added.interval.high:.0f} ns"
-            title = each.comparison.title
+            title = f"{each.comparison.title}, beside {base.name}"
             text += f"\np50 added by fio, {title}: {added.value:.0f} ns ({between})\n"
     return text
 

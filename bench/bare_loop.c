@@ -3,8 +3,10 @@
  * Random reads of 4 KiB through the engine's queue with nothing around it: what
  * fio and its glue cost is what fio is slower than this.
  *
- * bare_loop SOCKET DEPTH BYTES MILLISECONDS: looks all the time, and prints one
- * JSON object. One thread. It never writes to the disk.
+ * bare_loop SOCKET DEPTH BYTES MILLISECONDS [PAUSE_NS]: looks all the time, and
+ * prints one JSON object. It waits for PAUSE_NS before it sends what came back
+ * anew, as a program that has something to do between two requests. One thread.
+ * It never writes to the disk.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,6 +25,7 @@ struct loop {
 	struct queue *queue;
 	char *buffers;
 	uint64_t blocks;                /* of the disk, that are read */
+	uint64_t pause_ns;
 	uint64_t random;
 	uint64_t issued_ns[MAX_DEPTH];  /* by buffer */
 	uint64_t bins[BINS];
@@ -69,6 +72,15 @@ static void note(struct loop *loop, unsigned int slot, uint64_t now_ns)
 	loop->done++;
 }
 
+static uint64_t pause_from(const struct loop *loop, uint64_t begun_ns)
+{
+	uint64_t now_ns = begun_ns;
+
+	while (now_ns - begun_ns < loop->pause_ns)
+		now_ns = clock_now_ns();
+	return now_ns;
+}
+
 /* Reaps what is there, and sends as much anew. The time. */
 static uint64_t turn(struct loop *loop)
 {
@@ -82,6 +94,7 @@ static uint64_t turn(struct loop *loop)
 		loop->failed += done[i]->error != 0;
 		note(loop, slot, now_ns);
 		queue_put(loop->queue, done[i]);
+		now_ns = pause_from(loop, now_ns);
 		submit(loop, slot, now_ns);
 	}
 	if (count)
@@ -122,12 +135,13 @@ static int run(struct loop *loop, unsigned int depth, uint64_t length_ns)
 }
 
 static int run_on(struct device *dev, unsigned int depth, uint64_t disk_bytes,
-		  uint64_t length_ns)
+		  uint64_t length_ns, uint64_t pause_ns)
 {
 	static struct loop loop;
 
 	loop.random = 88172645463325252ull;
 	loop.blocks = disk_bytes / BLOCK_BYTES;
+	loop.pause_ns = pause_ns;
 	loop.queue = device_claim_queue(dev);
 	loop.buffers = device_alloc(dev, (size_t)depth * BLOCK_BYTES, BLOCK_BYTES);
 	if (!loop.queue || !loop.buffers)
@@ -141,9 +155,10 @@ int main(int argc, char **argv)
 	struct device *dev = NULL;
 	int status;
 
-	if (argc != 5 || atoi(argv[2]) < 1 || atoi(argv[2]) > (int)MAX_DEPTH ||
+	if (argc < 5 || argc > 6 || atoi(argv[2]) < 1 || atoi(argv[2]) > (int)MAX_DEPTH ||
 	    strtoull(argv[3], NULL, 10) < BLOCK_BYTES) {
-		fprintf(stderr, "usage: bare_loop SOCKET DEPTH BYTES MILLISECONDS\n");
+		fprintf(stderr, "usage: bare_loop SOCKET DEPTH BYTES MILLISECONDS "
+			"[PAUSE_NS]\n");
 		return 2;
 	}
 	config.socket = argv[1];
@@ -155,7 +170,8 @@ int main(int argc, char **argv)
 		return status;
 	}
 	status = run_on(dev, config.depth, strtoull(argv[3], NULL, 10),
-			strtoull(argv[4], NULL, 10) * NS_PER_MS);
+			strtoull(argv[4], NULL, 10) * NS_PER_MS,
+			argc > 5 ? strtoull(argv[5], NULL, 10) : 0);
 	device_close(dev);
 	return status;
 }

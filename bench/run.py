@@ -55,7 +55,7 @@ class Run:
 def loop_command(side: Side, folder: str, runtime_s: float) -> list[str]:
     """The command line of a loop in C for the same load; one of them is told how to wait."""
     load = (side.options["iodepth"], side.options["size"], str(round(runtime_s * 1000)))
-    way = [side.options["wait"]] if side.program == BLOCKING else []
+    way = [side.options["wait"]] if side.program == BLOCKING else [str(side.pause_ns)]
     return [str(LOOPS / str(side.program)), f"{folder}/disk.sock", *load, *way]
 
 

@@ -111,22 +111,23 @@ static enum fio_q_status hook_queue(struct thread_data *td, struct io_u *io_u)
 	return FIO_Q_QUEUED;
 }
 
-/* The time of issue is when fio is done submitting. What gathers then counts as
- * the request's latency: it is the price of more of them a second. */
-static void mark_issued(struct thread_data *td, struct job *job)
+/* What fio wants to know of those that it submitted; now is their time of issue,
+ * or NULL if it does not want that. */
+static void mark_issued(struct thread_data *td, struct job *job,
+			const struct timespec *now)
 {
-	struct timespec now;
+	unsigned int count = job->num_submitted;
 
-	io_u_mark_submit(td, job->num_submitted);
-	if (!fio_fill_issue_time(td))
+	job->num_submitted = 0;
+	io_u_mark_submit(td, count);
+	if (!now)
 		return;
-	fio_gettime(&now, NULL);
-	for (unsigned int i = 0; i < job->num_submitted; i++) {
-		job->submitted[i]->issue_time = now;
+	for (unsigned int i = 0; i < count; i++) {
+		job->submitted[i]->issue_time = *now;
 		io_u_queued(td, job->submitted[i]);
 	}
 	if (td->o.read_iolog_file)
-		td->last_issue = now;
+		td->last_issue = *now;
 }
 
 /* A back-end that takes requests one by one as they come does more of them when
@@ -140,17 +141,23 @@ static bool has_enough(const struct queue *queue)
 	return gathered * 16 <= queue->vq.in_flight - gathered;
 }
 
+/* The time of issue is when fio is done submitting. What gathers then counts as
+ * the request's latency: it is the price of more of them a second. Books are kept
+ * when the back-end is at work already. */
 static int hook_commit(struct thread_data *td)
 {
 	struct job *job = td->io_ops_data;
+	bool wants_time = fio_fill_issue_time(td);
+	struct timespec now;
 
 	if (!job->num_submitted)
 		return 0;
-	mark_issued(td, job);
-	job->num_submitted = 0;
+	if (wants_time)
+		fio_gettime(&now, NULL);
 	for (unsigned int i = 0; i < job->num_files; i++)
 		if (!job->may_gather || !has_enough(job->files[i].queue))
 			queue_commit(job->files[i].queue);
+	mark_issued(td, job, wants_time ? &now : NULL);
 	return 0;
 }
 

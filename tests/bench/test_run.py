@@ -62,8 +62,8 @@ def test_an_engine_without_back_end_has_no_cpu_time_of_one() -> None:
 
 
 def test_the_bare_loop_has_the_same_load() -> None:
-    words = run.loop_command(plan.bare(plan.QSD_NULL, 4), "/folder", 1.5)
-    assert words[1:] == ["/folder/disk.sock", "4", str(plan.DISK_BYTES), "1500"]
+    words = run.loop_command(plan.bare(plan.QSD_NULL, 4, 300), "/folder", 1.5)
+    assert words[1:] == ["/folder/disk.sock", "4", str(plan.DISK_BYTES), "1500", "300"]
 
 
 def test_threads_that_wait_have_the_same_load_and_wait() -> None:

@@ -39,6 +39,8 @@ static const struct {
 #define SHORTEST_REST_NS (2 * NS_PER_US)
 /* CPU time that may be saved up, or owed before looking ends: some waits. */
 #define BALANCE_LIMIT_NS (2 * (int64_t)NS_PER_MS)
+/* What is owed beyond it is forgiven, or paying it back could take for ever. */
+#define MOST_DEBT_NS (2 * BALANCE_LIMIT_NS)
 
 void adaptive_open(struct adaptive *adaptive, unsigned int cpu_percent)
 {
@@ -122,7 +124,7 @@ static void learn_arrival(struct adaptive *adaptive, uint64_t waited_ns)
 static uint64_t usual_ns(const struct adaptive *adaptive)
 {
 	if (adaptive->step.action == ADAPTIVE_BLOCK)
-		return adaptive->blocked.mean_ns;
+		return adaptive->block.mean_ns + 2 * adaptive->block.spread_ns;
 	if (adaptive->step.action == ADAPTIVE_SLEEP && adaptive->oversleep.mean_ns)
 		return adaptive->step.length_ns + adaptive->oversleep.mean_ns;
 	return 0;
@@ -138,10 +140,12 @@ static void forgo_stall(struct adaptive *adaptive, uint64_t took_ns)
 		adaptive->balanced_ns += took_ns - most_ns;
 }
 
-static void learn_sleep(struct adaptive *adaptive, uint64_t took_ns)
+static void learn_step(struct adaptive *adaptive, uint64_t took_ns)
 {
 	uint64_t asked_ns = adaptive->step.length_ns;
 
+	if (adaptive->step.action == ADAPTIVE_BLOCK)
+		estimate_add(&adaptive->block, took_ns);
 	if (adaptive->step.action == ADAPTIVE_SLEEP)
 		estimate_add(&adaptive->oversleep,
 			     took_ns > asked_ns ? took_ns - asked_ns : 0);
@@ -153,7 +157,7 @@ void adaptive_learn(struct adaptive *adaptive,
 	uint64_t took_ns = outcome->now_ns - adaptive->now_ns;
 
 	forgo_stall(adaptive, took_ns);
-	learn_sleep(adaptive, took_ns);
+	learn_step(adaptive, took_ns);
 	adaptive->now_ns = outcome->now_ns;
 	adaptive->balance_ns -= (int64_t)outcome->cpu_ns;
 	if (outcome->is_over)
@@ -172,6 +176,8 @@ static void earn(struct adaptive *adaptive)
 	adaptive->balance_ns += (int64_t)(passed_ns * adaptive->cpu_percent / 100);
 	if (adaptive->balance_ns > BALANCE_LIMIT_NS)
 		adaptive->balance_ns = BALANCE_LIMIT_NS;
+	if (adaptive->balance_ns < -MOST_DEBT_NS)
+		adaptive->balance_ns = -MOST_DEBT_NS;
 }
 
 static bool is_in_debt(const struct adaptive *adaptive)

@@ -54,7 +54,7 @@ static void report_failures(struct job *job)
 			error_set((int)io_u->error, "%s", (char *)io_u->engine_data);
 		fio_fail(job->td, -(int)io_u->error, "end of the run");
 	}
-	job->num_completed = job->num_taken = 0;
+	job->num_completed = job->num_taken = job->num_seen = 0;
 }
 
 /* fio can end with requests in flight (it does so after a replay). What was
@@ -79,7 +79,7 @@ void fio_buffers_free(struct thread_data *td)
 {
 	struct job *job = td->io_ops_data;
 
-	if (td->orig_buffer && !is_idle(job) && !has_abandoned(job))
+	if (td->orig_buffer && !is_idle(job))
 		drain(job);
 	/* fio calls this after a failed init too. What a back-end may still
 	 * write to is not given to anybody else. */

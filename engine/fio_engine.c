@@ -263,12 +263,13 @@ static uint64_t limit_of(const struct timespec *timeout)
 	       (uint64_t)timeout->tv_nsec;
 }
 
-static void forget_taken(struct job *job)
+static void forget_seen(struct job *job)
 {
-	job->num_completed -= job->num_taken;
-	memmove(job->completed, job->completed + job->num_taken,
+	job->num_completed -= job->num_seen;
+	job->num_taken -= job->num_seen;
+	memmove(job->completed, job->completed + job->num_seen,
 		job->num_completed * sizeof(*job->completed));
-	job->num_taken = 0;
+	job->num_seen = 0;
 }
 
 static void wait_for(struct thread_data *td, struct job *job, unsigned int min,
@@ -293,23 +294,27 @@ static int hook_getevents(struct thread_data *td, unsigned int min,
 	unsigned int ready = job_num_ready(job);
 
 	if (ready < max) {
-		forget_taken(job);
+		forget_seen(job);
 		job->wait.counters.looks++;
 		job->wait.counters.empty_looks += look(job) == ready;
 		if (job_num_ready(job) < min)
 			wait_for(td, job, min, timeout);
 		ready = job_num_ready(job);
 	}
-	job->num_given = ready < max ? ready : max;
-	job->num_taken += job->num_given;
-	return (int)job->num_given;
+	if (ready > max)
+		ready = max;
+	job->num_taken += ready;
+	return (int)ready;
 }
 
+/* One after the other, whatever the number: with latency_target, fio asks for
+ * further events before it has seen all of the last ones. */
 static struct io_u *hook_event(struct thread_data *td, int event)
 {
 	struct job *job = td->io_ops_data;
 
-	return job->completed[job->num_taken - job->num_given + (unsigned int)event];
+	(void)event;
+	return job->completed[job->num_seen++];
 }
 
 /* fio prints and frees what it gets. */

@@ -42,12 +42,12 @@ struct job {
 	struct pollfd *fds;
 	struct io_u **submitted;  /* since the last commit */
 	unsigned int num_submitted;
-	/* What came back: each look takes all there is, however little fio asks
+	/* What came back: a look takes up to 64 a queue, however little fio asks
 	 * for, and the rest is given to it later without a look. */
 	struct io_u **completed;
 	unsigned int num_completed;
-	unsigned int num_taken; /* of them, by fio */
-	unsigned int num_given; /* the last of those, by the last getevents */
+	unsigned int num_taken; /* of them, by fio's getevents */
+	unsigned int num_seen;  /* of those, by fio's event */
 
 	uint64_t reaped;           /* all told */
 	uint64_t reaped_before;    /* at the last check */

@@ -197,6 +197,32 @@ def test_a_failure_is_told(served: Served, status: int | None, code: int, words:
     assert words in sentence()
 
 
+def explain(served: Served, req: CData) -> str:
+    return ffi.string(lib.queue_explain(served.queue, req)).decode()
+
+
+def test_each_failure_of_a_batch_has_its_own_sentence(served: Served) -> None:
+    for block in range(4):
+        served.submit(lib.REQUEST_READ, 4096 * block, 4096)
+    for seen, status in zip(served.take(), (IOERR, OK, UNSUPP, None), strict=True):
+        served.complete(seen, status)
+    told = [explain(served, req) for req in served.reap() if req.error]
+    words = ["I/O error for a read of 4096 bytes at 0 ", "at 8192", "at 12288 without a status"]
+    assert [each in one for each, one in zip(words, told, strict=True)] == [True] * 3
+
+
+def test_a_status_that_changes_later_does_not_undo_a_failure(served: Served) -> None:
+    req = served.submit(lib.REQUEST_READ, 0, 4096)
+    [seen] = served.take()
+    served.complete(seen, IOERR)
+    served.reap()
+    bytes_at(seen.status)[0] = OK
+    assert explain(served, req) == (
+        "the back-end reported that a read failed, and then that it did not"
+    )
+    assert req.error == errno.EIO
+
+
 def test_the_status_of_an_earlier_request_is_not_taken_again(served: Served) -> None:
     assert [finish(served, OK), finish(served, None)] == [0, errno.EIO]
 
@@ -396,6 +422,14 @@ def test_a_broken_ring_fails_all_that_is_in_flight_once(served: Served) -> None:
     }
     assert len(done) == 3
     assert {req.error for req in done} == {errno.EIO}
+
+
+def test_what_a_broken_ring_fails_has_its_reason(served: Served) -> None:
+    req = served.submit(lib.REQUEST_READ, 0, 512)
+    served.ring.used_idx += 9
+    served.reap()
+    served.reap()
+    assert "used ring holds more elements" in explain(served, req)
 
 
 def test_chains_that_a_lying_device_holds_are_not_used_again(served: Served) -> None:

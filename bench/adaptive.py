@@ -18,6 +18,7 @@ from bench.plan import (
     BUILTIN_NULL_EVENT,
     BUSY,
     EVENT,
+    SHORT_S,
     SLEEPS_US,
     Comparison,
     Options,
@@ -28,7 +29,7 @@ from bench.run import Cores, Run, rounds
 DEPTHS = (1, 4, 16, 64, 128)
 ALTERNATING = "10us,100us/1s"
 LATENCIES = ("none", "20us", "100us", ALTERNATING)
-SCREENING_RUNS, SCREENING_S = 3, 0.5
+SCREENING_RUNS = 3
 # A point falls short when all of its interval lies below this.
 NEAR = 0.95
 
@@ -56,7 +57,8 @@ class Point:
 
     @property
     def runtime_s(self) -> float:
-        return 2.0 if self.latency == ALTERNATING else 1.0
+        # Half a second would show one of two latencies that alternate.
+        return 2.0 if self.latency == ALTERNATING else SHORT_S
 
 
 POINTS = tuple(
@@ -83,9 +85,9 @@ def contest(point: Point, cores: Cores, pairs: int) -> Outcome:
 
 def _screen(point: Point, cores: Cores) -> Sequence[Sequence[Run]]:
     base, *others = point.ways()
-    # Where the latency alternates, half a second would show one of the two.
-    runtime_s = point.runtime_s if point.latency == ALTERNATING else SCREENING_S
-    screening = Comparison(point.title, base, tuple(others), point.shares_core, runtime_s=runtime_s)
+    screening = Comparison(
+        point.title, base, tuple(others), point.shares_core, runtime_s=point.runtime_s
+    )
     return outcome(screening, list(rounds(screening, cores, SCREENING_RUNS))).runs
 
 

@@ -84,8 +84,8 @@ static uint64_t pause_from(const struct loop *loop, uint64_t begun_ns)
 /* Reaps what is there, and sends as much anew. The time. */
 static uint64_t turn(struct loop *loop)
 {
-	struct request *done[64];
-	unsigned int count = queue_reap(loop->queue, done, 64);
+	struct request *done[QUEUE_REAP_AT_ONCE];
+	unsigned int count = queue_reap(loop->queue, done, QUEUE_REAP_AT_ONCE);
 	uint64_t now_ns = clock_now_ns();
 
 	for (unsigned int i = 0; i < count; i++) {

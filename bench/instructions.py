@@ -23,7 +23,10 @@ from pyfio_virtio.backends import BackendSpec
 from pyfio_virtio.errors import PyfioVirtioError
 
 FEW, MANY = 20_000, 60_000
-SLOW, SLOWER = "latency=100us", "latency=200us"
+# Slower than callgrind makes fio at iodepth 128, or it would never look in vain.
+SLOW, SLOWER = "latency=10ms", "latency=20ms"
+# Fewer looks in vain for each I/O than this are none.
+_FEWEST_LOOKS = 0.01
 _OBJECT = re.compile(r"^\s*([\d,]+)\s.*\[(?P<object>[^\]]+)\]$")
 _ALLOWED_S = 300.0
 
@@ -49,8 +52,14 @@ class PerIo:
 
 
 def per_look(slow: Count, slower: Count) -> float:
-    """What one look takes that finds nothing; all of it is in the engine's own object."""
-    return (slower.own - slow.own) / (slower.empty_looks - slow.empty_looks)
+    """What one look takes that finds nothing; all of it is in the engine's own object.
+
+    0 where there are none to leave out: at great depth there is always something.
+    """
+    more_looks = slower.empty_looks - slow.empty_looks
+    if more_looks < _FEWEST_LOOKS * slower.ios:
+        return 0.0
+    return (slower.own - slow.own) / more_looks
 
 
 def per_io(name: str, few: Count, many: Count, look: float) -> PerIo:

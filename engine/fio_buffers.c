@@ -67,7 +67,7 @@ static void drain(struct job *job)
 	while (!is_idle(job) && !has_abandoned(job)) {
 		for (unsigned int i = 0; i < job->num_files; i++)
 			queue_commit(job->files[i].queue);
-		wait_until(&job->wait, 1, clock_now_ns() + CHECK_INTERVAL_NS);
+		wait_until(&job->wait, 1, clock_now_ns() + WAIT_CHECK_INTERVAL_NS);
 		report_failures(job);
 		fio_watch(job->td, job);
 	}

@@ -196,8 +196,8 @@ static void submit_backlog(struct job *job, struct job_file *file)
 
 static void look_at(struct job *job, struct job_file *file)
 {
-	struct request *done[64];
-	unsigned int count = queue_reap(file->queue, done, 64);
+	struct request *done[QUEUE_REAP_AT_ONCE];
+	unsigned int count = queue_reap(file->queue, done, QUEUE_REAP_AT_ONCE);
 
 	if (file->queue->abandoned)
 		fio_report_failure(file, file->queue->reason);
@@ -280,7 +280,7 @@ static void wait_for(struct thread_data *td, struct job *job, unsigned int min,
 	for (unsigned int i = 0; i < job->num_files; i++)
 		queue_commit(job->files[i].queue);
 	job->last_progress_ns = 0;
-	while (wait_until(&job->wait, min, clock_now_ns() + CHECK_INTERVAL_NS) < min) {
+	while (wait_until(&job->wait, min, clock_now_ns() + WAIT_CHECK_INTERVAL_NS) < min) {
 		fio_watch(td, job);
 		if (clock_now_ns() >= limit_ns)
 			break;

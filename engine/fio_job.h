@@ -13,10 +13,6 @@
 #include "fio_options.h"
 #include "wait.h"
 
-/* Between two looks beside the ring: has the run been told to stop, is the
- * back-end there, does anything move? */
-#define CHECK_INTERVAL_NS (10 * NS_PER_MS)
-
 struct job_file {
 	struct device *device; /* while the job runs */
 	struct queue *queue;
@@ -42,8 +38,8 @@ struct job {
 	struct pollfd *fds;
 	struct io_u **submitted;  /* since the last commit */
 	unsigned int num_submitted;
-	/* What came back: a look takes up to 64 a queue, however little fio asks
-	 * for, and the rest is given to it later without a look. */
+	/* What came back: a look takes what there is, however little fio asks for,
+	 * and the rest is given to it later without a look. */
 	struct io_u **completed;
 	unsigned int num_completed;
 	unsigned int num_taken; /* of them, by fio's getevents */

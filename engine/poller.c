@@ -8,9 +8,6 @@
 #include "clock.h"
 #include "futex.h"
 
-/* Between two looks beside the ring. */
-#define CHECK_INTERVAL_NS (10 * NS_PER_MS)
-
 /* Looking on where others wait too: about what it takes to fall asleep, to be
  * woken and to get the CPU back. */
 #define LOOK_ON_NS (20 * NS_PER_US)
@@ -174,7 +171,7 @@ static void poll_until(struct poller *poller, struct waiter *waiter,
 	poller->turn = own_turn = waiter;
 	/* At least one look: a deadline may have passed before. */
 	while (!poller_is_awake(waiter)) {
-		uint64_t check_ns = clock_now_ns() + CHECK_INTERVAL_NS;
+		uint64_t check_ns = clock_now_ns() + WAIT_CHECK_INTERVAL_NS;
 
 		poller->found = 0;
 		wait_until(&poller->wait, UINT_MAX,

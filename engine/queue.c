@@ -11,8 +11,6 @@
 #include "error.h"
 #include "eventfd.h"
 
-#define REAP_AT_ONCE 64
-
 /* Of a part that comes back with what passes: a unit attention, "busy". */
 #define MAX_TRIES 5
 
@@ -236,14 +234,14 @@ static bool finish_part(struct queue *queue, struct request *req)
 unsigned int queue_reap(struct queue *queue, struct request **done,
 			unsigned int max)
 {
-	uint16_t chains[REAP_AT_ONCE];
+	uint16_t chains[QUEUE_REAP_AT_ONCE];
 	unsigned int count = 0;
 	int found;
 
 	if (queue->abandoned)
 		return reap_abandoned(queue, done, max);
-	if (max > REAP_AT_ONCE)
-		max = REAP_AT_ONCE;
+	if (max > QUEUE_REAP_AT_ONCE)
+		max = QUEUE_REAP_AT_ONCE;
 	found = virtq_reap(&queue->vq, chains, max);
 	if (found <= 0) {
 		if (found < 0)

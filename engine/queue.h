@@ -12,6 +12,9 @@
 #include "counters.h"
 #include "disk.h"
 
+/* What one queue_reap() takes at most. */
+#define QUEUE_REAP_AT_ONCE 64
+
 struct queue {
 	struct virtq vq;
 	const struct disk *disk;

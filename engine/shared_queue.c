@@ -9,8 +9,6 @@
 #include "error.h"
 #include "eventfd.h"
 
-#define REAP_AT_ONCE 64
-
 void shared_queue_begin(struct transfer *t)
 {
 	struct transfer_list work = TAILQ_HEAD_INITIALIZER(work);
@@ -39,8 +37,8 @@ static void take_from_device(struct transfer *t, const struct request *req,
 
 static unsigned int reap(struct shared_queue *sq, struct transfer_list *work)
 {
-	struct request *done[REAP_AT_ONCE];
-	unsigned int count = queue_reap(sq->queue, done, REAP_AT_ONCE);
+	struct request *done[QUEUE_REAP_AT_ONCE];
+	unsigned int count = queue_reap(sq->queue, done, QUEUE_REAP_AT_ONCE);
 
 	carry_note_abandoned(sq);
 	carry_note_in_flight(sq);

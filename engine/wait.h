@@ -15,7 +15,12 @@
 #include <stdint.h>
 
 #include "adaptive.h"
+#include "clock.h"
 #include "counters.h"
+
+/* How long one wait_until() should last: then who waits sees what there is
+ * beside completions, as hang-ups and deadlines. */
+#define WAIT_CHECK_INTERVAL_NS (10 * NS_PER_MS)
 
 enum wait_kind {
 	WAIT_EVENT,  /* asks for a call and blocks on the eventfd */

@@ -41,6 +41,11 @@ def test_runs_on_slow_back_ends_tell_what_an_empty_look_takes() -> None:
     assert instructions.per_look(run(10, 50), run(10, 90)) == pytest.approx(30)
 
 
+def test_where_nobody_looks_in_vain_there_is_nothing_to_leave_out() -> None:
+    assert instructions.per_look(run(1000, 5), run(1000, 5)) == 0
+    assert instructions.per_look(run(1000, 5), run(1000, 9)) == 0
+
+
 def test_empty_looks_are_left_out_of_what_an_io_takes() -> None:
     found = instructions.per_io("x", run(10, 3), run(30, 8), 30)
     assert (found.total, found.own) == pytest.approx((900, 150))

@@ -23,8 +23,9 @@ from pyfio_virtio.backends import BackendSpec
 from pyfio_virtio.errors import PyfioVirtioError
 
 FEW, MANY = 20_000, 60_000
-# Slower than callgrind makes fio at iodepth 128, or it would never look in vain.
-SLOW, SLOWER = "latency=10ms", "latency=20ms"
+# Slower than callgrind makes fio at iodepth 32, or it would never look in vain; not so slow that
+# looking for SCSI disks takes too long.
+SLOW, SLOWER = "latency=3ms", "latency=6ms"
 # Fewer looks in vain for each I/O than this are none.
 _FEWEST_LOOKS = 0.01
 _OBJECT = re.compile(r"^\s*([\d,]+)\s.*\[(?P<object>[^\]]+)\]$")

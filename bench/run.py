@@ -53,7 +53,7 @@ class Run:
 
 
 def loop_command(side: Side, folder: str, runtime_s: float) -> list[str]:
-    """The command line of a loop in C for the same load; one of them is told how to wait."""
+    """The command line of a loop in C for the same load; it is told how to wait, or to pause."""
     load = (side.options["iodepth"], side.options["size"], str(round(runtime_s * 1000)))
     way = [side.options["wait"]] if side.program == BLOCKING else [str(side.pause_ns)]
     return [str(LOOPS / str(side.program)), f"{folder}/disk.sock", *load, *way]

@@ -124,7 +124,7 @@ static void learn_arrival(struct adaptive *adaptive, uint64_t waited_ns)
 static uint64_t usual_ns(const struct adaptive *adaptive)
 {
 	if (adaptive->step.action == ADAPTIVE_BLOCK)
-		return adaptive->block.mean_ns + 2 * adaptive->block.spread_ns;
+		return adaptive->block_step.mean_ns + 2 * adaptive->block_step.spread_ns;
 	if (adaptive->step.action == ADAPTIVE_SLEEP && adaptive->oversleep.mean_ns)
 		return adaptive->step.length_ns + adaptive->oversleep.mean_ns;
 	return 0;
@@ -145,7 +145,7 @@ static void learn_step(struct adaptive *adaptive, uint64_t took_ns)
 	uint64_t asked_ns = adaptive->step.length_ns;
 
 	if (adaptive->step.action == ADAPTIVE_BLOCK)
-		estimate_add(&adaptive->block, took_ns);
+		estimate_add(&adaptive->block_step, took_ns);
 	if (adaptive->step.action == ADAPTIVE_SLEEP)
 		estimate_add(&adaptive->oversleep,
 			     took_ns > asked_ns ? took_ns - asked_ns : 0);

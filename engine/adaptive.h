@@ -63,8 +63,8 @@ struct adaptive {
 	/* The same for waits that blocked from the beginning. */
 	struct adaptive_estimate blocked;
 	struct adaptive_estimate oversleep;
-	/* Of blocks, however they began and ended. */
-	struct adaptive_estimate block;
+	/* Of single steps that blocked, whatever came before and after. */
+	struct adaptive_estimate block_step;
 
 	int64_t balance_ns;     /* CPU time that may be burnt; negative: debt */
 	uint64_t balanced_ns;   /* when it was reckoned */

@@ -60,8 +60,8 @@ unsigned int queue_reap(struct queue *queue, struct request **done,
 const char *queue_explain(struct queue *queue, const struct request *req);
 
 /* From now on every request fails with code (a positive errno) and the calling
- * thread's sentence: those in flight at the next reap, later ones at submission. Their chains stay out of
- * use, since the back-end may still write to them. */
+ * thread's sentence: those in flight at the next reap, later ones at submission.
+ * Their chains stay out of use, since the back-end may still write to them. */
 void queue_abandon(struct queue *queue, int code);
 
 #endif

@@ -198,7 +198,7 @@ def test_a_failure_is_told(served: Served, status: int | None, code: int, words:
 
 
 def explain(served: Served, req: CData) -> str:
-    return ffi.string(lib.queue_explain(served.queue, req)).decode()
+    return str(ffi.string(lib.queue_explain(served.queue, req)).decode())
 
 
 def test_each_failure_of_a_batch_has_its_own_sentence(served: Served) -> None:

@@ -136,10 +136,12 @@ void control_command(struct server *server, const char *line, char *answer,
 
 /* ---- the socket --------------------------------------------------------- */
 
-void control_close(struct control_client *client)
+void control_close(struct server *server, struct control_client *client)
 {
-	if (client->fd >= 0)
+	if (client->fd >= 0) {
+		server_unwatch(server, client->fd);
 		close(client->fd);
+	}
 	*client = (struct control_client){ .fd = -1 };
 }
 
@@ -205,10 +207,10 @@ void control_read(struct server *server, struct control_client *client)
 	if (count < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
 	if (count <= 0) {
-		control_close(client);
+		control_close(server, client);
 		return;
 	}
 	client->length += count;
 	if (answer_lines(server, client))
-		control_close(client);
+		control_close(server, client);
 }

@@ -30,6 +30,11 @@ int server_watch(struct server *server, int fd, void *owner)
 	return 0;
 }
 
+void server_unwatch(struct server *server, int fd)
+{
+	epoll_ctl(server->epoll_fd, EPOLL_CTL_DEL, fd, NULL);
+}
+
 /* ---- clients ------------------------------------------------------------ */
 
 /* A profile may let others wait until the one client has gone. */
@@ -43,8 +48,7 @@ static void update_listening(struct server *server)
 	if (wanted)
 		server_watch(server, server->listen_fd, &server->listen_fd);
 	else
-		epoll_ctl(server->epoll_fd, EPOLL_CTL_DEL, server->listen_fd,
-			  NULL);
+		server_unwatch(server, server->listen_fd);
 	server->listening = wanted;
 }
 
@@ -80,6 +84,7 @@ static void drop_client(struct server *server, struct connection *connection)
 		link = &(*link)->next;
 	*link = connection->next;
 	server->connection_count--;
+	server_unwatch(server, connection->fd);
 	connection_close(connection);
 	update_listening(server);
 }
@@ -128,7 +133,8 @@ static void die(struct server *server)
 	     connection = connection->next)
 		for (i = 0; i < connection->ring_count; i++)
 			connection->rings[i].broken = true;
-	close(server->listen_fd); /* and so it is watched no more */
+	server_unwatch(server, server->listen_fd);
+	close(server->listen_fd);
 	server->listen_fd = -1;
 	server->dead = true;
 	while (server->connections)
@@ -249,7 +255,7 @@ static void close_sockets(struct server *server)
 	if (server->control_fd >= 0)
 		unlink(server->control_path);
 	for (i = 0; i < CONTROL_CLIENTS_MAX; i++)
-		control_close(&server->control_clients[i]);
+		control_close(server, &server->control_clients[i]);
 	close_if_open(server->listen_fd);
 	close_if_open(server->control_fd);
 	close_if_open(server->stop_fd);

@@ -61,6 +61,9 @@ void server_stop(struct server *server);
 
 /* Watches an fd on behalf of whatever `owner` is. */
 int server_watch(struct server *server, int fd, void *owner);
+/* To be called before the fd is closed: a process that was forked meanwhile
+ * still holds it, and its events would go to an owner that is gone. */
+void server_unwatch(struct server *server, int fd);
 
 /* Changes the size of a disk and tells every client. Under the lock. */
 void server_resize(struct server *server, struct disk *disk, uint64_t bytes);
@@ -77,7 +80,7 @@ void control_command(struct server *server, const char *line, char *answer,
 /* An event at the control socket or one of its clients. */
 void control_accept(struct server *server);
 void control_read(struct server *server, struct control_client *client);
-void control_close(struct control_client *client);
+void control_close(struct server *server, struct control_client *client);
 
 /* listen.c: a Unix socket at a path. Replaces a stale one, refuses one that
  * somebody listens on. A new fd, or a negative errno. */

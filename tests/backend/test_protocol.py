@@ -4,7 +4,9 @@
 import os
 import socket
 import struct
+import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -227,3 +229,27 @@ def test_descriptors_sent_in_vain_are_closed(connection: Connection) -> None:
     os.close(writer)
     assert os.read(reader, 1) == b""  # nobody holds the other end
     os.close(reader)
+
+
+def test_a_client_that_left_is_not_heard_though_a_child_holds_its_socket(
+    backend: StartBuiltin,
+) -> None:
+    """As a process does between fork and exec: the events of its copies go on."""
+    started = backend()
+    leaving = Connection(started.settings.socket_path)
+    leaving.ask_u64(fe.GET_FEATURES)
+    copies = copies_of_sockets(leaving.socket.fileno())
+    leaving.close()
+    while started.statistics()["clients"]:
+        time.sleep(0.001)
+    # Time enough to hear once more.
+    time.sleep(0.01)
+    with Frontend(started.settings.socket_path) as frontend:
+        assert blk(frontend, BLK_READ, 0, in_bytes=512).status == BLK_OK
+    for fd in copies:
+        os.close(fd)
+
+
+def copies_of_sockets(but: int) -> list[int]:
+    fds = Path("/proc/self/fd").iterdir()
+    return [os.dup(int(fd.name)) for fd in fds if int(fd.name) != but and fd.is_socket()]

@@ -16,6 +16,7 @@ struct queue_counters {
 	uint64_t requests;         /* chains submitted */
 	uint64_t kicks;            /* sent */
 	uint64_t kicks_suppressed; /* that the back-end did not want */
+	uint64_t kicks_switched;   /* of those sent: it ran on our CPU meanwhile */
 	uint64_t errors;           /* requests that failed */
 	uint64_t batches[COUNTERS_BATCHES]; /* reaps that found something, by size */
 };

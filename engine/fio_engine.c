@@ -141,6 +141,20 @@ static bool has_enough(const struct queue *queue)
 	return gathered * 16 <= queue->vq.in_flight - gathered;
 }
 
+/* Each kick lets a back-end on our CPU run in our stead, for what there is by
+ * then. While it sleeps and fio has requests to come back with, these gather:
+ * one kick then serves for all. */
+static bool can_wait(const struct job *job, const struct queue *queue)
+{
+	return queue->shares_cpu && job_num_ready(job) &&
+	       virtq_is_drained(&queue->vq);
+}
+
+static bool gathers(const struct job *job, const struct queue *queue)
+{
+	return job->may_gather && (has_enough(queue) || can_wait(job, queue));
+}
+
 /* The time of issue is when fio is done submitting. What gathers then counts as
  * the request's latency: it is the price of more of them a second. Books are kept
  * when the back-end is at work already. */
@@ -155,7 +169,7 @@ static int hook_commit(struct thread_data *td)
 	if (wants_time)
 		fio_gettime(&now, NULL);
 	for (unsigned int i = 0; i < job->num_files; i++)
-		if (!job->may_gather || !has_enough(job->files[i].queue))
+		if (!gathers(job, job->files[i].queue))
 			queue_commit(job->files[i].queue);
 	mark_issued(td, job, wants_time ? &now : NULL);
 	return 0;

@@ -55,6 +55,7 @@ static void print_queue(FILE *out, const struct job_file *file)
 	print_u64(out, "requests", counters->requests);
 	print_u64(out, "kicks", counters->kicks);
 	print_u64(out, "kicks_suppressed", counters->kicks_suppressed);
+	print_u64(out, "kicks_switched", counters->kicks_switched);
 	print_u64(out, "errors", counters->errors);
 	fprintf(out, ",\"batches\":[");
 	for (unsigned int i = 0; i < COUNTERS_BATCHES; i++)

@@ -25,6 +25,7 @@ struct queue {
 	unsigned int index;        /* of the virtqueue in the device */
 	int kick_fd;
 	int call_fd;
+	bool shares_cpu;           /* with the back-end, as the last kick showed */
 	int abandoned;             /* 0, or the errno that all requests get */
 	char reason[256];          /* the sentence that goes with it */
 	struct queue_counters counters;
@@ -45,7 +46,8 @@ void queue_put(struct queue *queue, struct request *req);
 /* Hands req over; the back-end sees it after queue_commit(). 0, or a negative
  * errno with a sentence: req is then still the caller's to put back. */
 int queue_submit(struct queue *queue, struct request *req);
-/* Publishes what was submitted, and kicks if the back-end wants that. */
+/* Publishes what was submitted, and kicks if the back-end wants that; learns
+ * from the kick whether the back-end shares our CPU. */
 void queue_commit(struct queue *queue);
 /* The two halves of it. True if the back-end wants a kick; any thread may send
  * it, the owner or not. 0, or a negative errno with a sentence. */

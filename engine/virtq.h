@@ -126,6 +126,10 @@ void virtq_publish(struct virtq *vq);
 /* After publishing: does the back-end want a kick for it (barrier C)? */
 bool virtq_needs_kick(struct virtq *vq);
 
+/* True if the back-end has taken all that was published and wants a kick for what
+ * comes next. Known with event_idx only. No barrier: it may have changed. */
+bool virtq_is_drained(const struct virtq *vq);
+
 /* Takes up to max used chains (barrier B). Their count, or -EPROTO with a
  * sentence: the used ring cannot be, and the virtqueue is broken. */
 int virtq_reap(struct virtq *vq, uint16_t *chains, unsigned int max);

@@ -49,6 +49,12 @@ bool virtq_needs_kick(struct virtq *vq)
 	return vring_need_event(event, vq->avail_published, before);
 }
 
+bool virtq_is_drained(const struct virtq *vq)
+{
+	return vq->shape.event_idx &&
+	       load_relaxed_u16(vq->avail_event) == vq->avail_published;
+}
+
 /* Records why the used ring cannot be, and stops the virtqueue. */
 static int break_ring(struct virtq *vq, const char *what, unsigned int number)
 {

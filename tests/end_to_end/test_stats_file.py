@@ -2,8 +2,11 @@
 """stats_file: one JSON object a line and job, with counters that add up."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from tests.conftest import Fio, Option, StartBackend
 
@@ -37,6 +40,20 @@ def test_every_request_is_kicked_or_spared_one(disk: StartBackend, fio: Fio) -> 
     (line,) = lines_of(fio, disk().socket, number_ios=1000, iodepth=16)
     queue = line["queues"][0]
     assert 0 < queue["kicks"] + queue["kicks_suppressed"] <= queue["requests"]
+
+
+@pytest.mark.parametrize("kind", ["qsd", "builtin"])
+def test_on_one_cpu_a_kick_serves_many_requests(serve: StartBackend, fio: Fio, kind: str) -> None:
+    """It is the scheduler's to say whether a kick lets the back-end run at once: if not, it is
+    awake when the next requests come, and needs none."""
+    cpu = max(os.sched_getaffinity(0))
+    mode = ("serve=event",) if kind == "builtin" else ()
+    socket = serve(kind, cpus=str(cpu), options=mode, size_bytes=64 << 20).socket
+    told: dict[str, Option] = {"wait": "busy", "cpus_allowed": cpu}
+    (line,) = lines_of(fio, socket, number_ios=5000, iodepth=32, **told)
+    queue = line["queues"][0]
+    assert queue["kicks"] < queue["requests"] / 2
+    assert queue["kicks_switched"] <= queue["kicks"]
 
 
 def test_batches_are_counted(disk: StartBackend, fio: Fio) -> None:

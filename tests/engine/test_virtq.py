@@ -349,6 +349,18 @@ def test_a_kick_is_needed_once(events: Ring) -> None:
     assert not lib.virtq_needs_kick(events.vq)
 
 
+def test_a_ring_is_drained_once_all_was_taken_and_a_kick_is_asked_for(events: Ring) -> None:
+    events.publish(0)
+    assert not lib.virtq_is_drained(events.vq)
+    events.device.set_avail_event(1)
+    assert lib.virtq_is_drained(events.vq)
+
+
+def test_of_a_device_without_event_idx_nobody_knows(direct: Ring) -> None:
+    direct.publish(0)
+    assert not lib.virtq_is_drained(direct.vq)
+
+
 # ---- calls -------------------------------------------------------------------
 
 

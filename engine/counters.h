@@ -16,7 +16,9 @@ struct queue_counters {
 	uint64_t requests;         /* chains submitted */
 	uint64_t kicks;            /* sent */
 	uint64_t kicks_suppressed; /* that the back-end did not want */
-	uint64_t kicks_switched;   /* of those sent: it ran on our CPU meanwhile */
+	/* Of the kicks with other requests in flight, those during which the
+	 * back-end ran on our CPU. */
+	uint64_t kicks_switched;
 	uint64_t errors;           /* requests that failed */
 	uint64_t batches[COUNTERS_BATCHES]; /* reaps that found something, by size */
 };

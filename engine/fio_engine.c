@@ -141,23 +141,17 @@ static bool has_enough(const struct queue *queue)
 	return gathered * 16 <= queue->vq.in_flight - gathered;
 }
 
-/* Each kick lets a back-end on our CPU run in our stead, for what there is by
- * then. While it sleeps and fio has requests to come back with, these gather:
- * one kick then serves for all. */
-static bool can_wait(const struct job *job, const struct queue *queue)
+/* So do they where a kick can be saved, as long as fio has more to come back with. */
+static bool gathers(const struct job *job, struct queue *queue)
 {
-	return queue->shares_cpu && job_num_ready(job) &&
-	       virtq_is_drained(&queue->vq);
-}
-
-static bool gathers(const struct job *job, const struct queue *queue)
-{
-	return job->may_gather && (has_enough(queue) || can_wait(job, queue));
+	return job->may_gather &&
+	       (has_enough(queue) ||
+		(job_num_ready(job) && queue_saves_kick(queue)));
 }
 
 /* The time of issue is when fio is done submitting. What gathers then counts as
  * the request's latency: it is the price of more of them a second. Books are kept
- * when the back-end is at work already. */
+ * after the back-end was told. */
 static int hook_commit(struct thread_data *td)
 {
 	struct job *job = td->io_ops_data;

@@ -17,6 +17,8 @@
 /* Two switches of the CPU and a request take longer; a kick alone does not: 0.3
  * to 1 us and 8 to 16 us where it was measured. */
 #define SWITCH_NS (2 * NS_PER_US)
+/* Ten switches or so; a batch of small requests is submitted in less. */
+#define PATIENCE_NS (100 * NS_PER_US)
 
 static int open_eventfds(struct queue *queue)
 {
@@ -158,6 +160,7 @@ bool queue_publish(struct queue *queue)
 	if (!virtq_num_gathered(&queue->vq))
 		return false;
 	virtq_publish(&queue->vq);
+	queue->patient_since_ns = 0;
 	needs_kick = virtq_needs_kick(&queue->vq);
 	queue->counters.kicks += needs_kick;
 	queue->counters.kicks_suppressed += !needs_kick;
@@ -181,9 +184,9 @@ static void learn_from_kick(struct queue *queue, uint64_t began_ns)
 
 void queue_commit(struct queue *queue)
 {
-	/* A single request is not held up by reading the clock: with it there
-	 * is nothing that could gather. */
-	bool learns = queue->vq.in_flight > 1;
+	/* A lone request is not held up by reading the clock: where there never is
+	 * another, nothing can gather. */
+	bool learns = queue->vq.in_flight > 1 || queue->shares_cpu;
 	uint64_t began_ns;
 
 	if (!queue_publish(queue))
@@ -193,6 +196,18 @@ void queue_commit(struct queue *queue)
 		queue_abandon(queue, EIO);
 	else if (learns)
 		learn_from_kick(queue, began_ns);
+}
+
+bool queue_saves_kick(struct queue *queue)
+{
+	uint64_t now_ns;
+
+	if (!queue->shares_cpu || !virtq_is_drained(&queue->vq))
+		return false;
+	now_ns = clock_now_ns();
+	if (!queue->patient_since_ns)
+		queue->patient_since_ns = now_ns;
+	return now_ns - queue->patient_since_ns < PATIENCE_NS;
 }
 
 static void count_batch(struct queue *queue, unsigned int size)

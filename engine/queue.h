@@ -25,7 +25,8 @@ struct queue {
 	unsigned int index;        /* of the virtqueue in the device */
 	int kick_fd;
 	int call_fd;
-	bool shares_cpu;           /* with the back-end, as the last kick showed */
+	bool shares_cpu;           /* with the back-end, as a kick showed */
+	uint64_t patient_since_ns; /* see queue_saves_kick(); 0: not */
 	int abandoned;             /* 0, or the errno that all requests get */
 	char reason[256];          /* the sentence that goes with it */
 	struct queue_counters counters;
@@ -46,9 +47,12 @@ void queue_put(struct queue *queue, struct request *req);
 /* Hands req over; the back-end sees it after queue_commit(). 0, or a negative
  * errno with a sentence: req is then still the caller's to put back. */
 int queue_submit(struct queue *queue, struct request *req);
-/* Publishes what was submitted, and kicks if the back-end wants that; learns
- * from the kick whether the back-end shares our CPU. */
+/* Publishes what was submitted, and kicks if the back-end wants that. */
 void queue_commit(struct queue *queue);
+/* True while it is better to submit what else there is before queue_commit(): the
+ * back-end shares our CPU and sleeps, so that each kick would let it run in our
+ * stead, for what there is by then. Not for more than 100 us. */
+bool queue_saves_kick(struct queue *queue);
 /* The two halves of it. True if the back-end wants a kick; any thread may send
  * it, the owner or not. 0, or a negative errno with a sentence. */
 bool queue_publish(struct queue *queue);

@@ -53,7 +53,6 @@ def test_on_one_cpu_a_kick_serves_many_requests(serve: StartBackend, fio: Fio, k
     (line,) = lines_of(fio, socket, number_ios=5000, iodepth=32, **told)
     queue = line["queues"][0]
     assert queue["kicks"] < queue["requests"] / 2
-    assert queue["kicks_switched"] <= queue["kicks"]
 
 
 def test_batches_are_counted(disk: StartBackend, fio: Fio) -> None:

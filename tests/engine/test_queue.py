@@ -9,8 +9,10 @@ import errno
 import os
 import struct
 import tempfile
+import threading
+import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -408,6 +410,75 @@ def test_a_full_kick_counter_is_a_kick_that_is_pending(served: Served) -> None:
     os.eventfd_write(served.queue.kick_fd, (1 << 64) - 2)
     served.submit(lib.REQUEST_FLUSH)
     assert served.queue.abandoned == 0
+
+
+@contextmanager
+def slow_kick(served: Served, *, is_drained: bool) -> Iterator[None]:
+    """The next kick returns once the device ran: it took all, and asks for a kick or does not."""
+    fd, before = served.queue.kick_fd, served.ring.avail[1]
+    kicks(served)
+    os.set_blocking(fd, True)
+    served.ring.set_avail_event(before)  # asks for this one
+    os.eventfd_write(fd, 2**64 - 2)
+
+    def run() -> None:
+        while served.ring.avail[1] == before:
+            time.sleep(0.001)
+        time.sleep(0.05)
+        if is_drained:
+            served.ring.set_avail_event(served.ring.avail[1])
+        os.eventfd_read(fd)
+
+    device = threading.Thread(target=run)
+    device.start()
+    yield
+    device.join()
+
+
+@pytest.fixture
+def sharing(served: Served) -> Served:
+    """Its device runs on our CPU, as a kick with two requests in flight showed."""
+    served.submit(lib.REQUEST_READ, 0, 4096)
+    with slow_kick(served, is_drained=True):
+        served.submit(lib.REQUEST_READ, 0, 4096)
+    return served
+
+
+def test_a_device_that_ran_during_the_kick_shares_our_cpu(sharing: Served) -> None:
+    assert sharing.queue.shares_cpu
+    assert lib.queue_saves_kick(sharing.queue)
+
+
+def test_a_slow_kick_alone_shows_nothing(served: Served) -> None:
+    served.submit(lib.REQUEST_READ, 0, 4096)
+    with slow_kick(served, is_drained=False):
+        served.submit(lib.REQUEST_READ, 0, 4096)
+    assert not served.queue.shares_cpu
+
+
+def test_nothing_is_learnt_from_the_kick_of_a_lone_request(served: Served) -> None:
+    with slow_kick(served, is_drained=True):
+        served.submit(lib.REQUEST_READ, 0, 4096)
+    assert not lib.queue_saves_kick(served.queue)
+
+
+def test_no_kick_is_saved_once_the_device_is_awake(sharing: Served) -> None:
+    sharing.ring.set_avail_event(sharing.ring.avail[1] - 1)
+    assert not lib.queue_saves_kick(sharing.queue)
+
+
+def test_patience_with_kicks_ends(sharing: Served) -> None:
+    assert lib.queue_saves_kick(sharing.queue)
+    time.sleep(0.001)
+    assert not lib.queue_saves_kick(sharing.queue)
+
+
+def test_patience_begins_anew_with_what_is_published(sharing: Served) -> None:
+    lib.queue_saves_kick(sharing.queue)
+    time.sleep(0.001)
+    with slow_kick(sharing, is_drained=True):
+        sharing.submit(lib.REQUEST_READ, 0, 4096)
+    assert lib.queue_saves_kick(sharing.queue)
 
 
 # ---- a back-end that lies ----------------------------------------------------

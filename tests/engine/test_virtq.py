@@ -358,6 +358,7 @@ def test_a_ring_is_drained_once_all_was_taken_and_a_kick_is_asked_for(events: Ri
 
 def test_of_a_device_without_event_idx_nobody_knows(direct: Ring) -> None:
     direct.publish(0)
+    direct.device.set_avail_event(1)
     assert not lib.virtq_is_drained(direct.vq)
 
 

@@ -65,8 +65,7 @@ static void drain(struct job *job)
 	job->last_progress_ns = 0;
 	report_failures(job);
 	while (!is_idle(job) && !has_abandoned(job)) {
-		for (unsigned int i = 0; i < job->num_files; i++)
-			queue_commit(job->files[i].queue);
+		job_commit(job);
 		wait_until(&job->wait, 1, clock_now_ns() + WAIT_CHECK_INTERVAL_NS);
 		report_failures(job);
 		fio_watch(job->td, job);

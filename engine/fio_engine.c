@@ -285,8 +285,7 @@ static void wait_for(struct thread_data *td, struct job *job, unsigned int min,
 {
 	uint64_t limit_ns = limit_of(timeout);
 
-	for (unsigned int i = 0; i < job->num_files; i++)
-		queue_commit(job->files[i].queue);
+	job_commit(job);
 	job->last_progress_ns = 0;
 	while (wait_until(&job->wait, min, clock_now_ns() + WAIT_CHECK_INTERVAL_NS) < min) {
 		fio_watch(td, job);

@@ -61,6 +61,13 @@ static inline unsigned int job_num_ready(const struct job *job)
 	return job->num_completed - job->num_taken;
 }
 
+/* Shows the back-ends all that was submitted. */
+static inline void job_commit(const struct job *job)
+{
+	for (unsigned int i = 0; i < job->num_files; i++)
+		queue_commit(job->files[i].queue);
+}
+
 /* Setup, in fio's main thread: reads each device's size, checks the job
  * against it, plans what init acquires. 0, or 1 with td's error set and a
  * sentence printed. */

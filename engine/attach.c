@@ -35,6 +35,22 @@ static uint64_t slot_bytes(const struct device *dev)
 }
 
 /* Bounce buffers lie in the first region, beside the rings. */
+static int plan_slots(struct device *dev)
+{
+	struct device_config *config = &dev->config;
+	size_t bytes;
+
+	if (!__builtin_mul_overflow(slot_bytes(dev), config->depth, &bytes) &&
+	    !__builtin_mul_overflow(bytes, config->num_queues, &bytes) &&
+	    !__builtin_add_overflow(bytes, config->memory_bytes, &bytes)) {
+		config->memory_bytes = bytes;
+		return 0;
+	}
+	return error_set(ENOMEM, "%s: there is no memory for %u queues, %u requests "
+			 "in each, and %zu bytes more", dev->vu.path,
+			 config->num_queues, config->depth, config->memory_bytes);
+}
+
 static int open_and_start(struct device **result, const struct device_config *config)
 {
 	struct device *dev;
@@ -42,9 +58,9 @@ static int open_and_start(struct device **result, const struct device_config *co
 
 	if (code)
 		return code;
-	dev->config.memory_bytes += slot_bytes(dev) * dev->config.depth *
-				    dev->config.num_queues;
-	code = device_start(dev);
+	code = plan_slots(dev);
+	if (!code)
+		code = device_start(dev);
 	if (code)
 		device_close(dev);
 	else

@@ -114,11 +114,10 @@ int blk_read_config(const void *space, uint64_t features,
 	memcpy(&config, space, BLK_CONFIG_BYTES);
 	blk_assume_config(features, info);
 	info->has_config = true;
-	if (config.capacity > UINT64_MAX / SECTOR_BYTES)
-		return error_set(EPROTO, "the back-end says that it has %llu "
-			"sectors", (unsigned long long)config.capacity);
 	/* In sectors also where blocks are larger (5.2.4). */
-	info->capacity_bytes = config.capacity * SECTOR_BYTES;
+	code = disk_capacity(config.capacity, SECTOR_BYTES, &info->capacity_bytes);
+	if (code)
+		return code;
 	if (has(features, VIRTIO_BLK_F_BLK_SIZE)) {
 		code = check_block_size(&config);
 		if (code)

@@ -44,6 +44,17 @@ static bool is_data(int type)
 	return type == OPERATION_READ || type == OPERATION_WRITE;
 }
 
+/* Beyond these are negative numbers of callers, as for pread(2). */
+static int check_range(const struct operation *op, const char *name)
+{
+	if (op->offset_bytes <= DISK_MAX_BYTES && op->size_bytes <= DISK_MAX_BYTES)
+		return 0;
+	return error_set(EINVAL, "a %s of %zu bytes at %llu: a size and an offset "
+			 "are at most %llu", name, op->size_bytes,
+			 (unsigned long long)op->offset_bytes,
+			 (unsigned long long)DISK_MAX_BYTES);
+}
+
 static int check(const struct device_info *info, const struct operation *op)
 {
 	bool is_change = op->type != OPERATION_READ && op->type != OPERATION_FLUSH;
@@ -53,6 +64,8 @@ static int check(const struct device_info *info, const struct operation *op)
 		return error_set(EINVAL, "%d is no type of an operation", op->type);
 	if (is_data(op->type) && op->size_bytes && !op->buffer)
 		return error_set(EINVAL, "a %s without a buffer", name);
+	if (check_range(op, name))
+		return -EINVAL;
 	if (is_change && info->read_only)
 		return error_set(EROFS, "a %s goes to a device that is read-only",
 				 name);
@@ -67,7 +80,9 @@ static int check(const struct device_info *info, const struct operation *op)
 	return 0;
 }
 
-/* As pread(2): what lies behind the end is left out. */
+/* As pread(2): what lies behind the end is left out. The only place where an
+ * offset and a size of the program meet the size of the disk: afterwards the sum
+ * of both is no more than that, and so than DISK_MAX_BYTES. */
 static void set_range(struct transfer *t, const struct device_info *info,
 		      const struct operation *op)
 {

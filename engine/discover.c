@@ -18,6 +18,10 @@
 #define BUFFER_BYTES 4096
 #define ID_TIMEOUT_MS 2000
 
+/* What the address in a command holds (5.6.6.1). */
+#define MAX_TARGET 255u
+#define MAX_LUN 16383u
+
 /* LUNs tried one by one where REPORT LUNS is not to be had. */
 #define SCANNED_LUNS 8
 
@@ -51,6 +55,7 @@ struct talk {
 	struct queue *queue;
 	uint8_t *buffer; /* shared, BUFFER_BYTES */
 	uint64_t deadline_ns; /* of all of it */
+	char refusal[256]; /* why the first disk that cannot be used cannot be */
 };
 
 /* Sends cdb to the logical unit that dev->disk addresses; size bytes may come
@@ -129,12 +134,12 @@ static int set_capacity(struct disk_summary *summary, uint64_t last_block,
 	    (block_size & (block_size - 1)))
 		return error_set(EPROTO, "the disk says that its blocks have %u "
 			"bytes: not a power of two from 512", block_size);
-	if (last_block >= UINT64_MAX / block_size)
+	summary->block_size = block_size;
+	/* The number of the last block may be 2^64 - 1. */
+	if (last_block == UINT64_MAX)
 		return error_set(EPROTO, "the disk says that its last block is "
 			"%llu", (unsigned long long)last_block);
-	summary->block_size = block_size;
-	summary->capacity_bytes = (last_block + 1) * block_size;
-	return 0;
+	return disk_capacity(last_block + 1, block_size, &summary->capacity_bytes);
 }
 
 static int read_capacity_10(struct talk *talk, struct disk_summary *summary)
@@ -147,6 +152,11 @@ static int read_capacity_10(struct talk *talk, struct disk_summary *summary)
 	if (got < 8)
 		return error_set(EPROTO, "the disk answered READ CAPACITY with "
 				 "%d bytes", got);
+	/* SBC-3, 5.12: the number does not fit, READ CAPACITY (16) tells it. */
+	if (get_be32(talk->buffer) == UINT32_MAX)
+		return error_set(EPROTO, "the disk has more blocks than READ "
+			"CAPACITY (10) can tell, and does not answer READ "
+			"CAPACITY (16)");
 	return set_capacity(summary, get_be32(talk->buffer),
 			    get_be32(talk->buffer + 4));
 }
@@ -163,6 +173,16 @@ static int read_capacity(struct talk *talk, struct disk_summary *summary)
 	summary->is_thin = talk->buffer[14] & 0x80;
 	return set_capacity(summary, get_be64(talk->buffer),
 			    get_be32(talk->buffer + 8));
+}
+
+/* Keeps the reason for the case that no other disk is found. */
+static void note_refusal(struct talk *talk, const struct disk_summary *summary)
+{
+	if (*talk->refusal)
+		return;
+	snprintf(talk->refusal, sizeof(talk->refusal),
+		 "the disk at target %u, LUN %u cannot be used: %s",
+		 summary->target, summary->lun, error_message());
 }
 
 /* Takes note of the disk at target and lun, if there is one. */
@@ -182,7 +202,9 @@ static int examine(struct talk *talk, unsigned int target, unsigned int lun)
 	if (code <= 0)
 		return code;
 	code = read_capacity(talk, summary);
-	if (!code)
+	if (code)
+		note_refusal(talk, summary);
+	else
 		dev->num_disks++;
 	return talk->queue->abandoned ? code : 0;
 }
@@ -229,11 +251,23 @@ static int scan_target(struct talk *talk, unsigned int target)
 	return code;
 }
 
+/* A number that does not fit would be cut, and name another disk. */
+static int check_address(const struct device_config *config)
+{
+	if (config->scsi_target <= MAX_TARGET && config->scsi_lun <= MAX_LUN)
+		return 0;
+	return error_set(EINVAL, "%s: scsi_target=%u and scsi_lun=%u: a target is "
+			 "at most %u, a LUN at most %u", config->socket,
+			 config->scsi_target, config->scsi_lun, MAX_TARGET, MAX_LUN);
+}
+
 static int scan(struct talk *talk)
 {
 	const struct device_config *config = &talk->dev->config;
-	int code = 0;
+	int code = config->scsi_address_set ? check_address(config) : 0;
 
+	if (code)
+		return code;
 	if (config->scsi_address_set)
 		return examine(talk, config->scsi_target, config->scsi_lun);
 	for (unsigned int target = 0; !code && target <= talk->dev->disk.max_target;
@@ -336,6 +370,8 @@ static int choose(struct talk *talk)
 
 	if (dev->num_disks > 1)
 		return list_disks(dev);
+	if (!dev->num_disks && *talk->refusal)
+		return error_set(ENODEV, "%s: %s", dev->vu.path, talk->refusal);
 	if (!dev->num_disks && dev->config.scsi_address_set)
 		return error_set(ENODEV, "%s: there is no disk at target %u, LUN "
 			"%u: leave scsi_target and scsi_lun out to see all",
@@ -363,7 +399,9 @@ int discover_scsi(struct device *dev)
 	if (!code)
 		code = choose(&talk);
 	device_release_queue(dev, talk.queue);
-	device_free(dev, talk.buffer);
+	/* The answer to a command that took too long may still be written to it. */
+	if (!talk.queue->abandoned)
+		device_free(dev, talk.buffer);
 	return code;
 }
 

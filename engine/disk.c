@@ -22,6 +22,17 @@ const char *disk_request_name(uint8_t type)
 	return type < sizeof(names) / sizeof(names[0]) ? names[type] : "?";
 }
 
+int disk_capacity(uint64_t blocks, uint32_t block_size, uint64_t *bytes)
+{
+	if (blocks > DISK_MAX_BYTES / block_size)
+		return error_set(EPROTO, "the disk says that it has %llu blocks "
+			"of %u bytes: a disk has at most %llu bytes",
+			(unsigned long long)blocks, block_size,
+			(unsigned long long)DISK_MAX_BYTES);
+	*bytes = blocks * block_size;
+	return 0;
+}
+
 uint32_t disk_take_part(struct request *req, uint64_t most_bytes)
 {
 	uint32_t bytes = (uint32_t)(req->left_bytes < most_bytes ?

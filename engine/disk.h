@@ -76,6 +76,15 @@ struct command_set {
 		      const struct request *req);
 };
 
+/* Offsets of programs and of files are signed, so no disk is larger. With this
+ * limit, the sum of an offset on the disk and a block or a stretch of it fits
+ * into 64 bits, which transfer.c and the command sets rely on. */
+#define DISK_MAX_BYTES ((uint64_t)INT64_MAX)
+
+/* The size of a disk of that many blocks, which the back-end told. 0, or -EPROTO
+ * with a sentence: it is larger than DISK_MAX_BYTES. */
+int disk_capacity(uint64_t blocks, uint32_t block_size, uint64_t *bytes);
+
 /* "read", "write" ... */
 const char *disk_request_name(uint8_t type);
 /* Makes the next part of req, of most_bytes at most, the one in flight.

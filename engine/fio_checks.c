@@ -65,7 +65,8 @@ static int check_size(struct thread_data *td, const struct fio_file *f,
 		return error_set(EINVAL, "%s: the back-end does not say how "
 			"large its disk is: give size=, or device=scsi if that "
 			"is what it serves", f->file_name);
-	if (wanted + td->o.start_offset > info->capacity_bytes)
+	if (td->o.start_offset > info->capacity_bytes ||
+	    wanted > info->capacity_bytes - td->o.start_offset)
 		return error_set(ENOSPC, "%s: offset=%llu and size=%llu reach "
 			"beyond the device's %llu bytes", f->file_name,
 			(unsigned long long)td->o.start_offset,

@@ -105,9 +105,14 @@ static void fill_config(const struct thread_data *td, const struct fio_file *f,
 static uint64_t capacity_of(const struct thread_data *td,
 			    const struct device_info *info)
 {
+	uint64_t end;
+
 	if (info->capacity_bytes || td->o.size == -1ULL)
 		return info->capacity_bytes;
-	return td->o.size + td->o.start_offset;
+	if (__builtin_add_overflow(td->o.size, td->o.start_offset, &end) ||
+	    end > DISK_MAX_BYTES)
+		return DISK_MAX_BYTES;
+	return end;
 }
 
 /* Connects for as long as it takes to read what the device is. A disk behind a

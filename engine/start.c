@@ -135,11 +135,14 @@ static int make_room(struct device *dev, const struct virtq_shape *fixed,
 	size_t ring_bytes = dev->first_queue * virtq_bytes(fixed) +
 			    dev->config.num_queues * virtq_bytes(shape);
 	void *address = memory_alloc(dev->memory, ring_bytes, 4096);
+	size_t all_bytes;
 	int index = 0;
 
+	/* What does not fit into 64 bits is refused as what does not fit in memory. */
+	if (__builtin_add_overflow(ring_bytes, dev->config.memory_bytes, &all_bytes))
+		all_bytes = SIZE_MAX;
 	if (!address)
-		index = memory_add_region(dev->memory,
-					  ring_bytes + dev->config.memory_bytes);
+		index = memory_add_region(dev->memory, all_bytes);
 	memory_free(dev->memory, address);
 	return index < 0 ? index : 0;
 }

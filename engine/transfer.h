@@ -57,8 +57,8 @@ struct transfer {
 	TAILQ_ENTRY(transfer) sibling;
 	uint64_t deadline_ns;    /* atomic: put off by each step */
 	/* The holder's. */
-	uint64_t offset_bytes;   /* what is left to do */
-	uint64_t left_bytes;
+	uint64_t offset_bytes;   /* what is left to do; on the disk, so their sum ... */
+	uint64_t left_bytes;     /* ... is DISK_MAX_BYTES at most */
 	uint64_t done_bytes;
 	struct step step;
 	enum transfer_stage stage;

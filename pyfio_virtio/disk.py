@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Self
 
 from pyfio_virtio import engine
 from pyfio_virtio.disk_operations import Operations
-from pyfio_virtio.disk_session import Session, pointer_to
+from pyfio_virtio.disk_session import Session, milliseconds, pointer_to
 from pyfio_virtio.errors import UsageError
 
 if TYPE_CHECKING:
@@ -29,6 +29,10 @@ if TYPE_CHECKING:
 DEVICES = ("auto", "blk", "scsi")
 HUGEPAGES = ("auto", "off", "2m", "1g")
 DEFAULT_WAIT = "adaptive"
+# What the protocol names a queue by, what a ring holds, and what an address of virtio-scsi holds.
+MAX_QUEUES, MAX_DEPTH = 256, 32768
+MAX_TARGET, MAX_LUN = 255, 16383
+MAX_SLEEPY_POLL_US = 1_000_000
 
 
 def open_disk(
@@ -58,17 +62,20 @@ def open_disk(
     config.socket = path
     config.type = getattr(lib, f"DEVICE_{_one_of('device', device, DEVICES).upper()}")
     config.hugepages = HUGEPAGES.index(_one_of("hugepages", hugepages, HUGEPAGES))
-    config.num_queues, config.depth = queues, depth
-    config.memory_bytes = memory_bytes
-    config.connect_timeout_ms = _milliseconds(connect_timeout_s)
+    config.num_queues = _whole("queues", queues, MAX_QUEUES, 1)
+    config.depth = _whole("depth", depth, MAX_DEPTH, 1)
+    config.memory_bytes = _whole("memory_bytes", memory_bytes, engine.MAX_BYTES)
+    config.connect_timeout_ms = max(1, milliseconds(connect_timeout_s))
     if scsi_address is not None:
-        config.scsi_target, config.scsi_lun = scsi_address
+        target, lun = scsi_address
+        config.scsi_target = _whole("the target", target, MAX_TARGET)
+        config.scsi_lun = _whole("the LUN", lun, MAX_LUN)
         config.scsi_address_set = True
     options = ffi.new("struct attach_options *")
     way = ffi.new("char[]", wait.encode())
     options.wait = way
-    options.sleepy_poll_us = sleepy_poll_us
-    options.request_timeout_ms = _milliseconds(request_timeout_s)
+    options.sleepy_poll_us = _whole("sleepy_poll_us", sleepy_poll_us, MAX_SLEEPY_POLL_US)
+    options.request_timeout_ms = max(1, milliseconds(request_timeout_s))
     return Disk(Session(config, options))
 
 
@@ -78,8 +85,10 @@ def _one_of(name: str, value: str, values: tuple[str, ...]) -> str:
     return value
 
 
-def _milliseconds(seconds: float) -> int:
-    return max(1, round(seconds * 1000))
+def _whole(name: str, value: int, most: int, least: int = 0) -> int:
+    if not least <= value <= most:
+        raise UsageError(f"{name}={value}", "", f"it must be from {least} to {most}")
+    return value
 
 
 class Disk:
@@ -121,9 +130,14 @@ class Disk:
 
     def pread(self, size: int, offset: int) -> bytes:
         """Fewer bytes than asked for only at the end of the disk, as os.pread()."""
-        buffer = bytearray(size)
+        buffer = bytearray(self._fit(size, offset))
         count = self.preadv([buffer], offset)
         return bytes(memoryview(buffer)[:count])
+
+    def _fit(self, size: int, offset: int) -> int:
+        """How much of it is on the disk: there need not be memory for more."""
+        size, offset = engine.in_bytes("size", size), engine.in_bytes("offset", offset)
+        return min(size, max(0, self.size - offset))
 
     def preadv(self, buffers: Iterable["Buffer"], offset: int) -> int:
         """Reads into writable buffers, one after the other; how many bytes, as os.preadv()."""
@@ -145,13 +159,13 @@ class Disk:
         writable: bool,
     ) -> int:
         done = 0
-        with self._session as device:
-            for buffer in buffers:
-                with pointer_to(buffer, writable=writable) as pointer:
-                    count = engine.check(call(device, pointer, len(pointer), offset + done))
-                done += count
-                if count < len(pointer):
-                    break
+        for buffer in buffers:
+            with pointer_to(buffer, writable=writable) as pointer, self._session as device:
+                start = engine.in_bytes("offset", offset + done)
+                count = engine.check(call(device, pointer, len(pointer), start))
+            done += count
+            if count < len(pointer):
+                break
         return done
 
     def flush(self) -> None:
@@ -161,12 +175,15 @@ class Disk:
 
     def discard(self, offset: int, size: int) -> None:
         """The bytes are not needed any more; what is not a whole block stays as it is."""
-        with self._session as device:
-            engine.check(engine.library().lib.device_discard(device, offset, size))
+        self._change(engine.library().lib.device_discard, offset, size)
 
     def write_zeroes(self, offset: int, size: int) -> None:
+        self._change(engine.library().lib.device_write_zeroes, offset, size)
+
+    def _change(self, call: Callable[[object, int, int], int], offset: int, size: int) -> None:
+        start, length = engine.in_bytes("offset", offset), engine.in_bytes("size", size)
         with self._session as device:
-            engine.check(engine.library().lib.device_write_zeroes(device, offset, size))
+            engine.check(call(device, start, length))
 
     # ---- memory ----------------------------------------------------------------------------------
 
@@ -192,7 +209,7 @@ class Disk:
         return Operations(self._session)
 
     async def read(self, size: int, offset: int) -> bytes:
-        buffer = bytearray(size)
+        buffer = bytearray(self._fit(size, offset))
         count = await self.read_into(buffer, offset)
         return bytes(memoryview(buffer)[:count])
 

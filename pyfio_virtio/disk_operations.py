@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from pyfio_virtio import engine
-from pyfio_virtio.disk_session import CData, Session, pointer_to
+from pyfio_virtio.disk_session import CData, Session, milliseconds, pointer_to
 from pyfio_virtio.errors import DiskError
 
 if TYPE_CHECKING:
@@ -93,7 +93,9 @@ class Operations:
     ) -> None:
         ffi, lib = engine.library().ffi, engine.library().lib
         operation = ffi.new("struct operation *")
-        operation.type, operation.offset_bytes, operation.size_bytes = kind, offset, size
+        operation.type = kind
+        operation.offset_bytes = engine.in_bytes("offset", offset)
+        operation.size_bytes = engine.in_bytes("size", size)
         if pointer is not None:
             operation.buffer, operation.size_bytes = pointer, len(pointer)
         address = _address(operation)
@@ -106,7 +108,7 @@ class Operations:
 
     def completed(self, minimum: int = 1, timeout_s: float | None = None) -> int:
         """Waits until that many, or all in flight, can be collected; how many can be."""
-        timeout_ms = -1 if timeout_s is None else max(0, round(timeout_s * 1000))
+        timeout_ms = -1 if timeout_s is None else milliseconds(timeout_s)
         with self._session:
             return int(engine.library().lib.async_completed(self._handle(), minimum, timeout_ms))
 

@@ -7,6 +7,7 @@ to these objects may crash the process.
 """
 
 import errno
+import math
 import threading
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 # A pointer or a structure whose type only C knows.
 CData: TypeAlias = Any
+# What the engine takes as a time.
+MAX_MS = (1 << 31) - 1
 
 
 class Cancellable(Protocol):
@@ -32,6 +35,13 @@ class Cancellable(Protocol):
 def pointer_to(buffer: "Buffer", *, writable: bool) -> CData:
     """A char[] that holds on to the buffer; a context manager that lets go of it."""
     return engine.library().ffi.from_buffer("char[]", buffer, require_writable=writable)
+
+
+def milliseconds(seconds: float) -> int:
+    """A time as C takes it: 0 if it has passed, and 24 days at most."""
+    if math.isnan(seconds):
+        raise DiskError(errno.EINVAL, "a time must be a number")
+    return round(min(max(0.0, seconds * 1000), MAX_MS))
 
 
 class Session:
@@ -98,6 +108,9 @@ class Session:
     def alloc(self, size: int, alignment: int) -> memoryview:
         ffi, lib = engine.library().ffi, engine.library().lib
         memory = self._memory
+        size = engine.in_bytes("size", size)
+        if alignment < 1 or alignment & (alignment - 1) or alignment > engine.MAX_BYTES:
+            raise DiskError(errno.EINVAL, f"alignment={alignment}: it must be a power of two")
         with self as device:
             address = lib.device_alloc(device, size, alignment)
         if not address:
@@ -108,6 +121,7 @@ class Session:
 
     def register(self, memory: "Buffer", fd: int, file_offset: int) -> None:
         ffi, lib = engine.library().ffi, engine.library().lib
+        file_offset = engine.in_bytes("file_offset", file_offset)
         pointer = pointer_to(memory, writable=True)
         with self as device:
             code = lib.device_register_memory(device, pointer, len(pointer), fd, file_offset)

@@ -195,3 +195,14 @@ def check(code: int) -> int:
     if code < 0:
         raise failure(code)
     return code
+
+
+# What offsets, sizes and file offsets are at most, in the engine as in Linux.
+MAX_BYTES = (1 << 63) - 1
+
+
+def in_bytes(name: str, value: int) -> int:
+    """An offset or a size as C takes it: Python's integers have no end."""
+    if not 0 <= value <= MAX_BYTES:
+        raise DiskError(errno.EINVAL, f"{name}={value}: it must be from 0 to {MAX_BYTES}")
+    return value

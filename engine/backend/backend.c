@@ -150,7 +150,7 @@ static int open_disks(struct server *server, const struct backend_config *config
 				    block_bytes);
 	if (!bytes && (is_null || !strcmp(storage, "memory")))
 		bytes = DEFAULT_SIZE_BYTES;
-	if (bytes % block_bytes || bytes > INT64_MAX / DEVICE_DISKS_MAX)
+	if (bytes % block_bytes || bytes > INT64_MAX / server->device.disk_count)
 		return error_record(-EINVAL,
 				    "size %" PRIu64 " is not a multiple of the "
 				    "block size %u, or too large",

@@ -59,12 +59,14 @@ def test_an_empty_disk_is_a_disk() -> None:
 
 
 def test_the_largest_capacity_in_bytes_fits() -> None:
-    assert read(capacity=(1 << 55) - 1).capacity_bytes == (1 << 64) - 512
+    assert read(capacity=(1 << 54) - 1).capacity_bytes == (1 << 63) - 512
 
 
-@pytest.mark.parametrize("sectors", [1 << 55, (1 << 64) - 1])
-def test_a_capacity_that_overflows_is_refused_in_words(sectors: int) -> None:
-    assert f"{sectors} sectors" in refusal(capacity=sectors)
+@pytest.mark.parametrize("sectors", [1 << 54, (1 << 55) - 1, 1 << 55, (1 << 64) - 1])
+def test_a_capacity_that_no_offset_can_name_is_refused_in_words(sectors: int) -> None:
+    assert f"{sectors} blocks of 512 bytes: a disk has at most {(1 << 63) - 1} bytes" in refusal(
+        capacity=sectors
+    )
 
 
 @pytest.mark.parametrize("size", [512, 1024, 4096, 65536, 1 << 20])
@@ -200,6 +202,7 @@ def test_any_configuration_is_read_or_refused(space: bytes, features: int) -> No
         assert info.block_size >= 512
         assert info.block_size & (info.block_size - 1) == 0
         assert info.capacity_bytes % info.block_size == 0
+        assert info.capacity_bytes < 1 << 63
         assert info.seg_max >= 1
         assert info.max_queues >= 1
 

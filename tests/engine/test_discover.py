@@ -66,12 +66,43 @@ def test_a_disk_that_knows_only_the_short_command(private: Path) -> None:
 @pytest.mark.parametrize("block_size", [0, 1, 256, 513, 1 << 21, 0xFFFFFFFF])
 def test_blocks_that_cannot_be_are_refused(private: Path, block_size: int) -> None:
     assert refusal(private, {(READ_CAPACITY_16, 0): capacity_16(7, block_size)}) == -errno.ENODEV
+    assert f"its blocks have {block_size} bytes" in sentence()
 
 
-@pytest.mark.parametrize("last_block", [(1 << 64) - 1, (1 << 55) - 1])
-def test_a_capacity_that_does_not_fit_is_refused(private: Path, last_block: int) -> None:
-    answers = {(READ_CAPACITY_16, 0): capacity_16(last_block, 4096)}
+@pytest.mark.parametrize(
+    ("last_block", "block_size"),
+    [
+        *(((1 << 64) - 1, size) for size in (512, 4096, 1 << 20)),
+        *(((1 << 63) // size - 1, size) for size in (512, 4096, 1 << 20)),
+        ((1 << 64) // 4096 - 2, 4096),
+    ],
+)
+def test_a_capacity_that_no_offset_can_name_is_refused(
+    private: Path, last_block: int, block_size: int
+) -> None:
+    answers = {(READ_CAPACITY_16, 0): capacity_16(last_block, block_size)}
     assert refusal(private, answers) == -errno.ENODEV
+    assert "the disk at target 0, LUN 0 cannot be used: the disk says that it" in sentence()
+
+
+@pytest.mark.parametrize("block_size", [512, 4096, 1 << 20])
+def test_the_largest_capacity_is_taken(private: Path, block_size: int) -> None:
+    answers = {(READ_CAPACITY_16, 0): capacity_16((1 << 63) // block_size - 2, block_size)}
+    assert found(private, answers).capacity_bytes == (1 << 63) - block_size
+
+
+def test_a_disk_too_large_for_the_short_command_is_refused(private: Path) -> None:
+    answers = {(READ_CAPACITY_10, 0): capacity_10(0xFFFFFFFF, 512)}
+    assert refusal(private, answers) == -errno.ENODEV
+    assert "more blocks than READ CAPACITY (10) can tell" in sentence()
+
+
+@pytest.mark.parametrize("address", [(256, 0), (0, 16384), (0xFFFFFFFF, 0xFFFFFFFF)])
+def test_an_address_that_would_be_cut_is_refused(private: Path, address: tuple[int, int]) -> None:
+    target, lun = address
+    with discovered(private, ORDINARY, scsi_target=target, scsi_lun=lun) as (code, _, _):
+        assert code == -errno.EINVAL
+        assert f"scsi_target={target} and scsi_lun={lun}" in sentence()
 
 
 @pytest.mark.parametrize(
@@ -121,3 +152,4 @@ def test_whatever_a_disk_answers_there_is_an_end(answers: dict[Command, bytes]) 
             assert info.block_size >= 512
             assert info.physical_block_size >= info.block_size
             assert info.capacity_bytes % info.block_size == 0
+            assert info.capacity_bytes < 1 << 63

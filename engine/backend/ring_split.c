@@ -202,6 +202,7 @@ int ring_load(struct ring *ring, uint16_t head, struct chain *chain)
 {
 	const struct vring_desc *table = ring->descriptors;
 	unsigned int count = ring->size, steps = 0, index = head;
+	bool is_indirect = false;
 
 	chain_clear(chain);
 	for (;;) {
@@ -213,8 +214,11 @@ int ring_load(struct ring *ring, uint16_t head, struct chain *chain)
 			return -ELOOP;
 		entry = read_descriptor(&table[index]);
 		if (entry.flags & VRING_DESC_F_INDIRECT) {
-			if (table != ring->descriptors)
+			/* Once a chain (2.7.5.3.1), whatever the table's address: a
+			 * driver can give the ring's own table as an indirect one. */
+			if (is_indirect)
 				return -EINVAL;
+			is_indirect = true;
 			table = find_indirect(ring, &entry);
 			if (!table)
 				return -EFAULT;

@@ -236,6 +236,20 @@ def test_a_bad_chain_breaks_its_ring_alone(backend: StartBuiltin, name: str) -> 
         assert frontend.connection.ask_u64(fe.GET_FEATURES)
 
 
+@pytest.mark.parametrize("entries", [1, 2, 16])
+def test_a_table_of_descriptors_that_names_itself_breaks_the_ring(
+    backend: StartBuiltin, entries: int
+) -> None:
+    with Frontend(backend().settings.socket_path, indirect=True) as frontend:
+        queue = frontend.queues[0]
+        table = GUEST_BASE + queue.descriptors
+        queue.write_descriptor(queue.descriptors, 0, table, 16 * entries, DESC_INDIRECT, 0)
+        queue.offer(0)
+        queue.publish()
+        queue.kick()
+        assert select.select([queue.err_fd], [], [], fe.TIMEOUT_S)[0]
+
+
 def test_an_indirect_descriptor_needs_its_feature(backend: StartBuiltin) -> None:
     with Frontend(backend().settings.socket_path, indirect=False) as frontend:
         queue = frontend.queues[0]

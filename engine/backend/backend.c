@@ -14,7 +14,6 @@
 #include <string.h>
 
 #include "error.h"
-#include "guard.h"
 #include "server.h"
 
 enum {
@@ -155,9 +154,13 @@ static int open_disks(struct server *server, const struct backend_config *config
 				    "size %" PRIu64 " is not a multiple of the "
 				    "block size %u, or too large",
 				    bytes, block_bytes);
-	result = storage_open(&server->storage, storage,
-			      bytes * server->device.disk_count,
-			      config->read_only);
+	result = storage_open(&server->storage,
+			      &(struct storage_options){
+				      .words = storage,
+				      .bytes = bytes * server->device.disk_count,
+				      .read_only = config->read_only,
+				      .may_map = config->own_process,
+				      .log_fd = config->log_fd });
 	if (result)
 		return result;
 	slice_storage(server, block_bytes, config->read_only);
@@ -298,8 +301,6 @@ struct backend *backend_start(const struct backend_config *config)
 	server->storage.fd = -1;
 	if (set_up(server, config))
 		goto fail;
-	if (server->own_process)
-		guard_start();
 	if (start_workers(server, config))
 		goto fail;
 	if (server_start(server))

@@ -6,6 +6,7 @@
 #include "inflight.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +15,7 @@
 #include <unistd.h>
 
 #include "error.h"
+#include "guard.h"
 
 /* Each queue's part starts on a cache line of its own. */
 enum { QUEUE_ALIGNMENT_BYTES = 64, INFLIGHT_VERSION = 1 };
@@ -38,7 +40,8 @@ int inflight_map(struct inflight *inflight, int fd, uint64_t offset,
 	struct stat file;
 	void *mapping;
 
-	if (!queue_count || !queue_size || offset > INT64_MAX - bytes ||
+	if (!queue_count || !queue_size || bytes > INT64_MAX ||
+	    offset > INT64_MAX - bytes ||
 	    bytes < inflight_bytes(queue_count, queue_size) ||
 	    fstat(fd, &file) || (uint64_t)file.st_size < offset + bytes)
 		return error_record(-EINVAL,
@@ -51,6 +54,10 @@ int inflight_map(struct inflight *inflight, int fd, uint64_t offset,
 	if (mapping == MAP_FAILED)
 		return error_record(-errno, "inflight memory: mmap: %s",
 				    strerror(errno));
+	if (guard_watch(mapping, bytes)) {
+		munmap(mapping, bytes);
+		return -ENOMEM;
+	}
 	inflight_unmap(inflight);
 	inflight->mapping = mapping;
 	inflight->mapping_bytes = bytes;
@@ -66,8 +73,9 @@ int inflight_create(struct inflight *inflight, uint16_t queue_count,
 	size_t bytes = inflight_bytes(queue_count, queue_size);
 	int fd, result;
 
-	fd = memfd_create("inflight", MFD_CLOEXEC);
-	if (fd < 0 || ftruncate(fd, bytes)) {
+	fd = memfd_create("inflight", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	if (fd < 0 || ftruncate(fd, bytes) ||
+	    fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK)) {
 		result = error_record(-errno, "inflight memory: %zu bytes: %s",
 				      bytes, strerror(errno));
 		goto fail;
@@ -83,9 +91,16 @@ fail:
 
 void inflight_unmap(struct inflight *inflight)
 {
-	if (inflight->mapping)
+	if (inflight->mapping) {
+		guard_forget(inflight->mapping);
 		munmap(inflight->mapping, inflight->mapping_bytes);
+	}
 	*inflight = (struct inflight){ 0 };
+}
+
+bool inflight_was_cut(const struct inflight *inflight)
+{
+	return inflight->mapping && guard_was_cut(inflight->mapping);
 }
 
 struct inflight_queue *inflight_of_queue(const struct inflight *inflight,

@@ -12,6 +12,7 @@
 #ifndef BACKEND_INFLIGHT_H
 #define BACKEND_INFLIGHT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -48,6 +49,8 @@ int inflight_create(struct inflight *inflight, uint16_t queue_count,
 int inflight_map(struct inflight *inflight, int fd, uint64_t offset,
 		 uint64_t bytes, uint16_t queue_count, uint16_t queue_size);
 void inflight_unmap(struct inflight *inflight);
+/* Whether the client took the memory away (guard.h). */
+bool inflight_was_cut(const struct inflight *inflight);
 
 /* One queue's part, or NULL where there is none for a ring of this size. */
 struct inflight_queue *inflight_of_queue(const struct inflight *inflight,

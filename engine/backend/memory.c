@@ -17,6 +17,7 @@
 #include <linux/magic.h>
 
 #include "error.h"
+#include "guard.h"
 
 static int ranges_overlap(uint64_t a, uint64_t a_bytes, uint64_t b,
 			  uint64_t b_bytes)
@@ -99,6 +100,10 @@ static int region_map(struct memory_region *mapped,
 				    "memory region: mmap of %" PRIu64
 				    " bytes: %s",
 				    region->size, strerror(errno));
+	if (guard_watch(mapped->mapping, mapped->mapping_bytes)) {
+		munmap(mapped->mapping, mapped->mapping_bytes);
+		return -ENOMEM;
+	}
 	mapped->host = (uint8_t *)mapped->mapping + region->mmap_offset - start;
 	mapped->guest_address = region->guest_address;
 	mapped->user_address = region->user_address;
@@ -137,6 +142,12 @@ int memory_add(struct memory *memory, const struct vhost_user_region *region,
 	return result;
 }
 
+static void region_unmap(const struct memory_region *region)
+{
+	guard_forget(region->mapping);
+	munmap(region->mapping, region->mapping_bytes);
+}
+
 int memory_remove(struct memory *memory,
 		  const struct vhost_user_region *region)
 {
@@ -149,7 +160,7 @@ int memory_remove(struct memory *memory,
 		    mapped->user_address != region->user_address ||
 		    mapped->size_bytes != region->size)
 			continue;
-		munmap(mapped->mapping, mapped->mapping_bytes);
+		region_unmap(mapped);
 		*mapped = memory->regions[--memory->count];
 		return 0;
 	}
@@ -164,9 +175,18 @@ void memory_clear(struct memory *memory)
 	unsigned int i;
 
 	for (i = 0; i < memory->count; i++)
-		munmap(memory->regions[i].mapping,
-		       memory->regions[i].mapping_bytes);
+		region_unmap(&memory->regions[i]);
 	memory->count = 0;
+}
+
+bool memory_was_cut(const struct memory *memory)
+{
+	unsigned int i;
+
+	for (i = 0; i < memory->count; i++)
+		if (guard_was_cut(memory->regions[i].mapping))
+			return true;
+	return false;
 }
 
 const struct memory_region *memory_find_guest(const struct memory *memory,

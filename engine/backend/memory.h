@@ -9,6 +9,7 @@
 #ifndef BACKEND_MEMORY_H
 #define BACKEND_MEMORY_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -40,6 +41,8 @@ int memory_add(struct memory *memory, const struct vhost_user_region *region,
 int memory_remove(struct memory *memory,
 		  const struct vhost_user_region *region);
 void memory_clear(struct memory *memory);
+/* Whether the client took memory away that it shares (guard.h). */
+bool memory_was_cut(const struct memory *memory);
 
 /* The region that holds a guest address, or NULL. */
 const struct memory_region *memory_find_guest(const struct memory *memory,

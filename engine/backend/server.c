@@ -20,6 +20,7 @@
 
 #include "connection.h"
 #include "error.h"
+#include "guard.h"
 
 int server_watch(struct server *server, int fd, void *owner)
 {
@@ -89,6 +90,28 @@ static void drop_client(struct server *server, struct connection *connection)
 	update_listening(server);
 }
 
+/* A client that took away memory that it shares is sent away. */
+static void drop_cut_clients(struct server *server)
+{
+	struct connection *connection = server->connections;
+
+	workers_pause(&server->workers);
+	while (connection) {
+		struct connection *next = connection->next;
+
+		if (memory_was_cut(&connection->memory) ||
+		    inflight_was_cut(&connection->inflight)) {
+			log_line(server->log_fd,
+				 "client %u is sent away: its shared memory was "
+				 "cut short",
+				 connection->id);
+			drop_client(server, connection);
+		}
+		connection = next;
+	}
+	workers_resume(&server->workers);
+}
+
 static void serve_client(struct server *server, struct connection *connection)
 {
 	int result;
@@ -155,6 +178,8 @@ static void take_alarm(struct server *server)
 				    __ATOMIC_RELAXED);
 	if (bytes && bytes < server->device.disks[0].bytes)
 		server_resize(server, &server->device.disks[0], bytes);
+	if (server->own_process)
+		drop_cut_clients(server);
 }
 
 struct statistics server_statistics(struct server *server)
@@ -274,6 +299,8 @@ int server_start(struct server *server)
 	for (i = 0; i < CONTROL_CLIENTS_MAX; i++)
 		server->control_clients[i].fd = -1;
 	result = open_events(server);
+	if (!result && server->own_process)
+		guard_start(server->workers.alarm_fd);
 	if (!result)
 		result = open_sockets(server);
 	if (!result)

@@ -1,11 +1,19 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The built-in back-end in threads of the test's process: `backend(**settings)` starts one.
+"""The built-in back-end, in threads of the test's process or as a process of its own.
 
-Settings are those of pyfio_virtio.backend_engine.Settings, less the socket. All end with the test.
+- `backend(**settings)` starts it in threads. Settings are those of
+  pyfio_virtio.backend_engine.Settings, less the socket.
+- `start(*options)` runs the process on `path`, and waits until it listens or ends.
+
+All of them end with the test.
 """
 
+import socket
+import subprocess
+import sys
 import tempfile
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -13,8 +21,10 @@ from typing import Any
 import pytest
 
 from pyfio_virtio.backend_engine import BuiltinBackend, Settings
+from tests.backend.frontend import TIMEOUT_S
 
 StartBuiltin = Callable[..., BuiltinBackend]
+Start = Callable[..., subprocess.Popen[str]]
 
 
 @pytest.fixture
@@ -38,3 +48,38 @@ def backend(short_folder: Path) -> Iterator[StartBuiltin]:
             return stack.enter_context(BuiltinBackend(Settings(path, **chosen)))
 
         yield start
+
+
+@pytest.fixture
+def path(short_folder: Path) -> str:
+    return str(short_folder / "disk.sock")
+
+
+@pytest.fixture
+def start(path: str) -> Iterator[Start]:
+    """`prefix`: a command that runs the process, as unshare(1) does."""
+    processes = []
+
+    def run(*options: str, prefix: Sequence[str] = ()) -> subprocess.Popen[str]:
+        command = [sys.executable, "-m", "pyfio_virtio.builtin", "--socket", path, *options]
+        process = subprocess.Popen([*prefix, *command], stderr=subprocess.PIPE, text=True)
+        processes.append(process)
+        deadline = time.monotonic() + TIMEOUT_S
+        while process.poll() is None and not is_served(path):
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        return process
+
+    yield run
+    for process in processes:
+        process.kill()
+        process.communicate()
+
+
+def is_served(path: str) -> bool:
+    with socket.socket(socket.AF_UNIX) as probe:
+        try:
+            probe.connect(path)
+        except OSError:
+            return False
+    return True

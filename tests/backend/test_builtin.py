@@ -2,57 +2,17 @@
 """The back-end as a process: options, sockets, signals, statistics."""
 
 import json
-import os
 import signal
-import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.backend.conftest import StartBuiltin
+from tests.backend.conftest import Start, StartBuiltin, is_served
 from tests.backend.disk_requests import BLK_OK, BLK_READ, BLK_WRITE, blk
 from tests.backend.frontend import TIMEOUT_S, Frontend
-
-Start = Callable[..., subprocess.Popen[str]]
-
-
-@pytest.fixture
-def path(short_folder: Path) -> str:
-    return str(short_folder / "disk.sock")
-
-
-@pytest.fixture
-def start(path: str) -> Iterator[Start]:
-    """Runs the process on `path`, and waits until it listens or ends."""
-    processes = []
-
-    def run(*options: str) -> subprocess.Popen[str]:
-        command = [sys.executable, "-m", "pyfio_virtio.builtin", "--socket", path, *options]
-        process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-        processes.append(process)
-        deadline = time.monotonic() + TIMEOUT_S
-        while process.poll() is None and not is_served(path):
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
-        return process
-
-    yield run
-    for process in processes:
-        process.kill()
-        process.communicate()
-
-
-def is_served(path: str) -> bool:
-    with socket.socket(socket.AF_UNIX) as probe:
-        try:
-            probe.connect(path)
-        except OSError:
-            return False
-    return True
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -148,17 +108,6 @@ def test_die_kills_the_process_at_once(start: Start, path: str) -> None:
         queue.publish()
         queue.kick()
         assert process.wait(TIMEOUT_S) == -signal.SIGKILL
-
-
-def test_a_client_that_cuts_its_memory_short_harms_nobody_else(start: Start, path: str) -> None:
-    process = start("--serve", "event")
-    with Frontend(path) as frontend:
-        blk(frontend, BLK_READ, 0, in_bytes=512)
-        os.ftruncate(frontend.memory.fd, 0)
-        frontend.queues[0].kick()
-        with Frontend(path) as other:
-            assert blk(other, BLK_READ, 0, in_bytes=512).status == BLK_OK
-    assert process.poll() is None
 
 
 def test_it_ends_with_its_parent_if_told(short_folder: Path) -> None:

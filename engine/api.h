@@ -173,7 +173,9 @@ void device_free(struct device *dev, void *address);
 /* Shares memory of the program's own: size_bytes at address, which are mapped
  * (MAP_SHARED) from fd at file_offset_bytes; all three are whole pages. It
  * must stay mapped, and the file must not shrink, until the device is closed;
- * fd is not needed any more. Any thread. -EINVAL; -ENOSPC: no slot is left. */
+ * fd is not needed any more. Other devices, also those of the same struct
+ * memory, do not know it. Any thread. -EINVAL; -ENOSPC: no slot is left;
+ * -EREMOTEIO: the back-end refused it. What fails changes nothing. */
 int device_register_memory(struct device *dev, void *address, size_t size_bytes,
 			   int fd, uint64_t file_offset_bytes);
 

@@ -108,7 +108,7 @@ static bool is_direct(const struct device *dev, const struct operation *op)
 	switch (op->type) {
 	case OPERATION_READ:
 	case OPERATION_WRITE:
-		return memory_contains(dev->memory, op->buffer, op->size_bytes);
+		return device_reaches(dev, op->buffer, op->size_bytes);
 	case OPERATION_WRITE_ZEROES:
 		return dev->disk.info.can_write_zeroes;
 	default:

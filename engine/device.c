@@ -11,7 +11,6 @@
 
 #include "error.h"
 #include "execute.h"
-#include "share.h"
 
 /* How long a logical unit may take to be reset. */
 #define RESET_TIMEOUT_MS 1000
@@ -98,80 +97,92 @@ void device_release_queue(struct device *dev, struct queue *queue)
 
 /* ---- memory -------------------------------------------------------------- */
 
-static int share_locked(struct device *dev)
-{
-	vhost_user_set_timeout(&dev->vu, dev->config.connect_timeout_ms);
-	return share_more(dev);
-}
-
 int device_share_memory(struct device *dev)
 {
 	int code;
 
 	pthread_mutex_lock(&dev->lock);
-	code = share_locked(dev);
+	vhost_user_set_timeout(&dev->vu, dev->config.connect_timeout_ms);
+	code = share_memory(dev);
 	pthread_mutex_unlock(&dev->lock);
 	return code;
 }
 
-/* As much again as there is, since regions are few; or, if that is too much,
- * what is needed. */
-static int add_region(struct device *dev, size_t needed_bytes)
+/* Only what the back-end knows, whatever other devices of the memory have. */
+static void *alloc_known(struct device *dev, size_t size_bytes, size_t alignment)
 {
-	size_t present_bytes = memory_own_bytes(dev->memory);
+	uint32_t regions = __atomic_load_n(&dev->shared.regions, __ATOMIC_ACQUIRE);
 
-	if (needed_bytes < present_bytes &&
-	    memory_add_region(dev->memory, present_bytes) >= 0)
-		return 0;
-	return memory_add_region(dev->memory, needed_bytes);
+	return memory_alloc_in(dev->memory, size_bytes, alignment, regions);
 }
 
-/* One thread grows the memory; those who waited for it find room then. */
+/* As much again as there is, since regions are few; or, if that is too much for
+ * us or for the back-end, what is needed. */
+static int grow(struct device *dev, size_t needed_bytes)
+{
+	size_t present_bytes = memory_bytes(dev->memory);
+	int code = -ENOMEM;
+
+	if (needed_bytes < present_bytes)
+		code = share_new_region(dev, present_bytes);
+	if (code == -ENOMEM || code == -EREMOTEIO)
+		code = share_new_region(dev, needed_bytes);
+	return code;
+}
+
+/* One thread grows the memory; those who waited for it find room then, as in
+ * what other devices of the memory have added. */
 static void *grow_and_alloc(struct device *dev, size_t size_bytes, size_t alignment)
 {
-	void *address;
+	void *address = NULL;
 
 	pthread_mutex_lock(&dev->lock);
-	address = memory_alloc(dev->memory, size_bytes, alignment);
-	if (!address && !share_check_growth(dev) &&
-	    add_region(dev, size_bytes + alignment) >= 0)
-		address = memory_alloc(dev->memory, size_bytes, alignment);
+	vhost_user_set_timeout(&dev->vu, dev->config.connect_timeout_ms);
+	if (!share_memory(dev)) {
+		address = alloc_known(dev, size_bytes, alignment);
+		if (!address && !grow(dev, size_bytes + alignment))
+			address = alloc_known(dev, size_bytes, alignment);
+	}
 	pthread_mutex_unlock(&dev->lock);
 	return address;
 }
 
+static int check_size(size_t size_bytes, size_t alignment)
+{
+	if (!alignment || alignment & (alignment - 1))
+		return error_set(EINVAL, "an alignment of %zu bytes is no power of "
+				 "two", alignment);
+	if ((size_bytes | alignment) > SIZE_MAX / 4)
+		return error_set(ENOMEM, "there is no memory for %zu bytes",
+				 size_bytes);
+	return 0;
+}
+
 void *device_alloc(struct device *dev, size_t size_bytes, size_t alignment)
 {
-	void *address = memory_alloc(dev->memory, size_bytes, alignment);
+	void *address;
 
-	if (!address && (size_bytes | alignment) > SIZE_MAX / 4)
-		error_set(ENOMEM, "there is no memory for %zu bytes", size_bytes);
-	else if (!address)
-		address = grow_and_alloc(dev, size_bytes, alignment);
-	if (!address || device_share_memory(dev)) {
-		memory_free(dev->memory, address);
+	if (check_size(size_bytes, alignment))
 		return NULL;
-	}
-	return address;
+	address = alloc_known(dev, size_bytes, alignment);
+	return address ? address : grow_and_alloc(dev, size_bytes, alignment);
 }
 
 int device_register_memory(struct device *dev, void *address, size_t size_bytes,
 			   int fd, uint64_t file_offset_bytes)
 {
-	struct memory_region region = { .address = address,
-					.size_bytes = size_bytes,
-					.fd = fd,
-					.file_offset_bytes = file_offset_bytes };
 	int code;
 
 	pthread_mutex_lock(&dev->lock);
-	code = share_check_growth(dev);
-	if (!code)
-		code = memory_add_foreign(dev->memory, &region);
-	if (code >= 0)
-		code = share_locked(dev);
+	vhost_user_set_timeout(&dev->vu, dev->config.connect_timeout_ms);
+	code = share_foreign(dev, address, size_bytes, fd, file_offset_bytes);
 	pthread_mutex_unlock(&dev->lock);
 	return code;
+}
+
+bool device_reaches(const struct device *dev, const void *address, size_t size_bytes)
+{
+	return share_reaches(dev, address, size_bytes);
 }
 
 void device_free(struct device *dev, void *address)

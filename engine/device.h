@@ -15,6 +15,7 @@
 #include "disk.h"
 #include "memory.h"
 #include "queue.h"
+#include "share.h"
 #include "vhost_user.h"
 
 struct device {
@@ -22,7 +23,7 @@ struct device {
 	struct vhost_user vu;
 	struct memory *memory;       /* config.memory, or own_memory */
 	struct memory own_memory;
-	unsigned int num_shared;     /* regions that the back-end knows */
+	struct shared shared;        /* what of it the back-end knows */
 	struct disk disk;
 	const struct command_set *commands;
 	struct queue *queues;        /* first_queue + num_queues of them */
@@ -50,6 +51,10 @@ void device_release_queue(struct device *dev, struct queue *queue);
 /* Tells the back-end of regions that dev->memory got since it was last told:
  * what another device of the same memory allocated can then be used here. */
 int device_share_memory(struct device *dev);
+
+/* True if whole blocks can move between the device and this memory. Any thread;
+ * no lock. */
+bool device_reaches(const struct device *dev, const void *address, size_t size_bytes);
 
 /* virtio-scsi: resets the logical unit, so that what is in flight comes back.
  * Blocks for a second at most. */

@@ -53,7 +53,8 @@ static void unset_free(struct extent *extent)
 	LIST_REMOVE(extent, alike);
 }
 
-static struct extent *make_extent(char *address, size_t size_bytes)
+static struct extent *make_extent(char *address, size_t size_bytes,
+				  unsigned int stretch)
 {
 	struct extent *extent = calloc(1, sizeof(*extent));
 
@@ -61,12 +62,14 @@ static struct extent *make_extent(char *address, size_t size_bytes)
 		return NULL;
 	extent->address = address;
 	extent->size_bytes = size_bytes;
+	extent->stretch = stretch;
 	return extent;
 }
 
-bool extents_add(struct extents *extents, void *address, size_t size_bytes)
+bool extents_add(struct extents *extents, void *address, size_t size_bytes,
+		 unsigned int stretch)
 {
-	struct extent *extent = make_extent(address, size_bytes);
+	struct extent *extent = make_extent(address, size_bytes, stretch);
 
 	if (!extent)
 		return false;
@@ -90,21 +93,29 @@ static size_t padding_of(const struct extent *extent, size_t alignment)
 	return -(uintptr_t)extent->address & (alignment - 1);
 }
 
-static bool fits(const struct extent *extent, size_t size_bytes, size_t alignment)
-{
-	size_t padding = padding_of(extent, alignment);
+/* What is looked for. */
+struct wish {
+	size_t size_bytes;
+	size_t alignment;
+	uint32_t stretches;
+};
 
-	return extent->size_bytes >= padding &&
-	       extent->size_bytes - padding >= size_bytes;
+static bool fits(const struct extent *extent, const struct wish *wish)
+{
+	size_t padding = padding_of(extent, wish->alignment);
+
+	return wish->stretches >> extent->stretch & 1 &&
+	       extent->size_bytes >= padding &&
+	       extent->size_bytes - padding >= wish->size_bytes;
 }
 
-static struct extent *find_in(const struct extent_class *class, size_t size_bytes,
-			      size_t alignment, unsigned int looks)
+static struct extent *find_in(const struct extent_class *class,
+			      const struct wish *wish, unsigned int looks)
 {
 	struct extent *extent;
 
 	LIST_FOREACH(extent, class, alike) {
-		if (fits(extent, size_bytes, alignment))
+		if (fits(extent, wish))
 			return extent;
 		if (!--looks)
 			break;
@@ -112,14 +123,14 @@ static struct extent *find_in(const struct extent_class *class, size_t size_byte
 	return NULL;
 }
 
-static struct extent *find(struct extents *extents, size_t size_bytes,
-			   size_t alignment, unsigned int looks)
+static struct extent *find(struct extents *extents, const struct wish *wish,
+			   unsigned int looks)
 {
 	struct extent *found = NULL;
 
-	for (unsigned int class = class_of(size_bytes);
+	for (unsigned int class = class_of(wish->size_bytes);
 	     class < EXTENTS_CLASSES && !found; class++)
-		found = find_in(&extents->free[class], size_bytes, alignment, looks);
+		found = find_in(&extents->free[class], wish, looks);
 	return found;
 }
 
@@ -128,7 +139,8 @@ static struct extent *split(struct extents *extents, struct extent *extent,
 			    size_t size_bytes)
 {
 	struct extent *rest = make_extent(extent->address + size_bytes,
-					  extent->size_bytes - size_bytes);
+					  extent->size_bytes - size_bytes,
+					  extent->stretch);
 
 	if (!rest)
 		return NULL;
@@ -142,9 +154,10 @@ static struct extent *split(struct extents *extents, struct extent *extent,
 
 /* Makes extent allocated, less what is too much before and after. */
 static char *take(struct extents *extents, struct extent *extent,
-		  size_t size_bytes, size_t alignment)
+		  const struct wish *wish)
 {
-	size_t padding = padding_of(extent, alignment);
+	size_t size_bytes = wish->size_bytes;
+	size_t padding = padding_of(extent, wish->alignment);
 
 	if (padding)
 		extent = split(extents, extent, padding);
@@ -157,20 +170,22 @@ static char *take(struct extents *extents, struct extent *extent,
 	return extent->address;
 }
 
-void *extents_alloc(struct extents *extents, size_t size_bytes, size_t alignment)
+void *extents_alloc(struct extents *extents, size_t size_bytes, size_t alignment,
+		    uint32_t stretches)
 {
 	size_t mask = EXTENTS_GRANULE_BYTES - 1;
+	struct wish wish = { .alignment = alignment, .stretches = stretches };
 	struct extent *extent;
 
 	if (size_bytes > SIZE_MAX - mask)
 		return NULL;
-	size_bytes = ((size_bytes ? size_bytes : 1) + mask) & ~mask;
+	wish.size_bytes = ((size_bytes ? size_bytes : 1) + mask) & ~mask;
 	if (alignment < EXTENTS_GRANULE_BYTES)
-		alignment = EXTENTS_GRANULE_BYTES;
-	extent = find(extents, size_bytes, alignment, LOOKS_PER_CLASS);
+		wish.alignment = EXTENTS_GRANULE_BYTES;
+	extent = find(extents, &wish, LOOKS_PER_CLASS);
 	if (!extent)
-		extent = find(extents, size_bytes, alignment, UINT_MAX);
-	return extent ? take(extents, extent, size_bytes, alignment) : NULL;
+		extent = find(extents, &wish, UINT_MAX);
+	return extent ? take(extents, extent, &wish) : NULL;
 }
 
 /* ---- freeing -------------------------------------------------------------------- */

@@ -4,6 +4,7 @@
  * owners never share one. It touches none of the memory that it hands out, so
  * that whoever shares that memory cannot harm it.
  *
+ * A stretch has a number, and an allocation can be limited to some of them.
  * Free extents are kept by size, allocated ones by address; neighbours that
  * are free become one. Time grows with the logarithm of their number. No lock:
  * one thread at a time calls.
@@ -13,6 +14,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/queue.h>
 
 #define EXTENTS_GRANULE_BYTES 64
@@ -21,6 +23,7 @@
 struct extent {
 	char *address;
 	size_t size_bytes;
+	unsigned int stretch;
 	bool is_free;
 	bool is_first;                 /* of its stretch: none to merge with before it */
 	TAILQ_ENTRY(extent) neighbour; /* in the order of addresses in a stretch */
@@ -38,10 +41,14 @@ struct extents {
 
 void extents_init(struct extents *extents);
 void extents_close(struct extents *extents);
-/* Adds a stretch of whole granules. False without memory for book-keeping. */
-bool extents_add(struct extents *extents, void *address, size_t size_bytes);
-/* alignment is a power of two. NULL if there is no room. */
-void *extents_alloc(struct extents *extents, size_t size_bytes, size_t alignment);
+/* Adds a stretch of whole granules, number 0 to 31. False without memory for
+ * book-keeping. */
+bool extents_add(struct extents *extents, void *address, size_t size_bytes,
+		 unsigned int stretch);
+/* alignment is a power of two; stretches has a bit for each that will do. NULL
+ * if there is no room. */
+void *extents_alloc(struct extents *extents, size_t size_bytes, size_t alignment,
+		    uint32_t stretches);
 /* address came from extents_alloc(); any other is left alone. */
 void extents_free(struct extents *extents, void *address);
 

@@ -10,7 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "error.h"
@@ -38,12 +37,8 @@ void memory_init(struct memory *memory, int hugepages)
 void memory_close(struct memory *memory)
 {
 	extents_close(&memory->extents);
-	for (unsigned int i = 0; i < memory->num_regions; i++) {
-		if (!memory->regions[i].is_foreign)
-			munmap(memory->regions[i].address,
-			       memory->regions[i].size_bytes);
-		close(memory->regions[i].fd);
-	}
+	for (unsigned int i = 0; i < memory->num_regions; i++)
+		memory_unmap_region(&memory->regions[i]);
 	memory->num_regions = 0;
 	pthread_mutex_destroy(&memory->lock);
 }
@@ -233,22 +228,19 @@ static int map_ordinary(struct memory_region *region, size_t size_bytes)
 	return 0;
 }
 
-static int map_auto(struct memory *memory, struct memory_region *region,
-		    size_t size_bytes)
+static int map_auto(struct memory_region *region, size_t size_bytes)
 {
 	size_t needed = round_up(size_bytes, SIZE_2M) / SIZE_2M;
 
 	if (huge_pages(SIZE_2M, "free") >= needed &&
 	    !map_region(region, size_bytes, SIZE_2M))
 		return 0;
-	memory->fell_back = true;
 	return map_ordinary(region, size_bytes);
 }
 
-static int map_as_asked(struct memory *memory, struct memory_region *region,
-			size_t size_bytes)
+static int map_as_asked(int hugepages, struct memory_region *region, size_t size_bytes)
 {
-	switch (memory->hugepages) {
+	switch (hugepages) {
 	case HUGEPAGES_2M:
 		return map_huge_or_fail(region, size_bytes, SIZE_2M);
 	case HUGEPAGES_1G:
@@ -256,7 +248,7 @@ static int map_as_asked(struct memory *memory, struct memory_region *region,
 	case HUGEPAGES_OFF:
 		return map_ordinary(region, size_bytes);
 	default:
-		return map_auto(memory, region, size_bytes);
+		return map_auto(region, size_bytes);
 	}
 }
 
@@ -265,133 +257,98 @@ unsigned int memory_num_regions(const struct memory *memory)
 	return __atomic_load_n(&memory->num_regions, __ATOMIC_ACQUIRE);
 }
 
-size_t memory_own_bytes(const struct memory *memory)
+size_t memory_bytes(const struct memory *memory)
 {
 	unsigned int count = memory_num_regions(memory);
 	size_t bytes = 0;
 
 	for (unsigned int i = 0; i < count; i++)
-		if (!memory->regions[i].is_foreign)
-			bytes += memory->regions[i].size_bytes;
+		bytes += memory->regions[i].size_bytes;
 	return bytes;
 }
 
-/* The region is there before it is counted: readers take no lock. */
-static int append_region(struct memory *memory, const struct memory_region *region)
+static int check_room(const struct memory *memory)
 {
-	unsigned int index = memory->num_regions;
-
-	memory->regions[index] = *region;
-	__atomic_store_n(&memory->num_regions, index + 1, __ATOMIC_RELEASE);
-	return (int)index;
-}
-
-static int no_region_left(void)
-{
+	if (memory_num_regions(memory) < MEMORY_MAX_REGIONS)
+		return 0;
 	return error_set(ENOSPC,
 		"all %d memory regions are in use: raise hugepage_mem, "
 		"so that fewer are needed", MEMORY_MAX_REGIONS);
 }
 
-static int add_region_locked(struct memory *memory, size_t size_bytes)
+int memory_map_region(struct memory *memory, size_t size_bytes,
+		      struct memory_region *region)
 {
-	struct memory_region region = { 0 };
-	int code;
+	int code = check_room(memory);
 
-	if (memory->num_regions == MEMORY_MAX_REGIONS)
-		return no_region_left();
-	code = map_as_asked(memory, &region, size_bytes ? size_bytes : 1);
+	*region = (struct memory_region){ 0 };
 	if (code)
 		return code;
-	if (!extents_add(&memory->extents, region.address, region.size_bytes)) {
-		munmap(region.address, region.size_bytes);
-		close(region.fd);
-		return error_set(ENOMEM, "no memory for the region's book-keeping");
-	}
-	return append_region(memory, &region);
+	return map_as_asked(memory->hugepages, region, size_bytes ? size_bytes : 1);
 }
 
-int memory_add_region(struct memory *memory, size_t size_bytes)
+void memory_unmap_region(const struct memory_region *region)
+{
+	munmap(region->address, region->size_bytes);
+	close(region->fd);
+}
+
+/* The region is there before it is counted: readers take no lock. */
+static int append_locked(struct memory *memory, const struct memory_region *region)
+{
+	unsigned int index = memory->num_regions;
+	int code = check_room(memory);
+
+	if (code)
+		return code;
+	if (!extents_add(&memory->extents, region->address, region->size_bytes, index))
+		return error_set(ENOMEM, "no memory for the region's book-keeping");
+	memory->regions[index] = *region;
+	memory->fell_back |= memory->hugepages == HUGEPAGES_AUTO &&
+			     region->page_bytes < SIZE_2M;
+	__atomic_store_n(&memory->num_regions, index + 1, __ATOMIC_RELEASE);
+	return (int)index;
+}
+
+int memory_append_region(struct memory *memory, const struct memory_region *region)
 {
 	int index;
 
 	pthread_mutex_lock(&memory->lock);
-	index = add_region_locked(memory, size_bytes);
+	index = append_locked(memory, region);
 	pthread_mutex_unlock(&memory->lock);
 	return index;
 }
 
-/* ---- the program's own regions ------------------------------------------- */
-
-static int check_foreign(const struct memory_region *region)
+int memory_add_region(struct memory *memory, size_t size_bytes)
 {
-	uintptr_t bits = (uintptr_t)region->address | region->size_bytes |
-			 region->file_offset_bytes;
-	struct stat file;
-
-	if (!region->size_bytes || bits & ((size_t)sysconf(_SC_PAGESIZE) - 1))
-		return error_set(EINVAL, "memory of %zu bytes at offset %llu of "
-			"its file is not made of whole pages", region->size_bytes,
-			(unsigned long long)region->file_offset_bytes);
-	if (fstat(region->fd, &file) || (uint64_t)file.st_size < region->size_bytes ||
-	    (uint64_t)file.st_size - region->size_bytes < region->file_offset_bytes)
-		return error_set(EINVAL, "the file behind memory of %zu bytes is "
-			"not that long from offset %llu on", region->size_bytes,
-			(unsigned long long)region->file_offset_bytes);
-	return 0;
-}
-
-static bool overlaps(const struct memory *memory, const struct memory_region *region)
-{
-	for (unsigned int i = 0; i < memory->num_regions; i++) {
-		const struct memory_region *other = &memory->regions[i];
-
-		if ((char *)region->address < (char *)other->address + other->size_bytes &&
-		    (char *)other->address < (char *)region->address + region->size_bytes)
-			return true;
-	}
-	return false;
-}
-
-static int add_foreign_locked(struct memory *memory, struct memory_region *region)
-{
-	if (memory->num_regions == MEMORY_MAX_REGIONS)
-		return no_region_left();
-	if (overlaps(memory, region))
-		return error_set(EINVAL, "memory at %p is shared already",
-				 region->address);
-	region->fd = fcntl(region->fd, F_DUPFD_CLOEXEC, 0);
-	if (region->fd < 0)
-		return error_set(errno, "cannot keep the file behind memory: %s",
-				 strerror(errno));
-	return append_region(memory, region);
-}
-
-int memory_add_foreign(struct memory *memory, const struct memory_region *region)
-{
-	struct memory_region added = *region;
-	int index = check_foreign(region);
+	struct memory_region region;
+	int index = memory_map_region(memory, size_bytes, &region);
 
 	if (index)
 		return index;
-	added.is_foreign = true;
-	added.page_bytes = (size_t)sysconf(_SC_PAGESIZE);
-	pthread_mutex_lock(&memory->lock);
-	index = add_foreign_locked(memory, &added);
-	pthread_mutex_unlock(&memory->lock);
+	index = memory_append_region(memory, &region);
+	if (index < 0)
+		memory_unmap_region(&region);
 	return index;
 }
 
 /* ---- allocation ---------------------------------------------------------- */
 
-void *memory_alloc(struct memory *memory, size_t size_bytes, size_t alignment)
+void *memory_alloc_in(struct memory *memory, size_t size_bytes, size_t alignment,
+		      uint32_t regions)
 {
 	void *address;
 
 	pthread_mutex_lock(&memory->lock);
-	address = extents_alloc(&memory->extents, size_bytes, alignment);
+	address = extents_alloc(&memory->extents, size_bytes, alignment, regions);
 	pthread_mutex_unlock(&memory->lock);
 	return address;
+}
+
+void *memory_alloc(struct memory *memory, size_t size_bytes, size_t alignment)
+{
+	return memory_alloc_in(memory, size_bytes, alignment, MEMORY_ALL_REGIONS);
 }
 
 void memory_free(struct memory *memory, void *address)
@@ -401,8 +358,7 @@ void memory_free(struct memory *memory, void *address)
 	pthread_mutex_unlock(&memory->lock);
 }
 
-bool memory_contains(const struct memory *memory, const void *address,
-		     size_t size_bytes)
+int memory_find(const struct memory *memory, const void *address, size_t size_bytes)
 {
 	unsigned int count = memory_num_regions(memory);
 
@@ -412,7 +368,7 @@ bool memory_contains(const struct memory *memory, const void *address,
 
 		if (offset < region->size_bytes &&
 		    region->size_bytes - offset >= size_bytes)
-			return true;
+			return (int)i;
 	}
-	return false;
+	return -1;
 }

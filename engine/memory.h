@@ -28,12 +28,10 @@ struct memory_region {
 	size_t size_bytes;
 	size_t page_bytes;
 	int fd;
-	uint64_t file_offset_bytes; /* of the region in the file */
-	bool is_foreign;            /* mapped by the program, not by us */
 };
 
 struct memory {
-	pthread_mutex_t lock; /* guards extents, and the adding of regions */
+	pthread_mutex_t lock; /* guards extents, and the appending of regions */
 	struct extents extents;
 	struct memory_region regions[MEMORY_MAX_REGIONS];
 	unsigned int num_regions; /* atomic: any thread looks regions up */
@@ -45,24 +43,34 @@ void memory_init(struct memory *memory, int hugepages);
 /* Unmaps everything; what was allocated is gone with it. */
 void memory_close(struct memory *memory);
 
-/* Adds a region of at least size_bytes. Returns its index, or -ENOMEM (the
- * sentence says how to get the pages), -ENOSPC (all regions taken). */
+/* Maps a region of at least size_bytes, which nobody knows of before it is
+ * appended. 0, -ENOMEM (the sentence says how to get the pages), or -ENOSPC (all
+ * regions are taken). */
+int memory_map_region(struct memory *memory, size_t size_bytes,
+		      struct memory_region *region);
+void memory_unmap_region(const struct memory_region *region);
+/* Makes a mapped region part of the memory, for good. Returns its index, or a
+ * negative errno with a sentence: then it is still the caller's to unmap. */
+int memory_append_region(struct memory *memory, const struct memory_region *region);
+/* Both at once, for memory that no back-end knows yet. The index, or as above. */
 int memory_add_region(struct memory *memory, size_t size_bytes);
 
-/* Adds memory that the program mapped from a file (see device_register_memory()
- * in api.h); nothing is allocated from it. Returns its index, or -EINVAL,
- * -ENOSPC. */
-int memory_add_foreign(struct memory *memory, const struct memory_region *region);
 unsigned int memory_num_regions(const struct memory *memory);
-/* Of all regions that are not foreign. */
-size_t memory_own_bytes(const struct memory *memory);
+/* Of all regions. */
+size_t memory_bytes(const struct memory *memory);
 
-/* alignment is a power of two. NULL when no region has room: *no* sentence is
- * recorded, since the caller may add a region and try again. */
+#define MEMORY_ALL_REGIONS UINT32_MAX
+
+/* alignment is a power of two; regions has a bit for each index that will do.
+ * NULL when none of them has room: *no* sentence is recorded, since the caller
+ * may add a region and try again. */
+void *memory_alloc_in(struct memory *memory, size_t size_bytes, size_t alignment,
+		      uint32_t regions);
+/* In any region. */
 void *memory_alloc(struct memory *memory, size_t size_bytes, size_t alignment);
 
-/* True if all of [address, address + size_bytes) lies in one region. */
-bool memory_contains(const struct memory *memory, const void *address,
-		     size_t size_bytes);
+/* The index of the region that holds all of [address, address + size_bytes), or
+ * -1. Takes no lock. */
+int memory_find(const struct memory *memory, const void *address, size_t size_bytes);
 
 #endif

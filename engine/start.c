@@ -129,22 +129,19 @@ static int check_config(const struct device *dev)
 
 /* Rings and, unless the memory is shared with others and sized by them, I/O
  * buffers: in one region, since some back-ends take few. */
-static int make_room(struct device *dev, const struct virtq_shape *fixed,
-		     const struct virtq_shape *shape)
+static int share_room(struct device *dev, const struct virtq_shape *fixed,
+		      const struct virtq_shape *shape)
 {
 	size_t ring_bytes = dev->first_queue * virtq_bytes(fixed) +
 			    dev->config.num_queues * virtq_bytes(shape);
 	void *address = memory_alloc(dev->memory, ring_bytes, 4096);
 	size_t all_bytes;
-	int index = 0;
 
 	/* What does not fit into 64 bits is refused as what does not fit in memory. */
 	if (__builtin_add_overflow(ring_bytes, dev->config.memory_bytes, &all_bytes))
 		all_bytes = SIZE_MAX;
-	if (!address)
-		index = memory_add_region(dev->memory, all_bytes);
 	memory_free(dev->memory, address);
-	return index < 0 ? index : 0;
+	return address ? share_memory(dev) : share_new_region(dev, all_bytes);
 }
 
 /* ---- rings ----------------------------------------------------------------- */
@@ -154,7 +151,8 @@ static int init_queue(struct device *dev, struct queue *queue,
 		      const struct virtq_shape *shape)
 {
 	size_t bytes = virtq_bytes(shape);
-	void *memory = memory_alloc(dev->memory, bytes, 4096);
+	void *memory = memory_alloc_in(dev->memory, bytes, 4096,
+				       dev->shared.regions);
 
 	if (!memory)
 		return error_set(ENOMEM, "%s: no shared memory left for a "
@@ -278,9 +276,7 @@ static int run(struct device *dev)
 	if (!code)
 		code = agree_on_features(dev);
 	if (!code)
-		code = make_room(dev, &fixed, &shape);
-	if (!code)
-		code = share_memory(dev);
+		code = share_room(dev, &fixed, &shape);
 	if (!code)
 		code = make_queues(dev, &fixed, &shape);
 	if (!code)

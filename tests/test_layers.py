@@ -52,7 +52,7 @@ MAY_INCLUDE: dict[str, set[str]] = {
     # A device: what it has; and above it how it is negotiated, shared, started, discovered; and
     # above these, how it comes and goes.
     "device": {"disk", "queue", "memory", "vhost_user", "execute", "share"},
-    "share": {"device"},
+    "share": {"device", "memory", "vhost_user"},
     "negotiate": {"device", "blk", "scsi"},
     "start": {"device", "share", "scsi"},
     "discover": {"device", "execute", "blk", "scsi"},

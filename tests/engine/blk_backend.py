@@ -24,6 +24,7 @@ from tests.engine.scripted_backend import (
 from tests.engine.shared_object import CData, ffi, lib, sentence
 
 TIMEOUT_MS = 20_000
+REGION = struct.Struct("=QQQQ")  # guest address, size, user address, offset in the file
 
 # Virtio feature bits (virtio 1.2, 5.2.3 and 6).
 SIZE_MAX, SEG_MAX, RO, BLK_SIZE, FLUSH = 1 << 1, 1 << 2, 1 << 5, 1 << 6, 1 << 9
@@ -102,6 +103,7 @@ class BlkBackend:
     hang_up_at: Request | None = None
     ignore_from: Request | None = None  # nothing is answered from this one on
     messages: list[Message] = field(default_factory=list)
+    known: list[tuple[int, int]] = field(default_factory=list)  # regions: address and size
     agreed: int = 0  # protocol features
     status: int = 0
 
@@ -136,10 +138,18 @@ class BlkBackend:
             self.agreed = message.number
         if request == Request.SET_STATUS:
             self.status = message.number & ~self.status_lost
+        if request != self.refuse:
+            self._learn_memory(request, message)
         if answer := self._answer(request, message):
             connection.answer(message, answer)
         elif message.needs_reply:
             connection.answer(message, U64.pack(22 if request == self.refuse else 0))
+
+    def _learn_memory(self, request: Request, message: Message) -> None:
+        if request == Request.SET_MEM_TABLE:
+            self.known = [entry[:2] for entry in REGION.iter_unpack(message.payload[8:])]
+        elif request == Request.ADD_MEM_REG:
+            self.known.append(REGION.unpack(message.payload[8:])[:2])
 
     def _answer(self, request: Request, message: Message) -> bytes:
         numbers = {

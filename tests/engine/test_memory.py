@@ -271,18 +271,28 @@ def test_freeing_null_does_nothing(region: CData) -> None:
     lib.memory_free(region, ffi.NULL)
 
 
-def test_contains_reaches_to_the_last_byte(region: CData) -> None:
-    start = region.regions[0].address
-    assert lib.memory_contains(region, start, HUGE_BYTES)
+def test_a_region_is_found_up_to_its_last_byte(region: CData) -> None:
+    lib.memory_add_region(region, HUGE_BYTES)
+    for index in range(2):
+        assert lib.memory_find(region, region.regions[index].address, HUGE_BYTES) == index
 
 
 @pytest.mark.parametrize(
     ("offset", "size"),
     [(-1, 1), (0, HUGE_BYTES + 1), (HUGE_BYTES, 1), (HUGE_BYTES - 1, 2), (64, SIZE_MAX)],
 )
-def test_contains_not_what_lies_outside(region: CData, offset: int, size: int) -> None:
+def test_what_lies_outside_is_not_found(region: CData, offset: int, size: int) -> None:
     start = ffi.cast("char *", region.regions[0].address)
-    assert not lib.memory_contains(region, start + offset, size)
+    assert lib.memory_find(region, start + offset, size) == -1
+
+
+@pytest.mark.parametrize("index", [0, 1, 2])
+def test_only_the_regions_that_will_do_are_allocated_from(memory: CData, index: int) -> None:
+    for _ in range(3):
+        lib.memory_add_region(memory, HUGE_BYTES)
+    pieces = [lib.memory_alloc_in(memory, HUGE_BYTES // 4, 64, 1 << index) for _ in range(5)]
+    assert [lib.memory_find(memory, piece, 1) for piece in pieces] == [index] * 4 + [-1]
+    assert lib.memory_alloc_in(memory, 64, 64, 0) == ffi.NULL
 
 
 @settings(max_examples=50, stateful_step_count=60, deadline=None)
@@ -319,7 +329,7 @@ class Allocator(RuleBasedStateMachine):
         address = address_of(pointer)
         if address:
             assert address % (1 << power) == 0
-            assert lib.memory_contains(self.memory, pointer, size)
+            assert lib.memory_find(self.memory, pointer, size) >= 0
             self.sizes[address] = max(size, 1)
         return address
 

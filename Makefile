@@ -14,9 +14,9 @@ VENV := build/venv
 IN_VENV := $(VENV)/bin/python
 FRONT_END_SOURCES := $(wildcard engine/*.[ch]) engine/internals.cdef
 BACK_END_SOURCES := $(wildcard engine/backend/*.[ch] engine/vhost_proto.h)
-BUILDERS := engine/build.py engine/fio_headers.py pyproject.toml $(VENV)/.ready
-# A newer fio in FIO_SOURCE_DIR, or one configured afresh, is another fio.
-FIO_TREE_MARKS := $(wildcard $(addprefix $(FIO_SOURCE_DIR)/,config-host.h FIO-VERSION-FILE fio.h))
+BUILDERS := $(wildcard engine/*.py) pyproject.toml $(VENV)/.ready
+# A newer fio in FIO_SOURCE_DIR, or one patched or configured afresh, is another fio.
+FIO_TREE_MARKS := $(wildcard $(addprefix $(FIO_SOURCE_DIR)/,FIO-VERSION-FILE *.h options.c))
 
 FRONT_END := build/lib/fio_virtio
 # Where `make install` puts things; DESTDIR is for those who make packages of it.
@@ -116,7 +116,7 @@ $(VENV)/.dev: $(VENV)/.ready
 	@touch $@
 
 # Files that change when what they say does: the names below, and the values that they hold.
-build/fio-wanted: SAYS = $(or $(FIO_SOURCE_DIR),$(shell fio --version 2>&1))
+build/fio-wanted: SAYS = $(or $(FIO_SOURCE_DIR),$(shell fio --version 2>&1; dpkg-query -W fio 2>&1))
 build/sleepy-poll: SAYS = $(SLEEPY_POLL)
 build/fio-wanted build/sleepy-poll: FORCE
 	@mkdir -p build

@@ -38,10 +38,13 @@ from pathlib import Path
 
 import cffi
 import fio_headers
+import fio_option_table
 
 ROOT = Path(__file__).resolve().parent.parent
 # The files that include fio's headers, and so those that are compiled with them.
 FIO_GLUE = "fio_"
+# Generated beside the objects: what fio_layout.c compares the running fio with.
+KNOWN_OPTIONS = "fio_known_options.h"
 
 FLAGS = (
     *("-std=gnu11", "-D_GNU_SOURCE", "-g", "-fPIC", "-pthread", "-fvisibility=hidden"),
@@ -111,7 +114,8 @@ class Compiler:
         sys.stderr.write(done.stderr)  # warnings
 
     def compile(self, source: Path, target: Path) -> Path:
-        self.run(*self.defines, *self._fio_flags(source), "-c", str(source), "-o", str(target))
+        flags = self._fio_flags(source, target.parent)
+        self.run(*self.defines, *flags, "-c", str(source), "-o", str(target))
         return target
 
     def compile_glue(self, glue: Path, module: Module, target: Path) -> Path:
@@ -123,11 +127,12 @@ class Compiler:
         self.run(*flags, "-c", str(glue), "-o", str(target))
         return target
 
-    def _fio_flags(self, source: Path) -> tuple[str, ...]:
+    def _fio_flags(self, source: Path, generated: Path) -> tuple[str, ...]:
         if not source.name.startswith(FIO_GLUE) or self.fio_tree is None:
             return ()
         # System headers to the compiler: their warnings are fio's affair.
-        return ("-isystem", str(self.fio_tree), "-include", str(self.fio_tree / "config-host.h"))
+        fio = ("-isystem", str(self.fio_tree), "-include", str(self.fio_tree / "config-host.h"))
+        return (*fio, "-iquote", str(generated))
 
 
 def emit_glue(module: Module, target: Path) -> Path:
@@ -146,6 +151,8 @@ def build(module: Module, compiler: Compiler, output: Path) -> None:
     output.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=output.parent, prefix=".objects-") as folder:
         glue = emit_glue(module, Path(folder) / "glue.c")
+        if compiler.fio_tree:
+            (Path(folder) / KNOWN_OPTIONS).write_text(fio_option_table.header(compiler.fio_tree))
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             jobs = [
                 pool.submit(compiler.compile, source, Path(folder) / f"{source.stem}.o")
@@ -194,8 +201,10 @@ def engine_defines(sleepy_poll_us: int) -> tuple[str, ...]:
 
 
 def front_end_compiler(fio_tree: Path, sleepy_poll_us: int, sanitizers: str) -> Compiler:
-    release = f'-DENGINE_FIO_RELEASE="{fio_headers.release_of(fio_tree)}"'
-    defines = (*engine_defines(sleepy_poll_us), release)
+    release = fio_headers.release_of(fio_tree)
+    sources = re.sub(r'(["\\])', r"\\\1", f"{release} ({fio_headers.origin_of(fio_tree)})")
+    of_fio = (f'-DENGINE_FIO_RELEASE="{release}"', f'-DENGINE_FIO_SOURCES="{sources}"')
+    defines = (*engine_defines(sleepy_poll_us), *of_fio)
     return Compiler(defines, fio_tree, sanitizers, "V" in os.environ)
 
 
@@ -231,7 +240,7 @@ def main() -> int:
         else:
             compiler = Compiler(sanitizers=chosen.sanitize, verbose="V" in os.environ)
             build(BACK_END, compiler, chosen.output)
-    except (BuildError, fio_headers.HeadersError) as error:
+    except (BuildError, fio_headers.HeadersError, fio_option_table.OptionTableError) as error:
         print(f"build: {error}", file=sys.stderr)
         return 1
     return 0

@@ -20,6 +20,21 @@
 #pragma weak io_u_mark_submit
 #pragma weak __fio_option_is_set
 #pragma weak utime_since_now
+/* These are called by fio_rehearsal.c alone. */
+#pragma weak allocate_io_mem
+#pragma weak fio_cmd_ioengine_option_parse
+#pragma weak fio_mark_td_terminate
+#pragma weak free_io_mem
+#pragma weak generic_close_file
+#pragma weak generic_get_file_size
+#pragma weak generic_open_file
+#pragma weak get_fileno
+#pragma weak load_ioengine
+#pragma weak lock_file
+#pragma weak td_io_getevents
+#pragma weak td_io_init
+#pragma weak td_io_queue
+#pragma weak td_set_runstate
 
 /* errdetails was given the thread with interface 36 (3.38). */
 #if FIO_IOOPS_VERSION >= 36

@@ -11,6 +11,7 @@
 
 #include "clock.h"
 #include "error.h"
+#include "fio_guard.h"
 #include "fio_job.h"
 
 const char *engine_fio_release(void)
@@ -446,16 +447,7 @@ static struct ioengine_ops operations = {
 
 __attribute__((visibility("default"))) void get_ioengine(struct ioengine_ops **ops);
 
-/* Structures differ between releases that bear one interface number: only the
- * exact release that the headers came from is served. */
 void get_ioengine(struct ioengine_ops **ops)
 {
-	*ops = NULL;
-	if (strcmp(fio_version_string, ENGINE_FIO_RELEASE)) {
-		log_err("fio_virtio: this engine was built for %s and %s loads "
-			"it: rebuild it with make FIO_SOURCE_DIR=(the sources of "
-			"that fio)\n", ENGINE_FIO_RELEASE, fio_version_string);
-		return;
-	}
-	*ops = &operations;
+	*ops = fio_guard_admits() ? &operations : NULL;
 }

@@ -2,10 +2,12 @@
 """Finds or fetches a configured tree of fio's sources, for its headers.
 
 The engine must be compiled against the headers of the exact fio that will load it. They come from
-FIO_SOURCE_DIR, or from the Debian source package of the installed fio. apt-get runs with a
-configuration, sources list, lists folder and cache of its own below the build folder, so nothing
-of the system's changes. One process, one thread, standard library only: it runs before the virtual
-environment exists. It never compiles the engine and never installs anything.
+FIO_SOURCE_DIR, or from the source package of the installed fio, as Debian or Ubuntu patched it:
+their patches may change structures and keep the release's name. A tree that was fetched bears the
+full version of its package. apt-get runs with a configuration, sources list, lists folder and cache
+of its own below the build folder, so nothing of the system's changes. One process, one thread,
+standard library only: it runs before the virtual environment exists. It never compiles the engine
+and never installs anything.
 
 Which options of fio's configure alter the structures that an engine shares with fio?
 - struct io_u: a union at its end (3.33) or just before a last pointer (3.41) gains members with
@@ -18,23 +20,26 @@ So a plain ./configure gives the layout of Debian's binary, and no library's hea
 """
 
 import argparse
-import hashlib
 import os
 import re
 import shutil
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-APT_HELPER = "/usr/lib/apt/apt-helper"
 KEYRINGS = {
     "Debian": Path("/usr/share/keyrings/debian-archive-keyring.gpg"),
     "Ubuntu": Path("/usr/share/keyrings/ubuntu-archive-keyring.gpg"),
 }
 # As automake's test runner has it: what was asked for cannot be had here.
 EXIT_UNAVAILABLE = 77
-OR_SOURCE_DIR = "or set FIO_SOURCE_DIR to the unpacked sources of your fio"
+OR_SOURCE_DIR = (
+    "or set FIO_SOURCE_DIR to the sources of your fio, with the patches it was built with"
+)
 
 
 class HeadersError(Exception):
@@ -58,15 +63,6 @@ class Archive:
         keyring = KEYRINGS[self.origin]
         options = f"[signed-by={keyring}] " if keyring.exists() else ""
         return f"deb-src {options}{self.uri} {self.suite} {self.component}\n"
-
-
-@dataclass(frozen=True)
-class SourceFile:
-    """One file of a source package, with the checksum from the archive's signed index."""
-
-    uri: str
-    name: str
-    checksum: str
 
 
 def say(text: str) -> None:
@@ -102,9 +98,18 @@ def installed_package_version(release: str) -> str:
     if shutil.which("dpkg-query") is None or shutil.which("apt-get") is None:
         raise HeadersError(f"this system has no apt-get to fetch the sources of {release} with")
     version = output_of("dpkg-query", "-W", "-f", "${source:Version}", "fio")
-    if re.split(r"[-+~]", version.split(":")[-1])[0] != release.removeprefix("fio-"):
+    if upstream_version(version) != release.removeprefix("fio-"):
         raise HeadersError(f"{shutil.which('fio')} is {release}, the fio package is {version}")
     return version
+
+
+def without_epoch(version: str) -> str:
+    """As it stands in the names of a package's files."""
+    return version.split(":")[-1]
+
+
+def upstream_version(version: str) -> str:
+    return re.split(r"[-+~]", without_epoch(version))[0]
 
 
 def archives() -> list[Archive]:
@@ -150,49 +155,54 @@ def private_apt(folder: Path, source_lines: list[str]) -> dict[str, str]:
     return {**os.environ, "APT_CONFIG": str(folder / "apt.conf"), "LC_ALL": "C"}
 
 
-def original_tarball(listing: str) -> SourceFile | None:
-    """Upstream's tarball in what `apt-get source --print-uris` lists."""
-    pattern = r"^'(\S+)' (fio_[^_\s]+\.orig\.tar\.\w+) \d+ (SHA256:\w+)$"
-    match = re.search(pattern, listing, re.MULTILINE)
-    return SourceFile(*match.groups()) if match else None
+def download(package: str, options: list[str], source_lines: list[str], folder: Path) -> Path:
+    """Has apt-get fetch a source package and compare it with the signed index; gives its folder."""
+    env = private_apt(folder / "apt", source_lines)
+    files = folder / "files"
+    files.mkdir()
+    output_of("apt-get", "update", "-qq", env=env)
+    wanted = ("source", "-qq", "--download-only", "--only-source", *options, package)
+    output_of("apt-get", *wanted, env=env, cwd=files)
+    return files
 
 
-def fetch(package: str, release: str, from_archives: list[Archive], folder: Path) -> Path:
-    """Downloads upstream's tarball of the source package into folder."""
-    env = private_apt(folder / "apt", [archive.source_line() for archive in from_archives])
-    try:
-        output_of("apt-get", "update", "-qq", env=env)
-        listing = output_of("apt-get", "source", "-qq", "--print-uris", package, env=env)
-        tarball = original_tarball(listing)
-        if tarball is None or not tarball.name.startswith(f"fio_{release[4:]}.orig."):
-            found = tarball.name if tarball else "no upstream tarball"
-            raise HeadersError(f"{package} has {found}, not that of {release}")
-        target = folder / tarball.name
-        output_of(APT_HELPER, "download-file", tarball.uri, str(target), tarball.checksum, env=env)
-    finally:
-        shutil.rmtree(folder / "apt")
-    verify(target, tarball.checksum)
-    return target
+def only_one(files: Path, pattern: str, release: str) -> Path:
+    if found := list(files.glob(pattern)):
+        return found[0]
+    names = ", ".join(sorted(path.name for path in files.iterdir())) or "nothing"
+    raise HeadersError(f"the archive has {names}, not the sources of {release}")
 
 
-def verify(path: Path, checksum: str) -> None:
-    """apt-helper trusts a file that was there before; this does not."""
-    if hashlib.sha256(path.read_bytes()).hexdigest() != checksum.removeprefix("SHA256:"):
-        path.unlink()
-        raise HeadersError(f"{path.name} does not have the checksum of the archive's index")
+def fetch_patched(version: str, release: str, source_lines: list[str], tree: Path) -> None:
+    """Puts the source package at tree with its patches applied, whole or not at all."""
+    if shutil.which("dpkg-source") is None:
+        raise HeadersError("there is no dpkg-source: install the Debian package dpkg-dev")
+    with scratch_folder(tree) as folder:
+        files = download(f"fio={version}", [], source_lines, folder)
+        dsc = only_one(files, f"fio_{without_epoch(version)}.dsc", release)
+        output_of("dpkg-source", "--no-check", "--extract", str(dsc), str(folder / "tree"))
+        (folder / "tree").rename(tree)
 
 
-def unpack(tarball: Path, tree: Path) -> None:
-    """Puts what the tarball's one top folder holds at tree, whole or not at all."""
-    scratch = tree.with_name(tree.name + ".partial")
-    shutil.rmtree(scratch, ignore_errors=True)
-    scratch.mkdir()
-    output_of(
-        *("tar", "--extract", "--no-same-owner", "--strip-components=1"),
-        *("--directory", str(scratch), "--file", str(tarball)),
-    )
-    scratch.rename(tree)
-    tarball.unlink()
+def fetch_upstream(release: str, source_lines: list[str], tree: Path) -> None:
+    """Puts upstream's sources at tree, as they are before a distribution patches them."""
+    with scratch_folder(tree) as folder:
+        files = download("fio", ["--tar-only"], source_lines, folder)
+        tarball = only_one(files, f"fio_{release.removeprefix('fio-')}.orig.tar.*", release)
+        (folder / "tree").mkdir()
+        output_of(
+            *("tar", "--extract", "--no-same-owner", "--strip-components=1"),
+            *("--directory", str(folder / "tree"), "--file", str(tarball)),
+        )
+        (folder / "tree").rename(tree)
+
+
+@contextmanager
+def scratch_folder(tree: Path) -> Iterator[Path]:
+    """A folder beside the tree, for what is in the making."""
+    tree.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=tree.parent, prefix=".fetched-") as folder:
+        yield Path(folder)
 
 
 def configure(tree: Path) -> None:
@@ -227,41 +237,51 @@ def release_of(tree: Path) -> str:
     return (tree / "FIO-VERSION-FILE").read_text().removeprefix("FIO_VERSION = ").strip()
 
 
-def unpacked_tree(build: Path, release: str, package: str, sources: list[Archive]) -> Path:
-    """The release's sources below build, fetched if they are not there."""
-    tree = build / release
-    if not tree.exists():
-        say(f"Fetching the sources of {release} ({sources[0].origin}'s source package)")
-        build.mkdir(parents=True, exist_ok=True)
-        unpack(fetch(package, release, sources, build), tree)
-    configure(tree)
-    return tree
+def origin_of(tree: Path) -> str:
+    """Where the tree comes from, for people."""
+    changelog = tree / "debian" / "changelog"
+    if changelog.exists():
+        with changelog.open(errors="replace") as file:
+            if version := re.match(r"fio \(([^)]+)\)", file.readline()):
+                return f"source package fio {version[1]}"
+    return f"sources in {tree}"
 
 
 def tree_of_installed(build: Path) -> Path:
+    """The sources that the installed package was built from."""
     release = installed_release()
-    if (build / release).exists():
-        return unpacked_tree(build, release, "fio", [])
     version = installed_package_version(release)
-    tree = unpacked_tree(build, release, f"fio={version}", known_archives())
+    tree = build / f"fio_{without_epoch(version)}"
+    if not tree.exists():
+        found = known_archives()
+        say(f"Fetching the sources of {release} ({found[0].origin}'s source package {version})")
+        fetch_patched(version, release, [archive.source_line() for archive in found], tree)
+    configure(tree)
     if release_of(tree) != release:
         raise HeadersError(f"fio is {release}, but its package's sources are {release_of(tree)}")
     return tree
 
 
 def tree_from_suite(release: str, suite: str, build: Path) -> Path:
-    """Another release than the installed one, as the named suite of Debian carries it."""
-    if (build / release).exists():
-        return unpacked_tree(build, release, "fio", [])
-    debian = [archive for archive in known_archives() if archive.origin == "Debian"]
-    if not debian:
-        raise UnavailableError(f"{release}: no Debian archive is configured here")
-    main = next((a for a in debian if a.uri.rstrip("/").endswith("/debian")), debian[0])
-    try:
-        archive = Archive(main.uri, suite, "main", "Debian")
-        return unpacked_tree(build, release, "fio", [archive])
-    except HeadersError as error:
-        raise UnavailableError(f"{release} cannot be had from Debian {suite}: {error}") from None
+    """Another release than the installed one, as upstream made it; a fio is to be built from it.
+
+    The named suite of Debian carries it."""
+    tree = build / release
+    if not tree.exists():
+        debian = [archive for archive in known_archives() if archive.origin == "Debian"]
+        if not debian:
+            raise UnavailableError(f"{release}: no Debian archive is configured here")
+        main = next((a for a in debian if a.uri.rstrip("/").endswith("/debian")), debian[0])
+        say(f"Fetching the sources of {release} (Debian's {suite})")
+        try:
+            line = Archive(main.uri, suite, "main", "Debian").source_line()
+            fetch_upstream(release, [line], tree)
+        except HeadersError as error:
+            raise UnavailableError(
+                f"{release} cannot be had from Debian {suite}: {error}"
+            ) from None
+    configure(tree)
+    return tree
 
 
 def configured_tree(build: Path) -> Path:
@@ -293,7 +313,7 @@ def main() -> int:
     except UnavailableError as error:
         say(f"fio_headers: {error}")
         return EXIT_UNAVAILABLE
-    except HeadersError as error:
+    except (HeadersError, OSError) as error:
         say(f"fio_headers: {error}")
         return 1
     return 0

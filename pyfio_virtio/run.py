@@ -90,6 +90,7 @@ def plan(
     environment = {}
     if wanted.uses_engine():
         fio.check_release(found, engine.fio_release())
+        fio.check_engine_loads(found, engine.folder(), engine.NAME)
         environment["LD_LIBRARY_PATH"] = fio.library_path(engine.folder())
     folder = folders.run_folder_path()
     placed = _placed(wanted, disk, folder)

@@ -122,6 +122,7 @@ def resolve(settings: Settings, program: str = "fio") -> Sweep:
     found = fios.find(program)
     if VIRTIO in settings.engines:
         fios.check_release(found, engine.fio_release())
+        fios.check_engine_loads(found, engine.folder(), engine.NAME)
     _check_engines(found, settings)
     options = fios.engine_options(found, engine.folder(), engine.NAME)
     kinds = [] if settings.socket or VIRTIO not in settings.engines else [settings.backend]

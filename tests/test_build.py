@@ -98,6 +98,11 @@ class Checkout:
     def source(self) -> Path:
         return self.folder / "engine" / "tiny.c"
 
+    @property
+    def fio_tree(self) -> Path:
+        [tree] = (self.folder / "build").glob("fio_*")
+        return tree
+
     def run_make(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         environment = {
             name: value
@@ -138,13 +143,13 @@ def checkout(tmp_path: Path) -> Checkout:
         copy(ROOT / name, tmp_path / name)
     for name in ("engine", "build"):
         (tmp_path / name).mkdir()
-    for name in ("build.py", "fio_headers.py"):
-        shutil.copy2(ROOT / "engine" / name, tmp_path / "engine")
+    for path in (ROOT / "engine").glob("*.py"):
+        shutil.copy2(path, tmp_path / "engine")
     (tmp_path / "engine" / "api.h").write_text(TINY_API)
     (tmp_path / "engine" / "internals.cdef").write_text("")
     borrow_venv(tmp_path / "build" / "venv")
-    release = fio_headers.installed_release()
-    (tmp_path / "build" / release).symlink_to(fio_headers.tree_of_installed(ROOT / "build"))
+    tree = fio_headers.tree_of_installed(ROOT / "build")
+    (tmp_path / "build" / tree.name).symlink_to(tree)
     copy_of_tree = Checkout(tmp_path)
     copy_of_tree.source.write_text(TINY_ENGINE)
     return copy_of_tree
@@ -161,7 +166,7 @@ def test_a_changed_source_rebuilds_the_engine_alone(checkout: Checkout) -> None:
     checkout.make()
     checkout.source.touch()
     assert checkout.make().splitlines() == [
-        f"Compiling build/lib/fio_virtio for {fio_headers.installed_release()}"
+        f"Compiling build/lib/fio_virtio for {checkout.fio_tree.name}"
     ]
 
 
@@ -177,9 +182,24 @@ def test_sleepy_poll_is_baked_in_and_rebuilds(checkout: Checkout) -> None:
 
 def test_fio_source_dir_rebuilds(checkout: Checkout) -> None:
     checkout.make()
-    tree = checkout.folder / "build" / fio_headers.installed_release()
+    tree = checkout.fio_tree
     assert "Compiling" in checkout.make(f"FIO_SOURCE_DIR={tree}")
     assert checkout.make(f"FIO_SOURCE_DIR={tree}") == ""
+
+
+def test_a_patched_fio_source_dir_rebuilds(checkout: Checkout) -> None:
+    tree = checkout.folder / "patched"
+    shutil.copytree(checkout.fio_tree, tree, ignore=shutil.ignore_patterns("*.o", ".git"))
+    checkout.make(f"FIO_SOURCE_DIR={tree}")
+    (tree / "thread_options.h").touch()
+    assert "Compiling" in checkout.make(f"FIO_SOURCE_DIR={tree}")
+
+
+def test_another_version_of_fios_package_rebuilds(checkout: Checkout) -> None:
+    checkout.make()
+    wanted = checkout.folder / "build" / "fio-wanted"
+    wanted.write_text(wanted.read_text().replace("fio\t", "fio\t0:"))
+    assert "Compiling" in checkout.make()
 
 
 @pytest.mark.parametrize("value", ["-1", "fast", "1000001"])
@@ -224,7 +244,8 @@ def path_without(program: str, folder: Path) -> str:
     """A PATH with what packages.sh looks for, but for one program."""
     folder.mkdir()
     (folder / "python3").symlink_to(Path(sys.executable).resolve())
-    for name in ("sh", "id", "gcc", "make", "fio", "qemu-storage-daemon", "apt-get"):
+    names = ("sh", "id", "gcc", "make", "fio", "qemu-storage-daemon", "apt-get", "dpkg-source")
+    for name in names:
         found = shutil.which(name)
         if name != program and found:
             (folder / name).symlink_to(found)
@@ -232,7 +253,9 @@ def path_without(program: str, folder: Path) -> str:
 
 
 @pytest.mark.skipif(shutil.which("apt-get") is None, reason="this system has no apt-get")
-@pytest.mark.parametrize(("program", "package"), [("fio", "fio"), ("make", "make")])
+@pytest.mark.parametrize(
+    ("program", "package"), [("fio", "fio"), ("make", "make"), ("dpkg-source", "dpkg-dev")]
+)
 def test_what_is_missing_is_named_with_its_remedy(
     program: str, package: str, checkout: Checkout
 ) -> None:

@@ -23,6 +23,8 @@ PACKAGE = ROOT / "pyfio_virtio"
 LEAVES = {"api", "barrier", "clock", "counters", "error", "eventfd", "vhost_proto"}
 # fio's own headers, which fio_compat.h alone includes.
 FIO = {"fio", "optgroup"}
+# Made when the engine is built, out of fio's sources.
+GENERATED = {"fio_known_options"}
 # Which other parts, beside the leaves, a part may include.
 MAY_INCLUDE: dict[str, set[str]] = {
     **{leaf: set() for leaf in LEAVES},
@@ -72,7 +74,11 @@ MAY_INCLUDE: dict[str, set[str]] = {
     "fio_compat": FIO,
     "fio_options": {"fio_compat", "wait"},
     "fio_job": {"device", "fio_options", "wait"},
-    "fio_engine": {"fio_job"},
+    "fio_engine": {"fio_job", "fio_guard"},
+    # Before all of these: whether the fio that runs is the one that was built for.
+    "fio_guard": {"fio_compat"},
+    "fio_layout": {"fio_compat", "fio_guard"} | GENERATED,
+    "fio_rehearsal": {"fio_compat", "fio_guard"},
     "fio_setup": {"fio_job", "registry"},
     "fio_checks": {"fio_job"},
     "fio_watch": {"fio_job"},

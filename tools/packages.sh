@@ -52,6 +52,8 @@ need gcc command -v "${CC:-gcc}"
 need libc6-dev has_libc_headers
 need make command -v make
 [ -n "${FIO_SOURCE_DIR:-}" ] && [ "$1" = check ] || need fio command -v fio
+# It unpacks and patches the source package, for fio's headers.
+[ -n "${FIO_SOURCE_DIR:-}" ] && [ "$1" = check ] || need dpkg-dev command -v dpkg-source
 [ "$1" = check ] || need "$(daemon_package)" command -v qemu-storage-daemon
 # The test of the C library compiles as its users do.
 [ "$1" = check ] || need pkgconf command -v pkg-config

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Where fio's headers come from: the real apt-get, in folders of its own."""
 
-import hashlib
 import os
 import shutil
 import subprocess
@@ -10,26 +9,17 @@ from pathlib import Path
 
 import fio_headers
 import pytest
-from fio_headers import Archive, HeadersError, SourceFile
+from fio_headers import Archive, HeadersError
+
+from tests.engine import source_package
+from tests.engine.source_package import PATCHED, RELEASE, UPSTREAM, VERSION, LocalArchive
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-LISTING = """\
-'http://mirror/fio_3.33-3.dsc' fio_3.33-3.dsc 2415 SHA256:0a
-'http://mirror/fio_3.33.orig.tar.gz' fio_3.33.orig.tar.gz 6185325 SHA256:0b
-'http://mirror/fio_3.33.orig.tar.gz.asc' fio_3.33.orig.tar.gz.asc 858 SHA256:0c
-'http://mirror/fio_3.33-3.debian.tar.xz' fio_3.33-3.debian.tar.xz 22064 SHA256:0d
-"""
 needs_apt = pytest.mark.skipif(shutil.which("apt-get") is None, reason="this system has no apt-get")
-
-
-def test_upstreams_tarball_is_picked() -> None:
-    assert fio_headers.original_tarball(LISTING) == SourceFile(
-        "http://mirror/fio_3.33.orig.tar.gz", "fio_3.33.orig.tar.gz", "SHA256:0b"
-    )
-
-
-def test_a_listing_without_a_tarball_gives_none() -> None:
-    assert fio_headers.original_tarball("'http://mirror/fio_1.dsc' fio_1.dsc 1 SHA256:0a\n") is None
+needs_dpkg = pytest.mark.skipif(
+    shutil.which("apt-get") is None or shutil.which("dpkg-source") is None,
+    reason="this system has no apt-get, or no dpkg-source",
+)
 
 
 def test_a_source_line_names_archive_and_suite() -> None:
@@ -38,30 +28,122 @@ def test_a_source_line_names_archive_and_suite() -> None:
     assert line.endswith(" http://mirror/debian/ bookworm main\n")
 
 
-def test_a_file_with_another_checksum_is_refused_and_removed(tmp_path: Path) -> None:
-    path = tmp_path / "fio_3.33.orig.tar.gz"
-    path.write_bytes(b"forged")
-    with pytest.raises(HeadersError, match="checksum"):
-        fio_headers.verify(path, "SHA256:" + hashlib.sha256(b"real").hexdigest())
-    assert not path.exists()
+@pytest.fixture
+def archive(tmp_path: Path) -> LocalArchive:
+    return source_package.make_archive(tmp_path)
 
 
-def test_a_tarball_loses_its_top_folder(tmp_path: Path) -> None:
-    (tmp_path / "fio-9" / "os").mkdir(parents=True)
-    (tmp_path / "fio-9" / "os" / "os.h").write_text("os")
-    tarball = tmp_path / "fio_9.orig.tar.gz"
-    subprocess.run(["tar", "-czf", tarball, "-C", tmp_path, "fio-9"], check=True)
-    fio_headers.unpack(tarball, tmp_path / "tree")
-    assert (tmp_path / "tree" / "os" / "os.h").read_text() == "os"
-    assert not tarball.exists()
+@pytest.fixture
+def build(tmp_path: Path) -> Path:
+    folder = tmp_path / "build"
+    folder.mkdir()
+    return folder
 
 
-def test_a_broken_tarball_leaves_no_tree(tmp_path: Path) -> None:
-    tarball = tmp_path / "fio_9.orig.tar.gz"
-    tarball.write_bytes(b"not a tarball")
-    with pytest.raises(HeadersError, match="tar failed"):
-        fio_headers.unpack(tarball, tmp_path / "tree")
-    assert not (tmp_path / "tree").exists()
+def fetch_patched(archive: LocalArchive, build: Path) -> Path:
+    tree = build / "tree"
+    fio_headers.fetch_patched(VERSION, RELEASE, [archive.source_line()], tree)
+    return tree
+
+
+@needs_dpkg
+def test_the_distributions_patches_are_applied(archive: LocalArchive, build: Path) -> None:
+    tree = fetch_patched(archive, build)
+    assert (tree / "thread_options.h").read_text() == PATCHED
+    assert list(build.iterdir()) == [tree]
+
+
+@needs_dpkg
+def test_upstreams_sources_are_without_them(archive: LocalArchive, build: Path) -> None:
+    tree = build / "tree"
+    fio_headers.fetch_upstream(RELEASE, [archive.source_line()], tree)
+    assert (tree / "thread_options.h").read_text() == UPSTREAM
+    assert list(build.iterdir()) == [tree]
+
+
+@needs_dpkg
+@pytest.mark.parametrize("ending", [".orig.tar.gz", ".debian.tar.xz", ".dsc"])
+def test_a_file_unlike_the_archives_index_is_refused(
+    ending: str, archive: LocalArchive, build: Path
+) -> None:
+    path = archive.file(ending)
+    path.write_bytes(path.read_bytes()[:-1] + b"!")
+    with pytest.raises(HeadersError, match="apt-get failed"):
+        fetch_patched(archive, build)
+    assert list(build.iterdir()) == []
+
+
+@needs_dpkg
+def test_another_version_of_the_package_is_refused(archive: LocalArchive, build: Path) -> None:
+    with pytest.raises(HeadersError, match="apt-get failed"):
+        fio_headers.fetch_patched("9.9-2", RELEASE, [archive.source_line()], build / "tree")
+    assert list(build.iterdir()) == []
+
+
+@needs_dpkg
+def test_another_release_of_upstreams_is_refused(archive: LocalArchive, build: Path) -> None:
+    with pytest.raises(
+        HeadersError, match=r"has fio_9\.9\.orig\.tar\.gz, not the sources of fio-9\.8"
+    ):
+        fio_headers.fetch_upstream("fio-9.8", [archive.source_line()], build / "tree")
+    assert list(build.iterdir()) == []
+
+
+@needs_apt
+def test_without_dpkg_source_the_remedy_is_named(
+    build: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(build))
+    with pytest.raises(HeadersError, match="install the Debian package dpkg-dev"):
+        fio_headers.fetch_patched(VERSION, RELEASE, [], build / "tree")
+
+
+@pytest.fixture
+def installed(archive: LocalArchive, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The package of that archive is the installed fio."""
+    monkeypatch.setattr(fio_headers, "installed_release", lambda: RELEASE)
+    monkeypatch.setattr(fio_headers, "installed_package_version", lambda release: VERSION)
+    monkeypatch.setattr(fio_headers, "known_archives", lambda: [archive])
+
+
+@needs_dpkg
+def test_the_installed_packages_tree_bears_its_full_version(installed: None, build: Path) -> None:
+    assert fio_headers.tree_of_installed(build) == build / "fio_9.9-1"
+
+
+@needs_dpkg
+def test_an_unpatched_tree_of_the_release_is_not_taken_for_it(installed: None, build: Path) -> None:
+    unpatched = build / RELEASE
+    unpatched.mkdir()
+    (unpatched / "thread_options.h").write_text(UPSTREAM)
+    tree = fio_headers.tree_of_installed(build)
+    assert (tree / "thread_options.h").read_text() == PATCHED
+
+
+@needs_dpkg
+def test_a_tree_that_is_there_is_not_fetched_again(
+    installed: None, archive: LocalArchive, build: Path
+) -> None:
+    tree = fio_headers.tree_of_installed(build)
+    shutil.rmtree(archive.folder)
+    assert fio_headers.tree_of_installed(build) == tree
+
+
+@needs_dpkg
+def test_a_tree_says_which_package_it_comes_from(archive: LocalArchive, build: Path) -> None:
+    assert fio_headers.origin_of(fetch_patched(archive, build)) == "source package fio 9.9-1"
+
+
+def test_a_tree_of_ones_own_says_where_it_lies(tmp_path: Path) -> None:
+    assert fio_headers.origin_of(tmp_path) == f"sources in {tmp_path}"
+
+
+@pytest.mark.parametrize(
+    ("version", "upstream"),
+    [("3.33-3", "3.33"), ("1:3.39-1+deb13u1", "3.39"), ("3.28+dfsg-1", "3.28"), ("3.41", "3.41")],
+)
+def test_a_packages_version_holds_upstreams(version: str, upstream: str) -> None:
+    assert fio_headers.upstream_version(version) == upstream
 
 
 def test_the_release_is_what_fio_says_of_itself() -> None:

@@ -31,6 +31,7 @@
 #pragma weak get_fileno
 #pragma weak load_ioengine
 #pragma weak lock_file
+#pragma weak runstate_to_name
 #pragma weak td_io_getevents
 #pragma weak td_io_init
 #pragma weak td_io_queue

@@ -336,9 +336,15 @@ static void rehearse_read(void)
 
 static void rehearse_end(void)
 {
+	bool is_named;
+
 	CALL("td_set_runstate()");
 	td_set_runstate(td, TD_FSYNCING);
 	EXPECT("thread_data", "runstate", td->runstate == TD_FSYNCING);
+	CALL("runstate_to_name()");
+	is_named = !strcmp(runstate_to_name(TD_FSYNCING), "FSYNCING");
+	fio_guard_note("TD_FSYNCING has another value");
+	fio_guard_expect(is_named);
 	CALL("fio_mark_td_terminate()");
 	fio_mark_td_terminate(td);
 	EXPECT("thread_data", "terminate", td->terminate);

@@ -143,6 +143,18 @@ def test_a_moved_option_is_named_with_both_places(probe: Probe) -> None:
     )
 
 
+def test_another_number_of_a_state_is_refused(probe: Probe) -> None:
+    path = probe.tree / "fio.h"
+    rewrite(path, path.read_text().replace("\tTD_FSYNCING,", "\tTD_INSERTED,\n\tTD_FSYNCING,"))
+    assert difference(probe.run()) == "TD_FSYNCING has another value"
+
+
+def test_another_number_of_a_direction_is_refused(probe: Probe) -> None:
+    path = probe.tree / "io_ddir.h"
+    rewrite(path, path.read_text().replace("\tDDIR_TRIM = 2,", "\tDDIR_TRIM = 0,"))
+    assert difference(probe.run())
+
+
 def test_an_option_that_the_sources_lack_is_named(probe: Probe) -> None:
     fio_trees.remove_option(probe.tree, "verify_backlog")
     assert difference(probe.run()) == "the option verify_backlog is not in those sources"

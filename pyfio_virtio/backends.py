@@ -86,6 +86,13 @@ class BackendSpec:
             )
         if self.poll_max_ns is not None and self.kind != "qsd":
             raise UsageError(f"{self.kind} has no --poll-max-ns", "it is qsd's")
+        for option in self.options:
+            if option.partition("=")[0].lstrip("-") in ("storage", "socket"):
+                raise UsageError(
+                    f"cannot take {option} for an option of the back-end",
+                    "",
+                    "say it by the command's own flag, which asks before a disk is overwritten",
+                )
         if self.queues < 1:
             raise UsageError(f"unusable number of queues {self.queues}", "it must be 1 or more")
 

@@ -23,7 +23,9 @@ _STDERR = 2
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="pyfio_virtio.builtin", description="Serve vhost-user blk or scsi disks on a socket."
+        prog="pyfio_virtio.builtin",
+        description="Serve vhost-user blk or scsi disks on a socket.",
+        allow_abbrev=False,  # a shortened --storage would get past whoever looks for it
     )
     add = parser.add_argument
     add("--socket", required=True, metavar="PATH")

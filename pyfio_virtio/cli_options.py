@@ -7,8 +7,10 @@ from functools import wraps
 
 import click
 
+from pyfio_virtio import backend_records
 from pyfio_virtio.backends import BackendSpec
 from pyfio_virtio.errors import UsageError
+from pyfio_virtio.reach import Reach
 from pyfio_virtio.sizes import parse_size
 
 Decorator = Callable[[Callable[..., None]], Callable[..., None]]
@@ -22,18 +24,28 @@ def as_size(context: click.Context, parameter: click.Parameter, value: str) -> i
         raise click.BadParameter(str(error)) from error
 
 
-def confirm_writing(what: str, otherwise: str) -> None:
-    """Asks before what is on somebody's disk is lost; without a terminal, refuses.
-
-    `otherwise` is what to do instead of saying --yes.
+def confirm(what: str, reached: Reach, yes: bool, otherwise: str) -> None:
+    """Asks before `what` does what cannot be undone, unless --yes was said; without a terminal,
+    refuses. `otherwise` is what to do instead of saying --yes.
     """
+    if yes:
+        return
+    disks = [disk for disk in reached.written if not backend_records.is_scratch_disk(disk)]
+    doings = [f"writes to {', '.join(disks)}"] if disks else []
+    doings += reached.others
+    if not doings:
+        return
+    sentence = f"{what} {' and '.join(doings)}"
     if not sys.stdin.isatty():
+        allowed = "what is on it may go" if disks else "it may do that"
+        why = "which was not made for it" if disks and not reached.others else ""
         raise UsageError(
-            f"will not run: {what}, which was not started for it",
+            f"will not run: {sentence}{f', {why}' if why else ''}",
             "",
-            f"say --yes if what is on it may go, or {otherwise}",
+            f"say --yes if {allowed}, or {otherwise}",
         )
-    click.confirm(f"{what}; what is on it will be lost. Go on?", abort=True, err=True)
+    loss = "; what is on it will be lost" if disks else ""
+    click.confirm(f"{sentence}{loss}. Go on?", abort=True, err=True)
 
 
 _DISK = (

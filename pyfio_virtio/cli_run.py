@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """pyfio-virtio run: fio on a disk that is started for it, or on one that is named.
 
-Nobody's disk is overwritten by trying things out: filename= is replaced by the socket of a disk
-of our own, and a job that writes to any other disk needs a yes.
+Nobody's disk is overwritten by trying things out: whatever disks a job names, it runs on one of
+our own, and a job that writes to anything else, or runs a command, needs a yes.
 """
 
 from dataclasses import replace
@@ -10,10 +10,10 @@ from pathlib import Path
 
 import click
 
-from pyfio_virtio import backend_records, backends, fio, folders, job_counters
+from pyfio_virtio import backends, fio, folders, job_counters
 from pyfio_virtio import run as runs
 from pyfio_virtio.backends import BackendSpec
-from pyfio_virtio.cli_options import confirm_writing, disk_options, dry_run_option
+from pyfio_virtio.cli_options import confirm, disk_options, dry_run_option
 from pyfio_virtio.errors import PyfioVirtioError
 
 _NO_BACKEND = "none"
@@ -38,7 +38,15 @@ _NO_BACKEND = "none"
     is_flag=True,
     help="Say at the end how often fio kicked, looked and slept for an I/O.",
 )
-@click.option("--yes", is_flag=True, help="Write to a disk that was not started for it.")
+@click.option(
+    "--convert",
+    "converting",
+    is_flag=True,
+    help="Make a job for another engine of fio into one for fio_virtio, and say what changed.",
+)
+@click.option(
+    "--yes", is_flag=True, help="Write to a disk that was not started for it; run its commands."
+)
 @click.option("--fio", "program", default="fio", show_default=True, help="The fio to run.")
 @dry_run_option
 @click.pass_context
@@ -49,6 +57,7 @@ def run(
     socket: str | None,
     as_json: bool,
     with_counters: bool,
+    converting: bool,
     yes: bool,
     program: str,
     dry_run: bool,
@@ -56,19 +65,21 @@ def run(
 ) -> None:
     """Run a job file with fio, on a disk that is started for it and ends with it.
 
-    The job's filename= is replaced by that disk; without JOBFILE, jobs/virtio.fio runs. Options
-    of fio follow --, and win over the job file:
+    The job's own disks (filename=, directory=, those in an I/O log) are replaced by that one;
+    without JOBFILE, jobs/virtio.fio runs. Options of fio follow --, and win over the job file:
 
     \b
       pyfio-virtio run jobs/virtio.fio -- --rw=randread --runtime=2
     """
     job_file, fio_options = _split(words)
     where = _where(kind, socket, disk)
-    plan = runs.plan(job_file, fio_options, where, program, as_json, with_counters)
+    plan = runs.plan(job_file, fio_options, where, program, as_json, with_counters, converting)
+    if converting:
+        _show_changes(plan)
     if dry_run:
         click.echo(plan.script())
         return
-    _ask_before_writing(plan, yes)
+    _ask(plan, yes)
     click.echo(plan.describe(), err=True)
     context.exit(_carry_out(plan))
 
@@ -86,12 +97,19 @@ def _split(words: tuple[str, ...]) -> tuple[Path | None, tuple[str, ...]]:
     return None, words
 
 
-def _ask_before_writing(plan: runs.Plan, yes: bool) -> None:
-    disks = [disk for disk in plan.written() if not backend_records.is_scratch_disk(disk)]
-    if not disks or yes:
+def _show_changes(plan: runs.Plan) -> None:
+    if not plan.changes:
+        click.echo(f"{plan.title} is a job for fio_virtio; nothing was converted", err=True)
         return
-    what = f"{plan.title} writes to {', '.join(disks)}"
-    confirm_writing(what, "leave --socket and --backend out")
+    click.echo(f"{plan.title} was converted:", err=True)
+    for change in plan.changes:
+        click.echo(f"  {change}", err=True)
+
+
+def _ask(plan: runs.Plan, yes: bool) -> None:
+    is_ours = plan.disk.spec is not None and plan.disk.spec.file is None
+    otherwise = "change the job" if is_ours else "leave --socket, --storage and --backend out"
+    confirm(plan.title, plan.reach(), yes, otherwise)
 
 
 def _carry_out(plan: runs.Plan) -> int:

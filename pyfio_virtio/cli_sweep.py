@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pyfio_virtio import backend_records, job
-from pyfio_virtio.cli_options import confirm_writing, dry_run_option
+from pyfio_virtio.cli_options import confirm, dry_run_option
 from pyfio_virtio.cli_sweep_options import DEFAULT_FOLDER, sweep_options
 from pyfio_virtio.errors import UsageError
 from pyfio_virtio.sweep_settings import Settings, merge, read_settings, to_toml
@@ -88,7 +87,8 @@ def sweep(
     if dry_run:
         _print_script(resolved)
         return
-    _ask_before_writing(resolved, yes)
+    # Who typed the back-end's options knows them.
+    _ask(resolved, yes, with_backends="backend_option" not in given)
     context.exit(_run(resolved, output, patience))
 
 
@@ -133,22 +133,11 @@ def _time(seconds: float) -> str:
     return f"about {hours} h {minutes} min" if hours else f"about {minutes} min {rest} s"
 
 
-def _ask_before_writing(resolved: Sweep, yes: bool) -> None:
-    disk = _disk_of_somebody(resolved.settings)
-    if disk is None or yes:
-        return
-    if any(job.parse(each.point.job).writing() for each in resolved.points()):
-        confirm_writing(f"this sweep writes to {disk}", "leave out --backend and --storage")
+def _ask(resolved: Sweep, yes: bool, with_backends: bool) -> None:
+    from pyfio_virtio.sweep_points import reached
 
-
-def _disk_of_somebody(settings: Settings) -> str | None:
-    """A disk that was there before and that the sweep may write to, if any."""
-    if settings.socket:
-        scratch = backend_records.is_scratch_disk(settings.socket)
-        return None if scratch else settings.socket
-    file = settings.storage.removeprefix("file:")
-    is_there = file != settings.storage and Path(file).exists()
-    return file if is_there else None
+    found = reached(resolved.points(), with_backends)
+    confirm("this sweep", found, yes, "leave out --backend, --storage and what does that")
 
 
 def _run(resolved: Sweep, output: Path, patience: float) -> int:

@@ -3,10 +3,11 @@
 
 import click
 
-from pyfio_virtio import backend_records, folders, verify
-from pyfio_virtio.cli_options import as_size, confirm_writing
+from pyfio_virtio import folders, verify
+from pyfio_virtio.cli_options import as_size, confirm
 from pyfio_virtio.disk import DEFAULT_WAIT, Disk, open_disk
 from pyfio_virtio.errors import PyfioVirtioError, UsageError
+from pyfio_virtio.reach import Reach
 from pyfio_virtio.sizes import format_size
 
 # Bytes in a line of the hexadecimal view.
@@ -110,7 +111,7 @@ def verify_command(
         raise UsageError("--size 0", "", "a piece has one byte at least")
     content = _content(pattern, seed)
     if not only_reads:
-        _ask_before_writing(socket, yes)
+        confirm("verify", Reach((folders.absolute(socket),)), yes, "--read-only-check")
     with open_disk(socket, wait=wait) as disk:
         size = disk.size if full else iterations * piece_bytes
         plan = verify.Plan(
@@ -130,12 +131,6 @@ def _content(pattern: bytes | None, seed: int | None) -> verify.Content:
     if pattern is not None:
         return verify.Pattern(pattern)
     return verify.Offsets() if seed is None else verify.Random(seed)
-
-
-def _ask_before_writing(socket: str, yes: bool) -> None:
-    if yes or backend_records.is_scratch_disk(folders.absolute(socket)):
-        return
-    confirm_writing(f"verify writes to {socket}", "--read-only-check")
 
 
 def _run(disk: Disk, plan: verify.Plan) -> verify.Difference | None:

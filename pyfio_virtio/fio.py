@@ -193,6 +193,11 @@ def split_notes(text: str) -> tuple[str, str]:
     return text[: json.start()] + text[json.end() :].lstrip("\n"), json[0] + "\n"
 
 
+def has_option(fio: Fio, name: str) -> bool:
+    """Whether fio itself has an option for jobs of this name. --cmdhelp=all leaves some out."""
+    return "type:" in _ask([fio.path, f"--cmdhelp={name}"], {}).stdout
+
+
 def engine_options(fio: Fio, engine_folder: Path, engine: str) -> frozenset[str]:
     """The names of the options that an engine adds to fio's own."""
     environment = {"LD_LIBRARY_PATH": library_path(engine_folder)}

@@ -19,15 +19,19 @@ _PROGRAM = {
     "aux-path": True,
     "bandwidth-log": False,
     "cmdhelp": False,
+    "cpuclock-test": False,
+    "crctest": False,
     "debug": True,
     "enghelp": False,
     "eta": True,
     "eta-interval": True,
     "eta-newline": True,
+    "help": False,
     "idle-prof": True,
     "inflate-log": True,
     "latency-log": True,
     "max-jobs": True,
+    "merge-blktrace-only": False,
     "minimal": False,
     "output": True,
     "output-format": True,
@@ -40,10 +44,16 @@ _PROGRAM = {
     "trigger": True,
     "trigger-file": True,
     "trigger-timeout": True,
+    "version": False,
     "warnings-fatal": False,
 }
-# Those that hand the job to another fio, which has no socket of ours.
-_REFUSED = ("server", "client", "daemonize", "remote-config", "trigger-remote")
+_ELSEWHERE = "the job must run on this machine"
+_REFUSED = {
+    # They hand the job to another fio, which has no socket of ours.
+    **dict.fromkeys(("server", "client", "daemonize", "remote-config"), _ELSEWHERE),
+    "trigger-remote": _ELSEWHERE,
+    "profile": "it makes jobs of its own, for other engines and disks",
+}
 
 Options = dict[str, str | None]
 
@@ -83,7 +93,7 @@ def _take(waiting: list[str]) -> tuple[str, str | None]:
         )
     key, equals, value = word.lstrip("-").partition("=")
     if key in _REFUSED:
-        raise UsageError(f"cannot pass --{key} to fio", "the job must run on this machine")
+        raise UsageError(f"cannot pass --{key} to fio", _REFUSED[key])
     if equals:
         return key, value
     takes_value = _PROGRAM.get(key, True)

@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """fio job files as data: read, changed, asked what they would do, written back.
 
-Owns the grammar of fio's job files as far as it is needed here; comments and order are kept.
-Everything but read() is pure. It never judges whether fio will like an option: fio does that.
+Owns the grammar of fio's job files as far as it is needed here; comments and order are kept. A
+line that fio might read otherwise than we do is refused, since what a job may do is decided from
+what is read here. Everything but read() is pure. It never judges whether fio will like an option:
+fio does that.
 """
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,6 +17,8 @@ from pyfio_virtio.errors import UsageError
 
 ENGINE = "fio_virtio"
 GLOBAL = "global"
+# What fio's option ioengine= takes before the path of an engine that lies in a file.
+_EXTERNAL = "external"
 
 # fio's second names for options, as `fio --cmdhelp=all` lists them.
 _ALIASES = {
@@ -42,33 +46,73 @@ _ALIASES = {
 }
 _READING = ("read", "randread")
 _INCLUDE_DEPTH = 8
+_INCLUDE = "include"
+# fio cuts lines at 4096 bytes or at 8192, depending on its release, and names at 255.
+_LINE_BYTES, _NAME_BYTES = 4000, 250
+_BLANKS = " \t"
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+_KEY = re.compile(r"[A-Za-z_][\w-]*", re.ASCII)
 
 
 @dataclass(frozen=True)
 class Line:
-    """One line of a job file: a section's header, an option, or neither (a comment)."""
+    """One line of a job file: a header, an option, an include, or none of these (a comment)."""
 
     text: str
     header: str | None = None
     key: str | None = None
     value: str | None = None
+    include: str | None = None
+
+    @property
+    def engine(self) -> str | None:
+        """The engine that it chooses, if that is what it does."""
+        return _engine_of(_expand(self.value or "")) if self.key == "ioengine" else None
+
+
+@dataclass(frozen=True)
+class Given:
+    """An option as a section has it; `level` tells which header it stands under."""
+
+    level: int
+    key: str  # its first name
+    value: str  # with the variables of the environment in it
 
 
 @dataclass(frozen=True)
 class Section:
-    """A job as fio would see it: its own options over those of the global sections before it."""
+    """A job as fio would see it: its own options after those of the global sections before it."""
 
     name: str
-    options: Mapping[str, str]
+    given: tuple[Given, ...]
+
+    @property
+    def options(self) -> Mapping[str, str]:
+        """Each option once, as the last line says it."""
+        return {each.key: each.value for each in self.given}
+
+    def every(self, key: str) -> list[str]:
+        """All values of an option that adds up, as filename= does over global sections too."""
+        return [each.value for each in self.given if each.key == key]
+
+    def latest(self, key: str) -> list[str]:
+        """The values under the last header that has the option: of several, fio may take any."""
+        level = max((each.level for each in self.given if each.key == key), default=None)
+        return [each.value for each in self.given if (each.key, each.level) == (key, level)]
+
+    @property
+    def engine(self) -> str:
+        """The name of its engine, or the path where that is what is given; "": fio's default."""
+        return _engine_of(self.options.get("ioengine", ""))
 
     def uses_engine(self) -> bool:
         """Whether this job runs on our engine, by name or as external:PATH."""
-        return _names_engine(self.options.get("ioengine", ""))
+        return is_ours(self.engine)
 
     def writes(self) -> bool:
         """Whether this job can change its disk. Checking what was written (verify) does not."""
-        direction = self.options.get("rw", "read").partition(":")[0].strip()
-        return direction not in _READING or "read_iolog" in self.options
+        directions = {value.partition(":")[0].strip() for value in self.latest("rw") or ["read"]}
+        return not directions <= set(_READING) or "read_iolog" in self.options
 
     def count(self) -> int:
         """How many jobs fio makes of this one."""
@@ -85,29 +129,25 @@ class Job:
 
     def sections(self) -> list[Section]:
         """The jobs in the file; the global sections are folded into those that follow them."""
-        shared: dict[str, str] = {}
-        found: list[Section] = []
-        options = shared
+        shared: list[Given] = []
+        found: list[tuple[str, list[Given]]] = []
+        options, level = shared, 0
         for line in self.lines:
             if line.header is not None:
+                level += 1
                 is_global = line.header.startswith(GLOBAL)
-                options = shared if is_global else dict(shared)
+                options = shared if is_global else list(shared)
                 if not is_global:
-                    found.append(Section(line.header, options))
+                    found.append((line.header, options))
             elif line.key is not None:
-                options[canonical(line.key)] = _expand(line.value or "")
-        return found
+                options.append(Given(level, canonical(line.key), _expand(line.value or "")))
+        return [Section(name, tuple(given)) for name, given in found]
 
     def uses_engine(self) -> bool:
         return any(section.uses_engine() for section in self.sections())
 
     def writing(self) -> list[Section]:
         return [section for section in self.sections() if section.writes()]
-
-    def written_disks(self) -> list[str]:
-        """Every filename= or directory= that a job may change, each once."""
-        named = (_disk_of(section) for section in self.writing())
-        return list(dict.fromkeys(named))
 
     def stats_files(self) -> list[str]:
         """Where its jobs have the engine's counters written, each once."""
@@ -139,19 +179,32 @@ class Job:
         jobs = Job(tuple(replaced)).sections()
         if jobs and all(key in section.options for section in jobs):
             return Job(tuple(replaced))
-        lines = [line for line in self.lines if canonical(line.key or "") != key]
+        return self.without([key]).with_default(wanted)
+
+    def with_default(self, wanted: Line) -> "Job":
+        """The job with an option that holds wherever a section says nothing else."""
+        lines = list(self.lines)
         where = _first_global(lines)
         if where is None:
             where = _first_header(lines)
             lines.insert(where, _header(GLOBAL))
         return Job((*lines[: where + 1], wanted, *lines[where + 1 :]))
 
+    def without(self, keys: Collection[str]) -> "Job":
+        """The job without the lines that set one of these options, by their first names."""
+        return Job(tuple(line for line in self.lines if canonical(line.key or "") not in keys))
+
+    def with_our_engine(self) -> "Job":
+        """The job with the engine by its name alone wherever it is chosen, in whatever file."""
+        ours = option("ioengine", ENGINE)
+        return Job(tuple(ours if is_ours(line.engine) else line for line in self.lines))
+
     def with_engine_option(self, key: str, value: str) -> "Job":
         """The job with an option of the engine's wherever the engine is chosen."""
         lines: list[Line] = []
         for line in self.lines:
             lines.append(line)
-            if line.key == "ioengine" and _names_engine(_expand(line.value or "")):
+            if is_ours(line.engine):
                 lines.append(option(key, value))
         return Job(tuple(lines))
 
@@ -164,13 +217,13 @@ class Job:
         return replace(self, lines=tuple(lines))
 
 
-def _names_engine(value: str) -> bool:
-    return Path(value.removeprefix("external:")).name == ENGINE
+def _engine_of(value: str) -> str:
+    kind, colon, path = value.partition(":")
+    return path.strip() if colon and kind.strip() == _EXTERNAL else kind.strip()
 
 
-def _disk_of(section: Section) -> str:
-    options = section.options
-    return options.get("filename") or options.get("directory") or "the working directory"
+def is_ours(engine: str | None) -> bool:
+    return engine is not None and Path(engine).name == ENGINE
 
 
 def _first_header(lines: Sequence[Line]) -> int:
@@ -185,18 +238,28 @@ def _first_global(lines: Sequence[Line]) -> int | None:
 
 
 def _header(name: str) -> Line:
+    if not _is_name(name) or re.search(r"[;#]", name):
+        raise UsageError(f"cannot name a job {name!r}", "fio would read another name", "change it")
     return Line(f"[{name}]", header=name)
+
+
+def _is_name(name: str) -> bool:
+    return 0 < len(name.encode()) <= _NAME_BYTES and not _CONTROL.search(name)
 
 
 def option(key: str, value: str | None) -> Line:
     """A line that sets `key`; without a value it is a flag, such as time_based."""
-    if re.search(r"[;#\n\r]", f"{key}{value or ''}"):
+    text = key if value is None else f"{key}={value}"
+    if re.search(r"[;#]", text):
         raise UsageError(
-            f"cannot write {key}={value} in a job file",
+            f"cannot write {text} in a job file",
             "fio takes ; and # for the beginning of a comment",
             "leave them out",
         )
-    return Line(key if value is None else f"{key}={value}", key=key, value=value)
+    problem = _problem_of(text) or _problem_of_key(key)
+    if problem:
+        raise UsageError(f"cannot write {text!r} in a job file", problem)
+    return Line(text, key=key, value=value)
 
 
 def canonical(key: str) -> str:
@@ -206,7 +269,7 @@ def canonical(key: str) -> str:
 
 def _expand(value: str) -> str:
     """${VARIABLE} as fio replaces it: by the environment, or by nothing."""
-    return re.sub(r"\$\{([^}]+)\}", lambda name: os.environ.get(name[1], ""), value)
+    return re.sub(r"\$\{([^}]*)\}", lambda name: os.environ.get(name[1], ""), value)
 
 
 def escaped_filename(path: str) -> str:
@@ -222,19 +285,67 @@ def escaped_filename(path: str) -> str:
 
 def parse(text: str) -> Job:
     """Reads a job file's text; `include` lines are left as they are."""
-    return Job(tuple(_parse_line(line) for line in text.splitlines()))
+    lines = text.split("\n")
+    if not lines[-1]:
+        lines.pop()
+    return Job(tuple(_parse_line(line, number) for number, line in enumerate(lines, 1)))
 
 
-def _parse_line(text: str) -> Line:
+def _parse_line(text: str, number: int) -> Line:
+    text = text.rstrip("\r")
     # As fio does it: everything after ; or # is a comment, wherever it stands.
-    content = re.split(r"[;#]", text, maxsplit=1)[0].strip()
+    content = re.split(r"[;#]", text, maxsplit=1)[0].strip(_BLANKS)
+    problem = _problem_of(text)
+    if problem:
+        raise _misread(text, number, problem)
+    if content.startswith("["):
+        return _parse_header(text, content, number)
+    if content.startswith(_INCLUDE):
+        return _parse_include(text, content, number)
     if not content:
         return Line(text)
-    header = re.fullmatch(r"\[(.*)\]", content)
-    if header:
-        return Line(text, header=header[1])
-    key, equals, value = content.partition("=")
-    return Line(text, key=key.strip(), value=value.strip() if equals else None)
+    key, equals, value = (part.strip(_BLANKS) for part in content.partition("="))
+    problem = _problem_of_key(key)
+    if problem:
+        raise _misread(text, number, problem)
+    return Line(text, key=key, value=value if equals else None)
+
+
+def _parse_header(text: str, content: str, number: int) -> Line:
+    name = content[1:-1]
+    if not content.endswith("]") or not _is_name(name):
+        raise _misread(text, number, "a section's name stands between [ and ], as in [job]")
+    return Line(text, header=name)
+
+
+def _parse_include(text: str, content: str, number: int) -> Line:
+    """fio takes every line that begins so for an include, whatever follows the word."""
+    gap, name = content[len(_INCLUDE) :][:1], content[len(_INCLUDE) :].strip(_BLANKS)
+    if gap not in tuple(_BLANKS) or not name:
+        raise _misread(text, number, "a file is included by: include FILE")
+    return Line(text, include=name)
+
+
+def _problem_of(text: str) -> str:
+    """Why fio may read a line otherwise than we do; "" if it does not."""
+    if len(text.encode()) > _LINE_BYTES:
+        return f"it is longer than {_LINE_BYTES} bytes, and fio would cut it"
+    if _CONTROL.search(text):
+        return "it has a control character"
+    return ""
+
+
+def _problem_of_key(key: str) -> str:
+    if key.startswith(_INCLUDE):
+        return "fio would take it for an include"
+    if not _KEY.fullmatch(key):
+        return "no option of fio has such a name, and names do not come from variables"
+    return ""
+
+
+def _misread(text: str, number: int, why: str) -> UsageError:
+    shown = text if len(text) <= 60 else f"{text[:60]}..."
+    return UsageError(f"cannot read line {number}, {shown!r}", why)
 
 
 def read(path: Path, depth: int = 0) -> Job:
@@ -244,10 +355,13 @@ def read(path: Path, depth: int = 0) -> Job:
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "it is not text"
         raise UsageError(f"cannot read the job file {path}", why or str(error)) from error
+    try:
+        parsed = parse(text)
+    except UsageError as error:
+        raise UsageError(f"cannot use the job file {path}", str(error)) from error
     lines: list[Line] = []
-    for line in parse(text).lines:
-        included = re.fullmatch(r"include\s+(.+)", line.key or "")
-        lines.extend(_include(path, included[1], depth) if included else [line])
+    for line in parsed.lines:
+        lines.extend([line] if line.include is None else _include(path, line.include, depth))
     return Job(tuple(lines))
 
 

@@ -14,9 +14,20 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
 
-from pyfio_virtio import backends, engine, fio, fio_arguments, folders, job, job_counters
+from pyfio_virtio import (
+    backends,
+    engine,
+    fio,
+    fio_arguments,
+    folders,
+    job,
+    job_convert,
+    job_counters,
+    reach,
+)
 from pyfio_virtio.errors import UsageError
 from pyfio_virtio.job_counters import JobCounters
+from pyfio_virtio.reach import Reach
 
 DEFAULT_JOB = Path(__file__).resolve().parent / "jobs" / "virtio.fio"
 # In the folder of the run.
@@ -35,6 +46,13 @@ class Disk:
             return self.spec.describe()
         return self.socket or "the disks that it names"
 
+    def size_bytes(self) -> int | None:
+        """How large it is; None: whoever serves it knows."""
+        if self.spec is None:
+            return None
+        file = self.spec.file
+        return file.stat().st_size if file and file.is_file() else self.spec.size_bytes
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -47,18 +65,20 @@ class Plan:
     environment: dict[str, str]  # added to ours
     as_json: bool
     counters: tuple[str, ...] = ()  # files that the engine writes them to
+    changes: tuple[str, ...] = ()  # what was converted, a sentence each
 
     def describe(self) -> str:
         return f"{self.fio.release} runs {self.title} on {self.disk.describe()}"
 
-    def written(self) -> list[str]:
-        """The disks that the job may change and that are not made for it."""
-        if "--readonly" in self.program_options or not self.job.writing():
-            return []
-        if self.disk.spec:
-            file = self.disk.spec.file
-            return [str(file)] if file and file.exists() else []
-        return [self.disk.socket] if self.disk.socket else self.job.written_disks()
+    def reach(self) -> Reach:
+        """What it may change that is not made for it, and what else it would run."""
+        found = reach.of_job(self.job, Path(), "--readonly" in self.program_options)
+        return found if self.disk.spec is None else found.behind(self.socket, self.disk.spec.file)
+
+    @property
+    def socket(self) -> str:
+        """That of a disk that is started for it."""
+        return str(self.folder / _SOCKET)
 
     def fio_command(self) -> list[str]:
         return fio.command(self.fio, self.folder / _JOB, self.program_options, self.as_json)
@@ -67,8 +87,7 @@ class Plan:
         """All that carrying it out would do, for --dry-run."""
         parts = [f"# {self.folder / _JOB}", self.job.text()]
         if self.disk.spec:
-            socket = str(self.folder / _SOCKET)
-            parts += ["# back-end", backends.dry_command(self.disk.spec, socket), ""]
+            parts += ["# back-end", backends.dry_command(self.disk.spec, self.socket), ""]
         variables = [f"{key}={shlex.quote(value)}" for key, value in self.environment.items()]
         parts += ["# fio", " ".join([*variables, shlex.join(self.fio_command())])]
         return "\n".join(parts)
@@ -81,32 +100,74 @@ def plan(
     program: str = "fio",
     as_json: bool = False,
     with_counters: bool = False,
+    converting: bool = False,
 ) -> Plan:
     """Reads the job, finds fio, and checks that the two and the engine go together."""
     arguments = fio_arguments.parse(fio_options)
     title, given = _job(job_file, arguments)
     wanted = arguments.applied(given)
     found = fio.find(program)
+    changes: tuple[str, ...] = ()
+    if converting:
+        wanted, changes = _converted(wanted, disk, found)
     environment = {}
     if wanted.uses_engine():
         fio.check_release(found, engine.fio_release())
         fio.check_engine_loads(found, engine.folder(), engine.NAME)
         environment["LD_LIBRARY_PATH"] = fio.library_path(engine.folder())
     folder = folders.run_folder_path()
-    placed = _placed(wanted, disk, folder)
+    placed = _placed(title, wanted, disk, folder)
     if with_counters:
         placed = _counted(placed, folder)
     disk = _fitting(disk, wanted)
-    files = tuple(placed.stats_files()) if with_counters else ()
-    return Plan(title, folder, placed, disk, found, arguments.program, environment, as_json, files)
+    return Plan(
+        title=title,
+        folder=folder,
+        job=placed,
+        disk=disk,
+        fio=found,
+        program_options=arguments.program,
+        environment=environment,
+        as_json=as_json,
+        counters=tuple(placed.stats_files()) if with_counters else (),
+        changes=changes,
+    )
 
 
-def _placed(wanted: job.Job, disk: Disk, folder: Path) -> job.Job:
-    """The job on the disk, whatever filename= it had."""
+def _converted(wanted: job.Job, disk: Disk, found: fio.Fio) -> tuple[job.Job, tuple[str, ...]]:
+    """The job for our engine, and what was changed for that."""
+    if disk.spec is None and disk.socket is None:
+        raise UsageError(
+            "cannot convert a job that runs as it stands",
+            "it is converted for a disk",
+            "leave --convert or --backend none out",
+        )
+
+    def options_of(name: str) -> frozenset[str]:
+        if name in fio.engines(found):
+            return fio.engine_options(found, engine.folder(), name)
+        # fio would have to load it to tell, so whatever is unknown to both is taken for its own.
+        ours = fio.engine_options(found, engine.folder(), engine.NAME)
+        keys = {job.canonical(line.key) for line in wanted.lines if line.key} - ours
+        return frozenset(key for key in keys if not fio.has_option(found, key))
+
+    result = job_convert.convert(wanted, options_of, disk.size_bytes())
+    return result.job, result.changes
+
+
+def _placed(title: str, wanted: job.Job, disk: Disk, folder: Path) -> job.Job:
+    """The job on the disk, whatever disks it named."""
     socket = str(folder / _SOCKET) if disk.spec else disk.socket
     if socket is None:
         return wanted
-    return wanted.with_options({"filename": job.escaped_filename(socket)})
+    for section in job_convert.foreign(wanted):
+        raise UsageError(
+            f"will not run {title} on {disk.describe()}",
+            f"[{section.name}] uses {reach.engine_in_words(section)}, which works on files",
+            "add --convert to run the same load with ioengine=fio_virtio, or --backend none to "
+            "run the job as it stands",
+        )
+    return reach.on_disk(wanted, socket)
 
 
 def _counted(wanted: job.Job, folder: Path) -> job.Job:
@@ -162,8 +223,8 @@ def _backend(plan: Plan) -> Iterator[backends.Backend | None]:
     if plan.disk.spec is None:
         yield None
         return
-    socket, log = plan.folder / _SOCKET, plan.folder / "backend.log"
-    backend = backends.start(plan.disk.spec, str(socket), str(log))
+    log = plan.folder / "backend.log"
+    backend = backends.start(plan.disk.spec, plan.socket, str(log))
     try:
         yield backend
     finally:

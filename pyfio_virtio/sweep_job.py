@@ -15,6 +15,7 @@ from pathlib import Path
 from pyfio_virtio.backends import BackendSpec
 from pyfio_virtio.engine import NAME
 from pyfio_virtio.errors import UsageError
+from pyfio_virtio.job import option
 from pyfio_virtio.record import Scalar, typed
 from pyfio_virtio.results import COUNTERS
 from pyfio_virtio.sizes import format_size, parse_size
@@ -159,7 +160,7 @@ def _lines(
     if clock:
         yield f"clocksource={clock}"
     if where.fio:
-        yield f"cpus_allowed={where.fio}"
+        yield option("cpus_allowed", where.fio).text
     if settings.heat_map:
         yield from ("write_hist_log=fio", f"log_hist_msec={_HEAT_MAP_MS}")
     yield ""
@@ -176,8 +177,10 @@ def _engine(choice: Choice) -> Iterator[str]:
     elif choice.engine == NULL_ENGINE:
         yield from ("ioengine=null", f"size={_NULL_SIZE}")
     else:
-        yield f"ioengine={choice.engine}"
+        yield option("ioengine", choice.engine).text
         yield f"uri={disk}" if choice.engine == NBD else f"filename={disk}"
+    if choice.get("read_iolog") and choice.engine != NULL_ENGINE:
+        yield f"replay_redirect={disk}"  # whatever disks the log names
 
 
 def _rate(choice: Choice, rate_iops: int) -> str:

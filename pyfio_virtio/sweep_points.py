@@ -8,15 +8,17 @@ the back-ends for their versions, starts nothing. Called from the main thread.
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from pyfio_virtio import backends, engine, folders, host
+from pyfio_virtio import backends, engine, folders, host, reach
 from pyfio_virtio import fio as fios
 from pyfio_virtio.errors import MachineError
 from pyfio_virtio.fio import Fio
+from pyfio_virtio.job import escaped_filename, parse
 from pyfio_virtio.measure import ETA_MS
+from pyfio_virtio.reach import Reach
 from pyfio_virtio.record import Point
 from pyfio_virtio.results import FIO_JSON, JOB
 from pyfio_virtio.sweep_job import (
@@ -143,6 +145,29 @@ def _check_engines(found: Fio, settings: Settings) -> None:
             raise MachineError(
                 f"{found.path} has no engine {name}", "", f"it has {', '.join(sorted(known))}"
             )
+
+
+def reached(points: Sequence[Planned], with_backends: bool) -> Reach:
+    """What the runs of these points may change that is not made for them, and would run;
+    `with_backends`: also by options of back-ends."""
+    every = [_reached(planned) for planned in points]
+    if with_backends:
+        specs = (planned.wanted.spec for planned in points)
+        every += [reach.of_backend(spec) for spec in specs if spec]
+    return reach.joined(every)
+
+
+def _reached(planned: Planned) -> Reach:
+    """fio runs in a folder that is new; ${DISK} is somebody's, or lies in our own folder."""
+    folder = folders.run_folder_path()
+    needed = at(planned.wanted, folder / DISK)
+    disk = needed.socket or needed.file or str(folder / SOCKET)
+    text = planned.point.job.replace(f"${{{DISK_VARIABLE}}}", escaped_filename(disk))
+    found = reach.of_job(parse(text), None)
+    if needed.socket:
+        return found
+    used = needed.spec.file if needed.spec else Path(disk)
+    return found.behind(disk, used)
 
 
 def script(sweep: Sweep) -> Iterator[str]:

@@ -16,8 +16,10 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
+from pyfio_virtio.backends import VHOST_USER_KINDS
 from pyfio_virtio.errors import UsageError
-from pyfio_virtio.job import canonical
+from pyfio_virtio.job import canonical, option
+from pyfio_virtio.reach import PATHS, Use
 from pyfio_virtio.sizes import parse_size
 
 ORDERS = ("interleaved", "random", "sequential")
@@ -31,7 +33,9 @@ _OWN_OPTIONS = {
     "ioengine": "--engines",
     "cpus_allowed": "--cpus",
     "rate_iops": "--rate-steps",
-    "filename": "--backend or --storage",
+    **dict.fromkeys(
+        (name for name, use in PATHS.items() if use is Use.DISK), "--backend or --storage"
+    ),
     **dict.fromkeys(("thread", "time_based", "stats_file"), ""),
 }
 # Tables of the file that tell what came of the settings, for those who go on with a sweep.
@@ -88,10 +92,18 @@ class Settings:
         for step in self.rate_steps:
             if not 1 <= step <= 100:
                 raise UsageError(f"unusable rate step {step}%", "", "say 1 to 100, as 10,20..100")
+        if self.socket is None and self.backend not in VHOST_USER_KINDS:
+            raise UsageError(
+                f"unknown back-end {self.backend!r}",
+                "",
+                f"say {_or(VHOST_USER_KINDS)}, or the path of a socket",
+            )
         if self.serve and self.backend != "builtin":
             raise UsageError(f"{self.backend} has no --serve", "it is the built-in back-end's")
-        for name in self.options:
+        for name, values in self.options.items():
             _check_option(name)
+            for value in values:
+                option(name, value)  # refuses what would be more than a value in a job file
         parse_size(self.disk_size)
         parse_size(self.block_size)
 
@@ -220,6 +232,9 @@ def read_settings(path: Path) -> tuple[Settings, Mapping[str, Any]]:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"{path} is no TOML file", str(error)) from error
     found = {name: table.pop(name) for name in FOUND if name in table}
+    for name, kept in found.items():
+        if not isinstance(kept, dict):
+            raise UsageError(f"{path}: {name} is no table", "", "let a sweep write it")
     return replace(Settings(), **_read(table, path)), found
 
 

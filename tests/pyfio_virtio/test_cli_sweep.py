@@ -212,6 +212,12 @@ def test_failed_runs_end_with_one(command: RunCommand, private: Path) -> None:
         (("--order", "backwards"), "'backwards' is not one of"),
         (("--backend", "qsd", "--serve", "poll"), "qsd has no --serve"),
         (("--rw", "randwrite", "--backend", "/none/disk.sock"), "writes to /none/disk.sock"),
+        (("--backend", "tape"), "unknown back-end 'tape'"),
+        (("--set", "opendir=/none"), "cannot set fio's option opendir"),
+        (("--set", "replay_redirect=/none"), "cannot set fio's option replay_redirect"),
+        (("--set", "include=/none"), "fio would take it for an include"),
+        (("--set", "exec_prerun=true"), 'runs the command "true"'),
+        (("--backend-option", "storage=file:/none"), "storage=file:/none"),
         (("none.toml",), "'none.toml' does not exist"),
         (("--cpus", "together"), "unknown cpus 'together'"),
         (("--engines", "libaio", "--storage", "null"), "libaio needs a file"),
@@ -293,6 +299,55 @@ def test_a_file_that_was_there_is_written_to_only_when_that_was_said(
     assert f"writes to {disk}" in refused.stderr
     assert set(disk.read_bytes()) == {ord("x")}
     assert command(*writing, "--yes").status == 0
+
+
+def test_a_file_of_somebody_s_is_not_laid_out_anew_without_asking(
+    command: RunCommand, private: Path
+) -> None:
+    """fio does that for a job that reads, where size= is more than the file has."""
+    disk = private / "precious.img"
+    disk.write_bytes(b"x" * (1 << 20))
+    reading = (*ONE, "--engines=psync", "--storage", f"file:{disk}", "--set", "size=2m")
+    ended = command(*reading, "-o", str(private / "out"))
+    assert ended.status == 2
+    assert f"writes to {disk}" in ended.stderr
+    assert set(disk.read_bytes()) == {ord("x")}
+
+
+def test_no_sweep_puts_a_file_in_the_place_of_a_socket(
+    command: RunCommand, private: Path, builtin: StartBackend
+) -> None:
+    socket = builtin().socket
+    asked = (*ONE, "--engines=psync", "--storage", f"file:{socket}", "--set", "size=2m", "--yes")
+    ended = command(*asked, "-o", str(private / "out"))
+    assert ended.status == 2
+    assert "that is a socket" in ended.stderr
+
+
+def test_a_log_is_replayed_on_the_disk_of_the_sweep(
+    command: RunCommand, private: Path, builtin: StartBackend
+) -> None:
+    precious, log = private / "precious", private / "log"
+    precious.write_bytes(bytes(1 << 20))
+    theirs = builtin(storage=f"file:{precious}").socket
+    actions = ("add", "open", "write 0 4096", "close")
+    log.write_text("fio version 2 iolog\n" + "".join(f"{theirs} {each}\n" for each in actions))
+    options = ("--set", f"read_iolog={log}", "--set", "buffer_pattern=0xff")
+    ended = command(*ONE, *options, "-o", str(private / "out"))
+    assert ended.status == 0, ended.stderr
+    assert not any(precious.read_bytes())
+
+
+def test_options_of_the_back_end_that_a_file_holds_are_asked_about(
+    command: RunCommand, private: Path
+) -> None:
+    file, stats = private / "theirs.toml", private / "stats"
+    typed = (*ONE, "--backend-option", f"stats-file={stats}")
+    assert command(*typed, "--save", str(file)).status == 0
+    ended = command("sweep", str(file), "-o", str(private / "out"))
+    assert ended.status == 2
+    assert f"starts the built-in back-end with --stats-file={stats}" in ended.stderr
+    assert command(*typed, "-o", str(private / "out")).status == 0
 
 
 def test_a_disk_of_somebody_s_is_read_without_asking(

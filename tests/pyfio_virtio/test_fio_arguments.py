@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """fio_arguments.py: what users write after `--`."""
 
+import re
+import subprocess
+
 import pytest
 
 from pyfio_virtio import fio_arguments, job
@@ -47,3 +50,19 @@ def test_what_is_no_option_is_refused(word: str) -> None:
 def test_other_fios_are_refused(option: str) -> None:
     with pytest.raises(UsageError, match="on this machine"):
         fio_arguments.parse([option])
+
+
+def test_a_profile_is_refused() -> None:
+    with pytest.raises(UsageError, match="jobs of its own"):
+        fio_arguments.parse(["--profile=tiobench"])
+
+
+def test_every_option_of_the_program_is_known() -> None:
+    """What is not known would be taken for an option of jobs."""
+    shown = subprocess.run(["fio", "--help"], capture_output=True, text=True, check=True).stdout
+    names = re.findall(r"^  --([\w-]+)", shown, re.MULTILINE)
+    assert len(names) > 30
+    refused = {"server", "client", "daemonize", "remote-config", "trigger-remote"}
+    assert not fio_arguments.parse(
+        [f"--{name}=x" for name in names if name not in refused]
+    ).everywhere

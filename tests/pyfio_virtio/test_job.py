@@ -1,24 +1,129 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """job.py: job files read, changed and asked what they would do."""
 
+import re
 import subprocess
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pyfio_virtio import job
 from pyfio_virtio.errors import UsageError
+from tests.conftest import ROOT
 
 NAMES = st.text("abcdefgh_", min_size=1, max_size=8).filter(lambda name: not name.startswith("inc"))
 VALUES = st.one_of(st.none(), st.text("0123456789abc:/.%", min_size=1, max_size=8))
 OPTIONS = st.dictionaries(NAMES, VALUES, max_size=5)
+# What lines of job files are made of, and what some reader of lines takes for their ends.
+PIECES = (
+    *("[a]", "[global]", "[b", "[]", "[a]b", "[a b]", " [c]", "[global x]"),
+    *("bs=4k", "blocksize = 8k", "rw=read", "time_based", " time_based ", "description=x=y"),
+    *("description=${V}", "${V}=4k", "${V}", "b${V}=4k", "include part", "include=part"),
+    *("include", "includepart", "include\tpart", "# bs=4k", " ; bs=4k", "bs=4k;x", "#", "=", "=4k"),
+    *("\0", "\x01", "\t", "\x0b", "\x0c", "\x1c", "\x85", "\u2028", "\xa0", "\ufeff", " "),
+    f"description={'x' * 4085}",
+    f"description={'x' * 8180}",
+)
+ENDS = ("\n", "\n", "\n", "\r\n", "\r", "")
 SECTIONS = st.lists(st.tuples(st.sampled_from(["global", "a", "b c", "d"]), OPTIONS), max_size=5)
 
 
 def _job(sections: list[tuple[str, dict[str, str | None]]]) -> job.Job:
     return job.Job(()).with_sections(sections)
+
+
+def _as_fio_reads(path: Path) -> list[list[str]] | None:
+    """Each section with its options, sorted, as fio itself takes them; None: it refuses some."""
+    command = ["fio", "--parse-only", "--debug=parse", str(path)]
+    ended = subprocess.run(command, capture_output=True, cwd=path.parent, check=False)
+    read: list[list[str]] = []
+    said = ended.stdout.decode(errors="replace")
+    for name, key, value in re.findall(
+        r"^parse +\d+ +(?:Parsing section \[(.*)\]|handle_option=(\w+), ptr=(.*))$",
+        said,
+        re.MULTILINE,
+    ):
+        if key:
+            read[-1].append(f"{key}={'' if value == '(null)' else value.strip(' ')}")
+        else:
+            read.append([name])
+    return None if ended.returncode else [[name, *sorted(options)] for name, *options in read]
+
+
+def _as_we_read(text: str) -> list[list[str]]:
+    read: list[list[str]] = []
+    for line in job.parse(text).lines:
+        if line.header is not None:
+            read.append([line.header])
+        elif line.key is not None:
+            # A section of its own, so that what stands above it counts for nothing.
+            [section] = job.Job((line,)).with_sections([("x", {})]).sections()
+            read[-1] += [f"{key}={value}" for key, value in section.options.items()]
+    return [[name, *sorted(options)] for name, *options in read]
+
+
+@settings(
+    max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(st.lists(st.tuples(st.sampled_from(PIECES), st.sampled_from(ENDS)), max_size=6))
+def test_fio_reads_a_job_as_we_do_or_it_is_refused(
+    tmp_path: Path, pieces: list[tuple[str, str]]
+) -> None:
+    path = tmp_path / "a.fio"
+    (tmp_path / "part").write_text("bs=16k\n")
+    path.write_bytes(("[x]\n" + "".join(map("".join, pieces))).encode())
+    with suppress(UsageError):
+        text = job.read(path).text()
+        path.write_bytes(text.encode())
+        assert _as_fio_reads(path) in (None, _as_we_read(text))
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        *("[a", "[]", "include=x", "include", "includex", "${NAME}=/dev/sda", "=x", "a b=c"),
+        *("rw=read\x0bfilename=/dev/sda", "rw=read\rfilename=/dev/sda", "rw=read\0"),
+        f"# {'x' * 5000}",
+    ],
+)
+def test_a_line_that_fio_may_read_otherwise_is_refused_with_its_number(line: str) -> None:
+    with pytest.raises(UsageError, match="cannot read line 2, "):
+        job.parse(f"[a]\n{line}\n")
+
+
+@pytest.mark.parametrize(
+    "line", ["[ a ]", "\tbs=4k", "bs = 4k", "description=ü", "; ü", "# [a", "\r"]
+)
+def test_a_line_that_is_only_unusual_is_read(line: str) -> None:
+    assert job.parse(f"[a]\n{line}\n").text() == f"[a]\n{line.rstrip(chr(13))}\n"
+
+
+@pytest.mark.parametrize("key", ["include", "[x", "a\nfilename", "a b", ""])
+def test_an_option_that_fio_would_take_for_something_else_is_refused(key: str) -> None:
+    with pytest.raises(UsageError):
+        job.option(key, "x")
+
+
+@pytest.mark.parametrize("name", ["a\nrw=write", "", "a;b"])
+def test_a_job_that_would_be_more_than_a_name_is_refused(name: str) -> None:
+    with pytest.raises(UsageError):
+        job.Job(()).with_sections([(name, {})])
+
+
+def test_every_second_name_of_an_option_is_known() -> None:
+    """Where a name is looked for, it must not stand there by another."""
+    tree = Path((ROOT / "build" / "fio-tree").read_text().strip())
+    texts = re.findall(r"^\t\t\.name(.*?)^\t\},?$", (tree / "options.c").read_text(), re.M | re.S)
+    aliases = {
+        found[2]: found[1]
+        for text in texts
+        if (found := re.search(r'"([\w-]+)".*\.alias\s*= "([\w-]+)"', text, re.S))
+    }
+    assert len(aliases) > 15
+    assert {alias: job.canonical(alias) for alias in aliases} == aliases
 
 
 @given(SECTIONS)
@@ -92,13 +197,6 @@ def test_an_unknown_direction_may_write(monkeypatch: pytest.MonkeyPatch) -> None
 def test_variables_are_those_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DIRECTION", "randread")
     assert not job.parse("[a]\nrw=${DIRECTION}\n").writing()
-
-
-def test_written_disks_are_named_once() -> None:
-    text = (
-        "[global]\nrw=write\nfilename=/a\n[x]\n[y]\n[z]\nfilename=/b\n[r]\nrw=read\nfilename=/c\n"
-    )
-    assert job.parse(text).written_disks() == ["/a", "/b"]
 
 
 def test_a_queue_for_each_job() -> None:

@@ -1,0 +1,279 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What a job may change outside of fio, and what it would run: decided here, for every command.
+
+PATHS holds each option of fio by which fio can learn a path or a command, and what fio does with
+it. From that a job is either put on a disk of ours (on_disk), so that no other name is left in it,
+or asked what it reaches (of_job). In doubt a thing counts as reached. Nothing is changed or run
+here, and nobody is asked: the commands do that with what they get.
+"""
+
+import re
+import stat
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from enum import Enum, auto
+from pathlib import Path
+
+from pyfio_virtio import engine
+from pyfio_virtio.backends import KINDS, BackendSpec
+from pyfio_virtio.errors import UsageError
+from pyfio_virtio.job import ENGINE, Job, Section, escaped_filename
+
+
+class Use(Enum):
+    """What fio does with the path, or the command, that an option holds."""
+
+    DISK = auto()  # I/O goes there
+    DISK_LOG = auto()  # a log is replayed, on the disks that it names
+    OUTPUT = auto()  # this very file is written
+    LOG = auto()  # files are written whose names fio makes of it: X_bw.1.log
+    INPUT = auto()  # it is only read
+    COMMAND = auto()  # a shell runs it
+    ENGINE = auto()  # code is loaded from it
+
+
+# By first names. An option of fio that is not here holds no path.
+PATHS = {
+    "filename": Use.DISK,
+    "directory": Use.DISK,
+    "filename_format": Use.DISK,
+    "opendir": Use.DISK,
+    "uri": Use.DISK,  # of ioengine=nbd
+    "replay_redirect": Use.DISK,
+    "read_iolog": Use.DISK_LOG,
+    "write_iolog": Use.OUTPUT,
+    "merge_blktrace_file": Use.OUTPUT,
+    "stats_file": Use.OUTPUT,  # our engine's
+    "mem": Use.OUTPUT,  # as mmap:FILE, mmapshared:FILE or mmaphuge:FILE
+    "write_bw_log": Use.LOG,
+    "write_lat_log": Use.LOG,
+    "write_iops_log": Use.LOG,
+    "write_hist_log": Use.LOG,
+    "verify_pattern": Use.INPUT,  # where a name stands between quotes
+    "buffer_pattern": Use.INPUT,
+    "dp_scheme": Use.INPUT,  # of fio 3.41
+    "exec_prerun": Use.COMMAND,
+    "exec_postrun": Use.COMMAND,
+    "ioengine": Use.ENGINE,
+}
+# A file that holds nothing else than what fio itself wrote there before is no loss.
+_OWN_BEGINNINGS = {"write_iolog": b"fio version ", "stats_file": b'{"job'}
+# These may hold anything, and fio makes no path of it.
+_FREE_TEXTS = ("description", "name", "wait_for")
+_LOOKS_LIKE_A_PATH = re.compile(r"(^|[:=])(\.{1,2}|~)?/")
+# Engines without a disk: they do no I/O at all, or only pretend to.
+WITHOUT_IO = ("cpuio",)
+_WITHOUT_DISK = (*WITHOUT_IO, "null")
+# Options of the built-in back-end by which it would make a file.
+_BUILTIN_FILES = ("control", "stats-file")
+_IOLOG = re.compile(r"fio version ([23]) iolog")
+
+
+@dataclass(frozen=True)
+class Reach:
+    """What needs a yes, unless it was made for the job."""
+
+    written: tuple[str, ...] = ()  # disks and files that may be changed
+    others: tuple[str, ...] = ()  # what else it does, as "runs the command ..."
+
+    def behind(self, disk: str, file: Path | None) -> "Reach":
+        """The same where `disk` is made for the job, on a file that may have been there before."""
+        written = [path for path in self.written if path != disk]
+        if disk in self.written and file is not None and file.exists():
+            written.insert(0, str(file))
+        return Reach(tuple(written), self.others)
+
+
+def joined(every: Iterable[Reach]) -> Reach:
+    """All of it, each once."""
+    parts = list(every)
+    return Reach(
+        tuple(dict.fromkeys(disk for each in parts for disk in each.written)),
+        tuple(dict.fromkeys(doing for each in parts for doing in each.others)),
+    )
+
+
+# ---- a job on a disk of ours -----------------------------------------------------------------
+
+
+def on_disk(job: Job, socket: str) -> Job:
+    """The job with all its I/O on the disk behind `socket`, whatever disks it named."""
+    placed = job.without([name for name, use in PATHS.items() if use is Use.DISK])
+    options: dict[str, str | None] = {"filename": escaped_filename(socket)}
+    if any("read_iolog" in section.options for section in job.sections()):
+        options["replay_redirect"] = socket
+    return placed.with_our_engine().with_options(options)
+
+
+def of_backend(spec: BackendSpec) -> Reach:
+    """What a back-end's own options would have it do, where nobody typed them."""
+    harmful = [each for each in spec.options if spec.kind != "builtin" or _names_a_file(each)]
+    program = KINDS[spec.kind].program
+    return Reach(others=tuple(f"starts the {program} with --{each}" for each in harmful))
+
+
+def _names_a_file(option: str) -> bool:
+    return option.partition("=")[0] in _BUILTIN_FILES or bool(_LOOKS_LIKE_A_PATH.search(option))
+
+
+# ---- what a job reaches -----------------------------------------------------------------------
+
+
+def of_job(job: Job, folder: Path | None, read_only: bool = False) -> Reach:
+    """What a job reaches when fio runs it in `folder`; None: in one that is new and empty."""
+    _check_includes(job)
+    return joined(_of_section(section, folder, read_only) for section in job.sections())
+
+
+def _of_section(section: Section, folder: Path | None, read_only: bool) -> Reach:
+    disks = () if read_only else _changed_disks(section)
+    return Reach((*disks, *_outputs(section, folder)), tuple(_doings(section)))
+
+
+def _check_includes(job: Job) -> None:
+    for line in job.lines:
+        if line.include is not None:
+            raise UsageError(f"cannot tell what include {line.include} adds to the job")
+
+
+def _changed_disks(section: Section) -> Iterator[str]:
+    for disk in disks_of(section):
+        if section.writes() or _may_lay_out(section, disk):
+            yield disk
+
+
+def _may_lay_out(section: Section, disk: str) -> bool:
+    """Other engines work on files, and fio makes a file anew that is smaller than the job's size=,
+    even for a job that reads."""
+    if section.uses_engine() or disk in section.every("uri"):
+        return False
+    mode = _mode_of(disk)
+    return mode is None or stat.S_ISREG(mode)
+
+
+def disks_of(section: Section) -> list[str]:
+    """What its I/O goes to, in names as fio forms them, or else in words."""
+    if section.engine in _WITHOUT_DISK:
+        return []
+    if "read_iolog" in section.options:
+        disks = section.latest("replay_redirect") or _logged_disks(section)
+    else:
+        disks = _named_disks(section) or [_default_disk(section)]
+    _check_no_socket_is_laid_out(section, disks)
+    return disks
+
+
+def _named_disks(section: Section) -> list[str]:
+    folders = [f"{folder}/" for folder in _split(section.options.get("directory", ""))] or [""]
+    files = [file for value in section.every("filename") for file in _split(value)]
+    named = [folder + file for file in files for folder in folders]
+    named += [f"the files below {folder}" for folder in section.every("opendir")]
+    return named + section.every("uri")
+
+
+def _default_disk(section: Section) -> str:
+    """Without a name, fio takes the job's own where that is a device, or makes files."""
+    mode = _mode_of(section.name)
+    if mode is not None and not stat.S_ISREG(mode):
+        return section.name
+    return f"files in {section.options.get('directory') or 'the working directory'}"
+
+
+def _split(names: str) -> list[str]:
+    """Names that colons part, but for those that are escaped."""
+    parts = re.split(r"(?<!\\):", names)
+    return [part.replace("\\:", ":").strip() for part in parts if part.strip()]
+
+
+def _logged_disks(section: Section) -> list[str]:
+    found: list[str] = []
+    for value in section.latest("read_iolog"):
+        for log in _split(value):
+            found += _disks_in_log(Path(log)) or [f"the disks that the I/O log {log} names"]
+    return found
+
+
+def _disks_in_log(log: Path) -> list[str]:
+    """Of a log in fio's own format; of others, and of pipes, nothing is known."""
+    mode = _mode_of(str(log))
+    if mode is None or not stat.S_ISREG(mode):
+        return []
+    try:
+        with log.open(encoding="utf-8", errors="surrogateescape") as lines:
+            version = _IOLOG.match(next(lines, ""))
+            if version is None:
+                return []
+            place = 0 if version[1] == "2" else 1  # a time stands before it
+            return list(dict.fromkeys(w[place] for w in map(str.split, lines) if len(w) > place))
+    except OSError:
+        return []
+
+
+def _check_no_socket_is_laid_out(section: Section, disks: Sequence[str]) -> None:
+    """fio unlinks what has not the size it wants, a socket too, and makes a file of that name."""
+    for disk in disks:
+        mode = _mode_of(disk)
+        if mode is not None and stat.S_ISSOCK(mode) and not section.uses_engine():
+            raise UsageError(
+                f"will not run [{section.name}] on {disk}",
+                f"that is a socket, and {engine_in_words(section)} would put a file in its place",
+                f"use ioengine={ENGINE}: pyfio-virtio run --socket {disk} --convert does",
+            )
+
+
+def engine_in_words(section: Section) -> str:
+    """Its engine, for a sentence."""
+    return f"ioengine={section.engine}" if section.engine else "fio's default engine"
+
+
+def _outputs(section: Section, folder: Path | None) -> Iterator[str]:
+    """Files that are there already, and that fio would write to."""
+    for name, use in PATHS.items():
+        for value in section.latest(name) if use is Use.OUTPUT else ():
+            path = value.partition(":")[2] if name == "mem" else value
+            if path and _is_a_loss(name, (folder or _NOWHERE) / path):
+                yield path
+
+
+# What lies relative to a folder that is new is not there.
+_NOWHERE = Path("/proc/self/fd/none")
+
+
+def _is_a_loss(name: str, path: Path) -> bool:
+    """Whether something may be lost when fio writes here; in doubt it is."""
+    if not path.exists() or path.is_char_device():
+        return False
+    if not path.is_file():
+        return True
+    try:
+        with path.open("rb") as file:
+            beginning = file.read(16)
+    except OSError:
+        return True
+    return bool(beginning) and not beginning.startswith(_OWN_BEGINNINGS.get(name, ()))
+
+
+def _doings(section: Section) -> Iterator[str]:
+    for name, use in PATHS.items():
+        if use is Use.COMMAND:
+            yield from (f'runs the command "{command}"' for command in section.latest(name))
+    if "/" in section.engine and not _is_our_file(section.engine):
+        yield f"loads the engine {section.engine}"
+    for each in section.given:
+        is_known = each.key in PATHS or each.key in _FREE_TEXTS
+        if not is_known and _LOOKS_LIKE_A_PATH.search(each.value):
+            yield f"has {each.key}={each.value}, which may name a file"
+
+
+def _is_our_file(path: str) -> bool:
+    try:
+        return Path(path).samefile(engine.folder() / ENGINE)
+    except OSError:
+        return False
+
+
+def _mode_of(path: str) -> int | None:
+    try:
+        return Path(path).stat().st_mode
+    except (OSError, ValueError):
+        return None

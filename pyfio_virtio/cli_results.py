@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from pyfio_virtio.cli_options import confirm
 from pyfio_virtio.cli_sweep_options import DEFAULT_FOLDER
 from pyfio_virtio.errors import PyfioVirtioError, UsageError
 
@@ -133,17 +134,24 @@ def _flat(row: Row) -> Row:
     show_default=True,
     help="The folder in which the new run is kept.",
 )
+@click.option("--yes", is_flag=True, help="Write to the disks, and run what the folder names.")
 @click.option("--fio", "program", default="fio", show_default=True, help="The fio to run.")
-def replay(point: str, folder: Path, output: Path, program: str) -> None:
-    """Run one point of a sweep again, and compare it with the runs that were kept."""
+def replay(point: str, folder: Path, output: Path, yes: bool, program: str) -> None:
+    """Run one point of a sweep again, and compare it with the runs that were kept.
+
+    The folder says on which disk: one that was not made for this run is written to only when
+    that was allowed.
+    """
     from pyfio_virtio import sweep_again
     from pyfio_virtio.cli_progress import watching
     from pyfio_virtio.results import PLAN
 
     sweep = _open(folder)
     kept = _runs_of(sweep, point)
+    prepared = sweep_again.prepare(folder / PLAN, kept[0].point.hash, program)
+    confirm(f"replay of {point}", prepared.reached(), yes, "do not replay it")
     with watching() as watcher:
-        again = sweep_again.replay(folder / PLAN, kept[0].point.hash, output, watcher, program)
+        again = prepared.run(output, watcher)
     if again.error:
         raise PyfioVirtioError("the run failed", again.error)
     values = sorted(run.total.iops for run in kept if not run.error)

@@ -107,9 +107,11 @@ def _show_changes(plan: runs.Plan) -> None:
 
 
 def _ask(plan: runs.Plan, yes: bool) -> None:
+    reached = plan.reach()
     is_ours = plan.disk.spec is not None and plan.disk.spec.file is None
-    otherwise = "change the job" if is_ours else "leave --socket, --storage and --backend out"
-    confirm(plan.title, plan.reach(), yes, otherwise)
+    of_disk = reached.written and not is_ours
+    otherwise = "leave --socket, --storage and --backend out" if of_disk else "change the job"
+    confirm(plan.title, reached, yes, otherwise)
 
 
 def _carry_out(plan: runs.Plan) -> int:

@@ -43,6 +43,8 @@ _ALIASES = {
     "ss": "steadystate",
     "ss_dur": "steadystate_duration",
     "ss_ramp": "steadystate_ramp_time",
+    "ss_interval": "steadystate_check_interval",
+    "data_placement": "dataplacement",
 }
 _READING = ("read", "randread")
 _INCLUDE_DEPTH = 8

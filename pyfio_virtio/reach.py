@@ -61,6 +61,8 @@ _OWN_BEGINNINGS = {"write_iolog": b"fio version ", "stats_file": b'{"job'}
 # These may hold anything, and fio makes no path of it.
 _FREE_TEXTS = ("description", "name", "wait_for")
 _LOOKS_LIKE_A_PATH = re.compile(r"(^|[:=])(\.{1,2}|~)?/")
+# With one of these, a file may be smaller than the job wants it.
+_SIZES = ("size", "filesize", "fill_device")
 # Engines without a disk: they do no I/O at all, or only pretend to.
 WITHOUT_IO = ("cpuio",)
 _WITHOUT_DISK = (*WITHOUT_IO, "null")
@@ -148,7 +150,8 @@ def _may_lay_out(section: Section, disk: str) -> bool:
     if section.uses_engine() or disk in section.every("uri"):
         return False
     mode = _mode_of(disk)
-    return mode is None or stat.S_ISREG(mode)
+    has_a_size = any(name in section.options for name in _SIZES)
+    return mode is None or (stat.S_ISREG(mode) and has_a_size)
 
 
 def disks_of(section: Section) -> list[str]:

@@ -73,7 +73,9 @@ class Plan:
     def reach(self) -> Reach:
         """What it may change that is not made for it, and what else it would run."""
         found = reach.of_job(self.job, Path(), "--readonly" in self.program_options)
-        return found if self.disk.spec is None else found.behind(self.socket, self.disk.spec.file)
+        if self.disk.spec is None:
+            return found
+        return found.behind(self.socket, None if self.disk.spec.read_only else self.disk.spec.file)
 
     @property
     def socket(self) -> str:

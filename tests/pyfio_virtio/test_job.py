@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 
 from pyfio_virtio import job
 from pyfio_virtio.errors import UsageError
-from tests.conftest import ROOT
 
 NAMES = st.text("abcdefgh_", min_size=1, max_size=8).filter(lambda name: not name.startswith("inc"))
 VALUES = st.one_of(st.none(), st.text("0123456789abc:/.%", min_size=1, max_size=8))
@@ -111,19 +110,6 @@ def test_an_option_that_fio_would_take_for_something_else_is_refused(key: str) -
 def test_a_job_that_would_be_more_than_a_name_is_refused(name: str) -> None:
     with pytest.raises(UsageError):
         job.Job(()).with_sections([(name, {})])
-
-
-def test_every_second_name_of_an_option_is_known() -> None:
-    """Where a name is looked for, it must not stand there by another."""
-    tree = Path((ROOT / "build" / "fio-tree").read_text().strip())
-    texts = re.findall(r"^\t\t\.name(.*?)^\t\},?$", (tree / "options.c").read_text(), re.M | re.S)
-    aliases = {
-        found[2]: found[1]
-        for text in texts
-        if (found := re.search(r'"([\w-]+)".*\.alias\s*= "([\w-]+)"', text, re.S))
-    }
-    assert len(aliases) > 15
-    assert {alias: job.canonical(alias) for alias in aliases} == aliases
 
 
 @given(SECTIONS)

@@ -79,6 +79,22 @@ def test_every_option_of_fio_that_holds_a_text_is_classified(program: str) -> No
     assert texts - set(PATHS) - NO_PATHS == set()
 
 
+# First names in older releases of fio, so they are not turned into the newer ones.
+FIRST_ONCE = {"allrandrepeat", "log_unix_epoch", "log_max_value", "fdp_pli", "fdp_pli_select"}
+
+
+@pytest.mark.parametrize("program", FIOS)
+def test_every_second_name_of_an_option_is_known(program: str) -> None:
+    """Where an option is looked for, it must not stand there by another name."""
+    text = (FIOS[program] / "options.c").read_text()
+    options = re.findall(r"^\t\t\.name(.*?)^\t\},?$", text, re.MULTILINE | re.DOTALL)
+    names = re.compile(r'"([\w-]+)".*\.alias\s*= "([\w-]+)"', re.DOTALL)
+    found = (names.search(option) for option in options)
+    second = {each[2]: each[1] for each in found if each and each[2] not in FIRST_ONCE}
+    assert len(second) > 15
+    assert {alias: job.canonical(alias) for alias in second} == second
+
+
 def test_every_option_of_the_engine_that_holds_a_text_is_classified() -> None:
     names = sorted(fio.engine_options(fio.find(), engine.folder(), engine.NAME))
     asked = f"--enghelp={engine.NAME},"
@@ -150,8 +166,10 @@ def test_an_engine_for_files_may_change_what_it_reads(tmp_path: Path) -> None:
     """fio makes a file anew that is smaller than size=."""
     file = tmp_path / "file"
     file.touch()
-    assert _reach(f"[x]\nioengine=psync\nrw=read\nfilename={file}\n").written == (str(file),)
-    assert _reach("[x]\nioengine=psync\nrw=read\nfilename=/dev/zero\n").written == ()
+    head = "[x]\nioengine=psync\nrw=read\n"
+    assert _reach(f"{head}size=1m\nfilename={file}\n").written == (str(file),)
+    assert _reach(f"{head}filename={file}\n").written == ()
+    assert _reach(f"{head}size=1m\nfilename=/dev/zero\n").written == ()
 
 
 @pytest.mark.parametrize("engine", ["", "ioengine=psync", "ioengine=libaio:/fio_virtio"])

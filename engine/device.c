@@ -18,6 +18,8 @@
 void device_describe(const struct device *dev, struct device_info *info)
 {
 	*info = dev->disk.info;
+	if (dev->is_capacity_assumed)
+		info->capacity_bytes = 0;
 	info->num_queues = dev->num_queues;
 	info->hugepages_short = dev->memory->fell_back;
 	if (dev->num_queues) {
@@ -62,7 +64,13 @@ int device_reset_unit(struct device *dev)
 
 void device_assume_capacity(struct device *dev, uint64_t capacity_bytes)
 {
-	dev->disk.info.capacity_bytes = capacity_bytes;
+	pthread_mutex_lock(&dev->lock);
+	if (!dev->disk.info.capacity_bytes)
+		dev->is_capacity_assumed = true;
+	if (dev->is_capacity_assumed &&
+	    capacity_bytes > dev->disk.info.capacity_bytes)
+		dev->disk.info.capacity_bytes = capacity_bytes;
+	pthread_mutex_unlock(&dev->lock);
 }
 
 /* ---- queues -------------------------------------------------------------- */
@@ -83,8 +91,11 @@ struct queue *device_claim_queue(struct device *dev)
 	pthread_mutex_unlock(&dev->lock);
 	if (!queue)
 		error_set(EBUSY, "%s: all %u queues are in use: run fewer jobs "
-			"at once, or raise num_queues (the back-end has %u)",
-			dev->vu.path, dev->num_queues, dev->disk.info.max_queues);
+			"at once, or %s (the back-end has %u)", dev->vu.path,
+			dev->num_queues,
+			dev->num_queues < dev->disk.info.max_queues ?
+			"raise num_queues" : "start the back-end with more",
+			dev->disk.info.max_queues);
 	return queue;
 }
 

@@ -16,16 +16,16 @@
 #include "device.h"
 
 /* Forgets all plans: a process that was forked for one job plans anew. */
-void registry_forget(void);
+void registry_begin_process(void);
 /* What is planned from now on runs after what was planned before. */
 void registry_next_phase(void);
 /* Plans a job on config->socket. config's num_queues is a minimum, its
- * memory_bytes what this job needs. Returns how many jobs of this phase use
- * the device, or -EINVAL if the jobs disagree on how it is to be set up. */
-int registry_plan(const struct device_config *config);
-
-/* True if a job was planned on this socket and disk. */
-bool registry_knows(const struct device_config *config);
+ * memory_bytes what this job needs. most_jobs: how many like it may come at once
+ * without having been planned before the first one acquires; else 1. The device
+ * gets a queue for each job, as far as the back-end has them. Returns how many jobs
+ * of this phase use the device, or -EINVAL if the jobs disagree on how it is to be
+ * set up. */
+int registry_plan(const struct device_config *config, unsigned int most_jobs);
 
 /* Opens and starts the device that was planned with a config for the same
  * socket and disk, or joins those who use it. */

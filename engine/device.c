@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "error.h"
 #include "execute.h"
@@ -199,6 +200,18 @@ bool device_reaches(const struct device *dev, const void *address, size_t size_b
 void device_free(struct device *dev, void *address)
 {
 	memory_free(dev->memory, address);
+}
+
+/* Without a word to the back-end, which knows the other process alone. */
+void device_forget_inherited(struct device *dev)
+{
+	unsigned int count = dev->first_queue + dev->num_queues;
+
+	for (unsigned int i = 0; i < count; i++) {
+		close(dev->queues[i].kick_fd);
+		close(dev->queues[i].call_fd);
+	}
+	close(dev->vu.fd);
 }
 
 bool device_is_gone(struct device *dev)

@@ -65,6 +65,10 @@ int device_reset_unit(struct device *dev);
  * of several callers the one who knows of most. Any thread. */
 void device_assume_capacity(struct device *dev, uint64_t capacity_bytes);
 
+/* In a process that was forked while the device was open: closes what it got of
+ * the device, and leaves the device to the other process. */
+void device_forget_inherited(struct device *dev);
+
 /* True once the back-end has hung up; records the sentence, without the
  * socket. Does not block. */
 bool device_is_gone(struct device *dev);

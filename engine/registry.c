@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "error.h"
 
@@ -31,6 +32,7 @@ static size_t planned_bytes; /* in the largest phase */
 static int planned_hugepages;
 static struct memory memory;
 static unsigned int open_devices;
+static pid_t forked_process; /* that began anew; 0: none */
 
 /* Two disks behind one controller are two devices, a connection each. */
 static bool is_same_disk(const struct device_config *a, const struct device_config *b)
@@ -49,6 +51,9 @@ static struct entry *find(const struct device_config *config)
 	return entry;
 }
 
+/* A fork may come between any two of our lines, and the child walks the entries and
+ * their devices: an entry is complete before it is in the list, and a device is
+ * open for as long as an entry names it. */
 static struct entry *add(const struct device_config *config)
 {
 	struct entry *entry = calloc(1, sizeof(*entry));
@@ -63,14 +68,29 @@ static struct entry *add(const struct device_config *config)
 	entry->config.socket = socket;
 	entry->phase = phase;
 	entry->next = entries;
-	entries = entry;
+	__atomic_store_n(&entries, entry, __ATOMIC_SEQ_CST);
 	return entry;
 }
 
+static void set_device(struct entry *entry, struct device *dev)
+{
+	__atomic_store_n(&entry->device, dev, __ATOMIC_SEQ_CST);
+}
+
+/* The entries' own memory stays as it is: the heap has the parent's other threads'
+ * half-done changes in it. */
 void registry_begin_process(void)
 {
+	if (forked_process == getpid())
+		return;
+	forked_process = getpid();
+	pthread_mutex_init(&lock, NULL);
+	for (struct entry *entry = entries; entry; entry = entry->next)
+		if (entry->device)
+			device_forget_inherited(entry->device);
+	memory_forget_inherited(&memory);
 	entries = NULL;
-	phase = 0;
+	open_devices = phase = 0;
 	phase_bytes = planned_bytes = 0;
 }
 
@@ -207,7 +227,7 @@ static int open_device(struct entry *entry)
 		close_memory();
 		return code;
 	}
-	entry->device = dev;
+	set_device(entry, dev);
 	open_devices++;
 	return 0;
 }
@@ -248,8 +268,8 @@ void registry_release(struct device *dev)
 	pthread_mutex_lock(&lock);
 	entry = find_device(dev);
 	if (--entry->users == 0) {
+		set_device(entry, NULL);
 		device_close(dev);
-		entry->device = NULL;
 		open_devices--;
 		close_memory();
 	}

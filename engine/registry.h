@@ -7,6 +7,8 @@
  * First every job is planned, so that the first one that acquires a device
  * opens it with queues and memory enough for all. Plan, acquire and release may
  * come from any thread; a plan that comes late finds what is there already.
+ *
+ * A forked process is another user of the back-end: see registry_begin_process().
  */
 #ifndef REGISTRY_H
 #define REGISTRY_H
@@ -15,7 +17,12 @@
 
 #include "device.h"
 
-/* Forgets all plans: a process that was forked for one job plans anew. */
+/*
+ * For a process that was forked for one job, before its other calls: forgets the
+ * plans and gives up the devices and the memory that it got from its parent, whose
+ * threads go on with them. It was forked at any moment of theirs: what they were
+ * changing, a locked lock too, is not touched. A second call does nothing.
+ */
 void registry_begin_process(void);
 /* What is planned from now on runs after what was planned before. */
 void registry_next_phase(void);

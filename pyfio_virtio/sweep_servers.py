@@ -11,16 +11,16 @@ import shlex
 import shutil
 import socket
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from pyfio_virtio import backends
+from pyfio_virtio import backends, engine, fio
 from pyfio_virtio.backends import Backend, BackendSpec
 from pyfio_virtio.errors import PyfioVirtioError
 from pyfio_virtio.job import escaped_filename
-from pyfio_virtio.sweep_job import NBD, Wanted, at
+from pyfio_virtio.sweep_job import DISK_VARIABLE, NBD, Wanted, at
 
 SOCKET, LOG, DISK = "disk.sock", "backend.log", "disk.img"
 _PIECE_BYTES = 1 << 20
@@ -34,6 +34,15 @@ class Served:
     command: str = ""
     pid: int | None = None
     backend: Backend | None = None
+
+    def environment(self) -> dict[str, str]:
+        """What fio's environment needs beside ours."""
+        return {DISK_VARIABLE: self.disk, "LD_LIBRARY_PATH": fio.library_path(engine.folder())}
+
+    def shell_line(self, command: Sequence[str]) -> str:
+        """The command with these variables, for a shell."""
+        variables = [f"{k}={shlex.quote(v)}" for k, v in self.environment().items()]
+        return " ".join([*variables, shlex.join(command)])
 
     def death(self) -> str | None:
         """How a back-end of ours ended, if it did."""

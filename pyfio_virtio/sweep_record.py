@@ -63,6 +63,7 @@ def build(asked: Asked, observed: Observed, folder: Path) -> Record:
         order=asked.order,
         started=asked.started.strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
         elapsed_s=elapsed_s,
+        wall_s=round(seen.wall_s, 6) if seen else None,
         fio_command=observed.fio_command,
         backend_command=observed.backend_command,
         options=_options(asked, folder),

@@ -18,7 +18,7 @@ from pyfio_virtio.sweep_record import Asked, Observed, build
 
 OPTIONS: Mapping[str, Scalar] = {"rw": "randread", "iodepth": 4}
 POINT = Point("[sweep]\n", "fio_virtio", "0.1.0", "fio-3.33", "null", "1")
-SEEN = Measured(0, False, 2.0, CpuUse(1.0, 0.5, 100, 10), None, 0.25)
+SEEN = Measured(0, False, 4.5, 2.0, CpuUse(1.0, 0.5, 100, 10), None, 0.25)
 JOB: Mapping[str, Any] = {
     "jobname": "sweep",
     "error": 0,
@@ -46,7 +46,7 @@ def test_a_good_run_is_summed_over_its_jobs(tmp_path: Path) -> None:
 def test_cpu_time_is_of_the_whole_measured_time(tmp_path: Path) -> None:
     """Half of it was watched."""
     good = record(write(tmp_path, JOB))
-    assert good.elapsed_s == 4.0
+    assert (good.elapsed_s, good.wall_s) == (4.0, 4.5)
     assert good.fio_cpu == CpuUse(2.0, 1.0, 200, 20)
     assert good.backend_cpu is None
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -20,9 +19,11 @@ from pyfio_virtio.fio import split_notes
 from pyfio_virtio.fio_json import DIRECTIONS, FioRun, Summary, read_fio_json, summarise
 from pyfio_virtio.host import Host
 from pyfio_virtio.measure import STDERR, Measured
-from pyfio_virtio.record import CpuUse, Point, Record, Scalar
+from pyfio_virtio.record import CpuUse, Record, Scalar
 from pyfio_virtio.results import COUNTERS, FIO_JSON
-from pyfio_virtio.sweep_settings import WAY
+from pyfio_virtio.sweep_job import columns
+from pyfio_virtio.sweep_points import Planned
+from pyfio_virtio.sweep_settings import WAY, Settings
 
 _MIB = 1 << 20
 # With these lines fio ends; those before say why.
@@ -33,8 +34,8 @@ _SUMMING_UP = re.compile(r"fio: (pid=|job .* dropped)")
 class Asked:
     """What was to be run, when, and on which machine."""
 
-    point: Point
-    options: Mapping[str, Scalar]
+    planned: Planned
+    settings: Settings
     repeat: int
     order: int
     started: datetime
@@ -53,17 +54,16 @@ class Observed:
 
 def build(asked: Asked, observed: Observed, folder: Path) -> Record:
     """The record; its error is None if the run counts."""
-    seen = observed.measured
+    planned, seen = asked.planned, observed.measured
     run, error = _outcome(observed, folder)
     jobs = run.jobs if run and error is None else ()
     elapsed_s = max((job.runtime_ms for job in jobs), default=0.0) / 1000
     return Record(
-        point=asked.point,
+        point=planned.point,
         repeat=asked.repeat,
         order=asked.order,
         started=asked.started.strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
         elapsed_s=elapsed_s,
-        wall_s=round(seen.wall_s, 6) if seen else None,
         fio_command=observed.fio_command,
         backend_command=observed.backend_command,
         options=_options(asked, folder),
@@ -123,8 +123,10 @@ def _words(folder: Path) -> str:
 
 def _options(asked: Asked, folder: Path) -> dict[str, Scalar]:
     """As asked; the way of waiting as the engine chose it, where it was left to it."""
-    named = any(name in asked.options for name in WAY)
-    return {**asked.options, **({} if named else _way_taken(folder))}
+    options = columns(asked.planned.choice, asked.settings, asked.planned.rate_iops)
+    if not any(name in options for name in WAY):
+        options |= _way_taken(folder)
+    return options
 
 
 def _way_taken(folder: Path) -> dict[str, Scalar]:

@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "error.h"
 #include "execute.h"
@@ -18,6 +19,8 @@
 void device_describe(const struct device *dev, struct device_info *info)
 {
 	*info = dev->disk.info;
+	if (dev->is_capacity_assumed)
+		info->capacity_bytes = 0;
 	info->num_queues = dev->num_queues;
 	info->hugepages_short = dev->memory->fell_back;
 	if (dev->num_queues) {
@@ -62,7 +65,13 @@ int device_reset_unit(struct device *dev)
 
 void device_assume_capacity(struct device *dev, uint64_t capacity_bytes)
 {
-	dev->disk.info.capacity_bytes = capacity_bytes;
+	pthread_mutex_lock(&dev->lock);
+	if (!dev->disk.info.capacity_bytes)
+		dev->is_capacity_assumed = true;
+	if (dev->is_capacity_assumed &&
+	    capacity_bytes > dev->disk.info.capacity_bytes)
+		dev->disk.info.capacity_bytes = capacity_bytes;
+	pthread_mutex_unlock(&dev->lock);
 }
 
 /* ---- queues -------------------------------------------------------------- */
@@ -83,8 +92,11 @@ struct queue *device_claim_queue(struct device *dev)
 	pthread_mutex_unlock(&dev->lock);
 	if (!queue)
 		error_set(EBUSY, "%s: all %u queues are in use: run fewer jobs "
-			"at once, or raise num_queues (the back-end has %u)",
-			dev->vu.path, dev->num_queues, dev->disk.info.max_queues);
+			"at once, or %s (the back-end has %u)", dev->vu.path,
+			dev->num_queues,
+			dev->num_queues < dev->disk.info.max_queues ?
+			"raise num_queues" : "start the back-end with more",
+			dev->disk.info.max_queues);
 	return queue;
 }
 
@@ -188,6 +200,18 @@ bool device_reaches(const struct device *dev, const void *address, size_t size_b
 void device_free(struct device *dev, void *address)
 {
 	memory_free(dev->memory, address);
+}
+
+/* Without a word to the back-end, which knows the other process alone. */
+void device_forget_inherited(struct device *dev)
+{
+	unsigned int count = dev->first_queue + dev->num_queues;
+
+	for (unsigned int i = 0; i < count; i++) {
+		close(dev->queues[i].kick_fd);
+		close(dev->queues[i].call_fd);
+	}
+	close(dev->vu.fd);
 }
 
 bool device_is_gone(struct device *dev)

@@ -25,6 +25,7 @@ struct device {
 	struct memory own_memory;
 	struct shared shared;        /* what of it the back-end knows */
 	struct disk disk;
+	bool is_capacity_assumed;    /* the back-end told none */
 	const struct command_set *commands;
 	struct queue *queues;        /* first_queue + num_queues of them */
 	bool *is_claimed;            /* per request queue */
@@ -60,8 +61,13 @@ bool device_reaches(const struct device *dev, const void *address, size_t size_b
  * Blocks for a second at most. */
 int device_reset_unit(struct device *dev);
 
-/* For a back-end without configuration space: what the caller knows. */
+/* For a back-end that does not say how large its disk is: what the caller knows;
+ * of several callers the one who knows of most. Any thread. */
 void device_assume_capacity(struct device *dev, uint64_t capacity_bytes);
+
+/* In a process that was forked while the device was open: closes what it got of
+ * the device, and leaves the device to the other process. */
+void device_forget_inherited(struct device *dev);
 
 /* True once the back-end has hung up; records the sentence, without the
  * socket. Does not block. */

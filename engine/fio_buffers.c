@@ -3,25 +3,62 @@
  * fio's I/O buffers in shared memory: allocated when a job begins, freed when
  * nothing can write to them any more; see fio_job.h.
  */
+#include <sys/mman.h>
+
 #include "clock.h"
 #include "error.h"
 #include "fio_job.h"
 
 /* Every device of the job gets to know the memory that the first one found. */
-int fio_buffers_alloc(struct thread_data *td, size_t bytes)
+static int share_buffers(struct thread_data *td, struct job *job, size_t bytes)
 {
-	struct job *job = td->io_ops_data;
 	int code = 0;
 
 	td->orig_buffer = device_alloc(job->files[0].device, bytes, 4096);
 	if (!td->orig_buffer)
-		code = -ENOMEM;
+		return -ENOMEM;
 	for (unsigned int i = 1; !code && i < job->num_files; i++)
 		code = device_share_memory(job->files[i].device);
-	/* fio goes on without buffers, and would crash at the first request. */
 	if (code)
-		td->terminate = true;
-	return code ? fio_fail(td, code, "iomem") : 0;
+		device_free(job->files[0].device, td->orig_buffer);
+	return code;
+}
+
+/* A replay in chunks asks for larger buffers in the middle of its run, looks at no
+ * error, and goes on: with buffers that nobody else has, and no request goes out. */
+static int make_private(struct thread_data *td, struct job *job, size_t bytes)
+{
+	void *address = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+			     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (address == MAP_FAILED)
+		return 1;
+	for (unsigned int i = 0; i < job->num_files; i++)
+		queue_abandon(job->files[i].queue, ENOMEM);
+	td->orig_buffer = address;
+	job->private_bytes = bytes;
+	return 0;
+}
+
+int fio_buffers_alloc(struct thread_data *td, size_t bytes)
+{
+	struct job *job = td->io_ops_data;
+	int code;
+
+	td->orig_buffer = NULL;
+	if (job)
+		code = share_buffers(td, job, bytes);
+	else
+		code = error_set(EINVAL, "fio wants buffers for a job that did not begin");
+	if (!code) {
+		job->has_had_buffers = true;
+		return 0;
+	}
+	td->orig_buffer = NULL;
+	/* fio goes on without buffers, and would crash at the first request. */
+	fio_mark_td_terminate(td);
+	fio_fail(td, code, "iomem");
+	return job && job->has_had_buffers ? make_private(td, job, bytes) : 1;
 }
 
 static bool has_abandoned(const struct job *job)
@@ -72,17 +109,22 @@ static void drain(struct job *job)
 	}
 	if (has_abandoned(job) && !job->td->error)
 		td_verror(job->td, EIO, "end of the run");
+	job->is_draining = false;
 }
 
+/* fio calls this after a failed init too, and for a job without buffers. What a
+ * back-end may still write to is not given to anybody else. */
 void fio_buffers_free(struct thread_data *td)
 {
 	struct job *job = td->io_ops_data;
 
-	if (td->orig_buffer && !is_idle(job))
+	if (job && !is_idle(job))
 		drain(job);
-	/* fio calls this after a failed init too. What a back-end may still
-	 * write to is not given to anybody else. */
-	if (td->orig_buffer && !has_abandoned(job))
+	if (job && job->private_bytes)
+		munmap(td->orig_buffer, job->private_bytes);
+	else if (job && td->orig_buffer && !has_abandoned(job))
 		device_free(job->files[0].device, td->orig_buffer);
+	if (job)
+		job->private_bytes = 0;
 	td->orig_buffer = NULL;
 }

@@ -93,8 +93,11 @@ int fio_check_device(struct thread_data *td, const struct fio_file *f,
 	int code = check_address(td, f, info);
 
 	if (!code)
-		code = check_size(td, f, info);
-	if (!code)
 		code = check_directions(td, f, info);
+	/* A replay does what its log says, of any size and anywhere: its requests
+	 * are checked one by one. */
+	if (code || td->o.read_iolog_file)
+		return code;
+	code = check_size(td, f, info);
 	return code ? code : check_blocks(td, f, info);
 }

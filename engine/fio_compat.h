@@ -13,9 +13,11 @@
 #include "optgroup.h"
 
 #pragma weak fio_version_string
+#pragma weak thread_number
 #pragma weak log_err
 #pragma weak log_info
 #pragma weak fio_gettime
+#pragma weak fio_mark_td_terminate
 #pragma weak io_u_queued
 #pragma weak io_u_mark_submit
 #pragma weak __fio_option_is_set
@@ -23,7 +25,6 @@
 /* These are called by fio_rehearsal.c alone. */
 #pragma weak allocate_io_mem
 #pragma weak fio_cmd_ioengine_option_parse
-#pragma weak fio_mark_td_terminate
 #pragma weak free_io_mem
 #pragma weak generic_close_file
 #pragma weak generic_get_file_size

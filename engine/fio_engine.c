@@ -75,12 +75,11 @@ static int submit(struct queue *queue, struct io_u *io_u)
 	return -code;
 }
 
-static void defer(const struct thread_data *td, struct job_file *file,
-		  struct io_u *io_u)
+static void defer(const struct job *job, struct job_file *file, struct io_u *io_u)
 {
 	unsigned int last = file->backlog_first + file->backlog_count++;
 
-	file->backlog[last % td->o.iodepth] = io_u;
+	file->backlog[last % job->depth] = io_u;
 }
 
 /* A device without FLUSH writes through: a completed write is stable
@@ -102,7 +101,7 @@ static enum fio_q_status hook_queue(struct thread_data *td, struct io_u *io_u)
 	if (queue->num_free)
 		code = submit(queue, io_u);
 	else
-		defer(td, file, io_u);
+		defer(job, file, io_u);
 	if (code) {
 		/* fio says nothing of what fails before it is queued. */
 		fio_report_failure(file, error_message());
@@ -193,7 +192,7 @@ static void submit_backlog(struct job *job, struct job_file *file)
 		struct io_u *io_u = file->backlog[file->backlog_first];
 		int code = queue->abandoned;
 
-		file->backlog_first = (file->backlog_first + 1) % job->td->o.iodepth;
+		file->backlog_first = (file->backlog_first + 1) % job->depth;
 		file->backlog_count--;
 		if (!code)
 			code = submit(queue, io_u);
@@ -360,28 +359,15 @@ static void open_wait(struct job *job)
 		job->fds[job->num_files + i] = (struct pollfd){
 			.fd = file->device->vu.fd, .events = POLLRDHUP };
 	}
-	wait_open(&job->wait, job->wait_kind, job->sleepy_poll_us, &source);
-	wait_limit_cpu(&job->wait, job->adaptive_cpu);
-}
-
-/* Whether something lets fio sleep between two requests. */
-static bool has_pauses(const struct thread_data *td)
-{
-	const struct thread_options *o = &td->o;
-
-	for (enum fio_ddir ddir = DDIR_READ; ddir <= DDIR_TRIM; ddir++)
-		if (o->rate[ddir] || o->rate_iops[ddir])
-			return true;
-	return o->thinktime || o->flow || o->read_iolog_file;
+	wait_open(&job->wait, job->choice.kind, job->choice.sleepy_poll_us, &source);
+	wait_limit_cpu(&job->wait, job->choice.adaptive_cpu);
 }
 
 static int hook_init(struct thread_data *td)
 {
 	if (fio_start(td))
 		return 1;
-	((struct job *)td->io_ops_data)->may_gather = !has_pauses(td);
 	open_wait(td->io_ops_data);
-	((struct job *)td->io_ops_data)->cpu_begun_ns = clock_cpu_ns();
 	return 0;
 }
 
@@ -389,11 +375,10 @@ static void hook_cleanup(struct thread_data *td)
 {
 	struct job *job = td->io_ops_data;
 	const struct options *options = td->eo;
-	bool is_started = job && job->num_files && job->files[job->num_files - 1].queue;
 
-	if (is_started && options->stats_file)
+	if (job && options->stats_file)
 		fio_stats_write(job);
-	if (is_started)
+	if (job)
 		wait_leave(&job->wait);
 	fio_finish(td);
 }
@@ -412,7 +397,7 @@ static void hook_io_u_free(struct thread_data *td, struct io_u *io_u)
 	io_u->engine_data = NULL;
 }
 
-/* There is no file to open, cache to drop or size to ask for: setup did it. */
+/* There is no file to close or remove, cache to drop or size to ask for. */
 static int hook_file(struct thread_data *td, struct fio_file *f)
 {
 	(void)td;
@@ -433,8 +418,9 @@ static struct ioengine_ops operations = {
 	.event = hook_event,
 	.errdetails = hook_errdetails,
 	.cleanup = hook_cleanup,
-	.open_file = hook_file,
+	.open_file = fio_open_file,
 	.close_file = hook_file,
+	.unlink_file = hook_file,
 	.invalidate = hook_file,
 	.get_file_size = hook_file,
 	.iomem_alloc = fio_buffers_alloc,

@@ -3,8 +3,10 @@
  * What the engine keeps for one fio job: its devices and queues (one a file),
  * its wait, and the requests on their way to and from fio.
  *
- * Made by setup in fio's main thread, then used by the job's own thread or
- * process alone.
+ * A job is there from a successful init to cleanup, and belongs to the job's own
+ * thread or process. Setup keeps nothing of a job: fio may call it before init,
+ * after init (create_serialize=0), or not at all, and between the two fio forks
+ * and changes what it wants (see fio_start.c).
  */
 #ifndef FIO_JOB_H
 #define FIO_JOB_H
@@ -17,7 +19,7 @@ struct job_file {
 	struct device *device; /* while the job runs */
 	struct queue *queue;
 	bool is_reported;      /* its failure was told */
-	/* Taken from fio while all chains were in use; a ring of iodepth entries.
+	/* Taken from fio while all chains were in use; a ring of depth entries.
 	 * fio is never told BUSY: it fills the buffer anew for a second try, and
 	 * its verify then expects other data than was written. */
 	struct io_u **backlog;
@@ -25,12 +27,16 @@ struct job_file {
 	unsigned int backlog_count;
 };
 
-struct job {
-	struct job *next; /* all jobs of the process, for fio_setup.c */
-	struct thread_data *td;
-	enum wait_kind wait_kind;
+struct wait_choice {
+	enum wait_kind kind;
 	unsigned int sleepy_poll_us;
-	unsigned int adaptive_cpu;  /* percent of a core */
+	unsigned int adaptive_cpu; /* percent of a core */
+};
+
+struct job {
+	struct thread_data *td;
+	struct wait_choice choice;
+	unsigned int depth;     /* what fio can have in flight; of the arrays below */
 	struct job_file *files; /* by fileno */
 	unsigned int num_files;
 
@@ -53,6 +59,8 @@ struct job {
 	bool is_draining;          /* fio left requests in flight at its end */
 	bool has_reset;            /* its logical units, after a time-out */
 	bool may_gather;           /* fio comes back at once: see hook_commit() */
+	bool has_had_buffers;      /* so it may be in the middle of its run */
+	size_t private_bytes;      /* of buffers that the back-end cannot reach */
 };
 
 /* Requests that came back and that fio has not taken yet. */
@@ -68,14 +76,37 @@ static inline void job_commit(const struct job *job)
 		queue_commit(job->files[i].queue);
 }
 
-/* Setup, in fio's main thread: reads each device's size, checks the job
- * against it, plans what init acquires. 0, or 1 with td's error set and a
- * sentence printed. */
+/* Setup, in fio's main thread before any job runs: reads each device's size,
+ * checks the job against it, plans what init acquires. Called for a job that runs
+ * already it does nothing. 0, or 1 with td's error set and a sentence printed. */
 int fio_setup(struct thread_data *td);
-/* Acquires the devices and queues that were planned. */
+/* Makes the job, and acquires its devices and queues, whether setup came before or
+ * not. 0, or 1 with td's error set, a sentence printed, and nothing kept. */
 int fio_start(struct thread_data *td);
-/* Undoes fio_start() and fio_setup(); tolerates what was not done. */
+/* fio's open_file, without which it does not use a file: queue, commit, getevents
+ * and event may take for granted that the job began with it. */
+int fio_open_file(struct thread_data *td, struct fio_file *f);
+/* Undoes fio_start(), if it was done. */
 void fio_finish(struct thread_data *td);
+
+/* Parts of setup that init needs too. 0, or a negative errno with a sentence. */
+/* Checks the engine's options; how the job waits. */
+int fio_choose(struct thread_data *td, struct wait_choice *choice);
+/* What the job wants of f, by the options that fio has now. */
+void fio_fill_config(const struct thread_data *td, const struct fio_file *f,
+		     struct device_config *config);
+/* Gives f the size of the device, and checks the job against the device. */
+int fio_size_file(struct thread_data *td, struct fio_file *f,
+		  const struct device_info *info);
+/* How many requests a queue can hold at all. */
+unsigned int fio_greatest_depth(const struct device_config *config);
+/* Asks for queues of that many: it is not known yet how deep jobs will go. */
+void fio_deepen(struct device_config *config);
+/* Notes that the job, a thread, uses the socket. */
+int fio_note_thread(struct thread_data *td, const char *socket);
+/* Ends all jobs that use the socket and were noted: it cannot serve all of them,
+ * and no half result is to be taken for a whole one. */
+void fio_stop_threads_on(const char *socket);
 
 /* 0, or a negative errno with a sentence: the job cannot run on f. */
 int fio_check_device(struct thread_data *td, const struct fio_file *f,

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * From fio's options to started devices: checks before the run, plans for the
- * whole process, acquires for each job; see fio_job.h. Not on the I/O path.
+ * From fio's options to planned devices: what is checked and read before the run,
+ * for all jobs of the process; see fio_job.h. Keeps nothing of a job but its
+ * plan. Not on the I/O path.
  */
 #include <stdlib.h>
 
@@ -11,7 +12,9 @@
 
 #define DEFAULT_SLEEPY_POLL_US 50
 
-static struct job *jobs;
+/* A queue of automatic size holds no more requests, and fio raises iodepth no
+ * further by itself. */
+#define GREATEST_AUTO_DEPTH 1024
 
 int fio_fail(struct thread_data *td, int code, const char *where)
 {
@@ -24,7 +27,7 @@ int fio_fail(struct thread_data *td, int code, const char *where)
 /* ---- options -------------------------------------------------------------- */
 
 /* What was given must go with what was chosen. */
-static int check_wait(const struct job *job, const struct options *options)
+static int check_wait(const struct wait_choice *choice, const struct options *options)
 {
 	bool is_sleepy = options->wait == WAIT_SLEEPY + 1;
 
@@ -36,7 +39,7 @@ static int check_wait(const struct job *job, const struct options *options)
 	if (is_sleepy && options->sleepy_poll_set && !options->sleepy_poll_us)
 		return error_set(EINVAL, "sleepy_poll=0 means that the eventfd "
 			"is waited for: it does not go with wait=sleepy");
-	if (options->adaptive_cpu_set && job->wait_kind != WAIT_ADAPTIVE)
+	if (options->adaptive_cpu_set && choice->kind != WAIT_ADAPTIVE)
 		return error_set(EINVAL, "adaptive_cpu=%u goes with "
 			"wait=adaptive alone: add that, or leave it out",
 			options->adaptive_cpu);
@@ -44,28 +47,36 @@ static int check_wait(const struct job *job, const struct options *options)
 }
 
 /* sleepy_poll=0 asks for the eventfd; a 0 that was baked in asks for nothing. */
-static enum wait_kind wait_without_name(const struct job *job,
+static enum wait_kind wait_without_name(const struct wait_choice *choice,
 					const struct options *options)
 {
-	if (job->sleepy_poll_us)
+	if (choice->sleepy_poll_us)
 		return WAIT_SLEEPY;
 	return options->sleepy_poll_set ? WAIT_EVENT : WAIT_ADAPTIVE;
 }
 
-static int choose_wait(struct job *job, const struct options *options)
+static int choose_wait(struct wait_choice *choice, const struct options *options)
 {
 	unsigned int baked_us = engine_default_sleepy_poll_us();
 
+	*choice = (struct wait_choice){ 0 };
 	if (options->sleepy_poll_set)
-		job->sleepy_poll_us = options->sleepy_poll_us;
+		choice->sleepy_poll_us = options->sleepy_poll_us;
 	else if (options->wait == WAIT_SLEEPY + 1)
-		job->sleepy_poll_us = DEFAULT_SLEEPY_POLL_US;
+		choice->sleepy_poll_us = DEFAULT_SLEEPY_POLL_US;
 	else if (!options->wait)
-		job->sleepy_poll_us = baked_us;
-	job->wait_kind = options->wait ? options->wait - 1 :
-					 wait_without_name(job, options);
-	job->adaptive_cpu = options->adaptive_cpu_set ? options->adaptive_cpu : 100;
-	return check_wait(job, options);
+		choice->sleepy_poll_us = baked_us;
+	choice->kind = options->wait ? options->wait - 1 :
+				       wait_without_name(choice, options);
+	choice->adaptive_cpu = options->adaptive_cpu_set ? options->adaptive_cpu : 100;
+	return check_wait(choice, options);
+}
+
+int fio_choose(struct thread_data *td, struct wait_choice *choice)
+{
+	int code = fio_options_check(td);
+
+	return code ? code : choose_wait(choice, td->eo);
 }
 
 /* fio aligns buffers to pages, and may shift all of them by mem_align. */
@@ -75,8 +86,8 @@ static size_t buffer_bytes(const struct thread_data *td)
 	       4 * (size_t)sysconf(_SC_PAGESIZE) + 2 * td->o.mem_align;
 }
 
-static void fill_config(const struct thread_data *td, const struct fio_file *f,
-			struct device_config *config)
+void fio_fill_config(const struct thread_data *td, const struct fio_file *f,
+		     struct device_config *config)
 {
 	const struct options *options = td->eo;
 	size_t chosen_bytes = (size_t)options->hugepage_mem_mib << 20;
@@ -99,20 +110,49 @@ static void fill_config(const struct thread_data *td, const struct fio_file *f,
 	};
 }
 
+unsigned int fio_greatest_depth(const struct device_config *config)
+{
+	return config->queue_size ? config->queue_size : GREATEST_AUTO_DEPTH;
+}
+
+void fio_deepen(struct device_config *config)
+{
+	unsigned int greatest = fio_greatest_depth(config);
+
+	if (greatest > config->depth)
+		config->depth = greatest;
+}
+
 /* ---- examining ------------------------------------------------------------ */
 
-/* A back-end without configuration space leaves its size to the job. */
-static uint64_t capacity_of(const struct thread_data *td,
-			    const struct device_info *info)
+/* A back-end without configuration space leaves its size to the job. A replay goes
+ * where its log says, and fio adds the log's bytes up in size=: there the back-end
+ * refuses what lies beyond its disk. */
+static uint64_t given_capacity(const struct thread_data *td)
 {
 	uint64_t end;
 
-	if (info->capacity_bytes || td->o.size == -1ULL)
-		return info->capacity_bytes;
+	if (td->o.read_iolog_file)
+		return DISK_MAX_BYTES;
+	if (td->o.size == -1ULL)
+		return 0;
 	if (__builtin_add_overflow(td->o.size, td->o.start_offset, &end) ||
 	    end > DISK_MAX_BYTES)
 		return DISK_MAX_BYTES;
 	return end;
+}
+
+int fio_size_file(struct thread_data *td, struct fio_file *f,
+		  const struct device_info *info)
+{
+	struct device_info sized = *info;
+
+	if (!sized.capacity_bytes)
+		sized.capacity_bytes = given_capacity(td);
+	f->real_file_size = sized.capacity_bytes;
+	f->filetype = FIO_TYPE_BLOCK;
+	fio_file_set_size_known(f);
+	return fio_check_device(td, f, &sized);
 }
 
 /* Connects for as long as it takes to read what the device is. A disk behind a
@@ -137,273 +177,135 @@ static int describe(const struct device_config *config, struct device_info *info
 	return code;
 }
 
-static int examine(struct thread_data *td, struct fio_file *f,
-		   const struct device_config *config, struct device_info *info)
-{
-	int code = describe(config, info);
-
-	if (code)
-		return code;
-	info->capacity_bytes = capacity_of(td, info);
-	f->real_file_size = info->capacity_bytes;
-	f->filetype = FIO_TYPE_BLOCK;
-	fio_file_set_size_known(f);
-	return fio_check_device(td, f, info);
-}
-
-/* ---- planning ------------------------------------------------------------- */
-
-/* Jobs planned on a socket that cannot serve them all: none of them runs, so
- * that no half result is taken for a whole one. */
-static void stop_jobs_on(const char *socket)
-{
-	for (struct job *job = jobs; job; job = job->next) {
-		struct fio_file *f;
-		unsigned int i;
-
-		for_each_file(job->td, f, i)
-			if (!strcmp(f->file_name, socket))
-				job->td->terminate = true;
-	}
-}
-
-static int plan(const struct fio_file *f, const struct device_config *config,
-		const struct device_info *info)
-{
-	int count = registry_plan(config);
-
-	if (count < 0)
-		return count;
-	if ((unsigned int)count <= info->max_queues)
-		return 0;
-	stop_jobs_on(f->file_name);
-	return error_set(EBUSY, "%s: %d jobs want a queue each and the "
-		"back-end has %u: lower numjobs to %u, or start the back-end "
-		"with %d queues", f->file_name, count, info->max_queues,
-		info->max_queues, count);
-}
-
-static void free_job_arrays(struct job *job)
-{
-	for (unsigned int i = 0; i < job->num_files; i++)
-		free(job->files[i].backlog);
-	free(job->files);
-	free(job->fds);
-	free(job->submitted);
-	free(job->completed);
-	job->files = NULL;
-	job->num_files = 0;
-}
-
-/* Eventfds and connections. */
-static bool make_job_files(struct job *job, unsigned int count, unsigned int depth)
-{
-	job->files = calloc(count, sizeof(*job->files));
-	job->fds = calloc(2 * count, sizeof(*job->fds));
-	if (!job->files || !job->fds)
-		return false;
-	while (job->num_files < count) {
-		struct io_u **backlog = calloc(depth, sizeof(*backlog));
-
-		if (!backlog)
-			return false;
-		job->files[job->num_files++].backlog = backlog;
-	}
-	return true;
-}
-
-static bool make_job_arrays(struct job *job, struct thread_data *td)
-{
-	unsigned int depth = td->o.iodepth;
-
-	job->submitted = calloc(depth, sizeof(*job->submitted));
-	job->completed = calloc(depth, sizeof(*job->completed));
-	return job->submitted && job->completed &&
-	       make_job_files(job, td->o.nr_files, depth);
-}
-
-static struct job *make_job(struct thread_data *td)
-{
-	struct job *job = calloc(1, sizeof(*job));
-
-	if (!job)
-		return NULL;
-	job->td = td;
-	if (make_job_arrays(job, td))
-		return job;
-	free_job_arrays(job);
-	free(job);
-	return NULL;
-}
-
-static int setup_file(struct thread_data *td, struct fio_file *f)
+static int examine(struct thread_data *td, struct fio_file *f, unsigned int *max_queues)
 {
 	struct device_config config;
 	struct device_info info;
 	int code;
 
-	fill_config(td, f, &config);
-	code = examine(td, f, &config, &info);
-	/* A forked job plans for itself, once it is a process. */
-	if (!code && td->o.use_thread)
-		code = plan(f, &config, &info);
+	fio_fill_config(td, f, &config);
+	code = describe(&config, &info);
+	if (code)
+		return code;
+	*max_queues = info.max_queues;
+	return fio_size_file(td, f, &info);
+}
+
+/* ---- planning ------------------------------------------------------------- */
+
+/* The threads that use a socket: one for each job and file, kept until the
+ * process ends. */
+struct noted_thread {
+	struct noted_thread *next;
+	struct thread_data *td;
+	char socket[];
+};
+
+static pthread_mutex_t noted_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct noted_thread *noted;
+
+int fio_note_thread(struct thread_data *td, const char *socket)
+{
+	size_t size = strlen(socket) + 1;
+	struct noted_thread *thread = malloc(sizeof(*thread) + size);
+
+	if (!thread)
+		return error_set(ENOMEM, "%s: no memory to plan a job", socket);
+	thread->td = td;
+	memcpy(thread->socket, socket, size);
+	pthread_mutex_lock(&noted_lock);
+	thread->next = noted;
+	noted = thread;
+	pthread_mutex_unlock(&noted_lock);
+	return 0;
+}
+
+void fio_stop_threads_on(const char *socket)
+{
+	pthread_mutex_lock(&noted_lock);
+	for (struct noted_thread *thread = noted; thread; thread = thread->next)
+		if (!strcmp(thread->socket, socket))
+			fio_mark_td_terminate(thread->td);
+	pthread_mutex_unlock(&noted_lock);
+}
+
+/* A binary log may raise iodepth, and is read only after setup. */
+static bool depth_may_rise(struct thread_data *td)
+{
+	return td->o.read_iolog_file && !fio_option_is_set(&td->o, iodepth);
+}
+
+static int plan(struct thread_data *td, const struct fio_file *f,
+		unsigned int max_queues)
+{
+	struct device_config config;
+	int count;
+
+	fio_fill_config(td, f, &config);
+	if (depth_may_rise(td))
+		fio_deepen(&config);
+	count = registry_plan(&config, 1);
+	if (count < 0)
+		return count;
+	if (fio_note_thread(td, f->file_name))
+		return -ENOMEM;
+	if ((unsigned int)count <= max_queues)
+		return 0;
+	fio_stop_threads_on(f->file_name);
+	return error_set(EBUSY, "%s: %d jobs want a queue each and the "
+		"back-end has %u: lower numjobs to %u, or start the back-end "
+		"with %d queues", f->file_name, count, max_queues, max_queues,
+		count);
+}
+
+/* All files are examined before the first one is planned: a job that cannot run
+ * takes no queue from others. */
+static int examine_and_plan(struct thread_data *td, unsigned int *max_queues)
+{
+	struct fio_file *f;
+	unsigned int i;
+	int code = 0;
+
+	for_each_file(td, f, i)
+		if (!code)
+			code = examine(td, f, &max_queues[i]);
+	/* A job that is forked plans for itself, once it is a process. */
+	if (code || !td->o.use_thread)
+		return code;
+	for_each_file(td, f, i)
+		if (!code)
+			code = plan(td, f, max_queues[i]);
+	return code;
+}
+
+static int setup(struct thread_data *td)
+{
+	unsigned int *max_queues = calloc(td->o.nr_files + 1, sizeof(*max_queues));
+	struct wait_choice ignored;
+	int code;
+
+	if (!max_queues)
+		return error_set(ENOMEM, "no memory for a job on %u files",
+				 td->o.nr_files);
+	code = fio_choose(td, &ignored);
+	if (!code)
+		code = examine_and_plan(td, max_queues);
+	free(max_queues);
 	return code;
 }
 
 int fio_setup(struct thread_data *td)
 {
 	const struct options *options = td->eo;
-	struct job *job = make_job(td);
-	struct fio_file *f;
-	unsigned int i;
-	int code;
+	int code = 0;
 
-	if (!job) {
-		error_set(ENOMEM, "no memory for a job of iodepth=%u", td->o.iodepth);
-		return fio_fail(td, -ENOMEM, "setup");
-	}
-	td->io_ops_data = job;
-	if (options->stats_file && !jobs && fio_stats_begin(options->stats_file))
-		return fio_fail(td, -EIO, "stats_file");
-	job->next = jobs;
-	jobs = job;
+	if (td->io_ops_data)
+		return 0;
+	if (options->stats_file)
+		code = fio_stats_begin(options->stats_file);
 	if (td->o.stonewall)
 		registry_next_phase();
-	code = fio_options_check(td);
 	if (!code)
-		code = choose_wait(job, options);
-	for_each_file(td, f, i)
-		if (!code)
-			code = setup_file(td, f);
+		code = setup(td);
 	return code ? fio_fail(td, code, "setup") : 0;
-}
-
-/* ---- start and finish ------------------------------------------------------ */
-
-static int plan_process(struct thread_data *td)
-{
-	struct device_config config;
-	struct fio_file *f;
-	unsigned int i;
-	int code = 0;
-
-	registry_forget();
-	for_each_file(td, f, i) {
-		if (code < 0)
-			break;
-		fill_config(td, f, &config);
-		code = registry_plan(&config);
-	}
-	return code < 0 ? code : 0;
-}
-
-static int start_file(struct job *job, struct fio_file *f)
-{
-	struct job_file *file = &job->files[f->fileno];
-	const struct options *options = job->td->eo;
-	struct device_config config;
-	struct device_info info;
-	int code;
-
-	fill_config(job->td, f, &config);
-	code = registry_acquire(&config, &file->device);
-	if (code)
-		return code;
-	file->queue = device_claim_queue(file->device);
-	if (!file->queue)
-		return -EBUSY;
-	virtq_want_all_calls(&file->queue->vq,
-			     options->call_suppression == CHOICE_OFF);
-	device_describe(file->device, &info);
-	if (!info.capacity_bytes)
-		device_assume_capacity(file->device, f->real_file_size);
-	return 0;
-}
-
-static void say_pages(const struct job *job)
-{
-	static bool is_said; /* by whichever job starts first */
-	struct device_info info;
-
-	device_describe(job->files[0].device, &info);
-	if (info.hugepages_short &&
-	    !__atomic_exchange_n(&is_said, true, __ATOMIC_RELAXED))
-		log_info("fio_virtio: ordinary pages: not enough free 2 MiB huge "
-			 "pages (pyfio-virtio doctor says how to get them)\n");
-}
-
-static int adopt_file(struct thread_data *td, struct fio_file *f)
-{
-	struct device_config config;
-	struct device_info info;
-	int code;
-
-	fill_config(td, f, &config);
-	code = examine(td, f, &config, &info);
-	if (!code && td->o.use_thread && !registry_knows(&config))
-		code = plan(f, &config, &info);
-	if (code)
-		error_name("the iolog names another device than filename= "
-			   "(replay_redirect= sends all to one)");
-	return code;
-}
-
-/* fio reads an iolog only after setup, and then forgets the files it had for
- * those that the log names. */
-static int adopt_files(struct thread_data *td, struct job *job)
-{
-	struct fio_file *f;
-	unsigned int i;
-	int code = 0;
-
-	if (td->o.nr_files != job->num_files) {
-		free_job_arrays(job);
-		if (!make_job_arrays(job, td))
-			return error_set(ENOMEM, "no memory for a job on %u "
-					 "files", td->o.nr_files);
-	}
-	for_each_file(td, f, i)
-		if (!code && !fio_file_size_known(f))
-			code = adopt_file(td, f);
-	return code;
-}
-
-int fio_start(struct thread_data *td)
-{
-	struct job *job = td->io_ops_data;
-	struct fio_file *f;
-	unsigned int i;
-	int code = adopt_files(td, job);
-
-	if (!code && !td->o.use_thread)
-		code = plan_process(td);
-	for_each_file(td, f, i)
-		if (!code)
-			code = start_file(job, f);
-	if (code)
-		return fio_fail(td, code, "init");
-	say_pages(job);
-	return 0;
-}
-
-static void finish_file(struct job_file *file)
-{
-	if (file->queue)
-		device_release_queue(file->device, file->queue);
-	if (file->device)
-		registry_release(file->device);
-}
-
-void fio_finish(struct thread_data *td)
-{
-	struct job *job = td->io_ops_data;
-
-	if (!job)
-		return;
-	for (unsigned int i = 0; i < job->num_files; i++)
-		finish_file(&job->files[i]);
-	/* The job itself stays in the list of jobs: fio is about to exit, and
-	 * other jobs' setup may be reading it. */
-	free_job_arrays(job);
-	td->io_ops_data = NULL;
 }

@@ -100,8 +100,8 @@ static void print_wait(FILE *out, const struct job *job)
 	const struct wait_counters *counters = &job->wait.counters;
 
 	fputc(',', out);
-	print_string(out, "wait", wait_name(job->wait_kind));
-	print_u64(out, "sleepy_poll", job->sleepy_poll_us);
+	print_string(out, "wait", wait_name(job->choice.kind));
+	print_u64(out, "sleepy_poll", job->choice.sleepy_poll_us);
 	print_u64(out, "ios", job->reaped);
 	print_u64(out, "cpu_ns", clock_cpu_ns() - job->cpu_begun_ns);
 	print_u64(out, "looks", counters->looks);
@@ -112,7 +112,7 @@ static void print_wait(FILE *out, const struct job *job)
 	print_u64(out, "polls", counters->polls);
 	print_u64(out, "poll_ns", counters->poll_ns);
 	print_u64(out, "calls", counters->calls);
-	if (job->wait_kind == WAIT_ADAPTIVE)
+	if (job->choice.kind == WAIT_ADAPTIVE)
 		print_adaptive(out, &job->wait);
 }
 

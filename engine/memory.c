@@ -34,12 +34,21 @@ void memory_init(struct memory *memory, int hugepages)
 	memory->hugepages = hugepages;
 }
 
+/* Regions are not counted any more before their files are closed: a process that is
+ * forked meanwhile must not close what has got a file's number since. */
+void memory_forget_inherited(struct memory *memory)
+{
+	unsigned int count = memory_num_regions(memory);
+
+	__atomic_store_n(&memory->num_regions, 0, __ATOMIC_SEQ_CST);
+	for (unsigned int i = 0; i < count; i++)
+		memory_unmap_region(&memory->regions[i]);
+}
+
 void memory_close(struct memory *memory)
 {
 	extents_close(&memory->extents);
-	for (unsigned int i = 0; i < memory->num_regions; i++)
-		memory_unmap_region(&memory->regions[i]);
-	memory->num_regions = 0;
+	memory_forget_inherited(memory);
 	pthread_mutex_destroy(&memory->lock);
 }
 

@@ -42,6 +42,9 @@ struct memory {
 void memory_init(struct memory *memory, int hugepages);
 /* Unmaps everything; what was allocated is gone with it. */
 void memory_close(struct memory *memory);
+/* In a process that was forked while another thread was using memory: unmaps the
+ * regions and closes their files here, and touches nothing else. */
+void memory_forget_inherited(struct memory *memory);
 
 /* Maps a region of at least size_bytes, which nobody knows of before it is
  * appended. 0, -ENOMEM (the sentence says how to get the pages), or -ENOSPC (all

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "error.h"
 
@@ -18,6 +19,7 @@ struct entry {
 	struct device_config config; /* merged over all jobs; socket is ours */
 	unsigned int phase;          /* of jobs */
 	int jobs;                    /* planned in that phase */
+	unsigned int most_jobs;      /* at once: in any phase, and unplanned ones */
 	struct device *device;       /* while users > 0 */
 	unsigned int users;
 };
@@ -30,6 +32,7 @@ static size_t planned_bytes; /* in the largest phase */
 static int planned_hugepages;
 static struct memory memory;
 static unsigned int open_devices;
+static pid_t forked_process; /* that began anew; 0: none */
 
 /* Two disks behind one controller are two devices, a connection each. */
 static bool is_same_disk(const struct device_config *a, const struct device_config *b)
@@ -48,30 +51,46 @@ static struct entry *find(const struct device_config *config)
 	return entry;
 }
 
+/* A fork may come between any two of our lines, and the child walks the entries and
+ * their devices: an entry is complete before it is in the list, and a device is
+ * open for as long as an entry names it. */
 static struct entry *add(const struct device_config *config)
 {
 	struct entry *entry = calloc(1, sizeof(*entry));
+	char *socket = strdup(config->socket);
 
-	if (!entry)
+	if (!entry || !socket) {
+		free(entry);
+		free(socket);
 		return NULL;
+	}
 	entry->config = *config;
-	entry->config.socket = strdup(config->socket);
+	entry->config.socket = socket;
 	entry->phase = phase;
 	entry->next = entries;
-	entries = entry;
+	__atomic_store_n(&entries, entry, __ATOMIC_SEQ_CST);
 	return entry;
 }
 
-void registry_forget(void)
+static void set_device(struct entry *entry, struct device *dev)
 {
-	struct entry *entry;
+	__atomic_store_n(&entry->device, dev, __ATOMIC_SEQ_CST);
+}
 
-	while ((entry = entries)) {
-		entries = entry->next;
-		free((char *)entry->config.socket);
-		free(entry);
-	}
-	phase = 0;
+/* The entries' own memory stays as it is: the heap has the parent's other threads'
+ * half-done changes in it. */
+void registry_begin_process(void)
+{
+	if (forked_process == getpid())
+		return;
+	forked_process = getpid();
+	pthread_mutex_init(&lock, NULL);
+	for (struct entry *entry = entries; entry; entry = entry->next)
+		if (entry->device)
+			device_forget_inherited(entry->device);
+	memory_forget_inherited(&memory);
+	entries = NULL;
+	open_devices = phase = 0;
 	phase_bytes = planned_bytes = 0;
 }
 
@@ -98,6 +117,18 @@ static const char *disagreement(const struct device_config *a,
 	return NULL;
 }
 
+static void count_job(struct entry *entry, unsigned int most_jobs)
+{
+	if (entry->phase != phase)
+		entry->jobs = 0;
+	entry->phase = phase;
+	entry->jobs++;
+	if ((unsigned int)entry->jobs > most_jobs)
+		most_jobs = (unsigned int)entry->jobs;
+	if (most_jobs > entry->most_jobs)
+		entry->most_jobs = most_jobs;
+}
+
 static void merge(struct entry *entry, const struct device_config *config)
 {
 	struct device_config *merged = &entry->config;
@@ -108,15 +139,9 @@ static void merge(struct entry *entry, const struct device_config *config)
 		merged->max_request_bytes = config->max_request_bytes;
 	if (config->num_queues > merged->num_queues)
 		merged->num_queues = config->num_queues;
-	if (entry->phase != phase)
-		entry->jobs = 0;
-	entry->phase = phase;
-	entry->jobs++;
-	if ((unsigned int)entry->jobs > merged->num_queues)
-		merged->num_queues = (unsigned int)entry->jobs;
 }
 
-static int plan_locked(const struct device_config *config)
+static int plan_locked(const struct device_config *config, unsigned int most_jobs)
 {
 	struct entry *entry = find(config);
 	const char *option;
@@ -130,6 +155,7 @@ static int plan_locked(const struct device_config *config)
 		return error_set(EINVAL, "%s: jobs that share a connection "
 			"(thread=1) must agree on %s", config->socket, option);
 	merge(entry, config);
+	count_job(entry, most_jobs);
 	planned_hugepages = config->hugepages;
 	phase_bytes += config->memory_bytes + RING_ROOM_BYTES +
 		       config->depth * RING_ROOM_BYTES_A_REQUEST;
@@ -138,24 +164,14 @@ static int plan_locked(const struct device_config *config)
 	return entry->jobs;
 }
 
-int registry_plan(const struct device_config *config)
+int registry_plan(const struct device_config *config, unsigned int most_jobs)
 {
 	int jobs;
 
 	pthread_mutex_lock(&lock);
-	jobs = plan_locked(config);
+	jobs = plan_locked(config, most_jobs);
 	pthread_mutex_unlock(&lock);
 	return jobs;
-}
-
-bool registry_knows(const struct device_config *config)
-{
-	bool is_known;
-
-	pthread_mutex_lock(&lock);
-	is_known = find(config);
-	pthread_mutex_unlock(&lock);
-	return is_known;
 }
 
 /* The memory comes with the first device and goes with the last. */
@@ -180,24 +196,40 @@ static void close_memory(void)
 		memory_close(&memory);
 }
 
+/* A queue for each job, as far as the back-end has them; what num_queues= asks for
+ * it must have. */
+static void choose_num_queues(struct device *dev, unsigned int jobs)
+{
+	struct device_info info;
+
+	device_describe(dev, &info);
+	if (jobs > info.max_queues)
+		jobs = info.max_queues;
+	if (jobs > dev->config.num_queues)
+		dev->config.num_queues = jobs;
+}
+
 static int open_device(struct entry *entry)
 {
+	struct device *dev = NULL;
 	int code = open_memory();
 
 	if (code)
 		return code;
 	entry->config.memory = &memory;
-	code = device_open(&entry->device, &entry->config);
+	code = device_open(&dev, &entry->config);
 	if (!code) {
-		code = device_start(entry->device);
-		if (code)
-			device_close(entry->device);
+		choose_num_queues(dev, entry->most_jobs);
+		code = device_start(dev);
 	}
-	if (code)
+	if (code) {
+		device_close(dev);
 		close_memory();
-	else
-		open_devices++;
-	return code;
+		return code;
+	}
+	set_device(entry, dev);
+	open_devices++;
+	return 0;
 }
 
 int registry_acquire(const struct device_config *config, struct device **dev)
@@ -236,8 +268,8 @@ void registry_release(struct device *dev)
 	pthread_mutex_lock(&lock);
 	entry = find_device(dev);
 	if (--entry->users == 0) {
+		set_device(entry, NULL);
 		device_close(dev);
-		entry->device = NULL;
 		open_devices--;
 		close_memory();
 	}

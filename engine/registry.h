@@ -7,6 +7,8 @@
  * First every job is planned, so that the first one that acquires a device
  * opens it with queues and memory enough for all. Plan, acquire and release may
  * come from any thread; a plan that comes late finds what is there already.
+ *
+ * A forked process is another user of the back-end: see registry_begin_process().
  */
 #ifndef REGISTRY_H
 #define REGISTRY_H
@@ -15,17 +17,22 @@
 
 #include "device.h"
 
-/* Forgets all plans: a process that was forked for one job plans anew. */
-void registry_forget(void);
+/*
+ * For a process that was forked for one job, before its other calls: forgets the
+ * plans and gives up the devices and the memory that it got from its parent, whose
+ * threads go on with them. It was forked at any moment of theirs: what they were
+ * changing, a locked lock too, is not touched. A second call does nothing.
+ */
+void registry_begin_process(void);
 /* What is planned from now on runs after what was planned before. */
 void registry_next_phase(void);
 /* Plans a job on config->socket. config's num_queues is a minimum, its
- * memory_bytes what this job needs. Returns how many jobs of this phase use
- * the device, or -EINVAL if the jobs disagree on how it is to be set up. */
-int registry_plan(const struct device_config *config);
-
-/* True if a job was planned on this socket and disk. */
-bool registry_knows(const struct device_config *config);
+ * memory_bytes what this job needs. most_jobs: how many like it may come at once
+ * without having been planned before the first one acquires; else 1. The device
+ * gets a queue for each job, as far as the back-end has them. Returns how many jobs
+ * of this phase use the device, or -EINVAL if the jobs disagree on how it is to be
+ * set up. */
+int registry_plan(const struct device_config *config, unsigned int most_jobs);
 
 /* Opens and starts the device that was planned with a config for the same
  * socket and disk, or joins those who use it. */

@@ -86,10 +86,14 @@ int vhost_user_connect(struct vhost_user *vu, const char *path,
 	return explain_connect(path, code);
 }
 
+/* The connection ends now, even if a process that was forked meanwhile has the
+ * socket too. */
 void vhost_user_close(struct vhost_user *vu)
 {
-	if (vu->fd >= 0)
+	if (vu->fd >= 0) {
+		shutdown(vu->fd, SHUT_RDWR);
 		close(vu->fd);
+	}
 	vu->fd = -1;
 	vu->is_dead = true;
 }

@@ -61,6 +61,7 @@ class Measured:
 
     status: int  # fio's; negative: the signal that ended it
     hung: bool
+    wall_s: float  # from fio's start to its end
     watched_s: float  # of the measured time: what the CPU use is of
     fio_cpu: CpuUse | None
     backend_cpu: CpuUse | None
@@ -76,6 +77,7 @@ class _Observation:
 
 def measure(task: Task, live: Live) -> Measured:
     """Runs fio to its end, or kills it once it is overdue; `live` hears of the IOPS."""
+    seen = _Observation(time.monotonic())
     with (task.folder / STDERR).open("wb") as errors:
         fio = process.start(
             task.command,
@@ -85,14 +87,14 @@ def measure(task: Task, live: Live) -> Measured:
             environment={**os.environ, **task.environment},
             folder=task.folder,
         )
-    seen = _Observation(time.monotonic())
     try:
         hung = not _watch(fio, task, seen, live)
+        wall_s = time.monotonic() - seen.started_s
     finally:
         _kill(fio)  # all of its group: it has ended, is overdue, or we were interrupted
     status, _ = process.finish(fio)
     _write_samples(task.folder / SAMPLES, seen.samples)
-    return _summary(status, hung, _within(seen.moments, task.runtime_s))
+    return _summary(status, hung, wall_s, _within(seen.moments, task.runtime_s))
 
 
 def _kill(fio: process.Process) -> None:
@@ -154,13 +156,14 @@ def _within(moments: Sequence[Moment], runtime_s: float) -> Sequence[Moment]:
     return [each for each in moments if last - (runtime_s - 2 * end_s) <= each.time_s <= last]
 
 
-def _summary(status: int, hung: bool, moments: Sequence[Moment]) -> Measured:
+def _summary(status: int, hung: bool, wall_s: float, moments: Sequence[Moment]) -> Measured:
     if len(moments) < 2:
-        return Measured(status, hung, 0.0, None, None, 0.0)
+        return Measured(status, hung, wall_s, 0.0, None, None, 0.0)
     first, last = moments[0], moments[-1]
     return Measured(
         status=status,
         hung=hung,
+        wall_s=wall_s,
         watched_s=last.time_s - first.time_s,
         fio_cpu=sampling.between(first.fio, last.fio),
         backend_cpu=sampling.between(first.backend, last.backend),

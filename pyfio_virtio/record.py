@@ -35,9 +35,16 @@ Row = dict[str, Any]
 Migration = Callable[[Row], Row]
 Part = TypeVar("Part")
 
-SCHEMA = 1
+SCHEMA = 2
+
+
+def _with_wall_s(row: Row) -> Row:
+    """Version 1 did not measure how long fio took from its start to its end."""
+    return {**row, "wall_s": None}
+
+
 # From a version to the next: takes a row of that version, returns one of the next.
-MIGRATIONS: Mapping[int, Migration] = MappingProxyType({})
+MIGRATIONS: Mapping[int, Migration] = MappingProxyType({1: _with_wall_s})
 
 # What a run was for: a point that was asked for, fio's null engine (the ceiling), or the
 # twin of a point, whose difference from it is the noise floor.
@@ -103,6 +110,7 @@ class Record:
     fio_cpu: CpuUse | None = None
     backend_cpu: CpuUse | None = None
     host: Mapping[str, Scalar] = field(default_factory=dict)
+    wall_s: float | None = None  # from fio's start to its end; None: it was not measured
     error: str | None = None
     schema: int = SCHEMA
 
@@ -113,6 +121,7 @@ _SINGLE = (
     "order",
     "started",
     "elapsed_s",
+    "wall_s",
     "fio_command",
     "backend_command",
     "error",

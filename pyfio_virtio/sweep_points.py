@@ -7,7 +7,6 @@ the back-ends for their versions, starts nothing. Called from the main thread.
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -33,7 +32,7 @@ from pyfio_virtio.sweep_job import (
     wanted,
 )
 from pyfio_virtio.sweep_plan import NULL_ENGINE, Choice, choices, with_rates
-from pyfio_virtio.sweep_servers import DISK, SOCKET
+from pyfio_virtio.sweep_servers import DISK, SOCKET, Served
 from pyfio_virtio.sweep_settings import VIRTIO, Settings
 from pyfio_virtio.versions import ENGINE, FIO, versions
 
@@ -96,14 +95,6 @@ class Sweep:
         """fio's command line, the same in each run's folder."""
         eta = ("--eta=always", f"--eta-interval={ETA_MS}ms")
         return [self.fio.path, "--output-format=json+", f"--output={FIO_JSON}", *eta, JOB]
-
-    def environment(self, disk: str) -> dict[str, str]:
-        """What fio's environment needs beside ours."""
-        return {DISK_VARIABLE: disk, "LD_LIBRARY_PATH": fios.library_path(engine.folder())}
-
-    def shell_line(self, disk: str) -> str:
-        variables = [f"{k}={shlex.quote(v)}" for k, v in self.environment(disk).items()]
-        return " ".join([*variables, shlex.join(self.command())])
 
     def run_seconds(self) -> float:
         """What one run takes, about."""
@@ -189,4 +180,4 @@ def _commands(sweep: Sweep, planned: Planned, folder: Path) -> Iterator[str]:
         yield "# back-end"
         yield backends.dry_command(needed.spec, disk)
     yield "# fio"
-    yield sweep.shell_line(disk)
+    yield Served(disk).shell_line(sweep.command())

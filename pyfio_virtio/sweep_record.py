@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -19,11 +20,9 @@ from pyfio_virtio.fio import split_notes
 from pyfio_virtio.fio_json import DIRECTIONS, FioRun, Summary, read_fio_json, summarise
 from pyfio_virtio.host import Host
 from pyfio_virtio.measure import STDERR, Measured
-from pyfio_virtio.record import CpuUse, Record, Scalar
+from pyfio_virtio.record import CpuUse, Point, Record, Scalar
 from pyfio_virtio.results import COUNTERS, FIO_JSON
-from pyfio_virtio.sweep_job import columns
-from pyfio_virtio.sweep_points import Planned
-from pyfio_virtio.sweep_settings import WAY, Settings
+from pyfio_virtio.sweep_settings import WAY
 
 _MIB = 1 << 20
 # With these lines fio ends; those before say why.
@@ -34,8 +33,8 @@ _SUMMING_UP = re.compile(r"fio: (pid=|job .* dropped)")
 class Asked:
     """What was to be run, when, and on which machine."""
 
-    planned: Planned
-    settings: Settings
+    point: Point
+    options: Mapping[str, Scalar]
     repeat: int
     order: int
     started: datetime
@@ -54,16 +53,17 @@ class Observed:
 
 def build(asked: Asked, observed: Observed, folder: Path) -> Record:
     """The record; its error is None if the run counts."""
-    planned, seen = asked.planned, observed.measured
+    seen = observed.measured
     run, error = _outcome(observed, folder)
     jobs = run.jobs if run and error is None else ()
     elapsed_s = max((job.runtime_ms for job in jobs), default=0.0) / 1000
     return Record(
-        point=planned.point,
+        point=asked.point,
         repeat=asked.repeat,
         order=asked.order,
         started=asked.started.strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
         elapsed_s=elapsed_s,
+        wall_s=round(seen.wall_s, 6) if seen else None,
         fio_command=observed.fio_command,
         backend_command=observed.backend_command,
         options=_options(asked, folder),
@@ -123,10 +123,8 @@ def _words(folder: Path) -> str:
 
 def _options(asked: Asked, folder: Path) -> dict[str, Scalar]:
     """As asked; the way of waiting as the engine chose it, where it was left to it."""
-    options = columns(asked.planned.choice, asked.settings, asked.planned.rate_iops)
-    if not any(name in options for name in WAY):
-        options |= _way_taken(folder)
-    return options
+    named = any(name in asked.options for name in WAY)
+    return {**asked.options, **({} if named else _way_taken(folder))}
 
 
 def _way_taken(folder: Path) -> dict[str, Scalar]:

@@ -1,40 +1,32 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A sweep carried out: round by round, each run kept before the next begins.
+"""A sweep carried out, round by round.
 
-Owns what is run when, what is passed over because it was finished, and the record of each
-run. Called from the main thread, which starts every process. A run that fails is kept with
-its error and the sweep goes on; a sweep that is interrupted goes on with the same command.
+Owns what is run when, and what is passed over because it was finished. Called from the main
+thread. A run that fails is kept with its error and the sweep goes on; a sweep that is
+interrupted goes on with the same command.
 """
 
 from __future__ import annotations
 
-import json
 import random
-import shutil
-import signal
 import statistics
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields, replace
-from datetime import UTC, datetime
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from types import FrameType
 from typing import Protocol
 
-from pyfio_virtio import folders, host, sweep_record
-from pyfio_virtio.errors import PyfioVirtioError, UsageError
-from pyfio_virtio.measure import Task, measure
+from pyfio_virtio import folders
+from pyfio_virtio.errors import UsageError
 from pyfio_virtio.record import MEASURED, Record
-from pyfio_virtio.results import ENVIRONMENT, JOB, PLAN, SweepFolder
-from pyfio_virtio.sweep_plan import Run, order
+from pyfio_virtio.results import PLAN, SweepFolder
+from pyfio_virtio.sweep_job import columns
+from pyfio_virtio.sweep_plan import order
 from pyfio_virtio.sweep_points import Planned, Sweep
-from pyfio_virtio.sweep_record import Observed
-from pyfio_virtio.sweep_servers import Servers, servers
+from pyfio_virtio.sweep_runner import PATIENCE_S, Runner, Trial, runner
 from pyfio_virtio.sweep_settings import Settings, read_settings, to_toml
 
 # May change between one call and the next: they tell how far a sweep goes, not what it is.
 _EXTENT = ("title", "repeats", "target_ci", "max_repeats")
-PATIENCE_S = 30.0
 
 Settled = Callable[[Sequence[float]], bool]
 
@@ -71,33 +63,34 @@ def carry_out(
     patience_s: float = PATIENCE_S,
 ) -> Tally:
     """Runs all that is not finished; `settled` says whether these IOPS are known well enough."""
-    folder, private = SweepFolder(path), folders.run_folder_path()
-    with _interrupted_by_signals(), folder.lock(), folders.run_folder(private):
+    folder = SweepFolder(path)
+    with runner(
+        folder,
+        folders.run_folder_path(),
+        sweep.versions,
+        keep_backend=sweep.settings.keep_backend,
+        patience_s=patience_s,
+        live=watcher.live,
+    ) as running:
         sweep, maximum = _resumed(sweep, folder)
-        with servers(private, sweep.settings.keep_backend) as them:
-            runner = _Runner(sweep, folder, them, watcher, patience_s)
-            runner.measure(sweep.points(), settled)
-            if sweep.settings.rate_steps:
-                maximum = {**runner.maximum(sweep.points()), **maximum}
-                folder.write_plan(plan_text(sweep, maximum))
-                runner.measure(sweep.rated_points(maximum), settled)
+        rounds = _Rounds(sweep, running, watcher)
+        rounds.measure(sweep.points(), settled)
+        if sweep.settings.rate_steps:
+            maximum = {**rounds.maximum(sweep.points()), **maximum}
+            folder.write_plan(plan_text(sweep, maximum))
+            rounds.measure(sweep.rated_points(maximum), settled)
     rows = folder.rows()
     return Tally(len(rows), sum(bool(row["error"]) for row in rows))
 
 
 def run_again(sweep: Sweep, planned: Planned, path: Path, watcher: Watcher) -> Record:
     """One more run of a point, kept in a folder of its own."""
-    folder, private = SweepFolder(path), folders.run_folder_path()
-    with (
-        _interrupted_by_signals(),
-        folder.lock(),
-        folders.run_folder(private),
-        servers(private, keep=False) as them,
-    ):
+    folder = SweepFolder(path)
+    with runner(folder, folders.run_folder_path(), sweep.versions, live=watcher.live) as running:
         folder.write_plan(plan_text(sweep, {}))
-        runner = _Runner(sweep, folder, them, watcher, PATIENCE_S)
         watcher.expect(1)
-        return runner.run(planned, 1 + max(runner.repeats_of(planned), default=0))
+        repeats = running.finished(planned.point)
+        return _Rounds(sweep, running, watcher).run(planned, 1 + max(repeats, default=0))
 
 
 # ---- what is known of it already --------------------------------------------------------
@@ -142,20 +135,14 @@ def _check_same(
 # ---- running --------------------------------------------------------------------------------
 
 
-class _Runner:
-    """Runs what is asked of it, unless it is finished, and keeps it."""
+class _Rounds:
+    """Has every run carried out that is not finished, in its order."""
 
-    def __init__(
-        self, sweep: Sweep, folder: SweepFolder, them: Servers, watcher: Watcher, patience_s: float
-    ) -> None:
+    def __init__(self, sweep: Sweep, running: Runner, watcher: Watcher) -> None:
         self._sweep = sweep
         self._settings = sweep.settings
-        self._folder = folder
-        self._servers = them
+        self._runner = running
         self._watcher = watcher
-        self._patience_s = patience_s
-        self._rows = {(row["hash"], row["repeat"]): row for row in folder.rows()}
-        self._order = max((row["order"] for row in self._rows.values()), default=0)
 
     def measure(self, points: Sequence[Planned], settled: Settled) -> None:
         """Every repeat of every point, then rounds of those that are not known well enough."""
@@ -173,11 +160,9 @@ class _Runner:
 
     def _iops(self, planned: Planned, below: int | None = None) -> list[float]:
         return [
-            row["iops"]
-            for (point, repeat), row in sorted(self._rows.items())
-            if point == planned.point.hash
-            and not row["error"]
-            and (below is None or repeat < below)
+            record.total.iops
+            for repeat, record in self._runner.finished(planned.point).items()
+            if below is None or repeat < below
         ]
 
     def maximum(self, points: Sequence[Planned]) -> dict[str, float]:
@@ -187,86 +172,27 @@ class _Runner:
         }
         return {point: statistics.median(values) for point, values in reached.items() if values}
 
-    def repeats_of(self, planned: Planned) -> list[int]:
-        return [repeat for point, repeat in self._rows if point == planned.point.hash]
-
     def _runs(self, points: Sequence[Planned], repeats: range) -> None:
         by_choice = {each.choice: each for each in points}
+        done = {each.choice: self._runner.finished(each.point) for each in points}
         runs = order(list(by_choice), repeats, self._settings.order, self._settings.seed or 0)
-        left = [run for run in runs if not self._is_finished(by_choice[run.choice], run)]
+        left = [run for run in runs if run.repeat not in done[run.choice]]
         self._watcher.expect(len(left))
         for run in left:
             self.run(by_choice[run.choice], run.repeat)
 
-    def _is_finished(self, planned: Planned, run: Run) -> bool:
-        row = self._rows.get((planned.point.hash, run.repeat))
-        return row is not None and not row["error"]
-
     def run(self, planned: Planned, repeat: int) -> Record:
-        """One run, from an empty folder to a line in runs.jsonl."""
         self._watcher.begin(planned, repeat)
-        working = self._folder.begin(planned.point.hash, repeat)
-        try:
-            record = self._attempt(planned, repeat, working)
-        except BaseException:  # interrupted: what is not whole is not kept
-            shutil.rmtree(working, ignore_errors=True)
-            raise
-        self._folder.finish(record)
-        self._rows[planned.point.hash, repeat] = {
-            "iops": record.total.iops,
-            "error": record.error,
-        }
+        record = self._runner.run(self._trial(planned), repeat)
         self._watcher.end(record)
         return record
 
-    def _attempt(self, planned: Planned, repeat: int, working: Path) -> Record:
-        machine = host.describe()
-        (working / JOB).write_text(planned.point.job)
-        (working / ENVIRONMENT).write_text(
-            json.dumps({"host": asdict(machine), "versions": dict(self._sweep.versions)}, indent=1)
-        )
-        self._order += 1
-        asked = sweep_record.Asked(
-            planned, self._settings, repeat, self._order, datetime.now(UTC), machine
-        )
-        observed = self._observe(planned, working)
-        self._servers.leave(working, failed=observed.problem is not None)
-        return sweep_record.build(asked, observed, working)
-
-    def _observe(self, planned: Planned, working: Path) -> Observed:
-        try:
-            served = self._servers.serve(planned.wanted)
-        except PyfioVirtioError as failure:
-            return Observed("", "", None, str(failure))
-        task = Task(
+    def _trial(self, planned: Planned) -> Trial:
+        return Trial(
+            point=planned.point,
+            wanted=planned.wanted,
+            options=columns(planned.choice, self._settings, planned.rate_iops),
             command=self._sweep.command(),
-            environment=self._sweep.environment(served.disk),
-            folder=working,
             runtime_s=self._settings.runtime,
             ramp_s=self._settings.ramp_time,
-            patience_s=self._patience_s,
-            backend_pid=served.pid,
         )
-        measured = measure(task, self._watcher.live)
-        problem = None
-        if measured.hung:
-            problem = f"fio had not ended {self._patience_s:g} s after its time, and was killed"
-        elif (death := served.death()) is not None:
-            problem = f"the back-end ended during the run: {death}"
-        return Observed(self._sweep.shell_line(served.disk), served.command, measured, problem)
-
-
-@contextmanager
-def _interrupted_by_signals() -> Iterator[None]:
-    """SIGTERM and SIGHUP end a sweep as ^C does: by way of every `finally`."""
-
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    numbers = (signal.SIGTERM, signal.SIGHUP)
-    before = {number: signal.signal(number, interrupt) for number in numbers}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

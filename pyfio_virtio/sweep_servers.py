@@ -9,16 +9,18 @@ from __future__ import annotations
 
 import shlex
 import shutil
-from collections.abc import Iterator
+import socket
+import struct
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from pyfio_virtio import backends
+from pyfio_virtio import backends, engine, fio
 from pyfio_virtio.backends import Backend, BackendSpec
 from pyfio_virtio.errors import PyfioVirtioError
 from pyfio_virtio.job import escaped_filename
-from pyfio_virtio.sweep_job import NBD, Wanted, at
+from pyfio_virtio.sweep_job import DISK_VARIABLE, NBD, Wanted, at
 
 SOCKET, LOG, DISK = "disk.sock", "backend.log", "disk.img"
 _PIECE_BYTES = 1 << 20
@@ -32,6 +34,15 @@ class Served:
     command: str = ""
     pid: int | None = None
     backend: Backend | None = None
+
+    def environment(self) -> dict[str, str]:
+        """What fio's environment needs beside ours."""
+        return {DISK_VARIABLE: self.disk, "LD_LIBRARY_PATH": fio.library_path(engine.folder())}
+
+    def shell_line(self, command: Sequence[str]) -> str:
+        """The command with these variables, for a shell."""
+        variables = [f"{k}={shlex.quote(v)}" for k, v in self.environment().items()]
+        return " ".join([*variables, shlex.join(command)])
 
     def death(self) -> str | None:
         """How a back-end of ours ended, if it did."""
@@ -52,8 +63,7 @@ class Servers:
     def serve(self, wanted: Wanted) -> Served:
         """A back-end started for this, or the one that runs if it may be kept."""
         if wanted.socket:
-            pid = backends.listener(wanted.socket) or None
-            return Served(escaped_filename(wanted.socket), pid=pid)
+            return Served(escaped_filename(wanted.socket), pid=_listener(wanted.socket))
         placed = at(wanted, self._folder / DISK)
         self._make_file(placed)
         if placed.spec is None:
@@ -117,3 +127,18 @@ def servers(folder: Path, keep: bool) -> Iterator[Servers]:
         yield them
     finally:
         them.stop()
+
+
+def _listener(path: str) -> int | None:
+    """The process that serves a socket, as the kernel knows it (unix(7), SO_PEERCRED)."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.settimeout(1)
+        try:
+            probe.connect(path)
+            size = struct.calcsize("3i")
+            pid, _, _ = struct.unpack(
+                "3i", probe.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size)
+            )
+        except OSError:
+            return None
+    return int(pid) or None

@@ -53,6 +53,10 @@ class Finished:
     stdout: str
     stderr: str
 
+    def __post_init__(self) -> None:
+        # A sanitizer ends a process with the status of a job that failed.
+        assert "Sanitizer" not in self.stderr, self.stderr
+
 
 @dataclass(frozen=True)
 class FioRun(Finished):

@@ -80,6 +80,7 @@ MAY_INCLUDE: dict[str, set[str]] = {
     "fio_layout": {"fio_compat", "fio_guard"} | GENERATED,
     "fio_rehearsal": {"fio_compat", "fio_guard"},
     "fio_setup": {"fio_job", "registry"},
+    "fio_start": {"fio_job", "registry"},
     "fio_checks": {"fio_job"},
     "fio_watch": {"fio_job"},
     "fio_buffers": {"fio_job"},

@@ -133,6 +133,50 @@ def test_a_log_may_name_several_devices(disk: StartBackend, fio: Fio, private: P
     assert counts(run) == (0, 3)
 
 
+@pytest.mark.parametrize("thread", [None, 1])
+def test_a_log_in_chunks_that_names_a_device_late_is_refused(
+    qsd: StartBackend, fio: Fio, private: Path, thread: int | None
+) -> None:
+    # fio opens it in the middle of the run.
+    first, second, log = qsd().socket, qsd().socket, private / "log"
+    lines = ["fio version 2 iolog", f"{first} add", f"{first} open"]
+    lines += [f"{first} write {4096 * index} 4096" for index in range(64)]
+    lines += [f"{second} add", f"{second} open", f"{second} write 0 4096", f"{second} close", ""]
+    log.write_text("\n".join(lines))
+    run = fio(first, filename=None, thread=thread, read_iolog=str(log), read_iolog_chunked=1)
+    assert "read_iolog_chunked=" in refusal(run)
+
+
+@pytest.mark.parametrize("thread", [None, 1])
+@pytest.mark.parametrize("is_known", [True, False])
+def test_a_log_of_a_file_that_it_does_not_add_is_refused(
+    qsd: StartBackend, fio: Fio, private: Path, thread: int | None, is_known: bool
+) -> None:
+    socket, log = qsd().socket, private / "log"
+    lines = ["fio version 2 iolog", *([f"{socket} add", f"{socket} open"] * is_known)]
+    log.write_text("\n".join([*lines, f"{private}/other read 0 4096", ""]))
+    assert '"add" line' in refusal(fio(socket, thread=thread, read_iolog=str(log)))
+
+
+def test_threads_that_only_their_logs_lead_to_a_device_share_it(
+    qsd: StartBackend, fio: Fio, private: Path
+) -> None:
+    socket = qsd(queues=3).socket
+    log = write_log(private / "log", socket, [f"read {4096 * index} 4096" for index in range(64)])
+    run = fio(socket, filename=None, numjobs=3, read_iolog=log, iodepth=8)
+    assert run.status == 0, run.stderr
+    assert [job["read"]["total_ios"] for job in run.jobs] == [64] * 3
+
+
+def test_a_log_may_move_more_than_the_disk_holds(
+    disk: StartBackend, fio: Fio, private: Path
+) -> None:
+    socket = disk().socket
+    log = write_log(private / "log", socket, [f"read 0 {1 << 20}"] * 100)
+    run = fio(socket, filename=None, read_iolog=log, iodepth=8)
+    assert counts(run) == (100, 0)
+
+
 def test_a_logged_request_beyond_the_device_fails(
     disk: StartBackend, fio: Fio, private: Path
 ) -> None:

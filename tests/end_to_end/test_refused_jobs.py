@@ -148,6 +148,26 @@ def test_more_memory_than_there_is_is_refused(
     assert "iodepth or bs" in said
 
 
+def test_a_job_of_two_devices_one_of_which_is_not_there_takes_no_queue(
+    qsd: StartBackend, fio: Fio, private: Path
+) -> None:
+    socket = qsd().socket
+    text = f"""
+[global]
+ioengine=fio_virtio
+thread=1
+rw=randread
+number_ios=10
+[broken]
+filename={socket}:{private}/not-there
+[whole]
+filename={socket}
+"""
+    run = fio.job(text)
+    assert "not-there" in refusal(run)
+    assert run.jobs[1]["read"]["total_ios"] == 10
+
+
 def test_offloaded_submission_is_refused(qsd: StartBackend, fio: Fio) -> None:
     run = fio(qsd().socket, rw="randread", io_submit_mode="offload", number_ios=1)
     assert "io_submit_mode=offload" in refusal(run)

@@ -9,6 +9,7 @@ import os
 import re
 import socket
 import struct
+import threading
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -16,6 +17,7 @@ import pytest
 
 from tests.engine.scripted_backend import (
     NEED_REPLY,
+    TIMEOUT_S,
     U64,
     VERSION,
     Connection,
@@ -215,6 +217,20 @@ def test_closing_twice_is_harmless(connect: Connect) -> None:
     vu = connect(wait_for_hang_up)
     lib.vhost_user_close(vu)
     lib.vhost_user_close(vu)
+
+
+def test_a_connection_ends_although_another_process_has_the_socket(connect: Connect) -> None:
+    ended = threading.Event()
+
+    def script(connection: Connection) -> None:
+        wait_for_hang_up(connection)
+        ended.set()
+
+    vu = connect(script)
+    inherited = os.dup(vu.fd)
+    lib.vhost_user_close(vu)
+    assert ended.wait(TIMEOUT_S)
+    os.close(inherited)
 
 
 def test_sentences_name_the_socket(connect: Connect) -> None:

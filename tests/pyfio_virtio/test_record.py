@@ -56,6 +56,11 @@ def test_cpu_time_that_was_not_to_be_had_has_no_column() -> None:
     assert "backend_user_s" not in to_row(RECORD)
 
 
+def test_a_run_of_the_first_version_has_no_wall_time() -> None:
+    old = {name: value for name, value in to_row(RECORD).items() if name != "wall_s"}
+    assert from_row({**old, "schema": 1}).wall_s is None
+
+
 def test_two_columns_of_one_name_are_refused() -> None:
     with pytest.raises(RecordError, match="two columns of a record are called iops"):
         to_row(replace(RECORD, counters={"iops": 1}))

@@ -12,17 +12,13 @@ import pytest
 
 from pyfio_virtio import host
 from pyfio_virtio.measure import STDERR, Measured
-from pyfio_virtio.record import CpuUse, Point, Record
+from pyfio_virtio.record import CpuUse, Point, Record, Scalar
 from pyfio_virtio.results import COUNTERS, FIO_JSON
-from pyfio_virtio.sweep_job import Wanted
-from pyfio_virtio.sweep_plan import Choice
-from pyfio_virtio.sweep_points import Planned
 from pyfio_virtio.sweep_record import Asked, Observed, build
-from pyfio_virtio.sweep_settings import Settings
 
-CHOICE = Choice("virtio", (("rw", "randread"), ("iodepth", "4")))
+OPTIONS: Mapping[str, Scalar] = {"rw": "randread", "iodepth": 4}
 POINT = Point("[sweep]\n", "fio_virtio", "0.1.0", "fio-3.33", "null", "1")
-SEEN = Measured(0, False, 2.0, CpuUse(1.0, 0.5, 100, 10), None, 0.25)
+SEEN = Measured(0, False, 4.5, 2.0, CpuUse(1.0, 0.5, 100, 10), None, 0.25)
 JOB: Mapping[str, Any] = {
     "jobname": "sweep",
     "error": 0,
@@ -32,8 +28,7 @@ JOB: Mapping[str, Any] = {
 
 
 def record(folder: Path, seen: Measured | None = SEEN, problem: str | None = None) -> Record:
-    planned = Planned(CHOICE, POINT, Wanted())
-    asked = Asked(planned, Settings(), 1, 1, datetime(2026, 1, 2, tzinfo=UTC), host.describe())
+    asked = Asked(POINT, OPTIONS, 1, 1, datetime(2026, 1, 2, tzinfo=UTC), host.describe())
     return build(asked, Observed("fio job.fio", "", seen, problem), folder)
 
 
@@ -51,7 +46,7 @@ def test_a_good_run_is_summed_over_its_jobs(tmp_path: Path) -> None:
 def test_cpu_time_is_of_the_whole_measured_time(tmp_path: Path) -> None:
     """Half of it was watched."""
     good = record(write(tmp_path, JOB))
-    assert good.elapsed_s == 4.0
+    assert (good.elapsed_s, good.wall_s) == (4.0, 4.5)
     assert good.fio_cpu == CpuUse(2.0, 1.0, 200, 20)
     assert good.backend_cpu is None
 

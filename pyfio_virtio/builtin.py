@@ -29,6 +29,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("--socket", required=True, metavar="PATH")
+    add("--socket-fd", type=int, default=0, help="bound there already: listen on this descriptor")
     add("--device", default="blk", help="blk or scsi")
     add("--storage", default="memory", help="null, memory, memory:PATH or file:PATH")
     add("--size", default="0", help="of each disk: 1G; by default 1 GiB, or what the file has")
@@ -57,6 +58,7 @@ def _parser() -> argparse.ArgumentParser:
 def _settings(chosen: argparse.Namespace) -> Settings:
     return Settings(
         socket_path=chosen.socket,
+        socket_fd=chosen.socket_fd,
         control_path=chosen.control,
         device=chosen.device,
         storage=chosen.storage,

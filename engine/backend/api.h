@@ -35,6 +35,7 @@ struct backend_config {
 	uint32_t seg_max;	  /* segments in a request [126] */
 	uint32_t discard_sectors_max;  /* in one range, of 512 bytes [4194304] */
 	uint32_t discard_segments_max; /* ranges in a request [16] */
+	int socket_fd; /* bound to socket_path, taken over [it is bound here] */
 	bool read_only;
 	/* The process is the back-end's alone: it survives clients that cut
 	 * their memory short, and the fault "die" kills it. */

@@ -252,6 +252,7 @@ static int copy_paths(struct server *server,
 	server->socket_path = strdup(config->socket_path);
 	if (config->control_path && *config->control_path)
 		server->control_path = strdup(config->control_path);
+	server->socket_fd = config->socket_fd;
 	server->log_fd = config->log_fd;
 	server->own_process = config->own_process;
 	return 0;

@@ -2,8 +2,8 @@
 /*
  * Commands while the back-end runs: a line in, a line out. The same words are
  * taken from the control socket and from a caller in process. Under the
- * server's lock. A client at the control socket that does not read its answers
- * is dropped.
+ * server's lock. A client at the control socket that belongs to another user,
+ * or does not read its answers, is dropped.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -145,25 +145,42 @@ void control_close(struct server *server, struct control_client *client)
 	*client = (struct control_client){ .fd = -1 };
 }
 
+/* A socket's mode depends on its maker's umask, so it is not relied on. */
+static bool may_command(const struct server *server, int fd)
+{
+	struct ucred peer = { .uid = (uid_t)-1 };
+	socklen_t length = sizeof(peer);
+
+	getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &length);
+	if (!peer.uid || peer.uid == geteuid())
+		return true;
+	log_line(server->log_fd, "user %u may not give commands", peer.uid);
+	return false;
+}
+
+static struct control_client *free_client(struct server *server)
+{
+	unsigned int i;
+
+	for (i = 0; i < CONTROL_CLIENTS_MAX; i++)
+		if (server->control_clients[i].fd < 0)
+			return &server->control_clients[i];
+	return NULL;
+}
+
 void control_accept(struct server *server)
 {
 	int fd = accept4(server->control_fd, NULL, NULL,
 			 SOCK_CLOEXEC | SOCK_NONBLOCK);
-	unsigned int i;
+	struct control_client *client = free_client(server);
 
 	if (fd < 0)
 		return;
-	for (i = 0; i < CONTROL_CLIENTS_MAX; i++) {
-		struct control_client *client = &server->control_clients[i];
-
-		if (client->fd >= 0)
-			continue;
-		if (server_watch(server, fd, client))
-			break;
+	if (client && may_command(server, fd) &&
+	    !server_watch(server, fd, client))
 		client->fd = fd;
-		return;
-	}
-	close(fd);
+	else
+		close(fd);
 }
 
 static int answer_line(struct server *server, struct control_client *client,

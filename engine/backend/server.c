@@ -238,13 +238,15 @@ static void *server_run(void *argument)
 
 static int open_sockets(struct server *server)
 {
-	server->listen_fd = listen_open(server->socket_path);
+	server->listen_fd = listen_open(server->socket_path, server->socket_fd,
+					&server->socket_file);
 	if (server->listen_fd < 0)
 		return server->listen_fd;
 	update_listening(server);
 	if (!server->control_path)
 		return 0;
-	server->control_fd = listen_open(server->control_path);
+	server->control_fd = listen_open(server->control_path, 0,
+					 &server->control_file);
 	if (server->control_fd < 0)
 		return server->control_fd;
 	return server_watch(server, server->control_fd, &server->control_fd);
@@ -276,9 +278,9 @@ static void close_sockets(struct server *server)
 	unsigned int i;
 
 	if (server->listen_fd >= 0)
-		unlink(server->socket_path);
+		listen_remove(server->socket_path, &server->socket_file);
 	if (server->control_fd >= 0)
-		unlink(server->control_path);
+		listen_remove(server->control_path, &server->control_file);
 	for (i = 0; i < CONTROL_CLIENTS_MAX; i++)
 		control_close(server, &server->control_clients[i]);
 	close_if_open(server->listen_fd);

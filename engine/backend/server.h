@@ -14,6 +14,7 @@
 #include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <sys/types.h>
 
 #include "device.h"
 #include "fault.h"
@@ -32,8 +33,17 @@ struct control_client {
 	char line[CONTROL_LINE_BYTES];
 };
 
+/* What bind() made at a path, to be told from a later file there: no other file
+ * gets its number before the socket is closed. */
+struct socket_file {
+	dev_t device;
+	ino_t inode; /* 0: there is none */
+};
+
 struct server {
 	char *socket_path, *control_path; /* control_path may be NULL */
+	int socket_fd;			  /* bound there already; 0: it is not */
+	struct socket_file socket_file, control_file;
 	int log_fd;
 	bool own_process; /* so that dying may be real */
 	bool dead;	  /* the fault "die" was played in process */
@@ -82,8 +92,12 @@ void control_accept(struct server *server);
 void control_read(struct server *server, struct control_client *client);
 void control_close(struct server *server, struct control_client *client);
 
-/* listen.c: a Unix socket at a path. Replaces a stale one, refuses one that
- * somebody listens on. A new fd, or a negative errno. */
-int listen_open(const char *path);
+/* listen.c: a Unix socket at a path. Refuses a path at which something lies,
+ * whatever it is. `bound_fd`, if it is not 0, is a socket that was bound there
+ * already. An fd, or a negative errno. */
+int listen_open(const char *path, int bound_fd, struct socket_file *file);
+/* Removes the socket's file, unless another has taken its place. Before the
+ * socket is closed. */
+void listen_remove(const char *path, const struct socket_file *file);
 
 #endif

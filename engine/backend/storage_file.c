@@ -169,11 +169,13 @@ static int make_as_long(struct storage *storage, const char *path,
 
 int storage_open_file(struct storage *storage, const char *path, bool read_only)
 {
-	int flags = read_only ? O_RDONLY :
-				O_RDWR | (storage->bytes ? O_CREAT : 0);
+	/* A pipe must not keep us waiting, nor a dangling link lead elsewhere. */
+	int flags = (read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NONBLOCK;
 	off_t end;
 
-	storage->fd = open(path, flags | O_CLOEXEC, 0600);
+	storage->fd = open(path, flags);
+	if (storage->fd < 0 && errno == ENOENT && storage->bytes && !read_only)
+		storage->fd = open(path, flags | O_CREAT | O_EXCL, 0600);
 	if (storage->fd < 0)
 		return error_record(-errno, "storage %s: %s", path,
 				    strerror(errno));

@@ -57,23 +57,32 @@ def path(short_folder: Path) -> str:
 
 @pytest.fixture
 def start(path: str) -> Iterator[Start]:
-    """`prefix`: a command that runs the process, as unshare(1) does."""
+    """`prefix`: a command that runs the process, as unshare(1) does; `fds`: what it inherits."""
     processes = []
 
-    def run(*options: str, prefix: Sequence[str] = ()) -> subprocess.Popen[str]:
+    def run(
+        *options: str, prefix: Sequence[str] = (), fds: Sequence[int] = ()
+    ) -> subprocess.Popen[str]:
         command = [sys.executable, "-m", "pyfio_virtio.builtin", "--socket", path, *options]
-        process = subprocess.Popen([*prefix, *command], stderr=subprocess.PIPE, text=True)
+        process = subprocess.Popen(
+            [*prefix, *command], stderr=subprocess.PIPE, text=True, pass_fds=fds
+        )
         processes.append(process)
-        deadline = time.monotonic() + TIMEOUT_S
-        while process.poll() is None and not is_served(path):
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+        wait_until_served(path, process)
         return process
 
     yield run
     for process in processes:
         process.kill()
         process.communicate()
+
+
+def wait_until_served(path: str, process: subprocess.Popen[str]) -> None:
+    """Or until the process has ended."""
+    deadline = time.monotonic() + TIMEOUT_S
+    while process.poll() is None and not is_served(path):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 def is_served(path: str) -> bool:

@@ -2,7 +2,9 @@
 """The back-end as a process: options, sockets, signals, statistics."""
 
 import json
+import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -10,9 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.backend.conftest import Start, StartBuiltin, is_served
+from tests.backend.conftest import Start, StartBuiltin, is_served, wait_until_served
 from tests.backend.disk_requests import BLK_OK, BLK_READ, BLK_WRITE, blk
 from tests.backend.frontend import TIMEOUT_S, Frontend
+
+NOBODY = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -44,13 +48,96 @@ def test_all_options_are_taken(start: Start, path: str, short_folder: Path) -> N
     assert is_served(path)
 
 
-def test_a_killed_one_leaves_a_socket_that_the_next_replaces(start: Start, path: str) -> None:
+def test_the_socket_that_a_killed_one_left_is_refused_with_what_to_do(
+    start: Start, path: str
+) -> None:
     first = start("--storage", "null")
     first.kill()
     first.wait()
+    second = start("--storage", "null")
+    assert second.wait(TIMEOUT_S) == 1
+    assert second.stderr is not None
+    assert f"nobody listens on it; if it is left over, remove it: rm '{path}'" in (
+        second.stderr.read()
+    )
     assert Path(path).is_socket()
-    start("--storage", "null")
-    assert is_served(path)
+
+
+def test_it_listens_on_a_socket_that_was_bound_for_it(start: Start, path: str) -> None:
+    with socket.socket(socket.AF_UNIX) as bound:
+        bound.bind(path)
+        process = start(
+            "--storage", "null", "--socket-fd", str(bound.fileno()), fds=[bound.fileno()]
+        )
+    with Frontend(path) as frontend:
+        assert blk(frontend, BLK_READ, 0, in_bytes=512).status == BLK_OK
+    process.terminate()
+    assert process.wait(TIMEOUT_S) == 0
+    assert not Path(path).exists()
+
+
+@pytest.mark.parametrize("fd", ["99", "1", "-5"])
+def test_a_descriptor_that_is_no_socket_is_refused(start: Start, path: str, fd: str) -> None:
+    process = start("--storage", "null", "--socket-fd", fd)
+    assert process.wait(TIMEOUT_S) == 1
+    assert process.stderr is not None
+    assert f"socket {path}: " in process.stderr.read()
+
+
+@pytest.mark.parametrize("name", ["disk.sock", "control.sock"])
+def test_what_took_its_sockets_place_stays(start: Start, path: str, name: str) -> None:
+    place = Path(path).with_name(name)
+    control = str(place.with_name("control.sock"))
+    process = start("--storage", "null", "--control", control)
+    wait_until_served(control, process)
+    place.unlink()
+    with socket.socket(socket.AF_UNIX) as theirs:
+        theirs.bind(str(place))
+        theirs.listen()
+        process.terminate()
+        assert process.wait(TIMEOUT_S) == 0
+        assert is_served(str(place))
+
+
+@pytest.mark.parametrize("storage", ["file", "memory"])
+def test_a_dangling_link_as_storage_leads_nowhere(
+    start: Start, short_folder: Path, storage: str
+) -> None:
+    link = short_folder / "link"
+    link.symlink_to(short_folder / "elsewhere")
+    process = start("--storage", f"{storage}:{link}", "--size", "1M")
+    assert process.wait(TIMEOUT_S) == 1
+    assert not (short_folder / "elsewhere").exists()
+
+
+@pytest.mark.parametrize("options", [(), ("--read-only",)])
+def test_a_pipe_as_storage_is_refused(
+    start: Start, short_folder: Path, options: tuple[str, ...]
+) -> None:
+    os.mkfifo(short_folder / "pipe")
+    process = start("--storage", f"file:{short_folder / 'pipe'}", "--size", "1M", *options)
+    assert process.wait(TIMEOUT_S) == 1
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="becomes another user")
+def test_another_user_may_not_give_commands(start: Start, path: str, short_folder: Path) -> None:
+    control = short_folder / "control.sock"
+    process = start("--storage", "null", "--control", str(control))
+    wait_until_served(str(control), process)
+    short_folder.chmod(0o755)
+    control.chmod(0o777)
+    ask = "import socket, sys; s = socket.socket(socket.AF_UNIX); s.connect(sys.argv[1])\n"
+    ask += "s.sendall(b'stats\\n'); print(s.recv(9999))"
+    asked = subprocess.run(
+        [*NOBODY, sys.executable, "-S", "-c", ask, str(control)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    process.terminate()
+    assert process.stderr is not None
+    assert "user 65534 may not give commands" in process.stderr.read()
+    assert "device" not in asked.stdout
 
 
 def test_a_socket_in_use_is_refused(start: Start, path: str) -> None:

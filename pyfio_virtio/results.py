@@ -4,7 +4,7 @@
 Owns the layout below, and that a run's folder appears whole or not at all, and its line in
 runs.jsonl too, wherever a kill strikes. The process that holds the lock writes, from one
 thread; any thread or process may read meanwhile. It never runs fio, never changes what is
-finished, and never judges a number.
+finished, never judges a number, and never writes through a link: the folder may be shared.
 
     SWEEP/plan.toml             the sweep as resolved
     SWEEP/runs.jsonl            a line a run, append-only; the latest line of a run counts
@@ -19,7 +19,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -80,8 +80,9 @@ class SweepFolder:
         """Keeps a second sweep out, and mends what a killed one left; made on demand."""
         with _writing(self.path):
             (self.path / POINTS).mkdir(parents=True, exist_ok=True)
-        with (self.path / LOCK).open("a+", encoding="ascii") as file:
-            _take(file.fileno(), self.path)
+            lock = os.open(self.path / LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
+        with os.fdopen(lock, "r+", encoding="ascii") as file:
+            _take(lock, self.path)
             file.truncate(0)
             file.write(f"{os.getpid()}\n")
             file.flush()
@@ -167,7 +168,8 @@ def _row(line: bytes, path: Path, number: int) -> Row:
 def write_atomically(path: Path, text: str) -> None:
     """The file has its old content or the new one, and after a power cut too."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    with temporary.open("w", encoding="utf-8") as file:
+    temporary.unlink(missing_ok=True)
+    with temporary.open("x", encoding="utf-8") as file:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())
@@ -177,18 +179,18 @@ def write_atomically(path: Path, text: str) -> None:
 
 def append_line(path: Path, line: str) -> None:
     """One write at the end of the file, so that a reader sees all of the line or no newline."""
-    with path.open("ab", buffering=0) as file:
+    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o666)
+    with os.fdopen(descriptor, "ab", buffering=0) as file:
         file.write(line.encode() + b"\n")
-        os.fsync(file.fileno())
+        os.fsync(descriptor)
 
 
 def cut_torn_line(path: Path) -> None:
     """Removes what follows the last newline: a line whose writer was killed."""
-    if not path.exists():
-        return
-    whole = path.read_bytes().rfind(b"\n") + 1
-    if whole < path.stat().st_size:
-        os.truncate(path, whole)
+    with suppress(FileNotFoundError):
+        descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW)
+        with os.fdopen(descriptor, "r+b") as file:
+            file.truncate(file.read().rfind(b"\n") + 1)
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """results.py: nothing that was finished is lost or torn, whenever the writer dies."""
 
+import contextlib
 import json
 import os
 import random
@@ -16,6 +17,8 @@ import pytest
 from pyfio_virtio.record import to_row
 from pyfio_virtio.results import (
     FIO_JSON,
+    LOCK,
+    PLAN,
     POINTS,
     RECORD,
     RUNS,
@@ -174,3 +177,17 @@ def test_kills_at_random_moments_lose_nothing_and_tear_nothing(tmp_path: Path) -
         folder = SweepFolder(tmp_path).run_folder(POINT.hash, repeat)
         assert (folder / FIO_JSON).read_text() == f"run {repeat}"
     assert not list(tmp_path.glob("points/*/*unfinished"))
+
+
+@pytest.mark.parametrize("name", [LOCK, RUNS, f".{PLAN}.PID"])
+def test_a_link_in_a_shared_folder_leads_nowhere(tmp_path: Path, name: str) -> None:
+    precious = tmp_path / "precious"
+    precious.write_text("precious, and no newline")
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    (shared / name.replace("PID", str(os.getpid()))).symlink_to(precious)
+    sweep = SweepFolder(shared)
+    with contextlib.suppress(ResultsError, OSError), sweep.lock():
+        sweep.write_plan("title = 'a'")
+        keep(sweep, 1)
+    assert precious.read_text() == "precious, and no newline"

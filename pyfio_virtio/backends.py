@@ -3,32 +3,42 @@
 
 A BackendSpec says what is wanted, KINDS turns it into a command line, start()
 makes a Backend of it that serves a socket. Called from the main thread. It never touches a disk
-that the specification does not name, and keeps no records: backend_records.py does.
+that the specification does not name, never replaces what lies where a socket is wanted, and keeps
+no records: backend_records.py does.
 """
 
+import errno
 import os
 import shlex
 import shutil
 import signal
 import socket as sockets
+import stat
+import struct
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from pyfio_virtio import engine, process
 from pyfio_virtio.errors import MachineError, PyfioVirtioError, UsageError
-from pyfio_virtio.folders import check_socket_path
+from pyfio_virtio.folders import check_socket_path, open_plain
 from pyfio_virtio.sizes import format_size
 
 # What `run` and `backend start` take when no kind is named.
 DEFAULT_KIND = "builtin"
 START_TIMEOUT_S = 10.0
+_LAST_BYTES = 4096  # of a log, in which its last line is looked for
 MEMORY_FD_NAME = "pyfio-virtio-disk"
 QSD_POLL_MAX_NS = 32768  # its own default
 QSD = "qemu-storage-daemon"
+# What would serve another disk or another socket than the specification says.
+_NOT_AN_OPTION = (
+    *("socket", "socket-fd", "storage", "daemonize"),
+    *("blockdev", "export", "nbd-server", "vhost-user"),
+)
 
 
 @dataclass(frozen=True)
@@ -86,15 +96,21 @@ class BackendSpec:
             )
         if self.poll_max_ns is not None and self.kind != "qsd":
             raise UsageError(f"{self.kind} has no --poll-max-ns", "it is qsd's")
-        for option in self.options:
-            if option.partition("=")[0].lstrip("-") in ("storage", "socket"):
-                raise UsageError(
-                    f"cannot take {option} for an option of the back-end",
-                    "",
-                    "say it by the command's own flag, which asks before a disk is overwritten",
-                )
         if self.queues < 1:
             raise UsageError(f"unusable number of queues {self.queues}", "it must be 1 or more")
+        for option in self.options:
+            name = option.partition("=")[0].lstrip("-")
+            # qemu-storage-daemon takes the beginning of an option's name for the whole.
+            if any(whole.startswith(name) for whole in _NOT_AN_OPTION):
+                raise UsageError(
+                    f"cannot take {option} for an option of the back-end",
+                    "it could serve another disk than is shown",
+                    "say it by the command's own flag, which asks before a disk is overwritten",
+                )
+
+
+# Device, inode and time of a socket's file, which tell it from a later one at the same path.
+SocketFile = tuple[int, int, int]
 
 
 @dataclass(frozen=True)
@@ -104,23 +120,53 @@ class Backend:
     spec: BackendSpec
     socket: str
     log: str
-    command: tuple[str, ...]
+    command: tuple[str, ...]  # as one would type it
     process: process.Process
+    socket_file: SocketFile | None = None  # what we made at `socket`
 
     def is_running(self) -> bool:
         return self.process.is_running()
 
+    def has_its_socket(self) -> bool:
+        """Whether the socket that we made for it is still there, and not another one."""
+        return self.socket_file is not None and socket_file(self.socket) == self.socket_file
+
     def last_words(self) -> str:
         """The last line of its log, where programs say why they ended."""
-        try:
-            lines = Path(self.log).read_text(errors="replace").strip().splitlines()
-        except OSError:
-            return ""
-        return lines[-1] if lines else ""
+        lines = _end_of_file(self.log).decode(errors="replace").strip().splitlines()
+        return "".join(each if each.isprintable() else " " for each in lines[-1]) if lines else ""
+
+    def end(self) -> None:
+        """Ends the process."""
+        # qemu-storage-daemon ends by removing whatever lies at its path, so if that is not our
+        # socket it gets no time to do so.
+        self.process.end(KINDS[self.spec.kind].grace_s if self.has_its_socket() else 0)
 
     def stop(self) -> None:
-        self.process.end(KINDS[self.spec.kind].grace_s)
-        Path(self.socket).unlink(missing_ok=True)
+        """Ends the process, and removes the socket if it is still the one that we made."""
+        self.end()
+        if self.has_its_socket():
+            Path(self.socket).unlink(missing_ok=True)
+
+
+def socket_file(path: str) -> SocketFile | None:
+    try:
+        status = Path(path).lstat()
+    except OSError:
+        return None
+    if not stat.S_ISSOCK(status.st_mode):
+        return None
+    return status.st_dev, status.st_ino, status.st_mtime_ns
+
+
+def _end_of_file(path: str) -> bytes:
+    """The last bytes of a file of ours; nothing of anything else that lies there."""
+    try:
+        with open_plain(Path(path)) as file:
+            file.seek(max(0, os.fstat(file.fileno()).st_size - _LAST_BYTES))
+            return file.read(_LAST_BYTES)
+    except OSError:
+        return b""
 
 
 @dataclass(frozen=True)
@@ -142,13 +188,21 @@ def _qsd_node(spec: BackendSpec, storage: Storage) -> str:
     return node + f",size={spec.size_bytes},read-zeroes=off"
 
 
-def qsd_command(spec: BackendSpec, socket: str, storage: Storage) -> list[str]:
+def _qsd_address(socket: str, fd: int | None) -> str:
+    if fd is not None:
+        return f"addr.type=fd,addr.str={fd}"
+    return f"addr.type=unix,addr.path={socket.replace(',', ',,')}"
+
+
+def qsd_command(
+    spec: BackendSpec, socket: str, storage: Storage, fd: int | None = None
+) -> list[str]:
     """qemu-storage-daemon(1) with one disk on one socket."""
     writable = "off" if spec.read_only else "on"
     export = (
         f"type=vhost-user-blk,id=export,node-name=disk,writable={writable},iothread=thread"
         f",num-queues={spec.queues},logical-block-size={spec.block_size}"
-        f",addr.type=unix,addr.path={socket.replace(',', ',,')}"
+        f",{_qsd_address(socket, fd)}"
     )
     poll_max_ns = QSD_POLL_MAX_NS if spec.poll_max_ns is None else spec.poll_max_ns
     thread = f"iothread,id=thread,poll-max-ns={poll_max_ns}"
@@ -156,16 +210,20 @@ def qsd_command(spec: BackendSpec, socket: str, storage: Storage) -> list[str]:
     return [QSD, "--blockdev", node, "--object", thread, "--export", export]
 
 
-def nbd_command(spec: BackendSpec, socket: str, storage: Storage) -> list[str]:
+def nbd_command(
+    spec: BackendSpec, socket: str, storage: Storage, fd: int | None = None
+) -> list[str]:
     """The same disk as an NBD export called "disk", for comparisons."""
     writable = "off" if spec.read_only else "on"
-    server = f"addr.type=unix,addr.path={socket.replace(',', ',,')}"
+    server = _qsd_address(socket, fd)
     export = f"type=nbd,id=export,node-name=disk,name=disk,writable={writable}"
     node = _qsd_node(spec, storage)
     return [QSD, "--blockdev", node, "--nbd-server", server, "--export", export]
 
 
-def builtin_command(spec: BackendSpec, socket: str, storage: Storage) -> list[str]:
+def builtin_command(
+    spec: BackendSpec, socket: str, storage: Storage, fd: int | None = None
+) -> list[str]:
     """Our own back-end, as a process; null and memory it makes by itself."""
     where = f"file:{storage.path}" if spec.file else spec.storage
     size = [] if spec.file else [f"--size={spec.size_bytes}"]
@@ -173,6 +231,7 @@ def builtin_command(spec: BackendSpec, socket: str, storage: Storage) -> list[st
         *(sys.executable, "-m", "pyfio_virtio.builtin", f"--socket={socket}", f"--storage={where}"),
         *(*size, f"--block-size={spec.block_size}", f"--queues={spec.queues}"),
         *(["--read-only"] if spec.read_only else []),
+        *([f"--socket-fd={fd}"] if fd is not None else []),
     ]
 
 
@@ -181,7 +240,7 @@ class Kind:
     """A program that can serve: how it is called, run, found, and had."""
 
     program: str
-    command: Callable[[BackendSpec, str, Storage], list[str]]
+    command: Callable[[BackendSpec, str, Storage, int | None], list[str]]
     is_installed: Callable[[], bool]
     how_to_install: str
     grace_s: float = 2.0  # to end in order
@@ -207,11 +266,14 @@ KINDS = {
 VHOST_USER_KINDS = ("builtin", "qsd")
 
 
-def command(spec: BackendSpec, socket: str, storage: Storage) -> list[str]:
-    """The whole command line, with the CPUs that the back-end may run on."""
+def command(spec: BackendSpec, socket: str, storage: Storage, fd: int | None = None) -> list[str]:
+    """The whole command line, with the CPUs that the back-end may run on.
+
+    `fd` is a descriptor bound to `socket`, on which it then listens.
+    """
     pinning = ["taskset", "-c", spec.cpus] if spec.cpus else []
     options = [f"--{option}" for option in spec.options]
-    return [*pinning, *KINDS[spec.kind].command(spec, socket, storage), *options]
+    return [*pinning, *KINDS[spec.kind].command(spec, socket, storage, fd), *options]
 
 
 def dry_command(spec: BackendSpec, socket: str) -> str:
@@ -225,38 +287,77 @@ def _needs_memfd(spec: BackendSpec) -> bool:
     return spec.kind in ("qsd", "nbd") and spec.storage == "memory"
 
 
-def start(spec: BackendSpec, socket: str, log: str, *, outlives_us: bool = False) -> Backend:
+def start(
+    spec: BackendSpec,
+    socket: str,
+    log: str,
+    *,
+    outlives_us: bool = False,
+    environment: Mapping[str, str] | None = None,
+    before: Callable[[Backend], None] | None = None,
+) -> Backend:
     """Starts a back-end and waits until its socket takes connections.
 
-    `outlives_us`: it stays when this process ends. Otherwise the kernel kills it then.
+    `outlives_us`: it stays when this process ends. Otherwise the kernel kills it then. `before` is
+    called in the new process, as process.start() says.
     """
     spec.check()
     check_socket_path(socket)
     check_program(spec.kind)
-    _check_socket_is_free(socket)
-    storage = _open_storage(spec)
-    line = command(spec, socket, storage)
+    bound = _bind(socket)
+    made = socket_file(socket)
+    backend = None
     try:
-        with Path(log).open("wb") as output:
-            started = process.start(
-                line,
-                death_signal=None if outlives_us else signal.SIGKILL,
-                output=output,
-                errors=subprocess.STDOUT,
-                keep_fds=storage.fds,
-                session=True,
-            )
-    finally:
-        for fd in storage.fds:
-            os.close(fd)
-    backend = Backend(spec, socket, log, tuple(line), started)
-    try:
-        _wait_until_it_accepts(backend)
+        with bound:  # ours is closed before we wait: it would take connections for a dead one
+            backend = _launch(spec, socket, log, bound, outlives_us, environment, before)
+        _wait_until_it_serves(backend)
     except BaseException:  # ^C too: what was begun here ends here
-        backend.stop()
+        if backend:
+            backend.stop()
+        if made and socket_file(socket) == made:
+            Path(socket).unlink()
         Path(log).unlink(missing_ok=True)
         raise
     return backend
+
+
+def _launch(
+    spec: BackendSpec,
+    socket: str,
+    log: str,
+    bound: sockets.socket,
+    outlives_us: bool,
+    environment: Mapping[str, str] | None,
+    before: Callable[[Backend], None] | None,
+) -> Backend:
+    storage = _open_storage(spec)
+    made, typed = socket_file(socket), tuple(command(spec, socket, storage))
+
+    def known(started: process.Process) -> Backend:
+        return Backend(spec, socket, log, typed, started, made)
+
+    try:
+        with Path(log).open("wb") as output:
+            started = process.start(
+                command(spec, socket, storage, bound.fileno()),
+                death_signal=None if outlives_us else signal.SIGKILL,
+                output=output,
+                errors=subprocess.STDOUT,
+                environment=environment,
+                keep_fds=(*storage.fds, bound.fileno()),
+                session=True,
+                before=None if before is None else lambda child: before(known(child)),
+            )
+    except subprocess.SubprocessError as error:  # raised where `before` failed
+        raise PyfioVirtioError(
+            f"cannot start {KINDS[spec.kind].program}",
+            "what must be remembered of it cannot be written",
+            f"look whether there is room in {Path(log).parent}",
+        ) from error
+    finally:
+        for fd in storage.fds:
+            os.close(fd)
+    return known(started)
 
 
 def check_program(name: str) -> None:
@@ -268,19 +369,37 @@ def check_program(name: str) -> None:
         )
 
 
-def _check_socket_is_free(socket: str) -> None:
-    """Clears a socket that nobody serves any more; refuses one in use, and any other file."""
-    path = Path(socket)
-    if path.is_socket() and not accepts(socket):
-        path.unlink()
-    elif path.exists():
-        raise UsageError(
-            f"cannot serve {socket}",
-            "it is in use",
-            "stop what serves it, or name another --socket",
-        )
-    elif not path.parent.is_dir():
-        raise UsageError(f"cannot serve {socket}", "its folder does not exist")
+def _bind(path: str) -> sockets.socket:
+    """A socket at `path` on which nobody listens yet.
+
+    bind(2) makes a new file or fails, so two can never have one path, and nothing is replaced.
+    """
+    bound = sockets.socket(sockets.AF_UNIX, sockets.SOCK_STREAM)
+    try:
+        bound.bind(path)
+    except OSError as error:
+        bound.close()
+        raise UsageError(f"cannot serve {path}", *_obstacle(path, error)) from error
+    return bound
+
+
+def _obstacle(path: str, error: OSError) -> tuple[str, str]:
+    """Why a socket cannot be made there, and what to do."""
+    another = "name another --socket"
+    if error.errno == errno.ENOENT:
+        return "its folder does not exist", another
+    if error.errno != errno.EADDRINUSE:
+        return error.strerror or str(error), another
+    if socket_file(path) is None:
+        return "something else is there that is no socket", another
+    try:
+        connect(path).close()
+    except ConnectionRefusedError:
+        left = f"if no program is about to serve it: rm {shlex.quote(path)}"
+        return "a socket is there already, on which nobody listens", left
+    except OSError:
+        pass  # refused for another reason, so somebody may be there
+    return "it is in use", f"stop what serves it, or {another}"
 
 
 def _open_storage(spec: BackendSpec) -> Storage:
@@ -298,7 +417,9 @@ def _open_storage(spec: BackendSpec) -> Storage:
 def _make_file(path: Path, spec: BackendSpec) -> None:
     """Makes a sparse file of the size wanted, unless there is one: that one keeps its size."""
     try:
-        fd = os.open(path, os.O_RDONLY if spec.read_only else os.O_RDWR)
+        # A pipe in its place must not keep us waiting; of a file or device nothing changes.
+        flags = os.O_RDONLY if spec.read_only else os.O_RDWR
+        fd = os.open(path, flags | os.O_NONBLOCK)
     except FileNotFoundError:
         fd = _create_file(path, spec.size_bytes)
     except OSError as error:
@@ -315,25 +436,54 @@ def _create_file(path: Path, size_bytes: int) -> int:
     return fd
 
 
+def connect(path: str) -> sockets.socket:
+    """A connection to whoever listens on a socket; BlockingIOError if it stays busy for 1 s."""
+    probe = sockets.socket(sockets.AF_UNIX, sockets.SOCK_STREAM)
+    # With settimeout() connect(2) would not wait while the queue is full; qemu's holds one.
+    probe.setsockopt(sockets.SOL_SOCKET, sockets.SO_SNDTIMEO, struct.pack("ll", 1, 0))
+    try:
+        probe.connect(path)
+    except BaseException:
+        probe.close()
+        raise
+    return probe
+
+
+def listener(path: str) -> int | None:
+    """The process that listens on a socket, as the kernel knows it (unix(7), SO_PEERCRED).
+
+    0 for one of another container; None if nobody can be reached.
+    """
+    try:
+        with connect(path) as probe:
+            size = struct.calcsize("3i")
+            found = probe.getsockopt(sockets.SOL_SOCKET, sockets.SO_PEERCRED, size)
+    except OSError:
+        return None
+    pid, _, _ = struct.unpack("3i", found)
+    return int(pid)
+
+
 def accepts(socket: str) -> bool:
     """Whether somebody listens on `socket`."""
-    with sockets.socket(sockets.AF_UNIX, sockets.SOCK_STREAM) as probe:
-        probe.settimeout(1)
-        try:
-            probe.connect(socket)
-        except OSError:
-            return False
+    try:
+        connect(socket).close()
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
     return True
 
 
-def _wait_until_it_accepts(backend: Backend) -> None:
+def _wait_until_it_serves(backend: Backend) -> None:
+    what = f"{KINDS[backend.spec.kind].program} did not start"
     deadline = time.monotonic() + START_TIMEOUT_S
-    while not accepts(backend.socket):
+    while (pid := listener(backend.socket)) is None:
         if not backend.is_running():
-            raise PyfioVirtioError(
-                f"{KINDS[backend.spec.kind].program} did not start", backend.last_words()
-            )
+            raise PyfioVirtioError(what, backend.last_words())
         if time.monotonic() >= deadline:
             why = f"nobody listens on {backend.socket} after {START_TIMEOUT_S:g} s"
-            raise PyfioVirtioError(f"{KINDS[backend.spec.kind].program} did not start", why)
+            raise PyfioVirtioError(what, why)
         time.sleep(0.005)
+    if pid != backend.process.pid:
+        raise PyfioVirtioError(what, f"process {pid} serves {backend.socket} in its place")

@@ -2,6 +2,7 @@
 """pyfio-virtio backend: start, list and stop back-ends that stay."""
 
 import json
+import shlex
 from dataclasses import replace
 
 import click
@@ -9,7 +10,7 @@ import click
 from pyfio_virtio import backend_records, backends, folders
 from pyfio_virtio.backends import BackendSpec
 from pyfio_virtio.cli_options import disk_options, dry_run_option
-from pyfio_virtio.errors import UsageError
+from pyfio_virtio.errors import PyfioVirtioError, UsageError
 
 
 @click.group()
@@ -31,27 +32,33 @@ def start(
 ) -> None:
     """Start a back-end that stays, and print its socket."""
     spec = replace(disk, kind=kind, queues=queues)
-    spec.check()
-    name = name or backend_records.free_name(kind)
-    backend_records.check_name(name)
-    path = folders.absolute(socket or str(folders.state_folder() / f"{name}.sock"))
     if dry_run:
-        click.echo(backends.dry_command(spec, path))
+        _print_dry_start(spec, name, socket)
         return
-    folder = folders.make_state_folder()
-    started = backends.start(spec, path, str(folder / f"{name}.log"), outlives_us=True)
-    backend_records.save(backend_records.Record(name, started))
+    started = backend_records.start(spec, name, socket)
     click.echo(
-        f"{name}: {spec.describe()}; stop it with: pyfio-virtio backend stop {name}", err=True
+        f"{started.name}: {spec.describe()}; "
+        f"stop it with: pyfio-virtio backend stop {started.name}",
+        err=True,
     )
-    click.echo(path)
+    click.echo(started.backend.socket)
+
+
+def _print_dry_start(spec: BackendSpec, name: str | None, socket: str | None) -> None:
+    spec.check()
+    name = name or backend_records.free_name(spec.kind)
+    backend_records.check_name(name)
+    path = folders.absolute(socket or backend_records.socket_of(name))
+    click.echo(backends.dry_command(spec, path))
 
 
 @backend.command("list")
 @click.option("--json", "as_json", is_flag=True, help="Print the records as JSON.")
 def list_backends(as_json: bool) -> None:
     """List the back-ends that `backend start` left running."""
-    found = backend_records.load_all()
+    found, faults = backend_records.load_all()
+    for fault in faults:
+        _warn(fault)
     if as_json:
         click.echo(json.dumps([record.as_dict() for record in found], indent=1))
     elif not found:
@@ -60,29 +67,44 @@ def list_backends(as_json: bool) -> None:
         _print_table(found)
 
 
+def _warn(fault: PyfioVirtioError) -> None:
+    click.echo(f"pyfio-virtio: {fault}", err=True)
+
+
 def _print_table(found: list[backend_records.Record]) -> None:
     from pyfio_virtio.cli_tables import print_table
 
     rows = []
     for record in found:
         backend = record.backend
-        why = backend.last_words() or "its log says nothing"
-        state = "running" if backend.is_running() else f"died: {why}"
         pid = str(backend.process.pid)
-        rows.append((record.name, state, pid, backend.spec.describe(), backend.socket))
+        rows.append((record.name, record.state(), pid, backend.spec.describe(), backend.socket))
     print_table(("name", "state", "pid", "disk", "socket"), rows)
 
 
 @backend.command()
 @click.argument("names", nargs=-1)
 @click.option("--all", "everything", is_flag=True, help="Stop every one.")
-def stop(names: tuple[str, ...], everything: bool) -> None:
+@click.pass_context
+def stop(context: click.Context, names: tuple[str, ...], everything: bool) -> None:
     """Stop back-ends by name; what was in their memory is gone then."""
     if bool(names) == everything:
         raise UsageError("name the back-ends to stop, or say --all")
-    found = (
-        backend_records.load_all() if everything else [backend_records.find(name) for name in names]
-    )
-    for record in found:
-        backend_records.stop(record)
-        click.echo(f"stopped {record.name}", err=True)
+    for name in names:
+        backend_records.check_known(name)
+    stopped = [_stop(name) for name in backend_records.names() if everything or name in names]
+    context.exit(0 if all(stopped) else 1)
+
+
+def _stop(name: str) -> bool:
+    """Stops one, so that the others are stopped even if this one cannot be."""
+    try:
+        record = backend_records.stop(name)
+    except PyfioVirtioError as fault:
+        _warn(fault)
+        return False
+    click.echo(f"stopped {name}" if record else f"nothing is left of {name}", err=True)
+    if record and record.backend.has_its_socket():
+        path = record.backend.socket
+        click.echo(f"{name} left its socket {path}; remove it: rm {shlex.quote(path)}", err=True)
+    return True

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from pyfio_virtio import backends, engine, fio, host
+from pyfio_virtio import backends, engine, fio, folders, host
 from pyfio_virtio.errors import PyfioVirtioError
 from pyfio_virtio.sizes import format_size
 
@@ -34,6 +34,7 @@ def examine(program: str = "fio") -> list[Check]:
     if all(check.state == "ok" for check in found):
         found.append(_attempt("fio with engine", lambda: _together(program)))
     found.extend(_backend(kind) for kind in backends.VHOST_USER_KINDS)
+    found.append(_attempt("folder for sockets", _folder))
     found.extend(huge_pages(machine))
     found.extend((_cpus(machine), _governor(machine), _memlock(machine), _timer_slack(machine)))
     return found
@@ -65,6 +66,12 @@ def _together(program: str) -> Check:
     fio.check_release(found, engine.fio_release())
     fio.check_engine_loads(found, engine.folder(), engine.NAME)
     return Check("fio with engine", "ok", f"{found.release} loads the engine")
+
+
+def _folder() -> Check:
+    folder = folders.find_state_folder()
+    will_be = "" if folder else ", made when it is needed"
+    return Check("folder for sockets", "ok", f"{folder or folders.state_folder()}{will_be}")
 
 
 def _backend(kind: str) -> Check:

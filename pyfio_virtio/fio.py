@@ -11,7 +11,7 @@ import shutil
 import signal
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -159,10 +159,10 @@ def _signals_passed_on(held: Sequence[process.Process]) -> Iterator[None]:
 
     def pause(number: int, frame: FrameType | None) -> None:
         for fio in held:
-            os.killpg(fio.pid, signal.SIGSTOP)
+            _send_to_group(fio, signal.SIGSTOP)
         os.kill(os.getpid(), signal.SIGSTOP)  # until the shell says fg or bg
         for fio in held:
-            os.killpg(fio.pid, signal.SIGCONT)
+            _send_to_group(fio, signal.SIGCONT)
 
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     handlers = {**dict.fromkeys(numbers, pass_on), signal.SIGTSTP: pause}
@@ -176,13 +176,15 @@ def _signals_passed_on(held: Sequence[process.Process]) -> Iterator[None]:
 
 def send_signal(fio: process.Process, number: int) -> None:
     """To fio alone, which tells its jobs; SIGKILL to its whole group, or the jobs would live on."""
-    try:
-        if number == signal.SIGKILL:
-            os.killpg(fio.pid, number)
-        else:
-            os.kill(fio.pid, number)
-    except ProcessLookupError:
-        pass
+    if number == signal.SIGKILL:
+        _send_to_group(fio, number)
+    elif fio.child is not None:
+        fio.child.send_signal(number)  # does nothing once fio was waited for
+
+
+def _send_to_group(fio: process.Process, number: int) -> None:
+    with suppress(ProcessLookupError):  # all of it has ended
+        os.killpg(fio.pid, number)
 
 
 def split_notes(text: str) -> tuple[str, str]:

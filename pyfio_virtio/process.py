@@ -1,24 +1,31 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """How child processes are started, told apart and ended.
 
-Owns the identity of a process (its number and its start time, since numbers are reused) and the
-parent-death signal that keeps a kill -9 from leaving orphans. Any thread may call; the kernel
-sends that signal when the *thread* that started a child ends, so start children from a thread
-that outlives them. Never prints, and never looks for processes by name.
+Owns the identity of a process (its number, its start time and the boot, since numbers are reused)
+and the parent-death signal that keeps a kill -9 from leaving orphans. Any thread may call; the
+kernel sends that signal when the *thread* that started a child ends, so start children from a
+thread that outlives them. Never prints, never looks for processes by name, and never signals a
+process that could be another one than was meant.
 """
 
 import ctypes
+import errno
 import os
+import select
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import IO
 
+from pyfio_virtio.errors import MachineError
+
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
+_AFTER_KILL_S = 5.0  # the kernel needs a moment, more if much memory is to be freed
 _LIBC = ctypes.CDLL(None)  # loaded before any fork: nothing is looked up in the child
 
 
@@ -33,6 +40,15 @@ def start_ticks(pid: int) -> int | None:
     return None if fields[0] in "ZX" else int(fields[19])
 
 
+@cache
+def boot_id() -> str:
+    """What tells this boot of the machine from every other: start times are counted from it."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return ""
+
+
 @dataclass(frozen=True)
 class Process:
     """A process that cannot be mistaken for a later one with the same number."""
@@ -40,11 +56,17 @@ class Process:
     pid: int
     start_ticks: int
     child: "subprocess.Popen[bytes] | None" = field(default=None, repr=False, compare=False)
+    boot_id: str = field(default_factory=boot_id)
+    mark: str = ""  # NAME=VALUE that it was started with in its environment; "": none is needed
 
     def is_running(self) -> bool:
         if self.child is not None:
             return self.child.poll() is None  # which also takes its exit status off the system
-        return start_ticks(self.pid) == self.start_ticks
+        return (
+            self.boot_id == boot_id()
+            and start_ticks(self.pid) == self.start_ticks
+            and (not self.mark or _is_marked(self.pid, self.mark))
+        )
 
     def wait(self, timeout_s: float) -> bool:
         """Waits for the end; True when it came in time."""
@@ -56,12 +78,66 @@ class Process:
         return True
 
     def end(self, grace_s: float = 2.0) -> None:
-        """Asks the process to end, and kills it after `grace_s` seconds."""
-        for number in (signal.SIGTERM, signal.SIGKILL):
+        """Asks the process to end, and kills it after `grace_s` seconds; 0: at once."""
+        if self.child is None:
+            self._end_by_descriptor(grace_s)
+            return
+        for number, limit_s in _ways_to_end(grace_s):
+            self.child.send_signal(number)  # does nothing once the child was waited for
+            if self.wait(limit_s):
+                return
+
+    def _end_by_descriptor(self, grace_s: float) -> None:
+        """By a descriptor: a number could be another process's from one line to the next."""
+        descriptor = _open(self.pid)
+        if descriptor is None:
+            return
+        try:
+            # Asked after the descriptor was opened, so what is_running() sees is what it holds.
             if self.is_running():
-                with suppress(ProcessLookupError):
-                    os.kill(self.pid, number)
-                self.wait(grace_s)
+                _end(descriptor, grace_s)
+        finally:
+            os.close(descriptor)
+
+
+def _ways_to_end(grace_s: float) -> list[tuple[int, float]]:
+    """Signals, each with the seconds that the process then gets."""
+    asked = [(signal.SIGTERM, grace_s)] if grace_s else []
+    return [*asked, (signal.SIGKILL, _AFTER_KILL_S)]
+
+
+def _open(pid: int) -> int | None:
+    try:
+        return os.pidfd_open(pid)
+    except OSError as error:
+        if error.errno in (errno.ESRCH, errno.EINVAL, errno.ENOENT):  # none, or only a thread
+            return None
+        raise MachineError(
+            f"will not end process {pid}",
+            f"it cannot be told from a later one: pidfd_open: {error.strerror}",
+            f"end it yourself: kill {pid}",
+        ) from error
+
+
+def _end(descriptor: int, grace_s: float) -> None:
+    """Ends the process that a pidfd holds."""
+    ended = select.poll()
+    ended.register(descriptor, select.POLLIN)
+    for number, limit_s in _ways_to_end(grace_s):
+        with suppress(ProcessLookupError):
+            signal.pidfd_send_signal(descriptor, number)
+        if ended.poll(limit_s * 1000):
+            return
+
+
+def _is_marked(pid: int, mark: str) -> bool:
+    """Whether a process is this user's, and its environment began with `mark`."""
+    folder = Path(f"/proc/{pid}")
+    try:
+        environment = (folder / "environ").read_bytes().split(b"\0")
+        return folder.stat().st_uid == os.geteuid() and os.fsencode(mark) in environment
+    except OSError:
+        return False
 
 
 def finish(process: Process) -> tuple[int, bytes]:
@@ -105,22 +181,49 @@ def start(
     keep_fds: Sequence[int] = (),
     session: bool = False,
     folder: Path | None = None,
+    before: Callable[[Process], None] | None = None,
 ) -> Process:
     """Starts `command` in a process group (or session) of its own, in `folder` or in ours.
 
     `death_signal` is what it gets when the starting thread ends; None lets it live on. A group of
-    its own keeps ^C of the terminal from reaching it before we decided what ^C means.
+    its own keeps ^C of the terminal from reaching it before we decided what ^C means. `before` is
+    called in the new process, with itself, before it becomes `command`; if that raises, or we are
+    killed at any moment, there is no process that `before` has not seen.
     """
-    child = subprocess.Popen(
-        command,
-        stdin=subprocess.DEVNULL,
-        stdout=output,
-        stderr=errors,
-        env=environment,
-        cwd=folder,
-        pass_fds=keep_fds,
-        start_new_session=session,
-        process_group=None if session else 0,
-        preexec_fn=None if death_signal is None else _die_with_parent(death_signal),
-    )
+    die = None if death_signal is None else _die_with_parent(death_signal)
+
+    def in_child() -> None:
+        if die is not None:
+            die()
+        if before is not None:
+            before(this_process())
+        release()
+
+    with _interrupts_held() as release:
+        child = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=errors,
+            env=environment,
+            cwd=folder,
+            pass_fds=keep_fds,
+            start_new_session=session,
+            process_group=None if session else 0,
+            preexec_fn=in_child,
+        )
     return Process(child.pid, start_ticks(child.pid) or 0, child)
+
+
+@contextmanager
+def _interrupts_held() -> Iterator[Callable[[], None]]:
+    """Keeps ^C out while there is a child that nobody knows yet; gives what ends that."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+
+    def release() -> None:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+    try:
+        yield release
+    finally:
+        release()

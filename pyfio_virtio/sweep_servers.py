@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import shlex
 import shutil
-import socket
-import struct
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -63,7 +61,8 @@ class Servers:
     def serve(self, wanted: Wanted) -> Served:
         """A back-end started for this, or the one that runs if it may be kept."""
         if wanted.socket:
-            return Served(escaped_filename(wanted.socket), pid=_listener(wanted.socket))
+            pid = backends.listener(wanted.socket) or None
+            return Served(escaped_filename(wanted.socket), pid=pid)
         placed = at(wanted, self._folder / DISK)
         self._make_file(placed)
         if placed.spec is None:
@@ -127,18 +126,3 @@ def servers(folder: Path, keep: bool) -> Iterator[Servers]:
         yield them
     finally:
         them.stop()
-
-
-def _listener(path: str) -> int | None:
-    """The process that serves a socket, as the kernel knows it (unix(7), SO_PEERCRED)."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        probe.settimeout(1)
-        try:
-            probe.connect(path)
-            size = struct.calcsize("3i")
-            pid, _, _ = struct.unpack(
-                "3i", probe.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size)
-            )
-        except OSError:
-            return None
-    return int(pid) or None

@@ -3,6 +3,7 @@
 
 import os
 import socket as sockets
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ from pyfio_virtio import backends, engine
 from pyfio_virtio.backends import VHOST_USER_KINDS, BackendSpec, Storage
 from pyfio_virtio.errors import MachineError, PyfioVirtioError, UsageError
 from tests.conftest import StartBackend
+
+KINDS = tuple(backends.KINDS)
 
 
 def test_a_started_back_end_takes_connections(qsd: StartBackend) -> None:
@@ -73,17 +76,124 @@ def test_a_socket_in_use_is_refused(qsd: StartBackend, private: Path) -> None:
         backends.start(BackendSpec(), socket, str(private / "log"))
 
 
-def test_a_socket_that_nobody_serves_is_taken(qsd: StartBackend, private: Path) -> None:
-    with sockets.socket(sockets.AF_UNIX) as dead:
-        dead.bind(str(private / "disk0.sock"))
-    assert backends.accepts(qsd().socket)
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    ("place", "why"),
+    [
+        ("dead socket", "nobody listens; if no program is about to serve it: rm "),
+        ("socket", "in use"),
+        ("file", "no socket"),
+        ("folder", "no socket"),
+        ("link", "no socket"),
+        ("dead link", "no socket"),
+    ],
+)
+def test_whatever_lies_in_the_sockets_place_is_left_alone(
+    private: Path, kind: str, place: str, why: str
+) -> None:
+    path = private / "s"
+    with sockets.socket(sockets.AF_UNIX) as theirs:
+        if place.endswith("socket"):
+            theirs.bind(str(path))
+            if place == "socket":
+                theirs.listen()
+        elif place == "file":
+            path.touch()
+        elif place == "folder":
+            path.mkdir()
+        else:
+            path.symlink_to("/dev/null" if place == "link" else private / "none")
+        before = path.lstat()
+        with pytest.raises(UsageError, match=why):
+            backends.start(BackendSpec(kind=kind), str(path), str(private / "log"))
+    assert path.lstat() == before
+    assert [each.name for each in private.iterdir()] == ["s"]
 
 
-def test_a_file_in_the_sockets_place_is_left_alone(private: Path) -> None:
-    (private / "s").write_text("precious")
-    with pytest.raises(UsageError):
-        backends.start(BackendSpec(), str(private / "s"), str(private / "log"))
-    assert (private / "s").read_text() == "precious"
+@pytest.mark.parametrize("kind", KINDS)
+def test_of_two_at_one_socket_one_is_refused(private: Path, kind: str) -> None:
+    def start(number: int) -> backends.Backend | str:
+        spec, log = BackendSpec(kind=kind, storage="null"), str(private / str(number))
+        try:  # it outlives the thread
+            return backends.start(spec, str(private / "s"), log, outlives_us=True)
+        except UsageError as error:
+            return error.why
+
+    with ThreadPoolExecutor(4) as pool:
+        started = list(pool.map(start, range(4)))
+    [served] = [each for each in started if isinstance(each, backends.Backend)]
+    assert backends.listener(served.socket) == served.process.pid
+    served.stop()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_who_listens_is_the_process_that_was_started(serve: StartBackend, kind: str) -> None:
+    disk = serve(kind)
+    assert backends.listener(disk.socket) == disk.process.pid
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_socket_that_took_its_place_stays(serve: StartBackend, kind: str) -> None:
+    disk = serve(kind)
+    Path(disk.socket).unlink()
+    with sockets.socket(sockets.AF_UNIX) as theirs:
+        theirs.bind(disk.socket)
+        theirs.listen()
+        disk.stop()
+        assert backends.accepts(disk.socket)
+
+
+def test_a_back_end_whose_socket_another_serves_is_not_taken_for_started(
+    private: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = private / "s"
+    taken = sockets.socket(sockets.AF_UNIX)
+
+    def take(socket: str) -> int | None:
+        if path.exists():
+            path.unlink()
+            taken.bind(socket)
+            taken.listen()
+        return listener(socket)
+
+    listener = backends.listener
+    monkeypatch.setattr(backends, "listener", take)
+    with taken, pytest.raises(PyfioVirtioError, match="in its place"):
+        backends.start(BackendSpec(storage="null"), str(path), str(private / "log"))
+    assert path.is_socket()
+
+
+def test_a_pipe_as_storage_is_not_waited_for(private: Path) -> None:
+    os.mkfifo(private / "pipe")
+    spec = BackendSpec(storage=f"file:{private / 'pipe'}", read_only=True)
+    with pytest.raises(PyfioVirtioError):
+        backends.start(spec, str(private / "s"), str(private / "log"))
+
+
+@pytest.mark.parametrize(
+    "option", ["storage=file:x", "sto=file:x", "socket=x", "export=x", "blockdev=x"]
+)
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_option_that_would_serve_another_disk_is_refused(kind: str, option: str) -> None:
+    with pytest.raises(UsageError, match="another disk"):
+        BackendSpec(kind=kind, options=(option,)).check()
+
+
+@pytest.mark.parametrize("place", ["link", "pipe", "folder", "none"])
+def test_last_words_come_from_a_plain_file_only(
+    serve: StartBackend, private: Path, place: str
+) -> None:
+    disk = serve("qsd")
+    log = Path(disk.log)
+    log.unlink()
+    (private / "secret").write_text("secret")
+    if place == "link":
+        log.symlink_to(private / "secret")
+    elif place == "pipe":
+        os.mkfifo(log)
+    elif place == "folder":
+        log.mkdir()
+    assert disk.last_words() == ""
 
 
 def test_a_refusal_is_told_in_the_back_ends_words(private: Path) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pyfio_virtio import backends, doctor, host
+from pyfio_virtio import backends, doctor, folders, host
 
 
 def _state(checks: list[doctor.Check], name: str) -> str:
@@ -43,6 +43,11 @@ def test_without_the_engine_it_does_not_work(
 def test_a_missing_back_end_is_no_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     assert _state(doctor.examine(), "back-end qsd") == "note"
+
+
+def test_a_folder_that_others_can_change_is_a_failure(private: Path) -> None:
+    folders.make_state_folder().chmod(0o777)
+    assert _state(doctor.examine(), "folder for sockets") == "failure"
 
 
 def test_all_that_is_amiss_has_a_remedy() -> None:

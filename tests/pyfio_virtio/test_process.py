@@ -5,7 +5,11 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -55,6 +59,72 @@ def test_another_process_with_the_number_is_not_taken_for_it(sleeper: process.Pr
     assert not earlier.is_running()
     earlier.end()
     assert sleeper.is_running()
+
+
+@pytest.mark.parametrize(
+    "other",
+    [{"boot_id": "another"}, {"start_ticks": 1}, {"mark": "PYFIO_VIRTIO_TEST=other"}],
+    ids=lambda other: next(iter(other)),
+)
+def test_only_what_is_right_in_all_is_taken_for_it(
+    sleeper: process.Process, other: dict[str, Any]
+) -> None:
+    unlike = replace(sleeper, child=None, **other)
+    assert not unlike.is_running()
+    unlike.end()
+    assert sleeper.is_running()
+
+
+def test_one_that_is_marked_is_known_by_its_mark() -> None:
+    environment = {**os.environ, "PYFIO_VIRTIO_TEST": "this"}
+    command = ["sleep", "60"]
+    child = process.start(command, death_signal=signal.SIGKILL, environment=environment)
+    marked = replace(child, child=None, mark="PYFIO_VIRTIO_TEST=this")
+    assert marked.is_running()
+    marked.end()
+    assert not child.is_running()
+
+
+def test_without_time_to_end_it_is_killed(sleeper: process.Process) -> None:
+    sleeper.end(grace_s=0)
+    assert sleeper.child is not None
+    assert sleeper.child.returncode == -signal.SIGKILL
+
+
+def test_a_thread_is_not_ended_in_a_processs_place() -> None:
+    stop = threading.Event()
+    thread = threading.Thread(target=stop.wait)
+    thread.start()
+    assert thread.native_id is not None
+    process.Process(thread.native_id, process.start_ticks(thread.native_id) or 0).end()
+    stop.set()
+    thread.join()
+
+
+def test_before_is_called_in_the_new_process(tmp_path: Path) -> None:
+    seen = tmp_path / "seen"
+
+    def note(me: process.Process) -> None:
+        seen.write_text(f"{me.pid} {me.start_ticks}")
+
+    child = process.start(["sleep", "60"], death_signal=signal.SIGKILL, before=note)
+    assert seen.read_text() == f"{child.pid} {child.start_ticks}"
+    child.end()
+
+
+def test_if_before_fails_there_is_no_process() -> None:
+    def fail(me: process.Process) -> None:
+        raise OSError
+
+    with pytest.raises(subprocess.SubprocessError):
+        process.start(["sleep", "60"], death_signal=None, before=fail)
+
+
+def test_a_child_can_be_interrupted() -> None:
+    child = process.start(["sleep", "60"], death_signal=signal.SIGKILL)
+    assert child.child is not None
+    child.child.send_signal(signal.SIGINT)
+    assert child.wait(timeout_s=10)
 
 
 def test_a_child_has_a_process_group_of_its_own(sleeper: process.Process) -> None:

@@ -91,7 +91,10 @@ def _where(kind: str, socket: str | None, disk: BackendSpec) -> runs.Disk:
 
 
 def _split(words: tuple[str, ...]) -> tuple[Path | None, tuple[str, ...]]:
-    """click gives what stands before and after -- in one: a job file begins with no dash."""
+    """click gives what stands before and after -- in one: a job file begins with no dash.
+    As for fio, - is standard input."""
+    if words and words[0] == "-":
+        return Path("/dev/stdin"), words[1:]
     if words and not words[0].startswith("-"):
         return Path(words[0]), words[1:]
     return None, words

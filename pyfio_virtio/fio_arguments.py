@@ -89,7 +89,9 @@ def _take(waiting: list[str]) -> tuple[str, str | None]:
     word = waiting.pop(0)
     if not word.startswith("-") or not word.strip("-"):
         raise UsageError(
-            f"cannot pass {word!r} to fio", "it is no option", "name the job file before --"
+            f"cannot pass {word!r} to fio",
+            "it is no option",
+            "name one job file, and name it before --",
         )
     key, equals, value = word.lstrip("-").partition("=")
     if key in _REFUSED:

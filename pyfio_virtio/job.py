@@ -118,7 +118,8 @@ class Section:
 
     def count(self) -> int:
         """How many jobs fio makes of this one."""
-        number = self.options.get("numjobs", "1")
+        cpus = str(os.sysconf("SC_NPROCESSORS_CONF"))
+        number = self.options.get("numjobs", "1").replace("$ncpus", cpus)
         return max(1, int(number)) if number.isdecimal() else 1
 
 
@@ -353,9 +354,9 @@ def _misread(text: str, number: int, why: str) -> UsageError:
 def read(path: Path, depth: int = 0) -> Job:
     """Reads a job file, with the files that it includes in their places."""
     try:
-        text = path.read_text()
+        text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else "it is not text"
+        why = error.strerror if isinstance(error, OSError) else "it is not text in UTF-8"
         raise UsageError(f"cannot read the job file {path}", why or str(error)) from error
     try:
         parsed = parse(text)

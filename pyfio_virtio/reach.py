@@ -68,6 +68,9 @@ WITHOUT_IO = ("cpuio",)
 _WITHOUT_DISK = (*WITHOUT_IO, "null")
 # Options of the built-in back-end by which it would make a file.
 _BUILTIN_FILES = ("control", "stats-file")
+# fio puts a number in the place of each of these, and then has the program bc calculate the whole
+# value, which may become any text.
+_CALCULATED = re.compile(r"\$(pagesize|mb_memory|ncpus)")
 _IOLOG = re.compile(r"fio version ([23]) iolog")
 
 
@@ -128,6 +131,7 @@ def of_job(job: Job, folder: Path | None, read_only: bool = False) -> Reach:
 
 
 def _of_section(section: Section, folder: Path | None, read_only: bool) -> Reach:
+    _check_nothing_is_calculated(section)
     disks = () if read_only else _changed_disks(section)
     return Reach((*disks, *_outputs(section, folder)), tuple(_doings(section)))
 
@@ -136,6 +140,17 @@ def _check_includes(job: Job) -> None:
     for line in job.lines:
         if line.include is not None:
             raise UsageError(f"cannot tell what include {line.include} adds to the job")
+
+
+def _check_nothing_is_calculated(section: Section) -> None:
+    for each in section.given:
+        found = _CALCULATED.search(each.value)
+        if found and each.key in PATHS:
+            raise UsageError(
+                f"cannot tell what {each.key}={each.value} in [{section.name}] is",
+                f"fio calculates a value with {found[0]} in it",
+                "write the value out",
+            )
 
 
 def _changed_disks(section: Section) -> Iterator[str]:

@@ -109,6 +109,10 @@ def plan(
     title, given = _job(job_file, arguments)
     wanted = arguments.applied(given)
     found = fio.find(program)
+    if not wanted.sections():
+        raise UsageError(
+            f"cannot run {title}", "there is no job in it", "begin a job by a line such as [job1]"
+        )
     changes: tuple[str, ...] = ()
     if converting:
         wanted, changes = _converted(wanted, disk, found)

@@ -101,6 +101,26 @@ def test_the_default_job_runs_on_a_disk_of_its_own(command: RunCommand, private:
     assert _left(private) == []
 
 
+@pytest.mark.parametrize("text", ["", "rw=read\n", "[global]\nioengine=fio_virtio\n"])
+def test_a_file_without_a_job_is_refused(command: RunCommand, private: Path, text: str) -> None:
+    (private / "job").write_text(text)
+    ended = command("run", str(private / "job"))
+    assert (ended.status, ended.stdout, ended.stderr.count("\n")) == (2, "", 1)
+    assert "there is no job in it" in ended.stderr
+
+
+def test_a_dash_is_a_job_on_standard_input(private: Path) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-m", "pyfio_virtio", "run", "--dry-run", "-", "--", "--bs=8k"],
+        input="[piped]\nioengine=fio_virtio\n",
+        capture_output=True,
+        cwd=ROOT,
+        text=True,
+    )
+    assert "[piped]" in ended.stdout, ended.stderr
+    assert "bs=8k" in ended.stdout
+
+
 def test_one_line_tells_what_runs_where(command: RunCommand) -> None:
     line = command("run", "--disk-size", "64M", *SHORT, "--size=1m").stderr.splitlines()[0]
     assert "jobs/virtio.fio" in line

@@ -42,7 +42,7 @@ def test_readonly_is_noticed() -> None:
 
 @pytest.mark.parametrize("word", ["job.fio", "-", "--"])
 def test_what_is_no_option_is_refused(word: str) -> None:
-    with pytest.raises(UsageError, match="no option"):
+    with pytest.raises(UsageError, match="no option; name one job file"):
         fio_arguments.parse([word])
 
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """job.py: job files read, changed and asked what they would do."""
 
+import os
 import re
 import subprocess
 from contextlib import suppress
@@ -189,6 +190,10 @@ def test_a_queue_for_each_job() -> None:
     assert job.parse("[global]\nnumjobs=3\n[a]\n[b]\nnumjobs=2\n").queues() == 5
 
 
+def test_a_queue_for_each_cpu_where_a_job_has_as_many() -> None:
+    assert job.parse("[a]\nnumjobs=$ncpus\n").queues() == os.sysconf("SC_NPROCESSORS_CONF")
+
+
 @pytest.mark.parametrize(
     ("text", "devices"),
     [
@@ -222,6 +227,11 @@ def test_files_that_include_each_other_are_refused(tmp_path: Path) -> None:
     (tmp_path / "a.fio").write_text("[a]\ninclude a.fio\n")
     with pytest.raises(UsageError, match="circles"):
         job.read(tmp_path / "a.fio")
+
+
+def test_a_mark_of_the_byte_order_is_not_part_of_a_job(tmp_path: Path) -> None:
+    (tmp_path / "a.fio").write_bytes(b"\xef\xbb\xbf[a]\r\nrw=read\r\n")
+    assert job.read(tmp_path / "a.fio").text() == "[a]\nrw=read\n"
 
 
 def test_a_binary_file_is_no_job(tmp_path: Path) -> None:

@@ -228,6 +228,17 @@ def test_nothing_is_made_of_what_is_harmless(line: str) -> None:
     assert _reach(f"[x]\nioengine=fio_virtio\n{line}\n") == reach.Reach()
 
 
+@pytest.mark.parametrize("keyword", ["$ncpus", "$pagesize", "$mb_memory"])
+@pytest.mark.parametrize("option", sorted(PATHS))
+def test_a_name_that_fio_calculates_is_not_guessed(
+    option: str, keyword: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HIDDEN", keyword)
+    for value in (keyword, f"x{keyword}", "x${HIDDEN}"):
+        with pytest.raises(UsageError, match=f"cannot tell what {option}=.* in \\[x\\] is"):
+            _reach(f"[x]\nrw=read\n{option}={value}\n")
+
+
 def test_what_an_include_would_add_is_not_guessed() -> None:
     with pytest.raises(UsageError, match="include x"):
         _reach("[x]\ninclude x\n")
@@ -442,6 +453,21 @@ def test_a_file_that_a_job_would_overwrite_needs_a_yes(command: RunCommand, priv
     ended = command("run", str(job_file), "--disk-size=16M")
     assert (ended.status, precious.read_text()) == (2, "thesis")
     assert f"writes to {precious}" in ended.stderr
+
+
+@pytest.mark.parametrize("value", ["precious$ncpus", '/*$ncpus*/"{file}x"'])
+@pytest.mark.parametrize("option", ["write_iolog", "stats_file", "merge_blktrace_file"])
+def test_no_calculation_gets_past_the_question(
+    command: RunCommand, private: Path, option: str, value: str
+) -> None:
+    """What fio makes of such a value, which holds bc's arithmetic, is a name that nobody asked."""
+    precious, job_file = private / "precious", private / "job"
+    precious.write_text("thesis")
+    job_file.write_text(f"[a]\n{HEAD}{option}={value.format(file=precious)}\n")
+    ended = command("run", str(job_file), "--disk-size=16M")
+    assert (ended.status, ended.stderr.count("\n")) == (2, 1)
+    assert "fio calculates" in ended.stderr
+    assert precious.read_text() == "thesis"
 
 
 @pytest.mark.parametrize("word", ["storage=file:{file}", "stor=file:{file}"])

@@ -44,17 +44,63 @@ static int check_piece(struct thread_data *td, const struct io_piece *piece,
 	return 0;
 }
 
+/* What a log has done with a file so far. */
+struct logged_file {
+	bool is_open;
+	struct io_piece *close; /* after which nothing came yet */
+};
+
+static bool is_action(const struct io_piece *piece, enum file_log_act action)
+{
+	return piece->ddir == DDIR_INVAL && piece->file_action == action;
+}
+
+static void leave_out(struct io_piece *piece)
+{
+	piece->file_action = FIO_LOG_ADD_FILE; /* fio does nothing */
+}
+
+/* fio aborts at a request for a file that is not open. Where replay_redirect= makes
+ * one file of several, the end of the first one is not the end of the others, and
+ * an opening that comes while requests are in flight after a close has no effect.
+ * So of each file the first opening counts, and the last close. */
+static int follow_file(struct io_piece *piece, struct logged_file *file)
+{
+	bool opens = is_action(piece, FIO_LOG_OPEN_FILE);
+	bool closes = is_action(piece, FIO_LOG_CLOSE_FILE);
+
+	if (is_action(piece, FIO_LOG_ADD_FILE))
+		return 0;
+	if (!file->is_open && piece->ddir != DDIR_INVAL)
+		return error_set(EINVAL, "the log uses a file that it does not open "
+			"before: give it an \"open\" line after its \"add\" line");
+	if (opens && file->is_open)
+		leave_out(piece);
+	file->is_open |= opens;
+	if (file->close)
+		leave_out(file->close);
+	file->close = closes ? piece : NULL;
+	return 0;
+}
+
 static int check_log(struct thread_data *td, unsigned int num_files)
 {
+	struct logged_file *files = calloc(num_files + 1ul, sizeof(*files));
 	struct flist_head *entry;
 	int code = 0;
 
+	if (!files)
+		return error_set(ENOMEM, "no memory for a log of %u files", num_files);
 	flist_for_each(entry, &td->io_log_list) {
-		code = check_piece(td, flist_entry(entry, struct io_piece, list),
-				   num_files);
+		struct io_piece *piece = flist_entry(entry, struct io_piece, list);
+
+		code = check_piece(td, piece, num_files);
+		if (!code && piece->ddir != DDIR_WAIT)
+			code = follow_file(piece, &files[piece->fileno]);
 		if (code)
 			break;
 	}
+	free(files);
 	return code;
 }
 

@@ -2,6 +2,7 @@
 """Logs of I/O: written by a run, and replayed."""
 
 import json
+import random
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -156,6 +157,41 @@ def test_a_log_of_a_file_that_it_does_not_add_is_refused(
     lines = ["fio version 2 iolog", *([f"{socket} add", f"{socket} open"] * is_known)]
     log.write_text("\n".join([*lines, f"{private}/other read 0 4096", ""]))
     assert '"add" line' in refusal(fio(socket, thread=thread, read_iolog=str(log)))
+
+
+@pytest.mark.parametrize("thread", [None, 1])
+@pytest.mark.parametrize("ending", ["close", ""])
+def test_a_log_of_a_file_that_it_does_not_open_is_refused(
+    qsd: StartBackend, fio: Fio, private: Path, thread: int | None, ending: str
+) -> None:
+    socket, log = qsd().socket, private / "log"
+    lines = ["fio version 2 iolog", f"{socket} add", *([f"{socket} {ending}"] if ending else [])]
+    log.write_text("\n".join([*lines, f"{socket} read 0 4096", ""]))
+    assert '"open" line' in refusal(fio(socket, thread=thread, read_iolog=str(log)))
+
+
+@pytest.mark.parametrize("thread", [None, 1])
+@pytest.mark.parametrize("seed", range(4))
+def test_files_that_open_and_close_in_any_order_are_replayed_on_one_disk(
+    disk: StartBackend, fio: Fio, private: Path, thread: int | None, seed: int
+) -> None:
+    numbers, log = random.Random(seed), private / "log"
+    names = ["/a", "/b", "/c"]
+    lines = ["fio version 2 iolog", *(f"{name} add" for name in names)]
+    is_open = dict.fromkeys(names, False)
+    reads = 0
+    for _ in range(200):
+        name = numbers.choice(names)
+        action = numbers.choice(["read 0 4096", "read 0 4096", "close"])
+        if not is_open[name]:
+            action = "open"
+        is_open[name] = action != "close"
+        reads += action.startswith("read")
+        lines.append(f"{name} {action}")
+    log.write_text("\n".join([*lines, ""]))
+    socket = disk().socket
+    run = fio(socket, thread=thread, read_iolog=str(log), replay_redirect=socket, iodepth=4)
+    assert counts(run) == (reads, 0)
 
 
 def test_threads_that_only_their_logs_lead_to_a_device_share_it(

@@ -117,6 +117,15 @@ def test_a_member_that_lies_four_bytes_off_is_refused(
     assert difference(run) if moved else run.status in (0, 1)
 
 
+@pytest.mark.parametrize(
+    ("structure", "member"), [each for each in used_members() if each[0] != "thread_options"]
+)
+def test_the_documentation_says_whether_a_member_is_compared(structure: str, member: str) -> None:
+    text = (ENGINE.parent / "ARCHITECTURE.md").read_text()
+    [row] = re.findall(rf"^\| `{structure}` \|.*$", text, re.MULTILINE)
+    assert f"`{member}`" in row
+
+
 def test_a_longer_struct_of_options_is_refused(probe: Probe) -> None:
     path = probe.tree / "thread_options.h"
     text = re.sub(

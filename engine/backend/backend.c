@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "caller.h"
 #include "error.h"
 #include "server.h"
 
@@ -328,6 +329,7 @@ void backend_command(struct backend *backend, const char *line, char *answer,
 {
 	pthread_mutex_lock(&backend->server.lock);
 	control_command(&backend->server, line, answer, room);
+	caller_end();
 	pthread_mutex_unlock(&backend->server.lock);
 }
 

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "error.h"
+#include "given_fd.h"
 
 struct connection *connection_open(struct server *server, int fd)
 {
@@ -45,7 +46,17 @@ fail:
 static void close_fds(struct connection *connection)
 {
 	while (connection->fd_count)
-		close(connection->fds[--connection->fd_count]);
+		given_fd_close(connection->fds[--connection->fd_count]);
+}
+
+bool connection_is_served(const struct connection *connection)
+{
+	unsigned int i;
+
+	for (i = 0; i < connection->ring_count; i++)
+		if (connection->rings[i].running)
+			return true;
+	return false;
 }
 
 void connection_close(struct connection *connection)
@@ -55,9 +66,9 @@ void connection_close(struct connection *connection)
 	memory_clear(&connection->memory);
 	inflight_unmap(&connection->inflight);
 	close_fds(connection);
-	if (connection->request_fd >= 0)
-		close(connection->request_fd);
-	close(connection->fd);
+	given_fd_close(connection->request_fd);
+	if (connection->fd >= 0)
+		close(connection->fd);
 	free(connection);
 }
 
@@ -92,7 +103,7 @@ static int keep_fds(struct connection *connection, struct msghdr *received)
 				connection->fds[connection->fd_count++] = fds[i];
 				continue;
 			}
-			close(fds[i]);
+			given_fd_close(fds[i]);
 			result = -EMFILE;
 		}
 	}
@@ -156,21 +167,7 @@ static int check_header(const struct vhost_user_header *header)
 	return 0;
 }
 
-static int finish_message(struct connection *connection)
-{
-	int result;
-
-	connection->message_count++;
-	result = protocol_handle(connection);
-	close_fds(connection);
-	if (connection->reply_fd >= 0)
-		close(connection->reply_fd);
-	connection->reply_fd = -1;
-	connection->received_bytes = 0;
-	return result;
-}
-
-int connection_readable(struct connection *connection)
+int connection_receive(struct connection *connection)
 {
 	const size_t header_bytes = sizeof(struct vhost_user_header);
 
@@ -184,12 +181,26 @@ int connection_readable(struct connection *connection)
 			return count;
 		if (connection->received_bytes == header_bytes)
 			result = check_header(&connection->message.header);
-		if (!result && connection->received_bytes >= header_bytes &&
-		    !missing_bytes(connection))
-			result = finish_message(connection);
 		if (result)
 			return result;
+		if (connection->received_bytes >= header_bytes &&
+		    !missing_bytes(connection))
+			return 1;
 	}
+}
+
+int connection_handle(struct connection *connection)
+{
+	int result;
+
+	connection->message_count++;
+	result = protocol_handle(connection);
+	close_fds(connection);
+	if (connection->reply_fd >= 0)
+		close(connection->reply_fd);
+	connection->reply_fd = -1;
+	connection->received_bytes = 0;
+	return result;
 }
 
 static int send_message(int socket, const struct vhost_user_message *message,

@@ -25,6 +25,7 @@ struct connection {
 	struct server *server;
 	unsigned int id; /* counts from 1, for log lines */
 	int fd;
+	uint64_t heard; /* the server's count of events at its last one */
 
 	/* The message being received, and how much of it has come. */
 	struct vhost_user_message message;
@@ -47,12 +48,17 @@ struct connection {
 
 /* Takes over the fd. NULL, and the reason by error_record(), on failure. */
 struct connection *connection_open(struct server *server, int fd);
+/* Whether any of its rings runs. */
+bool connection_is_served(const struct connection *connection);
 /* Workers paused: stops its rings and forgets it. */
 void connection_close(struct connection *connection);
 
-/* Reads what has come and handles whole messages. 0, or a negative errno when
- * the connection is to be closed. */
-int connection_readable(struct connection *connection);
+/* Reads what has come, up to the end of one message. 1 if it is whole, 0 if
+ * more is to come, a negative errno when the connection is to be closed. */
+int connection_receive(struct connection *connection);
+/* Workers paused: handles the message that is whole. 0, or a negative errno
+ * when the connection is to be closed. */
+int connection_handle(struct connection *connection);
 
 /* Sends the message as a reply, with the reply fd if there is one. */
 int connection_reply(struct connection *connection,
@@ -63,7 +69,7 @@ void connection_config_changed(struct connection *connection);
 /* Takes the next fd that came with the message: the caller's now. */
 int connection_take_fd(struct connection *connection);
 
-/* protocol.c: handles the message that is whole. As connection_readable(). */
+/* protocol.c: carries out the message that is whole. As connection_handle(). */
 int protocol_handle(struct connection *connection);
 /* Makes the message its own reply; returns 0. */
 int protocol_reply_u64(struct vhost_user_message *message, uint64_t value);

@@ -3,7 +3,8 @@
  * Commands while the back-end runs: a line in, a line out. The same words are
  * taken from the control socket and from a caller in process. Under the
  * server's lock. A client at the control socket that belongs to another user,
- * or does not read its answers, is dropped.
+ * or does not read its answers, is dropped, and one that says nothing when its
+ * place is needed.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -158,29 +159,42 @@ static bool may_command(const struct server *server, int fd)
 	return false;
 }
 
-static struct control_client *free_client(struct server *server)
+/* A free place, or that of the client that was silent for longest. */
+static struct control_client *find_place(struct server *server)
 {
+	struct control_client *found = server->control_clients;
 	unsigned int i;
 
-	for (i = 0; i < CONTROL_CLIENTS_MAX; i++)
-		if (server->control_clients[i].fd < 0)
-			return &server->control_clients[i];
-	return NULL;
+	for (i = 0; i < CONTROL_CLIENTS_MAX; i++) {
+		struct control_client *client = &server->control_clients[i];
+
+		if (client->fd < 0)
+			return client;
+		if (client->heard < found->heard)
+			found = client;
+	}
+	control_close(server, found);
+	return found;
 }
 
 void control_accept(struct server *server)
 {
-	int fd = accept4(server->control_fd, NULL, NULL,
-			 SOCK_CLOEXEC | SOCK_NONBLOCK);
-	struct control_client *client = free_client(server);
+	int fd = server_accept(server, server->control_fd);
+	struct control_client *client;
 
 	if (fd < 0)
 		return;
-	if (client && may_command(server, fd) &&
-	    !server_watch(server, fd, client))
-		client->fd = fd;
-	else
+	if (!may_command(server, fd)) {
 		close(fd);
+		return;
+	}
+	client = find_place(server);
+	if (server_watch(server, fd, client)) {
+		close(fd);
+		return;
+	}
+	client->fd = fd;
+	client->heard = ++server->events;
 }
 
 static int answer_line(struct server *server, struct control_client *client,
@@ -221,6 +235,7 @@ void control_read(struct server *server, struct control_client *client)
 			     sizeof(client->line) - client->length,
 			     MSG_DONTWAIT);
 
+	client->heard = ++server->events;
 	if (count < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
 	if (count <= 0) {

@@ -17,7 +17,8 @@ int error_record(int code, const char *format, ...)
 /* The sentence last kept in this thread. */
 const char *error_sentence(void);
 
-/* Writes one line to `fd`; a negative fd says nothing. */
+/* Writes one line to `fd`; a negative fd says nothing. Lines that come too fast
+ * or find no room are left out. */
 void log_line(int fd, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
 

@@ -10,6 +10,7 @@
 #include "guard.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -76,7 +77,11 @@ static void end_process(int number, bool was_sent)
 		"the back-end ends: SIGBUS outside of clients' memory and "
 		"storage\n";
 
-	if (write(STDERR_FILENO, line, sizeof(line) - 1) < 0)
+	struct pollfd room = { .fd = STDERR_FILENO, .events = POLLOUT };
+
+	/* Nobody may read what it says. */
+	if (poll(&room, 1, 0) == 1 &&
+	    write(STDERR_FILENO, line, sizeof(line) - 1) < 0)
 		errno = 0;
 	signal(number, SIG_DFL);
 	/* A fault comes again by itself once the handler returns. */

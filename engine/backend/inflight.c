@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "error.h"
+#include "given_fd.h"
 #include "guard.h"
 
 /* Each queue's part starts on a cache line of its own. */
@@ -34,12 +35,14 @@ size_t inflight_bytes(uint16_t queue_count, uint16_t queue_size)
 	return queue_count * queue_part_bytes(queue_size);
 }
 
-int inflight_map(struct inflight *inflight, int fd, uint64_t offset,
-		 uint64_t bytes, uint16_t queue_count, uint16_t queue_size)
+static int check_file(int fd, uint64_t offset, uint64_t bytes,
+		      uint16_t queue_count, uint16_t queue_size)
 {
+	int result = given_fd_check_memory(fd, "inflight memory: it");
 	struct stat file;
-	void *mapping;
 
+	if (result)
+		return result;
 	if (!queue_count || !queue_size || bytes > INT64_MAX ||
 	    offset > INT64_MAX - bytes ||
 	    bytes < inflight_bytes(queue_count, queue_size) ||
@@ -49,18 +52,32 @@ int inflight_map(struct inflight *inflight, int fd, uint64_t offset,
 				    " bytes at %" PRIu64
 				    " do not hold %u queues of %u",
 				    bytes, offset, queue_count, queue_size);
-	mapping = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd,
-		       offset);
+	return 0;
+}
+
+int inflight_map(struct inflight *inflight, int fd, uint64_t offset,
+		 uint64_t bytes, uint16_t queue_count, uint16_t queue_size)
+{
+	uint64_t page_bytes, mapping_bytes;
+	void *mapping;
+	int result = check_file(fd, offset, bytes, queue_count, queue_size);
+
+	if (result)
+		return result;
+	page_bytes = given_fd_page_bytes(fd);
+	mapping_bytes = (bytes + page_bytes - 1) & ~(page_bytes - 1);
+	mapping = mmap(NULL, mapping_bytes, PROT_READ | PROT_WRITE, MAP_SHARED,
+		       fd, offset);
 	if (mapping == MAP_FAILED)
 		return error_record(-errno, "inflight memory: mmap: %s",
 				    strerror(errno));
-	if (guard_watch(mapping, bytes)) {
-		munmap(mapping, bytes);
+	if (guard_watch(mapping, mapping_bytes)) {
+		munmap(mapping, mapping_bytes);
 		return -ENOMEM;
 	}
 	inflight_unmap(inflight);
 	inflight->mapping = mapping;
-	inflight->mapping_bytes = bytes;
+	inflight->mapping_bytes = mapping_bytes;
 	inflight->queue_bytes = queue_part_bytes(queue_size);
 	inflight->queue_count = queue_count;
 	inflight->queue_size = queue_size;

@@ -15,7 +15,7 @@
 #include "error.h"
 #include "server.h"
 
-enum { BACKLOG = 16 };
+enum { BACKLOG = 128 };
 
 static int fill_address(struct sockaddr_un *address, const char *path)
 {

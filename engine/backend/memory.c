@@ -11,12 +11,10 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
-#include <sys/vfs.h>
 #include <unistd.h>
 
-#include <linux/magic.h>
-
 #include "error.h"
+#include "given_fd.h"
 #include "guard.h"
 
 static int ranges_overlap(uint64_t a, uint64_t a_bytes, uint64_t b,
@@ -50,30 +48,18 @@ static int region_overlaps(const struct memory *memory,
 	return 0;
 }
 
-/* Page size of the file behind fd: mappings of huge pages must start and end
- * on their boundaries. */
-static uint64_t file_page_bytes(int fd)
-{
-	struct statfs file_system;
-
-	if (!fstatfs(fd, &file_system) &&
-	    (unsigned long)file_system.f_type == HUGETLBFS_MAGIC)
-		return file_system.f_bsize;
-	return sysconf(_SC_PAGESIZE);
-}
-
 /* A region that reaches past the end of its file would kill us with SIGBUS
  * when it is touched. */
 static int check_file_size(const struct vhost_user_region *region, int fd)
 {
 	struct stat file;
+	int result = given_fd_check_memory(fd, "memory region: it");
 
+	if (result)
+		return result;
 	if (fstat(fd, &file))
 		return error_record(-errno, "memory region: fstat: %s",
 				    strerror(errno));
-	if (!S_ISREG(file.st_mode))
-		return error_record(-EINVAL,
-				    "memory region: not a file in memory");
 	if ((uint64_t)file.st_size < region->mmap_offset + region->size)
 		return error_record(
 			-EINVAL,
@@ -87,7 +73,7 @@ static int check_file_size(const struct vhost_user_region *region, int fd)
 static int region_map(struct memory_region *mapped,
 		      const struct vhost_user_region *region, int fd)
 {
-	uint64_t page_bytes = file_page_bytes(fd);
+	uint64_t page_bytes = given_fd_page_bytes(fd);
 	uint64_t start = region->mmap_offset & ~(page_bytes - 1);
 	uint64_t end = (region->mmap_offset + region->size + page_bytes - 1) &
 		       ~(page_bytes - 1);

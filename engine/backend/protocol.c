@@ -15,6 +15,7 @@
 
 #include "error.h"
 #include "feature.h"
+#include "given_fd.h"
 
 /* Bytes of a configuration message that come before its contents. */
 #define CONFIG_HEADER_BYTES offsetof(struct vhost_user_config, space)
@@ -180,12 +181,17 @@ static int set_backend_req_fd(struct connection *connection,
 			      struct vhost_user_message *message)
 {
 	int fd = connection_take_fd(connection);
+	int result;
 
 	(void)message;
 	if (fd < 0)
 		return fd;
-	if (connection->request_fd >= 0)
-		close(connection->request_fd);
+	result = given_fd_check_socket(fd, "the fd for requests");
+	if (result) {
+		given_fd_close(fd);
+		return result;
+	}
+	given_fd_close(connection->request_fd);
 	connection->request_fd = fd;
 	return 0;
 }

@@ -10,9 +10,9 @@
 
 #include <errno.h>
 #include <stddef.h>
-#include <unistd.h>
 
 #include "error.h"
+#include "given_fd.h"
 
 static const struct profile *profile_of(const struct connection *connection)
 {
@@ -49,7 +49,7 @@ static int add_region(struct connection *connection,
 	if (fd < 0)
 		return fd;
 	result = memory_add(&connection->memory, region, fd);
-	close(fd);
+	given_fd_close(fd);
 	return result;
 }
 
@@ -135,7 +135,8 @@ int protocol_get_inflight_fd(struct connection *connection,
 			     wanted->queue_size);
 	if (fd < 0)
 		return fd;
-	wanted->mmap_size = connection->inflight.mapping_bytes;
+	wanted->mmap_size = inflight_bytes(wanted->num_queues,
+					   wanted->queue_size);
 	wanted->mmap_offset = 0;
 	/* As long as the request: with padding or without. */
 	if (message->header.size > sizeof(*wanted))
@@ -157,6 +158,6 @@ int protocol_set_inflight_fd(struct connection *connection,
 	result = inflight_map(&connection->inflight, fd, given.mmap_offset,
 			      given.mmap_size, given.num_queues,
 			      given.queue_size);
-	close(fd);
+	given_fd_close(fd);
 	return finish(connection, result);
 }

@@ -10,14 +10,13 @@
 #include "connection.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
-#include <unistd.h>
 
 #include <linux/virtio_ring.h>
 
 #include "error.h"
 #include "feature.h"
+#include "given_fd.h"
 
 static const struct profile *profile_of(const struct connection *connection)
 {
@@ -67,14 +66,9 @@ static bool can_run(const struct connection *connection,
 /* Plays a back-end that reads kicks before ENABLE and forgets them. */
 static void forget_kicks(struct ring *ring)
 {
-	uint64_t kicks;
-
-	fcntl(ring->kick_fd, F_SETFL,
-	      fcntl(ring->kick_fd, F_GETFL) | O_NONBLOCK);
 	ring->dormant = true;
 	/* Nothing to read is as good. */
-	if (read(ring->kick_fd, &kicks, sizeof(kicks)) < 0)
-		return;
+	ring_take_kick(ring);
 }
 
 static int run_ring(struct connection *connection, struct ring *ring)
@@ -215,8 +209,7 @@ int protocol_set_vring_enable(struct connection *connection,
 
 static void close_fd(int *fd)
 {
-	if (*fd >= 0)
-		close(*fd);
+	given_fd_close(*fd);
 	*fd = -1;
 }
 
@@ -244,9 +237,10 @@ int protocol_get_vring_base(struct connection *connection,
  * says that there is none. */
 static int take_ring_fd(struct connection *connection,
 			const struct vhost_user_message *message,
-			struct ring **ring, int *fd)
+			const char *what, struct ring **ring, int *fd)
 {
 	uint64_t value = message->payload.u64;
+	int result;
 
 	*ring = find_ring(connection, value & VHOST_USER_VRING_INDEX_MASK);
 	if (!*ring)
@@ -255,7 +249,12 @@ static int take_ring_fd(struct connection *connection,
 	if (value & VHOST_USER_VRING_NO_FD)
 		return 0;
 	*fd = connection_take_fd(connection);
-	return *fd < 0 ? *fd : 0;
+	if (*fd < 0)
+		return *fd;
+	result = given_fd_check_event(*fd, what);
+	if (result)
+		close_fd(fd);
+	return result;
 }
 
 /* SPDK's way: what comes after the kick is not looked at. */
@@ -271,7 +270,8 @@ int protocol_set_vring_kick(struct connection *connection,
 			    struct vhost_user_message *message)
 {
 	struct ring *ring;
-	int fd, result = take_ring_fd(connection, message, &ring, &fd);
+	int fd, result = take_ring_fd(connection, message, "the kick fd",
+				      &ring, &fd);
 
 	if (result)
 		return result;
@@ -283,22 +283,15 @@ int protocol_set_vring_kick(struct connection *connection,
 	return run_ring(connection, ring);
 }
 
-/* A client's eventfd that is full, or a pipe, must not block a worker. */
-static void make_nonblocking(int fd)
-{
-	if (fd >= 0)
-		fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
-}
-
 int protocol_set_vring_call(struct connection *connection,
 			    struct vhost_user_message *message)
 {
 	struct ring *ring;
-	int fd, result = take_ring_fd(connection, message, &ring, &fd);
+	int fd, result = take_ring_fd(connection, message, "the call fd",
+				      &ring, &fd);
 
 	if (result)
 		return result;
-	make_nonblocking(fd);
 	close_fd(&ring->call_fd);
 	ring->call_fd = fd;
 	return 0;
@@ -308,11 +301,11 @@ int protocol_set_vring_err(struct connection *connection,
 			   struct vhost_user_message *message)
 {
 	struct ring *ring;
-	int fd, result = take_ring_fd(connection, message, &ring, &fd);
+	int fd, result = take_ring_fd(connection, message, "the err fd",
+				      &ring, &fd);
 
 	if (result)
 		return result;
-	make_nonblocking(fd);
 	close_fd(&ring->err_fd);
 	ring->err_fd = fd;
 	return 0;

@@ -6,7 +6,12 @@
  */
 #include "ring.h"
 
-#include <unistd.h>
+#include <errno.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+#include "caller.h"
+#include "given_fd.h"
 
 void ring_init(struct ring *ring, unsigned int index)
 {
@@ -16,38 +21,44 @@ void ring_init(struct ring *ring, unsigned int index)
 			       .err_fd = -1 };
 }
 
-static void close_if_open(int fd)
-{
-	if (fd >= 0)
-		close(fd);
-}
-
 void ring_close(struct ring *ring)
 {
 	ring_stop(ring);
-	close_if_open(ring->kick_fd);
-	close_if_open(ring->call_fd);
-	close_if_open(ring->err_fd);
+	given_fd_close(ring->kick_fd);
+	given_fd_close(ring->call_fd);
+	given_fd_close(ring->err_fd);
 	ring_init(ring, ring->index);
 }
 
-static bool signal_eventfd(int fd)
+/* The client shares the flags of the open file, so that a read(2) may wait. Linux
+ * before 5.12 has no other way to read; there, a ring that was given a kick fd
+ * counts as kicked. */
+bool ring_take_kick(struct ring *ring)
 {
-	const uint64_t one = 1;
+	uint64_t kicks;
+	struct iovec into = { &kicks, sizeof(kicks) };
 
-	if (fd < 0)
-		return false;
-	/* It fails with EAGAIN when the counter is full: signalled already. */
-	return write(fd, &one, sizeof(one)) == (ssize_t)sizeof(one);
+	return preadv2(ring->kick_fd, &into, 1, -1, RWF_NOWAIT) > 0 ||
+	       errno == EOPNOTSUPP;
 }
 
 bool ring_call(struct ring *ring)
 {
-	return signal_eventfd(ring->call_fd);
+	int result;
+
+	if (ring->call_fd < 0 || ring->broken)
+		return false;
+	result = caller_signal(ring->call_fd);
+	if (unlikely(result < 0))
+		ring_break(ring, "its call eventfd makes us wait", result);
+	return result > 0;
 }
 
-void ring_break(struct ring *ring)
+void ring_break(struct ring *ring, const char *breach, int code)
 {
 	ring->broken = true;
-	signal_eventfd(ring->err_fd);
+	ring->breach = breach;
+	ring->breach_code = code;
+	if (ring->err_fd >= 0)
+		caller_signal(ring->err_fd);
 }

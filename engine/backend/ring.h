@@ -37,6 +37,8 @@ struct ring {
 	/* While it runs. */
 	bool running;
 	bool broken;  /* the client broke the rules: served no more */
+	const char *breach; /* which rule, */
+	int breach_code;    /* and a negative errno */
 	bool dormant; /* waits for a kick before its first look */
 	const struct memory *memory;
 	const struct memory_region *recent;
@@ -69,6 +71,8 @@ void ring_stop(struct ring *ring);
 /* Takes up to `max` new requests: their heads. A negative errno if the client
  * broke the rules. */
 int ring_take(struct ring *ring, uint16_t *heads, unsigned int max);
+/* Gives the last `count` of those just taken back, to be taken again. */
+void ring_untake(struct ring *ring, unsigned int count);
 /* Reads a request's chain. A negative errno as for chain_add(). */
 int ring_load(struct ring *ring, uint16_t head, struct chain *chain);
 /* Has the memory of a request that will be loaded soon brought near. */
@@ -79,7 +83,10 @@ void ring_prefetch(struct ring *ring, uint16_t head);
 void ring_put(struct ring *ring, uint32_t head, uint32_t used_bytes);
 /* Publishes all that was put. Returns whether the client wants a call. */
 bool ring_publish(struct ring *ring);
-/* Signals the call fd: one system call. Returns whether there was one. */
+/* Takes the kicks that came, if there are any; never waits. */
+bool ring_take_kick(struct ring *ring);
+/* Signals the call fd: one system call. Returns whether there was one. A client
+ * that makes us wait there breaks its ring. */
 bool ring_call(struct ring *ring);
 
 /* Asks the client for kicks; look with ring_has_work() after it, and only then
@@ -88,7 +95,7 @@ void ring_ask_kicks(struct ring *ring);
 void ring_refuse_kicks(struct ring *ring);
 bool ring_has_work(const struct ring *ring);
 
-/* Marks the ring broken and signals its err fd. */
-void ring_break(struct ring *ring);
+/* Marks the ring broken, keeps why, and signals its err fd. */
+void ring_break(struct ring *ring, const char *breach, int code);
 
 #endif

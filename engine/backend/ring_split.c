@@ -142,8 +142,11 @@ int ring_take(struct ring *ring, uint16_t *heads, unsigned int max)
 	uint16_t offered;
 	unsigned int count, i;
 
-	if (unlikely(ring->left_next < ring->left_count))
-		return take_left(ring, heads, max < room ? max : room);
+	if (unlikely(ring->left_count)) {
+		if (ring->left_next < ring->left_count)
+			return take_left(ring, heads, max < room ? max : room);
+		ring->left_count = ring->left_next = 0;
+	}
 	ring->offered_index = shared_read_acquire(&ring->avail->idx);
 	offered = ring->offered_index - ring->taken_index;
 	if (!offered)
@@ -166,6 +169,14 @@ int ring_take(struct ring *ring, uint16_t *heads, unsigned int max)
 	}
 	ring->taken_index += count;
 	return count;
+}
+
+void ring_untake(struct ring *ring, unsigned int count)
+{
+	if (ring->left_count)
+		ring->left_next -= count;
+	else
+		ring->taken_index -= count;
 }
 
 static struct vring_desc read_descriptor(const struct vring_desc *from)

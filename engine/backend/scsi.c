@@ -105,11 +105,13 @@ static bool post_event(struct ring *ring, const struct virtio_scsi_event *event)
 {
 	static __thread struct chain chain;
 	uint16_t head;
+	int result;
 
 	if (!ring->running || ring->broken || ring_take(ring, &head, 1) != 1)
 		return false;
-	if (ring_load(ring, head, &chain)) {
-		ring_break(ring);
+	result = ring_load(ring, head, &chain);
+	if (result) {
+		ring_break(ring, "bad descriptor chain", result);
 		return false;
 	}
 	ring_put(ring, head, span_put(&chain.in, event, sizeof(*event)));

@@ -19,12 +19,16 @@ enum {
 	TAKE_MAX = 64,
 	/* How far ahead of the request in hand memory is brought near. */
 	PREFETCH_AHEAD = 4,
+	/* Data moved for one ring before the others have their turn, and before
+	 * the control thread is heard. */
+	TURN_BYTES = 4 << 20,
 };
 
 /* What the requests of one look have in common. */
 struct batch {
 	uint64_t arrival_ns; /* 0: nobody needs it */
 	uint64_t moved_bytes; /* since the last publishing */
+	uint64_t turn_bytes;  /* before it */
 	uint32_t faults; /* that touch the call */
 };
 
@@ -214,15 +218,6 @@ static void serve_request(struct worker *worker, struct served_ring *served,
 
 /* ---- one ring ----------------------------------------------------------- */
 
-static void break_ring(struct worker *worker, struct ring *ring, int result,
-		       const char *what)
-{
-	worker->statistics.broken_rings++;
-	log_line(worker->all->log_fd, "ring %u: %s (error %d): served no more",
-		 ring->index, what, -result);
-	ring_break(ring);
-}
-
 /* A chain that cannot be read: 0 if the profile completes it regardless. */
 static int serve_bad_chain(struct worker *worker, struct ring *ring,
 			   uint16_t head, int result)
@@ -232,7 +227,7 @@ static int serve_bad_chain(struct worker *worker, struct ring *ring,
 		ring_put(ring, head, 0);
 		return 0;
 	}
-	break_ring(worker, ring, result, "bad descriptor chain");
+	ring_break(ring, "bad descriptor chain", result);
 	return result;
 }
 
@@ -251,8 +246,21 @@ static void stamp_arrival(struct served_ring *served, uint16_t offered_before)
 		served->arrival_ns = now_ns();
 }
 
-static void serve_batch(struct worker *worker, struct served_ring *served,
-			const uint16_t *heads, unsigned int count)
+/* Publishes once much data was moved. Whether the ring's turn is over. */
+static bool publish_early(struct worker *worker, struct ring *ring,
+			  struct batch *batch)
+{
+	publish(worker, ring, batch->faults);
+	batch->turn_bytes += batch->moved_bytes;
+	batch->moved_bytes = 0;
+	batch->faults = 0;
+	return batch->turn_bytes >= TURN_BYTES;
+}
+
+/* Returns how many were served. The rest was given back. */
+static unsigned int serve_batch(struct worker *worker,
+				struct served_ring *served,
+				const uint16_t *heads, unsigned int count)
 {
 	const uint64_t publish_bytes = worker->all->publish_bytes;
 	struct ring *ring = served->ring;
@@ -272,21 +280,20 @@ static void serve_batch(struct worker *worker, struct served_ring *served,
 			serve_request(worker, served, heads[i], &batch);
 		else if (serve_bad_chain(worker, ring, heads[i], result))
 			break;
-		if (batch.moved_bytes >= publish_bytes) {
-			publish(worker, ring, batch.faults);
-			batch.moved_bytes = 0;
-			batch.faults = 0;
+		if (batch.moved_bytes >= publish_bytes &&
+		    publish_early(worker, ring, &batch)) {
+			ring_untake(ring, count - i - 1);
+			return i + 1;
 		}
 	}
 	publish(worker, ring, batch.faults);
+	return count;
 }
 
 /* A dormant ring is looked at once a kick came, not before. */
 static bool wake_up(struct ring *ring)
 {
-	uint64_t kicks;
-
-	if (read(ring->kick_fd, &kicks, sizeof(kicks)) < 0)
+	if (!ring_take_kick(ring))
 		return false;
 	ring->dormant = false;
 	return true;
@@ -304,25 +311,25 @@ static unsigned int serve_offered(struct worker *worker,
 	if (likely(!count))
 		return 0;
 	if (unlikely(count < 0)) {
-		break_ring(worker, ring, count, "bad avail ring");
+		ring_break(ring, "bad avail ring", count);
 		return 0;
 	}
 	worker->statistics.batches++;
 	if (unlikely(needs_clock(worker->all)))
 		stamp_arrival(served, offered_before);
-	serve_batch(worker, served, heads, count);
-	return count;
+	return serve_batch(worker, served, heads, count);
 }
 
 /* While requests are held, all that was offered is taken before any completes:
- * the last of them may be due first. */
+ * the last of them may be due first. Only the end of the ring's turn, when a
+ * batch is not full, comes before that. */
 static unsigned int serve_held(struct worker *worker,
 			       struct served_ring *served)
 {
 	struct ring *ring = served->ring;
-	unsigned int count = 0, more = 1;
+	unsigned int count = 0, more = TAKE_MAX;
 
-	while (more && count < ring->size && !ring->broken &&
+	while (more == TAKE_MAX && count < ring->size && !ring->broken &&
 	       ring->taken_index != ring->offered_index) {
 		more = serve_offered(worker, served);
 		count += more;
@@ -337,7 +344,7 @@ unsigned int serve_ring(struct worker *worker, struct served_ring *served)
 	struct ring *ring = served->ring;
 	unsigned int count;
 
-	if (unlikely(ring->broken || (ring->dormant && !wake_up(ring))))
+	if (unlikely(ring->dormant && !wake_up(ring)))
 		return 0;
 	count = serve_offered(worker, served);
 	if (unlikely(ring->held.count) && !ring->broken)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The control thread: accepts clients, hands them what they send, and carries
- * out what workers and commands ask for.
+ * The control thread: its loop, what workers ask it for, and how it starts and
+ * stops. Clients are in clients.c, commands in control.c.
  *
  * It takes one event at a time, so that closing a connection can never leave
  * an event of it in hand. Whatever touches what workers read happens between
@@ -18,9 +18,13 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "caller.h"
 #include "connection.h"
 #include "error.h"
 #include "guard.h"
+
+/* How long nobody is accepted after a failure. */
+enum { REFUSAL_MS = 100 };
 
 int server_watch(struct server *server, int fd, void *owner)
 {
@@ -34,97 +38,6 @@ int server_watch(struct server *server, int fd, void *owner)
 void server_unwatch(struct server *server, int fd)
 {
 	epoll_ctl(server->epoll_fd, EPOLL_CTL_DEL, fd, NULL);
-}
-
-/* ---- clients ------------------------------------------------------------ */
-
-/* A profile may let others wait until the one client has gone. */
-static void update_listening(struct server *server)
-{
-	bool wanted = !server->device.profile->one_client ||
-		      !server->connection_count;
-
-	if (server->dead || wanted == server->listening)
-		return;
-	if (wanted)
-		server_watch(server, server->listen_fd, &server->listen_fd);
-	else
-		server_unwatch(server, server->listen_fd);
-	server->listening = wanted;
-}
-
-static void accept_client(struct server *server)
-{
-	int fd = accept4(server->listen_fd, NULL, NULL,
-			 SOCK_CLOEXEC | SOCK_NONBLOCK);
-	struct connection *connection;
-
-	if (fd < 0)
-		return;
-	connection = connection_open(server, fd);
-	if (!connection || server_watch(server, fd, connection)) {
-		log_line(server->log_fd, "a client was refused: %s",
-			 error_sentence());
-		if (connection)
-			connection_close(connection);
-		else
-			close(fd);
-		return;
-	}
-	connection->next = server->connections;
-	server->connections = connection;
-	server->connection_count++;
-	update_listening(server);
-}
-
-static void drop_client(struct server *server, struct connection *connection)
-{
-	struct connection **link = &server->connections;
-
-	while (*link != connection)
-		link = &(*link)->next;
-	*link = connection->next;
-	server->connection_count--;
-	server_unwatch(server, connection->fd);
-	connection_close(connection);
-	update_listening(server);
-}
-
-/* A client that took away memory that it shares is sent away. */
-static void drop_cut_clients(struct server *server)
-{
-	struct connection *connection = server->connections;
-
-	workers_pause(&server->workers);
-	while (connection) {
-		struct connection *next = connection->next;
-
-		if (memory_was_cut(&connection->memory) ||
-		    inflight_was_cut(&connection->inflight)) {
-			log_line(server->log_fd,
-				 "client %u is sent away: its shared memory was "
-				 "cut short",
-				 connection->id);
-			drop_client(server, connection);
-		}
-		connection = next;
-	}
-	workers_resume(&server->workers);
-}
-
-static void serve_client(struct server *server, struct connection *connection)
-{
-	int result;
-
-	workers_pause(&server->workers);
-	result = connection_readable(connection);
-	if (result) {
-		if (result != -ENOTCONN && result != -ECONNRESET)
-			log_line(server->log_fd, "client %u is sent away: %s",
-				 connection->id, error_sentence());
-		drop_client(server, connection);
-	}
-	workers_resume(&server->workers);
 }
 
 /* ---- what workers ask for ----------------------------------------------- */
@@ -161,7 +74,7 @@ static void die(struct server *server)
 	server->listen_fd = -1;
 	server->dead = true;
 	while (server->connections)
-		drop_client(server, server->connections);
+		clients_drop(server, server->connections);
 	workers_resume(&server->workers);
 }
 
@@ -179,7 +92,7 @@ static void take_alarm(struct server *server)
 	if (bytes && bytes < server->device.disks[0].bytes)
 		server_resize(server, &server->device.disks[0], bytes);
 	if (server->own_process)
-		drop_cut_clients(server);
+		clients_drop_cut(server);
 }
 
 struct statistics server_statistics(struct server *server)
@@ -192,6 +105,53 @@ struct statistics server_statistics(struct server *server)
 		statistics_add(&total, &server->workers.list[i].statistics);
 	workers_resume(&server->workers);
 	return total;
+}
+
+/* ---- accepting ---------------------------------------------------------- */
+
+/* A profile may let others wait until the one client has gone. */
+void server_update_listening(struct server *server)
+{
+	bool is_taken = server->device.profile->one_client &&
+			server->connection_count;
+	bool wanted = !is_taken && !server->refusing;
+
+	if (server->dead || wanted == server->listening)
+		return;
+	if (wanted)
+		server_watch(server, server->listen_fd, &server->listen_fd);
+	else
+		server_unwatch(server, server->listen_fd);
+	server->listening = wanted;
+}
+
+int server_accept(struct server *server, int listen_fd)
+{
+	int fd = accept4(listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+	if (fd >= 0 || errno == EAGAIN || errno == EINTR ||
+	    errno == ECONNABORTED)
+		return fd;
+	/* Out of descriptors or memory: whoever waits would be reported again
+	 * and again. */
+	log_line(server->log_fd, "no client can be accepted now: %s",
+		 strerror(errno));
+	server->refusing = true;
+	server->refusal_end_ns = now_ns() + REFUSAL_MS * UINT64_C(1000000);
+	server_update_listening(server);
+	if (server->control_fd >= 0)
+		server_unwatch(server, server->control_fd);
+	return fd;
+}
+
+static void server_end_refusal(struct server *server)
+{
+	if (now_ns() < server->refusal_end_ns)
+		return;
+	server->refusing = false;
+	server_update_listening(server);
+	if (server->control_fd >= 0)
+		server_watch(server, server->control_fd, &server->control_fd);
 }
 
 /* ---- the loop ----------------------------------------------------------- */
@@ -208,7 +168,7 @@ static void handle_event(struct server *server, void *owner)
 	if (owner == &server->stop_fd)
 		server->stopping = true;
 	else if (owner == &server->listen_fd)
-		accept_client(server);
+		clients_accept(server);
 	else if (owner == &server->workers.alarm_fd)
 		take_alarm(server);
 	else if (owner == &server->control_fd)
@@ -216,7 +176,7 @@ static void handle_event(struct server *server, void *owner)
 	else if (is_control_client(server, owner))
 		control_read(server, owner);
 	else
-		serve_client(server, owner);
+		clients_serve(server, owner);
 }
 
 static void *server_run(void *argument)
@@ -225,12 +185,17 @@ static void *server_run(void *argument)
 	struct epoll_event event;
 
 	while (!server->stopping) {
-		if (epoll_wait(server->epoll_fd, &event, 1, -1) != 1)
-			continue;
+		int count = epoll_wait(server->epoll_fd, &event, 1,
+				       server->refusing ? REFUSAL_MS : -1);
+
 		pthread_mutex_lock(&server->lock);
-		handle_event(server, event.data.ptr);
+		if (count == 1)
+			handle_event(server, event.data.ptr);
+		if (unlikely(server->refusing))
+			server_end_refusal(server);
 		pthread_mutex_unlock(&server->lock);
 	}
+	caller_end();
 	return NULL;
 }
 
@@ -242,7 +207,7 @@ static int open_sockets(struct server *server)
 					&server->socket_file);
 	if (server->listen_fd < 0)
 		return server->listen_fd;
-	update_listening(server);
+	clients_start(server);
 	if (!server->control_path)
 		return 0;
 	server->control_fd = listen_open(server->control_path, 0,
@@ -323,7 +288,8 @@ void server_stop(struct server *server)
 	pthread_join(server->thread, NULL);
 	workers_pause(&server->workers);
 	while (server->connections)
-		drop_client(server, server->connections);
+		clients_drop(server, server->connections);
 	workers_resume(&server->workers);
+	caller_end();
 	close_sockets(server);
 }

@@ -29,6 +29,7 @@ enum { CONTROL_CLIENTS_MAX = 8, CONTROL_LINE_BYTES = 512 };
 /* Someone at the control socket, in the middle of a line. */
 struct control_client {
 	int fd; /* -1: free */
+	uint64_t heard; /* the server's count of events at its last one */
 	size_t length;
 	char line[CONTROL_LINE_BYTES];
 };
@@ -60,8 +61,11 @@ struct server {
 	int epoll_fd, stop_fd, listen_fd, control_fd;
 	bool stopping;
 	bool listening; /* whether new clients are accepted now */
+	bool refusing;	/* accepting failed; until refusal_end_ns */
+	uint64_t refusal_end_ns;
+	uint64_t events; /* of clients, counted */
 	struct connection *connections;
-	unsigned int connection_count, next_id;
+	unsigned int connection_count, connections_max, next_id;
 	struct control_client control_clients[CONTROL_CLIENTS_MAX];
 };
 
@@ -75,11 +79,27 @@ int server_watch(struct server *server, int fd, void *owner);
  * still holds it, and its events would go to an owner that is gone. */
 void server_unwatch(struct server *server, int fd);
 
+/* Accepts a client of either socket: a new fd, or -1. */
+int server_accept(struct server *server, int listen_fd);
+/* After clients have come or gone. */
+void server_update_listening(struct server *server);
+
 /* Changes the size of a disk and tells every client. Under the lock. */
 void server_resize(struct server *server, struct disk *disk, uint64_t bytes);
 
 /* Adds up what every worker counted. Under the lock. */
 struct statistics server_statistics(struct server *server);
+
+/* clients.c: those who speak vhost-user. */
+
+void clients_start(struct server *server);
+/* An event at the socket, or of one client. */
+void clients_accept(struct server *server);
+void clients_serve(struct server *server, struct connection *connection);
+/* Workers paused: sends one away. */
+void clients_drop(struct server *server, struct connection *connection);
+/* Sends those away that took away memory that they share. */
+void clients_drop_cut(struct server *server);
 
 /* control.c: commands, by the socket or in process. */
 

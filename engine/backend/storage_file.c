@@ -86,8 +86,9 @@ static int file_flush(struct storage *storage)
 			     -EIO :
 			     check_end(storage);
 
-	if (!result && fdatasync(storage->fd))
-		result = -errno;
+	while (!result && fdatasync(storage->fd))
+		if (errno != EINTR)
+			result = -errno;
 	if (!result)
 		return 0;
 	shared_write(&storage->flush_failed, true);
@@ -132,10 +133,14 @@ static int file_discard(struct storage *storage, uint64_t offset,
 			uint64_t bytes)
 {
 	/* Virtio 1.2, 5.2.6.2: a hint; what cannot punch holes keeps the data. */
-	if (fallocate(storage->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
-		      offset, bytes) &&
-	    errno != EOPNOTSUPP)
-		return storage_failed(storage, "discard", offset, -errno);
+	while (fallocate(storage->fd,
+			 FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, offset,
+			 bytes)) {
+		if (errno == EOPNOTSUPP)
+			return 0;
+		if (errno != EINTR)
+			return storage_failed(storage, "discard", offset, -errno);
+	}
 	return 0;
 }
 

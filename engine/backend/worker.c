@@ -4,8 +4,8 @@
  *
  * A worker looks at all its rings, round after round; serve mode decides only
  * what it does when a round found nothing. Kick fds are watched edge-triggered
- * and never read: each write to an eventfd is an edge, so a kick costs no
- * system call but the wake-up, and a client's fd can never block a worker.
+ * and not read: each write to an eventfd is an edge, so a kick costs no system
+ * call but the wake-up.
  */
 #include "worker.h"
 
@@ -18,6 +18,7 @@
 #include <sys/timerfd.h>
 #include <unistd.h>
 
+#include "caller.h"
 #include "error.h"
 
 enum {
@@ -148,7 +149,7 @@ static bool ask_for_kicks(struct worker *worker)
 	for (i = 0; i < worker->ring_count; i++) {
 		struct ring *ring = worker->rings[i].ring;
 
-		if (ring->broken || ring->dormant)
+		if (ring->dormant)
 			continue;
 		ring_ask_kicks(ring);
 		has_work |= ring_has_work(ring);
@@ -163,7 +164,7 @@ static void refuse_kicks(struct worker *worker)
 	for (i = 0; i < worker->ring_count; i++) {
 		struct ring *ring = worker->rings[i].ring;
 
-		if (!ring->broken && !ring->dormant)
+		if (!ring->dormant)
 			ring_refuse_kicks(ring);
 	}
 }
@@ -203,12 +204,29 @@ static void sleep_until_needed(struct worker *worker)
 
 /* ---- the loop ----------------------------------------------------------- */
 
+/* A broken ring is served no more, so it leaves: what it holds would come due
+ * again and again. */
+static void retire(struct worker *worker, struct ring *ring)
+{
+	worker->statistics.broken_rings++;
+	log_line(worker->all->log_fd, "ring %u: %s (error %d): served no more",
+		 ring->index, ring->breach, -ring->breach_code);
+	worker_remove_ring(worker, ring);
+}
+
 static unsigned int serve_round(struct worker *worker)
 {
-	unsigned int count = 0, i;
+	unsigned int count = 0, i = 0;
 
-	for (i = 0; i < worker->ring_count; i++)
+	while (i < worker->ring_count) {
+		struct ring *ring = worker->rings[i].ring;
+
 		count += serve_ring(worker, &worker->rings[i]);
+		if (unlikely(ring->broken))
+			retire(worker, ring);
+		else
+			i++;
+	}
 	worker->statistics.polls++;
 	return count;
 }
@@ -230,10 +248,10 @@ static void *worker_run(void *argument)
 	unsigned int empty_looks = 0; /* since the last that found work */
 
 	while (!shared_read_acquire(&all->stop_wanted)) {
-		if (unlikely(shared_read(&all->pause_wanted))) {
+		/* At least one round from pause to pause: a client that sends
+		 * message after message does not stop the others. */
+		if (unlikely(shared_read(&all->pause_wanted)))
 			park(all);
-			continue;
-		}
 		if (serve_round(worker)) {
 			worker->idle_since_ns = 0;
 			gather(worker, empty_looks);
@@ -247,10 +265,11 @@ static void *worker_run(void *argument)
 		else
 			cpu_relax();
 	}
+	caller_end();
 	return NULL;
 }
 
-/* ---- rings come and go (paused) ----------------------------------------- */
+/* ---- rings come and go -------------------------------------------------- */
 
 int worker_add_ring(struct worker *worker, struct ring *ring,
 		    struct session *session)
@@ -366,6 +385,7 @@ int workers_start(struct workers *workers, unsigned int count,
 		struct worker *worker = &workers->list[workers->count];
 
 		worker->all = workers;
+		worker->epoll_fd = worker->wake_fd = worker->timer_fd = -1;
 		worker->cpu = cpu_count ? cpus[workers->count % cpu_count] : -1;
 		result = worker_open(worker);
 		if (!result)

@@ -81,9 +81,10 @@ void workers_stop(struct workers *workers);
 void workers_pause(struct workers *workers);
 void workers_resume(struct workers *workers);
 
-/* While paused: gives a running ring to a worker, or takes it away. */
+/* While paused: gives a running ring to a worker. */
 int worker_add_ring(struct worker *worker, struct ring *ring,
 		    struct session *session);
+/* While paused, or by the worker itself: takes the ring away, if it is there. */
 void worker_remove_ring(struct worker *worker, struct ring *ring);
 
 /* serve.c: requests. */

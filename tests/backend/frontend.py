@@ -102,17 +102,29 @@ class Memory:
         os.close(self.fd)
 
 
+def connect(path: str) -> socket.socket:
+    """Waits, as a blocking connect() does, while others wait to be accepted."""
+    connected = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    connected.settimeout(TIMEOUT_S)
+    deadline = time.monotonic() + TIMEOUT_S
+    while True:
+        try:
+            connected.connect(path)
+        except BlockingIOError:
+            assert time.monotonic() < deadline
+            time.sleep(0.001)
+        except OSError:
+            connected.close()
+            raise
+        else:
+            return connected
+
+
 class Connection:
     """Messages on the socket."""
 
     def __init__(self, path: str) -> None:
-        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.socket.settimeout(TIMEOUT_S)
-        try:
-            self.socket.connect(path)
-        except OSError:
-            self.socket.close()
-            raise
+        self.socket = connect(path)
         self.reply_fds: list[int] = []
 
     def send(

@@ -5,13 +5,13 @@ import contextlib
 import struct
 import tempfile
 from collections.abc import Iterator
+from contextlib import ExitStack
 
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from pyfio_virtio.backend_engine import BuiltinBackend, Settings
-from tests.backend import frontend as fe
 from tests.backend.disk_requests import (
     BLK_OK,
     BLK_READ,
@@ -23,6 +23,7 @@ from tests.backend.disk_requests import (
     blk,
     scsi,
 )
+from tests.backend.file_kinds import KINDS
 from tests.backend.frontend import GUEST_BASE, BackendGoneError, Connection, Frontend
 
 # The machine decides how long an example takes, and the server outlives each of them on purpose.
@@ -68,20 +69,20 @@ payloads = st.one_of(
     st.lists(numbers, max_size=8).map(lambda values: struct.pack(f"<{len(values)}Q", *values)),
     st.tuples(small, numbers).map(lambda pair: struct.pack("<II", pair[0], pair[1] & 0xFFFFFFFF)),
 )
-messages = st.tuples(st.integers(0, 42), payloads, st.sampled_from([1, 9]), st.integers(0, 2))
+# A message carries up to two file descriptors.
+kinds = st.lists(st.sampled_from(sorted(KINDS)), max_size=2)
+messages = st.tuples(st.integers(0, 42), payloads, st.sampled_from([1, 9]), kinds)
+Message = tuple[int, bytes, int, list[str]]
 
 
 @given(st.lists(messages, max_size=12))
 @QUIET
-def test_any_messages(blk_path: str, sent: list[tuple[int, bytes, int, int]]) -> None:
-    """With what they carry: up to two descriptors of memory."""
-    memory = fe.Memory(1 << 16)
+def test_any_messages(blk_path: str, sent: list[Message]) -> None:
     connection = Connection(blk_path)
-    with contextlib.suppress(BackendGoneError):
+    with contextlib.suppress(BackendGoneError), ExitStack() as stack:
         for request, payload, flags, fds in sent:
-            connection.send(request, payload, [memory.fd] * fds, flags)
+            connection.send(request, payload, [KINDS[kind](stack) for kind in fds], flags)
     connection.close()
-    memory.close()
     assert_alive(blk_path)
 
 
@@ -97,16 +98,19 @@ def test_any_bytes(blk_path: str, sent: bytes) -> None:
 
 @given(st.lists(messages, min_size=1, max_size=6))
 @QUIET
-def test_any_messages_to_a_running_device(
-    blk_path: str, sent: list[tuple[int, bytes, int, int]]
-) -> None:
-    with Frontend(blk_path) as frontend, contextlib.suppress(BackendGoneError):
+def test_any_messages_to_a_running_device(blk_path: str, sent: list[Message]) -> None:
+    with (
+        Frontend(blk_path) as frontend,
+        contextlib.suppress(BackendGoneError),
+        ExitStack() as stack,
+    ):
         queue = frontend.queues[0]
         for request, payload, flags, fds in sent:
             queue.offer(queue.add(BlkRequest(frontend.memory, BLK_READ, 0, in_bytes=512).chain()))
             queue.publish()
             queue.kick()
-            frontend.connection.send(request, payload, [frontend.memory.fd] * fds, flags)
+            given = [KINDS[kind](stack) for kind in fds]
+            frontend.connection.send(request, payload, given, flags)
     assert_alive(blk_path)
 
 

@@ -1,7 +1,22 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""`python -m pyfio_virtio`: the same as the command pyfio-virtio."""
+"""The command pyfio-virtio, also as `python -m pyfio_virtio`.
 
-from pyfio_virtio.cli import main
+Loading the modules takes some tenths of a second. ^C ends the process without a traceback then.
+"""
+
+import signal
+
+
+def main() -> None:
+    is_usual = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if is_usual:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    from pyfio_virtio.cli import main as command
+
+    if is_usual:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    command()
+
 
 if __name__ == "__main__":
     main()

@@ -2,6 +2,7 @@
 """cli.py: the command as a whole, and how errors end."""
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -37,6 +38,19 @@ def test_help_loads_nothing_heavy() -> None:
         env={**os.environ, "PYTHONPATH": str(ROOT)},
     )
     assert shown.stdout.strip() == ""
+
+
+def test_an_interrupt_while_modules_are_loaded_ends_it_quietly(private: Path) -> None:
+    """The module that is loaded is one of the test's, which interrupts the process."""
+    (private / "click.py").write_text("import os\nos.kill(os.getpid(), 2)\nimport nothing\n")
+    ended = subprocess.run(
+        [sys.executable, "-m", "pyfio_virtio", "--help"],
+        capture_output=True,
+        text=True,
+        cwd=private,
+        env={**os.environ, "PYTHONPATH": f"{private}:{ROOT}"},
+    )
+    assert (ended.returncode, ended.stderr) == (-signal.SIGINT, "")
 
 
 def test_the_version_is_shown(command: RunCommand) -> None:

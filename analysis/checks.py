@@ -14,7 +14,7 @@ import pandas as pd
 
 from pyfio_virtio.analysis import stats
 from pyfio_virtio.analysis.frame import axes, measured, points
-from pyfio_virtio.record import TWIN
+from pyfio_virtio.results.record import TWIN
 
 NOISY = 0.05  # half an interval's width, as a share of the median
 STOLEN_PERCENT = 1.0

@@ -2,7 +2,7 @@
 """Two sets of runs, point by point: what changed, and whether it may be said.
 
 Owns the pairing of points between sweeps, the refusal to compare unlike machines, and the
-gate. Pure functions of frames, for any thread; stats.py judges, cli.py prints.
+gate. Pure functions of frames, for any thread; stats.py judges, cli/main.py prints.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import pandas as pd
 
 from pyfio_virtio.analysis import checks, stats
 from pyfio_virtio.analysis.frame import axes, measured, options, require_numbers
-from pyfio_virtio.results import ResultsError
+from pyfio_virtio.results.results import ResultsError
 
 # Metrics of which less is better; of all others, more is.
 _COSTS = ("_ns", "_us")

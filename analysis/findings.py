@@ -18,7 +18,7 @@ from pyfio_virtio.analysis import stats
 from pyfio_virtio.analysis.checks import noise_floor
 from pyfio_virtio.analysis.frame import axes, fixed, measured, points
 from pyfio_virtio.analysis.style import short
-from pyfio_virtio.record import Row
+from pyfio_virtio.results.record import Row
 
 BASELINE = "event"
 # A way that reaches this share of the best one's IOPS is worth naming if it costs less.

@@ -5,7 +5,7 @@ Owns reading results into pandas frames and the columns derived from them. Calle
 thread; reads files and changes none. It draws nothing and judges nothing: plots.py and
 checks.py do.
 
-Columns are named as fio's options, the engine's options and record.py name them. Derived:
+Columns are named as fio's options, the engine's options and results/record.py name them. Derived:
 way (how completions were waited for, or which other engine ran), way_order, cpu_us,
 fio_cpu_us, backend_cpu_us (µs of CPU per I/O) and NAME_per_io for each counter.
 """
@@ -24,8 +24,8 @@ from numpy.typing import NDArray
 
 from pyfio_virtio.analysis import latency, stats
 from pyfio_virtio.analysis.latency import Histogram
-from pyfio_virtio.engine_counters import REAPED
-from pyfio_virtio.fio_json import (
+from pyfio_virtio.engine.counters import REAPED
+from pyfio_virtio.fio.output import (
     DIRECTIONS,
     PERCENTILE_COLUMNS,
     FioJob,
@@ -33,8 +33,8 @@ from pyfio_virtio.fio_json import (
     read_fio_json,
     summarise,
 )
-from pyfio_virtio.record import MEASURED, Row, typed
-from pyfio_virtio.results import FIO_JSON, SAMPLES, ResultsError, open_sweep
+from pyfio_virtio.results.record import MEASURED, Row, typed
+from pyfio_virtio.results.results import FIO_JSON, SAMPLES, ResultsError, open_sweep
 
 # fio's own defaults, for options that a job did not name.
 FIO_DEFAULTS: Row = {"rw": "read", "bs": "4k", "iodepth": 1, "numjobs": 1}

@@ -14,7 +14,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from pyfio_virtio.analysis import plots, style, timeplots
-from pyfio_virtio.results import ResultsError
+from pyfio_virtio.results.results import ResultsError
 
 PICTURES: Mapping[str, plots.Plot] = MappingProxyType(
     {

@@ -28,7 +28,7 @@ from pyfio_virtio.analysis.frame import (
     points,
     require_numbers,
 )
-from pyfio_virtio.results import ResultsError
+from pyfio_virtio.results.results import ResultsError
 
 Plot = Callable[[pd.DataFrame, Axes], Axes]
 _POLLED = ("event", "sleepy")

@@ -29,7 +29,7 @@ from pyfio_virtio.analysis.frame import (
     points,
     samples,
 )
-from pyfio_virtio.record import NULL
+from pyfio_virtio.results.record import NULL
 
 # More would bury the reader; the table has every point.
 MOST_FACETS = 3

@@ -22,7 +22,7 @@ from pyfio_virtio.analysis.frame import (
     measured,
     samples,
 )
-from pyfio_virtio.results import ResultsError
+from pyfio_virtio.results.results import ResultsError
 
 
 def iops_over_time(frame: pd.DataFrame, axes: Axes) -> Axes:

@@ -20,7 +20,7 @@ from bench.outcome import Outcome
 from bench.plan import BARE, GROUPS
 from bench.run import Cores, rounds
 from pyfio_virtio.errors import PyfioVirtioError
-from pyfio_virtio.results import write_atomically
+from pyfio_virtio.results.results import write_atomically
 
 INSTRUCTIONS, ADAPTIVE = "instructions", "adaptive"
 ABOUT: Mapping[str, str] = {

@@ -12,7 +12,9 @@ from datetime import UTC, datetime
 import psutil
 
 from bench.run import Cores
-from pyfio_virtio import engine, fio, host
+from pyfio_virtio.engine import engine
+from pyfio_virtio.fio import fio
+from pyfio_virtio.machine import host
 
 # More runnable processes than this, before the bench begins, disturb it.
 QUIET_LOAD = 0.5

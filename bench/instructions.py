@@ -18,8 +18,8 @@ from pathlib import Path
 from bench import plan
 from bench.plan import BUILTIN_NULL, BUSY, FOLDER, Side
 from bench.run import Cores, arguments, disk_of, launch, private_folder
-from pyfio_virtio import engine
-from pyfio_virtio.backends import BackendSpec
+from pyfio_virtio.backends.backends import BackendSpec
+from pyfio_virtio.engine import engine
 from pyfio_virtio.errors import PyfioVirtioError
 
 FEW, MANY = 20_000, 60_000

@@ -7,7 +7,7 @@ Pure. It never starts anything; run.py does.
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from pyfio_virtio.backends import BackendSpec
+from pyfio_virtio.backends.backends import BackendSpec
 
 Options = Mapping[str, str]
 

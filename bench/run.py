@@ -18,9 +18,12 @@ from pathlib import Path
 import psutil
 
 from bench.plan import BLOCKING, FOLDER, Comparison, MemoryFile, Side
-from pyfio_virtio import backends, engine, fio, fio_json
-from pyfio_virtio.backends import BackendSpec
+from pyfio_virtio.backends import backends
+from pyfio_virtio.backends.backends import BackendSpec
+from pyfio_virtio.engine import engine
 from pyfio_virtio.errors import PyfioVirtioError
+from pyfio_virtio.fio import fio
+from pyfio_virtio.fio import output as fio_json
 
 LOOPS = Path(__file__).resolve().parent.parent / "build" / "bench"
 # Where a file lies in memory, and where paths are short enough for sockets.

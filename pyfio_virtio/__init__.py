@@ -9,8 +9,8 @@
 The version is in the package's metadata alone.
 """
 
-from pyfio_virtio.disk import Disk
-from pyfio_virtio.disk import open_disk as open  # noqa: A004 - meant to be called with its package
+from pyfio_virtio.disk.disk import Disk
+from pyfio_virtio.disk.disk import open_disk as open  # noqa: A004 - meant to be called with its package
 from pyfio_virtio.errors import DiskError, PyfioVirtioError
 
 __all__ = ["Disk", "DiskError", "PyfioVirtioError", "open"]

@@ -9,8 +9,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from pyfio_virtio import backends, engine, fio, folders, host
+from pyfio_virtio.backends import backends
+from pyfio_virtio.engine import engine
 from pyfio_virtio.errors import PyfioVirtioError
+from pyfio_virtio.fio import fio
+from pyfio_virtio.machine import folders, host
 from pyfio_virtio.sizes import format_size
 
 State = Literal["ok", "note", "failure"]

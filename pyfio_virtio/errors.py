@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The exceptions of this package: one sentence each, made for people.
 
-Every layer raises them, cli.py alone turns them into a line on stderr and an exit status. Nothing
-is printed here.
+Every room raises them; cli/main.py alone turns them into a line on stderr and an exit status.
+Nothing is printed here.
 """
 
 

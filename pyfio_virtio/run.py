@@ -14,19 +14,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
 
-from pyfio_virtio import (
-    backends,
-    engine,
-    fio,
-    fio_arguments,
-    folders,
-    job,
-    job_convert,
-    job_counters,
-    reach,
-)
+from pyfio_virtio import convert, reach
+from pyfio_virtio.backends import backends
+from pyfio_virtio.engine import engine, job_counters
+from pyfio_virtio.engine.job_counters import JobCounters
 from pyfio_virtio.errors import UsageError
-from pyfio_virtio.job_counters import JobCounters
+from pyfio_virtio.fio import arguments as fio_arguments
+from pyfio_virtio.fio import fio, job
+from pyfio_virtio.machine import folders
 from pyfio_virtio.reach import Reach
 
 DEFAULT_JOB = Path(__file__).resolve().parent / "jobs" / "virtio.fio"
@@ -157,7 +152,7 @@ def _converted(wanted: job.Job, disk: Disk, found: fio.Fio) -> tuple[job.Job, tu
         keys = {job.canonical(line.key) for line in wanted.lines if line.key} - ours
         return frozenset(key for key in keys if not fio.has_option(found, key))
 
-    result = job_convert.convert(wanted, options_of, disk.size_bytes())
+    result = convert.convert(wanted, options_of, disk.size_bytes())
     return result.job, result.changes
 
 
@@ -166,7 +161,7 @@ def _placed(title: str, wanted: job.Job, disk: Disk, folder: Path) -> job.Job:
     socket = str(folder / _SOCKET) if disk.spec else disk.socket
     if socket is None:
         return wanted
-    for section in job_convert.foreign(wanted):
+    for section in convert.foreign(wanted):
         raise UsageError(
             f"will not run {title} on {disk.describe()}",
             f"[{section.name}] uses {reach.engine_in_words(section)}, which works on files",

@@ -31,9 +31,10 @@ from typing import Any
 
 import pytest
 
-from pyfio_virtio import backends, engine
-from pyfio_virtio.fio import library_path, split_notes
-from pyfio_virtio.job import escaped_filename
+from pyfio_virtio.backends import backends
+from pyfio_virtio.engine import engine
+from pyfio_virtio.fio.fio import library_path, split_notes
+from pyfio_virtio.fio.job import escaped_filename
 
 ROOT = Path(__file__).resolve().parent.parent
 # Ample for any run of the tests; it only bounds a hang.

@@ -274,7 +274,7 @@ def test_what_is_missing_is_named_with_its_remedy(
 
 
 def test_the_version_is_the_projects() -> None:
-    from pyfio_virtio import engine
+    from pyfio_virtio.engine import engine
 
     with (ROOT / "pyproject.toml").open("rb") as file:
         assert engine.version() == tomllib.load(file)["project"]["version"]

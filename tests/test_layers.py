@@ -8,6 +8,7 @@ import ast
 import re
 import subprocess
 import sys
+from collections.abc import Collection, Mapping
 from functools import cache
 from pathlib import Path
 
@@ -116,12 +117,38 @@ def test_the_back_end_shares_only_the_protocol_with_the_front_end(path: Path) ->
     assert set(QUOTED.findall(path.read_text())) <= here | {"../vhost_proto.h"}
 
 
+def cycles(graph: Mapping[str, Collection[str]]) -> list[str]:
+    """What reaches itself by way of others."""
+
+    def reached(node: str, seen: set[str]) -> set[str]:
+        for other in set(graph.get(node, ())) - seen:
+            seen |= {other} | reached(other, seen | {other})
+        return seen
+
+    return [node for node in graph if node in reached(node, set())]
+
+
 # ---- Python ------------------------------------------------------------------------------------
 
+# Which rooms of the package may import which others. errors and sizes are everybody's.
+ROOMS: dict[str, set[str]] = {
+    "machine": set(),
+    "engine": set(),
+    "fio": {"machine"},
+    "backends": {"engine", "machine"},
+    "disk": {"engine"},
+    "results": {"fio"},
+    "sweep": {"backends", "engine", "fio", "machine", "results"},
+    "cli": {"backends", "disk", "engine", "fio", "machine", "results", "sweep"},
+}
+BELOW = {"errors", "sizes"}
+# Beside the rooms: one run of a job, what it may touch, and what this machine lacks for it.
+BESIDE = {"reach", "convert", "run", "doctor"}
+MAY_USE_BESIDE = {"sweep": {"reach"}, "cli": BESIDE}
 # Slow to import, so imported by what needs them, when it runs.
 HEAVY = {"jinja2", "matplotlib", "numpy", "pandas"}
 # What analysis reads: results as they were stored.
-RESULTS = {"results", "record", "fio_json", "engine_counters", "errors"}
+RESULTS = {"results", "fio.output", "engine.counters", "errors"}
 
 
 @cache
@@ -134,38 +161,75 @@ def imports(path: Path, *, anywhere: bool = True) -> frozenset[str]:
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
-            found |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
     return frozenset(found)
 
 
 def modules() -> list[Path]:
-    return sorted(PACKAGE.glob("*.py"))
+    return [path for path in sorted(PACKAGE.rglob("*.py")) if "analysis" not in path.parts]
 
 
 def analysis_modules() -> list[Path]:
     return sorted((ROOT / "analysis").glob("*.py"))
 
 
+def room_of(path: Path) -> str:
+    """The folder, or the module's own name where it lies beside the rooms."""
+    parts = path.relative_to(PACKAGE).with_suffix("").parts
+    return parts[0]
+
+
 def package_imports(path: Path, *, anywhere: bool = True) -> set[str]:
-    """The package's own modules that the file imports, by their last name."""
-    known = {module.stem for module in modules()} | {"analysis"}
-    parts = (name.split(".") for name in imports(path, anywhere=anywhere))
-    return {name[1] for name in parts if name[0] == "pyfio_virtio" and name[1:]} & known
+    """What the file imports of the package, without the package's name."""
+    names = imports(path, anywhere=anywhere)
+    return {
+        name.removeprefix("pyfio_virtio.") for name in names if name.startswith("pyfio_virtio.")
+    }
 
 
-def is_cli(path: Path) -> bool:
-    return path.stem in ("cli", "__main__") or path.stem.startswith("cli_")
+def modules_imported(path: Path) -> set[str]:
+    """Which modules the file imports when it is loaded, as ROOM.MODULE."""
+    known = {
+        ".".join(module.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__")
+        for module in modules()
+    }
+    names = package_imports(path, anywhere=False)
+    return {".".join(name.split(".")[:n]) for name in names for n in (1, 2)} & known - set(ROOMS)
+
+
+def in_rooms() -> list[Path]:
+    return [path for path in modules() if room_of(path) in ROOMS]
 
 
 def below_cli() -> list[Path]:
-    return [path for path in modules() if not is_cli(path)]
+    return [path for path in modules() if room_of(path) not in ("cli", "__main__")]
+
+
+def test_each_module_lies_in_a_room_or_beside_them() -> None:
+    beside = {path.stem for path in PACKAGE.glob("*.py")}
+    assert beside == BELOW | BESIDE | {"__init__", "__main__"}
+    assert {room_of(path) for path in modules()} - beside == set(ROOMS)
+
+
+@pytest.mark.parametrize("path", in_rooms(), ids=name_of)
+def test_a_room_imports_only_what_it_may(path: Path) -> None:
+    room = room_of(path)
+    used = {name.partition(".")[0] for name in package_imports(path)}
+    allowed = ROOMS[room] | MAY_USE_BESIDE.get(room, set()) | BELOW | {room}
+    assert used - ({"analysis"} if room == "cli" else set()) <= allowed
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_the_head_text_of_a_package_names_the_rooms_that_it_may_use(room: str) -> None:
+    text = ast.get_docstring(ast.parse((PACKAGE / room / "__init__.py").read_text())) or ""
+    may_use = re.search(r"^It may use: (.*?)\.$", text, re.MULTILINE)
+    assert may_use, "a line `It may use: ...` is missing"
+    assert set(re.findall(r"\w+", may_use[1])) - {"nothing"} == ROOMS[room]
 
 
 @pytest.mark.parametrize("path", below_cli(), ids=name_of)
-def test_only_the_commands_know_click_rich_and_each_other(path: Path) -> None:
-    outside = {name.split(".")[0] for name in imports(path)}
-    assert not outside & {"click", "rich"}
-    assert not {name for name in package_imports(path) if name.startswith("cli")}
+def test_only_the_commands_know_click_and_rich(path: Path) -> None:
+    assert not {name.split(".")[0] for name in imports(path)} & {"click", "rich"}
 
 
 # builtin is a program of its own: the process of the built-in back-end.
@@ -177,40 +241,42 @@ def test_only_programs_print(path: Path) -> None:
     assert not [c.lineno for c in calls if isinstance(c.func, ast.Name) and c.func.id == "print"]
 
 
-def test_each_shared_object_has_one_module_that_loads_it() -> None:
-    loaders = {"cffi", "importlib.machinery.ExtensionFileLoader"}
+def test_one_module_loads_shared_objects() -> None:
+    loader = "importlib.machinery.ExtensionFileLoader"
     files = [*modules(), *analysis_modules()]
-    assert {path.stem for path in files if imports(path) & loaders} == {"engine", "backend_engine"}
-
-
-def test_errors_and_the_engine_stand_below_the_rest() -> None:
-    assert package_imports(PACKAGE / "errors.py") == set()
-    assert package_imports(PACKAGE / "engine.py") <= {"errors"}
+    assert [name_of(path) for path in files if loader in imports(path)] == [
+        "pyfio_virtio/engine/engine.py"
+    ]
 
 
 def test_no_module_imports_itself_by_way_of_others() -> None:
-    graph = {path.stem: package_imports(path, anywhere=False) for path in modules()}
-
-    def reached(module: str, seen: set[str]) -> set[str]:
-        for other in graph.get(module, set()) - seen:
-            seen |= {other} | reached(other, seen | {other})
-        return seen
-
-    assert [module for module in graph if module in reached(module, set())] == []
+    graph = {
+        ".".join(path.relative_to(PACKAGE).with_suffix("").parts): modules_imported(path)
+        for path in modules()
+    }
+    assert cycles(graph) == []
 
 
 @pytest.mark.parametrize("path", analysis_modules(), ids=name_of)
 def test_analysis_knows_results_alone(path: Path) -> None:
-    assert package_imports(path) <= RESULTS | {"analysis"}
+    known = tuple(f"{name}." for name in RESULTS | {"analysis"})
+    assert [name for name in package_imports(path) if not f"{name}.".startswith(known)] == []
 
 
-@pytest.mark.parametrize("path", below_cli(), ids=name_of)
-def test_only_the_commands_know_analysis(path: Path) -> None:
-    assert "analysis" not in package_imports(path)
+@pytest.mark.parametrize(
+    "path", [*(ROOT / "bench").rglob("*.py"), *(ROOT / "tests").rglob("*.py")], ids=name_of
+)
+def test_analysis_is_imported_by_one_name(path: Path) -> None:
+    assert not {name.split(".")[0] for name in imports(path)} & {"analysis"}
+
+
+@pytest.mark.parametrize("path", [*modules(), *analysis_modules()], ids=name_of)
+def test_the_package_imports_analysis_by_one_name(path: Path) -> None:
+    assert not {name.split(".")[0] for name in imports(path)} & {"analysis"}
 
 
 def test_the_commands_start_without_what_is_slow_to_import() -> None:
-    show = "import sys, pyfio_virtio.cli; print(*sys.modules)"
+    show = "import sys, pyfio_virtio.cli.main; print(*sys.modules)"
     done = subprocess.run(
         [sys.executable, "-c", show], cwd=ROOT, capture_output=True, text=True, check=True
     )

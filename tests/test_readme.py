@@ -17,8 +17,9 @@ from pathlib import Path
 
 import pytest
 
-from pyfio_virtio import backends, engine
-from pyfio_virtio.process import Process, start_ticks
+from pyfio_virtio.backends import backends
+from pyfio_virtio.engine import engine
+from pyfio_virtio.machine.process import Process, start_ticks
 from tests.conftest import ROOT, StartBackend, run_to_end
 
 README = ROOT / "README.md"

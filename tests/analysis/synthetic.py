@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from pyfio_virtio.fio_json import parse_fio_json, summarise
-from pyfio_virtio.record import MEASURED, NULL, TWIN, CpuUse, Point, Record, Scalar
-from pyfio_virtio.results import FIO_JSON, JOB, SAMPLES, Sample, SweepFolder
+from pyfio_virtio.fio.output import parse_fio_json, summarise
+from pyfio_virtio.results.record import MEASURED, NULL, TWIN, CpuUse, Point, Record, Scalar
+from pyfio_virtio.results.results import FIO_JSON, JOB, SAMPLES, Sample, SweepFolder
 
 ELAPSED_S = 5.0
 HOST: dict[str, Scalar] = {

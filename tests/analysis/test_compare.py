@@ -6,7 +6,7 @@ import pytest
 
 from pyfio_virtio.analysis.compare import compare
 from pyfio_virtio.analysis.frame import measured
-from pyfio_virtio.results import ResultsError
+from pyfio_virtio.results.results import ResultsError
 
 
 def test_a_against_a_is_never_told_apart(sweep: pd.DataFrame) -> None:

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from pyfio_virtio.analysis import frame, latency
-from pyfio_virtio.results import FIO_JSON, ResultsError, SweepFolder
+from pyfio_virtio.results.results import FIO_JSON, ResultsError, SweepFolder
 from tests.analysis import synthetic
 
 

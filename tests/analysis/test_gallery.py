@@ -10,7 +10,7 @@ import pytest
 
 from pyfio_virtio.analysis import gallery, style
 from pyfio_virtio.analysis.frame import latency_over_time, load
-from pyfio_virtio.results import ResultsError
+from pyfio_virtio.results.results import ResultsError
 
 
 def chosen(sweep: pd.DataFrame, name: str) -> pd.DataFrame:

@@ -14,7 +14,7 @@ from matplotlib.text import Text
 
 from pyfio_virtio.analysis import latency, plots, style, timeplots
 from pyfio_virtio.analysis.frame import histogram, measured, points
-from pyfio_virtio.results import ResultsError
+from pyfio_virtio.results.results import ResultsError
 
 Draw = Callable[[pd.DataFrame, Axes], Axes]
 

@@ -2,7 +2,7 @@
 """The built-in back-end, in threads of the test's process or as a process of its own.
 
 - `backend(**settings)` starts it in threads. Settings are those of
-  pyfio_virtio.backend_engine.Settings, less the socket.
+  pyfio_virtio.backends.builtin_engine.Settings, less the socket.
 - `start(*options)` runs the process on `path`, and waits until it listens or ends.
 
 All of them end with the test.
@@ -20,7 +20,7 @@ from typing import Any
 
 import pytest
 
-from pyfio_virtio.backend_engine import BuiltinBackend, Settings
+from pyfio_virtio.backends.builtin_engine import BuiltinBackend, Settings
 from tests.backend.frontend import TIMEOUT_S
 
 StartBuiltin = Callable[..., BuiltinBackend]
@@ -63,7 +63,14 @@ def start(path: str) -> Iterator[Start]:
     def run(
         *options: str, prefix: Sequence[str] = (), fds: Sequence[int] = ()
     ) -> subprocess.Popen[str]:
-        command = [sys.executable, "-m", "pyfio_virtio.builtin", "--socket", path, *options]
+        command = [
+            sys.executable,
+            "-m",
+            "pyfio_virtio.backends.builtin",
+            "--socket",
+            path,
+            *options,
+        ]
         process = subprocess.Popen(
             [*prefix, *command], stderr=subprocess.PIPE, text=True, pass_fds=fds
         )

@@ -199,7 +199,14 @@ def test_die_kills_the_process_at_once(start: Start, path: str) -> None:
 
 def test_it_ends_with_its_parent_if_told(short_folder: Path) -> None:
     path = str(short_folder / "orphan.sock")
-    command = [sys.executable, "-m", "pyfio_virtio.builtin", "--socket", path, "--die-with-parent"]
+    command = [
+        sys.executable,
+        "-m",
+        "pyfio_virtio.backends.builtin",
+        "--socket",
+        path,
+        "--die-with-parent",
+    ]
     parent = f"import subprocess, time; subprocess.Popen({command!r}); time.sleep(60)"
     with subprocess.Popen([sys.executable, "-c", parent]) as process:
         deadline = time.monotonic() + TIMEOUT_S

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pyfio_virtio.backend_engine import BuiltinBackend
+from pyfio_virtio.backends.builtin_engine import BuiltinBackend
 from pyfio_virtio.errors import PyfioVirtioError
 from tests.backend import frontend as fe
 from tests.backend.conftest import StartBuiltin

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from pyfio_virtio.backend_engine import BuiltinBackend, Settings
+from pyfio_virtio.backends.builtin_engine import BuiltinBackend, Settings
 from tests.backend.disk_requests import (
     BLK_OK,
     BLK_READ,

@@ -120,7 +120,7 @@ def test_huge_pages_can_be_taken_away_as_well(start: Start, path: str) -> None:
 
 FAULT_ELSEWHERE = """
     import mmap, os, sys
-    from pyfio_virtio.backend_engine import BuiltinBackend, Settings
+    from pyfio_virtio.backends.builtin_engine import BuiltinBackend, Settings
     with BuiltinBackend(Settings(sys.argv[1], own_process=True, size_bytes=1 << 20)):
         fd = os.memfd_create("elsewhere")
         os.ftruncate(fd, 4096)

@@ -22,8 +22,10 @@ from typing import Any
 import psutil
 import pytest
 
-from pyfio_virtio import backends, engine, process
-from pyfio_virtio.job import escaped_filename
+from pyfio_virtio.backends import backends
+from pyfio_virtio.engine import engine
+from pyfio_virtio.fio.job import escaped_filename
+from pyfio_virtio.machine import process
 from tests.conftest import Fio, Option, StartBackend
 from tests.end_to_end.relay import Relay, Tamper
 from tests.end_to_end.running_fio import RunningFio
@@ -88,7 +90,7 @@ def qsd_with(private: Path) -> Iterator[Callable[..., str]]:
 
     yield start
     for each in running:
-        each.end(grace_s=0.3)  # see KINDS of backends.py
+        each.end(grace_s=0.3)  # see KINDS of backends/backends.py
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import time
 import psutil
 import pytest
 
-from pyfio_virtio.fio import split_notes
+from pyfio_virtio.fio.fio import split_notes
 from tests.conftest import FioRun
 
 # Bounds a hang; ample for what is expected within a second.

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pyfio_virtio import engine
+from pyfio_virtio.engine import engine
 from tests.conftest import ROOT, Fio, FioRun, StartBackend, run_to_end
 from tests.end_to_end.refusal import refusal
 

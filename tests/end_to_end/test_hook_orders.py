@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pyfio_virtio import engine
+from pyfio_virtio.engine import engine
 from tests.conftest import ROOT, Fio, StartBackend
 
 SOURCE = Path(__file__).with_name("hook_orders.c")

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from pyfio_virtio.backends import Backend
+from pyfio_virtio.backends.backends import Backend
 from tests.conftest import Fio, Option, StartBackend
 from tests.end_to_end.conftest import BACKENDS, WAITS, StartFio
 from tests.end_to_end.refusal import refusal, sentences

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from pyfio_virtio import engine
+from pyfio_virtio.engine import engine
 from tests.conftest import ROOT, Fio, RunCommand
 from tests.end_to_end.refusal import refusal
 from tests.engine import fio_trees

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from pyfio_virtio.backend_engine import BuiltinBackend, Settings
+from pyfio_virtio.backends.builtin_engine import BuiltinBackend, Settings
 from tests.conftest import Fio, FioRun, Option
 from tests.end_to_end.conftest import DISK_BYTES, WAITS
 from tests.end_to_end.refusal import refusal

@@ -7,7 +7,7 @@ The tests of this folder call the same code that fio runs; nothing is compiled a
 
 from typing import Any, TypeAlias
 
-from pyfio_virtio import engine
+from pyfio_virtio.engine import engine
 
 # A pointer or a structure that only C knows the type of.
 CData: TypeAlias = Any

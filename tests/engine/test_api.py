@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Barrier
 
-from pyfio_virtio import engine
+from pyfio_virtio.engine import engine
 from tests.engine.blk_backend import open_device
 from tests.engine.shared_object import ffi, lib, sentence
 

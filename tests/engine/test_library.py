@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from pyfio_virtio import engine
-from pyfio_virtio.backends import Backend
+from pyfio_virtio.backends.backends import Backend
+from pyfio_virtio.engine import engine
 from tests.pyfio_virtio.disks import Kind, open_disk
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from pyfio_virtio import engine
-from pyfio_virtio.cli import main
+from pyfio_virtio.cli.main import main
+from pyfio_virtio.engine import engine
 from tests.conftest import ROOT, Finished, RunCommand, run_to_end
 
 # Two points and their two controls, twice: as short as runs can be.

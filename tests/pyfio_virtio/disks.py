@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import pyfio_virtio
-from pyfio_virtio.backends import Backend
+from pyfio_virtio.backends.backends import Backend
 
 DISK_BYTES = 8 << 20
 

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from pyfio_virtio import backends, doctor, folders, host
+from pyfio_virtio import doctor
+from pyfio_virtio.backends import backends
+from pyfio_virtio.machine import folders, host
 
 
 def _state(checks: list[doctor.Check], name: str) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pyfio_virtio import job
+from pyfio_virtio.fio import job
 from tests.conftest import ROOT, RunCommand
 
 JOBS = sorted((ROOT / "jobs").glob("*.fio"))

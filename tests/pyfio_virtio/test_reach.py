@@ -15,9 +15,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pyfio_virtio import engine, fio, job, reach
-from pyfio_virtio.backends import BackendSpec
+from pyfio_virtio import reach
+from pyfio_virtio.backends.backends import BackendSpec
+from pyfio_virtio.engine import engine
 from pyfio_virtio.errors import UsageError
+from pyfio_virtio.fio import fio, job
 from pyfio_virtio.reach import PATHS
 from tests.conftest import ROOT, RunCommand, StartBackend
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from pyfio_virtio.backends import Backend
+from pyfio_virtio.backends.backends import Backend
 from tests.stress.test_ring_stress import BUILDS, compile_program, require_sanitizer
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -1,0 +1,496 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Back-ends: what one should be, the command that makes it so, starting, waiting, stopping.
+
+A BackendSpec says what is wanted, KINDS turns it into a command line, start()
+makes a Backend of it that serves a socket. Called from the main thread. It never touches a disk
+that the specification does not name, never replaces what lies where a socket is wanted, and keeps
+no records: backends/records.py does.
+"""
+
+import errno
+import os
+import shlex
+import shutil
+import signal
+import socket as sockets
+import stat
+import struct
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from pyfio_virtio.engine import engine
+from pyfio_virtio.errors import MachineError, PyfioVirtioError, UsageError
+from pyfio_virtio.machine import process
+from pyfio_virtio.machine.folders import check_socket_path, open_plain
+from pyfio_virtio.sizes import format_size
+
+# What `run` and `backend start` take when no kind is named.
+DEFAULT_KIND = "builtin"
+START_TIMEOUT_S = 10.0
+_LAST_BYTES = 4096  # of a log, in which its last line is looked for
+MEMORY_FD_NAME = "pyfio-virtio-disk"
+QSD_POLL_MAX_NS = 32768  # its own default
+QSD = "qemu-storage-daemon"
+# What would serve another disk or another socket than the specification says.
+_NOT_AN_OPTION = (
+    *("socket", "socket-fd", "storage", "daemonize"),
+    *("blockdev", "export", "nbd-server", "vhost-user"),
+)
+
+
+@dataclass(frozen=True)
+class BackendSpec:
+    """What a back-end should be. storage: null, memory, or file:PATH."""
+
+    kind: str = DEFAULT_KIND
+    storage: str = "memory"
+    size_bytes: int = 1 << 30
+    queues: int = 1
+    block_size: int = 512  # bytes
+    read_only: bool = False
+    poll_max_ns: int | None = None  # qsd: how long an idle thread looks before it sleeps
+    cpus: str | None = None  # as taskset takes it: "0,2-3"
+    options: tuple[str, ...] = ()  # KEY=VALUE, passed to the back-end as --KEY=VALUE
+
+    @property
+    def file(self) -> Path | None:
+        """The file that the storage is, if it is one."""
+        kind, _, path = self.storage.partition(":")
+        return Path(path) if kind == "file" else None
+
+    def as_scsi(self) -> "BackendSpec":
+        """The same behind a virtio-scsi controller, unless its options name a device."""
+        if self.kind != "builtin":
+            raise UsageError(
+                "cannot serve device=scsi", f"{self.kind} has no virtio-scsi", "use builtin"
+            )
+        if any(option.startswith("device=") for option in self.options):
+            return self
+        return replace(self, options=(*self.options, "device=scsi"))
+
+    def describe(self) -> str:
+        """What is served, for a line before a run."""
+        size = "" if self.file else f", {format_size(self.size_bytes)}"
+        queues = f"{self.queues} queue" + ("s" if self.queues != 1 else "")
+        read_only = ", read-only" if self.read_only else ""
+        return f"{KINDS[self.kind].program}, storage {self.storage}{size}, {queues}{read_only}"
+
+    def check(self) -> None:
+        """Refuses what no back-end can be, in our words instead of the back-end's."""
+        kind, _, path = self.storage.partition(":")
+        if kind not in ("null", "memory", "file") or (kind == "file") != bool(path):
+            raise UsageError(
+                f"unknown storage {self.storage!r}", "", "say null, memory or file:PATH"
+            )
+        if self.block_size < 512 or self.block_size & (self.block_size - 1):
+            raise UsageError(
+                f"unusable block size {self.block_size}", "it must be 512 or a higher power of two"
+            )
+        if self.size_bytes < self.block_size or self.size_bytes % self.block_size:
+            raise UsageError(
+                f"unusable size {self.size_bytes}",
+                f"it must be a multiple of the block size {self.block_size}",
+            )
+        if self.poll_max_ns is not None and self.kind != "qsd":
+            raise UsageError(f"{self.kind} has no --poll-max-ns", "it is qsd's")
+        if self.queues < 1:
+            raise UsageError(f"unusable number of queues {self.queues}", "it must be 1 or more")
+        for option in self.options:
+            name = option.partition("=")[0].lstrip("-")
+            # qemu-storage-daemon takes the beginning of an option's name for the whole.
+            if any(whole.startswith(name) for whole in _NOT_AN_OPTION):
+                raise UsageError(
+                    f"cannot take {option} for an option of the back-end",
+                    "it could serve another disk than is shown",
+                    "say it by the command's own flag, which asks before a disk is overwritten",
+                )
+
+
+# Device, inode and time of a socket's file, which tell it from a later one at the same path.
+SocketFile = tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class Backend:
+    """A back-end that serves `socket`; its log is what it wrote to stdout and stderr."""
+
+    spec: BackendSpec
+    socket: str
+    log: str
+    command: tuple[str, ...]  # as one would type it
+    process: process.Process
+    socket_file: SocketFile | None = None  # what we made at `socket`
+
+    def is_running(self) -> bool:
+        return self.process.is_running()
+
+    def has_its_socket(self) -> bool:
+        """Whether the socket that we made for it is still there, and not another one."""
+        return self.socket_file is not None and socket_file(self.socket) == self.socket_file
+
+    def last_words(self) -> str:
+        """The last line of its log, where programs say why they ended."""
+        lines = _end_of_file(self.log).decode(errors="replace").strip().splitlines()
+        return "".join(each if each.isprintable() else " " for each in lines[-1]) if lines else ""
+
+    def end(self) -> None:
+        """Ends the process."""
+        # qemu-storage-daemon ends by removing whatever lies at its path, so if that is not our
+        # socket it gets no time to do so.
+        self.process.end(KINDS[self.spec.kind].grace_s if self.has_its_socket() else 0)
+
+    def stop(self) -> None:
+        """Ends the process, and removes the socket if it is still the one that we made."""
+        self.end()
+        if self.has_its_socket():
+            Path(self.socket).unlink(missing_ok=True)
+
+
+def socket_file(path: str) -> SocketFile | None:
+    try:
+        status = Path(path).lstat()
+    except OSError:
+        return None
+    if not stat.S_ISSOCK(status.st_mode):
+        return None
+    return status.st_dev, status.st_ino, status.st_mtime_ns
+
+
+def _end_of_file(path: str) -> bytes:
+    """The last bytes of a file of ours; nothing of anything else that lies there."""
+    try:
+        with open_plain(Path(path)) as file:
+            file.seek(max(0, os.fstat(file.fileno()).st_size - _LAST_BYTES))
+            return file.read(_LAST_BYTES)
+    except OSError:
+        return b""
+
+
+@dataclass(frozen=True)
+class Storage:
+    """Where the blocks are: a path that the back-end opens, or nothing for null."""
+
+    path: str = ""
+    fds: tuple[int, ...] = field(default=())  # kept open for the back-end
+
+
+def _qsd_node(spec: BackendSpec, storage: Storage) -> str:
+    """The disk called "disk", in qemu's words."""
+    read_only = "on" if spec.read_only else "off"
+    if storage.path:
+        path = storage.path.replace(",", ",,")  # qemu's way to escape it
+        node = f"driver=raw,node-name=disk,read-only={read_only},discard=unmap"
+        return node + f",file.driver=file,file.filename={path}"
+    node = f"driver=null-co,node-name=disk,read-only={read_only}"
+    return node + f",size={spec.size_bytes},read-zeroes=off"
+
+
+def _qsd_address(socket: str, fd: int | None) -> str:
+    if fd is not None:
+        return f"addr.type=fd,addr.str={fd}"
+    return f"addr.type=unix,addr.path={socket.replace(',', ',,')}"
+
+
+def qsd_command(
+    spec: BackendSpec, socket: str, storage: Storage, fd: int | None = None
+) -> list[str]:
+    """qemu-storage-daemon(1) with one disk on one socket."""
+    writable = "off" if spec.read_only else "on"
+    export = (
+        f"type=vhost-user-blk,id=export,node-name=disk,writable={writable},iothread=thread"
+        f",num-queues={spec.queues},logical-block-size={spec.block_size}"
+        f",{_qsd_address(socket, fd)}"
+    )
+    poll_max_ns = QSD_POLL_MAX_NS if spec.poll_max_ns is None else spec.poll_max_ns
+    thread = f"iothread,id=thread,poll-max-ns={poll_max_ns}"
+    node = _qsd_node(spec, storage)
+    return [QSD, "--blockdev", node, "--object", thread, "--export", export]
+
+
+def nbd_command(
+    spec: BackendSpec, socket: str, storage: Storage, fd: int | None = None
+) -> list[str]:
+    """The same disk as an NBD export called "disk", for comparisons."""
+    writable = "off" if spec.read_only else "on"
+    server = _qsd_address(socket, fd)
+    export = f"type=nbd,id=export,node-name=disk,name=disk,writable={writable}"
+    node = _qsd_node(spec, storage)
+    return [QSD, "--blockdev", node, "--nbd-server", server, "--export", export]
+
+
+def builtin_command(
+    spec: BackendSpec, socket: str, storage: Storage, fd: int | None = None
+) -> list[str]:
+    """Our own back-end, as a process; null and memory it makes by itself."""
+    where = f"file:{storage.path}" if spec.file else spec.storage
+    size = [] if spec.file else [f"--size={spec.size_bytes}"]
+    return [
+        *(
+            sys.executable,
+            "-m",
+            "pyfio_virtio.backends.builtin",
+            f"--socket={socket}",
+            f"--storage={where}",
+        ),
+        *(*size, f"--block-size={spec.block_size}", f"--queues={spec.queues}"),
+        *(["--read-only"] if spec.read_only else []),
+        *([f"--socket-fd={fd}"] if fd is not None else []),
+    ]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A program that can serve: how it is called, run, found, and had."""
+
+    program: str
+    command: Callable[[BackendSpec, str, Storage, int | None], list[str]]
+    is_installed: Callable[[], bool]
+    how_to_install: str
+    grace_s: float = 2.0  # to end in order
+
+
+_QSD_INSTALL = "install it (Debian 12: apt install qemu-system-common; 13: qemu-utils)"
+# 7.2 hangs now and then as it ends. Nothing is lost by a kill: it keeps no data back.
+_QSD_GRACE_S = 0.3
+
+
+def _has_qsd() -> bool:
+    return shutil.which(QSD) is not None
+
+
+KINDS = {
+    "builtin": Kind(
+        "built-in back-end", builtin_command, engine.has_builtin_backend, "build it: make"
+    ),
+    "qsd": Kind(QSD, qsd_command, _has_qsd, _QSD_INSTALL, _QSD_GRACE_S),
+    "nbd": Kind(f"{QSD} by NBD", nbd_command, _has_qsd, _QSD_INSTALL, _QSD_GRACE_S),
+}
+# Those that the engine can talk to.
+VHOST_USER_KINDS = ("builtin", "qsd")
+
+
+def command(spec: BackendSpec, socket: str, storage: Storage, fd: int | None = None) -> list[str]:
+    """The whole command line, with the CPUs that the back-end may run on.
+
+    `fd` is a descriptor bound to `socket`, on which it then listens.
+    """
+    pinning = ["taskset", "-c", spec.cpus] if spec.cpus else []
+    options = [f"--{option}" for option in spec.options]
+    return [*pinning, *KINDS[spec.kind].command(spec, socket, storage, fd), *options]
+
+
+def dry_command(spec: BackendSpec, socket: str) -> str:
+    """The command as one would type it; memory is a descriptor that only start() can make."""
+    path = str(spec.file or ("/proc/self/fd/N" if _needs_memfd(spec) else ""))
+    return shlex.join(command(spec, socket, Storage(path)))
+
+
+def _needs_memfd(spec: BackendSpec) -> bool:
+    """qemu-storage-daemon knows files only, so memory is given to it as one."""
+    return spec.kind in ("qsd", "nbd") and spec.storage == "memory"
+
+
+def start(
+    spec: BackendSpec,
+    socket: str,
+    log: str,
+    *,
+    outlives_us: bool = False,
+    environment: Mapping[str, str] | None = None,
+    before: Callable[[Backend], None] | None = None,
+) -> Backend:
+    """Starts a back-end and waits until its socket takes connections.
+
+    `outlives_us`: it stays when this process ends. Otherwise the kernel kills it then. `before` is
+    called in the new process, as process.start() says.
+    """
+    spec.check()
+    check_socket_path(socket)
+    check_program(spec.kind)
+    bound = _bind(socket)
+    made = socket_file(socket)
+    backend = None
+    try:
+        with bound:  # ours is closed before we wait: it would take connections for a dead one
+            backend = _launch(spec, socket, log, bound, outlives_us, environment, before)
+        _wait_until_it_serves(backend)
+    except BaseException:  # ^C too: what was begun here ends here
+        if backend:
+            backend.stop()
+        if made and socket_file(socket) == made:
+            Path(socket).unlink()
+        Path(log).unlink(missing_ok=True)
+        raise
+    return backend
+
+
+def _launch(
+    spec: BackendSpec,
+    socket: str,
+    log: str,
+    bound: sockets.socket,
+    outlives_us: bool,
+    environment: Mapping[str, str] | None,
+    before: Callable[[Backend], None] | None,
+) -> Backend:
+    storage = _open_storage(spec)
+    made, typed = socket_file(socket), tuple(command(spec, socket, storage))
+
+    def known(started: process.Process) -> Backend:
+        return Backend(spec, socket, log, typed, started, made)
+
+    try:
+        with Path(log).open("wb") as output:
+            started = process.start(
+                command(spec, socket, storage, bound.fileno()),
+                death_signal=None if outlives_us else signal.SIGKILL,
+                output=output,
+                errors=subprocess.STDOUT,
+                environment=environment,
+                keep_fds=(*storage.fds, bound.fileno()),
+                session=True,
+                before=None if before is None else lambda child: before(known(child)),
+            )
+    except subprocess.SubprocessError as error:  # raised where `before` failed
+        raise PyfioVirtioError(
+            f"cannot start {KINDS[spec.kind].program}",
+            "what must be remembered of it cannot be written",
+            f"look whether there is room in {Path(log).parent}",
+        ) from error
+    finally:
+        for fd in storage.fds:
+            os.close(fd)
+    return known(started)
+
+
+def check_program(name: str) -> None:
+    """Refuses a kind of back-end whose program is not there."""
+    kind = KINDS[name]
+    if not kind.is_installed():
+        raise MachineError(
+            f"cannot start {kind.program}", "there is no such program", kind.how_to_install
+        )
+
+
+def _bind(path: str) -> sockets.socket:
+    """A socket at `path` on which nobody listens yet.
+
+    bind(2) makes a new file or fails, so two can never have one path, and nothing is replaced.
+    """
+    bound = sockets.socket(sockets.AF_UNIX, sockets.SOCK_STREAM)
+    try:
+        bound.bind(path)
+    except OSError as error:
+        bound.close()
+        raise UsageError(f"cannot serve {path}", *_obstacle(path, error)) from error
+    return bound
+
+
+def _obstacle(path: str, error: OSError) -> tuple[str, str]:
+    """Why a socket cannot be made there, and what to do."""
+    another = "name another --socket"
+    if error.errno == errno.ENOENT:
+        return "its folder does not exist", another
+    if error.errno != errno.EADDRINUSE:
+        return error.strerror or str(error), another
+    if socket_file(path) is None:
+        return "something else is there that is no socket", another
+    try:
+        connect(path).close()
+    except ConnectionRefusedError:
+        left = f"if no program is about to serve it: rm {shlex.quote(path)}"
+        return "a socket is there already, on which nobody listens", left
+    except OSError:
+        pass  # refused for another reason, so somebody may be there
+    return "it is in use", f"stop what serves it, or {another}"
+
+
+def _open_storage(spec: BackendSpec) -> Storage:
+    if spec.file is not None:
+        _make_file(spec.file, spec)
+        return Storage(str(spec.file.absolute()))
+    if not _needs_memfd(spec):
+        return Storage()
+    # Memory that ends with the back-end, however it ends: no file is there to be left behind.
+    fd = os.memfd_create(MEMORY_FD_NAME)
+    os.ftruncate(fd, spec.size_bytes)
+    return Storage(f"/proc/self/fd/{fd}", (fd,))
+
+
+def _make_file(path: Path, spec: BackendSpec) -> None:
+    """Makes a sparse file of the size wanted, unless there is one: that one keeps its size."""
+    try:
+        # A pipe in its place must not keep us waiting; of a file or device nothing changes.
+        flags = os.O_RDONLY if spec.read_only else os.O_RDWR
+        fd = os.open(path, flags | os.O_NONBLOCK)
+    except FileNotFoundError:
+        fd = _create_file(path, spec.size_bytes)
+    except OSError as error:
+        raise UsageError(f"cannot use {path} as storage", error.strerror or str(error)) from error
+    os.close(fd)
+
+
+def _create_file(path: Path, size_bytes: int) -> int:
+    try:
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+        os.ftruncate(fd, size_bytes)
+    except OSError as error:
+        raise UsageError(f"cannot make {path}", error.strerror or str(error)) from error
+    return fd
+
+
+def connect(path: str) -> sockets.socket:
+    """A connection to whoever listens on a socket; BlockingIOError if it stays busy for 1 s."""
+    probe = sockets.socket(sockets.AF_UNIX, sockets.SOCK_STREAM)
+    # With settimeout() connect(2) would not wait while the queue is full; qemu's holds one.
+    probe.setsockopt(sockets.SOL_SOCKET, sockets.SO_SNDTIMEO, struct.pack("ll", 1, 0))
+    try:
+        probe.connect(path)
+    except BaseException:
+        probe.close()
+        raise
+    return probe
+
+
+def listener(path: str) -> int | None:
+    """The process that listens on a socket, as the kernel knows it (unix(7), SO_PEERCRED).
+
+    0 for one of another container; None if nobody can be reached.
+    """
+    try:
+        with connect(path) as probe:
+            size = struct.calcsize("3i")
+            found = probe.getsockopt(sockets.SOL_SOCKET, sockets.SO_PEERCRED, size)
+    except OSError:
+        return None
+    pid, _, _ = struct.unpack("3i", found)
+    return int(pid)
+
+
+def accepts(socket: str) -> bool:
+    """Whether somebody listens on `socket`."""
+    try:
+        connect(socket).close()
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return True
+
+
+def _wait_until_it_serves(backend: Backend) -> None:
+    what = f"{KINDS[backend.spec.kind].program} did not start"
+    deadline = time.monotonic() + START_TIMEOUT_S
+    while (pid := listener(backend.socket)) is None:
+        if not backend.is_running():
+            raise PyfioVirtioError(what, backend.last_words())
+        if time.monotonic() >= deadline:
+            why = f"nobody listens on {backend.socket} after {START_TIMEOUT_S:g} s"
+            raise PyfioVirtioError(what, why)
+        time.sleep(0.005)
+    if pid != backend.process.pid:
+        raise PyfioVirtioError(what, f"process {pid} serves {backend.socket} in its place")

@@ -1,0 +1,379 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Back-ends that stay: started under a name, listed, found again and stopped by later commands.
+
+Each has a folder in this user's folder, with its record, its log and, unless another place was
+named, its socket. A command that starts or stops it holds the folder's lock, and the new process
+writes its record before it becomes the back-end: so wherever a kill strikes, there is a record, or
+there is no back-end. Called from the main thread.
+
+A record is checked field by field and never leads out of its folder: no other file is removed. It
+never leads to a process but the one that was started: number, start time, boot, user and a mark in
+the environment must be right.
+"""
+
+import json
+import os
+import re
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from itertools import count
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pyfio_virtio.backends import backends
+from pyfio_virtio.backends.backends import KINDS, Backend, BackendSpec, SocketFile
+from pyfio_virtio.errors import MachineError, PyfioVirtioError, UsageError
+from pyfio_virtio.machine import folders
+from pyfio_virtio.machine.folders import absolute, claim, find_state_folder, state_folder
+from pyfio_virtio.machine.process import Process, boot_id
+
+RECORD, SOCKET, LOG = "record.json", "disk.sock", "backend.log"
+_DRAFT = "record.draft"
+_FOLDER = "backend-"
+# In a back-end's environment: the folder that it was started for.
+_MARK = "PYFIO_VIRTIO_BACKEND"
+_NAME = re.compile(r"[A-Za-z0-9_-]+")
+_RECORD_BYTES = 1 << 18
+_LARGEST_PID = 1 << 22  # PID_MAX_LIMIT of Linux
+_LARGEST = (1 << 63) - 1
+# Longer than any start takes, so that stop finds either a back-end or none.
+_PATIENCE_S = backends.START_TIMEOUT_S + 5
+T = TypeVar("T")
+
+
+class RecordError(PyfioVirtioError):
+    """A record says something that none of ours would."""
+
+
+@dataclass(frozen=True)
+class Record:
+    name: str
+    backend: Backend
+
+    def as_dict(self) -> dict[str, Any]:
+        """What `backend list --json` shows."""
+        known = {"name": self.name, "running": self.backend.is_running(), "log": self.backend.log}
+        return known | _as_stored(self.backend)
+
+    def state(self) -> str:
+        """One line for `backend list`."""
+        if self.backend.is_running():
+            return "running"
+        if self.backend.process.boot_id != boot_id():
+            return "ended: the machine was restarted since"
+        return f"died: {self.backend.last_words() or 'its log says nothing'}"
+
+
+# ---- names -------------------------------------------------------------------------------------
+
+
+def folder_of(name: str) -> Path:
+    return state_folder() / (_FOLDER + name)
+
+
+def names() -> list[str]:
+    """Of all that there are, and of what killed commands left."""
+    state = find_state_folder()
+    found = sorted(state.glob(f"{_FOLDER}*")) if state else []
+    given = [path.name.removeprefix(_FOLDER) for path in found if _is_folder(path)]
+    return [name for name in given if _NAME.fullmatch(name)]
+
+
+def _is_folder(path: Path) -> bool:
+    return path.is_dir() and not path.is_symlink()
+
+
+def free_name(kind: str) -> str:
+    """The first of qsd-0, qsd-1 ... that no record bears."""
+    return next(_free_names(kind))
+
+
+def _free_names(kind: str) -> Iterator[str]:
+    return (name for n in count() if not _is_taken(name := f"{kind}-{n}"))
+
+
+def _is_taken(name: str) -> bool:
+    return os.path.lexists(folder_of(name) / RECORD)
+
+
+def check_name(name: str) -> None:
+    if not _NAME.fullmatch(name):
+        raise UsageError(f"cannot name a back-end {name!r}", "use letters, digits, - and _")
+    if _is_taken(name):
+        raise UsageError(
+            f"a back-end is named {name} already", "", f"pyfio-virtio backend stop {name}"
+        )
+
+
+def socket_of(name: str) -> str:
+    """Where a back-end serves unless another place is named."""
+    return str(folder_of(name) / SOCKET)
+
+
+# ---- starting ----------------------------------------------------------------------------------
+
+
+def start(spec: BackendSpec, name: str | None = None, socket: str | None = None) -> Record:
+    """Starts a back-end that stays; without a name it gets the first that is free."""
+    spec.check()
+    backends.check_program(spec.kind)
+    _check_words(spec, socket)
+    folders.make_state_folder()
+    name, claimed = _reserve(spec.kind, name)
+    folder = folder_of(name)
+    try:
+        _clear(folder)  # what a start left that was killed
+        return Record(name, _start(spec, folder, absolute(socket or socket_of(name))))
+    except BaseException:
+        _end(name)
+        raise
+    finally:
+        os.close(claimed)
+
+
+def _start(spec: BackendSpec, folder: Path, socket: str) -> Backend:
+    return backends.start(
+        spec,
+        socket,
+        str(folder / LOG),
+        outlives_us=True,
+        environment={**os.environ, _MARK: str(folder)},
+        before=lambda backend: _save(folder, backend),
+    )
+
+
+def _check_words(spec: BackendSpec, socket: str | None) -> None:
+    """Refuses what could not be shown in a list."""
+    for word in (socket or "", spec.storage, spec.cpus or "", *spec.options):
+        if not word.isprintable():
+            raise UsageError(f"cannot start a back-end with {word!r}", "it cannot be printed")
+
+
+def _reserve(kind: str, wanted: str | None) -> tuple[str, int]:
+    """A name, and the lock of its folder."""
+    if wanted is not None:
+        check_name(wanted)
+    for name in _free_names(kind) if wanted is None else (wanted,):
+        claimed = claim(folder_of(name), 0 if wanted is None else _PATIENCE_S)
+        if claimed is None:
+            continue
+        if not _is_taken(name):
+            return name, claimed
+        os.close(claimed)
+    raise UsageError(f"another command starts or stops a back-end named {wanted}")
+
+
+def _save(folder: Path, backend: Backend) -> None:
+    """Writes the whole record or none."""
+    draft = folder / _DRAFT
+    draft.write_text(json.dumps(_as_stored(backend), indent=1) + "\n")
+    draft.rename(folder / RECORD)
+
+
+def _as_stored(backend: Backend) -> dict[str, Any]:
+    process = backend.process
+    return {
+        "pid": process.pid,
+        "start_ticks": process.start_ticks,
+        "boot_id": process.boot_id,
+        "socket": backend.socket,
+        "socket_file": backend.socket_file,
+        "command": backend.command,
+        "spec": asdict(backend.spec),
+    }
+
+
+# ---- reading -----------------------------------------------------------------------------------
+
+
+def load_all() -> tuple[list[Record], list[RecordError]]:
+    """Every record of this user, by name, and why others cannot be read."""
+    records, faults = [], []
+    for name in names():
+        try:
+            record = load(name)
+        except RecordError as fault:
+            faults.append(fault)
+        else:
+            records += [record] if record else []
+    return records, faults
+
+
+def load(name: str) -> Record | None:
+    """The record of that name; None where a start has not come so far, or was killed."""
+    folder = folder_of(name)
+    try:
+        if why := folders.flaw(folder):
+            raise ValueError(why)
+        with folders.open_plain(folder / RECORD) as file:
+            fields = _Fields(json.loads(file.read(_RECORD_BYTES)))
+        return Record(name, _backend(fields, folder))
+    except FileNotFoundError:
+        return None
+    # Parsers give up with RecursionError on brackets within brackets.
+    except (OSError, ValueError, RecursionError, UsageError) as error:
+        raise RecordError(
+            f"cannot read {folder / RECORD}",
+            error.strerror if isinstance(error, OSError) and error.strerror else str(error),
+            f"end that back-end yourself if it runs, then: rm -r {folder}",
+        ) from error
+
+
+class _Fields:
+    """The fields of a JSON object, each checked as it is taken."""
+
+    def __init__(self, data: object) -> None:
+        if not isinstance(data, dict):
+            raise ValueError("it is no JSON object")
+        self._data = data
+
+    def take(self, name: str, kind: type[T]) -> T:
+        value = self._data.get(name)
+        if type(value) is not kind:  # True is no number here
+            raise ValueError(f"its {name} is no {kind.__name__}")
+        return value
+
+    def number(self, name: str, largest: int = _LARGEST) -> int:
+        value = self.take(name, int)
+        if not 0 <= value <= largest:
+            raise ValueError(f"its {name} is out of range")
+        return value
+
+    def text(self, name: str) -> str:
+        return _text(self.take(name, str), name)
+
+    def texts(self, name: str) -> tuple[str, ...]:
+        return tuple(_text(value, name) for value in self.take(name, list))
+
+    def has(self, name: str) -> bool:
+        return self._data.get(name) is not None
+
+
+def _text(value: object, name: str) -> str:
+    if not isinstance(value, str) or not value.isprintable():
+        raise ValueError(f"its {name} is no printable text")
+    return value
+
+
+def _backend(fields: _Fields, folder: Path) -> Backend:
+    return Backend(
+        spec=_spec(_Fields(fields.take("spec", dict))),
+        socket=_path(fields.text("socket")),
+        log=str(folder / LOG),
+        command=fields.texts("command"),
+        process=Process(
+            pid=fields.number("pid", _LARGEST_PID),
+            start_ticks=fields.number("start_ticks"),
+            boot_id=fields.text("boot_id"),
+            mark=f"{_MARK}={folder}",
+        ),
+        socket_file=_socket_file(fields),
+    )
+
+
+def _path(path: str) -> str:
+    if not Path(path).is_absolute():
+        raise ValueError("its socket is no absolute path")
+    folders.check_socket_path(path)
+    return path
+
+
+def _socket_file(fields: _Fields) -> SocketFile | None:
+    if not fields.has("socket_file"):
+        return None
+    numbers = fields.take("socket_file", list)
+    if len(numbers) != 3 or not all(type(number) is int for number in numbers):
+        raise ValueError("its socket_file is not three numbers")
+    device, inode, time_ns = numbers
+    return device, inode, time_ns
+
+
+def _spec(fields: _Fields) -> BackendSpec:
+    spec = BackendSpec(
+        kind=fields.text("kind"),
+        storage=fields.text("storage"),
+        size_bytes=fields.number("size_bytes"),
+        queues=fields.number("queues"),
+        block_size=fields.number("block_size"),
+        read_only=fields.take("read_only", bool),
+        poll_max_ns=fields.number("poll_max_ns") if fields.has("poll_max_ns") else None,
+        cpus=fields.text("cpus") if fields.has("cpus") else None,
+        options=fields.texts("options"),
+    )
+    if spec.kind not in KINDS:
+        raise ValueError(f"there is no kind {spec.kind}")
+    spec.check()
+    return spec
+
+
+# ---- stopping ----------------------------------------------------------------------------------
+
+
+def check_known(name: str) -> None:
+    known = names()
+    if name not in known:
+        there_are = ", ".join(known) or "none"
+        raise UsageError(f"no back-end is named {name}", f"there are: {there_are}")
+
+
+def stop(name: str) -> Record | None:
+    """Ends the back-end and forgets it; a disk in a file stays. None: there was none any more."""
+    claimed = claim(folder_of(name), _PATIENCE_S)
+    if claimed is None:
+        raise PyfioVirtioError(
+            f"cannot stop {name}", "another command starts or stops it", "try again"
+        )
+    try:
+        return _end(name)
+    finally:
+        os.close(claimed)
+
+
+def _end(name: str) -> Record | None:
+    """Under the lock of the folder, which goes if nothing else lies in it."""
+    record = load(name)
+    if record:
+        record.backend.end()
+        _check_ended(record)
+    folder = folder_of(name)
+    _clear(folder)
+    with suppress(OSError):
+        folder.rmdir()
+    return record
+
+
+def _check_ended(record: Record) -> None:
+    """Refuses to forget a back-end that still serves: nobody could stop it then."""
+    process, socket = record.backend.process, socket_of(record.name)
+    if process.is_running():
+        raise PyfioVirtioError(f"cannot stop {record.name}", f"process {process.pid} does not end")
+    if backends.accepts(socket):
+        raise PyfioVirtioError(
+            f"cannot stop {record.name}",
+            f"process {process.pid} has ended, but another one serves {socket}",
+            "stop it where it was started, in another container perhaps",
+        )
+
+
+def _clear(folder: Path) -> None:
+    """Removes what a back-end has in its folder, its record last."""
+    for name in (SOCKET, LOG, _DRAFT, RECORD):
+        with suppress(FileNotFoundError, IsADirectoryError):
+            (folder / name).unlink()
+
+
+def is_scratch_disk(socket: str) -> bool:
+    """Whether `socket` is a back-end that we started and that holds nothing of the user's."""
+    path = absolute(socket)
+    try:
+        records, _ = load_all()
+    except MachineError:  # the folder may be another user's
+        return False
+    return any(
+        record.backend.spec.file is None
+        and record.backend.socket == path
+        and record.backend.is_running()
+        and backends.listener(path) == record.backend.process.pid
+        for record in records
+    )

@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""pyfio-virtio backend: start, list and stop back-ends that stay."""
+
+import json
+import shlex
+from dataclasses import replace
+
+import click
+
+from pyfio_virtio.backends import backends
+from pyfio_virtio.backends import records as backend_records
+from pyfio_virtio.backends.backends import BackendSpec
+from pyfio_virtio.cli.options import disk_options, dry_run_option
+from pyfio_virtio.errors import PyfioVirtioError, UsageError
+from pyfio_virtio.machine import folders
+
+
+@click.group()
+def backend() -> None:
+    """Start, list and stop vhost-user back-ends."""
+
+
+@backend.command()
+@click.argument("kind", type=click.Choice(backends.VHOST_USER_KINDS), default=backends.DEFAULT_KIND)
+@disk_options
+@click.option(
+    "--queues", type=click.IntRange(1), default=1, show_default=True, help="Request queues it has."
+)
+@click.option("--socket", metavar="PATH", help="Serve here, not in a private folder.")
+@click.option("--name", help="Name it, not qsd-0, qsd-1 ...")
+@dry_run_option
+def start(
+    kind: str, queues: int, socket: str | None, name: str | None, dry_run: bool, disk: BackendSpec
+) -> None:
+    """Start a back-end that stays, and print its socket."""
+    spec = replace(disk, kind=kind, queues=queues)
+    if dry_run:
+        _print_dry_start(spec, name, socket)
+        return
+    started = backend_records.start(spec, name, socket)
+    click.echo(
+        f"{started.name}: {spec.describe()}; "
+        f"stop it with: pyfio-virtio backend stop {started.name}",
+        err=True,
+    )
+    click.echo(started.backend.socket)
+
+
+def _print_dry_start(spec: BackendSpec, name: str | None, socket: str | None) -> None:
+    spec.check()
+    name = name or backend_records.free_name(spec.kind)
+    backend_records.check_name(name)
+    path = folders.absolute(socket or backend_records.socket_of(name))
+    click.echo(backends.dry_command(spec, path))
+
+
+@backend.command("list")
+@click.option("--json", "as_json", is_flag=True, help="Print the records as JSON.")
+def list_backends(as_json: bool) -> None:
+    """List the back-ends that `backend start` left running."""
+    found, faults = backend_records.load_all()
+    for fault in faults:
+        _warn(fault)
+    if as_json:
+        click.echo(json.dumps([record.as_dict() for record in found], indent=1))
+    elif not found:
+        click.echo("no back-end; start one with: pyfio-virtio backend start", err=True)
+    else:
+        _print_table(found)
+
+
+def _warn(fault: PyfioVirtioError) -> None:
+    click.echo(f"pyfio-virtio: {fault}", err=True)
+
+
+def _print_table(found: list[backend_records.Record]) -> None:
+    from pyfio_virtio.cli.tables import print_table
+
+    rows = []
+    for record in found:
+        backend = record.backend
+        pid = str(backend.process.pid)
+        rows.append((record.name, record.state(), pid, backend.spec.describe(), backend.socket))
+    print_table(("name", "state", "pid", "disk", "socket"), rows)
+
+
+@backend.command()
+@click.argument("names", nargs=-1)
+@click.option("--all", "everything", is_flag=True, help="Stop every one.")
+@click.pass_context
+def stop(context: click.Context, names: tuple[str, ...], everything: bool) -> None:
+    """Stop back-ends by name; what was in their memory is gone then."""
+    if bool(names) == everything:
+        raise UsageError("name the back-ends to stop, or say --all")
+    for name in names:
+        backend_records.check_known(name)
+    stopped = [_stop(name) for name in backend_records.names() if everything or name in names]
+    context.exit(0 if all(stopped) else 1)
+
+
+def _stop(name: str) -> bool:
+    """Stops one, so that the others are stopped even if this one cannot be."""
+    try:
+        record = backend_records.stop(name)
+    except PyfioVirtioError as fault:
+        _warn(fault)
+        return False
+    click.echo(f"stopped {name}" if record else f"nothing is left of {name}", err=True)
+    if record and record.backend.has_its_socket():
+        path = record.backend.socket
+        click.echo(f"{name} left its socket {path}; remove it: rm {shlex.quote(path)}", err=True)
+    return True

@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""pyfio-virtio job: writes a job file that explains itself."""
+
+import os
+from pathlib import Path
+
+import click
+
+from pyfio_virtio.cli.options import dry_run_option
+from pyfio_virtio.errors import UsageError
+from pyfio_virtio.fio.job_writer import WAITS, JobOptions, write_job
+
+_DEFAULT = JobOptions()
+
+
+@click.command()
+@click.option("--socket", default=_DEFAULT.socket, show_default=True, help="Where the disk is.")
+@click.option("--rw", default=_DEFAULT.rw, show_default=True, help="Direction, as for fio.")
+@click.option("--bs", default=_DEFAULT.bs, show_default=True, help="Bytes of each I/O.")
+@click.option(
+    "--iodepth",
+    type=click.IntRange(1),
+    default=_DEFAULT.iodepth,
+    show_default=True,
+    help="I/Os in flight of each job.",
+)
+@click.option(
+    "--numjobs",
+    type=click.IntRange(1),
+    default=_DEFAULT.numjobs,
+    show_default=True,
+    help="Jobs at a time, a queue each.",
+)
+@click.option("--runtime", default=_DEFAULT.runtime, show_default=True, help="Seconds; 0: no end.")
+@click.option("--size", help="How much of the disk is used.")
+@click.option("--wait", type=click.Choice(list(WAITS)), help="How to wait.")
+@click.option(
+    "--sleepy-poll", type=click.IntRange(0), help="Microseconds between two looks at the ring."
+)
+@click.option("--name", default=_DEFAULT.name, show_default=True, help="Of the job.")
+@click.option(
+    "-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="Write it here."
+)
+@dry_run_option
+def job(
+    socket: str,
+    rw: str,
+    bs: str,
+    iodepth: int,
+    numjobs: int,
+    runtime: str,
+    size: str | None,
+    wait: str | None,
+    sleepy_poll: int | None,
+    name: str,
+    output: Path | None,
+    dry_run: bool,
+) -> None:
+    """Write a fio job file, with a comment on each line."""
+    _check_waiting(wait, sleepy_poll)
+    seconds = None if runtime == "0" else runtime
+    text = write_job(
+        JobOptions(socket, rw, bs, iodepth, numjobs, seconds, size, wait, sleepy_poll, name)
+    )
+    if output is None or dry_run:
+        click.echo(text, nl=False)
+    else:
+        _write(output, text)
+
+
+def _check_waiting(wait: str | None, sleepy_poll: int | None) -> None:
+    if sleepy_poll is None or wait is None:
+        return
+    if wait != "sleepy" or not sleepy_poll:
+        raise UsageError(
+            f"--sleepy-poll {sleepy_poll} does not go with --wait {wait}", "", "leave out one"
+        )
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.write_text(text)
+    except OSError as error:
+        raise UsageError(f"cannot write {path}", os.strerror(error.errno or 0)) from error

@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The command pyfio-virtio: its group, and how errors end.
+
+Only this file and its siblings cli_*.py print. What is slow to import (rich, the engine) is
+imported where it is used, so that --help stays quick.
+"""
+
+import shlex
+import sys
+from typing import NoReturn
+
+import click
+from click.shell_completion import get_completion_class
+
+from pyfio_virtio.cli.backend import backend
+from pyfio_virtio.cli.doctor import doctor
+from pyfio_virtio.cli.job import job
+from pyfio_virtio.cli.probe import probe
+from pyfio_virtio.cli.report import compare, plot, report
+from pyfio_virtio.cli.results import replay, results
+from pyfio_virtio.cli.run import run
+from pyfio_virtio.cli.sweep import sweep
+from pyfio_virtio.cli.verify import verify_command
+from pyfio_virtio.engine import engine
+from pyfio_virtio.errors import PyfioVirtioError
+from pyfio_virtio.fio import fio
+
+PROGRAM = "pyfio-virtio"
+_COMPLETION_VARIABLE = "_PYFIO_VIRTIO_COMPLETE"
+_INTERRUPTED = 130
+
+
+def _version(context: click.Context, parameter: click.Parameter, wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import PackageNotFoundError, version
+
+        try:
+            click.echo(f"{PROGRAM} {version(PROGRAM)}")
+        except PackageNotFoundError:
+            click.echo(f"{PROGRAM} (not installed)")
+        context.exit()
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_version,
+    help="Show the version and exit.",
+)
+def cli() -> None:
+    """fio over vhost-user: run jobs on virtio disks without a virtual machine.
+
+    Begin with: pyfio-virtio run
+    """
+
+
+@cli.command()
+def env() -> None:
+    """Print the line with which plain fio finds the engine.
+
+    \b
+      eval "$(pyfio-virtio env)"
+    """
+    click.echo(f"export LD_LIBRARY_PATH={shlex.quote(fio.library_path(engine.folder()))}")
+
+
+@cli.command()
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def completion(shell: str) -> None:
+    """Print the code that completes commands in a shell.
+
+    \b
+      eval "$(pyfio-virtio completion bash)"
+    """
+    kind = get_completion_class(shell)
+    if kind is not None:
+        click.echo(kind(cli, {}, PROGRAM, _COMPLETION_VARIABLE).source())
+
+
+for command in (
+    *(run, backend, job, probe, doctor, verify_command),
+    *(sweep, results, replay, report, plot, compare),
+):
+    cli.add_command(command)
+
+
+def main() -> NoReturn:
+    """Runs a command; whatever fails becomes one line on stderr and an exit status."""
+    try:
+        sys.exit(
+            cli.main(prog_name=PROGRAM, complete_var=_COMPLETION_VARIABLE, standalone_mode=False)
+            or 0
+        )
+    except click.exceptions.Exit as ending:
+        sys.exit(ending.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        _fail("interrupted", _INTERRUPTED)
+    except click.UsageError as error:
+        path = error.ctx.command_path if error.ctx else PROGRAM
+        _fail(f"{error.format_message()} (see {path} --help)", error.exit_code)
+    except click.ClickException as error:
+        _fail(error.format_message(), error.exit_code)
+    except PyfioVirtioError as error:
+        _fail(str(error), error.exit_status)
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader has gone; so has the reason to say more
+        sys.exit(1)
+    except OSError as error:
+        _fail(f"{error.filename or 'this machine'}: {error.strerror or error}", 1)
+
+
+def _fail(sentence: str, status: int) -> NoReturn:
+    click.echo(f"{PROGRAM}: {' '.join(sentence.split())}", err=True)
+    sys.exit(status)

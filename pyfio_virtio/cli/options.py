@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Types, options and questions that several commands share, the same everywhere."""
+
+import sys
+from collections.abc import Callable
+from functools import wraps
+
+import click
+
+from pyfio_virtio.backends import records as backend_records
+from pyfio_virtio.backends.backends import BackendSpec
+from pyfio_virtio.errors import UsageError
+from pyfio_virtio.reach import Reach
+from pyfio_virtio.sizes import parse_size
+
+Decorator = Callable[[Callable[..., None]], Callable[..., None]]
+
+
+def as_size(context: click.Context, parameter: click.Parameter, value: str) -> int:
+    """512, 4k, 1G: a number of bytes."""
+    try:
+        return parse_size(value)
+    except UsageError as error:
+        raise click.BadParameter(str(error)) from error
+
+
+def confirm(what: str, reached: Reach, yes: bool, otherwise: str) -> None:
+    """Asks before `what` does what cannot be undone, unless --yes was said; without a terminal,
+    refuses. `otherwise` is what to do instead of saying --yes.
+    """
+    if yes:
+        return
+    disks = [disk for disk in reached.written if not backend_records.is_scratch_disk(disk)]
+    doings = [f"writes to {', '.join(disks)}"] if disks else []
+    doings += reached.others
+    if not doings:
+        return
+    sentence = f"{what} {' and '.join(doings)}"
+    if not sys.stdin.isatty():
+        allowed = "what is on it may go" if disks else "it may do that"
+        why = "which was not made for it" if disks and not reached.others else ""
+        raise UsageError(
+            f"will not run: {sentence}{f', {why}' if why else ''}",
+            "",
+            f"say --yes if {allowed}, or {otherwise}",
+        )
+    loss = "; what is on it will be lost" if disks else ""
+    click.confirm(f"{sentence}{loss}. Go on?", abort=True, err=True)
+
+
+_DISK = (
+    click.option(
+        "--storage",
+        default="memory",
+        show_default=True,
+        metavar="null|memory|file:PATH",
+        help="Where the blocks are; null keeps none. A file is made if there is none.",
+    ),
+    click.option(
+        "--disk-size",
+        "size_bytes",
+        metavar="SIZE",
+        callback=as_size,
+        default="1G",
+        show_default=True,
+        help="Size of the disk; a file that is there keeps its own.",
+    ),
+    click.option(
+        "--block-size",
+        metavar="SIZE",
+        callback=as_size,
+        default="512",
+        show_default=True,
+        help="Its logical blocks.",
+    ),
+    click.option("--read-only", is_flag=True, help="The disk refuses writes."),
+    click.option(
+        "--poll-max-ns",
+        type=click.IntRange(0),
+        help="qsd: how long it looks at idle rings before it sleeps.  [default: 32768]",
+    ),
+    click.option("--cpus", metavar="LIST", help="CPUs of the back-end, as 1 or 0,2-3."),
+    click.option(
+        "--backend-option",
+        "options",
+        multiple=True,
+        metavar="KEY=VALUE",
+        help="An option of the back-end's own, as latency=20us for builtin.",
+    ),
+)
+
+
+def disk_options(function: Callable[..., None]) -> Callable[..., None]:
+    """What the disk should be that a command starts: it gets a BackendSpec as `disk`."""
+
+    @wraps(function)
+    def with_disk(
+        storage: str,
+        size_bytes: int,
+        block_size: int,
+        read_only: bool,
+        poll_max_ns: int | None,
+        cpus: str | None,
+        options: tuple[str, ...],
+        **others: object,
+    ) -> None:
+        disk = BackendSpec(
+            storage=storage,
+            size_bytes=size_bytes,
+            block_size=block_size,
+            read_only=read_only,
+            poll_max_ns=poll_max_ns,
+            cpus=cpus,
+            options=options,
+        )
+        function(disk=disk, **others)
+
+    for option in reversed(_DISK):
+        with_disk = option(with_disk)
+    return with_disk
+
+
+dry_run_option: Decorator = click.option(
+    "--dry-run", is_flag=True, help="Print what would be done, and do nothing."
+)

@@ -1,0 +1,188 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""pyfio-virtio report, plot and compare: what analysis finds, as files and as words.
+
+Prints and writes files; every number and picture is analysis's, which is imported when a
+command runs, as it is slow to import.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from pyfio_virtio.cli.sweep_options import DEFAULT_FOLDER
+from pyfio_virtio.errors import UsageError
+from pyfio_virtio.sweep.settings import read_settings, share
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from pyfio_virtio.analysis.compare import Change
+
+_GATE_FAILED = 4
+_SOURCE = click.Path(exists=True, path_type=Path)
+PAGE = "report.html"
+
+
+@click.command()
+@click.argument("folder", type=_SOURCE, default=Path(DEFAULT_FOLDER), required=False)
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help=f"Where the page goes.  [default: {PAGE} in FOLDER]",
+)
+@click.option("--markdown", is_flag=True, help="Print text for a pull request; no page.")
+def report(folder: Path, output: Path | None, markdown: bool) -> None:
+    """Write what a sweep found as one page that needs nothing else."""
+    from pyfio_virtio.analysis import load
+    from pyfio_virtio.analysis import report as reports
+
+    frame = load(folder)
+    plan, title = _plan(folder)
+    if markdown:
+        click.echo(reports.markdown(frame, plan, title))
+        return
+    page = output or folder / PAGE
+    if not page.parent.is_dir():
+        raise UsageError(f"cannot write {page}", "its folder does not exist")
+    _write(page, reports.html(frame, plan, title))
+    click.echo(str(page))
+
+
+def _plan(folder: Path) -> tuple[str, str]:
+    from pyfio_virtio.results.results import PLAN
+
+    path = folder / PLAN
+    if not path.is_file():
+        return "", ""
+    return path.read_text(encoding="utf-8"), read_settings(path)[0].title
+
+
+def _write(path: Path, text: str) -> None:
+    from pyfio_virtio.results.results import write_atomically
+
+    try:
+        write_atomically(path, text)
+    except OSError as error:
+        raise UsageError(f"cannot write {path}", error.strerror or str(error)) from error
+
+
+@click.command()
+@click.argument("sources", nargs=-1, type=_SOURCE, metavar="FOLDER|FILE.json...")
+@click.option("--picture", help="One of iops, p99, latency, percentiles, cost, counters ...")
+@click.option("--x", help="A column, for a picture of any two columns.")
+@click.option("--y", default="iops", show_default=True, help="The other one.")
+@click.option("--by", help="A line for each value of this column.")
+@click.option("--facet", help="A panel for each value of this column.")
+@click.option(
+    "--where", multiple=True, metavar="COLUMN=VALUE", help="Only runs that have this value."
+)
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    default=Path("plot.png"),
+    show_default=True,
+    help="A .png or .svg file.",
+)
+def plot(
+    sources: Sequence[Path],
+    picture: str | None,
+    x: str | None,
+    y: str,
+    by: str | None,
+    facet: str | None,
+    where: Sequence[str],
+    output: Path,
+) -> None:
+    """Draw a picture of a sweep, or of fio's own JSON files.
+
+    \b
+      pyfio-virtio plot out --picture latency
+      pyfio-virtio plot *.json --x iodepth --y p99_ns --by bs -o p99.svg
+    """
+    from pyfio_virtio.analysis import gallery, load, style
+    from pyfio_virtio.analysis.frame import measured
+
+    if output.suffix not in (".png", ".svg"):
+        raise UsageError(f"cannot draw {output}", "", "name a .png or .svg file with -o")
+    frame = load(*(sources or (Path(DEFAULT_FOLDER),)))
+    for condition in where:
+        column, _, value = condition.partition("=")
+        if column not in frame:
+            raise UsageError(f"no column {column}", "", "write --where COLUMN=VALUE")
+        frame = frame[frame[column].astype(str) == value]
+        if measured(frame).empty:
+            raise UsageError(f"no run is left where {condition}", "", "loosen --where")
+    if x:
+        drawing: Figure = gallery.draw_columns(frame, x, y, by, facet)
+    else:
+        drawing = gallery.draw(frame, picture or "iops", facet)
+    style.save(drawing, output)
+    click.echo(str(output))
+
+
+@click.command()
+@click.argument("base", type=_SOURCE)
+@click.argument("other", type=_SOURCE)
+@click.option("--metric", default="iops", show_default=True, help="The column to compare.")
+@click.option("--allow-unlike", is_flag=True, help="Compare runs of unlike machines or programs.")
+@click.option(
+    "--max-regression",
+    metavar="SHARE",
+    help="A gate, as 5%: exit status 4 if a point is surely worse by more.",
+)
+@click.pass_context
+def compare(
+    context: click.Context,
+    base: Path,
+    other: Path,
+    metric: str,
+    allow_unlike: bool,
+    max_regression: str | None,
+) -> None:
+    """Compare two sets of runs, point by point: OTHER against BASE."""
+    from pyfio_virtio.analysis import load
+    from pyfio_virtio.analysis.compare import compare as compared
+
+    limit = share(max_regression)
+    if limit is not None and not 0 <= limit < 1:
+        raise UsageError(f"unusable --max-regression {max_regression}", "", "say it as 5%")
+    changes = compared(load(base), load(other), metric, allow_unlike)
+    _print_changes(changes, metric)
+    worse = [each.name for each in changes if limit is not None and each.regressed(limit)]
+    if worse:
+        click.echo(
+            f"pyfio-virtio: {len(worse)} of {len(changes)} points are surely worse by more than "
+            f"{max_regression}: {'; '.join(worse)}",
+            err=True,
+        )
+        context.exit(_GATE_FAILED)
+
+
+def _print_changes(changes: Sequence[Change], metric: str) -> None:
+    from pyfio_virtio.cli.tables import print_table
+
+    rows = [
+        (
+            each.name or "all runs",
+            f"{each.base:,.0f}",
+            f"{each.other:,.0f}",
+            *_ratio(each),
+            each.comparison.sentence(),
+        )
+        for each in changes
+    ]
+    print_table(
+        ("point", f"{metric} base", f"{metric} other", "ratio", "interval", "verdict"), rows
+    )
+
+
+def _ratio(change: Change) -> tuple[str, str]:
+    ratio = change.comparison.ratio
+    interval = ratio.interval
+    return f"{ratio.value:.3f}", f"{interval.low:.3f} to {interval.high:.3f} ({interval.label})"

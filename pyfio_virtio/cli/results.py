@@ -1,0 +1,167 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""pyfio-virtio results and replay: what a sweep kept, and one of its points once more.
+
+Reads folders of results and prints; only replay runs anything, and keeps that in a folder of
+its own. No statistics beyond a median: report has them.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from pyfio_virtio.cli.options import confirm
+from pyfio_virtio.cli.sweep_options import DEFAULT_FOLDER
+from pyfio_virtio.errors import PyfioVirtioError, UsageError
+
+if TYPE_CHECKING:
+    from pyfio_virtio.results.record import Record, Row
+    from pyfio_virtio.results.results import SweepFolder
+
+_FOLDER = click.argument(
+    "folder", type=click.Path(path_type=Path), default=Path(DEFAULT_FOLDER), required=False
+)
+
+
+@click.group()
+def results() -> None:
+    """List, show and export what a sweep kept."""
+
+
+@results.command("list")
+@_FOLDER
+def list_points(folder: Path) -> None:
+    """List the points of a sweep, with their runs and median IOPS."""
+    from pyfio_virtio.cli.tables import print_table
+
+    rows = [_summary(point, runs) for point, runs in _by_point(_open(folder)).items()]
+    print_table(("point", "runs", "failed", "IOPS", "p99 µs", "what"), rows)
+
+
+def _open(folder: Path) -> SweepFolder:
+    from pyfio_virtio.results.results import open_sweep
+
+    return open_sweep(folder)
+
+
+def _by_point(sweep: SweepFolder) -> dict[str, list[Record]]:
+    points: dict[str, list[Record]] = {}
+    for record in sweep.records():
+        points.setdefault(record.point.hash, []).append(record)
+    return points
+
+
+def _summary(point: str, runs: Sequence[Record]) -> tuple[str, ...]:
+    import statistics
+
+    good = [run.total for run in runs if not run.error]
+    p99 = [each.p99_ns for each in good if each.p99_ns is not None]
+    return (
+        *(point, str(len(runs)), str(len(runs) - len(good))),
+        f"{statistics.median(each.iops for each in good):,.0f}" if good else "",
+        f"{statistics.median(p99) / 1000:,.1f}" if p99 else "",
+        _what(runs[0]),
+    )
+
+
+def _what(run: Record) -> str:
+    options = [f"{name}={value}" for name, value in run.options.items() if value is not None]
+    from pyfio_virtio.results.record import MEASURED
+
+    role = [] if run.point.role == MEASURED else [f"({run.point.role})"]
+    return " ".join([run.point.engine, *options, *role])
+
+
+@results.command()
+@click.argument("point", metavar="HASH")
+@_FOLDER
+def show(point: str, folder: Path) -> None:
+    """Show a point: its job, its commands, and each of its runs. A hash may be shortened."""
+    sweep = _open(folder)
+    runs = _runs_of(sweep, point)
+    last = runs[-1]
+    click.echo(f"{last.point.hash}: {_what(last)}\non {last.point.backend}\n")
+    click.echo(last.point.job)
+    click.echo(f"{last.backend_command}\n{last.fio_command}\n".lstrip())
+    for run in runs:
+        where = sweep.run_folder(run.point.hash, run.repeat)
+        outcome = run.error or f"{run.total.iops:,.0f} IOPS"
+        click.echo(f"run {run.repeat}, {run.started}: {outcome}; {where}")
+
+
+def _runs_of(sweep: SweepFolder, point: str) -> list[Record]:
+    points = _by_point(sweep)
+    found = [name for name in points if name.startswith(point)]
+    if len(found) != 1:
+        raise UsageError(
+            f"{sweep.path} has {'no' if not found else f'{len(found)}'} points {point}",
+            "",
+            f"see: pyfio-virtio results list {sweep.path}",
+        )
+    return points[found[0]]
+
+
+@results.command()
+@_FOLDER
+@click.option("--csv", "as_csv", is_flag=True, required=True, help="Comma-separated, a row a run.")
+def export(folder: Path, as_csv: bool) -> None:
+    """Print every run as a row, each with all its columns."""
+    import csv
+
+    rows = [_flat(row) for row in _open(folder).rows()]
+    columns = dict.fromkeys(name for row in rows for name in row)
+    writer = csv.DictWriter(sys.stdout, list(columns), restval="", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+
+
+def _flat(row: Row) -> Row:
+    return {name: value for name, value in row.items() if not isinstance(value, list)}
+
+
+@click.command()
+@click.argument("point", metavar="HASH")
+@_FOLDER
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("replay-results"),
+    show_default=True,
+    help="The folder in which the new run is kept.",
+)
+@click.option("--yes", is_flag=True, help="Write to the disks, and run what the folder names.")
+@click.option("--fio", "program", default="fio", show_default=True, help="The fio to run.")
+def replay(point: str, folder: Path, output: Path, yes: bool, program: str) -> None:
+    """Run one point of a sweep again, and compare it with the runs that were kept.
+
+    The folder says on which disk: one that was not made for this run is written to only when
+    that was allowed.
+    """
+    from pyfio_virtio.cli.progress import watching
+    from pyfio_virtio.results.results import PLAN
+    from pyfio_virtio.sweep import again as sweep_again
+
+    sweep = _open(folder)
+    kept = _runs_of(sweep, point)
+    prepared = sweep_again.prepare(folder / PLAN, kept[0].point.hash, program)
+    confirm(f"replay of {point}", prepared.reached(), yes, "do not replay it")
+    with watching() as watcher:
+        again = prepared.run(output, watcher)
+    if again.error:
+        raise PyfioVirtioError("the run failed", again.error)
+    values = sorted(run.total.iops for run in kept if not run.error)
+    click.echo(f"{again.total.iops:,.0f} IOPS now, {_range(values)}; kept in {output}")
+
+
+def _range(values: Sequence[float]) -> str:
+    if not values:
+        return "none before that succeeded"
+    import statistics
+
+    middle = statistics.median(values)
+    return f"{middle:,.0f} before ({values[0]:,.0f} to {values[-1]:,.0f} in {len(values)} runs)"

@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""pyfio-virtio run: fio on a disk that is started for it, or on one that is named.
+
+Nobody's disk is overwritten by trying things out: whatever disks a job names, it runs on one of
+our own, and a job that writes to anything else, or runs a command, needs a yes.
+"""
+
+from dataclasses import replace
+from pathlib import Path
+
+import click
+
+from pyfio_virtio import run as runs
+from pyfio_virtio.backends import backends
+from pyfio_virtio.backends.backends import BackendSpec
+from pyfio_virtio.cli.options import confirm, disk_options, dry_run_option
+from pyfio_virtio.engine import job_counters
+from pyfio_virtio.errors import PyfioVirtioError
+from pyfio_virtio.fio import fio
+from pyfio_virtio.machine import folders
+
+_NO_BACKEND = "none"
+
+
+@click.command()
+@click.argument("words", nargs=-1, type=click.Path(), metavar="[JOBFILE] [-- FIO OPTIONS]")
+@click.option(
+    "--backend",
+    "kind",
+    type=click.Choice([*backends.VHOST_USER_KINDS, _NO_BACKEND]),
+    default=backends.DEFAULT_KIND,
+    show_default=True,
+    help="What serves the disk; none: the job as it stands.",
+)
+@click.option("--socket", metavar="PATH", help="Run on the disk that is served here.")
+@disk_options
+@click.option("--json", "as_json", is_flag=True, help="Print fio's JSON on stdout, nothing else.")
+@click.option(
+    "--counters",
+    "with_counters",
+    is_flag=True,
+    help="Say at the end how often fio kicked, looked and slept for an I/O.",
+)
+@click.option(
+    "--convert",
+    "converting",
+    is_flag=True,
+    help="Make a job for another engine of fio into one for fio_virtio, and say what changed.",
+)
+@click.option(
+    "--yes", is_flag=True, help="Write to a disk that was not started for it; run its commands."
+)
+@click.option("--fio", "program", default="fio", show_default=True, help="The fio to run.")
+@dry_run_option
+@click.pass_context
+def run(
+    context: click.Context,
+    words: tuple[str, ...],
+    kind: str,
+    socket: str | None,
+    as_json: bool,
+    with_counters: bool,
+    converting: bool,
+    yes: bool,
+    program: str,
+    dry_run: bool,
+    disk: BackendSpec,
+) -> None:
+    """Run a job file with fio, on a disk that is started for it and ends with it.
+
+    The job's own disks (filename=, directory=, those in an I/O log) are replaced by that one;
+    without JOBFILE, jobs/virtio.fio runs. Options of fio follow --, and win over the job file:
+
+    \b
+      pyfio-virtio run jobs/virtio.fio -- --rw=randread --runtime=2
+    """
+    job_file, fio_options = _split(words)
+    where = _where(kind, socket, disk)
+    plan = runs.plan(job_file, fio_options, where, program, as_json, with_counters, converting)
+    if converting:
+        _show_changes(plan)
+    if dry_run:
+        click.echo(plan.script())
+        return
+    _ask(plan, yes)
+    click.echo(plan.describe(), err=True)
+    context.exit(_carry_out(plan))
+
+
+def _where(kind: str, socket: str | None, disk: BackendSpec) -> runs.Disk:
+    if socket is not None:
+        return runs.Disk(socket=folders.absolute(socket))
+    return runs.Disk() if kind == _NO_BACKEND else runs.Disk(replace(disk, kind=kind))
+
+
+def _split(words: tuple[str, ...]) -> tuple[Path | None, tuple[str, ...]]:
+    """click gives what stands before and after -- in one: a job file begins with no dash.
+    As for fio, - is standard input."""
+    if words and words[0] == "-":
+        return Path("/dev/stdin"), words[1:]
+    if words and not words[0].startswith("-"):
+        return Path(words[0]), words[1:]
+    return None, words
+
+
+def _show_changes(plan: runs.Plan) -> None:
+    if not plan.changes:
+        click.echo(f"{plan.title} is a job for fio_virtio; nothing was converted", err=True)
+        return
+    click.echo(f"{plan.title} was converted:", err=True)
+    for change in plan.changes:
+        click.echo(f"  {change}", err=True)
+
+
+def _ask(plan: runs.Plan, yes: bool) -> None:
+    reached = plan.reach()
+    is_ours = plan.disk.spec is not None and plan.disk.spec.file is None
+    of_disk = reached.written and not is_ours
+    otherwise = "leave --socket, --storage and --backend out" if of_disk else "change the job"
+    confirm(plan.title, reached, yes, otherwise)
+
+
+def _carry_out(plan: runs.Plan) -> int:
+    result = runs.carry_out(plan)
+    if plan.as_json:
+        notes, json = fio.split_notes(result.outcome.output)
+        click.echo(notes, err=True, nl=False)
+        click.echo(json, nl=False)
+    if result.counters:
+        click.echo("\n".join(job_counters.summary(result.counters)), err=plan.as_json)
+    if result.backend_died is not None:
+        raise PyfioVirtioError("the back-end ended during the run", result.backend_died)
+    return result.outcome.status

@@ -1,0 +1,181 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""pyfio-virtio sweep: many runs of fio, so that what is said of them holds tomorrow.
+
+Turns flags and a TOML file into settings, asks before anything of value is written to, and
+tells how it went. What is slow to import is imported when it is needed.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from pyfio_virtio.cli.options import confirm, dry_run_option
+from pyfio_virtio.cli.sweep_options import DEFAULT_FOLDER, sweep_options
+from pyfio_virtio.errors import UsageError
+from pyfio_virtio.sweep.settings import Settings, merge, read_settings, to_toml
+
+if TYPE_CHECKING:
+    from pyfio_virtio.sweep.points import Sweep
+    from pyfio_virtio.sweep.run import Tally
+
+_INTERRUPTED, _SOME_FAILED = 130, 1
+
+
+@click.command()
+@click.argument(
+    "file", required=False, type=click.Path(exists=True, dir_okay=False, path_type=Path)
+)
+@sweep_options
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path(DEFAULT_FOLDER),
+    show_default=True,
+    help="The folder of the results; a sweep that it holds goes on.",
+)
+@click.option(
+    "--save",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write the sweep to this TOML file, and run nothing.",
+)
+@click.option(
+    "--patience",
+    type=click.FloatRange(0, min_open=True),
+    default=30.0,
+    show_default=True,
+    help="Seconds that fio may take beyond its time before it is killed.",
+)
+@click.option("--yes", is_flag=True, help="Write to a disk that was not started for it.")
+@click.option("--fio", "program", default="fio", show_default=True, help="The fio to run.")
+@dry_run_option
+@click.pass_context
+def sweep(
+    context: click.Context,
+    file: Path | None,
+    output: Path,
+    save: Path | None,
+    patience: float,
+    yes: bool,
+    program: str,
+    dry_run: bool,
+    given: Mapping[str, Any],
+) -> None:
+    """Measure every combination of options, repeated and interleaved.
+
+    The same command goes on where it was interrupted. FILE is a sweep that --save wrote; flags
+    win over it. Exit status: 0 all well, 1 some runs failed, 2 usage, 3 the machine lacks
+    something, 130 interrupted.
+
+    \b
+      pyfio-virtio sweep --sleepy-poll 0,20,100 --wait busy --iodepth 1,32 -o out
+      pyfio-virtio report out
+    """
+    settings = merge(read_settings(file)[0] if file else Settings(), given)
+    settings.check()
+    if save:
+        _save(save, settings)
+        return
+    from pyfio_virtio.sweep.points import resolve
+
+    resolved = resolve(settings, program)
+    if dry_run:
+        _print_script(resolved)
+        return
+    # Who typed the back-end's options knows them.
+    _ask(resolved, yes, with_backends="backend_option" not in given)
+    context.exit(_run(resolved, output, patience))
+
+
+def _save(path: Path, settings: Settings) -> None:
+    from pyfio_virtio.results.results import write_atomically
+
+    try:
+        write_atomically(path, to_toml(settings, {}))
+    except OSError as error:
+        raise UsageError(f"cannot write {path}", error.strerror or str(error)) from error
+
+
+def _print_script(resolved: Sweep) -> None:
+    from pyfio_virtio.sweep.points import script
+
+    for line in script(resolved):
+        click.echo(line)
+    click.echo(f"# {_extent(resolved)}")
+
+
+def _extent(resolved: Sweep) -> str:
+    settings = resolved.settings
+    runs = resolved.runs()
+    points = len(resolved.points())
+    text = f"{_count(points, 'point')}, {_count(runs, 'run')}"
+    text += f", {_time(runs * resolved.run_seconds())}"
+    if settings.rate_steps:
+        rates = ", ".join(f"{step}%" for step in settings.rate_steps)
+        text += f"; runs at {rates} of what each point reaches are among them"
+    if settings.target_ci:
+        text += f"; then rounds until IOPS are known to ±{settings.target_ci:.2%}"
+    return f"{text}; order {settings.order}"
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
+def _time(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"about {hours} h {minutes} min" if hours else f"about {minutes} min {rest} s"
+
+
+def _ask(resolved: Sweep, yes: bool, with_backends: bool) -> None:
+    from pyfio_virtio.sweep.points import reached
+
+    found = reached(resolved.points(), with_backends)
+    confirm("this sweep", found, yes, "leave out --backend, --storage and what does that")
+
+
+def _run(resolved: Sweep, output: Path, patience: float) -> int:
+    from pyfio_virtio.cli.progress import watching
+    from pyfio_virtio.results.results import PLAN
+    from pyfio_virtio.sweep.run import carry_out
+
+    click.echo(_extent(resolved), err=True)
+    try:
+        with watching() as watcher:
+            tally = carry_out(resolved, output, watcher, _settled(resolved.settings), patience)
+    except KeyboardInterrupt:
+        again = (
+            f"pyfio-virtio sweep {shlex.quote(str(output / PLAN))} -o {shlex.quote(str(output))}"
+        )
+        click.echo(
+            f"pyfio-virtio: interrupted; what was finished is kept; go on: {again}", err=True
+        )
+        return _INTERRUPTED
+    _tell(tally, output)
+    return _SOME_FAILED if tally.failed else 0
+
+
+def _settled(settings: Settings) -> Any:  # noqa: ANN401 - sweep_run.Settled
+    """Whether these IOPS are known as closely as was asked."""
+    wanted = settings.target_ci
+
+    def is_settled(values: Sequence[float]) -> bool:
+        from pyfio_virtio.analysis import stats
+
+        estimate = stats.median(values)
+        trusted = estimate.interval.confidence >= stats.CONFIDENCE - 0.02
+        return wanted is None or (trusted and estimate.half_width <= wanted)
+
+    return is_settled
+
+
+def _tell(tally: Tally, output: Path) -> None:
+    failed = f", {tally.failed} failed" if tally.failed else ""
+    kept = _count(tally.kept, "run")
+    click.echo(f"{kept} in {output}{failed}; now: pyfio-virtio report {output}", err=True)

@@ -1,0 +1,163 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""pyfio-virtio verify: write a disk, read it back, and show the first byte that is wrong."""
+
+import click
+
+from pyfio_virtio.cli.options import as_size, confirm
+from pyfio_virtio.disk import verify
+from pyfio_virtio.disk.disk import DEFAULT_WAIT, Disk, open_disk
+from pyfio_virtio.errors import PyfioVirtioError, UsageError
+from pyfio_virtio.machine import folders
+from pyfio_virtio.reach import Reach
+from pyfio_virtio.sizes import format_size
+
+# Bytes in a line of the hexadecimal view.
+_LINE_BYTES = 16
+
+
+class DiffersError(PyfioVirtioError):
+    """The disk does not hold what was written."""
+
+
+def _pattern(context: click.Context, parameter: click.Parameter, text: str | None) -> bytes | None:
+    try:
+        pattern = None if text is None else bytes.fromhex(text.removeprefix("0x"))
+    except ValueError:
+        pattern = b""
+    if pattern == b"":
+        raise click.BadParameter(f"{text!r} is not made of bytes in hexadecimal, as cafe00")
+    return pattern
+
+
+def _optional_size(
+    context: click.Context, parameter: click.Parameter, text: str | None
+) -> int | None:
+    return None if text is None else as_size(context, parameter, text)
+
+
+@click.command("verify")
+@click.option("-s", "--socket", required=True, metavar="PATH", help="The disk is served here.")
+@click.option(
+    "-i",
+    "--iterations",
+    type=click.IntRange(1),
+    default=100,
+    show_default=True,
+    help="Pieces to write, one behind the other.",
+)
+@click.option(
+    "-S",
+    "--size",
+    "piece_bytes",
+    metavar="SIZE",
+    callback=_optional_size,
+    help="Of a piece, any number of bytes.  [default: 4k; 1M with --full]",
+)
+@click.option(
+    "-o",
+    "--offset",
+    "first",
+    metavar="SIZE",
+    callback=as_size,
+    default="0",
+    show_default=True,
+    help="Where the first piece begins.",
+)
+@click.option(
+    "-t",
+    "--threads",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    help="Threads that take the pieces in turn.",
+)
+@click.option("-a", "--async", "is_async", is_flag=True, help="Many operations in flight.")
+@click.option("--full", is_flag=True, help="The whole disk, not -i pieces from -o on.")
+@click.option(
+    "--pattern", metavar="HEX", callback=_pattern, help="Write these bytes again and again."
+)
+@click.option("--random", "seed", type=int, metavar="SEED", help="Write random bytes.")
+@click.option(
+    "--read-only-check",
+    "only_reads",
+    is_flag=True,
+    help="Write nothing: compare with what the same command wrote before.",
+)
+@click.option("--wait", default=DEFAULT_WAIT, show_default=True, help="How to wait for the disk.")
+@click.option("--yes", is_flag=True, help="Write to a disk that was not started for it.")
+def verify_command(
+    socket: str,
+    iterations: int,
+    piece_bytes: int | None,
+    first: int,
+    threads: int,
+    is_async: bool,
+    full: bool,
+    pattern: bytes | None,
+    seed: int | None,
+    only_reads: bool,
+    wait: str,
+    yes: bool,
+) -> None:
+    """Write a disk and compare what it then holds; exit with 0 only if all is right.
+
+    Without --pattern or --random each eight bytes hold their own offset.
+
+    \b
+      pyfio-virtio verify -s vhost.0 -i 100 -a -S 1000
+    """
+    if piece_bytes is None:
+        piece_bytes = verify.DEFAULT_FULL_PIECE_BYTES if full else verify.DEFAULT_PIECE_BYTES
+    if not piece_bytes:
+        raise UsageError("--size 0", "", "a piece has one byte at least")
+    content = _content(pattern, seed)
+    if not only_reads:
+        confirm("verify", Reach((folders.absolute(socket),)), yes, "--read-only-check")
+    with open_disk(socket, wait=wait) as disk:
+        size = disk.size if full else iterations * piece_bytes
+        plan = verify.Plan(
+            0 if full else first, size, piece_bytes, content, threads, is_async, only_reads
+        )
+        difference = _run(disk, plan)
+    if difference is not None:
+        _show(difference)
+        raise DiffersError(f"{socket}", difference.sentence())
+    done = "read" if only_reads else "written and read"
+    click.echo(f"{format_size(plan.size)} {done}: all as it should be")
+
+
+def _content(pattern: bytes | None, seed: int | None) -> verify.Content:
+    if pattern is not None and seed is not None:
+        raise UsageError("--pattern and --random", "they say different things", "leave one out")
+    if pattern is not None:
+        return verify.Pattern(pattern)
+    return verify.Offsets() if seed is None else verify.Random(seed)
+
+
+def _run(disk: Disk, plan: verify.Plan) -> verify.Difference | None:
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    columns = (BarColumn(), DownloadColumn(binary_units=True), TimeRemainingColumn())
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+        task = bar.add_task("", total=plan.work_bytes)
+        return verify.run(disk, plan, lambda size: bar.advance(task, size))
+
+
+def _show(difference: verify.Difference) -> None:
+    """The block of the first wrong byte and its neighbours, around their first wrong bytes."""
+    for block in difference.blocks:
+        name = f"block {block.number} ({difference.block_size} bytes)"
+        if not block.wrong:
+            click.echo(f"{name}: as it should be")
+            continue
+        place = block.wrong[0]
+        click.echo(
+            f"{name}: {len(block.wrong)} bytes are wrong, the first at {block.offset + place}"
+        )
+        start = place - place % _LINE_BYTES
+        line = slice(start, start + _LINE_BYTES)
+        click.echo(f"  from byte {block.offset + start} on")
+        click.echo(f"    expected  {block.expected[line].hex(' ')}")
+        click.echo(f"    found     {block.found[line].hex(' ')}")

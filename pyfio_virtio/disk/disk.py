@@ -1,0 +1,235 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A disk behind a vhost-user socket, to read and write from Python.
+
+    with pyfio_virtio.open("vhost.sock", wait="adaptive") as disk:
+        disk.pwrite(b"hello", 1000)
+        disk.pread(5, 1000)
+
+Any bytes at any offset, from any number of threads: the interpreter's lock is free while a call
+waits. Whole blocks in memory of alloc() move without a copy. What fails raises DiskError, which
+is an OSError with errno; offsets and sizes are in bytes. For asyncio there are read(), read_into(),
+write() and sync(); for many operations at once without it, operations().
+"""
+
+import os
+from collections.abc import Callable, Iterable
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from pyfio_virtio.disk.operations import Operations
+from pyfio_virtio.disk.session import Session, milliseconds, pointer_to
+from pyfio_virtio.engine import engine
+from pyfio_virtio.errors import UsageError
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
+    from pyfio_virtio.disk.awaitables import Face
+
+DEVICES = ("auto", "blk", "scsi")
+HUGEPAGES = ("auto", "off", "2m", "1g")
+DEFAULT_WAIT = "adaptive"
+# What the protocol names a queue by, what a ring holds, and what an address of virtio-scsi holds.
+MAX_QUEUES, MAX_DEPTH = 256, 32768
+MAX_TARGET, MAX_LUN = 255, 16383
+MAX_SLEEPY_POLL_US = 1_000_000
+
+
+def open_disk(
+    socket: str | os.PathLike[str],
+    *,
+    wait: str = DEFAULT_WAIT,
+    sleepy_poll_us: int = 0,
+    device: str = "auto",
+    scsi_address: tuple[int, int] | None = None,
+    queues: int = 1,
+    depth: int = 128,
+    hugepages: str = "auto",
+    memory_bytes: int = 0,
+    connect_timeout_s: float = 5.0,
+    request_timeout_s: float = 30.0,
+) -> "Disk":
+    """Connects to the back-end that serves `socket`.
+
+    `wait` is event, busy, sleepy or adaptive; `scsi_address` a target and a LUN; `depth` what is
+    in flight on each of the `queues` at most; `memory_bytes` what alloc() finds at once, which
+    matters with a back-end that takes no more memory later. A request that makes no progress for
+    `request_timeout_s` fails.
+    """
+    ffi, lib = engine.library().ffi, engine.library().lib
+    config = ffi.new("struct device_config *")
+    path = ffi.new("char[]", os.fsencode(socket))  # must live as long as config
+    config.socket = path
+    config.type = getattr(lib, f"DEVICE_{_one_of('device', device, DEVICES).upper()}")
+    config.hugepages = HUGEPAGES.index(_one_of("hugepages", hugepages, HUGEPAGES))
+    config.num_queues = _whole("queues", queues, MAX_QUEUES, 1)
+    config.depth = _whole("depth", depth, MAX_DEPTH, 1)
+    config.memory_bytes = _whole("memory_bytes", memory_bytes, engine.MAX_BYTES)
+    config.connect_timeout_ms = max(1, milliseconds(connect_timeout_s))
+    if scsi_address is not None:
+        target, lun = scsi_address
+        config.scsi_target = _whole("the target", target, MAX_TARGET)
+        config.scsi_lun = _whole("the LUN", lun, MAX_LUN)
+        config.scsi_address_set = True
+    options = ffi.new("struct attach_options *")
+    way = ffi.new("char[]", wait.encode())
+    options.wait = way
+    options.sleepy_poll_us = _whole("sleepy_poll_us", sleepy_poll_us, MAX_SLEEPY_POLL_US)
+    options.request_timeout_ms = max(1, milliseconds(request_timeout_s))
+    return Disk(Session(config, options))
+
+
+def _one_of(name: str, value: str, values: tuple[str, ...]) -> str:
+    if value not in values:
+        raise UsageError(f"{name}={value}", "", f"say one of {', '.join(values)}")
+    return value
+
+
+def _whole(name: str, value: int, most: int, least: int = 0) -> int:
+    if not least <= value <= most:
+        raise UsageError(f"{name}={value}", "", f"it must be from {least} to {most}")
+    return value
+
+
+class Disk:
+    """Made by open_disk(); each method may be called by any thread until close()."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._faces: dict[object, Face] = {}
+        with session as device:
+            self.info = engine.device_info(device)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Gives up what is in flight and disconnects; buffers of alloc() remain valid."""
+        for face in self._faces.values():
+            face.close()
+        self._faces.clear()
+        self._session.close()
+
+    @property
+    def size(self) -> int:
+        return self.info.capacity_bytes
+
+    @property
+    def block_size(self) -> int:
+        return self.info.block_size
+
+    # ---- calls that wait -----------------------------------------------------------------------
+
+    def pread(self, size: int, offset: int) -> bytes:
+        """Fewer bytes than asked for only at the end of the disk, as os.pread()."""
+        buffer = bytearray(self._fit(size, offset))
+        count = self.preadv([buffer], offset)
+        return bytes(memoryview(buffer)[:count])
+
+    def _fit(self, size: int, offset: int) -> int:
+        """How much of it is on the disk: there need not be memory for more."""
+        size, offset = engine.in_bytes("size", size), engine.in_bytes("offset", offset)
+        return min(size, max(0, self.size - offset))
+
+    def preadv(self, buffers: Iterable["Buffer"], offset: int) -> int:
+        """Reads into writable buffers, one after the other; how many bytes, as os.preadv()."""
+        return self._move(engine.library().lib.device_read, buffers, offset, writable=True)
+
+    def pwrite(self, data: "Buffer", offset: int) -> int:
+        return self.pwritev([data], offset)
+
+    def pwritev(self, buffers: Iterable["Buffer"], offset: int) -> int:
+        """Writes buffers one after the other; how many bytes, as os.pwritev()."""
+        return self._move(engine.library().lib.device_write, buffers, offset, writable=False)
+
+    def _move(
+        self,
+        call: Callable[[object, object, int, int], int],
+        buffers: Iterable["Buffer"],
+        offset: int,
+        *,
+        writable: bool,
+    ) -> int:
+        done = 0
+        for buffer in buffers:
+            with pointer_to(buffer, writable=writable) as pointer, self._session as device:
+                start = engine.in_bytes("offset", offset + done)
+                count = engine.check(call(device, pointer, len(pointer), start))
+            done += count
+            if count < len(pointer):
+                break
+        return done
+
+    def flush(self) -> None:
+        """What was written before is on stable storage after it."""
+        with self._session as device:
+            engine.check(engine.library().lib.device_flush(device))
+
+    def discard(self, offset: int, size: int) -> None:
+        """The bytes are not needed any more; what is not a whole block stays as it is."""
+        self._change(engine.library().lib.device_discard, offset, size)
+
+    def write_zeroes(self, offset: int, size: int) -> None:
+        self._change(engine.library().lib.device_write_zeroes, offset, size)
+
+    def _change(self, call: Callable[[object, int, int], int], offset: int, size: int) -> None:
+        start, length = engine.in_bytes("offset", offset), engine.in_bytes("size", size)
+        with self._session as device:
+            engine.check(call(device, start, length))
+
+    # ---- memory ----------------------------------------------------------------------------------
+
+    def alloc(self, size: int, alignment: int = 4096) -> memoryview:
+        """A writable buffer that the back-end reaches too; it is free again when it is dropped.
+
+        numpy.frombuffer(disk.alloc(n), ...) takes it without a copy. It begins with what was
+        there before.
+        """
+        return self._session.alloc(size, alignment)
+
+    def register(self, memory: "Buffer", fd: int, file_offset: int = 0) -> None:
+        """Lets whole blocks move without a copy in memory that was mapped from `fd`, shared.
+
+        An mmap.mmap of a memfd, say. It stays in use until the disk is closed.
+        """
+        self._session.register(memory, fd, file_offset)
+
+    # ---- without waiting ------------------------------------------------------------------------
+
+    def operations(self) -> Operations:
+        """A set of operations in flight, to submit and to collect."""
+        return Operations(self._session)
+
+    async def read(self, size: int, offset: int) -> bytes:
+        buffer = bytearray(self._fit(size, offset))
+        count = await self.read_into(buffer, offset)
+        return bytes(memoryview(buffer)[:count])
+
+    async def read_into(self, buffer: "Buffer", offset: int) -> int:
+        return await self._face().wait_for(lambda op, key: op.read(buffer, offset, key))
+
+    async def write(self, data: "Buffer", offset: int) -> int:
+        return await self._face().wait_for(lambda op, key: op.write(data, offset, key))
+
+    async def sync(self) -> None:
+        """As flush()."""
+        await self._face().wait_for(lambda op, key: op.flush(key))
+
+    def _face(self) -> "Face":
+        """The one of the running event loop."""
+        import asyncio
+
+        from pyfio_virtio.disk.awaitables import Face
+
+        loop = asyncio.get_running_loop()
+        if loop not in self._faces:
+            self._faces[loop] = Face(self.operations(), loop)
+        return self._faces[loop]

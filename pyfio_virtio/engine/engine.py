@@ -1,0 +1,213 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The engine as Python sees it: the only module that imports the shared object.
+
+The shared object is loaded when it is first needed, since most commands do without. Any thread
+may call; errors of the engine become DiskError with the engine's own sentence.
+"""
+
+import errno
+import os
+from dataclasses import MISSING, dataclass, fields, replace
+from functools import cache
+from importlib.machinery import ExtensionFileLoader, ModuleSpec
+from importlib.util import module_from_spec
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from pyfio_virtio.errors import DiskError, MachineError, PyfioVirtioError
+
+NAME = "fio_virtio"
+BACKEND_NAME = "vhost_backend"
+# Names a folder with another build of the engine: for another fio, or with sanitizers.
+FOLDER_VARIABLE = "PYFIO_VIRTIO_LIB"
+_PACKAGE = Path(__file__).resolve().parents[1]
+# Where `make` leaves it in a checkout, and where an installed package carries it.
+_FOLDERS = (_PACKAGE.parent / "build" / "lib", _PACKAGE / "lib")
+
+
+def folder() -> Path:
+    """The folder of the engine, absolute: fio may run elsewhere."""
+    named = os.environ.get(FOLDER_VARIABLE)
+    candidates = (Path(named).absolute(),) if named else _FOLDERS
+    for candidate in candidates:
+        if (candidate / NAME).is_file():
+            return candidate
+    raise MachineError(
+        "cannot find the engine", f"there is no {candidates[0] / NAME}", "build it: make"
+    )
+
+
+def has_builtin_backend() -> bool:
+    """Whether the built-in back-end lies beside the engine."""
+    try:
+        return (folder() / BACKEND_NAME).is_file()
+    except MachineError:
+        return False
+
+
+def load(name: str) -> ModuleType:
+    """A cffi module in the engine's folder: its lib, and ffi for what C gives and takes."""
+    path = folder() / name
+    loader = ExtensionFileLoader(name, str(path))
+    try:
+        module = module_from_spec(ModuleSpec(name, loader, origin=str(path)))
+        loader.exec_module(module)
+    except (ImportError, OSError) as error:
+        raise MachineError(
+            f"cannot load {path}", str(error), "build it anew: make clean && make"
+        ) from error
+    return module
+
+
+@cache
+def library() -> ModuleType:
+    """The engine, as fio loads it too."""
+    return load(NAME)
+
+
+def _text(pointer: object) -> str:
+    return str(library().ffi.string(pointer).decode(errors="replace"))
+
+
+def version() -> str:
+    return _text(library().lib.engine_version())
+
+
+def fio_release() -> str:
+    """The one release of fio that can load this engine: "fio-3.33"."""
+    return _text(library().lib.engine_fio_release())
+
+
+@dataclass(frozen=True)
+class Disk:
+    """A disk behind a virtio-scsi controller: struct disk_summary of api.h."""
+
+    target: int
+    lun: int
+    block_size: int
+    physical_exponent: int  # a physical block is block_size << this
+    capacity_bytes: int
+    is_thin: bool
+    vendor: str
+    product: str
+    serial: str
+
+
+@dataclass(frozen=True)
+class DeviceInfo:
+    """What a back-end says of itself, and what was agreed on: struct device_info of api.h."""
+
+    type: int
+    read_only: bool
+    can_flush: bool
+    can_discard: bool
+    can_write_zeroes: bool
+    has_config: bool
+    writeback: bool
+    offered_features: int
+    features: int
+    offered_protocol: int
+    protocol: int
+    capacity_bytes: int
+    block_size: int
+    physical_block_size: int
+    optimal_io_size: int
+    max_queues: int
+    max_mem_slots: int
+    size_max: int
+    seg_max: int
+    max_discard_bytes: int
+    max_discard_segments: int
+    discard_alignment: int
+    max_write_zeroes_bytes: int
+    max_write_zeroes_segments: int
+    num_queues: int
+    queue_size: int
+    page_size: int
+    hugepages_short: bool
+    id: str
+    # Not in the structure: what a virtio-scsi controller has; the rest tells of the first.
+    disks: tuple[Disk, ...] = ()
+
+
+def describe(socket: str, timeout_s: float) -> DeviceInfo:
+    """Connects, negotiates, starts one queue, says what came of it, and disconnects.
+
+    Of several disks behind a controller the first is looked at, and all are listed.
+    """
+    config = library().ffi.new("struct device_config *")
+    path = library().ffi.new("char[]", os.fsencode(socket))  # must live as long as config
+    config.socket = path
+    config.connect_timeout_ms = max(1, round(timeout_s * 1000))
+    info, disks = _visit(config)
+    if info is None:
+        config.scsi_target, config.scsi_lun = disks[0].target, disks[0].lun
+        config.scsi_address_set = True
+        info, _ = _visit(config)
+    if info is None:
+        raise PyfioVirtioError(f"{socket}: the disks changed while they were looked at")
+    return replace(info, disks=disks)
+
+
+def _visit(config: object) -> tuple[DeviceInfo | None, tuple[Disk, ...]]:
+    """The device and its disks; no device if there are several disks and none is chosen."""
+    ffi, lib = library().ffi, library().lib
+    handle = ffi.new("struct device **")
+    check(lib.device_open(handle, config))
+    try:
+        code = lib.device_start(handle[0])
+        disks = _disks(handle[0])
+        if code == -errno.ENODEV and len(disks) > 1:
+            return None, disks
+        check(code)
+        lib.device_identify(handle[0])
+        return device_info(handle[0]), disks
+    finally:
+        lib.device_close(handle[0])
+
+
+def device_info(handle: object) -> DeviceInfo:
+    """`handle` is a struct device *."""
+    info = library().ffi.new("struct device_info *")
+    library().lib.device_describe(handle, info)
+    return DeviceInfo(**_values(DeviceInfo, info))
+
+
+def _disks(handle: object) -> tuple[Disk, ...]:
+    ffi, lib = library().ffi, library().lib
+    room = ffi.new("struct disk_summary[]", lib.DEVICE_MAX_DISKS)
+    count = lib.device_list_disks(handle, room, lib.DEVICE_MAX_DISKS)
+    return tuple(Disk(**_values(Disk, room[i])) for i in range(min(count, len(room))))
+
+
+def _values(kind: type[DeviceInfo | Disk], structure: object) -> dict[str, Any]:
+    """What the structure holds for each field of `kind`; char arrays as text."""
+    values: dict[str, Any] = {}
+    for each in fields(kind):
+        if each.default is MISSING:
+            value = getattr(structure, each.name)
+            values[each.name] = value if isinstance(value, (bool, int)) else _text(value)
+    return values
+
+
+def failure(code: int) -> DiskError:
+    """What the last failing call says: it names the socket, the reason and the remedy."""
+    return DiskError(-code, _text(library().lib.error_message()) or os.strerror(-code))
+
+
+def check(code: int) -> int:
+    if code < 0:
+        raise failure(code)
+    return code
+
+
+# What offsets, sizes and file offsets are at most, in the engine as in Linux.
+MAX_BYTES = (1 << 63) - 1
+
+
+def in_bytes(name: str, value: int) -> int:
+    """An offset or a size as C takes it: Python's integers have no end."""
+    if not 0 <= value <= MAX_BYTES:
+        raise DiskError(errno.EINVAL, f"{name}={value}: it must be from 0 to {MAX_BYTES}")
+    return value

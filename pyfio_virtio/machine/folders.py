@@ -1,0 +1,227 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The folders in which sockets, records and job copies of this user lie.
+
+Owns one folder per user, mode 0700, and in it a folder for each run and for each back-end that
+stays. Whoever works in one of these holds its lock, so a folder that can be locked is left over.
+The user's folder is used only if no other user can write to it or exchange it; then what lies in
+it is this user's own. Called from the main thread.
+"""
+
+import errno
+import fcntl
+import os
+import pwd
+import re
+import shutil
+import stat
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO
+
+from pyfio_virtio.errors import MachineError, UsageError
+from pyfio_virtio.machine.process import this_process
+
+# sizeof(sun_path) less the closing zero, unix(7).
+SOCKET_PATH_BYTES = 107
+_LOOK_S = 0.02  # between two looks at a lock
+_OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
+_ADVICE = "set XDG_RUNTIME_DIR to a folder of yours"
+
+
+def state_folder() -> Path:
+    """This user's folder; neither made nor checked yet.
+
+    XDG_RUNTIME_DIR may be another user's, as su keeps it: then it is not used.
+    """
+    runtime = Path(os.environ.get("XDG_RUNTIME_DIR", ""))
+    if runtime.is_absolute() and not _flaw_above(runtime):
+        return runtime.resolve() / "pyfio-virtio"
+    try:
+        temporary = Path(tempfile.gettempdir()).resolve()
+    except OSError as error:
+        raise MachineError("there is no folder for sockets", str(error), _ADVICE) from error
+    return temporary / f"pyfio-virtio-{os.geteuid()}"
+
+
+def make_state_folder() -> Path:
+    """Makes this user's folder, and refuses one that others can change."""
+    folder = state_folder()
+    _check_above(folder)
+    try:
+        with suppress(FileExistsError):
+            folder.mkdir(mode=0o700)
+    except OSError as error:
+        why = error.strerror or str(error)
+        raise MachineError(f"cannot make the folder {folder}", why, _advice()) from error
+    _check(folder)
+    folder.chmod(0o700)
+    return folder
+
+
+def find_state_folder() -> Path | None:
+    """This user's folder if there is one; refuses one that others can change."""
+    folder = state_folder()
+    if not os.path.lexists(folder):
+        return None
+    _check_above(folder)
+    _check(folder)
+    return folder
+
+
+def _check_above(folder: Path) -> None:
+    if why := _flaw_above(folder.parent):
+        raise MachineError(f"will not use {folder}", why, _advice())
+
+
+def _check(folder: Path) -> None:
+    if why := flaw(folder):
+        raise MachineError(f"will not use {folder}", why, f"remove it, or {_advice()}")
+
+
+def _advice() -> str:
+    runtime = os.environ.get("XDG_RUNTIME_DIR")
+    why = _flaw_above(Path(runtime)) if runtime else ""
+    return _ADVICE + (f" (now it is {runtime}, but {why})" if why else "")
+
+
+def flaw(folder: Path) -> str:
+    """Why the content of `folder` may be another user's; "" if it cannot."""
+    status = folder.lstat()
+    if not stat.S_ISDIR(status.st_mode):
+        return "it is not a folder of yours"
+    if status.st_uid != os.geteuid():
+        return f"it is not a folder of yours, it belongs to {_name(status.st_uid)}"
+    if status.st_mode & _OTHERS_WRITE:
+        return "other users may write to it, so its content may be theirs"
+    return ""
+
+
+def _flaw_above(folder: Path) -> str:
+    """Why another user could exchange what lies in `folder`; "" if none but root can, or if
+    there is no such folder."""
+    # In a user namespace root's files have another owner: that of / is trusted as root is.
+    trusted = {0, os.geteuid(), Path("/").stat().st_uid}
+    try:
+        folder = folder.resolve(strict=True)
+        for place in (folder, *folder.parents):
+            status = place.lstat()
+            if not stat.S_ISDIR(status.st_mode):
+                return f"{place} is no folder"
+            if status.st_uid not in trusted:
+                return f"{place} belongs to {_name(status.st_uid)}"
+            if status.st_mode & _OTHERS_WRITE and not status.st_mode & stat.S_ISVTX:
+                return f"other users may rename what lies in {place}"
+    except FileNotFoundError:
+        return ""
+    except OSError as error:
+        return f"{error.filename or folder}: {error.strerror or error}"
+    except RuntimeError:  # resolve(), at links in a circle
+        return f"{folder} leads nowhere"
+    return ""
+
+
+def _name(uid: int) -> str:
+    try:
+        return f"user {pwd.getpwuid(uid).pw_name}"
+    except KeyError:
+        return f"user {uid}"
+
+
+def claim(folder: Path, wait_s: float = 0) -> int | None:
+    """Makes `folder`, or takes it over once nobody works in it; None if somebody still does.
+
+    It is this process's until the descriptor that this returns is closed.
+    """
+    deadline = time.monotonic() + wait_s
+    while True:
+        with suppress(FileExistsError):
+            folder.mkdir(mode=0o700)
+        with suppress(FileNotFoundError):  # removed just now, by whoever worked in it
+            descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+            is_locked = _lock(descriptor)
+            if is_locked and _is_at(folder, descriptor):
+                return descriptor
+            os.close(descriptor)
+            if not is_locked and time.monotonic() >= deadline:
+                return None
+            time.sleep(0 if is_locked else _LOOK_S)
+
+
+def _lock(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def open_plain(path: Path) -> IO[bytes]:
+    """A plain file of this user's, for reading: no link is followed, no pipe waited for."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    status = os.fstat(descriptor)
+    if stat.S_ISREG(status.st_mode) and status.st_uid == os.geteuid():
+        return os.fdopen(descriptor, "rb")
+    os.close(descriptor)
+    raise OSError(errno.EINVAL, "it is no plain file of yours", str(path))
+
+
+def _is_at(path: Path, descriptor: int) -> bool:
+    """Whether what is open still lies at its path."""
+    with suppress(FileNotFoundError):
+        return os.path.samestat(path.lstat(), os.fstat(descriptor))
+    return False
+
+
+def run_folder_path() -> Path:
+    """Where this process keeps the files of its run; not made yet."""
+    me = this_process()
+    return state_folder() / f"run-{me.pid}-{me.start_ticks}"
+
+
+@contextmanager
+def run_folder(folder: Path) -> Iterator[None]:
+    """Makes a folder of mode 0700 for this run, gone afterwards."""
+    remove_stale_run_folders(make_state_folder())
+    # Another run that looks for stale folders may hold it for a moment.
+    descriptor = claim(folder, wait_s=5)
+    if descriptor is None:
+        raise MachineError(f"cannot use {folder}", "another process works in it", _advice())
+    try:
+        yield
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        os.close(descriptor)
+
+
+def remove_stale_run_folders(folder: Path) -> None:
+    """Removes what runs that were killed left behind."""
+    for entry in folder.glob("run-*-*"):
+        if re.fullmatch(r"run-\d+-\d+", entry.name):
+            with suppress(OSError):
+                _remove_if_left(entry)
+
+
+def _remove_if_left(folder: Path) -> None:
+    descriptor = claim(folder)
+    if descriptor is not None:
+        shutil.rmtree(folder, ignore_errors=True)
+        os.close(descriptor)
+
+
+def check_socket_path(path: str) -> None:
+    """Refuses a path that no Unix socket can have."""
+    length = len(os.fsencode(path))
+    if length > SOCKET_PATH_BYTES:
+        raise UsageError(
+            f"cannot use the socket path {path}",
+            f"it has {length} bytes, and Unix sockets allow {SOCKET_PATH_BYTES}",
+            "choose a shorter path (XDG_RUNTIME_DIR and TMPDIR count)",
+        )
+
+
+def absolute(path: str) -> str:
+    """`path` as seen from anywhere, symbolic links left alone."""
+    return str(Path(path).absolute())

@@ -1,0 +1,6 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Results as they are stored: the folder of a sweep, and the record of a run with its versions.
+
+It may use: fio.
+Enter at results.py (the folder) and record.py (the columns).
+"""

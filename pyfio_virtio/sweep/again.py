@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""One point of a finished sweep, run once more.
+
+Finds the point by its hash from the sweep's plan.toml, with the versions of that day, and
+prepares to run it with the programs of today. The folder may come from anybody: nothing of it is
+run here, and reached() says what running it would do. Called from the main thread.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import stat
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from pyfio_virtio.errors import UsageError
+from pyfio_virtio.reach import Reach, joined
+from pyfio_virtio.results.record import Record
+from pyfio_virtio.sweep.job import SCRATCH
+from pyfio_virtio.sweep.points import Planned, Sweep, reached, resolve
+from pyfio_virtio.sweep.run import Watcher, run_again
+from pyfio_virtio.sweep.settings import read_settings
+
+_ROOT = 0
+
+
+@dataclass(frozen=True)
+class Replay:
+    """A point of another day, as it would be run today."""
+
+    plan: Path  # where it comes from
+    sweep: Sweep
+    planned: Planned
+
+    def reached(self) -> Reach:
+        """What running it may change, and would run: nobody typed any of it."""
+        return joined((reached([self.planned], True), self._new_file(), _of_its_owner(self.plan)))
+
+    def _new_file(self) -> Reach:
+        """A file that would be made, where the folder says."""
+        needed = self.planned.wanted
+        file = needed.spec.file if needed.spec else Path(needed.file or SCRATCH)
+        if file is None or file == Path(SCRATCH) or file.exists():
+            return Reach()
+        return Reach((str(file),))
+
+    def run(self, output: Path, watcher: Watcher) -> Record:
+        """The point's new run, which is kept in `output`."""
+        return run_again(self.sweep, self.planned, output, watcher)
+
+
+def prepare(plan: Path, point: str, program: str) -> Replay:
+    """The point as it would be run today."""
+    settings, found = read_settings(plan)
+    now = resolve(settings, program)
+    then = replace(now, versions=found.get("versions", now.versions))
+    planned = _find(then, point, found.get("maximum", {}))
+    return Replay(plan, now, now.planned(planned.choice, planned.rate_iops))
+
+
+def _find(then: Sweep, point: str, maximum: dict[str, float]) -> Planned:
+    for planned in (*then.points(), *then.rated_points(maximum)):
+        if planned.point.hash == point:
+            return planned
+    raise UsageError(
+        f"cannot run point {point} again",
+        "it is not among the points of the sweep's plan.toml on this machine",
+        "its job file lies in its folder: results show tells where",
+    )
+
+
+def _of_its_owner(plan: Path) -> Reach:
+    status = plan.stat()
+    if status.st_uid not in (os.getuid(), _ROOT):
+        return Reach(
+            others=(f"takes its job from {plan}, which belongs to {_name(status.st_uid)}",)
+        )
+    if status.st_mode & stat.S_IWOTH:
+        return Reach(others=(f"takes its job from {plan}, which anybody may change",))
+    return Reach()
+
+
+def _name(user: int) -> str:
+    try:
+        return pwd.getpwuid(user).pw_name
+    except KeyError:
+        return f"user {user}"

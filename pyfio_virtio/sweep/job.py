@@ -1,0 +1,215 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The job file of a choice, what has to be served for it, and its columns in a record.
+
+Owns the text that makes two points the same or not. Pure; any thread may call. Paths that
+differ from run to run are not in the text: fio fills in ${DISK} from its environment, and
+the engine's counters go to the folder in which fio runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from pyfio_virtio.backends.backends import BackendSpec
+from pyfio_virtio.engine.engine import NAME
+from pyfio_virtio.errors import UsageError
+from pyfio_virtio.fio.job import option
+from pyfio_virtio.results.record import Scalar, typed
+from pyfio_virtio.results.results import COUNTERS
+from pyfio_virtio.sizes import format_size, parse_size
+from pyfio_virtio.sweep.plan import NULL_ENGINE, Choice
+from pyfio_virtio.sweep.settings import VIRTIO, Settings
+
+DISK_VARIABLE = "DISK"
+SCRATCH = "file"  # storage: a file that is made for the sweep
+# With this for a path until the sweep has made the file.
+_SCRATCH_STORAGE = f"file:{SCRATCH}"
+NBD = "nbd"
+# The null engine wants to know how large the disk is that it does not have.
+_NULL_SIZE = "1g"
+# A moment of the heat map.
+_HEAT_MAP_MS = 100
+_MIXED = ("rw", "readwrite", "randrw")
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where fio's jobs and the back-end run, as taskset takes it; None: anywhere."""
+
+    fio: str | None = None
+    backend: str | None = None
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a point needs before fio starts: a back-end, somebody's socket, a file, or nothing."""
+
+    spec: BackendSpec | None = None
+    socket: str | None = None
+    file: str | None = None
+    size_bytes: int = 0  # of a file that is to be made
+
+    def describe(self) -> str:
+        """What tells one back-end from another: paths of the moment do not."""
+        scratch = f"scratch file, {format_size(self.size_bytes)}"
+        if self.spec is None:
+            file = scratch if self.file == SCRATCH else f"file {self.file}"
+            return self.socket or (file if self.file else "none")
+        shown = self.spec
+        cpus = f", CPUs {shown.cpus}" if shown.cpus else ""
+        options = "".join(f", {option}" for option in shown.options)
+        block = f", {shown.block_size}-byte blocks" if shown.block_size != 512 else ""
+        return f"{shown.describe()}{block}{cpus}{options}".replace(_SCRATCH_STORAGE, scratch)
+
+
+def placement(cpus: str, cores: list[list[int]]) -> Placement:
+    """`cpus` of a choice on a machine with these cores, each a list of its CPUs.
+
+    separate: half of the cores for fio, the others for the back-end. shared: one CPU for both.
+    """
+    if cpus == "any":
+        return Placement()
+    last = cores[-1][-1]
+    if cpus == "shared":
+        return Placement(str(last), str(last))
+    if cpus == "separate":
+        halves = cores if len(cores) > 1 else [[each] for each in cores[0]]
+        if len(halves) < 2:
+            raise UsageError("cannot put fio and back-end on separate CPUs", "there is one CPU")
+        middle = len(halves) // 2
+        return Placement(_list(halves[:middle]), _list(halves[middle:]))
+    fio, colon, backend = cpus.partition(":")
+    if not (colon and fio and backend):
+        raise UsageError(
+            f"unknown cpus {cpus!r}", "", "say any, separate, shared or FIO:BACKEND, as 0:1"
+        )
+    return Placement(fio, backend)
+
+
+def _list(cores: list[list[int]]) -> str:
+    return ",".join(str(cpu) for core in cores for cpu in core)
+
+
+def wanted(choice: Choice, settings: Settings, where: Placement) -> Wanted:
+    """What has to be there for the choice."""
+    if choice.engine == NULL_ENGINE:
+        return Wanted()
+    if choice.engine == VIRTIO and settings.socket:
+        return Wanted(socket=str(Path(settings.socket).absolute()))
+    if choice.engine in (VIRTIO, NBD):
+        return Wanted(_spec(choice, settings, where), size_bytes=parse_size(settings.disk_size))
+    if settings.storage in ("null", "memory"):
+        raise UsageError(
+            f"{choice.engine} needs a file, and storage is {settings.storage}",
+            "",
+            "say --storage file, or file:PATH",
+        )
+    file = settings.storage.removeprefix("file:")
+    return Wanted(file=file, size_bytes=parse_size(settings.disk_size))
+
+
+def _spec(choice: Choice, settings: Settings, where: Placement) -> BackendSpec:
+    serve = (f"serve={choice.serve}",) if choice.serve else ()
+    own = (*serve, *settings.backend_option) if choice.engine == VIRTIO else ()
+    spec = BackendSpec(
+        kind=NBD if choice.engine == NBD else settings.backend,
+        storage=_SCRATCH_STORAGE if settings.storage == SCRATCH else settings.storage,
+        size_bytes=parse_size(settings.disk_size),
+        block_size=parse_size(settings.block_size),
+        queues=choice.number("numjobs"),
+        cpus=where.backend,
+        options=own,
+    )
+    if choice.engine == VIRTIO and choice.get("device") == "scsi":
+        spec = spec.as_scsi()
+    spec.check()
+    return spec
+
+
+def at(wanted: Wanted, scratch: Path) -> Wanted:
+    """The same with the scratch file where it lies."""
+    if wanted.spec and wanted.spec.storage == _SCRATCH_STORAGE:
+        return replace(wanted, spec=replace(wanted.spec, storage=f"file:{scratch}"))
+    return replace(wanted, file=str(scratch)) if wanted.file == SCRATCH else wanted
+
+
+def job_text(
+    choice: Choice,
+    settings: Settings,
+    where: Placement,
+    rate_iops: int | None,
+    clock: str | None = None,
+) -> str:
+    """clock: fio's clocksource; None leaves it to fio, which takes one or another by chance."""
+    return "\n".join(_lines(choice, settings, where, rate_iops, clock)) + "\n"
+
+
+def _lines(
+    choice: Choice, settings: Settings, where: Placement, rate_iops: int | None, clock: str | None
+) -> Iterator[str]:
+    yield "[global]"
+    yield from _engine(choice)
+    # Threads, so that a job ends when fio is killed.
+    yield "thread=1"
+    yield "time_based"
+    yield f"runtime={seconds(settings.runtime)}"
+    if settings.ramp_time:
+        yield f"ramp_time={seconds(settings.ramp_time)}"
+    if clock:
+        yield f"clocksource={clock}"
+    if where.fio:
+        yield option("cpus_allowed", where.fio).text
+    if settings.heat_map:
+        yield from ("write_hist_log=fio", f"log_hist_msec={_HEAT_MAP_MS}")
+    yield ""
+    yield "[sweep]"
+    yield from (f"{name}={value}" for name, value in choice.options)
+    if rate_iops:
+        yield f"rate_iops={_rate(choice, rate_iops)}"
+
+
+def _engine(choice: Choice) -> Iterator[str]:
+    disk = f"${{{DISK_VARIABLE}}}"
+    if choice.engine == VIRTIO:
+        yield from (f"ioengine={NAME}", f"filename={disk}", f"stats_file={COUNTERS}")
+    elif choice.engine == NULL_ENGINE:
+        yield from ("ioengine=null", f"size={_NULL_SIZE}")
+    else:
+        yield option("ioengine", choice.engine).text
+        yield f"uri={disk}" if choice.engine == NBD else f"filename={disk}"
+    if choice.get("read_iolog") and choice.engine != NULL_ENGINE:
+        yield f"replay_redirect={disk}"  # whatever disks the log names
+
+
+def _rate(choice: Choice, rate_iops: int) -> str:
+    """fio's rate is that of one job and one direction."""
+    each = max(1, round(rate_iops / choice.number("numjobs")))
+    if choice.get("rw").partition(":")[0] not in _MIXED:
+        return str(each)
+    reads = round(each * int(choice.get("rwmixread", "50")) / 100)
+    return f"{max(1, reads)},{max(1, each - reads)}"
+
+
+def seconds(value: float) -> str:
+    """As fio reads it; it takes no fraction."""
+    return str(int(value)) if value == int(value) else f"{round(value * 1000)}ms"
+
+
+def columns(choice: Choice, settings: Settings, rate_iops: int | None) -> dict[str, Scalar]:
+    """The choice as columns of a record, in fio's names and the sweep's."""
+    values: dict[str, Scalar] = {name: typed(value) for name, value in choice.options}
+    values |= {"runtime": settings.runtime, "ramp_time": settings.ramp_time}
+    if choice.cpus != "any":
+        values["cpus"] = choice.cpus
+    if choice.serve:
+        values["serve"] = choice.serve
+    if rate_iops:
+        values["rate_iops"] = max(1, round(rate_iops / choice.number("numjobs")))
+    return values
+
+
+def engine_name(choice: Choice) -> str:
+    """As a record has it."""
+    return NAME if choice.engine == VIRTIO else choice.engine

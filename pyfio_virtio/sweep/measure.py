@@ -1,0 +1,172 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""One run of fio under observation: CPU time, IOPS along time, and an end when it hangs.
+
+Owns the fio process of a sweep, from start to end. Called from the main thread, as the
+kernel kills fio when the thread that started it ends. It writes samples beside what fio
+writes, judges no number, and never leaves fio behind: whoever interrupts it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import select
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from pyfio_virtio.machine import process
+from pyfio_virtio.results.record import CpuUse
+from pyfio_virtio.results.results import SAMPLES, Sample
+from pyfio_virtio.sweep import sampling
+from pyfio_virtio.sweep.sampling import Moment
+
+STDERR = "fio.log"
+# fio shows its IOPS no oftener.
+ETA_MS = 250
+# What fio may need to end once its jobs have: moments so late are not of the run.
+_LONGEST_END_S = 0.1
+_TICKS = 20  # in a run
+_LONGEST_TICK_S = 0.25
+# Fewer make no picture.
+_FEWEST_SAMPLES = 5
+_STATUS = re.compile(r"\[(?P<jobs>[^]]*)\]\[[^]]*\].*\[(?P<iops>[^]]*) IOPS\]")
+_RATE = re.compile(r"=([\d.]+)([kMG]?)")
+_UNITS = {"": 1, "k": 1e3, "M": 1e6, "G": 1e9}
+_RAMP = "/"
+
+Live = Callable[[float], None]
+
+
+@dataclass(frozen=True)
+class Task:
+    """What to run, and how long it should take."""
+
+    command: Sequence[str]
+    environment: Mapping[str, str]
+    folder: Path  # in which fio runs
+    runtime_s: float
+    ramp_s: float
+    patience_s: float  # that it may take beyond these
+    backend_pid: int | None
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What was seen from outside."""
+
+    status: int  # fio's; negative: the signal that ended it
+    hung: bool
+    wall_s: float  # from fio's start to its end
+    watched_s: float  # of the measured time: what the CPU use is of
+    fio_cpu: CpuUse | None
+    backend_cpu: CpuUse | None
+    steal_percent: float
+
+
+@dataclass
+class _Observation:
+    started_s: float
+    moments: list[Moment] = field(default_factory=list)
+    samples: list[Sample] = field(default_factory=list)
+
+
+def measure(task: Task, live: Live) -> Measured:
+    """Runs fio to its end, or kills it once it is overdue; `live` hears of the IOPS."""
+    seen = _Observation(time.monotonic())
+    with (task.folder / STDERR).open("wb") as errors:
+        fio = process.start(
+            task.command,
+            death_signal=signal.SIGKILL,
+            output=subprocess.PIPE,
+            errors=errors,
+            environment={**os.environ, **task.environment},
+            folder=task.folder,
+        )
+    try:
+        hung = not _watch(fio, task, seen, live)
+        wall_s = time.monotonic() - seen.started_s
+    finally:
+        _kill(fio)  # all of its group: it has ended, is overdue, or we were interrupted
+    status, _ = process.finish(fio)
+    _write_samples(task.folder / SAMPLES, seen.samples)
+    return _summary(status, hung, wall_s, _within(seen.moments, task.runtime_s))
+
+
+def _kill(fio: process.Process) -> None:
+    with suppress(ProcessLookupError):
+        os.killpg(fio.pid, signal.SIGKILL)
+
+
+def _watch(fio: process.Process, task: Task, seen: _Observation, live: Live) -> bool:
+    """Looks until fio closes its output; False when it is overdue."""
+    output = process.output_of(fio)
+    tick_s = min(_LONGEST_TICK_S, task.runtime_s / _TICKS)
+    deadline = seen.started_s + task.ramp_s + task.runtime_s + task.patience_s
+    while time.monotonic() < deadline:
+        seen.moments.append(sampling.look(fio.pid, task.backend_pid))
+        readable, _, _ = select.select([output], [], [], tick_s)
+        text = os.read(output, 65536) if readable else None
+        if text == b"":
+            return True
+        if text:
+            _note(text.decode(errors="replace"), seen, live)
+    return False
+
+
+def _note(text: str, seen: _Observation, live: Live) -> None:
+    """Takes the IOPS from fio's status line."""
+    for line in re.split(r"[\r\n]", text):
+        status = _STATUS.search(line)
+        if status:
+            iops = sum(float(rate[1]) * _UNITS[rate[2]] for rate in _RATE.finditer(status["iops"]))
+            live(iops)
+            seen.samples.append(_sample(iops, _RAMP in status["jobs"], seen))
+
+
+def _sample(iops: float, is_ramp: bool, seen: _Observation) -> Sample:
+    """The CPU use is that since the moment before last: the last one may be just now."""
+    first, last = seen.moments[max(0, len(seen.moments) - 3)], seen.moments[-1]
+    span_s = last.time_s - first.time_s
+    return Sample(
+        time_s=round(time.monotonic() - seen.started_s, 3),
+        is_ramp=is_ramp,
+        iops=iops,
+        fio_cpu=round(sampling.cpus_used(first.fio, last.fio, span_s), 3),
+        backend_cpu=round(sampling.cpus_used(first.backend, last.backend, span_s), 3),
+        steal_percent=round(sampling.steal_percent(first, last), 2),
+    )
+
+
+def _write_samples(path: Path, samples: Sequence[Sample]) -> None:
+    if len(samples) >= _FEWEST_SAMPLES:
+        path.write_text("".join(f"{json.dumps(asdict(each))}\n" for each in samples))
+
+
+def _within(moments: Sequence[Moment], runtime_s: float) -> Sequence[Moment]:
+    """The moments that were surely within the measured time: fio ends just after it."""
+    if not moments:
+        return ()
+    end_s = min(_LONGEST_END_S, runtime_s / 5)
+    last = moments[-1].time_s - end_s
+    return [each for each in moments if last - (runtime_s - 2 * end_s) <= each.time_s <= last]
+
+
+def _summary(status: int, hung: bool, wall_s: float, moments: Sequence[Moment]) -> Measured:
+    if len(moments) < 2:
+        return Measured(status, hung, wall_s, 0.0, None, None, 0.0)
+    first, last = moments[0], moments[-1]
+    return Measured(
+        status=status,
+        hung=hung,
+        wall_s=wall_s,
+        watched_s=last.time_s - first.time_s,
+        fio_cpu=sampling.between(first.fio, last.fio),
+        backend_cpu=sampling.between(first.backend, last.backend),
+        steal_percent=sampling.steal_percent(first, last),
+    )

@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""One run after another, each kept whole before the next begins.
+
+Owns the way of a run from an empty folder to its line in runs.jsonl, and what is known of the
+runs that the folder holds already. Called from the main thread, which starts every process.
+A run that fails is kept with its error. It decides neither what is run nor in which order.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from types import FrameType
+
+from pyfio_virtio.errors import PyfioVirtioError
+from pyfio_virtio.machine import folders, host
+from pyfio_virtio.results.record import Point, Record, Scalar
+from pyfio_virtio.results.results import ENVIRONMENT, JOB, SweepFolder
+from pyfio_virtio.sweep import outcome as sweep_record
+from pyfio_virtio.sweep.job import Wanted
+from pyfio_virtio.sweep.measure import Live, Task, measure
+from pyfio_virtio.sweep.outcome import Observed
+from pyfio_virtio.sweep.servers import Servers, servers
+
+PATIENCE_S = 30.0
+
+
+@dataclass(frozen=True)
+class Trial:
+    """All that it takes to run a point once."""
+
+    point: Point
+    wanted: Wanted
+    options: Mapping[str, Scalar]  # the columns of its record
+    command: Sequence[str]  # of fio, which writes FIO_JSON into its working folder
+    runtime_s: float
+    ramp_s: float = 0.0
+
+
+class Runner:
+    """Runs what is asked of it, and keeps it."""
+
+    def __init__(
+        self,
+        folder: SweepFolder,
+        them: Servers,
+        versions: Mapping[str, str],
+        patience_s: float,
+        live: Live,
+    ) -> None:
+        self._folder = folder
+        self._servers = them
+        self._versions = versions
+        self._patience_s = patience_s
+        self._live = live
+        self._records = {(each.point.hash, each.repeat): each for each in folder.records()}
+        self._order = max((each.order for each in self._records.values()), default=0)
+
+    def finished(self, point: Point) -> dict[int, Record]:
+        """The runs of the point that need no second try, by their repeat."""
+        return {
+            repeat: record
+            for (hash_, repeat), record in sorted(self._records.items())
+            if hash_ == point.hash and not record.error
+        }
+
+    def run(self, trial: Trial, repeat: int) -> Record:
+        """One run, from an empty folder to a line in runs.jsonl."""
+        working = self._folder.begin(trial.point.hash, repeat)
+        try:
+            record = self._attempt(trial, repeat, working)
+        except BaseException:  # interrupted: what is not whole is not kept
+            shutil.rmtree(working, ignore_errors=True)
+            raise
+        self._folder.finish(record)
+        self._records[trial.point.hash, repeat] = record
+        return record
+
+    def _attempt(self, trial: Trial, repeat: int, working: Path) -> Record:
+        machine = host.describe()
+        (working / JOB).write_text(trial.point.job)
+        (working / ENVIRONMENT).write_text(
+            json.dumps({"host": asdict(machine), "versions": dict(self._versions)}, indent=1)
+        )
+        self._order += 1
+        asked = sweep_record.Asked(
+            trial.point, trial.options, repeat, self._order, datetime.now(UTC), machine
+        )
+        observed = self._observe(trial, working)
+        self._servers.leave(working, failed=observed.problem is not None)
+        return sweep_record.build(asked, observed, working)
+
+    def _observe(self, trial: Trial, working: Path) -> Observed:
+        try:
+            served = self._servers.serve(trial.wanted)
+        except PyfioVirtioError as failure:
+            return Observed("", "", None, str(failure))
+        task = Task(
+            command=trial.command,
+            environment=served.environment(),
+            folder=working,
+            runtime_s=trial.runtime_s,
+            ramp_s=trial.ramp_s,
+            patience_s=self._patience_s,
+            backend_pid=served.pid,
+        )
+        measured = measure(task, self._live)
+        problem = None
+        if measured.hung:
+            problem = f"fio had not ended {self._patience_s:g} s after its time, and was killed"
+        elif (death := served.death()) is not None:
+            problem = f"the back-end ended during the run: {death}"
+        return Observed(served.shell_line(trial.command), served.command, measured, problem)
+
+
+def _nobody(iops: float) -> None:
+    """Hears of the IOPS where nobody shows them."""
+
+
+@contextmanager
+def runner(
+    folder: SweepFolder,
+    private: Path,
+    versions: Mapping[str, str],
+    *,
+    keep_backend: bool = False,
+    patience_s: float = PATIENCE_S,
+    live: Live = _nobody,
+) -> Iterator[Runner]:
+    """A runner that alone writes to the folder; what it started ends with the block.
+
+    `private` is made for its sockets and its scratch file, and is removed at the end.
+    """
+    with (
+        _interrupted_by_signals(),
+        folder.lock(),
+        folders.run_folder(private),
+        servers(private, keep_backend) as them,
+    ):
+        yield Runner(folder, them, versions, patience_s, live)
+
+
+@contextmanager
+def _interrupted_by_signals() -> Iterator[None]:
+    """SIGTERM and SIGHUP end a sweep as ^C does: by way of every `finally`."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    numbers = (signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.signal(number, interrupt) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The record of a run, from what was asked, what was seen, and the files that fio left.
+
+Owns how a run's outcome is judged: whether it counts, or which sentence says why not. Reads
+the run's folder and changes nothing; called from the main thread.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from pyfio_virtio.engine.counters import read_counters
+from pyfio_virtio.errors import PyfioVirtioError
+from pyfio_virtio.fio.fio import split_notes
+from pyfio_virtio.fio.output import DIRECTIONS, FioRun, Summary, read_fio_json, summarise
+from pyfio_virtio.machine.host import Host
+from pyfio_virtio.results.record import CpuUse, Point, Record, Scalar
+from pyfio_virtio.results.results import COUNTERS, FIO_JSON
+from pyfio_virtio.sweep.measure import STDERR, Measured
+from pyfio_virtio.sweep.settings import WAY
+
+_MIB = 1 << 20
+# With these lines fio ends; those before say why.
+_SUMMING_UP = re.compile(r"fio: (pid=|job .* dropped)")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What was to be run, when, and on which machine."""
+
+    point: Point
+    options: Mapping[str, Scalar]
+    repeat: int
+    order: int
+    started: datetime
+    machine: Host
+
+
+@dataclass(frozen=True)
+class Observed:
+    """What was done, and what came of it; without `measured`, fio never ran."""
+
+    fio_command: str
+    backend_command: str
+    measured: Measured | None
+    problem: str | None  # seen from outside; fio's own error is in its files
+
+
+def build(asked: Asked, observed: Observed, folder: Path) -> Record:
+    """The record; its error is None if the run counts."""
+    seen = observed.measured
+    run, error = _outcome(observed, folder)
+    jobs = run.jobs if run and error is None else ()
+    elapsed_s = max((job.runtime_ms for job in jobs), default=0.0) / 1000
+    return Record(
+        point=asked.point,
+        repeat=asked.repeat,
+        order=asked.order,
+        started=asked.started.strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+        elapsed_s=elapsed_s,
+        wall_s=round(seen.wall_s, 6) if seen else None,
+        fio_command=observed.fio_command,
+        backend_command=observed.backend_command,
+        options=_options(asked, folder),
+        total=summarise(job.directions[name] for job in jobs for name in DIRECTIONS),
+        directions=_directions(run) if run and jobs else {},
+        counters=_counters(folder),
+        fio_cpu=_whole(seen, seen.fio_cpu, elapsed_s) if seen else None,
+        backend_cpu=_whole(seen, seen.backend_cpu, elapsed_s) if seen else None,
+        host=_host(asked.machine, seen),
+        error=error,
+    )
+
+
+def _whole(seen: Measured, use: CpuUse | None, elapsed_s: float) -> CpuUse | None:
+    """The use during all of the measured time, from what was seen of most of it."""
+    if use is None or not seen.watched_s:
+        return None
+    factor = elapsed_s / seen.watched_s
+    return CpuUse(
+        round(use.user_s * factor, 6),
+        round(use.system_s * factor, 6),
+        round(use.voluntary_switches * factor),
+        round(use.involuntary_switches * factor),
+    )
+
+
+def _outcome(observed: Observed, folder: Path) -> tuple[FioRun | None, str | None]:
+    """fio's results, and what is wrong with them."""
+    if observed.problem or observed.measured is None:
+        return None, observed.problem or "fio was not run"
+    try:
+        run = read_fio_json(folder / FIO_JSON)
+    except PyfioVirtioError as failure:
+        return None, _words(folder) or str(failure)
+    status = observed.measured.status
+    failed = [job for job in run.jobs if job.error]
+    if status or failed:
+        what = f"fio ended with status {status}" if status else f"fio's error {failed[0].error}"
+        return run, _words(folder) or what
+    if not any(each.ios for job in run.jobs for each in job.directions.values()):
+        return run, "fio did no I/O in the measured time"
+    return run, None
+
+
+def _words(folder: Path) -> str:
+    """The sentence that says why fio failed: the last before it sums up, if it said any."""
+    for name in (FIO_JSON, STDERR):
+        path = folder / name
+        text = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
+        notes, _ = split_notes(text)
+        said = [line.strip() for line in notes.splitlines() if line.strip()]
+        reasons = [line for line in said if not _SUMMING_UP.match(line)]
+        if reasons or said:
+            return (reasons or said)[-1].removeprefix("fio: ")
+    return ""
+
+
+def _options(asked: Asked, folder: Path) -> dict[str, Scalar]:
+    """As asked; the way of waiting as the engine chose it, where it was left to it."""
+    named = any(name in asked.options for name in WAY)
+    return {**asked.options, **({} if named else _way_taken(folder))}
+
+
+def _way_taken(folder: Path) -> dict[str, Scalar]:
+    try:
+        line = json.loads((folder / COUNTERS).read_text().partition("\n")[0])
+        return {name: line[name] for name in WAY}
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+
+
+def _counters(folder: Path) -> dict[str, float]:
+    try:
+        return read_counters((folder / COUNTERS).read_text())
+    except (OSError, PyfioVirtioError):
+        return {}
+
+
+def _directions(run: FioRun) -> dict[str, Summary]:
+    every = {name: summarise(job.directions[name] for job in run.jobs) for name in DIRECTIONS}
+    return {name: each for name, each in every.items() if each.ios}
+
+
+def _host(machine: Host, seen: Measured | None) -> dict[str, Scalar]:
+    facts: dict[str, Scalar] = {
+        "cpu_model": machine.cpu_model,
+        "cpus": machine.cpus,
+        "governor": machine.governor,
+        "kernel": machine.kernel,
+        "mitigations": machine.mitigations,
+        "load": round(machine.load, 2),
+        "steal_percent": round(seen.steal_percent, 2) if seen else 0.0,
+    }
+    for pages in machine.hugepages:
+        facts[f"hugepages_{pages.size_bytes // _MIB}m_free"] = pages.free
+    return facts

@@ -1,0 +1,186 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A sweep as resolved on this machine: its points with their jobs, hashes and commands.
+
+Owns what a sweep will do, down to every command line, before anything is done. Asks fio and
+the back-ends for their versions, starts nothing. Called from the main thread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from pyfio_virtio import reach
+from pyfio_virtio.backends import backends
+from pyfio_virtio.engine import engine
+from pyfio_virtio.errors import MachineError
+from pyfio_virtio.fio import fio as fios
+from pyfio_virtio.fio.fio import Fio
+from pyfio_virtio.fio.job import escaped_filename, parse
+from pyfio_virtio.machine import folders, host
+from pyfio_virtio.reach import Reach
+from pyfio_virtio.results.record import Point
+from pyfio_virtio.results.results import FIO_JSON, JOB
+from pyfio_virtio.sweep.job import (
+    DISK_VARIABLE,
+    NBD,
+    SCRATCH,
+    Wanted,
+    at,
+    engine_name,
+    job_text,
+    placement,
+    wanted,
+)
+from pyfio_virtio.sweep.measure import ETA_MS
+from pyfio_virtio.sweep.plan import NULL_ENGINE, Choice, choices, with_rates
+from pyfio_virtio.sweep.servers import DISK, SOCKET, Served
+from pyfio_virtio.sweep.settings import VIRTIO, Settings
+from pyfio_virtio.sweep.versions import ENGINE, FIO, versions
+
+# To start a back-end and fio, and to end both, in each run; seen on an idle machine.
+OVERHEAD_S = 0.7
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A point, and all it takes to run it."""
+
+    choice: Choice
+    point: Point
+    wanted: Wanted
+    rate_iops: int | None = None
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """Settings, and the machine that they were resolved on."""
+
+    settings: Settings
+    fio: Fio
+    versions: Mapping[str, str]
+    engine_options: frozenset[str]
+    cores: list[list[int]]
+    clock: str | None  # fio's clocksource; None: fio's choice
+
+    def points(self) -> list[Planned]:
+        """Everything that goes as fast as it can, controls too."""
+        asked = choices(self.settings, self.engine_options)
+        return [self.planned(choice, None) for choice in asked]
+
+    def rated_points(self, maximum: Mapping[str, float]) -> list[Planned]:
+        """The rates to walk, of each point whose most IOPS is known, by its hash."""
+        found = []
+        for planned in self.points():
+            most = maximum.get(planned.point.hash)
+            for choice in with_rates([planned.choice], self.settings.rate_steps) if most else ():
+                share = (choice.rate_percent or 0) / 100
+                found.append(self.planned(choice, max(1, round(share * (most or 0)))))
+        return found
+
+    def planned(self, choice: Choice, rate_iops: int | None) -> Planned:
+        where = placement(choice.cpus, self.cores)
+        needed = wanted(choice, self.settings, where)
+        kind = needed.spec.kind if needed.spec else ""
+        point = Point(
+            job=job_text(choice, self.settings, where, rate_iops, self.clock),
+            engine=engine_name(choice),
+            engine_version=self.versions[ENGINE] if choice.engine == VIRTIO else "",
+            fio_version=self.versions[FIO],
+            backend=needed.describe(),
+            backend_version=self.versions.get(kind, ""),
+            role=choice.role,
+        )
+        return Planned(choice, point, needed, rate_iops)
+
+    def command(self) -> list[str]:
+        """fio's command line, the same in each run's folder."""
+        eta = ("--eta=always", f"--eta-interval={ETA_MS}ms")
+        return [self.fio.path, "--output-format=json+", f"--output={FIO_JSON}", *eta, JOB]
+
+    def run_seconds(self) -> float:
+        """What one run takes, about."""
+        return self.settings.runtime + self.settings.ramp_time + OVERHEAD_S
+
+    def runs(self) -> int:
+        """How many runs are sure to come; rounds that target_ci adds are not."""
+        points = self.points()
+        rated = with_rates([each.choice for each in points], self.settings.rate_steps)
+        return self.settings.repeats * (len(points) + len(rated))
+
+
+def resolve(settings: Settings, program: str = "fio") -> Sweep:
+    """Finds fio, the engine and the back-ends, or says which of them is missing."""
+    settings.check()
+    if settings.storage == "auto":
+        settings = replace(settings, storage=SCRATCH if _needs_file(settings) else "null")
+    found = fios.find(program)
+    if VIRTIO in settings.engines:
+        fios.check_release(found, engine.fio_release())
+        fios.check_engine_loads(found, engine.folder(), engine.NAME)
+    _check_engines(found, settings)
+    options = fios.engine_options(found, engine.folder(), engine.NAME)
+    kinds = [] if settings.socket or VIRTIO not in settings.engines else [settings.backend]
+    kinds += [NBD] if NBD in settings.engines else []
+    known = versions(found, kinds)
+    return Sweep(settings, found, known, options, host.cores(), host.fio_clock())
+
+
+def _needs_file(settings: Settings) -> bool:
+    """Whether an engine works on the file behind the back-end."""
+    return any(each not in (VIRTIO, NBD, NULL_ENGINE) for each in settings.engines)
+
+
+def _check_engines(found: Fio, settings: Settings) -> None:
+    known = fios.engines(found)
+    for name in settings.engines:
+        if name != VIRTIO and name not in known:
+            raise MachineError(
+                f"{found.path} has no engine {name}", "", f"it has {', '.join(sorted(known))}"
+            )
+
+
+def reached(points: Sequence[Planned], with_backends: bool) -> Reach:
+    """What the runs of these points may change that is not made for them, and would run;
+    `with_backends`: also by options of back-ends."""
+    every = [_reached(planned) for planned in points]
+    if with_backends:
+        specs = (planned.wanted.spec for planned in points)
+        every += [reach.of_backend(spec) for spec in specs if spec]
+    return reach.joined(every)
+
+
+def _reached(planned: Planned) -> Reach:
+    """fio runs in a folder that is new; ${DISK} is somebody's, or lies in our own folder."""
+    folder = folders.run_folder_path()
+    needed = at(planned.wanted, folder / DISK)
+    disk = needed.socket or needed.file or str(folder / SOCKET)
+    text = planned.point.job.replace(f"${{{DISK_VARIABLE}}}", escaped_filename(disk))
+    found = reach.of_job(parse(text), None)
+    if needed.socket:
+        return found
+    used = needed.spec.file if needed.spec else Path(disk)
+    return found.behind(disk, used)
+
+
+def script(sweep: Sweep) -> Iterator[str]:
+    """All that the sweep would do, for --dry-run."""
+    folder = folders.run_folder_path()
+    for planned in sweep.points():
+        yield f"# point {planned.point.hash}: {planned.choice.label}"
+        yield f"# {JOB}"
+        yield planned.point.job.rstrip()
+        yield from _commands(sweep, planned, folder)
+        yield ""
+
+
+def _commands(sweep: Sweep, planned: Planned, folder: Path) -> Iterator[str]:
+    needed = at(planned.wanted, folder / DISK)
+    disk = needed.socket or needed.file or ""
+    if needed.spec:
+        disk = str(folder / SOCKET)
+        yield "# back-end"
+        yield backends.dry_command(needed.spec, disk)
+    yield "# fio"
+    yield Served(disk).shell_line(sweep.command())

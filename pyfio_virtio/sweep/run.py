@@ -1,0 +1,198 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A sweep carried out, round by round.
+
+Owns what is run when, and what is passed over because it was finished. Called from the main
+thread. A run that fails is kept with its error and the sweep goes on; a sweep that is
+interrupted goes on with the same command.
+"""
+
+from __future__ import annotations
+
+import random
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Protocol
+
+from pyfio_virtio.errors import UsageError
+from pyfio_virtio.machine import folders
+from pyfio_virtio.results.record import MEASURED, Record
+from pyfio_virtio.results.results import PLAN, SweepFolder
+from pyfio_virtio.sweep.job import columns
+from pyfio_virtio.sweep.one_run import PATIENCE_S, Runner, Trial, runner
+from pyfio_virtio.sweep.plan import order
+from pyfio_virtio.sweep.points import Planned, Sweep
+from pyfio_virtio.sweep.settings import Settings, read_settings, to_toml
+
+# May change between one call and the next: they tell how far a sweep goes, not what it is.
+_EXTENT = ("title", "repeats", "target_ci", "max_repeats")
+
+Settled = Callable[[Sequence[float]], bool]
+
+
+class Watcher(Protocol):
+    """Who wants to know how far it is."""
+
+    def expect(self, runs: int) -> None:
+        """So many more runs are to come."""
+
+    def begin(self, planned: Planned, repeat: int) -> None:
+        """A run begins."""
+
+    def live(self, iops: float) -> None:
+        """The IOPS of this moment."""
+
+    def end(self, record: Record) -> None:
+        """A run was kept."""
+
+
+@dataclass(frozen=True)
+class Tally:
+    """What a sweep has kept."""
+
+    kept: int
+    failed: int
+
+
+def carry_out(
+    sweep: Sweep,
+    path: Path,
+    watcher: Watcher,
+    settled: Settled,
+    patience_s: float = PATIENCE_S,
+) -> Tally:
+    """Runs all that is not finished; `settled` says whether these IOPS are known well enough."""
+    folder = SweepFolder(path)
+    with runner(
+        folder,
+        folders.run_folder_path(),
+        sweep.versions,
+        keep_backend=sweep.settings.keep_backend,
+        patience_s=patience_s,
+        live=watcher.live,
+    ) as running:
+        sweep, maximum = _resumed(sweep, folder)
+        rounds = _Rounds(sweep, running, watcher)
+        rounds.measure(sweep.points(), settled)
+        if sweep.settings.rate_steps:
+            maximum = {**rounds.maximum(sweep.points()), **maximum}
+            folder.write_plan(plan_text(sweep, maximum))
+            rounds.measure(sweep.rated_points(maximum), settled)
+    rows = folder.rows()
+    return Tally(len(rows), sum(bool(row["error"]) for row in rows))
+
+
+def run_again(sweep: Sweep, planned: Planned, path: Path, watcher: Watcher) -> Record:
+    """One more run of a point, kept in a folder of its own."""
+    folder = SweepFolder(path)
+    with runner(folder, folders.run_folder_path(), sweep.versions, live=watcher.live) as running:
+        folder.write_plan(plan_text(sweep, {}))
+        watcher.expect(1)
+        repeats = running.finished(planned.point)
+        return _Rounds(sweep, running, watcher).run(planned, 1 + max(repeats, default=0))
+
+
+# ---- what is known of it already --------------------------------------------------------
+
+
+def plan_text(sweep: Sweep, maximum: Mapping[str, float]) -> str:
+    """plan.toml: the settings, and what they were resolved to."""
+    return to_toml(sweep.settings, {"versions": sweep.versions, "maximum": maximum})
+
+
+def _resumed(sweep: Sweep, folder: SweepFolder) -> tuple[Sweep, Mapping[str, float]]:
+    """The sweep with the seed and the maxima of the one that the folder holds, if it is it."""
+    settings, maximum = sweep.settings, {}
+    if (folder.path / PLAN).exists():
+        before, found = read_settings(folder.path / PLAN)
+        settings = replace(settings, seed=before.seed if settings.seed is None else settings.seed)
+        _check_same(before, settings, found.get("versions", {}), sweep, folder.path)
+        maximum = found.get("maximum", {})
+    elif settings.seed is None:
+        settings = replace(settings, seed=random.SystemRandom().randrange(1 << 31))
+    sweep = replace(sweep, settings=settings)
+    folder.write_plan(plan_text(sweep, maximum))
+    return sweep, maximum
+
+
+def _check_same(
+    before: Settings, now: Settings, versions: Mapping[str, str], sweep: Sweep, path: Path
+) -> None:
+    names = [each.name for each in fields(Settings) if each.name not in _EXTENT]
+    unlike = [name for name in names if getattr(before, name) != getattr(now, name)]
+    changed = [name for name, is_now in sweep.versions.items() if versions.get(name) != is_now]
+    unlike += [f"{name}'s version" for name in changed]
+    if unlike:
+        raise UsageError(
+            f"{path} holds another sweep",
+            f"{', '.join(unlike)} {'differ' if len(unlike) > 1 else 'differs'}",
+            f"name another folder with -o, or go on with: pyfio-virtio sweep {path / PLAN} "
+            f"-o {path}",
+        )
+
+
+# ---- running --------------------------------------------------------------------------------
+
+
+class _Rounds:
+    """Has every run carried out that is not finished, in its order."""
+
+    def __init__(self, sweep: Sweep, running: Runner, watcher: Watcher) -> None:
+        self._sweep = sweep
+        self._settings = sweep.settings
+        self._runner = running
+        self._watcher = watcher
+
+    def measure(self, points: Sequence[Planned], settled: Settled) -> None:
+        """Every repeat of every point, then rounds of those that are not known well enough."""
+        self._runs(points, range(1, self._settings.repeats + 1))
+        if self._settings.target_ci is None:
+            return
+        for repeat in range(self._settings.repeats + 1, self._settings.max_repeats + 1):
+            loose = [each for each in points if self._is_loose(each, repeat, settled)]
+            self._runs(loose, range(repeat, repeat + 1))
+
+    def _is_loose(self, planned: Planned, repeat: int, settled: Settled) -> bool:
+        """Judged by the rounds before, so that a sweep that goes on decides as it did."""
+        values = self._iops(planned, below=repeat)
+        return planned.point.role == MEASURED and bool(values) and not settled(values)
+
+    def _iops(self, planned: Planned, below: int | None = None) -> list[float]:
+        return [
+            record.total.iops
+            for repeat, record in self._runner.finished(planned.point).items()
+            if below is None or repeat < below
+        ]
+
+    def maximum(self, points: Sequence[Planned]) -> dict[str, float]:
+        """What each measured point reached, by its hash."""
+        reached = {
+            each.point.hash: self._iops(each) for each in points if each.point.role == MEASURED
+        }
+        return {point: statistics.median(values) for point, values in reached.items() if values}
+
+    def _runs(self, points: Sequence[Planned], repeats: range) -> None:
+        by_choice = {each.choice: each for each in points}
+        done = {each.choice: self._runner.finished(each.point) for each in points}
+        runs = order(list(by_choice), repeats, self._settings.order, self._settings.seed or 0)
+        left = [run for run in runs if run.repeat not in done[run.choice]]
+        self._watcher.expect(len(left))
+        for run in left:
+            self.run(by_choice[run.choice], run.repeat)
+
+    def run(self, planned: Planned, repeat: int) -> Record:
+        self._watcher.begin(planned, repeat)
+        record = self._runner.run(self._trial(planned), repeat)
+        self._watcher.end(record)
+        return record
+
+    def _trial(self, planned: Planned) -> Trial:
+        return Trial(
+            point=planned.point,
+            wanted=planned.wanted,
+            options=columns(planned.choice, self._settings, planned.rate_iops),
+            command=self._sweep.command(),
+            runtime_s=self._settings.runtime,
+            ramp_s=self._settings.ramp_time,
+        )

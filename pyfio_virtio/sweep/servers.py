@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What fio runs on in a sweep: back-ends, a scratch file, or a socket that somebody serves.
+
+Owns the back-end that is running and the scratch file, for as long as the sweep; both lie in
+the sweep's private folder. Called from the main thread. It knows no point and no result.
+"""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from pyfio_virtio.backends import backends
+from pyfio_virtio.backends.backends import Backend, BackendSpec
+from pyfio_virtio.engine import engine
+from pyfio_virtio.errors import PyfioVirtioError
+from pyfio_virtio.fio import fio
+from pyfio_virtio.fio.job import escaped_filename
+from pyfio_virtio.sweep.job import DISK_VARIABLE, NBD, Wanted, at
+
+SOCKET, LOG, DISK = "disk.sock", "backend.log", "disk.img"
+_PIECE_BYTES = 1 << 20
+
+
+@dataclass(frozen=True)
+class Served:
+    """What there is for fio: the value of ${DISK}, and who serves it."""
+
+    disk: str
+    command: str = ""
+    pid: int | None = None
+    backend: Backend | None = None
+
+    def environment(self) -> dict[str, str]:
+        """What fio's environment needs beside ours."""
+        return {DISK_VARIABLE: self.disk, "LD_LIBRARY_PATH": fio.library_path(engine.folder())}
+
+    def shell_line(self, command: Sequence[str]) -> str:
+        """The command with these variables, for a shell."""
+        variables = [f"{k}={shlex.quote(v)}" for k, v in self.environment().items()]
+        return " ".join([*variables, shlex.join(command)])
+
+    def death(self) -> str | None:
+        """How a back-end of ours ended, if it did."""
+        if self.backend is None or self.backend.is_running():
+            return None
+        return self.backend.last_words() or "it said nothing"
+
+
+class Servers:
+    """Serves one wanted thing after another."""
+
+    def __init__(self, folder: Path, keep: bool) -> None:
+        self._folder = folder
+        self._keep = keep
+        self._wanted: Wanted | None = None
+        self._backend: Backend | None = None
+
+    def serve(self, wanted: Wanted) -> Served:
+        """A back-end started for this, or the one that runs if it may be kept."""
+        if wanted.socket:
+            pid = backends.listener(wanted.socket) or None
+            return Served(escaped_filename(wanted.socket), pid=pid)
+        placed = at(wanted, self._folder / DISK)
+        self._make_file(placed)
+        if placed.spec is None:
+            return Served(escaped_filename(placed.file) if placed.file else "")
+        return _served(self._running(wanted, placed.spec))
+
+    def _running(self, wanted: Wanted, spec: BackendSpec) -> Backend:
+        if self._backend is None or self._wanted != wanted or not self._backend.is_running():
+            self.stop()
+            self._backend = backends.start(spec, str(self._folder / SOCKET), str(self.log))
+            self._wanted = wanted
+        return self._backend
+
+    @property
+    def log(self) -> Path:
+        return self._folder / LOG
+
+    def leave(self, run: Path, failed: bool) -> None:
+        """Ends a run: its part of the log is kept, and a back-end goes that is not to stay."""
+        if self._backend and self.log.exists():
+            shutil.copyfile(self.log, run / LOG)
+        if failed or not self._keep:
+            self.stop()
+
+    def stop(self) -> None:
+        if self._backend:
+            self._backend.stop()
+        self._backend = None
+
+    def _make_file(self, placed: Wanted) -> None:
+        """The scratch file, filled: reading holes would be another thing than reading data."""
+        path = self._folder / DISK
+        used = placed.spec.file if placed.spec else placed.file
+        if str(used) != str(path) or path.exists():
+            return
+        piece = bytes(range(256)) * (_PIECE_BYTES // 256)
+        try:
+            with path.open("wb") as file:
+                for start in range(0, placed.size_bytes, _PIECE_BYTES):
+                    file.write(piece[: placed.size_bytes - start])
+        except OSError as error:
+            path.unlink(missing_ok=True)
+            why = error.strerror or str(error)
+            raise PyfioVirtioError(
+                f"cannot make the scratch file {path}", why, "take a smaller --disk-size"
+            ) from error
+
+
+def _served(backend: Backend) -> Served:
+    disk = escaped_filename(backend.socket)
+    if backend.spec.kind == NBD:
+        disk = f"nbd+unix:///disk?socket={backend.socket}"
+    return Served(disk, shlex.join(backend.command), backend.process.pid, backend)
+
+
+@contextmanager
+def servers(folder: Path, keep: bool) -> Iterator[Servers]:
+    """Servers that end with the block."""
+    them = Servers(folder, keep)
+    try:
+        yield them
+    finally:
+        them.stop()

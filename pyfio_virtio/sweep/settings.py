@@ -1,0 +1,275 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What a sweep is asked to do, as its flags say it and as its TOML file says it.
+
+Owns the names, the defaults and the checks of single values; a key of the file is the flag
+without its dashes. Pure but for read_settings(), which reads one file; any thread may call.
+It never combines values to points: sweep/plan.py does.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+from pyfio_virtio.backends.backends import VHOST_USER_KINDS
+from pyfio_virtio.errors import UsageError
+from pyfio_virtio.fio.job import canonical, option
+from pyfio_virtio.reach import PATHS, Use
+from pyfio_virtio.sizes import parse_size
+
+ORDERS = ("interleaved", "random", "sequential")
+VIRTIO = "virtio"
+# Two options of the engine that make up one axis: the way of waiting.
+WAY = ("sleepy_poll", "wait")
+# Set by the sweep itself, from settings of its own or because it could not work without.
+_OWN_OPTIONS = {
+    **dict.fromkeys(("runtime", "timeout"), "--runtime"),
+    "ramp_time": "--ramp-time",
+    "ioengine": "--engines",
+    "cpus_allowed": "--cpus",
+    "rate_iops": "--rate-steps",
+    **dict.fromkeys(
+        (name for name, use in PATHS.items() if use is Use.DISK), "--backend or --storage"
+    ),
+    **dict.fromkeys(("thread", "time_based", "stats_file"), ""),
+}
+# Tables of the file that tell what came of the settings, for those who go on with a sweep.
+FOUND = ("versions", "maximum")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All that tells one sweep from another."""
+
+    title: str = ""
+    options: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # of fio, by name
+    engines: tuple[str, ...] = (VIRTIO,)
+    cpus: tuple[str, ...] = ("any",)  # any, separate, shared, FIO:BACKEND
+    serve: tuple[str, ...] = ()  # how the built-in back-end waits
+    one_at_a_time: bool = False
+    repeats: int = 5
+    target_ci: float | None = None  # half width of the interval, as a share: 0.02
+    max_repeats: int = 30
+    rate_steps: tuple[int, ...] = ()  # percent of the IOPS that each point reaches without a rate
+    runtime: float = 5.0  # seconds
+    ramp_time: float = 1.0  # seconds
+    order: str = "interleaved"
+    seed: int | None = None
+    controls: bool = True
+    backend: str = "builtin"  # or qsd, or the path of a socket
+    storage: str = "auto"  # or null, memory, file (a scratch file), file:PATH
+    disk_size: str = "1G"
+    block_size: str = "512"
+    backend_option: tuple[str, ...] = ()
+    keep_backend: bool = False
+    heat_map: bool = False  # latency by time is logged for it
+
+    @property
+    def socket(self) -> str | None:
+        """The socket that somebody serves, if that is what was named."""
+        return self.backend if "/" in self.backend else None
+
+    def check(self) -> None:
+        """Refuses values that no sweep can have."""
+        if self.order not in ORDERS:
+            raise UsageError(f"unknown order {self.order!r}", "", f"say {_or(ORDERS)}")
+        if self.repeats < 1:
+            raise UsageError(f"unusable repeats {self.repeats}", "it takes one or more")
+        if self.target_ci is not None and self.max_repeats < self.repeats:
+            raise UsageError(
+                f"unusable max_repeats {self.max_repeats}",
+                f"it is the cap of repeats, and they begin with {self.repeats}",
+            )
+        if self.runtime <= 0 or self.ramp_time < 0:
+            raise UsageError("unusable runtime or ramp_time", "a run takes more than no time")
+        if self.target_ci is not None and not 0 < self.target_ci < 1:
+            raise UsageError("unusable target_ci", "", "say it as 2%")
+        for step in self.rate_steps:
+            if not 1 <= step <= 100:
+                raise UsageError(f"unusable rate step {step}%", "", "say 1 to 100, as 10,20..100")
+        if self.socket is None and self.backend not in VHOST_USER_KINDS:
+            raise UsageError(
+                f"unknown back-end {self.backend!r}",
+                "",
+                f"say {_or(VHOST_USER_KINDS)}, or the path of a socket",
+            )
+        if self.serve and self.backend != "builtin":
+            raise UsageError(f"{self.backend} has no --serve", "it is the built-in back-end's")
+        for name, values in self.options.items():
+            _check_option(name)
+            for value in values:
+                option(name, value)  # refuses what would be more than a value in a job file
+        parse_size(self.disk_size)
+        parse_size(self.block_size)
+
+
+def _check_option(name: str) -> None:
+    flag = _OWN_OPTIONS.get(name)
+    if flag is not None:
+        raise UsageError(
+            f"cannot set fio's option {name}", "the sweep sets it", f"use {flag}" if flag else ""
+        )
+    if not re.fullmatch(r"[a-z0-9_]+", name):
+        raise UsageError(f"{name!r} is no option of fio")
+
+
+def merge(base: Settings, given: Mapping[str, Any]) -> Settings:
+    """`base` with what was given in its place; axes one by one, the way of waiting as one."""
+    given = dict(given)
+    options = given.pop("options", {})
+    kept = {
+        name: values
+        for name, values in base.options.items()
+        if not (name in WAY and any(way in options for way in WAY))
+    }
+    return replace(base, **given, options={**kept, **options})
+
+
+# ---- values as people write them ------------------------------------------------------
+
+
+def words(value: object) -> tuple[str, ...]:
+    """ "a,b" or a list or one value, as texts."""
+    if isinstance(value, str):
+        return tuple(word.strip() for word in value.split(",") if word.strip())
+    if isinstance(value, Sequence):
+        return tuple(_word(each) for each in value)
+    return (_word(value),)
+
+
+def _word(value: object) -> str:
+    return str(int(value)) if isinstance(value, bool) else str(value)
+
+
+def share(value: object) -> float | None:
+    """ "2%" or 0.02 as 0.02."""
+    if value is None:
+        return None
+    text = str(value).strip()
+    try:
+        return float(text[:-1]) / 100 if text.endswith("%") else float(text)
+    except ValueError as error:
+        raise UsageError(f"{text!r} is no share", "", "write it as 2%") from error
+
+
+def steps(value: object) -> tuple[int, ...]:
+    """ "10,20..100%": the dots go on as the two numbers before them began."""
+    numbers: list[int] = []
+    for word in words(value):
+        parts = re.fullmatch(r"(\d+)%?(?:\.\.\.?(\d+)%?)?", word)
+        if parts is None:
+            raise UsageError(f"{word!r} is no rate step", "", "write them as 10,20..100%")
+        numbers.append(int(parts[1]))
+        if parts[2]:
+            by = numbers[-1] - numbers[-2] if len(numbers) > 1 else numbers[-1]
+            numbers += range(numbers[-1] + max(by, 1), int(parts[2]) + 1, max(by, 1))
+    return tuple(dict.fromkeys(numbers))
+
+
+def option_name(name: str) -> str:
+    """As fio spells it: --event-idx is event_idx, and readwrite is rw."""
+    return canonical(name.strip().replace("-", "_"))
+
+
+def _options(value: object) -> dict[str, tuple[str, ...]]:
+    if not isinstance(value, Mapping):
+        raise UsageError("options is no table", "", "write [options] and a line for each")
+    return {option_name(name): words(each) for name, each in value.items()}
+
+
+def _text(value: object) -> str:
+    if isinstance(value, (str, int)) and not isinstance(value, bool):
+        return str(value)
+    raise ValueError
+
+
+def _flag(value: object) -> bool:
+    if isinstance(value, bool):
+        return value
+    raise ValueError
+
+
+def _whole(value: object) -> int:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    raise ValueError
+
+
+def _number(value: object) -> float:
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return float(value)
+    raise ValueError
+
+
+_READERS: Mapping[str, Callable[[Any], Any]] = {
+    "tuple[str, ...]": words,
+    "tuple[int, ...]": steps,
+    "Mapping[str, tuple[str, ...]]": _options,
+    "bool": _flag,
+    "int": _whole,
+    "int | None": _whole,
+    "float": _number,
+    "float | None": share,
+    "str": _text,
+}
+_KINDS = {each.name: str(each.type) for each in fields(Settings)}
+
+
+# ---- the file -----------------------------------------------------------------------
+
+
+def read_settings(path: Path) -> tuple[Settings, Mapping[str, Any]]:
+    """What a file says, and the tables in which an earlier sweep kept what it found."""
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(f"cannot read {path}", error.strerror or str(error)) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path} is no TOML file", str(error)) from error
+    found = {name: table.pop(name) for name in FOUND if name in table}
+    for name, kept in found.items():
+        if not isinstance(kept, dict):
+            raise UsageError(f"{path}: {name} is no table", "", "let a sweep write it")
+    return replace(Settings(), **_read(table, path)), found
+
+
+def _read(table: Mapping[str, Any], path: Path) -> dict[str, Any]:
+    values = {}
+    for name, value in table.items():
+        if name not in _KINDS:
+            raise UsageError(
+                f"{path}: unknown key {name}", "", f"known are {', '.join(sorted(_KINDS))}"
+            )
+        try:
+            values[name] = _READERS[_KINDS[name]](value)
+        except ValueError as error:
+            raise UsageError(f"{path}: {name} = {value!r} is not of its kind") from error
+    return values
+
+
+def to_toml(settings: Settings, found: Mapping[str, Mapping[str, str | float]]) -> str:
+    """The settings as a file, and what was found as tables."""
+    plain = {f.name: getattr(settings, f.name) for f in fields(settings) if f.name != "options"}
+    lines = ["# A sweep: pyfio-virtio sweep FILE. Flags win over what stands here.", *_lines(plain)]
+    for name, table in {"options": settings.options, **found}.items():
+        lines += ["", f"[{name}]", *_lines(table)]
+    return "\n".join(lines) + "\n"
+
+
+def _lines(table: Mapping[str, Any]) -> list[str]:
+    # JSON's texts, numbers and lists are TOML's too.
+    return [
+        f"{json.dumps(name) if not re.fullmatch('[A-Za-z0-9_-]+', name) else name} = "
+        f"{json.dumps(value, ensure_ascii=False)}"
+        for name, value in table.items()
+        if value is not None
+    ]
+
+
+def _or(choices: Sequence[str]) -> str:
+    return f"{', '.join(choices[:-1])} or {choices[-1]}"

@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""cli/probe.py: a real back-end looked at by the real command."""
+
+import json
+import socket as sockets
+from pathlib import Path
+
+from pyfio_virtio.engine import features
+from tests.conftest import Fio, RunCommand, StartBackend
+
+
+def test_every_feature_has_a_line(command: RunCommand, qsd: StartBackend) -> None:
+    shown = command("probe", qsd().socket).stdout
+    for feature in (*features.virtio_features(features.BLK), *features.PROTOCOL_FEATURES):
+        assert f" {feature.name} " in shown
+
+
+def test_json_tells_the_same(command: RunCommand, qsd: StartBackend) -> None:
+    told = json.loads(command("probe", "--json", qsd(queues=3, block_size=4096).socket).stdout)
+    assert told["device"]["max_queues"] == 3
+    assert told["device"]["block_size"] == 4096
+    offered = {each["name"] for each in told["virtio_features"] if each["offered"]}
+    assert {"VIRTIO_F_VERSION_1", "VIRTIO_BLK_F_MQ"} <= offered
+
+
+def test_nothing_is_negotiated_that_was_not_offered(command: RunCommand, qsd: StartBackend) -> None:
+    told = json.loads(command("probe", "--json", qsd().socket).stdout)
+    for each in (*told["virtio_features"], *told["protocol_features"]):
+        assert each["offered"] or not each["negotiated"]
+        assert each["negotiated"] == (each["why_not"] == "")
+
+
+def test_the_job_that_would_work_works(command: RunCommand, qsd: StartBackend, fio: Fio) -> None:
+    job = json.loads(command("probe", "--json", qsd(queues=2).socket).stdout)["job"]
+    short = job.replace("time_based", "number_ios=10").replace("runtime=10\n", "")
+    assert fio.job(short).status == 0
+
+
+def test_probing_writes_nothing(command: RunCommand, qsd: StartBackend, private: Path) -> None:
+    path = private / "disk"
+    path.write_bytes(b"x" * (1 << 20))
+    command("probe", qsd(storage=f"file:{path}").socket)
+    assert path.read_bytes() == b"x" * (1 << 20)
+
+
+def test_one_who_does_not_answer_is_given_up(command: RunCommand, private: Path) -> None:
+    with sockets.socket(sockets.AF_UNIX) as silent:
+        silent.bind(str(private / "silent"))
+        silent.listen()
+        ended = command("probe", str(private / "silent"), "--connect-timeout", "0.2")
+    assert ended.status == 1
+    assert ended.stderr.count("\n") == 1
+    assert str(private / "silent") in ended.stderr
+
+
+def test_disks_behind_a_controller_are_listed(command: RunCommand, builtin: StartBackend) -> None:
+    controller = builtin(options=("device=scsi", "targets=2", "luns=2"))
+    told = json.loads(command("probe", "--json", controller.socket).stdout)
+    addresses = [(disk["target"], disk["lun"]) for disk in told["device"]["disks"]]
+    assert addresses == [(0, 0), (0, 1), (1, 0), (1, 1)]
+    shown = command("probe", controller.socket).stdout
+    for disk in told["device"]["disks"]:
+        assert disk["vendor"] in shown
+        assert disk["serial"] in shown
+
+
+def test_the_job_names_one_of_several_disks(
+    command: RunCommand, builtin: StartBackend, fio: Fio
+) -> None:
+    controller = builtin(options=("device=scsi", "targets=2"))
+    job = json.loads(command("probe", "--json", controller.socket).stdout)["job"]
+    assert "scsi_target=0\nscsi_lun=0\n" in job
+    short = job.replace("time_based", "number_ios=10").replace("runtime=10\n", "")
+    assert fio.job(short).status == 0

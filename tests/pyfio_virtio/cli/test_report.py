@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""cli/report.py: from results to a page, a picture and a gate."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from pyfio_virtio.results.results import RUNS
+from tests.analysis.synthetic import write_sweep
+from tests.conftest import RunCommand
+
+
+@pytest.fixture(scope="module")
+def invented(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Six runs of each of two points: enough for a verdict."""
+    folder = tmp_path_factory.mktemp("invented")
+    write_sweep(folder, polls=(0, 20), waits=(), depths=(32,), repeats=6, noise=0.01)
+    return folder
+
+
+def _slower(folder: Path, to: Path) -> Path:
+    """The same runs with half the IOPS."""
+    shutil.copytree(folder, to)
+    rows = [json.loads(line) for line in (to / RUNS).read_text().splitlines()]
+    lines = (json.dumps({**row, "iops": row["iops"] / 2}) for row in rows)
+    (to / RUNS).write_text("".join(f"{line}\n" for line in lines))
+    return to
+
+
+def test_a_real_sweep_becomes_a_page_in_its_folder(
+    command: RunCommand, swept: Path, private: Path
+) -> None:
+    folder = private / "out"
+    shutil.copytree(swept, folder)
+    plan = folder / "plan.toml"
+    plan.write_text(plan.read_text().replace('title = ""', 'title = "Is it faster?"'))
+    ended = command("report", str(folder))
+    assert (ended.status, ended.stdout) == (0, f"{folder}/report.html\n"), ended.stderr
+    text = (folder / "report.html").read_text()
+    for words in ("Is it faster?", "sleepy 100 µs", "<svg", "Noise floor"):
+        assert words in text
+
+
+def test_a_page_that_cannot_be_written_is_named(main_here: RunCommand, invented: Path) -> None:
+    ended = main_here("report", str(invented), "-o", "/none/report.html")
+    assert ended.status == 2
+    assert "cannot write /none/report.html: its folder does not exist" in ended.stderr
+
+
+def test_markdown_is_printed(main_here: RunCommand, invented: Path) -> None:
+    ended = main_here("report", "--markdown", str(invented))
+    assert ended.status == 0
+    assert "| way" in ended.stdout
+    assert not (invented / "report.html").exists()
+
+
+@pytest.mark.parametrize(
+    "arguments", [(), ("--picture", "counters"), ("--x", "way", "--y", "cpu_us")]
+)
+def test_a_picture_is_drawn(
+    main_here: RunCommand, invented: Path, private: Path, arguments: tuple[str, ...]
+) -> None:
+    picture = private / "picture.svg"
+    ended = main_here("plot", str(invented), *arguments, "-o", str(picture))
+    assert (ended.status, ended.stdout) == (0, f"{picture}\n"), ended.stderr
+    assert "<svg" in picture.read_text()
+
+
+def test_a_picture_of_fio_s_own_files(main_here: RunCommand, swept: Path, private: Path) -> None:
+    files = [str(path) for path in swept.glob("points/*/*/fio.json")]
+    picture = private / "picture.png"
+    ended = main_here("plot", *files, "--x", "engine", "--y", "iops", "-o", str(picture))
+    assert ended.status == 0, ended.stderr
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("-o", "picture.jpeg"), "name a .png or .svg file"),
+        (("--picture", "pie"), "no picture pie"),
+        (("--where", "colour=red"), "no column colour"),
+        (("--x", "colour"), "no column colour"),
+        (("--x", "way", "--where", "rw=typo"), "no run is left where rw=typo"),
+    ],
+)
+def test_a_picture_that_cannot_be_is_refused(
+    main_here: RunCommand, invented: Path, arguments: tuple[str, ...], sentence: str
+) -> None:
+    ended = main_here("plot", str(invented), *arguments)
+    assert ended.status in (1, 2)
+    assert sentence in ended.stderr
+    assert len(ended.stderr.splitlines()) == 1
+
+
+def test_a_gate_lets_equal_results_pass(main_here: RunCommand, invented: Path) -> None:
+    ended = main_here("compare", str(invented), str(invented), "--max-regression", "5%")
+    assert ended.status == 0, ended.stderr
+    assert ended.stdout.count("cannot tell") == 2
+
+
+def test_a_regression_fails_the_gate_with_four(
+    main_here: RunCommand, invented: Path, tmp_path: Path
+) -> None:
+    slower = _slower(invented, tmp_path / "slower")
+    ended = main_here("compare", str(invented), str(slower), "--max-regression", "5%")
+    assert ended.status == 4
+    assert ended.stdout.count("slower") == 2
+    assert "2 of 2 points are surely worse by more than 5%" in ended.stderr
+
+
+def test_without_a_gate_a_regression_is_only_told(
+    main_here: RunCommand, invented: Path, tmp_path: Path
+) -> None:
+    slower = _slower(invented, tmp_path / "slower")
+    assert main_here("compare", str(invented), str(slower)).status == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "words"),
+    [
+        (("--max-regression", "5"), 2, "unusable --max-regression 5"),
+        (("--metric", "nope"), 1, "nope is no column of numbers"),
+        (("--metric", "engine"), 1, "engine is no column of numbers"),
+    ],
+)
+def test_what_cannot_be_compared_is_refused_in_words(
+    main_here: RunCommand, invented: Path, arguments: tuple[str, ...], status: int, words: str
+) -> None:
+    ended = main_here("compare", str(invented), str(invented), *arguments)
+    assert ended.status == status
+    assert words in ended.stderr
+
+
+def test_unlike_machines_are_not_compared_unless_told(
+    main_here: RunCommand, invented: Path, tmp_path: Path
+) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(invented, other)
+    text = (other / RUNS).read_text().replace("6.1.0-18-amd64", "6.12.0")
+    (other / RUNS).write_text(text)
+    refused = main_here("compare", str(invented), str(other))
+    assert refused.status == 1
+    assert "kernel was 6.1.0-18-amd64 and 6.12.0" in refused.stderr
+    assert main_here("compare", str(invented), str(other), "--allow-unlike").status == 0

@@ -1,0 +1,384 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""cli/run.py and run.py: real runs of fio by the real command."""
+
+import json
+import os
+import pty
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.conftest import ROOT, RunCommand, StartBackend
+
+# A job that is done at once, and one that goes on until it is told to end.
+SHORT = ("--", "--time_based=0", "--number_ios=100")
+LONG = ("--", "--time_based", "--runtime=100")
+# Only bounds a hang.
+PATIENCE_S = 20.0
+
+
+@pytest.fixture
+def start(private: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """Starts `pyfio-virtio run`, to be disturbed."""
+    started: list[subprocess.Popen[str]] = []
+
+    def run(*arguments: str) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "pyfio_virtio", "run", *arguments],
+            cwd=ROOT,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        started.append(process)
+        return process
+
+    yield run
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+def _until(is_so: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while not is_so():
+        assert time.monotonic() < deadline, "it did not come"
+        time.sleep(0.02)
+
+
+def _family(process: subprocess.Popen[str]) -> list[psutil.Process]:
+    """The children of a run, once fio has begun to work."""
+
+    def found() -> list[psutil.Process]:
+        children = psutil.Process(process.pid).children(recursive=True)
+        return children if any(_threads(child) > 1 for child in _fios(children)) else []
+
+    _until(lambda: bool(found()))
+    return found()
+
+
+def _fios(processes: list[psutil.Process]) -> list[psutil.Process]:
+    return [process for process in processes if _name(process) == "fio"]
+
+
+def _name(process: psutil.Process) -> str:
+    try:
+        return process.name()
+    except psutil.NoSuchProcess:  # fio forks for a moment while it starts
+        return ""
+
+
+def _threads(process: psutil.Process) -> int:
+    try:
+        return process.num_threads()
+    except psutil.NoSuchProcess:
+        return 0
+
+
+def _is_gone(process: psutil.Process) -> bool:
+    try:
+        return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
+def _left(private: Path) -> list[Path]:
+    return list(private.glob("pyfio-virtio/*"))
+
+
+def test_the_default_job_runs_on_a_disk_of_its_own(command: RunCommand, private: Path) -> None:
+    ended = command("run", *SHORT)
+    assert ended.status == 0, ended.stderr
+    assert "err= 0" in ended.stdout
+    assert _left(private) == []
+
+
+@pytest.mark.parametrize("text", ["", "rw=read\n", "[global]\nioengine=fio_virtio\n"])
+def test_a_file_without_a_job_is_refused(command: RunCommand, private: Path, text: str) -> None:
+    (private / "job").write_text(text)
+    ended = command("run", str(private / "job"))
+    assert (ended.status, ended.stdout, ended.stderr.count("\n")) == (2, "", 1)
+    assert "there is no job in it" in ended.stderr
+
+
+def test_a_dash_is_a_job_on_standard_input(private: Path) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-m", "pyfio_virtio", "run", "--dry-run", "-", "--", "--bs=8k"],
+        input="[piped]\nioengine=fio_virtio\n",
+        capture_output=True,
+        cwd=ROOT,
+        text=True,
+    )
+    assert "[piped]" in ended.stdout, ended.stderr
+    assert "bs=8k" in ended.stdout
+
+
+def test_one_line_tells_what_runs_where(command: RunCommand) -> None:
+    line = command("run", "--disk-size", "64M", *SHORT, "--size=1m").stderr.splitlines()[0]
+    assert "jobs/virtio.fio" in line
+    assert "64 MiB" in line
+
+
+def test_json_is_all_that_stdout_gets(command: RunCommand) -> None:
+    ended = command("run", "--json", *SHORT)
+    [job] = json.loads(ended.stdout)["jobs"]
+    assert job["error"] == 0
+
+
+def test_json_is_whole_when_the_engine_has_something_to_say(command: RunCommand) -> None:
+    ended = command("run", "--json", *SHORT, "--hugepages=auto")
+    assert ended.stdout.startswith("{")
+
+
+def test_counters_follow_fios_result(command: RunCommand) -> None:
+    ended = command("run", "--counters", *SHORT, "--wait=event")
+    words = r"virtio, wait=event: kicks [\d.]+, calls [\d.]+, looks [\d.]+, sleeps [\d.]+ per I/O, "
+    assert re.search(words + r"[\d.]+ µs CPU per I/O", ended.stdout)
+    assert "kick: " in ended.stdout
+
+
+def test_counters_leave_json_whole(command: RunCommand) -> None:
+    ended = command("run", "--counters", "--json", *SHORT)
+    json.loads(ended.stdout)
+    assert " per I/O" in ended.stderr
+
+
+def test_each_job_has_its_counters(command: RunCommand) -> None:
+    ended = command("run", "--counters", *SHORT, "--numjobs=2")
+    assert "virtio (job 1), " in ended.stdout
+    assert "virtio (job 2), " in ended.stdout
+
+
+def test_a_file_for_counters_that_the_job_names_is_kept(
+    command: RunCommand, tmp_path: Path
+) -> None:
+    stats = tmp_path / "stats.json"
+    ended = command("run", "--counters", *SHORT, f"--stats_file={stats}")
+    assert " per I/O" in ended.stdout
+    assert json.loads(stats.read_text())["ios"] == 100
+
+
+def test_jobs_of_another_engine_are_not_counted(command: RunCommand) -> None:
+    null = ("--", "--ioengine=null", "--name=a", "--size=1m")
+    ended = command("run", "--backend=none", "--counters", *null)
+    assert ended.status == 2
+    assert "--counters" in ended.stderr
+
+
+def test_an_option_of_fio_that_is_wrong_leaves_no_counters(command: RunCommand) -> None:
+    ended = command("run", "--counters", *SHORT, "--rw=backwards")
+    assert ended.status == 1
+    assert " per I/O" not in ended.stdout
+
+
+def test_the_status_is_that_of_fio(command: RunCommand) -> None:
+    ended = command("run", *SHORT, "--no_such_option=1")
+    assert ended.status == 1
+
+
+def test_a_disk_gets_a_queue_for_each_job(command: RunCommand) -> None:
+    ended = command("run", "--json", *SHORT, "--numjobs=4")
+    assert ended.status == 0, ended.stderr
+    assert len(json.loads(ended.stdout)["jobs"]) == 4
+
+
+def test_whatever_disk_the_job_names_is_not_touched(command: RunCommand, tmp_path: Path) -> None:
+    precious = tmp_path / "precious"
+    precious.write_bytes(bytes(1 << 20))
+    job = tmp_path / "job.fio"
+    job.write_text(
+        "[a]\nioengine=fio_virtio\nthread=1\nrw=write\nbs=4k\nnumber_ios=10\n"
+        f"buffer_pattern=0xff\nfilename={precious}\n"
+    )
+    assert command("run", str(job)).status == 0
+    assert not any(precious.read_bytes())
+
+
+def test_a_job_runs_on_the_socket_that_is_named(command: RunCommand, qsd: StartBackend) -> None:
+    ended = command("run", "--socket", qsd().socket, "--yes", *SHORT)
+    assert ended.status == 0, ended.stderr
+
+
+def test_writing_to_a_disk_that_is_named_needs_a_yes(
+    command: RunCommand, qsd: StartBackend
+) -> None:
+    ended = command("run", "--socket", qsd().socket, *SHORT)
+    assert ended.status == 2
+    assert "--yes" in ended.stderr
+    assert ended.stderr.count("\n") == 1
+
+
+def test_a_job_as_it_stands_needs_a_yes_too(command: RunCommand) -> None:
+    ended = command("run", "--backend", "none", *SHORT)
+    assert ended.status == 2
+    assert "/tmp/vhost.0" in ended.stderr  # noqa: S108 - what the job names
+
+
+def test_a_file_that_was_there_needs_a_yes_too(command: RunCommand, tmp_path: Path) -> None:
+    precious = tmp_path / "precious"
+    precious.write_bytes(bytes(1 << 20))
+    ended = command("run", "--storage", f"file:{precious}", *SHORT)
+    assert ended.status == 2
+    assert str(precious) in ended.stderr
+
+
+def test_a_file_that_is_made_for_the_run_needs_none(command: RunCommand, tmp_path: Path) -> None:
+    made = tmp_path / "made"
+    ended = command("run", "--storage", f"file:{made}", "--disk-size=1M", *SHORT)
+    assert ended.status == 0, ended.stderr
+    assert made.stat().st_size == 1 << 20
+
+
+def test_reading_needs_no_yes(command: RunCommand, qsd: StartBackend) -> None:
+    ended = command("run", "--socket", qsd().socket, *SHORT, "--rw=randread")
+    assert ended.status == 0, ended.stderr
+
+
+def test_a_disk_in_memory_that_we_started_needs_no_yes(command: RunCommand) -> None:
+    socket = command("backend", "start", "qsd").stdout.strip()
+    ended = command("run", "--socket", socket, *SHORT)
+    command("backend", "stop", "--all")
+    assert ended.status == 0, ended.stderr
+
+
+def test_at_a_terminal_one_is_asked(private: Path) -> None:
+    ours, theirs = pty.openpty()
+    with subprocess.Popen(
+        [sys.executable, "-m", "pyfio_virtio", "run", "--backend", "none", *SHORT],
+        cwd=ROOT,
+        stdin=theirs,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        os.write(ours, b"n\n")
+        _, stderr = process.communicate(timeout=PATIENCE_S)
+    os.close(ours)
+    os.close(theirs)
+    assert "Go on?" in stderr
+    assert process.returncode == 130
+
+
+def test_a_dry_run_shows_all_and_starts_nothing(command: RunCommand, private: Path) -> None:
+    shown = command("run", "--backend", "qsd", "--dry-run", "--", "--numjobs=3")
+    assert shown.status == 0, shown.stderr
+    for part in ("ioengine=fio_virtio", "num-queues=3", "LD_LIBRARY_PATH=", "fio "):
+        assert part in shown.stdout
+    assert list(private.iterdir()) == []
+
+
+def test_a_fio_that_the_engine_was_not_built_for_is_refused(
+    command: RunCommand, tmp_path: Path
+) -> None:
+    other = tmp_path / "fio"
+    other.write_text("#!/bin/sh\necho fio-3.99\n")
+    other.chmod(0o755)
+    ended = command("run", "--fio", str(other))
+    assert ended.status == 3
+    assert "fio-3.99" in ended.stderr
+    assert ended.stderr.count("\n") == 1
+
+
+def test_a_back_end_that_dies_ends_the_run(
+    start: Callable[..., subprocess.Popen[str]], private: Path
+) -> None:
+    process = start(*LONG)
+    for child in _family(process):
+        if _name(child) != "fio":
+            child.kill()
+    _, stderr = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode != 0
+    assert "the back-end ended during the run" in stderr.splitlines()[-1]
+    assert _left(private) == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_the_run_in_order(
+    start: Callable[..., subprocess.Popen[str]], private: Path, number: int
+) -> None:
+    process = start(*LONG)
+    family = _family(process)
+    # A job's thread runs: by then fio handles signals.
+    tree = psutil.Process(process.pid)
+    _until(lambda: any(_threads(fio) > 1 for fio in _fios(tree.children(recursive=True))))
+    process.send_signal(number)
+    stdout, _ = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == 128  # fio's own status after a signal
+    assert "Run status group 0" in stdout  # fio got to its summary
+    assert all(_is_gone(child) for child in family)
+    assert _left(private) == []
+
+
+def test_a_kill_leaves_no_orphan(start: Callable[..., subprocess.Popen[str]]) -> None:
+    process = start(*LONG)
+    family = _family(process)
+    process.kill()
+    _until(lambda: all(_is_gone(child) for child in family))
+
+
+def test_jobs_that_are_processes_end_too(start: Callable[..., subprocess.Popen[str]]) -> None:
+    null = ("--name=a", "--ioengine=null", "--size=1g", "--numjobs=2")
+    process = start("--backend=none", "--", *null, *LONG[1:])
+    _until(lambda: len(_fios(psutil.Process(process.pid).children(recursive=True))) >= 3)
+    family = psutil.Process(process.pid).children(recursive=True)
+    process.kill()
+    _until(lambda: all(_is_gone(child) for child in family))
+
+
+def test_what_a_killed_run_left_goes_with_the_next(
+    start: Callable[..., subprocess.Popen[str]], command: RunCommand, private: Path
+) -> None:
+    process = start(*LONG)
+    family = _family(process)
+    process.kill()
+    process.wait()
+    assert _left(private) != []
+    _until(lambda: all(_is_gone(child) for child in family))
+    command("run", *SHORT)
+    assert _left(private) == []
+
+
+def test_a_stop_stops_fio_too_until_it_goes_on(
+    start: Callable[..., subprocess.Popen[str]],
+) -> None:
+    process = start(*LONG)
+    [fio] = _fios(_family(process))
+    process.send_signal(signal.SIGTSTP)
+    run = psutil.Process(process.pid)
+    _until(lambda: {fio.status(), run.status()} == {psutil.STATUS_STOPPED})
+    process.send_signal(signal.SIGCONT)
+    _until(lambda: fio.status() != psutil.STATUS_STOPPED)
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == 128
+
+
+@pytest.mark.parametrize("asked", [("jobs/scsi.fio", *SHORT), (*SHORT, "--device=scsi")])
+def test_a_job_for_scsi_gets_a_scsi_disk(command: RunCommand, asked: tuple[str, ...]) -> None:
+    first, *rest = asked
+    job_file = [str(ROOT / first)] if first.endswith(".fio") else [first]
+    ended = command("run", *job_file, *rest)
+    assert ended.status == 0, ended.stderr
+    assert "err= 0" in ended.stdout
+
+
+def test_a_job_for_scsi_is_refused_where_there_is_none(command: RunCommand) -> None:
+    ended = command("run", str(ROOT / "jobs" / "scsi.fio"), "--backend=qsd")
+    assert ended.status != 0
+    assert "qsd has no virtio-scsi" in ended.stderr
+
+
+def test_a_device_that_is_named_is_not_changed(command: RunCommand) -> None:
+    line = command(
+        *("run", str(ROOT / "jobs" / "scsi.fio"), "--backend-option=device=blk", "--dry-run")
+    ).stdout
+    assert "--device=blk" in line
+    assert "--device=scsi" not in line

@@ -1,0 +1,469 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Disks as Python programs use them: pyfio_virtio/disk/disk.py, and the C below it."""
+
+import asyncio
+import errno
+import gc
+import mmap
+import os
+import random
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import pytest
+
+import pyfio_virtio
+from pyfio_virtio import Disk, DiskError
+from pyfio_virtio.backends.backends import Backend
+from pyfio_virtio.errors import UsageError
+from tests.pyfio_virtio.disks import DISK_BYTES, WAITS, Kind, every_kind, open_disk
+
+Serve = Callable[..., Backend]
+PIECE_BYTES = 1000
+
+
+@pytest.fixture
+def backend(serve: Serve) -> Backend:
+    return Kind("builtin", 512).start(serve)
+
+
+@pytest.fixture
+def disk(backend: Backend) -> Iterator[Disk]:
+    with open_disk(backend) as opened:
+        yield opened
+
+
+# ---- reading and writing -----------------------------------------------------------------------
+
+
+@every_kind
+def test_a_disk_says_how_large_it_is(kind: Kind, serve: Serve) -> None:
+    with open_disk(kind.start(serve)) as disk:
+        assert (disk.size, disk.block_size) == (DISK_BYTES, kind.block_size)
+
+
+@every_kind
+def test_a_hundred_pieces_of_a_thousand_bytes(kind: Kind, serve: Serve) -> None:
+    """Written asynchronously, so that neighbours change the same blocks at the same time."""
+    pieces = [random.Random(i).randbytes(PIECE_BYTES) for i in range(100)]
+    with open_disk(kind.start(serve)) as disk, disk.operations() as operations:
+        for i, piece in enumerate(pieces):
+            operations.write(piece, i * PIECE_BYTES)
+        assert operations.completed(100) == 100
+        while (done := operations.get_completed()) is not None:
+            assert done.check() == PIECE_BYTES
+        assert disk.pread(100 * PIECE_BYTES, 0) == b"".join(pieces)
+
+
+@every_kind
+def test_eight_threads_that_share_blocks_lose_nothing(kind: Kind, serve: Serve) -> None:
+    """Each owns every eighth piece, and keeps a model of those."""
+    pieces = 160
+
+    def work(disk: Disk, number: int) -> dict[int, bytes]:
+        chance = random.Random(number)
+        mine: dict[int, bytes] = dict.fromkeys(range(number, pieces, 8), bytes(PIECE_BYTES))
+        for _ in range(60):
+            piece = chance.choice(list(mine))
+            mine[piece] = chance.randbytes(PIECE_BYTES)
+            disk.pwrite(mine[piece], piece * PIECE_BYTES)
+            assert disk.pread(PIECE_BYTES, piece * PIECE_BYTES) == mine[piece]
+        return mine
+
+    with open_disk(kind.start(serve, queues=2), queues=2) as disk:
+        with ThreadPoolExecutor(8) as pool:
+            models = list(pool.map(work, [disk] * 8, range(8)))
+        model = {piece: data for mine in models for piece, data in mine.items()}
+        expected = b"".join(model[piece] for piece in range(pieces))
+        assert disk.pread(pieces * PIECE_BYTES, 0) == expected
+
+
+def test_a_part_of_a_block_and_the_whole_of_it(disk: Disk) -> None:
+    """Whichever comes last, what was there before both is gone."""
+    whole, part = b"W" * 512, b"part"
+    either = {whole, whole[:100] + part + whole[104:]}
+    with disk.operations() as operations:
+        for number in range(300):
+            start = number * 512
+            jobs = [(whole, start), (part, start + 100)]
+            for data, offset in jobs if number % 2 else reversed(jobs):
+                operations.write(data, offset)
+        operations.completed(600)
+    found = disk.pread(300 * 512, 0)
+    assert {found[start : start + 512] for start in range(0, len(found), 512)} <= either
+
+
+@pytest.mark.parametrize("wait", WAITS)
+def test_every_way_of_waiting(backend: Backend, wait: str) -> None:
+    with open_disk(backend, wait=wait) as disk:
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(lambda i: disk.pwrite(bytes([i]) * 700, i * 700), range(100)))
+        assert disk.pread(70_000, 0) == b"".join(bytes([i]) * 700 for i in range(100))
+
+
+def test_a_read_ends_where_the_disk_ends(disk: Disk) -> None:
+    assert len(disk.pread(100, DISK_BYTES - 10)) == 10
+    assert disk.pread(100, DISK_BYTES) == b""
+    assert disk.pread(100, DISK_BYTES + 5) == b""
+
+
+def test_a_write_ends_where_the_disk_ends(disk: Disk) -> None:
+    assert disk.pwrite(bytes(100), DISK_BYTES - 10) == 10
+
+
+def test_a_write_behind_the_end_is_refused(disk: Disk) -> None:
+    with pytest.raises(DiskError, match="begins behind the device's") as refused:
+        disk.pwrite(b"x", DISK_BYTES)
+    assert refused.value.errno == errno.ENOSPC
+
+
+def test_no_bytes_are_no_work(disk: Disk) -> None:
+    assert disk.pread(0, 5) == b""
+    assert disk.pwrite(b"", 5) == 0
+
+
+def test_several_buffers_follow_each_other(disk: Disk) -> None:
+    assert disk.pwritev([b"one", b"", b"three"], 510) == 8
+    first, second = bytearray(5), bytearray(3)
+    assert disk.preadv([first, second], 510) == 8
+    assert bytes(first + second) == b"onethree"
+
+
+def test_more_than_a_stretch_is_moved(disk: Disk) -> None:
+    """Longer than bounce buffers, and than what is claimed at once."""
+    data = random.Random(0).randbytes((5 << 20) + 33)
+    assert disk.pwrite(data, 777) == len(data)
+    assert disk.pread(len(data), 777) == data
+
+
+def test_write_zeroes_takes_any_range(disk: Disk) -> None:
+    disk.pwrite(b"x" * 5000, 0)
+    disk.write_zeroes(700, 3001)
+    assert disk.pread(5000, 0) == b"x" * 700 + bytes(3001) + b"x" * 1299
+
+
+def test_discard_leaves_parts_of_blocks_alone(disk: Disk) -> None:
+    disk.pwrite(b"x" * 2048, 0)
+    disk.discard(100, 1500)
+    data = disk.pread(2048, 0)
+    assert (data[:512], data[1536:]) == (b"x" * 512, b"x" * 512)
+
+
+def test_flush(disk: Disk) -> None:
+    disk.flush()
+
+
+def test_a_read_only_disk_is_not_written(serve: Serve) -> None:
+    with open_disk(Kind("builtin", 512).start(serve, read_only=True)) as disk:
+        with pytest.raises(DiskError, match="read-only") as refused:
+            disk.pwrite(b"x", 0)
+        assert refused.value.errno == errno.EROFS
+        assert disk.pread(3, 0) == bytes(3)
+
+
+# ---- memory ------------------------------------------------------------------------------------
+
+
+def test_numpy_takes_a_buffer_without_a_copy(disk: Disk) -> None:
+    buffer = disk.alloc(4096)
+    array: Any = np.frombuffer(buffer, dtype=np.uint8)
+    array[:] = 9
+    assert bytes(buffer) == b"\x09" * 4096
+    disk.pwrite(array, 512)
+    array[:] = 0
+    disk.preadv([array], 512)
+    assert (array == 9).all()
+
+
+@pytest.mark.parametrize("offset", [0, 512, 100])
+@pytest.mark.parametrize("size", [512, 4096, 700])
+def test_shared_memory_and_any_offset(disk: Disk, offset: int, size: int) -> None:
+    buffer = disk.alloc(size)
+    buffer[:] = random.Random(size).randbytes(size)
+    disk.pwrite(buffer, offset)
+    assert disk.pread(size, offset) == bytes(buffer)
+    expected = bytes(buffer)
+    buffer[:] = bytes(size)
+    assert disk.preadv([buffer], offset) == size
+    assert bytes(buffer) == expected
+
+
+def test_memory_grows(disk: Disk) -> None:
+    buffers = [disk.alloc(16 << 20) for _ in range(3)]
+    for number, buffer in enumerate(buffers):
+        buffer[:512] = bytes([number]) * 512
+        disk.pwrite(buffer[:512], number * 512)
+    assert disk.pread(1536, 0) == b"".join(bytes([number]) * 512 for number in range(3))
+
+
+def test_what_no_machine_has_is_refused(disk: Disk) -> None:
+    with pytest.raises(DiskError) as refused:
+        disk.alloc(1 << 50)
+    assert refused.value.errno == errno.ENOMEM
+
+
+def test_memory_of_the_program(disk: Disk) -> None:
+    fd = os.memfd_create("program")
+    os.ftruncate(fd, 1 << 20)
+    with mmap.mmap(fd, 1 << 20) as memory:
+        disk.register(memory, fd)
+        os.close(fd)
+        memory[8192:12288] = b"m" * 4096
+        disk.pwrite(memoryview(memory)[8192:12288], 4096)
+        assert disk.pread(4096, 4096) == b"m" * 4096
+        disk.close()
+
+
+def test_memory_that_its_file_does_not_hold_is_refused(disk: Disk) -> None:
+    fd = os.memfd_create("program")
+    os.ftruncate(fd, 4096)
+    with mmap.mmap(-1, 8192) as memory:
+        with pytest.raises(DiskError, match="not that long") as refused:
+            disk.register(memory, fd)
+        assert refused.value.errno == errno.EINVAL
+    os.close(fd)
+
+
+def test_a_buffer_outlives_its_disk(backend: Backend) -> None:
+    with open_disk(backend) as disk:
+        buffer = disk.alloc(4096)
+    buffer[:] = b"z" * 4096
+    assert bytes(buffer) == b"z" * 4096
+
+
+# ---- the end -----------------------------------------------------------------------------------
+
+
+def test_a_closed_disk_refuses(backend: Backend) -> None:
+    disk = open_disk(backend)
+    disk.close()
+    disk.close()
+    with pytest.raises(DiskError, match="closed") as refused:
+        disk.pread(1, 0)
+    assert refused.value.errno == errno.EBADF
+
+
+def test_closing_gives_up_what_is_in_flight(serve: Serve) -> None:
+    backend = Kind("builtin", 512, ("latency=3600s",)).start(serve)
+    disk = open_disk(backend)
+    with disk.operations() as operations:
+        operations.read(bytearray(512), 0)
+        disk.close()
+
+
+def until_it_fails(disk: Disk) -> int | None:
+    buffer = bytearray(4096)
+    try:
+        while True:
+            disk.preadv([buffer], 0)
+    except OSError as error:
+        return error.errno
+
+
+@pytest.mark.parametrize("wait", WAITS)
+def test_every_caller_hears_of_the_back_ends_death(backend: Backend, wait: str) -> None:
+    with open_disk(backend, wait=wait) as disk, ThreadPoolExecutor(4) as pool:
+        callers = [pool.submit(until_it_fails, disk) for _ in range(4)]
+        os.kill(backend.process.pid, signal.SIGKILL)
+        assert [caller.result() for caller in callers] == [errno.EIO] * 4
+
+
+@pytest.mark.parametrize("wait", WAITS)
+def test_a_back_end_that_stands_still_times_out(backend: Backend, wait: str) -> None:
+    with open_disk(backend, wait=wait, request_timeout_s=0.2) as disk:
+        disk.pwrite(b"before", 0)
+        os.kill(backend.process.pid, signal.SIGSTOP)
+        with ThreadPoolExecutor(3) as pool:
+            callers = [pool.submit(until_it_fails, disk) for _ in range(3)]
+            assert [caller.result() for caller in callers] == [errno.ETIMEDOUT] * 3
+        os.kill(backend.process.pid, signal.SIGCONT)
+        while True:  # what was given up comes back, and then all is well
+            try:
+                assert disk.pread(6, 0) == b"before"
+                break
+            except TimeoutError:
+                continue
+
+
+def test_a_writer_that_waits_for_anothers_block_times_out_too(backend: Backend) -> None:
+    with open_disk(backend, request_timeout_s=0.2) as disk:
+        os.kill(backend.process.pid, signal.SIGSTOP)
+        with ThreadPoolExecutor(3) as pool:
+            callers = [pool.submit(disk.pwrite, b"x", i) for i in range(3)]
+            codes = [getattr(caller.exception(), "errno", None) for caller in callers]
+        os.kill(backend.process.pid, signal.SIGCONT)
+        assert codes == [errno.ETIMEDOUT] * 3
+
+
+def test_open_and_close_leave_nothing_behind(backend: Backend) -> None:
+    def use() -> None:
+        with open_disk(backend) as disk:
+            disk.alloc(4096)
+            disk.pwrite(b"x" * 600, 100)
+            with disk.operations() as operations:
+                operations.read(bytearray(100), 0)
+                assert operations.fd >= 0
+
+    use()
+    gc.collect()
+    process = psutil.Process()
+    before = (process.num_fds(), len(process.memory_maps(grouped=False)), process.num_threads())
+    for _ in range(50):
+        use()
+    gc.collect()
+    after = (process.num_fds(), len(process.memory_maps(grouped=False)), process.num_threads())
+    assert after[0] <= before[0]
+    assert after[1] <= before[1] + 5
+    assert after[2] <= before[2]
+
+
+def test_nobody_serves_the_socket(tmp_path: Path) -> None:
+    with pytest.raises(DiskError, match="no such socket") as refused:
+        pyfio_virtio.open(tmp_path / "nobody")
+    assert refused.value.errno == errno.ENOENT
+
+
+def test_an_unknown_wait_is_refused(backend: Backend) -> None:
+    with pytest.raises(DiskError, match="wait=often"):
+        open_disk(backend, wait="often")
+
+
+def test_an_unknown_device_is_refused(backend: Backend) -> None:
+    with pytest.raises(UsageError, match="say one of auto, blk, scsi"):
+        open_disk(backend, device="tape")
+
+
+# ---- operations in flight ----------------------------------------------------------------------
+
+
+def test_keys_come_back(disk: Disk) -> None:
+    with disk.operations() as operations:
+        for key in ("a", "b", "c"):
+            operations.write(key.encode() * 700, ord(key) * 700, key)
+        operations.flush("flush")
+        assert operations.completed(4) == 4
+        done = [operations.get_completed() for _ in range(4)]
+        assert {each.key for each in done if each} == {"a", "b", "c", "flush"}
+        assert operations.get_completed() is None
+        assert len(operations) == 0
+
+
+def test_more_operations_than_the_queue_holds(backend: Backend) -> None:
+    with open_disk(backend, depth=4) as disk, disk.operations() as operations:
+        for i in range(500):
+            operations.write(bytes([i % 251]) * 300, i * 300)
+        assert operations.completed(500) == 500
+        assert disk.pread(150_000, 0) == b"".join(bytes([i % 251]) * 300 for i in range(500))
+
+
+def test_a_failed_operation_says_why(disk: Disk) -> None:
+    with disk.operations() as operations:
+        with pytest.raises(DiskError, match="begins behind"):
+            operations.write(b"x", DISK_BYTES)
+        assert operations.completed(1) == 0
+
+
+def test_waiting_has_an_end(serve: Serve) -> None:
+    backend = Kind("builtin", 512, ("latency=3600s",)).start(serve)
+    with open_disk(backend) as disk, disk.operations() as operations:
+        operations.read(bytearray(512), 0, "slow")
+        assert operations.completed(1, timeout_s=0.05) == 0
+        operations.cancel("slow")
+        assert operations.completed(1) == 1
+        done = operations.get_completed()
+        assert done is not None
+        assert done.error is not None
+        assert done.error.errno == errno.ETIMEDOUT
+
+
+@pytest.mark.parametrize("minimum", [0, 1])
+@pytest.mark.parametrize("wait", WAITS)
+def test_who_never_waits_sees_completions_too(backend: Backend, wait: str, minimum: int) -> None:
+    with open_disk(backend, wait=wait) as disk, disk.operations() as operations:
+        operations.write(b"x" * 100, 0)
+        until = time.monotonic() + 10
+        while not operations.completed(minimum, timeout_s=0):
+            assert time.monotonic() < until
+        assert operations.get_completed() is not None
+
+
+def test_the_eventfd_tells_of_completions(disk: Disk) -> None:
+    with disk.operations() as operations:
+        fd = operations.fd
+        os.set_blocking(fd, True)
+        operations.write(b"x" * 100, 0)
+        assert os.eventfd_read(fd) >= 1
+        assert operations.get_completed() is not None
+
+
+def test_operations_end_with_their_back_end(backend: Backend, disk: Disk) -> None:
+    with disk.operations() as operations:
+        os.kill(backend.process.pid, signal.SIGKILL)
+        for i in range(10):
+            operations.read(bytearray(512), i * 512)
+        assert operations.completed(10) == 10
+        errors = [done.error for _ in range(10) if (done := operations.get_completed())]
+        assert [error.errno for error in errors if error] == [errno.EIO] * 10
+
+
+# ---- asyncio -----------------------------------------------------------------------------------
+
+
+def test_awaiting(disk: Disk) -> None:
+    async def work() -> None:
+        await asyncio.gather(*(disk.write(bytes([i]) * 1000, i * 1000) for i in range(200)))
+        read = await asyncio.gather(*(disk.read(1000, i * 1000) for i in range(200)))
+        assert read == [bytes([i]) * 1000 for i in range(200)]
+        await disk.sync()
+
+    asyncio.run(work())
+
+
+def test_a_cancelled_task_gives_its_operation_up(serve: Serve) -> None:
+    backend = Kind("builtin", 512, ("latency=3600s",)).start(serve)
+
+    async def work(disk: Disk) -> None:
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(disk.read(512, 0), 0.05)
+
+    with open_disk(backend) as disk:
+        asyncio.run(work(disk))
+
+
+def test_an_awaited_failure_is_an_oserror(disk: Disk, backend: Backend) -> None:
+    async def work() -> None:
+        await disk.read(512, 0)
+        os.kill(backend.process.pid, signal.SIGKILL)
+        with pytest.raises(OSError, match="hung up"):
+            await disk.read(512, 0)
+
+    asyncio.run(work())
+
+
+def test_threads_and_asyncio_at_once(disk: Disk) -> None:
+    stop = threading.Event()
+
+    def work() -> None:
+        while not stop.is_set():
+            disk.pwrite(b"t" * 10, 1_000_000)
+
+    async def awaited() -> None:
+        for i in range(100):
+            await disk.write(bytes([i]) * 10, i * 10)
+
+    with ThreadPoolExecutor(2) as pool:
+        threads = [pool.submit(work) for _ in range(2)]
+        try:
+            asyncio.run(awaited())
+        finally:
+            stop.set()
+        for thread in threads:
+            thread.result()
+    assert disk.pread(1000, 0) == b"".join(bytes([i]) * 10 for i in range(100))

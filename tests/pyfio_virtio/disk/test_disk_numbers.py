@@ -1,0 +1,173 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Numbers at the ends of what a disk, an offset, a size or a time can be: disk/disk.py."""
+
+import asyncio
+import errno
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from pyfio_virtio import Disk, DiskError
+from pyfio_virtio.backends.backends import Backend
+from pyfio_virtio.engine import engine
+from pyfio_virtio.errors import UsageError
+from tests.pyfio_virtio.disks import open_disk
+
+Serve = Callable[..., Backend]
+MAX_BYTES = (1 << 63) - 1
+EDGES = (0, 1 << 31, 1 << 32, 1 << 62, MAX_BYTES, 1 << 64, -(1 << 63), 1 << 80)
+# More than this much is not moved: a disk of zeroes has no end here.
+MOST_BYTES = 1 << 16
+
+
+@pytest.fixture(params=[("blk", 512), ("blk", 4096), ("scsi", 512), ("scsi", 4096)])
+def largest(request: pytest.FixtureRequest, serve: Serve) -> Iterator[Disk]:
+    """A disk of as many bytes as a disk can have; it keeps nothing."""
+    device, block_size = request.param
+    size = MAX_BYTES - MAX_BYTES % block_size
+    options = (f"device={device}",)
+    backend = serve(
+        "builtin", storage="null", size_bytes=size, block_size=block_size, options=options
+    )
+    with open_disk(backend) as disk:
+        assert disk.size == size
+        yield disk
+
+
+@pytest.fixture
+def disk(serve: Serve) -> Iterator[Disk]:
+    with open_disk(serve("builtin", size_bytes=1 << 20)) as opened:
+        yield opened
+
+
+def near(*places: int) -> st.SearchStrategy[int]:
+    return st.tuples(st.sampled_from(places), st.integers(-5000, 5000)).map(sum)
+
+
+def outcome(call: Callable[[], Any]) -> int:
+    """What a call returns, or its errno, negative."""
+    try:
+        return int(call() or 0)
+    except DiskError as error:
+        return -(error.errno or 0)
+
+
+def expected(disk: Disk, offset: int, size: int, behind: int) -> int:
+    """As os.pread() and os.pwrite() have it."""
+    if not (0 <= offset <= MAX_BYTES and 0 <= size <= MAX_BYTES):
+        return -errno.EINVAL
+    return behind if size and offset >= disk.size else min(size, max(0, disk.size - offset))
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(offset=near(*EDGES), size=st.integers(0, MOST_BYTES), is_shared=st.booleans())
+@example(offset=MAX_BYTES, size=1, is_shared=True)
+def test_moving_data_at_any_offset(largest: Disk, offset: int, size: int, is_shared: bool) -> None:
+    data: Any = largest.alloc(size) if is_shared else bytearray(size)
+    read = outcome(lambda: largest.preadv([data], offset))
+    assert read == expected(largest, offset, size, 0)
+    written = outcome(lambda: largest.pwrite(data, offset))
+    assert written == expected(largest, offset, size, -errno.ENOSPC)
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(from_end=st.integers(0, 1 << 20), size=near(*EDGES))
+def test_ranges_of_any_size(largest: Disk, from_end: int, size: int) -> None:
+    offset = largest.size - from_end
+    is_behind = size > 0 and from_end == 0
+    wanted = -errno.EINVAL if not 0 <= size <= MAX_BYTES else -errno.ENOSPC if is_behind else 0
+    assert outcome(lambda: largest.discard(offset, size)) == wanted
+    assert outcome(lambda: largest.write_zeroes(offset, size)) == wanted
+    read = outcome(lambda: len(largest.pread(size, offset)))
+    assert read == (min(size, from_end) if 0 <= size <= MAX_BYTES else -errno.EINVAL)
+
+
+@pytest.mark.parametrize("number", [-1, 1 << 63, 1 << 64, -(1 << 70)])
+def test_what_is_no_offset_and_no_size_is_refused_in_words(disk: Disk, number: int) -> None:
+    def operate(name: str, *arguments: Any) -> Callable[[], object]:  # noqa: ANN401
+        def call() -> None:
+            with disk.operations() as operations:
+                getattr(operations, name)(*arguments)
+
+        return call
+
+    calls: list[Callable[[], object]] = [
+        lambda: disk.pread(1, number),
+        lambda: disk.pread(number, 0),
+        lambda: disk.pwrite(b"x", number),
+        lambda: disk.discard(number, 1),
+        lambda: disk.write_zeroes(0, number),
+        lambda: disk.alloc(number),
+        lambda: disk.alloc(1, number),
+        lambda: disk.register(bytearray(4096), 0, number),
+        lambda: asyncio.run(disk.read(1, number)),
+        lambda: asyncio.run(disk.read(number, 0)),
+        lambda: asyncio.run(disk.write(b"x", number)),
+        operate("read", bytearray(1), number),
+        operate("write", b"x", number),
+        operate("discard", number, 1),
+        operate("discard", 0, number),
+        operate("write_zeroes", 0, number),
+    ]
+    for call in calls:
+        with pytest.raises(DiskError, match=str(number)) as refused:
+            call()
+        assert refused.value.errno == errno.EINVAL
+
+
+@pytest.mark.parametrize(("offset", "size"), [(1 << 63, 1), ((1 << 64) - 1, 1), (0, 1 << 63)])
+def test_c_refuses_negative_numbers_too(disk: Disk, offset: int, size: int) -> None:
+    ffi, lib = engine.library().ffi, engine.library().lib
+    buffer = ffi.new("char[]", 1)
+    with disk._session as device:
+        assert lib.device_read(device, buffer, size, offset) == -errno.EINVAL
+        assert lib.device_write(device, buffer, size, offset) == -errno.EINVAL
+        assert lib.device_discard(device, offset, size) == -errno.EINVAL
+
+
+@pytest.mark.parametrize("alignment", [0, 3, 96, 4097])
+def test_an_alignment_is_a_power_of_two(disk: Disk, alignment: int) -> None:
+    with pytest.raises(DiskError, match="power of two"):
+        disk.alloc(4096, alignment)
+
+
+@pytest.mark.parametrize("seconds", [-1e300, -1.0, 0.0, 1e300, float("inf"), float("-inf")])
+def test_any_time_is_a_time(disk: Disk, seconds: float) -> None:
+    with disk.operations() as operations:
+        operations.flush()
+        operations.completed(1)
+        assert operations.completed(1, seconds) == 1
+
+
+def test_no_number_is_no_time(disk: Disk) -> None:
+    with disk.operations() as operations, pytest.raises(DiskError, match="must be a number"):
+        operations.completed(1, float("nan"))
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        {"queues": 0},
+        {"queues": 1 << 40},
+        {"depth": -1},
+        {"depth": 1 << 32},
+        {"memory_bytes": -1},
+        {"memory_bytes": 1 << 64},
+        {"scsi_address": (256, 0)},
+        {"scsi_address": (0, 16384)},
+        {"scsi_address": (-1, 0)},
+        {"sleepy_poll_us": -1},
+    ],
+)
+def test_options_out_of_range_are_refused_in_words(serve: Serve, option: dict[str, Any]) -> None:
+    with pytest.raises(UsageError, match="it must be from"):
+        open_disk(serve("builtin", size_bytes=1 << 20), **option)
+
+
+def test_memory_that_no_machine_has_is_refused(serve: Serve) -> None:
+    with pytest.raises(DiskError, match="cannot share") as refused:
+        open_disk(serve("builtin", size_bytes=1 << 20), memory_bytes=MAX_BYTES)
+    assert refused.value.errno == errno.ENOMEM

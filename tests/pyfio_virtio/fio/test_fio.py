@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""fio/fio.py: fio found, asked, and its output taken apart."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from pyfio_virtio.engine import engine
+from pyfio_virtio.errors import MachineError
+from pyfio_virtio.fio import fio
+
+
+def _program(folder: Path, answer: str) -> str:
+    path = folder / "other-fio"
+    path.write_text(f"#!/bin/sh\necho '{answer}'\n")
+    path.chmod(0o755)
+    return str(path)
+
+
+def test_fio_is_found_with_its_release() -> None:
+    said = subprocess.run(["fio", "--version"], capture_output=True, text=True, check=True).stdout
+    assert fio.find().release == said.strip()
+
+
+def test_no_fio_is_one_sentence_with_the_package() -> None:
+    with pytest.raises(MachineError, match="apt install fio"):
+        fio.find("no-such-fio")
+
+
+def test_an_old_fio_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(MachineError, match=r"fio-3\.29 is older than 3\.30"):
+        fio.find(_program(tmp_path, "fio-3.29"))
+
+
+def test_a_program_that_is_no_fio_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(MachineError, match="not fio"):
+        fio.find(_program(tmp_path, "version 7"))
+
+
+def test_a_release_that_the_engine_was_not_built_for_is_refused(tmp_path: Path) -> None:
+    other = fio.find(_program(tmp_path, "fio-3.99"))
+    with pytest.raises(MachineError, match=r"fio-3\.99.*built for"):
+        fio.check_release(other, engine.fio_release())
+
+
+def test_the_engine_loads_in_the_fio_it_was_built_for() -> None:
+    fio.check_engine_loads(fio.find(), engine.folder(), engine.NAME)
+
+
+def test_a_missing_engine_does_not_load(tmp_path: Path) -> None:
+    with pytest.raises(MachineError, match="does not load"):
+        fio.check_engine_loads(fio.find(), tmp_path, engine.NAME)
+
+
+def test_the_library_path_keeps_what_it_held(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LD_LIBRARY_PATH", "/a:/b")
+    assert fio.library_path(Path("/e")) == "/e:/a:/b"
+
+
+def test_notes_around_the_json_are_told_apart() -> None:
+    notes, json = fio.split_notes('fio: a {note}\n{\n  "a" : {\n  }\n}\nand another\n')
+    assert notes == "fio: a {note}\nand another\n"
+    assert json == '{\n  "a" : {\n  }\n}\n'
+
+
+def test_output_without_json_is_all_notes() -> None:
+    assert fio.split_notes("fio: failed\n") == ("fio: failed\n", "")
+
+
+def test_the_status_is_that_of_fio(tmp_path: Path) -> None:
+    found = fio.find()
+    assert fio.launch([found.path, "--parse-only", "--name=x", "--rw=read"], {}, True).status == 0
+    assert fio.launch([found.path, str(tmp_path / "no-job.fio")], {}, True).status == 1

@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""machine/process.py: children started, told apart, ended."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pyfio_virtio.machine import process
+
+# Starts a child that dies with it, says the child's number, and waits to be killed.
+PARENT = """
+import signal, sys, time
+from pyfio_virtio.machine import process
+child = process.start(["sleep", "60"], death_signal=signal.SIGKILL)
+print(child.pid, child.start_ticks, flush=True)
+time.sleep(60)
+"""
+
+
+@pytest.fixture
+def sleeper() -> Iterator[process.Process]:
+    child = process.start(["sleep", "60"], death_signal=signal.SIGKILL)
+    yield child
+    child.end()
+
+
+def test_a_child_runs_until_it_is_ended(sleeper: process.Process) -> None:
+    assert sleeper.is_running()
+    sleeper.end()
+    assert not sleeper.is_running()
+
+
+def test_a_child_that_ignores_sigterm_is_killed() -> None:
+    command = ["sh", "-c", "trap '' TERM; echo ready; while :; do sleep 1; done"]
+    child = process.start(command, death_signal=signal.SIGKILL, output=subprocess.PIPE)
+    assert child.child is not None
+    with child.child:
+        assert child.child.stdout is not None
+        assert child.child.stdout.readline() == b"ready\n"
+        child.end(grace_s=0.1)
+    assert child.child.returncode == -signal.SIGKILL
+
+
+def test_ending_twice_is_fine(sleeper: process.Process) -> None:
+    sleeper.end()
+    sleeper.end()
+
+
+def test_another_process_with_the_number_is_not_taken_for_it(sleeper: process.Process) -> None:
+    earlier = process.Process(sleeper.pid, sleeper.start_ticks - 1)
+    assert not earlier.is_running()
+    earlier.end()
+    assert sleeper.is_running()
+
+
+@pytest.mark.parametrize(
+    "other",
+    [{"boot_id": "another"}, {"start_ticks": 1}, {"mark": "PYFIO_VIRTIO_TEST=other"}],
+    ids=lambda other: next(iter(other)),
+)
+def test_only_what_is_right_in_all_is_taken_for_it(
+    sleeper: process.Process, other: dict[str, Any]
+) -> None:
+    unlike = replace(sleeper, child=None, **other)
+    assert not unlike.is_running()
+    unlike.end()
+    assert sleeper.is_running()
+
+
+def test_one_that_is_marked_is_known_by_its_mark() -> None:
+    environment = {**os.environ, "PYFIO_VIRTIO_TEST": "this"}
+    command = ["sleep", "60"]
+    child = process.start(command, death_signal=signal.SIGKILL, environment=environment)
+    marked = replace(child, child=None, mark="PYFIO_VIRTIO_TEST=this")
+    assert marked.is_running()
+    marked.end()
+    assert not child.is_running()
+
+
+def test_without_time_to_end_it_is_killed(sleeper: process.Process) -> None:
+    sleeper.end(grace_s=0)
+    assert sleeper.child is not None
+    assert sleeper.child.returncode == -signal.SIGKILL
+
+
+def test_a_thread_is_not_ended_in_a_processs_place() -> None:
+    stop = threading.Event()
+    thread = threading.Thread(target=stop.wait)
+    thread.start()
+    assert thread.native_id is not None
+    process.Process(thread.native_id, process.start_ticks(thread.native_id) or 0).end()
+    stop.set()
+    thread.join()
+
+
+def test_before_is_called_in_the_new_process(tmp_path: Path) -> None:
+    seen = tmp_path / "seen"
+
+    def note(me: process.Process) -> None:
+        seen.write_text(f"{me.pid} {me.start_ticks}")
+
+    child = process.start(["sleep", "60"], death_signal=signal.SIGKILL, before=note)
+    assert seen.read_text() == f"{child.pid} {child.start_ticks}"
+    child.end()
+
+
+def test_if_before_fails_there_is_no_process() -> None:
+    def fail(me: process.Process) -> None:
+        raise OSError
+
+    with pytest.raises(subprocess.SubprocessError):
+        process.start(["sleep", "60"], death_signal=None, before=fail)
+
+
+def test_a_child_can_be_interrupted() -> None:
+    child = process.start(["sleep", "60"], death_signal=signal.SIGKILL)
+    assert child.child is not None
+    child.child.send_signal(signal.SIGINT)
+    assert child.wait(timeout_s=10)
+
+
+def test_a_child_has_a_process_group_of_its_own(sleeper: process.Process) -> None:
+    assert os.getpgid(sleeper.pid) == sleeper.pid
+
+
+def test_no_process_has_the_number_0() -> None:
+    assert process.start_ticks(0) is None
+
+
+def test_a_kill_of_the_parent_ends_the_child() -> None:
+    with subprocess.Popen([sys.executable, "-c", PARENT], stdout=subprocess.PIPE) as parent:
+        assert parent.stdout is not None
+        pid, ticks = map(int, parent.stdout.readline().split())
+        parent.kill()
+    assert process.Process(pid, ticks).wait(timeout_s=10)
+
+
+def test_what_a_child_wrote_is_kept() -> None:
+    command = ["sh", "-c", "echo out; exit 3"]
+    child = process.start(command, death_signal=signal.SIGTERM, output=subprocess.PIPE)
+    assert process.finish(child) == (3, b"out\n")

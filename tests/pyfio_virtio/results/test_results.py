@@ -1,0 +1,193 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""results/results.py: nothing that was finished is lost or torn, whenever the writer dies."""
+
+import contextlib
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from pyfio_virtio.results.record import to_row
+from pyfio_virtio.results.results import (
+    FIO_JSON,
+    LOCK,
+    PLAN,
+    POINTS,
+    RECORD,
+    RUNS,
+    ResultsError,
+    SweepFolder,
+    open_sweep,
+    read_rows,
+    write_atomically,
+)
+from tests.pyfio_virtio.results.test_record import POINT
+from tests.pyfio_virtio.results.test_record import RECORD as RUN
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+def keep(sweep: SweepFolder, repeat: int, error: str | None = None) -> Path:
+    working = sweep.begin(POINT.hash, repeat)
+    (working / FIO_JSON).write_text(f"run {repeat}")
+    return sweep.finish(replace(RUN, repeat=repeat, error=error))
+
+
+def test_a_finished_run_has_its_folder_and_its_line(tmp_path: Path) -> None:
+    sweep = SweepFolder(tmp_path)
+    with sweep.lock():
+        folder = keep(sweep, 1)
+    assert folder == tmp_path / POINTS / POINT.hash / "r01"
+    assert (folder / FIO_JSON).read_text() == "run 1"
+    assert json.loads((folder / RECORD).read_text()) == sweep.rows()[0]
+    assert sweep.records()[0].repeat == 1
+    assert sweep.finished() == {(POINT.hash, 1)}
+
+
+def test_an_unfinished_run_is_not_among_the_results(tmp_path: Path) -> None:
+    sweep = SweepFolder(tmp_path)
+    with sweep.lock():
+        sweep.begin(POINT.hash, 1)
+    assert sweep.rows() == []
+    assert not sweep.run_folder(POINT.hash, 1).exists()
+
+
+def test_what_was_unfinished_is_gone_when_the_sweep_goes_on(tmp_path: Path) -> None:
+    sweep = SweepFolder(tmp_path)
+    with sweep.lock():
+        left = sweep.begin(POINT.hash, 1)
+    with sweep.lock():
+        assert not left.exists()
+
+
+def test_a_failed_run_is_kept_but_not_finished(tmp_path: Path) -> None:
+    sweep = SweepFolder(tmp_path)
+    with sweep.lock():
+        keep(sweep, 1, error="fio hung")
+    assert sweep.rows()[0]["error"] == "fio hung"
+    assert sweep.finished() == set()
+
+
+def test_the_latest_try_of_a_run_counts(tmp_path: Path) -> None:
+    sweep = SweepFolder(tmp_path)
+    with sweep.lock():
+        keep(sweep, 1, error="fio hung")
+        keep(sweep, 1)
+    assert len(read_rows(tmp_path / RUNS)) == 2
+    assert [row["error"] for row in sweep.rows()] == [None]
+
+
+def test_a_torn_last_line_is_passed_over_and_mended(tmp_path: Path) -> None:
+    sweep = SweepFolder(tmp_path)
+    with sweep.lock():
+        keep(sweep, 1)
+        keep(sweep, 2)
+    whole = (tmp_path / RUNS).read_bytes()
+    (tmp_path / RUNS).write_bytes(whole[:-30])
+    assert sweep.finished() == {(POINT.hash, 1)}
+    with sweep.lock():
+        assert sweep.finished() == {(POINT.hash, 1), (POINT.hash, 2)}
+    assert (tmp_path / RUNS).read_bytes() == whole
+
+
+def test_a_broken_line_elsewhere_is_named(tmp_path: Path) -> None:
+    line = json.dumps(to_row(RUN))
+    (tmp_path / RUNS).write_text(f"{line}\nnonsense\n{line}\n")
+    with pytest.raises(ResultsError, match=r"runs\.jsonl, line 2: it is no record"):
+        read_rows(tmp_path / RUNS)
+
+
+def test_a_second_sweep_is_kept_out_by_name(tmp_path: Path) -> None:
+    with (
+        SweepFolder(tmp_path).lock(),
+        pytest.raises(ResultsError, match=f"another sweep writes.*process {os.getpid()}"),
+        SweepFolder(tmp_path).lock(),
+    ):
+        pass
+    with SweepFolder(tmp_path).lock():
+        pass
+
+
+def test_a_folder_without_a_sweep_is_refused_in_words(tmp_path: Path) -> None:
+    with pytest.raises(ResultsError, match=r"holds no sweep: it has no runs\.jsonl"):
+        open_sweep(tmp_path)
+    with pytest.raises(ResultsError, match="no such folder"):
+        open_sweep(tmp_path / "none")
+
+
+def test_a_folder_that_cannot_be_made_is_refused_in_words(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with (
+        pytest.raises(ResultsError, match="cannot write results to"),
+        SweepFolder(tmp_path / "file" / "sweep").lock(),
+    ):
+        pass
+
+
+def test_a_file_is_replaced_whole(tmp_path: Path) -> None:
+    write_atomically(tmp_path / "plan.toml", "one")
+    write_atomically(tmp_path / "plan.toml", "two")
+    assert (tmp_path / "plan.toml").read_text() == "two"
+    assert [path.name for path in tmp_path.iterdir()] == ["plan.toml"]
+
+
+WRITER = """
+import sys
+from pathlib import Path
+from pyfio_virtio.results.results import SweepFolder
+from tests.pyfio_virtio.test_results import keep, POINT
+
+sweep = SweepFolder(Path(sys.argv[1]))
+with sweep.lock():
+    for repeat in range(1, 61):
+        if (POINT.hash, repeat) not in sweep.finished():
+            keep(sweep, repeat)
+            print(repeat, flush=True)
+"""
+
+
+def test_kills_at_random_moments_lose_nothing_and_tear_nothing(tmp_path: Path) -> None:
+    seed = random.randrange(2**32)
+    print("seed", seed)
+    moments, told = random.Random(seed), set()
+    for kill in [True] * 20 + [False]:
+        with subprocess.Popen(
+            [sys.executable, "-c", WRITER, str(tmp_path)],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            text=True,
+        ) as writer:
+            assert writer.stdout
+            if kill:
+                writer.stdout.readline()
+                time.sleep(moments.uniform(0, 0.02))
+                writer.send_signal(signal.SIGKILL)
+            told |= {int(line) for line in writer.communicate()[0].split()}
+        rows = read_rows(tmp_path / RUNS)
+        assert told <= {row["repeat"] for row in rows}, "a run that was told of is lost"
+    assert [row["repeat"] for row in rows] == list(range(1, 61))
+    for repeat in range(1, 61):
+        folder = SweepFolder(tmp_path).run_folder(POINT.hash, repeat)
+        assert (folder / FIO_JSON).read_text() == f"run {repeat}"
+    assert not list(tmp_path.glob("points/*/*unfinished"))
+
+
+@pytest.mark.parametrize("name", [LOCK, RUNS, f".{PLAN}.PID"])
+def test_a_link_in_a_shared_folder_leads_nowhere(tmp_path: Path, name: str) -> None:
+    precious = tmp_path / "precious"
+    precious.write_text("precious, and no newline")
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    (shared / name.replace("PID", str(os.getpid()))).symlink_to(precious)
+    sweep = SweepFolder(shared)
+    with contextlib.suppress(ResultsError, OSError), sweep.lock():
+        sweep.write_plan("title = 'a'")
+        keep(sweep, 1)
+    assert precious.read_text() == "precious, and no newline"

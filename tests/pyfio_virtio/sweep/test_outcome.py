@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""sweep/outcome.py: what came of a run, judged from the files that fio left."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pyfio_virtio.machine import host
+from pyfio_virtio.results.record import CpuUse, Point, Record, Scalar
+from pyfio_virtio.results.results import COUNTERS, FIO_JSON
+from pyfio_virtio.sweep.measure import STDERR, Measured
+from pyfio_virtio.sweep.outcome import Asked, Observed, build
+
+OPTIONS: Mapping[str, Scalar] = {"rw": "randread", "iodepth": 4}
+POINT = Point("[sweep]\n", "fio_virtio", "0.1.0", "fio-3.33", "null", "1")
+SEEN = Measured(0, False, 4.5, 2.0, CpuUse(1.0, 0.5, 100, 10), None, 0.25)
+JOB: Mapping[str, Any] = {
+    "jobname": "sweep",
+    "error": 0,
+    "job_runtime": 4000,
+    "read": {"total_ios": 4000, "iops": 1000.0, "bw_bytes": 4096000},
+}
+
+
+def record(folder: Path, seen: Measured | None = SEEN, problem: str | None = None) -> Record:
+    asked = Asked(POINT, OPTIONS, 1, 1, datetime(2026, 1, 2, tzinfo=UTC), host.describe())
+    return build(asked, Observed("fio job.fio", "", seen, problem), folder)
+
+
+def write(folder: Path, *jobs: Mapping[str, Any], notes: str = "") -> Path:
+    (folder / FIO_JSON).write_text(notes + json.dumps({"jobs": jobs}, indent=1) + "\n")
+    return folder
+
+
+def test_a_good_run_is_summed_over_its_jobs(tmp_path: Path) -> None:
+    good = record(write(tmp_path, JOB, JOB))
+    assert (good.error, good.total.iops, good.total.ios) == (None, 2000.0, 8000)
+    assert list(good.directions) == ["read"]
+
+
+def test_cpu_time_is_of_the_whole_measured_time(tmp_path: Path) -> None:
+    """Half of it was watched."""
+    good = record(write(tmp_path, JOB))
+    assert (good.elapsed_s, good.wall_s) == (4.0, 4.5)
+    assert good.fio_cpu == CpuUse(2.0, 1.0, 200, 20)
+    assert good.backend_cpu is None
+
+
+def test_notes_before_the_results_do_no_harm(tmp_path: Path) -> None:
+    assert record(write(tmp_path, JOB, notes="fio_virtio: ordinary pages: none\n")).error is None
+
+
+@pytest.mark.parametrize(
+    ("notes", "sentence"),
+    [
+        (
+            "fio_virtio: ordinary pages\nfio: io_u error on file x\nfio: pid=1, err=5/file:x\n",
+            "io_u error on file x",
+        ),
+        ("fio_virtio: x: bs=1 is no multiple\nfio: pid=0, err=22\n", "fio_virtio: x: bs=1 is no"),
+        ("Bad option <nosuch=1>\nfio: job sweep dropped\n", "Bad option <nosuch=1>"),
+        ("", "fio's error 5"),
+    ],
+)
+def test_a_failed_run_says_why(tmp_path: Path, notes: str, sentence: str) -> None:
+    bad = record(write(tmp_path, {**JOB, "error": 5}, notes=notes))
+    assert str(bad.error).startswith(sentence)
+    assert bad.total.iops == 0
+
+
+def test_without_results_fio_s_own_words_count(tmp_path: Path) -> None:
+    (tmp_path / STDERR).write_text("Bad option <x>\nfio: job sweep dropped\n")
+    assert record(tmp_path, replace(SEEN, status=1)).error == "Bad option <x>"
+
+
+def test_without_any_words_the_status_is_told(tmp_path: Path) -> None:
+    assert record(write(tmp_path, JOB), replace(SEEN, status=-9)).error == (
+        "fio ended with status -9"
+    )
+
+
+def test_a_run_that_did_nothing_does_not_count(tmp_path: Path) -> None:
+    idle = {**JOB, "read": {}}
+    assert record(write(tmp_path, idle)).error == "fio did no I/O in the measured time"
+
+
+def test_what_was_seen_from_outside_goes_first(tmp_path: Path) -> None:
+    assert record(write(tmp_path, JOB), problem="it hung").error == "it hung"
+
+
+def test_a_fio_that_never_ran_has_a_record(tmp_path: Path) -> None:
+    assert record(tmp_path, None, "did not start").error == "did not start"
+
+
+def test_a_way_that_was_left_to_the_engine_is_read_from_its_counters(tmp_path: Path) -> None:
+    line = {"job": "sweep", "wait": "adaptive", "sleepy_poll": 0, "ios": 5}
+    (tmp_path / COUNTERS).write_text(json.dumps(line) + "\n")
+    run = record(write(tmp_path, JOB))
+    assert (run.options["wait"], run.options["sleepy_poll"]) == ("adaptive", 0)
+    assert run.counters["reaped"] == 5
+
+
+def test_counters_that_cannot_be_read_are_none(tmp_path: Path) -> None:
+    (tmp_path / COUNTERS).write_text("{ torn")
+    assert record(write(tmp_path, JOB)).counters == {}

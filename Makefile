@@ -12,13 +12,16 @@ export FIO_SOURCE_DIR
 
 VENV := build/venv
 IN_VENV := $(VENV)/bin/python
-FRONT_END_SOURCES := $(wildcard engine/*.[ch]) engine/internals.cdef
-BACK_END_SOURCES := $(wildcard engine/backend/*.[ch] engine/vhost_proto.h)
+# Each room is a folder; the back-end's lie one level below engine/backend.
+FRONT_END_SOURCES := $(filter-out engine/backend/% engine/examples/%,$(wildcard engine/*.[ch] engine/*/*.[ch]))
+BACK_END_SOURCES := $(wildcard engine/backend/*.[ch] engine/backend/*/*.[ch] engine/vhost/proto.h)
 BUILDERS := $(wildcard engine/*.py) pyproject.toml $(VENV)/.ready
 # A newer fio in FIO_SOURCE_DIR, or one patched or configured afresh, is another fio.
 FIO_TREE_MARKS := $(wildcard $(addprefix $(FIO_SOURCE_DIR)/,FIO-VERSION-FILE *.h options.c))
 
 FRONT_END := build/lib/fio_virtio
+# The front-end's inside, for the unit tests alone.
+INTERNALS := build/lib/engine_internals
 # Where `make install` puts things; DESTDIR is for those who make packages of it.
 INTO = $(DESTDIR)$(abspath $(PREFIX))
 SONAME = $(shell sed -n 's/^LIBRARY_SONAME = "\(.*\)"/\1/p' engine/build.py)
@@ -36,7 +39,7 @@ run: install-packages ## run jobs/virtio.fio on a disk in memory, by the built-i
 	@$(VENV)/bin/pyfio-virtio run jobs/virtio.fio
 
 test: install-packages ## run the tests
-	@$(MAKE) --no-print-directory all $(VENV)/.dev
+	@$(MAKE) --no-print-directory all $(INTERNALS) $(VENV)/.dev
 	@$(IN_VENV) -m pytest
 
 lint: $(VENV)/.dev ## check style and types: ruff, mypy
@@ -54,7 +57,7 @@ build/bench/%_loop: bench/%_loop.c $(FRONT_END_SOURCES)
 	@echo "Compiling $@"
 	@$(CC) -std=gnu11 -D_GNU_SOURCE -g -O2 -flto=auto -flto-partition=one -Wall -Wextra -pthread \
 	  -DENGINE_VERSION='"bench"' -DSLEEPY_POLL_DEFAULT=0 -iquote engine \
-	  $< $(filter-out engine/fio_%,$(wildcard engine/*.c)) -o $@
+	  $< $(filter-out engine/fio/%,$(filter %.c,$(FRONT_END_SOURCES))) -o $@
 
 install-packages: ## install Debian's packages that are missing (root), or say which
 	@tools/packages.sh install
@@ -81,14 +84,18 @@ help: ## list the targets and variables
 
 # ---- what is built ------------------------------------------------------
 
-# $(1): options of build.py, $(2): the tree of fio's sources
-build_front_end = $(IN_VENV) engine/build.py --output $@ $(1) front-end --sleepy-poll $(SLEEPY_POLL) --fio-tree $(2)
+# $(1): options of build.py, $(2): the tree of fio's sources, $(3): further options of front-end
+build_front_end = $(IN_VENV) engine/build.py --output $@ $(1) front-end --sleepy-poll $(SLEEPY_POLL) --fio-tree $(2) $(3)
 
 FRONT_END_NEEDS := $(FRONT_END_SOURCES) $(BUILDERS) build/sleepy-poll
 
 $(FRONT_END): $(FRONT_END_NEEDS) build/fio-tree $(FIO_TREE_MARKS)
 	@echo "Compiling $@ for $$(basename "$$(cat build/fio-tree)")"
 	@$(call build_front_end,,"$$(cat build/fio-tree)")
+
+$(INTERNALS): $(FRONT_END_NEEDS) engine/internals.cdef build/fio-tree $(FIO_TREE_MARKS)
+	@echo "Compiling $@"
+	@$(call build_front_end,,"$$(cat build/fio-tree)",--internals)
 
 build/lib/vhost_backend: $(BACK_END_SOURCES) $(BUILDERS)
 	@echo "Compiling $@"
@@ -124,13 +131,17 @@ build/fio-wanted build/sleepy-poll: FORCE
 
 # ---- both with the sanitizers ---------------------------------------------
 
-ASAN := $(patsubst build/lib/%,build/asan/lib/%,$(FRONT_END) $(BACK_END))
+ASAN := $(patsubst build/lib/%,build/asan/lib/%,$(FRONT_END) $(INTERNALS) $(BACK_END))
 SANITIZE := --sanitize address,undefined
 ASAN_TESTS := tests/end_to_end
 
 build/asan/lib/fio_virtio: $(FRONT_END_NEEDS) build/fio-tree $(FIO_TREE_MARKS)
 	@echo "Compiling $@"
 	@$(call build_front_end,$(SANITIZE),"$$(cat build/fio-tree)")
+
+build/asan/lib/engine_internals: $(FRONT_END_NEEDS) engine/internals.cdef build/fio-tree $(FIO_TREE_MARKS)
+	@echo "Compiling $@"
+	@$(call build_front_end,$(SANITIZE),"$$(cat build/fio-tree)",--internals)
 
 build/asan/lib/vhost_backend: $(BACK_END_SOURCES) $(BUILDERS)
 	@echo "Compiling $@"

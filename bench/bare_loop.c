@@ -11,8 +11,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "clock.h"
-#include "device.h"
+#include "base/clock.h"
+#include "device/device.h"
 
 #define BLOCK_BYTES 4096u
 #define MAX_DEPTH 1024u

@@ -11,7 +11,7 @@
 #include <stdlib.h>
 
 #include "api.h"
-#include "clock.h"
+#include "base/clock.h"
 
 #define BLOCK_BYTES 4096u
 #define MAX_THREADS 64u

@@ -16,6 +16,9 @@ way.
 
 The C library is the engine without fio's part and without Python, for programs in C.
 
+Unit tests call the inside of the engine through a module of their own, `engine_internals`: the same
+C files, and more declarations. So what users load exports nothing that only tests need.
+
 Neither host has the other's symbols, so what cffi takes from Python is bound at the first call
 (-z lazy), and what the engine takes from fio is declared weak. This file runs in the virtual
 environment, as one process; it fetches nothing (fio_headers.py does) and decides nothing about when
@@ -41,9 +44,10 @@ import fio_headers
 import fio_option_table
 
 ROOT = Path(__file__).resolve().parent.parent
-# The files that include fio's headers, and so those that are compiled with them.
-FIO_GLUE = "fio_"
-# Generated beside the objects: what fio_layout.c compares the running fio with.
+ENGINE = ROOT / "engine"
+# The room whose files include fio's headers, and so are compiled with them.
+FIO_ROOM = ENGINE / "fio"
+# Generated beside the objects: what fio/layout.c compares the running fio with.
 KNOWN_OPTIONS = "fio_known_options.h"
 
 FLAGS = (
@@ -66,15 +70,18 @@ class BuildError(Exception):
 
 @dataclass(frozen=True)
 class Module:
-    """A cffi module in API mode: the C files of a folder, and what Python sees of them."""
+    """A cffi module in API mode: the C files below a folder, and what Python sees of them."""
 
     name: str
     folder: Path
+    # Folders below it whose files belong to other programs.
+    others: tuple[Path, ...] = ()
     # Read in this order. What is for the preprocessor goes to the compiler, the rest to cffi.
     declarations: tuple[str, ...] = ("api.h",)
 
     def sources(self) -> list[Path]:
-        return sorted(self.folder.glob("*.c"))
+        paths = sorted(self.folder.rglob("*.c"))
+        return [path for path in paths if not any(map(path.is_relative_to, self.others))]
 
     def cdef(self) -> str:
         return "\n".join("" if line.startswith("#") else line for line in self._lines())
@@ -88,14 +95,20 @@ class Module:
         return [line for text in texts for line in text.splitlines()]
 
 
-FRONT_END = Module("fio_virtio", ROOT / "engine", ("api.h", "internals.cdef"))
-BACK_END = Module("vhost_backend", ROOT / "engine" / "backend")
+NOT_FRONT_END = (ENGINE / "backend", ENGINE / "examples")
+FRONT_END = Module("fio_virtio", ENGINE, NOT_FRONT_END)
+INTERNALS = Module("engine_internals", ENGINE, NOT_FRONT_END, ("api.h", "internals.cdef"))
+BACK_END = Module("vhost_backend", ENGINE / "backend")
 
 
 @dataclass(frozen=True)
 class Compiler:
-    """How each file is compiled; `sanitizers` is empty or, say, address,undefined."""
+    """How each file is compiled; `sanitizers` is empty or, say, address,undefined.
 
+    Files include one another by paths that begin at `folder`, such as "ring/virtq.h".
+    """
+
+    folder: Path
     defines: tuple[str, ...] = ()
     fio_tree: Path | None = None
     sanitizers: str = ""
@@ -114,8 +127,9 @@ class Compiler:
         sys.stderr.write(done.stderr)  # warnings
 
     def compile(self, source: Path, target: Path) -> Path:
-        flags = self._fio_flags(source, target.parent)
-        self.run(*self.defines, *flags, "-c", str(source), "-o", str(target))
+        own = (*self.defines, f"-iquote{self.folder}")
+        flags = (*own, *self._fio_flags(source, target.parent))
+        self.run(*flags, "-c", str(source), "-o", str(target))
         return target
 
     def compile_glue(self, glue: Path, module: Module, target: Path) -> Path:
@@ -128,7 +142,7 @@ class Compiler:
         return target
 
     def _fio_flags(self, source: Path, generated: Path) -> tuple[str, ...]:
-        if not source.name.startswith(FIO_GLUE) or self.fio_tree is None:
+        if not source.is_relative_to(FIO_ROOM) or self.fio_tree is None:
             return ()
         # System headers to the compiler: their warnings are fio's affair.
         fio = ("-isystem", str(self.fio_tree), "-include", str(self.fio_tree / "config-host.h"))
@@ -155,8 +169,8 @@ def build(module: Module, compiler: Compiler, output: Path) -> None:
             (Path(folder) / KNOWN_OPTIONS).write_text(fio_option_table.header(compiler.fio_tree))
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             jobs = [
-                pool.submit(compiler.compile, source, Path(folder) / f"{source.stem}.o")
-                for source in module.sources()
+                pool.submit(compiler.compile, source, Path(folder) / f"{number}.o")
+                for number, source in enumerate(module.sources())
             ]
             jobs.append(pool.submit(compiler.compile_glue, glue, module, Path(folder) / "glue.o"))
             objects = [str(job.result()) for job in jobs]
@@ -167,15 +181,20 @@ def build(module: Module, compiler: Compiler, output: Path) -> None:
         linked.rename(output)
 
 
+def library_sources() -> list[Path]:
+    """The engine without fio's part."""
+    return [path for path in FRONT_END.sources() if not path.is_relative_to(FIO_ROOM)]
+
+
 def build_library(compiler: Compiler, output: Path) -> None:
     """Exports what api.h declares (ENGINE_LIBRARY), less what is fio's."""
-    sources = [path for path in FRONT_END.sources() if not path.name.startswith(FIO_GLUE)]
     link = ("-shared", "-Wl,-z,defs", f"-Wl,-soname,{LIBRARY_SONAME}")
     output.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=output.parent, prefix=".objects-") as folder:
         linked = Path(folder) / output.name
-        paths = [str(source) for source in sources]
-        compiler.run(*compiler.defines, "-DENGINE_LIBRARY", *paths, *link, "-o", str(linked))
+        paths = map(str, library_sources())
+        flags = (*compiler.defines, "-DENGINE_LIBRARY", f"-iquote{compiler.folder}")
+        compiler.run(*flags, *paths, *link, "-o", str(linked))
         linked.rename(output)
 
 
@@ -205,7 +224,7 @@ def front_end_compiler(fio_tree: Path, sleepy_poll_us: int, sanitizers: str) -> 
     sources = re.sub(r'(["\\])', r"\\\1", f"{release} ({fio_headers.origin_of(fio_tree)})")
     of_fio = (f'-DENGINE_FIO_RELEASE="{release}"', f'-DENGINE_FIO_SOURCES="{sources}"')
     defines = (*engine_defines(sleepy_poll_us), *of_fio)
-    return Compiler(defines, fio_tree, sanitizers, "V" in os.environ)
+    return Compiler(ENGINE, defines, fio_tree, sanitizers, "V" in os.environ)
 
 
 def microseconds(text: str) -> int:
@@ -222,6 +241,7 @@ def arguments() -> argparse.Namespace:
     front_end = modules.add_parser("front-end", help="the engine, for fio and Python")
     front_end.add_argument("--fio-tree", type=Path, required=True, help="configured fio sources")
     front_end.add_argument("--sleepy-poll", default="0", help="default, in microseconds")
+    front_end.add_argument("--internals", action="store_true", help="for the unit tests")
     modules.add_parser("library", help="the engine, for programs in C")
     modules.add_parser("back-end", help="the built-in back-end, for Python")
     return parser.parse_args()
@@ -233,12 +253,14 @@ def main() -> int:
         if chosen.module == "front-end":
             tree = chosen.fio_tree.resolve()
             compiler = front_end_compiler(tree, microseconds(chosen.sleepy_poll), chosen.sanitize)
-            build(FRONT_END, compiler, chosen.output)
+            build(INTERNALS if chosen.internals else FRONT_END, compiler, chosen.output)
         elif chosen.module == "library":
-            compiler = Compiler(engine_defines(0), None, chosen.sanitize, "V" in os.environ)
+            compiler = Compiler(ENGINE, engine_defines(0), None, chosen.sanitize, "V" in os.environ)
             build_library(compiler, chosen.output)
         else:
-            compiler = Compiler(sanitizers=chosen.sanitize, verbose="V" in os.environ)
+            compiler = Compiler(
+                BACK_END.folder, sanitizers=chosen.sanitize, verbose="V" in os.environ
+            )
             build(BACK_END, compiler, chosen.output)
     except (BuildError, fio_headers.HeadersError, fio_option_table.OptionTableError) as error:
         print(f"build: {error}", file=sys.stderr)

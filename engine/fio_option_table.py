@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Reads which options a tree of fio's sources has, and where struct thread_options keeps them.
 
-fio_guard.c compares them with the options of the fio that loads the engine. They are read from the
+fio/guard.c compares them with the options of the fio that loads the engine. They are read from the
 text of options.c, because its binary may have been configured with other libraries than the tree:
 an option below an #if is in some binaries only, or without an offset there.
 """
@@ -71,6 +71,6 @@ def _parse(table: str) -> list[Option]:
 
 
 def header(tree: Path) -> str:
-    """What fio_guard.c includes as fio_known_options.h."""
+    """What fio/guard.c includes as fio_known_options.h."""
     lines = [option.initializer() for option in read(tree)]
     return "\n".join(["static const struct known_option known_options[] = {", *lines, "};", ""])

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from pyfio_virtio.backends import backends
+from pyfio_virtio.backends import unix_sockets
 from pyfio_virtio.engine import engine
 from pyfio_virtio.machine.process import Process, start_ticks
 from tests.conftest import ROOT, StartBackend, run_to_end
@@ -96,7 +96,7 @@ def running(text: str, folder: Path, socket: Path) -> Iterator[None]:
 
 def eventually_accepts(child: subprocess.Popen[bytes], socket: Path) -> bool:
     for _ in range(1000):
-        if child.poll() is not None or backends.accepts(str(socket)):
+        if child.poll() is not None or unix_sockets.accepts(str(socket)):
             break
         with pytest.raises(subprocess.TimeoutExpired):
             child.wait(0.01)
@@ -131,7 +131,7 @@ def test_every_block_says_what_it_needs_or_why_it_is_not_run() -> None:
 
 
 def test_every_option_of_the_engine_is_explained() -> None:
-    source = (ROOT / "engine" / "fio_options.c").read_text()
+    source = (ROOT / "engine" / "fio/options.c").read_text()
     table = README.read_text().partition("## Options of the engine")[2].partition("## ")[0]
     named = re.findall(r'OPTION\("(\w+)"', source)
     assert named
@@ -139,7 +139,7 @@ def test_every_option_of_the_engine_is_explained() -> None:
 
 
 def test_every_option_that_is_explained_exists() -> None:
-    source = (ROOT / "engine" / "fio_options.c").read_text()
+    source = (ROOT / "engine" / "fio/options.c").read_text()
     table = README.read_text().partition("## Options of the engine")[2].partition("## ")[0]
     rows = [line.split("|")[1] for line in table.splitlines() if line.startswith("| `")]
     shown = [name for row in rows for name in re.findall(r"`(\w+)`", row)]

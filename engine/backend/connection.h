@@ -13,7 +13,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "../vhost_proto.h"
+#include "../vhost/proto.h"
 #include "device.h"
 #include "inflight.h"
 #include "memory.h"

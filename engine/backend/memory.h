@@ -13,7 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "../vhost_proto.h"
+#include "../vhost/proto.h"
 #include "barrier.h"
 
 /* Memory slots that GET_MAX_MEM_SLOTS can announce at most. */

@@ -13,7 +13,7 @@
 #include <linux/virtio_ring.h>
 #include <linux/virtio_scsi.h>
 
-#include "../vhost_proto.h"
+#include "../vhost/proto.h"
 #include "feature.h"
 #include "memory.h"
 #include "ring.h"

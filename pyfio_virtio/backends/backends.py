@@ -7,14 +7,11 @@ that the specification does not name, never replaces what lies where a socket is
 no records: backends/records.py does.
 """
 
-import errno
 import os
 import shlex
 import shutil
 import signal
-import socket as sockets
-import stat
-import struct
+import socket as socket_module
 import subprocess
 import sys
 import time
@@ -22,6 +19,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from pyfio_virtio.backends.unix_sockets import SocketFile, bind, listener, socket_file
 from pyfio_virtio.engine import engine
 from pyfio_virtio.errors import MachineError, PyfioVirtioError, UsageError
 from pyfio_virtio.machine import process
@@ -110,10 +108,6 @@ class BackendSpec:
                 )
 
 
-# Device, inode and time of a socket's file, which tell it from a later one at the same path.
-SocketFile = tuple[int, int, int]
-
-
 @dataclass(frozen=True)
 class Backend:
     """A back-end that serves `socket`; its log is what it wrote to stdout and stderr."""
@@ -148,16 +142,6 @@ class Backend:
         self.end()
         if self.has_its_socket():
             Path(self.socket).unlink(missing_ok=True)
-
-
-def socket_file(path: str) -> SocketFile | None:
-    try:
-        status = Path(path).lstat()
-    except OSError:
-        return None
-    if not stat.S_ISSOCK(status.st_mode):
-        return None
-    return status.st_dev, status.st_ino, status.st_mtime_ns
 
 
 def _end_of_file(path: str) -> bytes:
@@ -311,7 +295,7 @@ def start(
     spec.check()
     check_socket_path(socket)
     check_program(spec.kind)
-    bound = _bind(socket)
+    bound = bind(socket)
     made = socket_file(socket)
     backend = None
     try:
@@ -332,7 +316,7 @@ def _launch(
     spec: BackendSpec,
     socket: str,
     log: str,
-    bound: sockets.socket,
+    bound: socket_module.socket,
     outlives_us: bool,
     environment: Mapping[str, str] | None,
     before: Callable[[Backend], None] | None,
@@ -376,39 +360,6 @@ def check_program(name: str) -> None:
         )
 
 
-def _bind(path: str) -> sockets.socket:
-    """A socket at `path` on which nobody listens yet.
-
-    bind(2) makes a new file or fails, so two can never have one path, and nothing is replaced.
-    """
-    bound = sockets.socket(sockets.AF_UNIX, sockets.SOCK_STREAM)
-    try:
-        bound.bind(path)
-    except OSError as error:
-        bound.close()
-        raise UsageError(f"cannot serve {path}", *_obstacle(path, error)) from error
-    return bound
-
-
-def _obstacle(path: str, error: OSError) -> tuple[str, str]:
-    """Why a socket cannot be made there, and what to do."""
-    another = "name another --socket"
-    if error.errno == errno.ENOENT:
-        return "its folder does not exist", another
-    if error.errno != errno.EADDRINUSE:
-        return error.strerror or str(error), another
-    if socket_file(path) is None:
-        return "something else is there that is no socket", another
-    try:
-        connect(path).close()
-    except ConnectionRefusedError:
-        left = f"if no program is about to serve it: rm {shlex.quote(path)}"
-        return "a socket is there already, on which nobody listens", left
-    except OSError:
-        pass  # refused for another reason, so somebody may be there
-    return "it is in use", f"stop what serves it, or {another}"
-
-
 def _open_storage(spec: BackendSpec) -> Storage:
     if spec.file is not None:
         _make_file(spec.file, spec)
@@ -441,45 +392,6 @@ def _create_file(path: Path, size_bytes: int) -> int:
     except OSError as error:
         raise UsageError(f"cannot make {path}", error.strerror or str(error)) from error
     return fd
-
-
-def connect(path: str) -> sockets.socket:
-    """A connection to whoever listens on a socket; BlockingIOError if it stays busy for 1 s."""
-    probe = sockets.socket(sockets.AF_UNIX, sockets.SOCK_STREAM)
-    # With settimeout() connect(2) would not wait while the queue is full; qemu's holds one.
-    probe.setsockopt(sockets.SOL_SOCKET, sockets.SO_SNDTIMEO, struct.pack("ll", 1, 0))
-    try:
-        probe.connect(path)
-    except BaseException:
-        probe.close()
-        raise
-    return probe
-
-
-def listener(path: str) -> int | None:
-    """The process that listens on a socket, as the kernel knows it (unix(7), SO_PEERCRED).
-
-    0 for one of another container; None if nobody can be reached.
-    """
-    try:
-        with connect(path) as probe:
-            size = struct.calcsize("3i")
-            found = probe.getsockopt(sockets.SOL_SOCKET, sockets.SO_PEERCRED, size)
-    except OSError:
-        return None
-    pid, _, _ = struct.unpack("3i", found)
-    return int(pid)
-
-
-def accepts(socket: str) -> bool:
-    """Whether somebody listens on `socket`."""
-    try:
-        connect(socket).close()
-    except BlockingIOError:
-        return True
-    except OSError:
-        return False
-    return True
 
 
 def _wait_until_it_serves(backend: Backend) -> None:

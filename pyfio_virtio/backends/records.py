@@ -21,8 +21,9 @@ from itertools import count
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pyfio_virtio.backends import backends
-from pyfio_virtio.backends.backends import KINDS, Backend, BackendSpec, SocketFile
+from pyfio_virtio.backends import backends, unix_sockets
+from pyfio_virtio.backends.backends import KINDS, Backend, BackendSpec
+from pyfio_virtio.backends.unix_sockets import SocketFile
 from pyfio_virtio.errors import MachineError, PyfioVirtioError, UsageError
 from pyfio_virtio.machine import folders
 from pyfio_virtio.machine.folders import absolute, claim, find_state_folder, state_folder
@@ -348,7 +349,7 @@ def _check_ended(record: Record) -> None:
     process, socket = record.backend.process, socket_of(record.name)
     if process.is_running():
         raise PyfioVirtioError(f"cannot stop {record.name}", f"process {process.pid} does not end")
-    if backends.accepts(socket):
+    if unix_sockets.accepts(socket):
         raise PyfioVirtioError(
             f"cannot stop {record.name}",
             f"process {process.pid} has ended, but another one serves {socket}",
@@ -374,6 +375,6 @@ def is_scratch_disk(socket: str) -> bool:
         record.backend.spec.file is None
         and record.backend.socket == path
         and record.backend.is_running()
-        and backends.listener(path) == record.backend.process.pid
+        and unix_sockets.listener(path) == record.backend.process.pid
         for record in records
     )

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from pyfio_virtio.backends import backends
+from pyfio_virtio.backends import backends, unix_sockets
 from pyfio_virtio.backends.backends import Backend, BackendSpec
 from pyfio_virtio.engine import engine
 from pyfio_virtio.errors import PyfioVirtioError
@@ -63,7 +63,7 @@ class Servers:
     def serve(self, wanted: Wanted) -> Served:
         """A back-end started for this, or the one that runs if it may be kept."""
         if wanted.socket:
-            pid = backends.listener(wanted.socket) or None
+            pid = unix_sockets.listener(wanted.socket) or None
             return Served(escaped_filename(wanted.socket), pid=pid)
         placed = at(wanted, self._folder / DISK)
         self._make_file(placed)

@@ -17,7 +17,7 @@ Ir
 Ir                  file:function
 --------------------------------------------------------------------------------
 7,000,000 (56.70%)  ???:fio_gettime [/usr/bin/fio]
-3,000,000 (24.30%)  engine/virtq.c:virtq_submit [/somewhere/build/lib/fio_virtio]
+3,000,000 (24.30%)  engine/ring/virtq.c:virtq_submit [/somewhere/build/lib/fio_virtio]
   345,000 ( 2.79%)  ???:hook_queue [/somewhere/build/lib/fio_virtio]
       678 ( 0.01%)  ???:memcpy [/usr/lib/libc.so.6]
 """

@@ -22,7 +22,7 @@ from typing import Any
 import psutil
 import pytest
 
-from pyfio_virtio.backends import backends
+from pyfio_virtio.backends import backends, unix_sockets
 from pyfio_virtio.engine import engine
 from pyfio_virtio.fio.job import escaped_filename
 from pyfio_virtio.machine import process
@@ -84,7 +84,7 @@ def qsd_with(private: Path) -> Iterator[Callable[..., str]]:
         line += ["--export", f"type=vhost-user-blk,id=export,node-name=disk,writable=on{export}"]
         line[-1] += f",addr.type=unix,addr.path={socket}"
         running.append(process.start(line, death_signal=signal.SIGKILL))
-        while not backends.accepts(str(socket)):
+        while not unix_sockets.accepts(str(socket)):
             assert running[-1].is_running(), f"did not start: {line}"
         return str(socket)
 

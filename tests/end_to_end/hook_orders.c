@@ -24,7 +24,7 @@
 #define RANDOM_LENGTH 16
 #define MAX_FILES 4
 
-/* As in fio_compat.h. */
+/* As in fio/compat.h. */
 #if FIO_IOOPS_VERSION >= 36
 #define ERRDETAILS(td) td, &request
 #else

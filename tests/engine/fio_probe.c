@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The smallest engine with the guard of fio_virtio, so that tests can build it from
  * many trees of fio's headers: one file, for the compiler to run once. */
-#include "fio_guard.c"
-#include "fio_layout.c"
-#include "fio_rehearsal.c"
+#include "fio/guard.c"
+#include "fio/layout.c"
+#include "fio/rehearsal.c"
 
 static enum fio_q_status hook_queue(struct thread_data *job, struct io_u *unit)
 {

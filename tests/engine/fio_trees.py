@@ -89,7 +89,8 @@ def remove_option(tree: Path, name: str) -> None:
 
 def used_members() -> list[tuple[str, str]]:
     """What of fio's structures the engine's hooks touch, as their sources say."""
-    sources = [path for path in sorted(ENGINE.glob("fio_*.[ch]")) if path.name != "fio_rehearsal.c"]
+    room = ENGINE / "fio"
+    sources = [path for path in sorted(room.glob("*.[ch]")) if path.name != "rehearsal.c"]
     text = "\n".join(path.read_text() for path in sources)
     found = {
         "thread_data": set(re.findall(r"\btd->(\w+)", text)),

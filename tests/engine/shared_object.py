@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The engine's one shared object, with the internals that engine/internals.cdef declares.
+"""The engine's inside: the module engine_internals, with what engine/internals.cdef declares.
 
-The tests of this folder call the same code that fio runs; nothing is compiled apart for them.
+It is compiled from the same files as the engine that users load, and lies beside it.
 `lib` and `ffi` are cffi's; `sentence()` is what the last failure in this thread left behind.
 """
 
@@ -12,7 +12,7 @@ from pyfio_virtio.engine import engine
 # A pointer or a structure that only C knows the type of.
 CData: TypeAlias = Any
 
-_module = engine.library()
+_module = engine.load("engine_internals")
 lib: Any = _module.lib
 ffi: Any = _module.ffi
 

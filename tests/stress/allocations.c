@@ -6,7 +6,7 @@
  *
  *   allocations COUNT
  */
-#include "memory.h"
+#include "memory/regions.h"
 
 #include <stdio.h>
 #include <stdlib.h>

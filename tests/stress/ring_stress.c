@@ -20,7 +20,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-#include "virtq.h"
+#include "ring/virtq.h"
 
 #define RING_SIZE 64
 #define CHAIN_LENGTH 3

@@ -10,13 +10,11 @@ from pathlib import Path
 
 import pytest
 
+import build as engine_build
 from pyfio_virtio.backends.backends import Backend
 from tests.stress.test_ring_stress import BUILDS, compile_program, require_sanitizer
 
-ROOT = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).parent
-ENGINE = ROOT / "engine"
-SOURCES = [path for path in sorted(ENGINE.glob("*.c")) if not path.name.startswith("fio_")]
 DEFINES = ('-DENGINE_VERSION="test"', "-DSLEEPY_POLL_DEFAULT=0")
 ALLOCATIONS = {"fast": 1_000_000, "tsan": 50_000}
 ROUNDS = {"fast": 20, "tsan": 5}
@@ -38,7 +36,8 @@ def disk_threads(build: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def compiled(build: str, program: str, folder: Path) -> Path:
     target = folder / program
     flags = (*BUILDS[build], *DEFINES)
-    assert compile_program(target, flags, HERE / f"{program}.c", *SOURCES) == ""
+    sources = (HERE / f"{program}.c", *engine_build.library_sources())
+    assert compile_program(target, flags, *sources) == ""
     return target
 
 

@@ -20,8 +20,8 @@ ENGINE = ROOT / "engine"
 REQUESTS = 1_000_000
 SOURCES = [
     Path(__file__).parent / "ring_stress.c",
-    ENGINE / "error.c",
-    *sorted(ENGINE.glob("virtq*.c")),
+    ENGINE / "base" / "error.c",
+    *sorted((ENGINE / "ring").glob("*.c")),
 ]
 BUILDS = {"fast": ("-O2",), "tsan": ("-O1", "-fsanitize=thread")}
 

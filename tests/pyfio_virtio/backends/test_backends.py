@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pyfio_virtio.backends import backends
+from pyfio_virtio.backends import backends, unix_sockets
 from pyfio_virtio.backends.backends import VHOST_USER_KINDS, BackendSpec, Storage
 from pyfio_virtio.engine import engine
 from pyfio_virtio.errors import MachineError, PyfioVirtioError, UsageError
@@ -21,7 +21,7 @@ KINDS = tuple(backends.KINDS)
 
 
 def test_a_started_back_end_takes_connections(qsd: StartBackend) -> None:
-    assert backends.accepts(qsd().socket)
+    assert unix_sockets.accepts(qsd().socket)
 
 
 def test_a_stopped_one_is_gone_with_its_socket(qsd: StartBackend) -> None:
@@ -45,7 +45,7 @@ def test_a_stopped_one_is_gone_with_its_socket(qsd: StartBackend) -> None:
     ids=lambda spec: next(iter(spec)),
 )
 def test_each_wish_makes_a_back_end_that_serves(qsd: StartBackend, spec: dict[str, Any]) -> None:
-    assert backends.accepts(qsd(**spec).socket)
+    assert unix_sockets.accepts(qsd(**spec).socket)
 
 
 def test_cpus_are_those_it_runs_on(qsd: StartBackend) -> None:
@@ -123,14 +123,14 @@ def test_of_two_at_one_socket_one_is_refused(private: Path, kind: str) -> None:
     with ThreadPoolExecutor(4) as pool:
         started = list(pool.map(start, range(4)))
     [served] = [each for each in started if isinstance(each, backends.Backend)]
-    assert backends.listener(served.socket) == served.process.pid
+    assert unix_sockets.listener(served.socket) == served.process.pid
     served.stop()
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_who_listens_is_the_process_that_was_started(serve: StartBackend, kind: str) -> None:
     disk = serve(kind)
-    assert backends.listener(disk.socket) == disk.process.pid
+    assert unix_sockets.listener(disk.socket) == disk.process.pid
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -141,7 +141,7 @@ def test_a_socket_that_took_its_place_stays(serve: StartBackend, kind: str) -> N
         theirs.bind(disk.socket)
         theirs.listen()
         disk.stop()
-        assert backends.accepts(disk.socket)
+        assert unix_sockets.accepts(disk.socket)
 
 
 def test_a_back_end_whose_socket_another_serves_is_not_taken_for_started(
@@ -157,7 +157,7 @@ def test_a_back_end_whose_socket_another_serves_is_not_taken_for_started(
             taken.listen()
         return listener(socket)
 
-    listener = backends.listener
+    listener = unix_sockets.listener
     monkeypatch.setattr(backends, "listener", take)
     with taken, pytest.raises(PyfioVirtioError, match="in its place"):
         backends.start(BackendSpec(storage="null"), str(path), str(private / "log"))

@@ -19,7 +19,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pyfio_virtio.backends import backends, records
+from pyfio_virtio.backends import records, unix_sockets
 from pyfio_virtio.backends.backends import BackendSpec
 from pyfio_virtio.cli.main import main
 from pyfio_virtio.errors import PyfioVirtioError, UsageError
@@ -79,7 +79,7 @@ def test_what_was_started_is_what_is_loaded(start: Start) -> None:
 
 def test_who_listens_is_who_is_remembered(start: Start) -> None:
     backend = start().backend
-    assert backends.listener(backend.socket) == backend.process.pid
+    assert unix_sockets.listener(backend.socket) == backend.process.pid
 
 
 def test_without_a_folder_there_are_no_records(private: Path) -> None:
@@ -210,7 +210,7 @@ def test_what_took_the_sockets_place_stays(start: Start, private: Path, kind: st
         theirs.bind(str(path))
         theirs.listen()
         records.stop("disk")
-        assert backends.accepts(str(path))
+        assert unix_sockets.accepts(str(path))
 
 
 def test_a_socket_elsewhere_is_left_if_the_back_end_left_it(start: Start, private: Path) -> None:
@@ -532,7 +532,7 @@ def test_whatever_a_field_says_no_command_does_harm(traps: Traps, name: str) -> 
     """Each in turn, in a record that is right but names a process and a socket not ours."""
     found, socket = traps.innocent, str(traps.precious / "socket")
     valid = traps.valid() | {"pid": found.pid, "start_ticks": found.start_ticks}
-    valid |= {"socket": socket, "socket_file": backends.socket_file(socket)}
+    valid |= {"socket": socket, "socket_file": unix_sockets.socket_file(socket)}
     changed = [valid, without(valid, name)]
     for value in traps.tempting():
         spec = valid["spec"] | {name: value}

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from pyfio_virtio.backends import backends
+from pyfio_virtio.backends import unix_sockets
 from pyfio_virtio.machine.process import Process
 from tests.conftest import Finished, RunCommand
 
@@ -35,7 +35,7 @@ def _records(backend: RunCommand) -> list[dict[str, object]]:
 def test_start_prints_the_socket_of_a_back_end_that_stays(backend: RunCommand) -> None:
     started = backend("start", "qsd")
     assert started.status == 0
-    assert backends.accepts(started.stdout.removesuffix("\n"))
+    assert unix_sockets.accepts(started.stdout.removesuffix("\n"))
 
 
 def test_the_socket_lies_where_it_was_wanted(backend: RunCommand, private: Path) -> None:
@@ -87,7 +87,7 @@ def test_of_many_starts_at_once_each_has_its_own(
     assert sockets == {record["socket"] for record in listed}
     assert len(listed) == number
     assert all(record["running"] for record in listed)
-    assert all(backends.listener(str(each["socket"])) == each["pid"] for each in listed)
+    assert all(unix_sockets.listener(str(each["socket"])) == each["pid"] for each in listed)
 
 
 def test_of_many_starts_of_one_name_one_succeeds(backend: RunCommand) -> None:

@@ -52,7 +52,7 @@ def test_numbers_are_those_of_the_kernel(header: str, known: tuple[features.Feat
 
 
 def test_protocol_features_are_those_of_the_engine() -> None:
-    ours = _defined((ROOT / "engine" / "vhost_proto.h").read_text())
+    ours = _defined((ROOT / "engine" / "vhost/proto.h").read_text())
     del ours["VHOST_USER_F_PROTOCOL_FEATURES"]
     assert {each.name: each.bit for each in features.PROTOCOL_FEATURES} == ours
 

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Ordered loads and stores, and cpu relax: the only way in which the engine
+ * touches memory that it shares with a back-end.
+ *
+ * Which barrier pairs with which stands in ring/virtq.h. Acquire and release
+ * accesses are preferred to fences, which the thread sanitizer does not
+ * understand. Shared memory holds little-endian numbers (virtio 1.2, 2.7.2);
+ * the engine runs on little-endian machines only, which this file asserts.
+ */
+#ifndef BARRIER_H
+#define BARRIER_H
+
+#include <stdint.h>
+
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
+	       "virtqueues are little-endian");
+
+static inline uint16_t load_acquire_u16(const uint16_t *p)
+{
+	return __atomic_load_n(p, __ATOMIC_ACQUIRE);
+}
+
+static inline void store_release_u16(uint16_t *p, uint16_t value)
+{
+	__atomic_store_n(p, value, __ATOMIC_RELEASE);
+}
+
+/* Relaxed: the value is a hint, or is ordered by a neighbouring access. */
+static inline uint16_t load_relaxed_u16(const uint16_t *p)
+{
+	return __atomic_load_n(p, __ATOMIC_RELAXED);
+}
+
+static inline void store_relaxed_u16(uint16_t *p, uint16_t value)
+{
+	__atomic_store_n(p, value, __ATOMIC_RELAXED);
+}
+
+static inline uint32_t load_relaxed_u32(const uint32_t *p)
+{
+	return __atomic_load_n(p, __ATOMIC_RELAXED);
+}
+
+static inline uint8_t load_relaxed_u8(const uint8_t *p)
+{
+	return __atomic_load_n(p, __ATOMIC_RELAXED);
+}
+
+/* Sequentially consistent: a store that a later load must not overtake
+ * (barriers C and D). On x86 the store is the fence, the load is plain. */
+static inline void store_seq_cst_u16(uint16_t *p, uint16_t value)
+{
+	__atomic_store_n(p, value, __ATOMIC_SEQ_CST);
+}
+
+static inline uint16_t load_seq_cst_u16(const uint16_t *p)
+{
+	return __atomic_load_n(p, __ATOMIC_SEQ_CST);
+}
+
+/* Tells the CPU that this is a loop that looks at memory. */
+static inline void cpu_relax(void)
+{
+#if defined(__x86_64__) || defined(__i386__)
+	__builtin_ia32_pause();
+#elif defined(__aarch64__)
+	__asm__ volatile("yield" ::: "memory");
+#endif
+}
+
+#endif

@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What a device has: its description, queues to hand out, memory to allocate;
+ * see device/device.h. How it comes and goes is in device/open_close.c. A back-end that hangs
+ * up ends the device: reconnecting would begin in device_is_gone().
+ */
+#include "device/device.h"
+
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "device/execute_one.h"
+
+/* How long a logical unit may take to be reset. */
+#define RESET_TIMEOUT_MS 1000
+
+void device_describe(const struct device *dev, struct device_info *info)
+{
+	*info = dev->disk.info;
+	if (dev->is_capacity_assumed)
+		info->capacity_bytes = 0;
+	info->num_queues = dev->num_queues;
+	info->hugepages_short = dev->memory->fell_back;
+	if (dev->num_queues) {
+		info->queue_size = dev->queues[dev->first_queue].vq.shape.size;
+		info->page_size = (unsigned int)dev->memory->regions[0].page_bytes;
+	}
+}
+
+unsigned int device_list_disks(const struct device *dev,
+			       struct disk_summary *list, unsigned int max)
+{
+	unsigned int count = dev->num_disks < max ? dev->num_disks : max;
+
+	memcpy(list, dev->disks, count * sizeof(*list));
+	return dev->num_disks;
+}
+
+/* Task management goes over the control queue, one at a time. */
+int device_reset_unit(struct device *dev)
+{
+	struct request *req = NULL;
+	int code;
+
+	if (dev->disk.info.type != DEVICE_SCSI)
+		return error_set(EOPNOTSUPP, "%s: virtio-blk cannot abort what "
+				 "is in flight", dev->vu.path);
+	pthread_mutex_lock(&dev->lock);
+	if (!dev->queues[0].abandoned)
+		req = queue_get(&dev->queues[0]);
+	if (req) {
+		req->type = REQUEST_RESET_UNIT;
+		req->offset_bytes = req->left_bytes = 0;
+		code = execute(&dev->queues[0], req, dev->vu.fd,
+			       RESET_TIMEOUT_MS);
+	} else {
+		code = error_set(ETIMEDOUT, "%s: the control queue is stuck",
+				 dev->vu.path);
+	}
+	pthread_mutex_unlock(&dev->lock);
+	return code;
+}
+
+void device_assume_capacity(struct device *dev, uint64_t capacity_bytes)
+{
+	pthread_mutex_lock(&dev->lock);
+	if (!dev->disk.info.capacity_bytes)
+		dev->is_capacity_assumed = true;
+	if (dev->is_capacity_assumed &&
+	    capacity_bytes > dev->disk.info.capacity_bytes)
+		dev->disk.info.capacity_bytes = capacity_bytes;
+	pthread_mutex_unlock(&dev->lock);
+}
+
+/* ---- queues -------------------------------------------------------------- */
+
+struct queue *device_claim_queue(struct device *dev)
+{
+	struct queue *queue = NULL;
+
+	pthread_mutex_lock(&dev->lock);
+	for (unsigned int i = 0; i < dev->num_queues && !queue; i++) {
+		struct queue *candidate = &dev->queues[dev->first_queue + i];
+
+		if (dev->is_claimed[i] || candidate->abandoned)
+			continue;
+		dev->is_claimed[i] = true;
+		queue = candidate;
+	}
+	pthread_mutex_unlock(&dev->lock);
+	if (!queue)
+		error_set(EBUSY, "%s: all %u queues are in use: run fewer jobs "
+			"at once, or %s (the back-end has %u)", dev->vu.path,
+			dev->num_queues,
+			dev->num_queues < dev->disk.info.max_queues ?
+			"raise num_queues" : "start the back-end with more",
+			dev->disk.info.max_queues);
+	return queue;
+}
+
+void device_release_queue(struct device *dev, struct queue *queue)
+{
+	pthread_mutex_lock(&dev->lock);
+	dev->is_claimed[queue->index - dev->first_queue] = false;
+	pthread_mutex_unlock(&dev->lock);
+}
+
+/* ---- memory -------------------------------------------------------------- */
+
+int device_share_memory(struct device *dev)
+{
+	int code;
+
+	pthread_mutex_lock(&dev->lock);
+	vhost_user_set_timeout(&dev->vu, dev->config.connect_timeout_ms);
+	code = share_memory(dev);
+	pthread_mutex_unlock(&dev->lock);
+	return code;
+}
+
+/* Only what the back-end knows, whatever other devices of the memory have. */
+static void *alloc_known(struct device *dev, size_t size_bytes, size_t alignment)
+{
+	uint32_t regions = __atomic_load_n(&dev->shared.regions, __ATOMIC_ACQUIRE);
+
+	return memory_alloc_in(dev->memory, size_bytes, alignment, regions);
+}
+
+/* As much again as there is, since regions are few; or, if that is too much for
+ * us or for the back-end, what is needed. */
+static int grow(struct device *dev, size_t needed_bytes)
+{
+	size_t present_bytes = memory_bytes(dev->memory);
+	int code = -ENOMEM;
+
+	if (needed_bytes < present_bytes)
+		code = share_new_region(dev, present_bytes);
+	if (code == -ENOMEM || code == -EREMOTEIO)
+		code = share_new_region(dev, needed_bytes);
+	return code;
+}
+
+/* One thread grows the memory; those who waited for it find room then, as in
+ * what other devices of the memory have added. */
+static void *grow_and_alloc(struct device *dev, size_t size_bytes, size_t alignment)
+{
+	void *address = NULL;
+
+	pthread_mutex_lock(&dev->lock);
+	vhost_user_set_timeout(&dev->vu, dev->config.connect_timeout_ms);
+	if (!share_memory(dev)) {
+		address = alloc_known(dev, size_bytes, alignment);
+		if (!address && !grow(dev, size_bytes + alignment))
+			address = alloc_known(dev, size_bytes, alignment);
+	}
+	pthread_mutex_unlock(&dev->lock);
+	return address;
+}
+
+static int check_size(size_t size_bytes, size_t alignment)
+{
+	if (!alignment || alignment & (alignment - 1))
+		return error_set(EINVAL, "an alignment of %zu bytes is no power of "
+				 "two", alignment);
+	if ((size_bytes | alignment) > SIZE_MAX / 4)
+		return error_set(ENOMEM, "there is no memory for %zu bytes",
+				 size_bytes);
+	return 0;
+}
+
+void *device_alloc(struct device *dev, size_t size_bytes, size_t alignment)
+{
+	void *address;
+
+	if (check_size(size_bytes, alignment))
+		return NULL;
+	address = alloc_known(dev, size_bytes, alignment);
+	return address ? address : grow_and_alloc(dev, size_bytes, alignment);
+}
+
+int device_register_memory(struct device *dev, void *address, size_t size_bytes,
+			   int fd, uint64_t file_offset_bytes)
+{
+	int code;
+
+	pthread_mutex_lock(&dev->lock);
+	vhost_user_set_timeout(&dev->vu, dev->config.connect_timeout_ms);
+	code = share_foreign(dev, address, size_bytes, fd, file_offset_bytes);
+	pthread_mutex_unlock(&dev->lock);
+	return code;
+}
+
+bool device_reaches(const struct device *dev, const void *address, size_t size_bytes)
+{
+	return share_reaches(dev, address, size_bytes);
+}
+
+void device_free(struct device *dev, void *address)
+{
+	memory_free(dev->memory, address);
+}
+
+/* Without a word to the back-end, which knows the other process alone. */
+void device_forget_inherited(struct device *dev)
+{
+	unsigned int count = dev->first_queue + dev->num_queues;
+
+	for (unsigned int i = 0; i < count; i++) {
+		close(dev->queues[i].kick_fd);
+		close(dev->queues[i].call_fd);
+	}
+	close(dev->vu.fd);
+}
+
+bool device_is_gone(struct device *dev)
+{
+	if (!vhost_user_is_gone(&dev->vu))
+		return false;
+	error_set(EIO, "the back-end hung up: its requests in flight fail");
+	return true;
+}

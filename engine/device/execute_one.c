@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* One request, waited for; see device/execute_one.h. */
+#include "device/execute_one.h"
+
+#include <errno.h>
+#include <poll.h>
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/eventfd.h"
+
+/* Between two looks at the ring, should calls be lost: short, since a scan of
+ * all targets is hundreds of commands. */
+#define LOOK_INTERVAL_MS 1
+
+/* False if the back-end hung up. */
+static bool wait_for_call(struct queue *queue, int socket_fd, uint64_t deadline_ns)
+{
+	struct pollfd watched[] = {
+		{ .fd = queue->call_fd, .events = POLLIN },
+		{ .fd = socket_fd, .events = POLLRDHUP },
+	};
+	int left_ms = clock_left_ms(deadline_ns);
+
+	if (left_ms > LOOK_INTERVAL_MS)
+		left_ms = LOOK_INTERVAL_MS;
+	if (!virtq_ask_calls(&queue->vq) && poll(watched, 2, left_ms) > 0 &&
+	    watched[0].revents)
+		eventfd_take(queue->call_fd);
+	virtq_refuse_calls(&queue->vq);
+	return !watched[1].revents;
+}
+
+/* Why the request that is waited for will not come back; else 0. */
+static int find_end(bool is_there, uint64_t deadline_ns, const struct request *req)
+{
+	if (!is_there)
+		return -error_set(EIO, "the back-end hung up during a %s",
+				  disk_request_name(req->type));
+	if (clock_now_ns() >= deadline_ns)
+		return -error_set(ETIMEDOUT, "the back-end did not complete a "
+				  "%s in time", disk_request_name(req->type));
+	return 0;
+}
+
+int execute(struct queue *queue, struct request *req, int socket_fd,
+	    unsigned int timeout_ms)
+{
+	uint64_t deadline_ns = clock_now_ns() + timeout_ms * NS_PER_MS;
+	struct request *done;
+	int code = queue_submit(queue, req);
+
+	queue_commit(queue);
+	while (!code && !queue_reap(queue, &done, 1)) {
+		bool is_there = wait_for_call(queue, socket_fd, deadline_ns);
+		int end = 0;
+
+		if (!virtq_has_used(&queue->vq))
+			end = find_end(is_there, deadline_ns, req);
+		if (end)
+			queue_abandon(queue, end);
+	}
+	if (!code)
+		code = -req->error;
+	queue_put(queue, req);
+	return code;
+}

@@ -1,0 +1,269 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Features and configuration; see device/negotiate.h. */
+#include "device/negotiate.h"
+
+#include <errno.h>
+#include <linux/virtio_blk.h>
+#include <linux/virtio_config.h>
+#include <linux/virtio_ring.h>
+#include <linux/virtio_scsi.h>
+
+#include "disk/blk.h"
+#include "device/device.h"
+#include "base/error.h"
+#include "disk/scsi.h"
+
+/* SET_VRING_KICK and its like name a queue in 8 bits. */
+#define MAX_QUEUES 256
+
+static bool has(uint64_t bits, unsigned int bit)
+{
+	return bits >> bit & 1;
+}
+
+/* ---- protocol features ---------------------------------------------------- */
+
+/* Not BACKEND_REQ: the one thing that a back-end would say there is that its
+ * configuration changed, and its answers to requests say what follows. */
+static uint64_t wanted_protocol(uint64_t offered)
+{
+	uint64_t wanted = 1ull << VHOST_USER_PROTOCOL_F_MQ |
+			  1ull << VHOST_USER_PROTOCOL_F_REPLY_ACK |
+			  1ull << VHOST_USER_PROTOCOL_F_CONFIG |
+			  1ull << VHOST_USER_PROTOCOL_F_CONFIGURE_MEM_SLOTS |
+			  1ull << VHOST_USER_PROTOCOL_F_STATUS;
+
+	return wanted & offered;
+}
+
+static int negotiate_protocol(struct device *dev)
+{
+	struct device_info *info = &dev->disk.info;
+	int code;
+
+	if (!has(info->offered_features, VHOST_USER_F_PROTOCOL_FEATURES))
+		return 0;
+	code = vhost_user_get_protocol_features(&dev->vu, &info->offered_protocol);
+	if (code)
+		return code;
+	info->protocol = wanted_protocol(info->offered_protocol);
+	return vhost_user_set_protocol_features(&dev->vu, info->protocol);
+}
+
+static int negotiate_mem_slots(struct device *dev)
+{
+	struct device_info *info = &dev->disk.info;
+	uint64_t slots = VHOST_USER_MAX_REGIONS;
+	int code = 0;
+
+	if (has(info->protocol, VHOST_USER_PROTOCOL_F_CONFIGURE_MEM_SLOTS))
+		code = vhost_user_get_max_mem_slots(&dev->vu, &slots);
+	if (code)
+		return code;
+	if (!slots)
+		return error_set(EPROTO, "%s: the back-end says that it takes "
+			"no memory region", dev->vu.path);
+	info->max_mem_slots = slots > UINT32_MAX ? UINT32_MAX : (unsigned int)slots;
+	return 0;
+}
+
+/* ---- virtio features ------------------------------------------------------ */
+
+static int choose_ring(struct device *dev, uint64_t *wanted)
+{
+	const struct device_config *config = &dev->config;
+	uint64_t offered = dev->disk.info.offered_features;
+
+	if (config->indirect == CHOICE_ON &&
+	    !has(offered, VIRTIO_RING_F_INDIRECT_DESC))
+		return error_set(EOPNOTSUPP, "%s: the back-end does not offer "
+			"indirect descriptors: leave out indirect=1",
+			dev->vu.path);
+	if (config->event_idx == CHOICE_ON &&
+	    !has(offered, VIRTIO_RING_F_EVENT_IDX))
+		return error_set(EOPNOTSUPP, "%s: the back-end does not offer "
+			"event_idx: leave out event_idx=1", dev->vu.path);
+	if (config->indirect != CHOICE_OFF)
+		*wanted |= 1ull << VIRTIO_RING_F_INDIRECT_DESC;
+	if (config->event_idx != CHOICE_OFF)
+		*wanted |= 1ull << VIRTIO_RING_F_EVENT_IDX;
+	return 0;
+}
+
+/* ---- device type ------------------------------------------------------------ */
+
+/* Bits that virtio-blk has and virtio-scsi has not (5.2.3, 5.6.3). */
+static bool has_blk_bits(uint64_t offered)
+{
+	const uint64_t shared = 1ull << VIRTIO_BLK_F_SIZE_MAX |
+				1ull << VIRTIO_BLK_F_SEG_MAX;
+
+	return offered & blk_wanted_features() & ~shared;
+}
+
+/* Bits 1 and 2 are limits of virtio-blk and events of virtio-scsi. Limits would
+ * stand in the configuration: offered without one they are events. Else its
+ * sense_size and cdb_size tell, which virtio-scsi has fixed values for. */
+static int find_type_by_config(struct device *dev)
+{
+	const uint64_t shared = 1ull << VIRTIO_SCSI_F_HOTPLUG |
+				1ull << VIRTIO_SCSI_F_CHANGE;
+	struct device_info *info = &dev->disk.info;
+	char space[SCSI_CONFIG_BYTES];
+	int code;
+
+	if (!has(info->protocol, VHOST_USER_PROTOCOL_F_CONFIG)) {
+		if (info->offered_features & shared)
+			info->type = DEVICE_SCSI;
+		return 0;
+	}
+	code = vhost_user_get_config(&dev->vu, space, sizeof(space));
+	if (!code && scsi_is_config(space))
+		info->type = DEVICE_SCSI;
+	return code;
+}
+
+/* Nothing in the protocol says what a socket serves. */
+static int find_type(struct device *dev)
+{
+	struct device_info *info = &dev->disk.info;
+
+	info->type = DEVICE_BLK;
+	if (has_blk_bits(info->offered_features))
+		return 0;
+	if (!has(info->offered_features, VIRTIO_SCSI_F_INOUT))
+		return find_type_by_config(dev);
+	info->type = DEVICE_SCSI;
+	return 0;
+}
+
+static const char *type_name(int type)
+{
+	return type == DEVICE_SCSI ? "scsi" : "blk";
+}
+
+static int check_type(struct device *dev)
+{
+	int chosen = dev->config.type;
+	struct device_info *info = &dev->disk.info;
+	int code = find_type(dev);
+
+	if (code || chosen == DEVICE_AUTO || chosen == info->type)
+		return code;
+	/* Without a single bit of either, the user knows better. */
+	if (has_blk_bits(info->offered_features) ||
+	    has(info->offered_features, VIRTIO_SCSI_F_INOUT))
+		return error_set(EINVAL, "%s: device=%s does not fit: the "
+			"back-end offers features of virtio-%s: leave device= "
+			"out", dev->vu.path, type_name(chosen),
+			type_name(info->type));
+	info->type = chosen;
+	return 0;
+}
+
+static int choose_features(struct device *dev)
+{
+	struct device_info *info = &dev->disk.info;
+	uint64_t wanted = 1ull << VIRTIO_F_VERSION_1 |
+			  1ull << VHOST_USER_F_PROTOCOL_FEATURES;
+	int code = choose_ring(dev, &wanted);
+
+	if (info->type == DEVICE_BLK)
+		wanted |= blk_wanted_features();
+	info->features = wanted & info->offered_features;
+	return code;
+}
+
+/* ---- configuration --------------------------------------------------------- */
+
+static int read_scsi_config(struct device *dev)
+{
+	char space[SCSI_CONFIG_BYTES];
+	int code;
+
+	/* Until the disk is known; commands have no blocks. */
+	dev->disk.info.block_size = 512;
+	if (!has(dev->disk.info.protocol, VHOST_USER_PROTOCOL_F_CONFIG)) {
+		scsi_assume_config(&dev->disk);
+		return 0;
+	}
+	code = vhost_user_get_config(&dev->vu, space, sizeof(space));
+	if (!code)
+		scsi_read_config(space, &dev->disk);
+	return code;
+}
+
+static int read_blk_config(struct device *dev)
+{
+	struct device_info *info = &dev->disk.info;
+	char space[BLK_CONFIG_BYTES];
+	int code;
+
+	if (!has(info->protocol, VHOST_USER_PROTOCOL_F_CONFIG)) {
+		blk_assume_config(info->features, info);
+		return 0;
+	}
+	code = vhost_user_get_config(&dev->vu, space, sizeof(space));
+	return code ? code : blk_read_config(space, info->features, info);
+}
+
+/* GET_QUEUE_NUM and the configuration can disagree: the smaller counts. */
+static int read_queue_num(struct device *dev)
+{
+	struct device_info *info = &dev->disk.info;
+	uint64_t num;
+	int code;
+
+	if (!has(info->protocol, VHOST_USER_PROTOCOL_F_MQ)) {
+		/* Several queues are an extension of the protocol. */
+		info->max_queues = 1;
+		return 0;
+	}
+	code = vhost_user_get_queue_num(&dev->vu, &num);
+	if (code)
+		return code;
+	if (num <= dev->first_queue)
+		return error_set(EPROTO, "%s: the back-end says that it has %llu "
+			"queues, none of them for requests", dev->vu.path,
+			(unsigned long long)num);
+	/* Kick and call carry an index of a byte. */
+	if (num > MAX_QUEUES)
+		num = MAX_QUEUES;
+	num -= dev->first_queue;
+	if (num < info->max_queues || !info->has_config)
+		info->max_queues = (unsigned int)num;
+	return 0;
+}
+
+static int read_config(struct device *dev)
+{
+	if (dev->disk.info.type == DEVICE_BLK) {
+		dev->commands = &blk_command_set;
+		return read_blk_config(dev);
+	}
+	dev->commands = &scsi_command_set;
+	dev->first_queue = SCSI_FIXED_QUEUES;
+	return read_scsi_config(dev);
+}
+
+int negotiate(struct device *dev)
+{
+	struct device_info *info = &dev->disk.info;
+	int code = vhost_user_get_features(&dev->vu, &info->offered_features);
+
+	if (!code)
+		code = negotiate_protocol(dev);
+	if (!code)
+		code = vhost_user_set_owner(&dev->vu);
+	if (!code)
+		code = negotiate_mem_slots(dev);
+	if (!code)
+		code = check_type(dev);
+	if (!code)
+		code = choose_features(dev);
+	if (!code)
+		code = read_config(dev);
+	if (!code)
+		code = read_queue_num(dev);
+	return code ? code : disk_derive_limits(&dev->disk);
+}

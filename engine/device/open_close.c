@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * How a device comes and goes: connect, negotiate, start, discover, stop,
+ * close. Declared in api.h; one thread at a time, the owner of the device.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "device/device.h"
+#include "device/discover.h"
+#include "base/error.h"
+#include "device/negotiate.h"
+#include "device/start.h"
+
+#define DEFAULT_DEPTH 128
+#define DEFAULT_REQUEST_BYTES (1u << 20)
+
+/* How long a back-end that does not answer may hold up a close. */
+#define CLOSE_TIMEOUT_MS 1000
+
+static void apply_defaults(struct device_config *config)
+{
+	if (!config->num_queues)
+		config->num_queues = 1;
+	if (!config->depth)
+		config->depth = DEFAULT_DEPTH;
+	if (!config->max_request_bytes)
+		config->max_request_bytes = DEFAULT_REQUEST_BYTES;
+}
+
+int device_open(struct device **result, const struct device_config *config)
+{
+	struct device *dev = calloc(1, sizeof(*dev));
+	int code;
+
+	if (!dev)
+		return error_set(ENOMEM, "%s: no memory for a device",
+				 config->socket);
+	dev->config = *config;
+	apply_defaults(&dev->config);
+	pthread_mutex_init(&dev->lock, NULL);
+	memory_init(&dev->own_memory, config->hugepages);
+	dev->memory = config->memory ? config->memory : &dev->own_memory;
+	code = vhost_user_connect(&dev->vu, config->socket,
+				  config->connect_timeout_ms);
+	dev->config.socket = dev->vu.path;
+	if (!code)
+		code = negotiate(dev);
+	if (code) {
+		error_name(dev->vu.path);
+		device_close(dev);
+		return code;
+	}
+	*result = dev;
+	return 0;
+}
+
+static int find_disk(struct device *dev)
+{
+	int code;
+
+	dev->disks = calloc(DEVICE_MAX_DISKS, sizeof(*dev->disks));
+	if (!dev->disks)
+		return error_set(ENOMEM, "%s: no memory for a list of disks",
+				 dev->vu.path);
+	code = discover_scsi(dev);
+	return code ? code : start_limit_parts(dev);
+}
+
+int device_start(struct device *dev)
+{
+	int code;
+
+	vhost_user_set_timeout(&dev->vu, dev->config.connect_timeout_ms);
+	code = start_queues(dev);
+	if (!code && dev->disk.info.type == DEVICE_SCSI)
+		code = find_disk(dev);
+	if (code)
+		error_name(dev->vu.path);
+	return code;
+}
+
+void device_identify(struct device *dev)
+{
+	if (dev->disk.info.type == DEVICE_BLK)
+		discover_blk_id(dev);
+}
+
+bool device_stop(struct device *dev)
+{
+	vhost_user_set_timeout(&dev->vu, CLOSE_TIMEOUT_MS);
+	stop_queues(dev);
+	return !dev->vu.is_dead;
+}
+
+/* Keeps the sentence of what failed before it: closing is what callers do then. */
+void device_close(struct device *dev)
+{
+	char sentence[512];
+
+	if (!dev)
+		return;
+	snprintf(sentence, sizeof(sentence), "%s", error_message());
+	device_stop(dev);
+	vhost_user_close(&dev->vu);
+	memory_close(&dev->own_memory);
+	pthread_mutex_destroy(&dev->lock);
+	free(dev);
+	error_set(0, "%s", sentence);
+}

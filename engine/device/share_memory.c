@@ -1,0 +1,284 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Regions told to the back-end; see device/share_memory.h. */
+#include "device/share_memory.h"
+
+#include <errno.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "device/device.h"
+#include "base/error.h"
+
+static uint32_t known_regions(const struct device *dev)
+{
+	return __atomic_load_n(&dev->shared.regions, __ATOMIC_ACQUIRE);
+}
+
+static void note_known(struct device *dev, uint32_t regions)
+{
+	__atomic_fetch_or(&dev->shared.regions, regions, __ATOMIC_RELEASE);
+}
+
+static bool is_known(const struct device *dev, unsigned int index)
+{
+	return known_regions(dev) >> index & 1;
+}
+
+static unsigned int num_foreign(const struct device *dev)
+{
+	return __atomic_load_n(&dev->shared.num_foreign, __ATOMIC_ACQUIRE);
+}
+
+/* ---- what the back-end can take ---------------------------------------------- */
+
+static bool takes_single_regions(const struct device *dev)
+{
+	return vhost_user_has_protocol(&dev->vu,
+				       VHOST_USER_PROTOCOL_F_CONFIGURE_MEM_SLOTS);
+}
+
+/* Regions of the memory that the back-end does not know yet. */
+static unsigned int num_unknown(const struct device *dev)
+{
+	unsigned int count = 0;
+
+	for (unsigned int i = 0; i < memory_num_regions(dev->memory); i++)
+		count += !is_known(dev, i);
+	return count;
+}
+
+/* Before the first region is told, the rings cannot run. */
+static bool is_running(const struct device *dev)
+{
+	return known_regions(dev) != 0;
+}
+
+static int refuse_growth(const struct device *dev)
+{
+	unsigned int slots = dev->disk.info.max_mem_slots;
+
+	if (!is_running(dev))
+		return error_set(ENOSPC, "%s: the back-end takes %u memory regions "
+			"at most: set hugepage_mem to what all jobs need together, "
+			"in MiB", dev->vu.path, slots);
+	return error_set(ENOSPC, "%s: more shared memory is needed and all %u "
+		"regions that the back-end takes are in use: set hugepage_mem "
+		"to what is needed in all, in MiB", dev->vu.path, slots);
+}
+
+/* SET_MEM_TABLE replaces what running rings lie in: not while they do. */
+static int check_takes(const struct device *dev, unsigned int count)
+{
+	unsigned int slots = dev->disk.info.max_mem_slots, used = num_foreign(dev);
+
+	used += (unsigned int)__builtin_popcount(known_regions(dev));
+	if (count && (used >= slots || count > slots - used))
+		return refuse_growth(dev);
+	if (!count || !is_running(dev) || takes_single_regions(dev))
+		return 0;
+	return error_set(ENOSPC, "%s: more shared memory is needed and the "
+		"back-end cannot take it while it runs: set hugepage_mem to "
+		"what is needed in all, in MiB", dev->vu.path);
+}
+
+/* ---- telling ------------------------------------------------------------------- */
+
+/* One address on both sides: see memory/regions.h. */
+static struct vhost_user_region as_sent(const void *address, size_t size_bytes,
+					uint64_t file_offset_bytes)
+{
+	return (struct vhost_user_region){
+		.guest_address = (uintptr_t)address,
+		.user_address = (uintptr_t)address,
+		.size = size_bytes,
+		.mmap_offset = file_offset_bytes,
+	};
+}
+
+static int tell_region(struct device *dev, const struct memory_region *region)
+{
+	struct vhost_user_region sent = as_sent(region->address,
+						region->size_bytes, 0);
+
+	return vhost_user_add_mem_reg(&dev->vu, &sent, region->fd);
+}
+
+/* One by one; what is accepted is known even if a later one is refused. */
+static int tell_one_by_one(struct device *dev, const struct memory_region *more)
+{
+	unsigned int count = memory_num_regions(dev->memory);
+	int code = 0;
+
+	for (unsigned int i = 0; !code && i < count; i++) {
+		if (is_known(dev, i))
+			continue;
+		code = tell_region(dev, &dev->memory->regions[i]);
+		if (!code)
+			note_known(dev, 1u << i);
+	}
+	return !code && more ? tell_region(dev, more) : code;
+}
+
+static void add_to_table(struct vhost_user_mem_table *table, int *fds,
+			 const struct memory_region *region)
+{
+	fds[table->num_regions] = region->fd;
+	table->regions[table->num_regions++] =
+		as_sent(region->address, region->size_bytes, 0);
+}
+
+static int tell_table(struct device *dev, const struct memory_region *more)
+{
+	struct vhost_user_mem_table table = { 0 };
+	unsigned int count = memory_num_regions(dev->memory);
+	int fds[VHOST_USER_MAX_REGIONS], code;
+
+	for (unsigned int i = 0; i < count; i++)
+		add_to_table(&table, fds, &dev->memory->regions[i]);
+	if (more && count < VHOST_USER_MAX_REGIONS)
+		add_to_table(&table, fds, more);
+	code = vhost_user_set_mem_table(&dev->vu, &table, fds);
+	if (!code)
+		note_known(dev, (uint32_t)((1ull << count) - 1));
+	return code;
+}
+
+/* more: a mapped region that is not part of the memory yet, or NULL. */
+static int tell(struct device *dev, const struct memory_region *more)
+{
+	unsigned int count = num_unknown(dev) + (more != NULL);
+	int code = check_takes(dev, count);
+
+	if (code || !count)
+		return code;
+	return takes_single_regions(dev) ? tell_one_by_one(dev, more) :
+					   tell_table(dev, more);
+}
+
+int share_memory(struct device *dev)
+{
+	return tell(dev, NULL);
+}
+
+int share_new_region(struct device *dev, size_t size_bytes)
+{
+	struct memory_region region;
+	int code = check_takes(dev, 1), index;
+
+	if (!code)
+		code = memory_map_region(dev->memory, size_bytes, &region);
+	if (code)
+		return code;
+	code = tell(dev, &region);
+	index = code ? code : memory_append_region(dev->memory, &region);
+	if (index < 0) {
+		memory_unmap_region(&region);
+		return index;
+	}
+	note_known(dev, 1u << index);
+	return 0;
+}
+
+/* ---- the program's own regions --------------------------------------------------- */
+
+static int check_pages(const void *address, size_t size_bytes,
+		       uint64_t file_offset_bytes)
+{
+	uintptr_t bits = (uintptr_t)address | size_bytes | file_offset_bytes;
+
+	if (size_bytes && !(bits & ((size_t)sysconf(_SC_PAGESIZE) - 1)) &&
+	    size_bytes <= UINTPTR_MAX - (uintptr_t)address)
+		return 0;
+	return error_set(EINVAL, "memory of %zu bytes at offset %llu of its file is "
+			 "not made of whole pages", size_bytes,
+			 (unsigned long long)file_offset_bytes);
+}
+
+static int check_file(int fd, size_t size_bytes, uint64_t file_offset_bytes)
+{
+	struct stat file;
+
+	if (!fstat(fd, &file) && (uint64_t)file.st_size >= size_bytes &&
+	    (uint64_t)file.st_size - size_bytes >= file_offset_bytes)
+		return 0;
+	return error_set(EINVAL, "the file behind memory of %zu bytes is not that "
+			 "long from offset %llu on", size_bytes,
+			 (unsigned long long)file_offset_bytes);
+}
+
+static bool overlap(const void *a, size_t a_bytes, const void *b, size_t b_bytes)
+{
+	return (const char *)a < (const char *)b + b_bytes &&
+	       (const char *)b < (const char *)a + a_bytes;
+}
+
+static int check_is_new(const struct device *dev, const void *address,
+			size_t size_bytes)
+{
+	bool is_shared = false;
+
+	for (unsigned int i = 0; i < memory_num_regions(dev->memory); i++) {
+		const struct memory_region *region = &dev->memory->regions[i];
+
+		is_shared |= overlap(address, size_bytes, region->address,
+				     region->size_bytes);
+	}
+	for (unsigned int i = 0; i < num_foreign(dev); i++)
+		is_shared |= overlap(address, size_bytes,
+				     dev->shared.foreign[i].address,
+				     dev->shared.foreign[i].size_bytes);
+	if (is_shared)
+		return error_set(EINVAL, "memory at %p is shared already", address);
+	if (num_foreign(dev) == SHARE_MAX_FOREIGN)
+		return error_set(ENOSPC, "%s: no more than %u regions of the "
+				 "program's own can be shared", dev->vu.path,
+				 SHARE_MAX_FOREIGN);
+	return 0;
+}
+
+static void note_foreign(struct device *dev, const void *address, size_t size_bytes)
+{
+	unsigned int index = num_foreign(dev);
+
+	dev->shared.foreign[index] = (struct foreign){ address, size_bytes };
+	__atomic_store_n(&dev->shared.num_foreign, index + 1, __ATOMIC_RELEASE);
+}
+
+int share_foreign(struct device *dev, const void *address, size_t size_bytes, int fd,
+		  uint64_t file_offset_bytes)
+{
+	struct vhost_user_region sent = as_sent(address, size_bytes,
+						file_offset_bytes);
+	int code = check_pages(address, size_bytes, file_offset_bytes);
+
+	if (!code)
+		code = check_file(fd, size_bytes, file_offset_bytes);
+	if (!code)
+		code = check_is_new(dev, address, size_bytes);
+	if (!code)
+		code = check_takes(dev, 1);
+	if (!code)
+		code = vhost_user_add_mem_reg(&dev->vu, &sent, fd);
+	if (!code)
+		note_foreign(dev, address, size_bytes);
+	return code;
+}
+
+/* ---- looking up -------------------------------------------------------------------- */
+
+bool share_reaches(const struct device *dev, const void *address, size_t size_bytes)
+{
+	int region = memory_find(dev->memory, address, size_bytes);
+
+	if (region >= 0)
+		return is_known(dev, (unsigned int)region);
+	for (unsigned int i = 0; i < num_foreign(dev); i++) {
+		const struct foreign *foreign = &dev->shared.foreign[i];
+		size_t offset = (uintptr_t)address - (uintptr_t)foreign->address;
+
+		if (offset < foreign->size_bytes &&
+		    foreign->size_bytes - offset >= size_bytes)
+			return true;
+	}
+	return false;
+}

@@ -1,0 +1,334 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Shared memory and rings, started and stopped; see device/start.h. */
+#include "device/start.h"
+
+#include <errno.h>
+#include <linux/virtio_config.h>
+#include <linux/virtio_ring.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "device/device.h"
+#include "base/error.h"
+#include "base/eventfd.h"
+#include "disk/scsi.h"
+#include "device/share_memory.h"
+
+/* What back-ends take without being asked: libvhost-user's and DPDK's limit. */
+#define MAX_AUTO_QUEUE_SIZE 1024
+#define MIN_AUTO_QUEUE_SIZE 128
+
+/* A chain may be as long as the longest ring (2.7.5.3.1). */
+#define MAX_SEGMENTS (32768 - OVERHEAD_DESCRIPTORS)
+
+/* A request's and a response's descriptor beside those of the data. */
+#define OVERHEAD_DESCRIPTORS 2
+
+static bool has(uint64_t bits, unsigned int bit)
+{
+	return bits >> bit & 1;
+}
+
+/* ---- shapes ---------------------------------------------------------------- */
+
+/* Data segments that the largest request needs in one part. */
+static uint32_t segments_needed(const struct device *dev)
+{
+	const struct disk *disk = &dev->disk;
+	uint64_t bytes = dev->config.max_request_bytes, segments;
+
+	if (bytes > disk->max_part_bytes)
+		bytes = disk->max_part_bytes;
+	segments = (bytes + disk->max_segment_bytes - 1) / disk->max_segment_bytes;
+	return segments > MAX_SEGMENTS ? MAX_SEGMENTS : (uint32_t)segments;
+}
+
+static unsigned int auto_queue_size(uint64_t entries)
+{
+	unsigned int size = MIN_AUTO_QUEUE_SIZE;
+
+	while (size < entries && size < MAX_AUTO_QUEUE_SIZE)
+		size *= 2;
+	return size;
+}
+
+/* No part may need more segments than a chain has room for. */
+static int limit_parts(struct disk *disk, uint16_t chain_length)
+{
+	uint64_t segments = chain_length - OVERHEAD_DESCRIPTORS;
+	uint64_t room = segments * disk->max_segment_bytes &
+			~(uint64_t)(disk->info.block_size - 1);
+
+	if (room < disk->max_part_bytes)
+		disk->max_part_bytes = room;
+	if (disk->max_part_bytes)
+		return 0;
+	return error_set(EPROTO, "segments of %u bytes (size_max) and a queue "
+		"too small for more than %u of them leave no room for one "
+		"block of %u bytes", disk->max_segment_bytes,
+		(unsigned int)segments, disk->info.block_size);
+}
+
+/* A chain longer than the ring is forbidden (2.7.5.3.1), indirect or not: what
+ * does not fit goes in parts. */
+static int choose_shape(struct device *dev, struct virtq_shape *shape)
+{
+	const struct device_config *config = &dev->config;
+	uint64_t features = dev->disk.info.features;
+	uint32_t chain_length = segments_needed(dev) + OVERHEAD_DESCRIPTORS;
+	uint64_t entries = (uint64_t)config->depth * chain_length;
+
+	shape->indirect = has(features, VIRTIO_RING_F_INDIRECT_DESC);
+	shape->event_idx = has(features, VIRTIO_RING_F_EVENT_IDX);
+	shape->request_bytes = dev->commands->request_bytes;
+	shape->response_bytes = dev->commands->response_bytes;
+	if (shape->indirect)
+		entries = config->depth;
+	shape->size = (uint16_t)(config->queue_size ? config->queue_size :
+				 auto_queue_size(entries));
+	shape->chain_length = (uint16_t)(chain_length < shape->size ?
+					 chain_length : shape->size);
+	shape->num_chains = virtq_max_chains(shape->size, shape->chain_length,
+					     shape->indirect);
+	if (shape->num_chains > config->depth)
+		shape->num_chains = (uint16_t)config->depth;
+	return limit_parts(&dev->disk, shape->chain_length);
+}
+
+/* Control and events of virtio-scsi: a few short chains. Some back-ends serve
+ * a queue only if all before it are there too. */
+static void choose_fixed_shape(const struct device *dev, struct virtq_shape *shape)
+{
+	*shape = (struct virtq_shape){
+		.size = MIN_AUTO_QUEUE_SIZE,
+		.num_chains = 4,
+		.chain_length = 2,
+		.request_bytes = scsi_control_command_set.request_bytes,
+		.response_bytes = scsi_control_command_set.response_bytes,
+		.event_idx = has(dev->disk.info.features, VIRTIO_RING_F_EVENT_IDX),
+	};
+}
+
+static int check_config(const struct device *dev)
+{
+	unsigned int size = dev->config.queue_size;
+
+	if (size && (size < 4 || size > 32768 || (size & (size - 1))))
+		return error_set(EINVAL, "%s: queue_size=%u: it must be a power "
+			"of two from 4 to 32768 (most back-ends take 1024 at "
+			"most)", dev->vu.path, size);
+	if (dev->config.num_queues > dev->disk.info.max_queues)
+		return error_set(EINVAL, "%s: %u queues are wanted and the "
+			"back-end has %u: run fewer jobs on this socket, or "
+			"start the back-end with more queues", dev->vu.path,
+			dev->config.num_queues, dev->disk.info.max_queues);
+	return 0;
+}
+
+/* ---- memory ---------------------------------------------------------------- */
+
+/* Rings and, unless the memory is shared with others and sized by them, I/O
+ * buffers: in one region, since some back-ends take few. */
+static int share_room(struct device *dev, const struct virtq_shape *fixed,
+		      const struct virtq_shape *shape)
+{
+	size_t ring_bytes = dev->first_queue * virtq_bytes(fixed) +
+			    dev->config.num_queues * virtq_bytes(shape);
+	void *address = memory_alloc(dev->memory, ring_bytes, 4096);
+	size_t all_bytes;
+
+	/* What does not fit into 64 bits is refused as what does not fit in memory. */
+	if (__builtin_add_overflow(ring_bytes, dev->config.memory_bytes, &all_bytes))
+		all_bytes = SIZE_MAX;
+	memory_free(dev->memory, address);
+	return address ? share_memory(dev) : share_new_region(dev, all_bytes);
+}
+
+/* ---- rings ----------------------------------------------------------------- */
+
+static int init_queue(struct device *dev, struct queue *queue,
+		      const struct command_set *commands,
+		      const struct virtq_shape *shape)
+{
+	size_t bytes = virtq_bytes(shape);
+	void *memory = memory_alloc_in(dev->memory, bytes, 4096,
+				       dev->shared.regions);
+
+	if (!memory)
+		return error_set(ENOMEM, "%s: no shared memory left for a "
+			"queue", dev->vu.path);
+	memset(memory, 0, bytes);
+	return queue_init(queue, &dev->disk, commands, shape, memory);
+}
+
+/* CALL before KICK, and KICK last: the order that every back-end takes. */
+static int start_ring(struct device *dev, struct queue *queue)
+{
+	struct vhost_user *vu = &dev->vu;
+	uint32_t index = queue->index;
+	struct vhost_user_vring_addr addr = {
+		.index = index,
+		.descriptor = (uintptr_t)queue->vq.desc,
+		.available = (uintptr_t)queue->vq.avail,
+		.used = (uintptr_t)queue->vq.used,
+	};
+	int code = vhost_user_set_vring_num(vu, index, queue->vq.shape.size);
+
+	if (!code)
+		code = vhost_user_set_vring_base(vu, index, 0);
+	if (!code)
+		code = vhost_user_set_vring_addr(vu, &addr);
+	if (!code)
+		code = vhost_user_set_vring_call(vu, index, queue->call_fd);
+	if (!code)
+		code = vhost_user_set_vring_kick(vu, index, queue->kick_fd);
+	return code;
+}
+
+static int start_rings(struct device *dev)
+{
+	bool must_enable = has(dev->disk.info.features,
+			       VHOST_USER_F_PROTOCOL_FEATURES);
+	int code = 0;
+
+	for (unsigned int i = 0; !code && i < dev->num_open; i++)
+		code = start_ring(dev, &dev->queues[i]);
+	for (unsigned int i = 0; !code && must_enable && i < dev->num_open; i++)
+		code = vhost_user_set_vring_enable(&dev->vu, dev->queues[i].index,
+						   true);
+	return code;
+}
+
+/* A ring starts at its first kick, and a kick that overtakes ENABLE on its way
+ * can be lost: without acknowledgements an answered request shows that ENABLE
+ * took effect. */
+static int kick_rings(struct device *dev)
+{
+	uint64_t ignored;
+	int code = 0;
+
+	if (!has(dev->vu.protocol, VHOST_USER_PROTOCOL_F_REPLY_ACK))
+		code = vhost_user_get_features(&dev->vu, &ignored);
+	for (unsigned int i = 0; !code && i < dev->num_open; i++)
+		code = eventfd_kick(dev->queues[i].kick_fd);
+	return code;
+}
+
+static int make_queues(struct device *dev, const struct virtq_shape *fixed,
+		       const struct virtq_shape *shape)
+{
+	unsigned int count = dev->first_queue + dev->config.num_queues;
+	int code = 0;
+
+	dev->queues = calloc(count, sizeof(*dev->queues));
+	dev->is_claimed = calloc(dev->config.num_queues, sizeof(*dev->is_claimed));
+	if (!dev->queues || !dev->is_claimed)
+		return error_set(ENOMEM, "%s: no memory for %u queues",
+				 dev->vu.path, count);
+	for (unsigned int i = 0; !code && i < count; i++) {
+		bool is_fixed = i < dev->first_queue;
+
+		code = init_queue(dev, &dev->queues[i],
+				  is_fixed ? &scsi_control_command_set : dev->commands,
+				  is_fixed ? fixed : shape);
+		if (code)
+			break;
+		dev->queues[i].index = i;
+		dev->num_open = i + 1;
+	}
+	return code;
+}
+
+/* ---- status (virtio 1.2, 2.1 and 3.1.1) ------------------------------------ */
+
+static int add_status(struct device *dev, uint8_t status)
+{
+	if (!has(dev->vu.protocol, VHOST_USER_PROTOCOL_F_STATUS))
+		return 0;
+	return vhost_user_set_status(&dev->vu, status);
+}
+
+static int agree_on_features(struct device *dev)
+{
+	uint8_t status = VIRTIO_CONFIG_S_ACKNOWLEDGE | VIRTIO_CONFIG_S_DRIVER;
+	int code = add_status(dev, status);
+
+	if (!code)
+		code = vhost_user_set_features(&dev->vu, dev->disk.info.features);
+	if (!code)
+		code = add_status(dev, status | VIRTIO_CONFIG_S_FEATURES_OK);
+	if (code || !has(dev->vu.protocol, VHOST_USER_PROTOCOL_F_STATUS))
+		return code;
+	code = vhost_user_get_status(&dev->vu, &status);
+	if (!code && !(status & VIRTIO_CONFIG_S_FEATURES_OK))
+		return error_set(EREMOTEIO, "%s: the back-end does not accept "
+			"features 0x%llx", dev->vu.path,
+			(unsigned long long)dev->disk.info.features);
+	return code;
+}
+
+static int run(struct device *dev)
+{
+	struct virtq_shape fixed, shape = { 0 };
+	int code = choose_shape(dev, &shape);
+
+	choose_fixed_shape(dev, &fixed);
+	if (!code)
+		code = agree_on_features(dev);
+	if (!code)
+		code = share_room(dev, &fixed, &shape);
+	if (!code)
+		code = make_queues(dev, &fixed, &shape);
+	if (!code)
+		code = start_rings(dev);
+	if (!code)
+		code = add_status(dev, VIRTIO_CONFIG_S_ACKNOWLEDGE |
+				  VIRTIO_CONFIG_S_DRIVER |
+				  VIRTIO_CONFIG_S_FEATURES_OK |
+				  VIRTIO_CONFIG_S_DRIVER_OK);
+	return code ? code : kick_rings(dev);
+}
+
+int start_limit_parts(struct device *dev)
+{
+	const struct queue *queue = &dev->queues[dev->first_queue];
+
+	return limit_parts(&dev->disk, queue->vq.shape.chain_length);
+}
+
+int start_queues(struct device *dev)
+{
+	int code = check_config(dev);
+
+	if (!code)
+		code = run(dev);
+	if (code)
+		return code;
+	dev->num_queues = dev->config.num_queues;
+	return 0;
+}
+
+/* Once a ring is stopped the back-end does not touch its memory any more. One
+ * that does not answer is not asked again, and may: its ring is not reused. */
+static void stop_ring(struct device *dev, struct queue *queue)
+{
+	uint32_t base;
+
+	if (!dev->vu.is_dead &&
+	    !vhost_user_get_vring_base(&dev->vu, queue->index, &base))
+		memory_free(dev->memory, queue->vq.desc);
+	queue_close(queue);
+}
+
+void stop_queues(struct device *dev)
+{
+	for (unsigned int i = 0; i < dev->num_open; i++)
+		stop_ring(dev, &dev->queues[i]);
+	free(dev->queues);
+	free(dev->is_claimed);
+	free(dev->disks);
+	dev->queues = NULL;
+	dev->is_claimed = NULL;
+	dev->disks = NULL;
+	dev->num_open = dev->num_queues = 0;
+}

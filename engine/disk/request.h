@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A disk, a request to it, and how a command set (virtio-blk, virtio-scsi)
+ * turns one into the other's descriptors: data only.
+ *
+ * A request belongs to the thread that owns its queue.
+ */
+#ifndef DISK_H
+#define DISK_H
+
+#include <stdint.h>
+
+#include "api.h"
+#include "ring/virtq.h"
+
+enum request_type {
+	/* These have an address ... */
+	REQUEST_READ,
+	REQUEST_WRITE,
+	REQUEST_DISCARD,
+	REQUEST_WRITE_ZEROES,
+	/* ... these have none. */
+	REQUEST_FLUSH,
+	REQUEST_GET_ID,       /* virtio-blk */
+	REQUEST_COMMAND,      /* virtio-scsi: any that returns data */
+	REQUEST_RESET_UNIT,   /* virtio-scsi, control queue */
+};
+
+/* One read, write ... of any length. What the device cannot take at once goes
+ * to it in parts, one after the other, over the same chain. */
+struct request {
+	void *user;            /* the caller's */
+	char *buffer;          /* of the next part's data, in shared memory */
+	uint64_t offset_bytes; /* of the next part */
+	uint64_t left_bytes;   /* not yet submitted */
+	uint32_t part_bytes;   /* in the part that is in flight */
+	uint16_t chain;        /* constant */
+	uint8_t type;          /* enum request_type */
+	uint8_t tries;         /* of the part that is in flight, so far */
+	int error;             /* 0, or a positive errno once done */
+};
+
+/* Longest part: what fits into 32 bits with room to spare. */
+#define DISK_MAX_PART_BYTES (1u << 30)
+
+struct disk {
+	struct device_info info;     /* as told by the back-end */
+	uint32_t allowed_types;      /* a bit for each enum request_type */
+	uint64_t max_part_bytes;     /* of a read or write */
+	uint32_t max_segment_bytes;
+	uint32_t block_shift;        /* block size as a power of two */
+	uint32_t max_discard_part_bytes;
+	uint32_t max_write_zeroes_part_bytes;
+	/* virtio-scsi */
+	uint8_t scsi_lun[8];         /* address of the logical unit */
+	unsigned int max_target;
+	uint64_t max_transfer_bytes;
+};
+
+/* A command set's result that is no errno: the part went wrong for a reason
+ * that passes, and is to be sent again. */
+#define DISK_TRY_AGAIN (-1)
+
+struct command_set {
+	uint16_t request_bytes;  /* of a chain's request area */
+	uint16_t response_bytes; /* of a chain's response area */
+	/* Fills in what never changes in a chain. */
+	void (*lay)(const struct disk *disk, struct virtq *vq, uint16_t chain);
+	/* Fills in the next part of req, and takes it off what is left. The
+	 * number of descriptors in use. */
+	uint16_t (*prepare)(const struct disk *disk, struct virtq *vq,
+			    struct request *req);
+	/* How the part that came back went: 0, or a positive errno or
+	 * DISK_TRY_AGAIN with a sentence. */
+	int (*result)(const struct disk *disk, struct virtq *vq,
+		      const struct request *req);
+};
+
+/* Offsets of programs and of files are signed, so no disk is larger. With this
+ * limit, the sum of an offset on the disk and a block or a stretch of it fits
+ * into 64 bits, which library/transfer.c and the command sets rely on. */
+#define DISK_MAX_BYTES ((uint64_t)INT64_MAX)
+
+/* The size of a disk of that many blocks, which the back-end told. 0, or -EPROTO
+ * with a sentence: it is larger than DISK_MAX_BYTES. */
+int disk_capacity(uint64_t blocks, uint32_t block_size, uint64_t *bytes);
+
+/* "read", "write" ... */
+const char *disk_request_name(uint8_t type);
+/* Makes the next part of req, of most_bytes at most, the one in flight.
+ * Returns its size. */
+uint32_t disk_take_part(struct request *req, uint64_t most_bytes);
+/* Undoes disk_take_part(): the part is the next one again. */
+void disk_give_part_back(struct request *req);
+/* Fills one descriptor a segment for the data of the part in flight, from
+ * desc[0] on, the last one with other flags; their number. */
+uint16_t disk_fill_segments(const struct disk *disk, struct vring_desc *desc,
+			    struct request *req, uint16_t flags,
+			    uint16_t last_flags);
+
+/* Puts what info says into the form that the I/O path wants. 0, or -EPROTO
+ * with a sentence: the limits leave no room for a single block. */
+int disk_derive_limits(struct disk *disk);
+
+#endif

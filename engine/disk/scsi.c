@@ -1,0 +1,398 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* virtio-scsi; see disk/scsi.h. prepare and result are on the I/O path. */
+#include "disk/scsi.h"
+
+#include <errno.h>
+#include <linux/virtio_scsi.h>
+#include <scsi/scsi.h>
+#include <string.h>
+
+#include "base/barrier.h"
+#include "base/error.h"
+#include "disk/sense.h"
+
+/* Neither a response code nor a status that a device sends. */
+#define UNTOUCHED 0xff
+
+/* Opcodes that <scsi/scsi.h> lacks (SBC-3). */
+#define OP_READ_16 0x88
+#define OP_WRITE_16 0x8a
+#define OP_SYNCHRONIZE_CACHE_16 0x91
+#define OP_UNMAP 0x42
+
+#define UNMAP_LIST_BYTES 24 /* header and one descriptor */
+
+#define DEFAULT_MAX_SECTORS 0xffff /* what back-ends take that do not say */
+#define SECTOR_BYTES 512u
+#define DEFAULT_MAX_TARGET 255
+
+/* The back-end writes the first part. The second is ours, the parameter list
+ * of UNMAP: it lies here so that a command and the head of its response, all
+ * that most requests need, fill one cache line. */
+struct scsi_response {
+	struct virtio_scsi_cmd_resp answer;
+	uint8_t unmap_list[UNMAP_LIST_BYTES];
+};
+
+static void put_be16(uint8_t *to, uint16_t value)
+{
+	value = __builtin_bswap16(value);
+	memcpy(to, &value, sizeof(value));
+}
+
+static void put_be32(uint8_t *to, uint32_t value)
+{
+	value = __builtin_bswap32(value);
+	memcpy(to, &value, sizeof(value));
+}
+
+static void put_be64(uint8_t *to, uint64_t value)
+{
+	value = __builtin_bswap64(value);
+	memcpy(to, &value, sizeof(value));
+}
+
+/* ---- configuration ---------------------------------------------------------- */
+
+void scsi_set_address(struct disk *disk, unsigned int target, unsigned int lun)
+{
+	memset(disk->scsi_lun, 0, sizeof(disk->scsi_lun));
+	disk->scsi_lun[0] = 1;
+	disk->scsi_lun[1] = (uint8_t)target;
+	disk->scsi_lun[2] = (uint8_t)(lun >> 8 | 0x40);
+	disk->scsi_lun[3] = (uint8_t)lun;
+}
+
+bool scsi_is_config(const void *space)
+{
+	struct virtio_scsi_config config;
+
+	memcpy(&config, space, SCSI_CONFIG_BYTES);
+	return config.sense_size == VIRTIO_SCSI_SENSE_DEFAULT_SIZE &&
+	       config.cdb_size == VIRTIO_SCSI_CDB_DEFAULT_SIZE;
+}
+
+void scsi_assume_config(struct disk *disk)
+{
+	disk->info.seg_max = 1;
+	disk->info.max_queues = 1;
+	disk->max_target = DEFAULT_MAX_TARGET;
+	disk->max_transfer_bytes = (uint64_t)DEFAULT_MAX_SECTORS * SECTOR_BYTES;
+}
+
+void scsi_read_config(const void *space, struct disk *disk)
+{
+	struct virtio_scsi_config config;
+
+	memcpy(&config, space, SCSI_CONFIG_BYTES);
+	scsi_assume_config(disk);
+	disk->info.has_config = true;
+	if (config.num_queues)
+		disk->info.max_queues = config.num_queues;
+	if (config.seg_max)
+		disk->info.seg_max = config.seg_max;
+	if (config.max_sectors)
+		disk->max_transfer_bytes =
+			(uint64_t)config.max_sectors * SECTOR_BYTES;
+	if (config.max_target < DEFAULT_MAX_TARGET)
+		disk->max_target = config.max_target;
+}
+
+/* ---- command descriptor blocks ------------------------------------------------ */
+
+/* Ten bytes where they do: some devices know no others. */
+static void fill_rw_cdb(uint8_t *cdb, bool is_read, uint64_t block, uint32_t blocks)
+{
+	if (block <= UINT32_MAX && blocks <= UINT16_MAX) {
+		cdb[0] = is_read ? READ_10 : WRITE_10;
+		put_be32(cdb + 2, (uint32_t)block);
+		put_be16(cdb + 7, (uint16_t)blocks);
+		cdb[6] = cdb[9] = 0;
+	} else {
+		cdb[0] = is_read ? OP_READ_16 : OP_WRITE_16;
+		put_be64(cdb + 2, block);
+		put_be32(cdb + 10, blocks);
+		cdb[14] = cdb[15] = 0;
+	}
+	cdb[1] = 0;
+}
+
+/* Block 0 and no blocks: all of the cache. */
+static void fill_flush_cdb(const struct disk *disk, uint8_t *cdb)
+{
+	memset(cdb, 0, SCSI_CDB_BYTES);
+	cdb[0] = disk->info.capacity_bytes / disk->info.block_size > UINT32_MAX ?
+		 OP_SYNCHRONIZE_CACHE_16 : SYNCHRONIZE_CACHE;
+}
+
+static void fill_unmap(uint8_t *cdb, uint8_t *list, uint64_t block, uint32_t blocks)
+{
+	memset(cdb, 0, SCSI_CDB_BYTES);
+	cdb[0] = OP_UNMAP;
+	put_be16(cdb + 7, UNMAP_LIST_BYTES);
+	memset(list, 0, UNMAP_LIST_BYTES);
+	put_be16(list, UNMAP_LIST_BYTES - 2);     /* what follows */
+	put_be16(list + 2, UNMAP_LIST_BYTES - 8); /* of it, descriptors */
+	put_be64(list + 8, block);
+	put_be32(list + 16, blocks);
+}
+
+/* ---- requests ------------------------------------------------------------------ */
+
+static void lay(const struct disk *disk, struct virtq *vq, uint16_t chain)
+{
+	struct virtio_scsi_cmd_req *command = virtq_request(vq, chain);
+	struct vring_desc *desc = virtq_chain(vq, chain);
+
+	(void)disk;
+	memset(command, 0, sizeof(*command));
+	command->tag = chain;
+	virtq_set_desc(desc, command, sizeof(*command), VRING_DESC_F_NEXT);
+}
+
+static void fill_response(struct virtq *vq, uint16_t chain, struct vring_desc *desc,
+			  uint16_t flags)
+{
+	struct virtio_scsi_cmd_resp *response = virtq_response(vq, chain);
+
+	response->response = response->status = UNTOUCHED;
+	virtq_set_desc(desc, response, sizeof(*response),
+		       VRING_DESC_F_WRITE | flags);
+}
+
+/* Device-readable descriptors come first (2.7.4.2): what is written goes
+ * before the response, what is read behind it. */
+static uint16_t add_data_out(const struct disk *disk, struct virtq *vq,
+			     struct vring_desc *desc, struct request *req)
+{
+	uint16_t count = 1 + disk_fill_segments(disk, desc + 1, req,
+						VRING_DESC_F_NEXT,
+						VRING_DESC_F_NEXT);
+
+	fill_response(vq, req->chain, desc + count, 0);
+	return count + 1;
+}
+
+static uint16_t add_data_in(const struct disk *disk, struct virtq *vq,
+			    struct vring_desc *desc, struct request *req)
+{
+	fill_response(vq, req->chain, desc + 1,
+		      req->part_bytes ? VRING_DESC_F_NEXT : 0);
+	return 2 + disk_fill_segments(disk, desc + 2, req,
+				      VRING_DESC_F_WRITE | VRING_DESC_F_NEXT,
+				      VRING_DESC_F_WRITE);
+}
+
+static uint16_t prepare_rw(const struct disk *disk, struct virtq *vq,
+			   struct virtio_scsi_cmd_req *command, struct vring_desc *desc,
+			   struct request *req)
+{
+	bool is_read = req->type == REQUEST_READ;
+	uint32_t bytes = disk_take_part(req, disk->max_part_bytes);
+
+	fill_rw_cdb(command->cdb, is_read,
+		    (req->offset_bytes - bytes) >> disk->block_shift,
+		    bytes >> disk->block_shift);
+	return is_read ? add_data_in(disk, vq, desc, req) :
+			 add_data_out(disk, vq, desc, req);
+}
+
+static uint16_t prepare_unmap(const struct disk *disk, struct virtq *vq,
+			      struct virtio_scsi_cmd_req *command, struct vring_desc *desc,
+			      struct request *req)
+{
+	struct scsi_response *response = virtq_response(vq, req->chain);
+	uint32_t bytes = disk_take_part(req, disk->max_discard_part_bytes);
+
+	fill_unmap(command->cdb, response->unmap_list,
+		   (req->offset_bytes - bytes) >> disk->block_shift,
+		   bytes >> disk->block_shift);
+	virtq_set_desc(desc + 1, response->unmap_list,
+		       sizeof(response->unmap_list), VRING_DESC_F_NEXT);
+	fill_response(vq, req->chain, desc + 2, 0);
+	return 3;
+}
+
+static uint16_t prepare(const struct disk *disk, struct virtq *vq,
+			struct request *req)
+{
+	struct virtio_scsi_cmd_req *command = virtq_request(vq, req->chain);
+	struct vring_desc *desc = virtq_chain(vq, req->chain);
+
+	memcpy(command->lun, disk->scsi_lun, sizeof(command->lun));
+	switch (req->type) {
+	case REQUEST_READ:
+	case REQUEST_WRITE:
+		return prepare_rw(disk, vq, command, desc, req);
+	case REQUEST_DISCARD:
+		return prepare_unmap(disk, vq, command, desc, req);
+	case REQUEST_COMMAND:
+		memcpy(command->cdb, ((struct scsi_command *)req->user)->cdb,
+		       SCSI_CDB_BYTES);
+		disk_take_part(req, DISK_MAX_PART_BYTES);
+		return add_data_in(disk, vq, desc, req);
+	default:
+		fill_flush_cdb(disk, command->cdb);
+		req->part_bytes = 0;
+		return add_data_in(disk, vq, desc, req);
+	}
+}
+
+/* ---- responses ------------------------------------------------------------------ */
+
+static const char *response_name(uint8_t response)
+{
+	static const char *const names[] = {
+		[VIRTIO_SCSI_S_OVERRUN] = "more data than the buffer holds",
+		[VIRTIO_SCSI_S_ABORTED] = "aborted",
+		[VIRTIO_SCSI_S_BAD_TARGET] = "no such target or LUN",
+		[VIRTIO_SCSI_S_RESET] = "the bus or device was reset",
+		[VIRTIO_SCSI_S_BUSY] = "the device is busy",
+		[VIRTIO_SCSI_S_TRANSPORT_FAILURE] = "transport failure",
+		[VIRTIO_SCSI_S_TARGET_FAILURE] = "target failure",
+		[VIRTIO_SCSI_S_NEXUS_FAILURE] = "nexus failure",
+		[VIRTIO_SCSI_S_FAILURE] = "failure",
+	};
+
+	if (response == UNTOUCHED)
+		return "nothing: it could not read the request";
+	if (response >= sizeof(names) / sizeof(names[0]) || !names[response])
+		return "an unknown response";
+	return names[response];
+}
+
+static int explain_response(const struct request *req, uint8_t response)
+{
+	int code = response == VIRTIO_SCSI_S_BAD_TARGET ? ENXIO : EIO;
+
+	return -error_set(code, "the back-end answered a %s of %u bytes at %llu "
+		"with: %s (response %u)", disk_request_name(req->type),
+		req->part_bytes,
+		(unsigned long long)req->offset_bytes - req->part_bytes,
+		response_name(response), response);
+}
+
+static int explain_sense(const struct request *req, const struct sense *sense,
+			 uint8_t status)
+{
+	const char *name = sense_code_name(sense->asc, sense->ascq);
+
+	return -error_set(sense_errno(sense), "the disk refused a %s of %u bytes "
+		"at %llu: %s, ASC %02Xh, ASCQ %02Xh%s%s%s (status %02Xh)",
+		disk_request_name(req->type), req->part_bytes,
+		(unsigned long long)req->offset_bytes - req->part_bytes,
+		sense_key_name(sense->key), sense->asc, sense->ascq,
+		*name ? " (" : "", name, *name ? ")" : "", status);
+}
+
+/* SAM status codes, unshifted. */
+#define STATUS_GOOD 0x00
+#define STATUS_BUSY 0x08
+#define STATUS_TASK_SET_FULL 0x28
+
+static int explain_status(const struct virtio_scsi_cmd_resp *response,
+			  const struct request *req)
+{
+	uint32_t size = response->sense_len;
+	struct sense sense;
+
+	if (size > sizeof(response->sense))
+		size = sizeof(response->sense);
+	sense = sense_parse(response->sense, size);
+	if (sense_is_attention(&sense) || response->status == STATUS_BUSY ||
+	    response->status == STATUS_TASK_SET_FULL) {
+		explain_sense(req, &sense, response->status);
+		return DISK_TRY_AGAIN;
+	}
+	return explain_sense(req, &sense, response->status);
+}
+
+/* Data that did not move: for a command it is an answer, else an error. */
+static int check_residual(uint32_t residual, const struct request *req)
+{
+	if (req->type == REQUEST_COMMAND) {
+		struct scsi_command *command = req->user;
+
+		command->residual_bytes = residual < req->part_bytes ?
+					  residual : req->part_bytes;
+		return 0;
+	}
+	if (!residual)
+		return 0;
+	return -error_set(EIO, "the back-end moved %u bytes less than the %u of "
+		"a %s at %llu", residual, req->part_bytes,
+		disk_request_name(req->type),
+		(unsigned long long)req->offset_bytes - req->part_bytes);
+}
+
+static int result(const struct disk *disk, struct virtq *vq,
+		  const struct request *req)
+{
+	const struct virtio_scsi_cmd_resp *response = virtq_response(vq, req->chain);
+	uint8_t code = load_relaxed_u8(&response->response);
+
+	(void)disk;
+	if (code != VIRTIO_SCSI_S_OK)
+		return explain_response(req, code);
+	if (load_relaxed_u8(&response->status) != STATUS_GOOD)
+		return explain_status(response, req);
+	return check_residual(response->resid, req);
+}
+
+const struct command_set scsi_command_set = {
+	.request_bytes = sizeof(struct virtio_scsi_cmd_req),
+	.response_bytes = sizeof(struct scsi_response),
+	.lay = lay,
+	.prepare = prepare,
+	.result = result,
+};
+
+/* ---- task management (5.6.6.2) --------------------------------------------------- */
+
+static void lay_control(const struct disk *disk, struct virtq *vq, uint16_t chain)
+{
+	struct virtio_scsi_ctrl_tmf_req *area = virtq_request(vq, chain);
+	struct virtio_scsi_ctrl_tmf_resp *response = virtq_response(vq, chain);
+	struct vring_desc *desc = virtq_chain(vq, chain);
+
+	(void)disk;
+	virtq_set_desc(desc, area, sizeof(*area), VRING_DESC_F_NEXT);
+	virtq_set_desc(desc + 1, response, sizeof(*response), VRING_DESC_F_WRITE);
+}
+
+static uint16_t prepare_control(const struct disk *disk, struct virtq *vq,
+				struct request *req)
+{
+	struct virtio_scsi_ctrl_tmf_req *area = virtq_request(vq, req->chain);
+	struct virtio_scsi_ctrl_tmf_resp *response = virtq_response(vq, req->chain);
+
+	memset(area, 0, sizeof(*area));
+	area->type = VIRTIO_SCSI_T_TMF;
+	area->subtype = VIRTIO_SCSI_T_TMF_LOGICAL_UNIT_RESET;
+	memcpy(area->lun, disk->scsi_lun, sizeof(area->lun));
+	response->response = UNTOUCHED;
+	req->part_bytes = 0;
+	return 2;
+}
+
+static int result_control(const struct disk *disk, struct virtq *vq,
+			  const struct request *req)
+{
+	const struct virtio_scsi_ctrl_tmf_resp *response =
+		virtq_response(vq, req->chain);
+	uint8_t code = load_relaxed_u8(&response->response);
+
+	(void)disk;
+	if (code == VIRTIO_SCSI_S_OK || code == VIRTIO_SCSI_S_FUNCTION_SUCCEEDED)
+		return 0;
+	return -error_set(EIO, "the back-end did not reset the logical unit "
+		"(response %u)", code);
+}
+
+const struct command_set scsi_control_command_set = {
+	.request_bytes = sizeof(struct virtio_scsi_ctrl_tmf_req),
+	.response_bytes = sizeof(struct virtio_scsi_ctrl_tmf_resp),
+	.lay = lay_control,
+	.prepare = prepare_control,
+	.result = result_control,
+};

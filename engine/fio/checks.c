@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Does the job fit the device? What would fail at the first request, or run
+ * and mislead, is refused in words before the run; see fio/job.h.
+ */
+#include "base/error.h"
+#include "fio/job.h"
+
+static bool does(struct thread_data *td, enum fio_ddir ddir)
+{
+	return ddir == DDIR_READ ? td_read(td) != 0 :
+	       ddir == DDIR_WRITE ? td_write(td) != 0 : td_trim(td) != 0;
+}
+
+static bool is_aligned(const struct thread_data *td, unsigned int block_size,
+		       enum fio_ddir ddir)
+{
+	return td->o.min_bs[ddir] % block_size == 0 &&
+	       td->o.ba[ddir] % block_size == 0 && !td->o.bs_unaligned;
+}
+
+static int check_blocks(struct thread_data *td, const struct fio_file *f,
+			const struct device_info *info)
+{
+	for (enum fio_ddir ddir = DDIR_READ; ddir <= DDIR_TRIM; ddir++) {
+		if (!does(td, ddir) || is_aligned(td, info->block_size, ddir))
+			continue;
+		return error_set(EINVAL, "%s: the device has blocks of %u "
+			"bytes: bs=%llu is no multiple of them",
+			f->file_name, info->block_size,
+			(unsigned long long)td->o.min_bs[ddir]);
+	}
+	if (td->o.start_offset % info->block_size)
+		return error_set(EINVAL, "%s: the device has blocks of %u "
+			"bytes: offset=%llu is no multiple of them",
+			f->file_name, info->block_size,
+			(unsigned long long)td->o.start_offset);
+	return 0;
+}
+
+static int check_directions(struct thread_data *td, const struct fio_file *f,
+			    const struct device_info *info)
+{
+	if (info->read_only && (td_write(td) || td_trim(td)))
+		return error_set(EROFS, "%s: the device is read-only: use a "
+			"job that only reads", f->file_name);
+	if (td_trim(td) && !info->can_discard && !info->can_write_zeroes)
+		return error_set(EOPNOTSUPP, "%s: the device offers neither "
+			"discard nor write-zeroes: a job with trim cannot run "
+			"on it", f->file_name);
+	return 0;
+}
+
+/* size= counts for all of a job's files together. */
+static int check_size(struct thread_data *td, const struct fio_file *f,
+		      const struct device_info *info)
+{
+	uint64_t wanted = td->o.size / (td->o.nr_files ? td->o.nr_files : 1);
+
+	if (td->o.size == -1ULL || !wanted)
+		wanted = 0;
+	if (td->o.file_size_high)
+		wanted = td->o.file_size_high;
+	if (!info->capacity_bytes)
+		return error_set(EINVAL, "%s: the back-end does not say how "
+			"large its disk is: give size=, or device=scsi if that "
+			"is what it serves", f->file_name);
+	if (td->o.start_offset > info->capacity_bytes ||
+	    wanted > info->capacity_bytes - td->o.start_offset)
+		return error_set(ENOSPC, "%s: offset=%llu and size=%llu reach "
+			"beyond the device's %llu bytes", f->file_name,
+			(unsigned long long)td->o.start_offset,
+			(unsigned long long)wanted,
+			(unsigned long long)info->capacity_bytes);
+	return 0;
+}
+
+/* Whoever names a disk that is not there must not get the result of another. */
+static int check_address(const struct thread_data *td, const struct fio_file *f,
+			 const struct device_info *info)
+{
+	const struct options *options = td->eo;
+
+	if (info->type != DEVICE_BLK || !options->scsi_address_set)
+		return 0;
+	return error_set(EINVAL, "%s: this is virtio-blk, one disk: leave "
+		"scsi_target and scsi_lun out", f->file_name);
+}
+
+int fio_check_device(struct thread_data *td, const struct fio_file *f,
+		     const struct device_info *info)
+{
+	int code = check_address(td, f, info);
+
+	if (!code)
+		code = check_directions(td, f, info);
+	/* A replay does what its log says, of any size and anywhere: its requests
+	 * are checked one by one. */
+	if (code || td->o.read_iolog_file)
+		return code;
+	code = check_size(td, f, info);
+	return code ? code : check_blocks(td, f, info);
+}

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * fio as this engine sees it, whatever the release: the only place that knows
+ * how releases differ, and that includes fio's headers.
+ *
+ * fio's symbols are weak, so that Python, which has no fio, can import the
+ * same shared object; they are called from fio's hooks only.
+ */
+#ifndef FIO_COMPAT_H
+#define FIO_COMPAT_H
+
+#include "fio.h"
+#include "optgroup.h"
+
+#pragma weak fio_version_string
+#pragma weak thread_number
+#pragma weak log_err
+#pragma weak log_info
+#pragma weak fio_gettime
+#pragma weak fio_mark_td_terminate
+#pragma weak io_u_queued
+#pragma weak io_u_mark_submit
+#pragma weak __fio_option_is_set
+#pragma weak utime_since_now
+/* These are called by fio/rehearsal.c alone. */
+#pragma weak allocate_io_mem
+#pragma weak fio_cmd_ioengine_option_parse
+#pragma weak free_io_mem
+#pragma weak generic_close_file
+#pragma weak generic_get_file_size
+#pragma weak generic_open_file
+#pragma weak get_fileno
+#pragma weak load_ioengine
+#pragma weak lock_file
+#pragma weak runstate_to_name
+#pragma weak td_io_getevents
+#pragma weak td_io_init
+#pragma weak td_io_queue
+#pragma weak td_set_runstate
+
+/* errdetails was given the thread with interface 36 (3.38). */
+#if FIO_IOOPS_VERSION >= 36
+#define ERRDETAILS_ARGUMENTS struct thread_data *td, struct io_u *io_u
+#define ERRDETAILS_UNUSED (void)td
+#else
+#define ERRDETAILS_ARGUMENTS struct io_u *io_u
+#define ERRDETAILS_UNUSED (void)0
+#endif
+
+#endif

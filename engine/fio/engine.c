@@ -1,0 +1,439 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * fio's ioengine over the core: the hooks that run while a job does, and the
+ * one exported function, get_ioengine().
+ *
+ * Each hook is called by the thread (or process) of its job, which owns the
+ * job's queues: no lock on the I/O path. What comes before and after the run
+ * is in fio/setup.c.
+ */
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "fio/guard.h"
+#include "fio/job.h"
+
+const char *engine_fio_release(void)
+{
+	return ENGINE_FIO_RELEASE;
+}
+
+int engine_fio_interface(void)
+{
+	return FIO_IOOPS_VERSION;
+}
+
+/* ---- submission ------------------------------------------------------------ */
+
+static enum fio_q_status complete_now(struct io_u *io_u, int code)
+{
+	io_u->error = code;
+	if (code)
+		io_u->engine_data = strdup(error_message());
+	return FIO_Q_COMPLETED;
+}
+
+static bool fill_request(const struct device_info *info, struct io_u *io_u,
+			 struct request *req)
+{
+	req->user = io_u;
+	req->buffer = io_u->xfer_buf;
+	req->offset_bytes = io_u->offset;
+	req->left_bytes = io_u->xfer_buflen;
+	switch (io_u->ddir) {
+	case DDIR_READ:
+		req->type = REQUEST_READ;
+		return true;
+	case DDIR_WRITE:
+		req->type = REQUEST_WRITE;
+		return true;
+	case DDIR_TRIM:
+		req->type = info->can_discard ? REQUEST_DISCARD :
+						REQUEST_WRITE_ZEROES;
+		return true;
+	default:
+		req->type = REQUEST_FLUSH;
+		req->offset_bytes = req->left_bytes = 0;
+		return ddir_sync(io_u->ddir);
+	}
+}
+
+/* 0, or a positive errno. The caller has seen that a chain is free. */
+static int submit(struct queue *queue, struct io_u *io_u)
+{
+	struct request *req = queue_get(queue);
+	int code = -EINVAL;
+
+	if (fill_request(&queue->disk->info, io_u, req))
+		code = queue_submit(queue, req);
+	else
+		error_set(EINVAL, "fio asks for an operation (%d) that the "
+			"engine does not know", io_u->ddir);
+	if (code)
+		queue_put(queue, req);
+	return -code;
+}
+
+static void defer(const struct job *job, struct job_file *file, struct io_u *io_u)
+{
+	unsigned int last = file->backlog_first + file->backlog_count++;
+
+	file->backlog[last % job->depth] = io_u;
+}
+
+/* A device without FLUSH writes through: a completed write is stable
+ * (virtio 1.2, 5.2.6.2). */
+static bool needs_no_flush(const struct queue *queue, const struct io_u *io_u)
+{
+	return ddir_sync(io_u->ddir) && !queue->disk->info.can_flush;
+}
+
+static enum fio_q_status hook_queue(struct thread_data *td, struct io_u *io_u)
+{
+	struct job *job = td->io_ops_data;
+	struct job_file *file = &job->files[io_u->file->fileno];
+	struct queue *queue = file->queue;
+	int code = queue->abandoned;
+
+	if (code || needs_no_flush(queue, io_u))
+		return complete_now(io_u, code);
+	if (queue->num_free)
+		code = submit(queue, io_u);
+	else
+		defer(job, file, io_u);
+	if (code) {
+		/* fio says nothing of what fails before it is queued. */
+		fio_report_failure(file, error_message());
+		return complete_now(io_u, code);
+	}
+	job->submitted[job->num_submitted++] = io_u;
+	return FIO_Q_QUEUED;
+}
+
+/* What fio wants to know of those that it submitted; now is their time of issue,
+ * or NULL if it does not want that. */
+static void mark_issued(struct thread_data *td, struct job *job,
+			const struct timespec *now)
+{
+	unsigned int count = job->num_submitted;
+
+	job->num_submitted = 0;
+	io_u_mark_submit(td, count);
+	if (!now)
+		return;
+	for (unsigned int i = 0; i < count; i++) {
+		job->submitted[i]->issue_time = *now;
+		io_u_queued(td, job->submitted[i]);
+	}
+	if (td->o.read_iolog_file)
+		td->last_issue = *now;
+}
+
+/* A back-end that takes requests one by one as they come does more of them when
+ * it finds some at a time, and so do the cache lines that go to and fro. While it
+ * has sixteen times as many to work on, the next ones gather; they are shown to
+ * it at the latest when a look finds less than fio wants. */
+static bool has_enough(const struct queue *queue)
+{
+	unsigned int gathered = virtq_num_gathered(&queue->vq);
+
+	return gathered * 16 <= queue->vq.in_flight - gathered;
+}
+
+/* So do they where a kick can be saved, as long as fio has more to come back with. */
+static bool gathers(const struct job *job, struct queue *queue)
+{
+	return job->may_gather &&
+	       (has_enough(queue) ||
+		(job_num_ready(job) && queue_saves_kick(queue)));
+}
+
+/* The time of issue is when fio is done submitting. What gathers then counts as
+ * the request's latency: it is the price of more of them a second. Books are kept
+ * after the back-end was told. */
+static int hook_commit(struct thread_data *td)
+{
+	struct job *job = td->io_ops_data;
+	bool wants_time = fio_fill_issue_time(td);
+	struct timespec now;
+
+	if (!job->num_submitted)
+		return 0;
+	if (wants_time)
+		fio_gettime(&now, NULL);
+	for (unsigned int i = 0; i < job->num_files; i++)
+		if (!gathers(job, job->files[i].queue))
+			queue_commit(job->files[i].queue);
+	mark_issued(td, job, wants_time ? &now : NULL);
+	return 0;
+}
+
+/* ---- completion ------------------------------------------------------------- */
+
+static void complete(struct job *job, struct io_u *io_u, int code,
+		     const char *sentence)
+{
+	io_u->error = (unsigned int)code;
+	if (code)
+		io_u->engine_data = strdup(sentence);
+	/* fio looks at no error of a flush. */
+	if (code && ddir_sync(io_u->ddir) && !job->td->error)
+		fio_fail(job->td, -code, "flush");
+	job->completed[job->num_completed++] = io_u;
+}
+
+/* Into the chains that have become free goes what had to stand back. */
+static void submit_backlog(struct job *job, struct job_file *file)
+{
+	struct queue *queue = file->queue;
+
+	while (file->backlog_count && (queue->num_free || queue->abandoned)) {
+		struct io_u *io_u = file->backlog[file->backlog_first];
+		int code = queue->abandoned;
+
+		file->backlog_first = (file->backlog_first + 1) % job->depth;
+		file->backlog_count--;
+		if (!code)
+			code = submit(queue, io_u);
+		if (code)
+			complete(job, io_u, code, error_message());
+	}
+	queue_commit(queue);
+}
+
+static void look_at(struct job *job, struct job_file *file)
+{
+	struct request *done[QUEUE_REAP_AT_ONCE];
+	unsigned int count = queue_reap(file->queue, done, QUEUE_REAP_AT_ONCE);
+
+	if (file->queue->abandoned)
+		fio_report_failure(file, file->queue->reason);
+	for (unsigned int i = 0; i < count; i++) {
+		int code = done[i]->error;
+
+		complete(job, done[i]->user, code,
+			 code ? queue_explain(file->queue, done[i]) : NULL);
+	}
+	job->reaped += count;
+	/* Last first: fio, which takes them in order, then finds the chain of each
+	 * request for its next one, with the same buffer in its descriptors. */
+	while (count)
+		queue_put(file->queue, done[--count]);
+	if (file->backlog_count)
+		submit_backlog(job, file);
+}
+
+static unsigned int look(void *context)
+{
+	struct job *job = context;
+
+	for (unsigned int i = 0; i < job->num_files; i++)
+		look_at(job, &job->files[i]);
+	return job_num_ready(job);
+}
+
+static bool ask_calls(void *context)
+{
+	struct job *job = context;
+	bool has_some = false;
+
+	for (unsigned int i = 0; i < job->num_files; i++)
+		has_some |= virtq_ask_calls(&job->files[i].queue->vq);
+	return has_some;
+}
+
+static unsigned int in_flight(void *context)
+{
+	struct job *job = context;
+	unsigned int count = 0;
+
+	for (unsigned int i = 0; i < job->num_files; i++)
+		count += job->files[i].queue->vq.in_flight;
+	return count;
+}
+
+static void refuse_calls(void *context)
+{
+	struct job *job = context;
+
+	for (unsigned int i = 0; i < job->num_files; i++)
+		virtq_refuse_calls(&job->files[i].queue->vq);
+}
+
+/* ---- waiting ------------------------------------------------------------------ */
+
+static uint64_t limit_of(const struct timespec *timeout)
+{
+	if (!timeout)
+		return UINT64_MAX;
+	return clock_now_ns() + (uint64_t)timeout->tv_sec * NS_PER_S +
+	       (uint64_t)timeout->tv_nsec;
+}
+
+static void forget_seen(struct job *job)
+{
+	job->num_completed -= job->num_seen;
+	job->num_taken -= job->num_seen;
+	memmove(job->completed, job->completed + job->num_seen,
+		job->num_completed * sizeof(*job->completed));
+	job->num_seen = 0;
+}
+
+static void wait_for(struct thread_data *td, struct job *job, unsigned int min,
+		     const struct timespec *timeout)
+{
+	uint64_t limit_ns = limit_of(timeout);
+
+	job_commit(job);
+	job->last_progress_ns = 0;
+	while (wait_until(&job->wait, min, clock_now_ns() + WAIT_CHECK_INTERVAL_NS) < min) {
+		fio_watch(td, job);
+		if (clock_now_ns() >= limit_ns)
+			break;
+	}
+}
+
+static int hook_getevents(struct thread_data *td, unsigned int min,
+			  unsigned int max, const struct timespec *timeout)
+{
+	struct job *job = td->io_ops_data;
+	unsigned int ready = job_num_ready(job);
+
+	if (ready < max) {
+		forget_seen(job);
+		job->wait.counters.looks++;
+		job->wait.counters.empty_looks += look(job) == ready;
+		if (job_num_ready(job) < min)
+			wait_for(td, job, min, timeout);
+		ready = job_num_ready(job);
+	}
+	if (ready > max)
+		ready = max;
+	job->num_taken += ready;
+	return (int)ready;
+}
+
+/* One after the other, whatever the number: with latency_target, fio asks for
+ * further events before it has seen all of the last ones. */
+static struct io_u *hook_event(struct thread_data *td, int event)
+{
+	struct job *job = td->io_ops_data;
+
+	(void)event;
+	return job->completed[job->num_seen++];
+}
+
+/* fio prints and frees what it gets. */
+static char *hook_errdetails(ERRDETAILS_ARGUMENTS)
+{
+	char *details = io_u->engine_data;
+
+	ERRDETAILS_UNUSED;
+	io_u->engine_data = NULL;
+	return details ? details : strdup("no details");
+}
+
+/* ---- a job's life ----------------------------------------------------------------- */
+
+/* Eventfds first, connections after: see wait/wait.h. */
+static void open_wait(struct job *job)
+{
+	struct wait_source source = {
+		.context = job,
+		.look = look,
+		.ask_calls = ask_calls,
+		.refuse_calls = refuse_calls,
+		.fds = job->fds,
+		.num_eventfds = job->num_files,
+		.num_fds = 2 * job->num_files,
+		.completed = &job->reaped,
+		.in_flight = in_flight,
+	};
+
+	for (unsigned int i = 0; i < job->num_files; i++) {
+		const struct job_file *file = &job->files[i];
+
+		job->fds[i] = (struct pollfd){ .fd = file->queue->call_fd,
+					       .events = POLLIN };
+		job->fds[job->num_files + i] = (struct pollfd){
+			.fd = file->device->vu.fd, .events = POLLRDHUP };
+	}
+	wait_open(&job->wait, job->choice.kind, job->choice.sleepy_poll_us, &source);
+	wait_limit_cpu(&job->wait, job->choice.adaptive_cpu);
+}
+
+static int hook_init(struct thread_data *td)
+{
+	if (fio_start(td))
+		return 1;
+	open_wait(td->io_ops_data);
+	return 0;
+}
+
+static void hook_cleanup(struct thread_data *td)
+{
+	struct job *job = td->io_ops_data;
+	const struct options *options = td->eo;
+
+	if (job && options->stats_file)
+		fio_stats_write(job);
+	if (job)
+		wait_leave(&job->wait);
+	fio_finish(td);
+}
+
+static int hook_io_u_init(struct thread_data *td, struct io_u *io_u)
+{
+	(void)td;
+	io_u->engine_data = NULL;
+	return 0;
+}
+
+static void hook_io_u_free(struct thread_data *td, struct io_u *io_u)
+{
+	(void)td;
+	free(io_u->engine_data);
+	io_u->engine_data = NULL;
+}
+
+/* There is no file to close or remove, cache to drop or size to ask for. */
+static int hook_file(struct thread_data *td, struct fio_file *f)
+{
+	(void)td;
+	(void)f;
+	return 0;
+}
+
+static struct ioengine_ops operations = {
+	.name = "fio_virtio",
+	.version = FIO_IOOPS_VERSION,
+	.flags = FIO_DISKLESSIO | FIO_RAWIO | FIO_NOEXTEND | FIO_NODISKUTIL |
+		 FIO_MEMALIGN | FIO_NO_OFFLOAD | FIO_ASYNCIO_SETS_ISSUE_TIME,
+	.setup = fio_setup,
+	.init = hook_init,
+	.queue = hook_queue,
+	.commit = hook_commit,
+	.getevents = hook_getevents,
+	.event = hook_event,
+	.errdetails = hook_errdetails,
+	.cleanup = hook_cleanup,
+	.open_file = fio_open_file,
+	.close_file = hook_file,
+	.unlink_file = hook_file,
+	.invalidate = hook_file,
+	.get_file_size = hook_file,
+	.iomem_alloc = fio_buffers_alloc,
+	.iomem_free = fio_buffers_free,
+	.io_u_init = hook_io_u_init,
+	.io_u_free = hook_io_u_free,
+	.option_struct_size = sizeof(struct options),
+	.options = fio_options,
+};
+
+__attribute__((visibility("default"))) void get_ioengine(struct ioengine_ops **ops);
+
+void get_ioengine(struct ioengine_ops **ops)
+{
+	*ops = fio_guard_admits() ? &operations : NULL;
+}

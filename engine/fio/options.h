@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The engine's options as fio parses them: one structure a job, filled in by
+ * fio before any hook runs.
+ */
+#ifndef FIO_OPTIONS_H
+#define FIO_OPTIONS_H
+
+#include "fio/compat.h"
+
+struct options {
+	void *td; /* fio's: it stores the job here */
+	unsigned int device;
+	unsigned int wait; /* 0: not given, else enum wait_kind + 1 */
+	unsigned int sleepy_poll_us;
+	unsigned int sleepy_poll_set;
+	unsigned int adaptive_cpu;
+	unsigned int adaptive_cpu_set;
+	unsigned int scsi_target;
+	unsigned int scsi_lun;
+	unsigned int scsi_address_set;
+	unsigned int queue_size;
+	unsigned int num_queues;
+	unsigned int call_suppression;
+	unsigned int event_idx;
+	unsigned int indirect;
+	unsigned int hugepages;
+	unsigned int hugepage_mem_mib;
+	unsigned int connect_timeout_s;
+	unsigned int request_timeout_s;
+	char *stats_file;
+};
+
+extern struct fio_option fio_options[];
+
+/* What fio's parser lets pass, or goes on after complaining: negative numbers,
+ * mem=. 0, or -EINVAL with a sentence. */
+int fio_options_check(struct thread_data *td);
+
+#endif

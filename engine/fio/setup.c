@@ -1,0 +1,311 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * From fio's options to planned devices: what is checked and read before the run,
+ * for all jobs of the process; see fio/job.h. Keeps nothing of a job but its
+ * plan. Not on the I/O path.
+ */
+#include <stdlib.h>
+
+#include "base/error.h"
+#include "fio/job.h"
+#include "fio/shared_devices.h"
+
+#define DEFAULT_SLEEPY_POLL_US 50
+
+/* A queue of automatic size holds no more requests, and fio raises iodepth no
+ * further by itself. */
+#define GREATEST_AUTO_DEPTH 1024
+
+int fio_fail(struct thread_data *td, int code, const char *where)
+{
+	log_err("fio_virtio: %s\n", error_message());
+	if (!td->error)
+		td_verror(td, code < 0 ? -code : EIO, where);
+	return 1;
+}
+
+/* ---- options -------------------------------------------------------------- */
+
+/* What was given must go with what was chosen. */
+static int check_wait(const struct wait_choice *choice, const struct options *options)
+{
+	bool is_sleepy = options->wait == WAIT_SLEEPY + 1;
+
+	if (options->wait && !is_sleepy && options->sleepy_poll_set)
+		return error_set(EINVAL, "sleepy_poll=%u does not go with "
+			"wait=%s: leave one of them out",
+			options->sleepy_poll_us,
+			wait_name(options->wait - 1));
+	if (is_sleepy && options->sleepy_poll_set && !options->sleepy_poll_us)
+		return error_set(EINVAL, "sleepy_poll=0 means that the eventfd "
+			"is waited for: it does not go with wait=sleepy");
+	if (options->adaptive_cpu_set && choice->kind != WAIT_ADAPTIVE)
+		return error_set(EINVAL, "adaptive_cpu=%u goes with "
+			"wait=adaptive alone: add that, or leave it out",
+			options->adaptive_cpu);
+	return 0;
+}
+
+/* sleepy_poll=0 asks for the eventfd; a 0 that was baked in asks for nothing. */
+static enum wait_kind wait_without_name(const struct wait_choice *choice,
+					const struct options *options)
+{
+	if (choice->sleepy_poll_us)
+		return WAIT_SLEEPY;
+	return options->sleepy_poll_set ? WAIT_EVENT : WAIT_ADAPTIVE;
+}
+
+static int choose_wait(struct wait_choice *choice, const struct options *options)
+{
+	unsigned int baked_us = engine_default_sleepy_poll_us();
+
+	*choice = (struct wait_choice){ 0 };
+	if (options->sleepy_poll_set)
+		choice->sleepy_poll_us = options->sleepy_poll_us;
+	else if (options->wait == WAIT_SLEEPY + 1)
+		choice->sleepy_poll_us = DEFAULT_SLEEPY_POLL_US;
+	else if (!options->wait)
+		choice->sleepy_poll_us = baked_us;
+	choice->kind = options->wait ? options->wait - 1 :
+				       wait_without_name(choice, options);
+	choice->adaptive_cpu = options->adaptive_cpu_set ? options->adaptive_cpu : 100;
+	return check_wait(choice, options);
+}
+
+int fio_choose(struct thread_data *td, struct wait_choice *choice)
+{
+	int code = fio_options_check(td);
+
+	return code ? code : choose_wait(choice, td->eo);
+}
+
+/* fio aligns buffers to pages, and may shift all of them by mem_align. */
+static size_t buffer_bytes(const struct thread_data *td)
+{
+	return (size_t)td_max_bs((struct thread_data *)td) * td->o.iodepth +
+	       4 * (size_t)sysconf(_SC_PAGESIZE) + 2 * td->o.mem_align;
+}
+
+void fio_fill_config(const struct thread_data *td, const struct fio_file *f,
+		     struct device_config *config)
+{
+	const struct options *options = td->eo;
+	size_t chosen_bytes = (size_t)options->hugepage_mem_mib << 20;
+
+	*config = (struct device_config){
+		.socket = f->file_name,
+		.type = (int)options->device,
+		.indirect = (int)options->indirect,
+		.event_idx = (int)options->event_idx,
+		.hugepages = (int)options->hugepages,
+		.scsi_target = options->scsi_target,
+		.scsi_lun = options->scsi_lun,
+		.scsi_address_set = options->scsi_address_set,
+		.num_queues = options->num_queues,
+		.queue_size = options->queue_size,
+		.depth = td->o.iodepth,
+		.connect_timeout_ms = options->connect_timeout_s * 1000,
+		.memory_bytes = chosen_bytes ? chosen_bytes : buffer_bytes(td),
+		.max_request_bytes = (size_t)td_max_bs((struct thread_data *)td),
+	};
+}
+
+unsigned int fio_greatest_depth(const struct device_config *config)
+{
+	return config->queue_size ? config->queue_size : GREATEST_AUTO_DEPTH;
+}
+
+void fio_deepen(struct device_config *config)
+{
+	unsigned int greatest = fio_greatest_depth(config);
+
+	if (greatest > config->depth)
+		config->depth = greatest;
+}
+
+/* ---- examining ------------------------------------------------------------ */
+
+/* A back-end without configuration space leaves its size to the job. A replay goes
+ * where its log says, and fio adds the log's bytes up in size=: there the back-end
+ * refuses what lies beyond its disk. */
+static uint64_t given_capacity(const struct thread_data *td)
+{
+	uint64_t end;
+
+	if (td->o.read_iolog_file)
+		return DISK_MAX_BYTES;
+	if (td->o.size == -1ULL)
+		return 0;
+	if (__builtin_add_overflow(td->o.size, td->o.start_offset, &end) ||
+	    end > DISK_MAX_BYTES)
+		return DISK_MAX_BYTES;
+	return end;
+}
+
+int fio_size_file(struct thread_data *td, struct fio_file *f,
+		  const struct device_info *info)
+{
+	struct device_info sized = *info;
+
+	if (!sized.capacity_bytes)
+		sized.capacity_bytes = given_capacity(td);
+	f->real_file_size = sized.capacity_bytes;
+	f->filetype = FIO_TYPE_BLOCK;
+	fio_file_set_size_known(f);
+	return fio_check_device(td, f, &sized);
+}
+
+/* Connects for as long as it takes to read what the device is. A disk behind a
+ * virtio-scsi controller answers only once queues run. */
+static int describe(const struct device_config *config, struct device_info *info)
+{
+	struct device_config small = *config;
+	struct device *dev;
+	int code;
+
+	small.num_queues = 1;
+	small.memory_bytes = 1 << 16;
+	code = device_open(&dev, &small);
+	if (code)
+		return code;
+	device_describe(dev, info);
+	if (info->type == DEVICE_SCSI) {
+		code = device_start(dev);
+		device_describe(dev, info);
+	}
+	device_close(dev);
+	return code;
+}
+
+static int examine(struct thread_data *td, struct fio_file *f, unsigned int *max_queues)
+{
+	struct device_config config;
+	struct device_info info;
+	int code;
+
+	fio_fill_config(td, f, &config);
+	code = describe(&config, &info);
+	if (code)
+		return code;
+	*max_queues = info.max_queues;
+	return fio_size_file(td, f, &info);
+}
+
+/* ---- planning ------------------------------------------------------------- */
+
+/* The threads that use a socket: one for each job and file, kept until the
+ * process ends. */
+struct noted_thread {
+	struct noted_thread *next;
+	struct thread_data *td;
+	char socket[];
+};
+
+static pthread_mutex_t noted_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct noted_thread *noted;
+
+int fio_note_thread(struct thread_data *td, const char *socket)
+{
+	size_t size = strlen(socket) + 1;
+	struct noted_thread *thread = malloc(sizeof(*thread) + size);
+
+	if (!thread)
+		return error_set(ENOMEM, "%s: no memory to plan a job", socket);
+	thread->td = td;
+	memcpy(thread->socket, socket, size);
+	pthread_mutex_lock(&noted_lock);
+	thread->next = noted;
+	noted = thread;
+	pthread_mutex_unlock(&noted_lock);
+	return 0;
+}
+
+void fio_stop_threads_on(const char *socket)
+{
+	pthread_mutex_lock(&noted_lock);
+	for (struct noted_thread *thread = noted; thread; thread = thread->next)
+		if (!strcmp(thread->socket, socket))
+			fio_mark_td_terminate(thread->td);
+	pthread_mutex_unlock(&noted_lock);
+}
+
+/* A binary log may raise iodepth, and is read only after setup. */
+static bool depth_may_rise(struct thread_data *td)
+{
+	return td->o.read_iolog_file && !fio_option_is_set(&td->o, iodepth);
+}
+
+static int plan(struct thread_data *td, const struct fio_file *f,
+		unsigned int max_queues)
+{
+	struct device_config config;
+	int count;
+
+	fio_fill_config(td, f, &config);
+	if (depth_may_rise(td))
+		fio_deepen(&config);
+	count = registry_plan(&config, 1);
+	if (count < 0)
+		return count;
+	if (fio_note_thread(td, f->file_name))
+		return -ENOMEM;
+	if ((unsigned int)count <= max_queues)
+		return 0;
+	fio_stop_threads_on(f->file_name);
+	return error_set(EBUSY, "%s: %d jobs want a queue each and the "
+		"back-end has %u: lower numjobs to %u, or start the back-end "
+		"with %d queues", f->file_name, count, max_queues, max_queues,
+		count);
+}
+
+/* All files are examined before the first one is planned: a job that cannot run
+ * takes no queue from others. */
+static int examine_and_plan(struct thread_data *td, unsigned int *max_queues)
+{
+	struct fio_file *f;
+	unsigned int i;
+	int code = 0;
+
+	for_each_file(td, f, i)
+		if (!code)
+			code = examine(td, f, &max_queues[i]);
+	/* A job that is forked plans for itself, once it is a process. */
+	if (code || !td->o.use_thread)
+		return code;
+	for_each_file(td, f, i)
+		if (!code)
+			code = plan(td, f, max_queues[i]);
+	return code;
+}
+
+static int setup(struct thread_data *td)
+{
+	unsigned int *max_queues = calloc(td->o.nr_files + 1, sizeof(*max_queues));
+	struct wait_choice ignored;
+	int code;
+
+	if (!max_queues)
+		return error_set(ENOMEM, "no memory for a job on %u files",
+				 td->o.nr_files);
+	code = fio_choose(td, &ignored);
+	if (!code)
+		code = examine_and_plan(td, max_queues);
+	free(max_queues);
+	return code;
+}
+
+int fio_setup(struct thread_data *td)
+{
+	const struct options *options = td->eo;
+	int code = 0;
+
+	if (td->io_ops_data)
+		return 0;
+	if (options->stats_file)
+		code = fio_stats_begin(options->stats_file);
+	if (td->o.stonewall)
+		registry_next_phase();
+	if (!code)
+		code = setup(td);
+	return code ? fio_fail(td, code, "setup") : 0;
+}

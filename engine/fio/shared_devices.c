@@ -1,0 +1,277 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Devices shared by the threads of a process; see fio/shared_devices.h. */
+#include "fio/shared_devices.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/error.h"
+
+/* For the rings of a job's queue, plenty; should they need more after all, they
+ * get a region of their own. */
+#define RING_ROOM_BYTES (64ul << 10)
+#define RING_ROOM_BYTES_A_REQUEST 1024ul
+
+struct entry {
+	struct entry *next;
+	struct device_config config; /* merged over all jobs; socket is ours */
+	unsigned int phase;          /* of jobs */
+	int jobs;                    /* planned in that phase */
+	unsigned int most_jobs;      /* at once: in any phase, and unplanned ones */
+	struct device *device;       /* while users > 0 */
+	unsigned int users;
+};
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static struct entry *entries;
+static unsigned int phase;
+static size_t phase_bytes;   /* planned in this phase */
+static size_t planned_bytes; /* in the largest phase */
+static int planned_hugepages;
+static struct memory memory;
+static unsigned int open_devices;
+static pid_t forked_process; /* that began anew; 0: none */
+
+/* Two disks behind one controller are two devices, a connection each. */
+static bool is_same_disk(const struct device_config *a, const struct device_config *b)
+{
+	return !strcmp(a->socket, b->socket) &&
+	       a->scsi_address_set == b->scsi_address_set &&
+	       a->scsi_target == b->scsi_target && a->scsi_lun == b->scsi_lun;
+}
+
+static struct entry *find(const struct device_config *config)
+{
+	struct entry *entry = entries;
+
+	while (entry && !is_same_disk(&entry->config, config))
+		entry = entry->next;
+	return entry;
+}
+
+/* A fork may come between any two of our lines, and the child walks the entries and
+ * their devices: an entry is complete before it is in the list, and a device is
+ * open for as long as an entry names it. */
+static struct entry *add(const struct device_config *config)
+{
+	struct entry *entry = calloc(1, sizeof(*entry));
+	char *socket = strdup(config->socket);
+
+	if (!entry || !socket) {
+		free(entry);
+		free(socket);
+		return NULL;
+	}
+	entry->config = *config;
+	entry->config.socket = socket;
+	entry->phase = phase;
+	entry->next = entries;
+	__atomic_store_n(&entries, entry, __ATOMIC_SEQ_CST);
+	return entry;
+}
+
+static void set_device(struct entry *entry, struct device *dev)
+{
+	__atomic_store_n(&entry->device, dev, __ATOMIC_SEQ_CST);
+}
+
+/* The entries' own memory stays as it is: the heap has the parent's other threads'
+ * half-done changes in it. */
+void registry_begin_process(void)
+{
+	if (forked_process == getpid())
+		return;
+	forked_process = getpid();
+	pthread_mutex_init(&lock, NULL);
+	for (struct entry *entry = entries; entry; entry = entry->next)
+		if (entry->device)
+			device_forget_inherited(entry->device);
+	memory_forget_inherited(&memory);
+	entries = NULL;
+	open_devices = phase = 0;
+	phase_bytes = planned_bytes = 0;
+}
+
+void registry_next_phase(void)
+{
+	phase++;
+	phase_bytes = 0;
+}
+
+/* Jobs on one connection cannot have it set up in different ways. */
+static const char *disagreement(const struct device_config *a,
+				const struct device_config *b)
+{
+	if (a->type != b->type)
+		return "device";
+	if (a->indirect != b->indirect)
+		return "indirect";
+	if (a->event_idx != b->event_idx)
+		return "event_idx";
+	if (a->queue_size != b->queue_size)
+		return "queue_size";
+	if (a->hugepages != b->hugepages)
+		return "hugepages";
+	return NULL;
+}
+
+static void count_job(struct entry *entry, unsigned int most_jobs)
+{
+	if (entry->phase != phase)
+		entry->jobs = 0;
+	entry->phase = phase;
+	entry->jobs++;
+	if ((unsigned int)entry->jobs > most_jobs)
+		most_jobs = (unsigned int)entry->jobs;
+	if (most_jobs > entry->most_jobs)
+		entry->most_jobs = most_jobs;
+}
+
+static void merge(struct entry *entry, const struct device_config *config)
+{
+	struct device_config *merged = &entry->config;
+
+	if (config->depth > merged->depth)
+		merged->depth = config->depth;
+	if (config->max_request_bytes > merged->max_request_bytes)
+		merged->max_request_bytes = config->max_request_bytes;
+	if (config->num_queues > merged->num_queues)
+		merged->num_queues = config->num_queues;
+}
+
+static int plan_locked(const struct device_config *config, unsigned int most_jobs)
+{
+	struct entry *entry = find(config);
+	const char *option;
+
+	if (!entry)
+		entry = add(config);
+	if (!entry)
+		return error_set(ENOMEM, "%s: no memory for a plan", config->socket);
+	option = disagreement(&entry->config, config);
+	if (option)
+		return error_set(EINVAL, "%s: jobs that share a connection "
+			"(thread=1) must agree on %s", config->socket, option);
+	merge(entry, config);
+	count_job(entry, most_jobs);
+	planned_hugepages = config->hugepages;
+	phase_bytes += config->memory_bytes + RING_ROOM_BYTES +
+		       config->depth * RING_ROOM_BYTES_A_REQUEST;
+	if (phase_bytes > planned_bytes)
+		planned_bytes = phase_bytes;
+	return entry->jobs;
+}
+
+int registry_plan(const struct device_config *config, unsigned int most_jobs)
+{
+	int jobs;
+
+	pthread_mutex_lock(&lock);
+	jobs = plan_locked(config, most_jobs);
+	pthread_mutex_unlock(&lock);
+	return jobs;
+}
+
+/* The memory comes with the first device and goes with the last. */
+static int open_memory(void)
+{
+	int code = 0;
+
+	if (open_devices)
+		return 0;
+	memory_init(&memory, planned_hugepages);
+	code = memory_add_region(&memory, planned_bytes);
+	if (code < 0) {
+		memory_close(&memory);
+		return code;
+	}
+	return 0;
+}
+
+static void close_memory(void)
+{
+	if (!open_devices)
+		memory_close(&memory);
+}
+
+/* A queue for each job, as far as the back-end has them; what num_queues= asks for
+ * it must have. */
+static void choose_num_queues(struct device *dev, unsigned int jobs)
+{
+	struct device_info info;
+
+	device_describe(dev, &info);
+	if (jobs > info.max_queues)
+		jobs = info.max_queues;
+	if (jobs > dev->config.num_queues)
+		dev->config.num_queues = jobs;
+}
+
+static int open_device(struct entry *entry)
+{
+	struct device *dev = NULL;
+	int code = open_memory();
+
+	if (code)
+		return code;
+	entry->config.memory = &memory;
+	code = device_open(&dev, &entry->config);
+	if (!code) {
+		choose_num_queues(dev, entry->most_jobs);
+		code = device_start(dev);
+	}
+	if (code) {
+		device_close(dev);
+		close_memory();
+		return code;
+	}
+	set_device(entry, dev);
+	open_devices++;
+	return 0;
+}
+
+int registry_acquire(const struct device_config *config, struct device **dev)
+{
+	struct entry *entry;
+	int code = 0;
+
+	pthread_mutex_lock(&lock);
+	entry = find(config);
+	if (!entry)
+		code = error_set(ENODEV, "%s: no job was planned on it",
+				 config->socket);
+	else if (!entry->users)
+		code = open_device(entry);
+	if (!code) {
+		entry->users++;
+		*dev = entry->device;
+	}
+	pthread_mutex_unlock(&lock);
+	return code;
+}
+
+static struct entry *find_device(const struct device *dev)
+{
+	struct entry *entry = entries;
+
+	while (entry->device != dev)
+		entry = entry->next;
+	return entry;
+}
+
+void registry_release(struct device *dev)
+{
+	struct entry *entry;
+
+	pthread_mutex_lock(&lock);
+	entry = find_device(dev);
+	if (--entry->users == 0) {
+		set_device(entry, NULL);
+		device_close(dev);
+		open_devices--;
+		close_memory();
+	}
+	pthread_mutex_unlock(&lock);
+}

@@ -1,0 +1,380 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A job's begin and end: takes what fio wants of it by now, acquires devices and
+ * queues, gives them back; see fio/job.h. Entered by the job's own thread or
+ * process. Not on the I/O path.
+ *
+ * Nothing is taken from setup but the plan and the sizes of files. Since setup fio
+ * may have forked; it may have read a log, which brings files, sizes and a depth of
+ * its own; or it calls setup only later (create_serialize=0).
+ */
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "fio/job.h"
+#include "fio/shared_devices.h"
+
+/* ---- what fio wants by now -------------------------------------------------- */
+
+static unsigned int count_files(const struct thread_data *td)
+{
+	struct fio_file *f;
+	unsigned int i, count = 0;
+
+	for_each_file(td, f, i)
+		count++;
+	return count;
+}
+
+static int check_piece(struct thread_data *td, const struct io_piece *piece,
+		       unsigned int num_files)
+{
+	if (piece->ddir != DDIR_WAIT &&
+	    (piece->fileno < 0 || (unsigned int)piece->fileno >= num_files))
+		return error_set(EINVAL, "the log speaks of a file that it does "
+			"not name before: give it an \"add\" line");
+	if (piece->ddir == DDIR_TRIM && !td_trim(td))
+		return error_set(EINVAL, "fio reads this log in chunks and cannot "
+			"replay its trims so: leave read_iolog_chunked= out");
+	/* Of a log that it reads in chunks, fio's buffers may be too short for the
+	 * first chunk: a request would reach into what lies behind its buffer. */
+	if (ddir_rw(piece->ddir) && piece->len > td->o.max_bs[piece->ddir])
+		td->o.max_bs[piece->ddir] = piece->len;
+	return 0;
+}
+
+/* What a log has done with a file so far. */
+struct logged_file {
+	bool is_open;
+	struct io_piece *close; /* after which nothing came yet */
+};
+
+static bool is_action(const struct io_piece *piece, enum file_log_act action)
+{
+	return piece->ddir == DDIR_INVAL && piece->file_action == action;
+}
+
+static void leave_out(struct io_piece *piece)
+{
+	piece->file_action = FIO_LOG_ADD_FILE; /* fio does nothing */
+}
+
+/* fio aborts at a request for a file that is not open. Where replay_redirect= makes
+ * one file of several, the end of the first one is not the end of the others, and
+ * an opening that comes while requests are in flight after a close has no effect.
+ * So of each file the first opening counts, and the last close. */
+static int follow_file(struct io_piece *piece, struct logged_file *file)
+{
+	bool opens = is_action(piece, FIO_LOG_OPEN_FILE);
+	bool closes = is_action(piece, FIO_LOG_CLOSE_FILE);
+
+	if (is_action(piece, FIO_LOG_ADD_FILE))
+		return 0;
+	if (!file->is_open && piece->ddir != DDIR_INVAL)
+		return error_set(EINVAL, "the log uses a file that it does not open "
+			"before: give it an \"open\" line after its \"add\" line");
+	if (opens && file->is_open)
+		leave_out(piece);
+	file->is_open |= opens;
+	if (file->close)
+		leave_out(file->close);
+	file->close = closes ? piece : NULL;
+	return 0;
+}
+
+static int check_log(struct thread_data *td, unsigned int num_files)
+{
+	struct logged_file *files = calloc(num_files + 1ul, sizeof(*files));
+	struct flist_head *entry;
+	int code = 0;
+
+	if (!files)
+		return error_set(ENOMEM, "no memory for a log of %u files", num_files);
+	flist_for_each(entry, &td->io_log_list) {
+		struct io_piece *piece = flist_entry(entry, struct io_piece, list);
+
+		code = check_piece(td, piece, num_files);
+		if (!code && piece->ddir != DDIR_WAIT)
+			code = follow_file(piece, &files[piece->fileno]);
+		if (code)
+			break;
+	}
+	free(files);
+	return code;
+}
+
+static int check_job(struct thread_data *td, unsigned int num_files)
+{
+	int code = td->o.read_iolog_file ? check_log(td, num_files) : 0;
+
+	if (code)
+		return code;
+	if (!num_files)
+		return error_set(ENODEV, "the job has no file: name the socket "
+			"of a back-end with filename=");
+	if (!td->o.iodepth)
+		return error_set(EINVAL, "the log holds flushes alone, which "
+			"tell fio no iodepth: add iodepth=1");
+	return 0;
+}
+
+/* Whether something lets fio sleep between two requests. */
+static bool has_pauses(const struct thread_data *td)
+{
+	const struct thread_options *o = &td->o;
+
+	for (enum fio_ddir ddir = DDIR_READ; ddir <= DDIR_TRIM; ddir++)
+		if (o->rate[ddir] || o->rate_iops[ddir])
+			return true;
+	return o->thinktime || o->flow || o->read_iolog_file;
+}
+
+/* ---- memory of the job ------------------------------------------------------ */
+
+static void free_job(struct job *job)
+{
+	for (unsigned int i = 0; i < job->num_files; i++)
+		free(job->files[i].backlog);
+	free(job->files);
+	free(job->fds);
+	free(job->submitted);
+	free(job->completed);
+	free(job);
+}
+
+static bool make_files(struct job *job, unsigned int count)
+{
+	job->files = calloc(count, sizeof(*job->files));
+	/* Eventfds and connections. */
+	job->fds = calloc(2 * (size_t)count, sizeof(*job->fds));
+	if (!job->files || !job->fds)
+		return false;
+	while (job->num_files < count) {
+		struct io_u **backlog = calloc(job->depth, sizeof(*backlog));
+
+		if (!backlog)
+			return false;
+		job->files[job->num_files++].backlog = backlog;
+	}
+	return true;
+}
+
+static struct job *make_job(struct thread_data *td, unsigned int num_files)
+{
+	struct job *job = calloc(1, sizeof(*job));
+
+	if (!job)
+		return NULL;
+	job->td = td;
+	job->depth = td->o.iodepth;
+	job->may_gather = !has_pauses(td);
+	job->submitted = calloc(job->depth, sizeof(*job->submitted));
+	job->completed = calloc(job->depth, sizeof(*job->completed));
+	if (job->submitted && job->completed && make_files(job, num_files))
+		return job;
+	free_job(job);
+	return NULL;
+}
+
+/* ---- devices and queues ----------------------------------------------------- */
+
+/* Files that setup did not see: other threads may come to them in the same way, as
+ * many as fio has jobs, and are to find what they need when the first one has begun. */
+static int plan_thread(struct thread_data *td, struct device_config *config)
+{
+	int code;
+
+	if (thread_number > 1)
+		fio_deepen(config);
+	code = registry_plan(config, thread_number);
+	return code < 0 ? code : fio_note_thread(td, config->socket);
+}
+
+static int plan_file(struct thread_data *td, struct fio_file *f)
+{
+	struct device_config config;
+	int code = 0;
+
+	fio_fill_config(td, f, &config);
+	if (!td->o.use_thread)
+		code = registry_plan(&config, 1);
+	else if (!fio_file_size_known(f))
+		code = plan_thread(td, &config);
+	return code < 0 ? code : 0;
+}
+
+static int plan_files(struct thread_data *td)
+{
+	struct fio_file *f;
+	unsigned int i;
+	int code = 0;
+
+	if (!td->o.use_thread)
+		registry_begin_process();
+	for_each_file(td, f, i)
+		if (!code)
+			code = plan_file(td, f);
+	return code;
+}
+
+static int check_depth(const struct job_file *file, const struct device_config *config)
+{
+	unsigned int made_for = file->device->config.depth;
+
+	if (made_for >= config->depth || made_for >= fio_greatest_depth(config))
+		return 0;
+	return error_set(EBUSY, "%s: another job began first, and its queues are "
+		"made for iodepth=%u, not %u: leave create_serialize=0 out",
+		config->socket, made_for, config->depth);
+}
+
+static int claim_queue(struct job *job, struct job_file *file,
+		       const struct device_config *config)
+{
+	file->queue = device_claim_queue(file->device);
+	if (file->queue)
+		return check_depth(file, config);
+	if (job->td->o.use_thread)
+		fio_stop_threads_on(config->socket);
+	return -EBUSY;
+}
+
+/* A log names files that setup did not see; so does a job that had no setup yet. */
+static int size_file(struct thread_data *td, struct fio_file *f,
+		     const struct device *device)
+{
+	struct device_info info;
+
+	if (fio_file_size_known(f))
+		return 0;
+	device_describe(device, &info);
+	return fio_size_file(td, f, &info);
+}
+
+static int acquire(struct job *job, struct fio_file *f, struct job_file *file)
+{
+	const struct options *options = job->td->eo;
+	struct device_config config;
+	int code;
+
+	fio_fill_config(job->td, f, &config);
+	code = registry_acquire(&config, &file->device);
+	if (code && job->td->o.read_iolog_file && !fio_file_size_known(f))
+		error_name("the iolog names another device than filename= "
+			   "(replay_redirect= sends all to one)");
+	if (!code)
+		code = size_file(job->td, f, file->device);
+	if (!code)
+		code = claim_queue(job, file, &config);
+	if (code)
+		return code;
+	device_assume_capacity(file->device, f->real_file_size);
+	virtq_want_all_calls(&file->queue->vq,
+			     options->call_suppression == CHOICE_OFF);
+	return 0;
+}
+
+static int acquire_all(struct job *job)
+{
+	struct thread_data *td = job->td;
+	struct fio_file *f;
+	unsigned int i;
+	int code = 0;
+
+	for_each_file(td, f, i)
+		if (!code)
+			code = acquire(job, f, &job->files[i]);
+	return code;
+}
+
+static void release(struct job *job)
+{
+	for (unsigned int i = 0; i < job->num_files; i++) {
+		struct job_file *file = &job->files[i];
+
+		if (file->queue)
+			device_release_queue(file->device, file->queue);
+		if (file->device)
+			registry_release(file->device);
+	}
+}
+
+/* ---- begin and end ------------------------------------------------------------ */
+
+static void say_pages(const struct job *job)
+{
+	static bool is_said; /* by whichever job starts first */
+	struct device_info info;
+
+	device_describe(job->files[0].device, &info);
+	if (info.hugepages_short &&
+	    !__atomic_exchange_n(&is_said, true, __ATOMIC_RELAXED))
+		log_info("fio_virtio: ordinary pages: not enough free 2 MiB huge "
+			 "pages (pyfio-virtio doctor says how to get them)\n");
+}
+
+static int begin(struct thread_data *td, struct job **result)
+{
+	unsigned int num_files = count_files(td);
+	struct wait_choice choice;
+	struct job *job;
+	int code = fio_choose(td, &choice);
+
+	if (!code)
+		code = check_job(td, num_files);
+	if (code)
+		return code;
+	job = make_job(td, num_files);
+	if (!job)
+		return error_set(ENOMEM, "no memory for a job of iodepth=%u on "
+				 "%u files", td->o.iodepth, num_files);
+	job->choice = choice;
+	code = plan_files(td);
+	if (!code)
+		code = acquire_all(job);
+	if (code) {
+		release(job);
+		free_job(job);
+	}
+	*result = job;
+	return code;
+}
+
+int fio_start(struct thread_data *td)
+{
+	struct job *job = NULL;
+	int code;
+
+	if (td->io_ops_data)
+		return 0;
+	code = begin(td, &job);
+	if (code)
+		return fio_fail(td, code, "init");
+	job->cpu_begun_ns = clock_cpu_ns();
+	td->io_ops_data = job;
+	say_pages(job);
+	return 0;
+}
+
+int fio_open_file(struct thread_data *td, struct fio_file *f)
+{
+	const struct job *job = td->io_ops_data;
+
+	if (job && f->fileno >= 0 && (unsigned int)f->fileno < job->num_files)
+		return 0;
+	error_set(ENODEV, "%s: this file was not known when the job began: if a "
+		  "log names it, leave read_iolog_chunked= out", f->file_name);
+	return fio_fail(td, -ENODEV, "open");
+}
+
+void fio_finish(struct thread_data *td)
+{
+	struct job *job = td->io_ops_data;
+
+	if (!job)
+		return;
+	release(job);
+	free_job(job);
+	td->io_ops_data = NULL;
+}

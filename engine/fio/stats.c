@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * stats_file: the engine's counters as JSON lines, an object a job; see
+ * fio/job.h. Written once a job, when it has ended, by its own thread.
+ */
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "fio/job.h"
+
+int fio_stats_begin(const char *path)
+{
+	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+
+	if (fd < 0)
+		return error_set(errno, "stats_file=%s cannot be written: %s",
+				 path, strerror(errno));
+	close(fd);
+	return 0;
+}
+
+static void print_string(FILE *out, const char *name, const char *text)
+{
+	fprintf(out, "\"%s\":\"", name);
+	for (; *text; text++) {
+		if ((unsigned char)*text < 0x20)
+			fprintf(out, "\\u%04x", *text);
+		else
+			fprintf(out, *text == '"' || *text == '\\' ? "\\%c" : "%c",
+				*text);
+	}
+	fputc('"', out);
+}
+
+static void print_u64(FILE *out, const char *name, uint64_t value)
+{
+	fprintf(out, ",\"%s\":%llu", name, (unsigned long long)value);
+}
+
+static void print_queue(FILE *out, const struct job_file *file)
+{
+	const struct queue_counters *counters = &file->queue->counters;
+
+	fputc('{', out);
+	print_string(out, "socket", file->device->vu.path);
+	print_u64(out, "queue", file->queue->index);
+	print_u64(out, "queue_size", file->queue->vq.shape.size);
+	print_u64(out, "indirect", file->queue->vq.shape.indirect);
+	print_u64(out, "event_idx", file->queue->vq.shape.event_idx);
+	print_u64(out, "call_suppression", !file->queue->vq.wants_all_calls);
+	print_u64(out, "page_bytes", file->device->memory->regions[0].page_bytes);
+	print_u64(out, "requests", counters->requests);
+	print_u64(out, "kicks", counters->kicks);
+	print_u64(out, "kicks_suppressed", counters->kicks_suppressed);
+	print_u64(out, "kicks_switched", counters->kicks_switched);
+	print_u64(out, "errors", counters->errors);
+	fprintf(out, ",\"batches\":[");
+	for (unsigned int i = 0; i < COUNTERS_BATCHES; i++)
+		fprintf(out, "%s%llu", i ? "," : "",
+			(unsigned long long)counters->batches[i]);
+	fprintf(out, "]}");
+}
+
+/* How wait=adaptive decided, and from what: see wait/adaptive.h. */
+static void print_adaptive(FILE *out, const struct wait *wait)
+{
+	const struct adaptive *adaptive = &wait->adaptive;
+	const struct contest *contest = &adaptive->contest;
+
+	fprintf(out, ",\"adaptive\":{");
+	print_string(out, "way", adaptive_way_name(contest->champion));
+	print_u64(out, "adaptive_cpu", adaptive->cpu_percent);
+	print_u64(out, "spins", wait->counters.spins);
+	print_u64(out, "yields", wait->counters.yields);
+	print_u64(out, "trials", contest->trials);
+	print_u64(out, "changes", contest->changes);
+	print_u64(out, "unsettlings", contest->unsettlings);
+	print_u64(out, "rests", adaptive->rests);
+	print_u64(out, "late_blocks", adaptive->late_blocks);
+	print_u64(out, "arrival_ns", adaptive->arrival.mean_ns);
+	print_u64(out, "arrival_spread_ns", adaptive->arrival.spread_ns);
+	print_u64(out, "oversleep_mean_ns", adaptive->oversleep.mean_ns);
+	print_u64(out, "wake_ns", adaptive_wake_ns(adaptive));
+	print_u64(out, "patience_ns", adaptive_patience_ns(adaptive));
+	fprintf(out, ",\"ways\":[");
+	for (unsigned int i = 0; i < contest->num_ways; i++) {
+		fputs(i ? ",{" : "{", out);
+		print_string(out, "way", adaptive_way_name(i));
+		print_u64(out, "used_ns", contest->ways[i].used_ns);
+		fprintf(out, ",\"score\":%.3f}", contest->ways[i].score);
+	}
+	fprintf(out, "]}");
+}
+
+static void print_wait(FILE *out, const struct job *job)
+{
+	const struct wait_counters *counters = &job->wait.counters;
+
+	fputc(',', out);
+	print_string(out, "wait", wait_name(job->choice.kind));
+	print_u64(out, "sleepy_poll", job->choice.sleepy_poll_us);
+	print_u64(out, "ios", job->reaped);
+	print_u64(out, "cpu_ns", clock_cpu_ns() - job->cpu_begun_ns);
+	print_u64(out, "looks", counters->looks);
+	print_u64(out, "empty_looks", counters->empty_looks);
+	print_u64(out, "sleeps", counters->sleeps);
+	print_u64(out, "sleep_ns", counters->sleep_ns);
+	print_u64(out, "oversleep_ns", counters->oversleep_ns);
+	print_u64(out, "polls", counters->polls);
+	print_u64(out, "poll_ns", counters->poll_ns);
+	print_u64(out, "calls", counters->calls);
+	if (job->choice.kind == WAIT_ADAPTIVE)
+		print_adaptive(out, &job->wait);
+}
+
+static void print_job(FILE *out, const struct job *job)
+{
+	fputc('{', out);
+	print_string(out, "job", job->td->o.name ? job->td->o.name : "");
+	print_u64(out, "number", job->td->thread_number);
+	print_wait(out, job);
+	fprintf(out, ",\"queues\":[");
+	for (unsigned int i = 0; i < job->num_files; i++) {
+		if (i)
+			fputc(',', out);
+		print_queue(out, &job->files[i]);
+	}
+	fprintf(out, "]}\n");
+}
+
+/* One write to a file opened for appending: jobs end at the same time, and
+ * their lines must not mix. */
+static void append(const char *path, const char *text, size_t size)
+{
+	int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0666);
+
+	if (fd < 0 || write(fd, text, size) != (ssize_t)size)
+		log_err("fio_virtio: stats_file=%s cannot be written: %s\n",
+			path, strerror(errno));
+	if (fd >= 0)
+		close(fd);
+}
+
+void fio_stats_write(const struct job *job)
+{
+	const struct options *options = job->td->eo;
+	char *text = NULL;
+	size_t size = 0;
+	FILE *out = open_memstream(&text, &size);
+
+	if (!out)
+		return;
+	print_job(out, job);
+	fclose(out);
+	append(options->stats_file, text, size);
+	free(text);
+}

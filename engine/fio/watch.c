@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What ends a wait beside completions: a back-end that hung up, a run that is
+ * over, requests that do not come back; see fio/job.h. Called now and then by
+ * the job's thread while it waits, never on the I/O path.
+ */
+#include "base/clock.h"
+#include "base/error.h"
+#include "fio/job.h"
+
+/* How long requests in flight may complete nothing when the run is over. */
+#define STOP_GRACE_NS NS_PER_S
+
+void fio_report_failure(struct job_file *file, const char *why)
+{
+	if (!file->is_reported)
+		log_err("fio_virtio: %s: %s\n", file->device->vu.path, why);
+	file->is_reported = true;
+}
+
+static void abandon(struct job_file *file, int code)
+{
+	queue_abandon(file->queue, code);
+	fio_report_failure(file, file->queue->reason);
+}
+
+static void check_connections(struct job *job)
+{
+	for (unsigned int i = 0; i < job->num_files; i++) {
+		struct job_file *file = &job->files[i];
+
+		if (!file->queue->abandoned && device_is_gone(file->device))
+			abandon(file, EIO);
+	}
+}
+
+static void abandon_all(struct job *job)
+{
+	for (unsigned int i = 0; i < job->num_files; i++)
+		if (job->files[i].queue->vq.in_flight)
+			abandon(&job->files[i], ETIMEDOUT);
+}
+
+/* fio sets terminate at the end of runtime only between requests. */
+static bool is_over(struct thread_data *td, const struct job *job)
+{
+	/* end_fsync=1: a flush takes as long as it takes, see request_timeout. */
+	if (td->runstate == TD_FSYNCING)
+		return false;
+	if (td->terminate || job->is_draining)
+		return true;
+	return td->o.timeout && utime_since_now(&td->epoch) >=
+				td->o.timeout + td->o.ramp_time;
+}
+
+static void check_end(struct thread_data *td, struct job *job, uint64_t now_ns)
+{
+	if (!is_over(td, job))
+		return;
+	if (!job->stop_seen_ns)
+		job->stop_seen_ns = now_ns;
+	if (now_ns - job->stop_seen_ns < STOP_GRACE_NS ||
+	    now_ns - job->last_progress_ns < STOP_GRACE_NS)
+		return;
+	error_set(ETIMEDOUT, "the run is over and the back-end completed nothing "
+		  "for a second: its requests in flight fail");
+	abandon_all(job);
+}
+
+/* Once a job: a unit that hangs again after its reset is given up. */
+static bool reset_units(struct job *job)
+{
+	bool is_reset = false;
+
+	for (unsigned int i = 0; i < job->num_files; i++)
+		if (job->files[i].queue->vq.in_flight && !job->has_reset)
+			is_reset |= !device_reset_unit(job->files[i].device);
+	job->has_reset = true;
+	return is_reset;
+}
+
+static void note_progress(struct job *job, uint64_t now_ns)
+{
+	if (job->reaped == job->reaped_before && job->last_progress_ns)
+		return;
+	job->reaped_before = job->reaped;
+	job->last_progress_ns = now_ns;
+}
+
+static void check_progress(struct thread_data *td, struct job *job, uint64_t now_ns)
+{
+	const struct options *options = td->eo;
+	uint64_t limit_ns = options->request_timeout_s * NS_PER_S;
+
+	if (!limit_ns || now_ns - job->last_progress_ns < limit_ns)
+		return;
+	/* First what the device can do about it: what is in flight comes back. */
+	if (reset_units(job)) {
+		job->last_progress_ns = now_ns;
+		return;
+	}
+	error_set(ETIMEDOUT, "the back-end completed nothing for %u s "
+		  "(request_timeout): its requests in flight fail",
+		  options->request_timeout_s);
+	abandon_all(job);
+}
+
+void fio_watch(struct thread_data *td, struct job *job)
+{
+	uint64_t now_ns = clock_now_ns();
+
+	check_connections(job);
+	note_progress(job, now_ns);
+	check_end(td, job, now_ns);
+	check_progress(td, job, now_ns);
+}

@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Devices made ready for many threads, and closed again: device_attach() and
+ * device_detach() of api.h. One thread calls, while no other is in a call.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "library/blocking.h"
+#include "base/clock.h"
+#include "base/error.h"
+
+#define DEFAULT_SLEEPY_POLL_US 50
+#define DEFAULT_REQUEST_TIMEOUT_MS 30000
+
+/* What a bounce buffer holds, if a block does not ask for more. */
+#define SLOT_BYTES (64u << 10)
+
+static int find_wait(const char *name, enum wait_kind *kind)
+{
+	if (!name)
+		name = wait_name(WAIT_EVENT);
+	for (*kind = WAIT_EVENT; *kind < WAIT_KINDS; (*kind)++)
+		if (!strcmp(name, wait_name(*kind)))
+			return 0;
+	return error_set(EINVAL, "wait=%s: there is no such way of waiting", name);
+}
+
+static uint64_t slot_bytes(const struct device *dev)
+{
+	uint64_t block_size = dev->disk.info.block_size;
+
+	return block_size > SLOT_BYTES ? block_size : SLOT_BYTES;
+}
+
+/* Bounce buffers lie in the first region, beside the rings. */
+static int plan_slots(struct device *dev)
+{
+	struct device_config *config = &dev->config;
+	size_t bytes;
+
+	if (!__builtin_mul_overflow(slot_bytes(dev), config->depth, &bytes) &&
+	    !__builtin_mul_overflow(bytes, config->num_queues, &bytes) &&
+	    !__builtin_add_overflow(bytes, config->memory_bytes, &bytes)) {
+		config->memory_bytes = bytes;
+		return 0;
+	}
+	return error_set(ENOMEM, "%s: there is no memory for %u queues, %u requests "
+			 "in each, and %zu bytes more", dev->vu.path,
+			 config->num_queues, config->depth, config->memory_bytes);
+}
+
+static int open_and_start(struct device **result, const struct device_config *config)
+{
+	struct device *dev;
+	int code = device_open(&dev, config);
+
+	if (code)
+		return code;
+	code = plan_slots(dev);
+	if (!code)
+		code = device_start(dev);
+	if (code)
+		device_close(dev);
+	else
+		*result = dev;
+	return code;
+}
+
+static int open_queues(struct device *dev, enum wait_kind kind,
+		       unsigned int sleepy_poll_us)
+{
+	struct blocking *blocking = dev->blocking;
+	uint64_t size = slot_bytes(dev);
+	uint64_t queue_bytes = size * dev->queues[dev->first_queue].vq.shape.num_chains;
+
+	blocking->slots = device_alloc(dev, queue_bytes * dev->num_queues, 4096);
+	if (!blocking->slots)
+		return -ENOMEM;
+	while (blocking->num_queues < dev->num_queues) {
+		unsigned int i = blocking->num_queues++;
+		int code = shared_queue_open(&blocking->queues[i], dev,
+					     &blocking->ranges,
+					     blocking->slots + i * queue_bytes, size);
+
+		if (code)
+			return code;
+		shared_queue_set_wait(&blocking->queues[i], kind, sleepy_poll_us);
+	}
+	return 0;
+}
+
+static int make_blocking(struct device *dev, enum wait_kind kind,
+			 const struct attach_options *options)
+{
+	unsigned int poll_us = options->sleepy_poll_us;
+	unsigned int timeout_ms = options->request_timeout_ms;
+
+	dev->blocking = calloc(1, sizeof(*dev->blocking) +
+			       dev->num_queues * sizeof(dev->blocking->queues[0]));
+	if (!dev->blocking)
+		return error_set(ENOMEM, "%s: no memory for a device", dev->vu.path);
+	range_lock_init(&dev->blocking->ranges);
+	dev->blocking->timeout_ns = NS_PER_MS *
+		(timeout_ms ? timeout_ms : DEFAULT_REQUEST_TIMEOUT_MS);
+	return open_queues(dev, kind, poll_us ? poll_us : DEFAULT_SLEEPY_POLL_US);
+}
+
+int device_attach(struct device **result, const struct device_config *config,
+		  const struct attach_options *options)
+{
+	enum wait_kind kind;
+	struct device *dev = NULL;
+	int code = find_wait(options->wait, &kind);
+
+	if (!code)
+		code = open_and_start(&dev, config);
+	if (!code)
+		code = make_blocking(dev, kind, options);
+	if (code)
+		device_detach(dev);
+	else
+		*result = dev;
+	return code;
+}
+
+void device_detach(struct device *dev)
+{
+	struct blocking *blocking = dev ? dev->blocking : NULL;
+
+	if (blocking) {
+		for (unsigned int i = 0; i < blocking->num_queues; i++)
+			shared_queue_close(&blocking->queues[i]);
+		range_lock_close(&blocking->ranges);
+		/* Memory may outlive the device, and be used again. */
+		if (device_stop(dev))
+			device_free(dev, blocking->slots);
+	}
+	device_close(dev);
+	free(blocking);
+}

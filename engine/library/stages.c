@@ -1,0 +1,271 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Transfers from stage to stage; see library/stages.h. */
+#include "library/stages.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/error.h"
+
+static char *slot_of(const struct transfer *t)
+{
+	return t->sq->slots + t->req->chain * t->sq->slot_bytes;
+}
+
+/* ---- the end of a queue (its lock is held) ----------------------------------- */
+
+bool carry_is_abandoned(const struct shared_queue *sq)
+{
+	return __atomic_load_n(&sq->is_abandoned, __ATOMIC_ACQUIRE);
+}
+
+void carry_note_in_flight(struct shared_queue *sq)
+{
+	__atomic_store_n(&sq->num_in_flight, sq->queue->vq.in_flight,
+			 __ATOMIC_RELAXED);
+}
+
+void carry_note_abandoned(struct shared_queue *sq)
+{
+	if (!sq->queue->abandoned || sq->is_abandoned)
+		return;
+	snprintf(sq->reason, sizeof(sq->reason), "%s", sq->queue->reason);
+	__atomic_store_n(&sq->is_abandoned, true, __ATOMIC_RELEASE);
+}
+
+/* Makes t's next stage its last. */
+void carry_fail(struct transfer *t, int code, const char *sentence,
+		 struct transfer_list *work)
+{
+	transfer_fail(t, code, sentence);
+	t->place = PLACE_WORKER;
+	t->stage = STAGE_FINISH;
+	TAILQ_INSERT_TAIL(work, t, link);
+}
+
+/* True if t may not go on. */
+static bool is_stopped(struct transfer *t, struct transfer_list *work)
+{
+	if (t->sq->is_abandoned)
+		carry_fail(t, t->sq->queue->abandoned, t->sq->reason, work);
+	else if (t->is_cancelled)
+		carry_fail(t, ETIMEDOUT, "cancelled", work);
+	else
+		return false;
+	return true;
+}
+
+/* ---- chains (the queue's lock is held) ---------------------------------------- */
+
+/* Gives free chains to those that wait for one. */
+void carry_pump_backlog(struct shared_queue *sq, struct transfer_list *work)
+{
+	struct transfer *t;
+
+	while ((t = TAILQ_FIRST(&sq->backlog))) {
+		if (!sq->is_abandoned && !(t->req = queue_get(sq->queue)))
+			break;
+		TAILQ_REMOVE(&sq->backlog, t, link);
+		t->place = PLACE_WORKER;
+		if (!is_stopped(t, work))
+			TAILQ_INSERT_TAIL(work, t, link);
+	}
+}
+
+void carry_put_chain(struct transfer *t)
+{
+	if (t->req)
+		queue_put(t->sq->queue, t->req);
+	t->req = NULL;
+}
+
+/* ---- sending (the queue's lock is held) ---------------------------------------- */
+
+static void fill_request(struct transfer *t)
+{
+	const struct step *step = &t->step;
+	struct request *req = t->req;
+
+	req->user = t;
+	req->type = step->is_reading ? REQUEST_READ : step->type;
+	req->buffer = step->uses_slot ? slot_of(t) : t->buffer;
+	req->offset_bytes = step->first_byte;
+	req->left_bytes = step->size_bytes;
+}
+
+static void send(struct transfer *t, struct transfer_list *work)
+{
+	struct shared_queue *sq = t->sq;
+	int code;
+
+	if (is_stopped(t, work))
+		return;
+	fill_request(t);
+	code = queue_submit(sq->queue, t->req);
+	if (code) {
+		carry_fail(t, -code, error_message(), work);
+		return;
+	}
+	carry_note_in_flight(sq);
+	t->place = PLACE_DEVICE;
+	t->stage = STAGE_RETURNED;
+	sq->needs_kick |= queue_publish(sq->queue);
+}
+
+/* Copying is for outside the lock, so such a step comes back for it. */
+static void start(struct transfer *t, struct transfer_list *work)
+{
+	struct shared_queue *sq = t->sq;
+
+	t->place = PLACE_WORKER;
+	if (is_stopped(t, work))
+		return;
+	t->stage = STAGE_SEND;
+	if (TAILQ_EMPTY(&sq->backlog))
+		t->req = queue_get(sq->queue);
+	if (!t->req) {
+		t->place = PLACE_BACKLOG;
+		TAILQ_INSERT_TAIL(&sq->backlog, t, link);
+	} else if (t->step.uses_slot) {
+		TAILQ_INSERT_TAIL(work, t, link);
+	} else {
+		send(t, work);
+	}
+}
+
+static void claim(struct transfer *t, struct transfer_list *work)
+{
+	if (is_stopped(t, work))
+		return;
+	t->stage = STAGE_START;
+	t->has_claim = transfer_needs_claim(t);
+	if (t->has_claim && !range_lock_take(t->sq->ranges, &t->claim))
+		t->place = PLACE_PARKED;
+	else
+		start(t, work);
+}
+
+/* ---- stages (no lock is held) ---------------------------------------------------- */
+
+static void plan(struct transfer *t)
+{
+	uint32_t block_size = t->sq->queue->disk->info.block_size;
+
+	transfer_plan(t, block_size, t->sq->slot_bytes);
+	t->claim = (struct claim){
+		.first_byte = t->step.first_byte,
+		.end_byte = t->step.first_byte + t->step.size_bytes,
+		.is_alone = t->step.is_partial,
+		.owner = t,
+	};
+	t->stage = STAGE_CLAIM;
+	if (t->done_bytes && t->timeout_ns)
+		__atomic_store_n(&t->deadline_ns, clock_now_ns() + t->timeout_ns,
+				 __ATOMIC_RELAXED);
+}
+
+/* Gives up chain and claim; who waited for them goes to work. */
+static void release(struct transfer *t, struct transfer_list *work)
+{
+	struct shared_queue *sq = t->sq;
+	struct claim_list granted = TAILQ_HEAD_INITIALIZER(granted);
+	struct claim *claim;
+
+	if (t->req) {
+		pthread_mutex_lock(&sq->lock);
+		carry_put_chain(t);
+		carry_pump_backlog(sq, work);
+		pthread_mutex_unlock(&sq->lock);
+	}
+	if (t->has_claim)
+		range_lock_give(sq->ranges, &t->claim, &granted);
+	t->has_claim = false;
+	TAILQ_FOREACH(claim, &granted, granted)
+		TAILQ_INSERT_TAIL(work, (struct transfer *)claim->owner, link);
+}
+
+static void finish(struct transfer *t, struct transfer_list *work)
+{
+	release(t, work);
+	if (t->is_orphan)
+		transfer_free(t);
+	else
+		t->finished(t);
+}
+
+static void take_back(struct transfer *t, struct transfer_list *work)
+{
+	t->stage = STAGE_FINISH;
+	if (!t->error && !t->is_orphan && t->step.is_reading) {
+		t->step.is_reading = false;
+		t->stage = STAGE_SEND;
+	} else if (!t->error && !t->is_orphan) {
+		transfer_complete_step(t, t->req ? slot_of(t) : NULL);
+		if (t->left_bytes)
+			t->stage = STAGE_PLAN;
+		release(t, work);
+	}
+	TAILQ_INSERT_HEAD(work, t, link);
+}
+
+/* A kick is a system call: others need not wait for it. t may be gone. */
+static void unlock_and_kick(struct shared_queue *sq)
+{
+	bool needs_kick = sq->needs_kick;
+
+	sq->needs_kick = false;
+	pthread_mutex_unlock(&sq->lock);
+	if (!needs_kick || !queue_kick(sq->queue))
+		return;
+	pthread_mutex_lock(&sq->lock);
+	queue_abandon(sq->queue, EIO);
+	carry_note_abandoned(sq);
+	pthread_mutex_unlock(&sq->lock);
+}
+
+static void proceed_locked(struct transfer *t, struct transfer_list *work)
+{
+	struct shared_queue *sq = t->sq;
+
+	pthread_mutex_lock(&sq->lock);
+	if (t->stage == STAGE_CLAIM)
+		claim(t, work);
+	else if (t->stage == STAGE_START)
+		start(t, work);
+	else
+		send(t, work);
+	unlock_and_kick(sq);
+}
+
+static void proceed(struct transfer *t, struct transfer_list *work)
+{
+	switch (t->stage) {
+	case STAGE_RETURNED:
+		take_back(t, work);
+		return;
+	case STAGE_FINISH:
+		finish(t, work);
+		return;
+	case STAGE_PLAN:
+		plan(t);
+		break;
+	case STAGE_SEND:
+		transfer_fill(t, slot_of(t));
+		break;
+	default:
+		break;
+	}
+	proceed_locked(t, work);
+}
+
+void carry_work(struct transfer_list *work)
+{
+	struct transfer *t;
+
+	while ((t = TAILQ_FIRST(work))) {
+		TAILQ_REMOVE(work, t, link);
+		proceed(t, work);
+	}
+}

@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Transfers and their steps; see library/transfer.h. */
+#include "library/transfer.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static uint64_t smaller(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+/* Where a step must end: what changes blocks stays within a claim's stretch. */
+static uint64_t limit_of(const struct transfer *t)
+{
+	uint64_t end = t->offset_bytes + t->left_bytes;
+	uint64_t stretch = t->offset_bytes / RANGE_LOCK_STRETCH_BYTES;
+
+	if (t->type == REQUEST_READ)
+		return end;
+	return smaller(end, (stretch + 1) * RANGE_LOCK_STRETCH_BYTES);
+}
+
+/* Whole blocks, between the device and the program's buffer; none if the next
+ * byte is within a block. */
+static uint64_t direct_bytes(const struct transfer *t, uint64_t limit,
+			     uint64_t block_mask)
+{
+	if (!t->is_direct || t->offset_bytes & block_mask)
+		return 0;
+	return (limit & ~block_mask) - t->offset_bytes;
+}
+
+/* By way of a bounce buffer. Where whole blocks need none, one block is all
+ * that does. */
+static void plan_slot(struct transfer *t, uint64_t limit, uint64_t block_mask,
+		      uint64_t slot_bytes)
+{
+	struct step *step = &t->step;
+	uint64_t end = (limit + block_mask) & ~block_mask;
+	uint64_t most = t->is_direct ? block_mask + 1 : slot_bytes & ~block_mask;
+
+	step->first_byte = t->offset_bytes & ~block_mask;
+	step->skip_bytes = t->offset_bytes - step->first_byte;
+	step->size_bytes = smaller(end - step->first_byte, most);
+	step->payload_bytes = smaller(limit, step->first_byte + step->size_bytes) -
+			      t->offset_bytes;
+	step->uses_slot = true;
+	if (t->type == REQUEST_READ)
+		return;
+	step->type = REQUEST_WRITE;
+	step->is_partial = step->payload_bytes < step->size_bytes;
+	step->is_reading = step->is_partial;
+}
+
+void transfer_plan(struct transfer *t, uint32_t block_size, uint64_t slot_bytes)
+{
+	uint64_t block_mask = block_size - 1, limit = limit_of(t);
+	uint64_t direct = direct_bytes(t, limit, block_mask);
+
+	t->step = (struct step){
+		.type = t->type,
+		.first_byte = t->offset_bytes,
+		.size_bytes = direct,
+		.payload_bytes = direct,
+	};
+	if (!direct && t->left_bytes)
+		plan_slot(t, limit, block_mask, slot_bytes);
+}
+
+bool transfer_needs_claim(const struct transfer *t)
+{
+	return t->type != REQUEST_READ && t->type != REQUEST_FLUSH;
+}
+
+void transfer_fill(const struct transfer *t, char *slot)
+{
+	const struct step *step = &t->step;
+
+	if (!step->uses_slot || step->is_reading || step->type != REQUEST_WRITE)
+		return;
+	if (t->type == REQUEST_WRITE_ZEROES)
+		memset(slot + step->skip_bytes, 0, step->payload_bytes);
+	else
+		memcpy(slot + step->skip_bytes, t->buffer, step->payload_bytes);
+}
+
+void transfer_complete_step(struct transfer *t, const char *slot)
+{
+	const struct step *step = &t->step;
+
+	if (step->uses_slot && t->type == REQUEST_READ)
+		memcpy(t->buffer, slot + step->skip_bytes, step->payload_bytes);
+	if (t->buffer)
+		t->buffer += step->payload_bytes;
+	t->offset_bytes += step->payload_bytes;
+	t->left_bytes -= step->payload_bytes;
+	t->done_bytes += step->payload_bytes;
+}
+
+void transfer_fail(struct transfer *t, int code, const char *sentence)
+{
+	if (t->error)
+		return;
+	t->error = code;
+	t->sentence = strdup(sentence);
+}
+
+void transfer_free(struct transfer *t)
+{
+	free(t->sentence);
+	free(t);
+}

@@ -1,0 +1,222 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* An allocator over address space; see memory/extents.h. */
+#include "memory/extents.h"
+
+#include <limits.h>
+#include <search.h>
+#include <stdint.h>
+#include <stdlib.h>
+
+/* Extents of a class that are looked at before a higher class is: a fit that
+ * is nearly as good is found at once there. */
+#define LOOKS_PER_CLASS 16
+
+void extents_init(struct extents *extents)
+{
+	*extents = (struct extents){ 0 };
+	TAILQ_INIT(&extents->all);
+}
+
+static void keep(void *extent)
+{
+	(void)extent;
+}
+
+void extents_close(struct extents *extents)
+{
+	struct extent *extent;
+
+	tdestroy(extents->allocated, keep);
+	while ((extent = TAILQ_FIRST(&extents->all))) {
+		TAILQ_REMOVE(&extents->all, extent, neighbour);
+		free(extent);
+	}
+	extents_init(extents);
+}
+
+static unsigned int class_of(size_t size_bytes)
+{
+	size_t granules = size_bytes / EXTENTS_GRANULE_BYTES;
+
+	return 63 - (unsigned int)__builtin_clzl(granules);
+}
+
+static void set_free(struct extents *extents, struct extent *extent)
+{
+	extent->is_free = true;
+	LIST_INSERT_HEAD(&extents->free[class_of(extent->size_bytes)], extent, alike);
+}
+
+static void unset_free(struct extent *extent)
+{
+	extent->is_free = false;
+	LIST_REMOVE(extent, alike);
+}
+
+static struct extent *make_extent(char *address, size_t size_bytes,
+				  unsigned int stretch)
+{
+	struct extent *extent = calloc(1, sizeof(*extent));
+
+	if (!extent)
+		return NULL;
+	extent->address = address;
+	extent->size_bytes = size_bytes;
+	extent->stretch = stretch;
+	return extent;
+}
+
+bool extents_add(struct extents *extents, void *address, size_t size_bytes,
+		 unsigned int stretch)
+{
+	struct extent *extent = make_extent(address, size_bytes, stretch);
+
+	if (!extent)
+		return false;
+	extent->is_first = true;
+	TAILQ_INSERT_TAIL(&extents->all, extent, neighbour);
+	set_free(extents, extent);
+	return true;
+}
+
+/* ---- allocating ------------------------------------------------------------- */
+
+static int compare(const void *a, const void *b)
+{
+	const struct extent *first = a, *second = b;
+
+	return (first->address > second->address) - (first->address < second->address);
+}
+
+static size_t padding_of(const struct extent *extent, size_t alignment)
+{
+	return -(uintptr_t)extent->address & (alignment - 1);
+}
+
+/* What is looked for. */
+struct wish {
+	size_t size_bytes;
+	size_t alignment;
+	uint32_t stretches;
+};
+
+static bool fits(const struct extent *extent, const struct wish *wish)
+{
+	size_t padding = padding_of(extent, wish->alignment);
+
+	return wish->stretches >> extent->stretch & 1 &&
+	       extent->size_bytes >= padding &&
+	       extent->size_bytes - padding >= wish->size_bytes;
+}
+
+static struct extent *find_in(const struct extent_class *class,
+			      const struct wish *wish, unsigned int looks)
+{
+	struct extent *extent;
+
+	LIST_FOREACH(extent, class, alike) {
+		if (fits(extent, wish))
+			return extent;
+		if (!--looks)
+			break;
+	}
+	return NULL;
+}
+
+static struct extent *find(struct extents *extents, const struct wish *wish,
+			   unsigned int looks)
+{
+	struct extent *found = NULL;
+
+	for (unsigned int class = class_of(wish->size_bytes);
+	     class < EXTENTS_CLASSES && !found; class++)
+		found = find_in(&extents->free[class], wish, looks);
+	return found;
+}
+
+/* Cuts a free extent in two; both are free. */
+static struct extent *split(struct extents *extents, struct extent *extent,
+			    size_t size_bytes)
+{
+	struct extent *rest = make_extent(extent->address + size_bytes,
+					  extent->size_bytes - size_bytes,
+					  extent->stretch);
+
+	if (!rest)
+		return NULL;
+	unset_free(extent);
+	extent->size_bytes = size_bytes;
+	TAILQ_INSERT_AFTER(&extents->all, extent, rest, neighbour);
+	set_free(extents, rest);
+	set_free(extents, extent);
+	return rest;
+}
+
+/* Makes extent allocated, less what is too much before and after. */
+static char *take(struct extents *extents, struct extent *extent,
+		  const struct wish *wish)
+{
+	size_t size_bytes = wish->size_bytes;
+	size_t padding = padding_of(extent, wish->alignment);
+
+	if (padding)
+		extent = split(extents, extent, padding);
+	if (!extent || (extent->size_bytes > size_bytes &&
+			!split(extents, extent, size_bytes)))
+		return NULL;
+	if (!tsearch(extent, &extents->allocated, compare))
+		return NULL;
+	unset_free(extent);
+	return extent->address;
+}
+
+void *extents_alloc(struct extents *extents, size_t size_bytes, size_t alignment,
+		    uint32_t stretches)
+{
+	size_t mask = EXTENTS_GRANULE_BYTES - 1;
+	struct wish wish = { .alignment = alignment, .stretches = stretches };
+	struct extent *extent;
+
+	if (size_bytes > SIZE_MAX - mask)
+		return NULL;
+	wish.size_bytes = ((size_bytes ? size_bytes : 1) + mask) & ~mask;
+	if (alignment < EXTENTS_GRANULE_BYTES)
+		wish.alignment = EXTENTS_GRANULE_BYTES;
+	extent = find(extents, &wish, LOOKS_PER_CLASS);
+	if (!extent)
+		extent = find(extents, &wish, UINT_MAX);
+	return extent ? take(extents, extent, &wish) : NULL;
+}
+
+/* ---- freeing -------------------------------------------------------------------- */
+
+/* Two free neighbours of one stretch become one. */
+static void merge(struct extents *extents, struct extent *first,
+		  struct extent *second)
+{
+	if (!first || !second || !first->is_free || !second->is_free ||
+	    second->is_first)
+		return;
+	unset_free(first);
+	unset_free(second);
+	first->size_bytes += second->size_bytes;
+	TAILQ_REMOVE(&extents->all, second, neighbour);
+	free(second);
+	set_free(extents, first);
+}
+
+void extents_free(struct extents *extents, void *address)
+{
+	struct extent key = { .address = address };
+	struct extent **found = tfind(&key, &extents->allocated, compare);
+	struct extent *extent;
+
+	if (!found)
+		return;
+	extent = *found;
+	tdelete(extent, &extents->allocated, compare);
+	set_free(extents, extent);
+	merge(extents, extent, TAILQ_NEXT(extent, neighbour));
+	if (!extent->is_first)
+		merge(extents, TAILQ_PREV(extent, extent_list, neighbour), extent);
+}

@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Memory shared with a back-end: regions (one memfd each), and allocating from
+ * them.
+ *
+ * A region's address for the back-end is its address here, so that a pointer
+ * into it goes into a descriptor as it stands. Regions are 2 MiB aligned (or
+ * aligned to their page, if larger), sealed against shrinking, and live until
+ * memory_close(). Any thread may add regions, allocate and free.
+ */
+#ifndef MEMORY_H
+#define MEMORY_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "api.h"
+#include "memory/extents.h"
+#include "vhost/proto.h"
+
+#define MEMORY_MAX_REGIONS VHOST_USER_MAX_REGIONS
+#define MEMORY_ALIGNMENT (2ul << 20)
+
+struct memory_region {
+	void *address;
+	size_t size_bytes;
+	size_t page_bytes;
+	int fd;
+};
+
+struct memory {
+	pthread_mutex_t lock; /* guards extents, and the appending of regions */
+	struct extents extents;
+	struct memory_region regions[MEMORY_MAX_REGIONS];
+	unsigned int num_regions; /* atomic: any thread looks regions up */
+	int hugepages; /* enum hugepages */
+	bool fell_back; /* hugepages=auto took ordinary pages for want of huge */
+};
+
+void memory_init(struct memory *memory, int hugepages);
+/* Unmaps everything; what was allocated is gone with it. */
+void memory_close(struct memory *memory);
+/* In a process that was forked while another thread was using memory: unmaps the
+ * regions and closes their files here, and touches nothing else. */
+void memory_forget_inherited(struct memory *memory);
+
+/* Maps a region of at least size_bytes, which nobody knows of before it is
+ * appended. 0, -ENOMEM (the sentence says how to get the pages), or -ENOSPC (all
+ * regions are taken). */
+int memory_map_region(struct memory *memory, size_t size_bytes,
+		      struct memory_region *region);
+void memory_unmap_region(const struct memory_region *region);
+/* Makes a mapped region part of the memory, for good. Returns its index, or a
+ * negative errno with a sentence: then it is still the caller's to unmap. */
+int memory_append_region(struct memory *memory, const struct memory_region *region);
+/* Both at once, for memory that no back-end knows yet. The index, or as above. */
+int memory_add_region(struct memory *memory, size_t size_bytes);
+
+unsigned int memory_num_regions(const struct memory *memory);
+/* Of all regions. */
+size_t memory_bytes(const struct memory *memory);
+
+#define MEMORY_ALL_REGIONS UINT32_MAX
+
+/* alignment is a power of two; regions has a bit for each index that will do.
+ * NULL when none of them has room: *no* sentence is recorded, since the caller
+ * may add a region and try again. */
+void *memory_alloc_in(struct memory *memory, size_t size_bytes, size_t alignment,
+		      uint32_t regions);
+/* In any region. */
+void *memory_alloc(struct memory *memory, size_t size_bytes, size_t alignment);
+
+/* The index of the region that holds all of [address, address + size_bytes), or
+ * -1. Takes no lock. */
+int memory_find(const struct memory *memory, const void *address, size_t size_bytes);
+
+#endif

@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* How a virtqueue lies in memory, and its invariants; see ring/virtq.h. */
+#include "ring/virtq.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/error.h"
+
+static size_t round_up(size_t value, size_t alignment)
+{
+	return (value + alignment - 1) & ~(alignment - 1);
+}
+
+uint16_t virtq_max_chains(uint16_t size, uint16_t chain_length, bool indirect)
+{
+	return indirect ? size : size / chain_length;
+}
+
+/* The avail ring and the used ring start on cache lines of their own: each is
+ * written by one side. */
+static size_t avail_offset(const struct virtq_shape *shape)
+{
+	return shape->size * sizeof(struct vring_desc);
+}
+
+static size_t used_offset(const struct virtq_shape *shape)
+{
+	/* flags, idx, ring, used_event */
+	return avail_offset(shape) +
+	       round_up(sizeof(uint16_t) * (3u + shape->size), VIRTQ_CACHE_LINE);
+}
+
+static size_t areas_offset(const struct virtq_shape *shape)
+{
+	/* flags, idx, ring, avail_event */
+	return used_offset(shape) +
+	       round_up(sizeof(uint16_t) * 3 +
+			shape->size * sizeof(struct vring_used_elem),
+			VIRTQ_CACHE_LINE);
+}
+
+static uint32_t response_offset(const struct virtq_shape *shape)
+{
+	return (uint32_t)round_up(shape->request_bytes, sizeof(uint32_t));
+}
+
+static uint32_t area_stride(const struct virtq_shape *shape)
+{
+	return (uint32_t)round_up(response_offset(shape) + shape->response_bytes,
+				  VIRTQ_CACHE_LINE);
+}
+
+static uint32_t table_stride(const struct virtq_shape *shape)
+{
+	if (!shape->indirect)
+		return 0;
+	return (uint32_t)round_up(shape->chain_length * sizeof(struct vring_desc),
+				  VIRTQ_CACHE_LINE);
+}
+
+static size_t tables_offset(const struct virtq_shape *shape)
+{
+	return areas_offset(shape) + (size_t)shape->num_chains * area_stride(shape);
+}
+
+size_t virtq_bytes(const struct virtq_shape *shape)
+{
+	return round_up(tables_offset(shape) +
+			(size_t)shape->num_chains * table_stride(shape), 4096);
+}
+
+static int check_shape(const struct virtq_shape *shape)
+{
+	if (!shape->size || shape->size > 32768 ||
+	    (shape->size & (shape->size - 1)))
+		return error_set(EINVAL, "queue_size=%u is not a power of two "
+			"from 1 to 32768", shape->size);
+	if (!shape->chain_length || !shape->num_chains ||
+	    shape->num_chains > virtq_max_chains(shape->size,
+						 shape->chain_length,
+						 shape->indirect))
+		return error_set(EINVAL, "a ring of %u entries cannot hold %u "
+			"chains of %u descriptors", shape->size,
+			shape->num_chains, shape->chain_length);
+	return 0;
+}
+
+/* What never changes in a chain: where each descriptor's successor is. */
+static void lay_chain(struct virtq *vq, uint16_t chain)
+{
+	struct vring_desc *first = virtq_chain(vq, chain);
+	uint16_t base = vq->shape.indirect ? 0 :
+			(uint16_t)(chain * vq->shape.chain_length);
+
+	for (uint16_t i = 0; i < vq->shape.chain_length; i++)
+		first[i].next = (uint16_t)(base + i + 1);
+}
+
+int virtq_init(struct virtq *vq, const struct virtq_shape *shape, void *memory)
+{
+	char *base = memory;
+	int code = check_shape(shape);
+
+	memset(vq, 0, sizeof(*vq));
+	if (code)
+		return code;
+	vq->is_in_flight = calloc(shape->num_chains, sizeof(bool));
+	if (!vq->is_in_flight)
+		return error_set(ENOMEM, "no memory for a queue of %u requests",
+				 shape->num_chains);
+	vq->shape = *shape;
+	vq->mask = shape->size - 1;
+	vq->desc = memory;
+	vq->avail = (struct vring_avail *)(base + avail_offset(shape));
+	vq->used = (struct vring_used *)(base + used_offset(shape));
+	vq->used_event = &vq->avail->ring[shape->size];
+	vq->avail_event = (uint16_t *)&vq->used->ring[shape->size];
+	vq->areas = base + areas_offset(shape);
+	vq->tables = base + tables_offset(shape);
+	vq->area_stride = area_stride(shape);
+	vq->table_stride = table_stride(shape);
+	vq->response_offset = response_offset(shape);
+	for (uint16_t chain = 0; chain < shape->num_chains; chain++)
+		lay_chain(vq, chain);
+	virtq_refuse_calls(vq);
+	return 0;
+}
+
+void virtq_close(struct virtq *vq)
+{
+	free(vq->is_in_flight);
+	vq->is_in_flight = NULL;
+}
+
+int virtq_check(const struct virtq *vq)
+{
+	unsigned int held = 0;
+
+	for (uint16_t chain = 0; chain < vq->shape.num_chains; chain++)
+		held += vq->is_in_flight[chain];
+	if (held != vq->in_flight)
+		return error_set(EINVAL, "%u chains are marked in flight, %u "
+			"are counted", held, vq->in_flight);
+	if ((uint16_t)(vq->avail_next - vq->used_next) != vq->in_flight)
+		return error_set(EINVAL, "submitted %u and reaped %u leave %u "
+			"in flight, %u are counted", vq->avail_next,
+			vq->used_next,
+			(uint16_t)(vq->avail_next - vq->used_next),
+			vq->in_flight);
+	if (vq->in_flight > vq->shape.num_chains)
+		return error_set(EINVAL, "%u in flight of %u chains",
+			vq->in_flight, vq->shape.num_chains);
+	return 0;
+}

@@ -1,0 +1,373 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Requests on a vhost-user connection; see vhost/user.h. */
+#include "vhost/user.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "vhost/wire.h"
+
+/* ---- connecting --------------------------------------------------------- */
+
+void vhost_user_set_timeout(struct vhost_user *vu, unsigned int timeout_ms)
+{
+	vu->deadline_ns = clock_now_ns() + timeout_ms * NS_PER_MS;
+}
+
+static int explain_connect(const char *path, int code)
+{
+	struct stat status;
+
+	if (code == ENOENT)
+		return error_set(ENOENT, "%s: no such socket: start a back-end "
+			"there, or name the socket of one that runs", path);
+	if (code == ECONNREFUSED && !stat(path, &status) &&
+	    !S_ISSOCK(status.st_mode))
+		return error_set(ENOTSOCK, "%s is not a socket: name the Unix "
+			"socket on which a vhost-user back-end listens", path);
+	if (code == ECONNREFUSED)
+		return error_set(code, "%s: nobody listens on this socket: "
+			"start its back-end (again)", path);
+	if (code == EACCES || code == EPERM)
+		return error_set(EACCES, "%s: permission denied: run as the "
+			"socket's owner, or with sudo env LD_LIBRARY_PATH=...",
+			path);
+	if (code == EAGAIN)
+		return error_set(ETIMEDOUT, "%s: the back-end does not accept "
+			"connections: it is busy or stopped", path);
+	return error_set(code, "%s: cannot connect: %s", path, strerror(code));
+}
+
+/* A full backlog answers EAGAIN on a non-blocking socket: try until then. */
+static int connect_before(int fd, const struct sockaddr_un *address,
+			  uint64_t deadline_ns)
+{
+	while (connect(fd, (const struct sockaddr *)address, sizeof(*address))) {
+		if (errno != EAGAIN && errno != EINTR)
+			return errno;
+		if (!clock_left_ms(deadline_ns))
+			return EAGAIN;
+		poll(NULL, 0, 10);
+	}
+	return 0;
+}
+
+int vhost_user_connect(struct vhost_user *vu, const char *path,
+		       unsigned int timeout_ms)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	int code;
+
+	memset(vu, 0, sizeof(*vu));
+	vu->fd = -1;
+	if (strlen(path) >= sizeof(address.sun_path))
+		return error_set(ENAMETOOLONG, "%s: the path of a Unix socket "
+			"has at most %zu characters", path,
+			sizeof(address.sun_path) - 1);
+	strcpy(address.sun_path, path);
+	strcpy(vu->path, path);
+	vhost_user_set_timeout(vu, timeout_ms);
+	vu->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (vu->fd < 0)
+		return error_set(errno, "%s: cannot make a socket: %s", path,
+				 strerror(errno));
+	code = connect_before(vu->fd, &address, vu->deadline_ns);
+	if (!code)
+		return 0;
+	vhost_user_close(vu);
+	return explain_connect(path, code);
+}
+
+/* The connection ends now, even if a process that was forked meanwhile has the
+ * socket too. */
+void vhost_user_close(struct vhost_user *vu)
+{
+	if (vu->fd >= 0) {
+		shutdown(vu->fd, SHUT_RDWR);
+		close(vu->fd);
+	}
+	vu->fd = -1;
+	vu->is_dead = true;
+}
+
+bool vhost_user_is_gone(const struct vhost_user *vu)
+{
+	struct pollfd watched = { .fd = vu->fd, .events = POLLRDHUP };
+
+	return poll(&watched, 1, 0) > 0;
+}
+
+bool vhost_user_has_protocol(const struct vhost_user *vu, unsigned int bit)
+{
+	return vu->protocol >> bit & 1;
+}
+
+/* ---- the three forms of a request --------------------------------------- */
+
+static void make_message(struct vhost_user_message *message, uint32_t request,
+			 uint32_t size)
+{
+	memset(message, 0, sizeof(*message));
+	message->header.request = request;
+	message->header.flags = VHOST_USER_VERSION;
+	message->header.size = size;
+}
+
+/* Sends message and reads an answer whose payload has size bytes. */
+static int ask(struct vhost_user *vu, struct vhost_user_message *message,
+	       uint32_t size)
+{
+	int code = vhost_wire_send(vu, message, NULL, 0);
+
+	return code ? code : vhost_wire_receive(vu, message, size);
+}
+
+static int ask_u64(struct vhost_user *vu, uint32_t request, uint64_t *value)
+{
+	struct vhost_user_message message;
+	int code;
+
+	make_message(&message, request, 0);
+	code = ask(vu, &message, sizeof(message.payload.u64));
+	if (!code)
+		*value = message.payload.u64;
+	return code;
+}
+
+/* Sends message; where REPLY_ACK was agreed on, asks whether it was carried
+ * out ("REPLY_ACK": zero is success). */
+static int tell(struct vhost_user *vu, struct vhost_user_message *message,
+		const int *fds, unsigned int num_fds)
+{
+	uint32_t request = message->header.request;
+	bool wants_reply = vhost_user_has_protocol(vu, VHOST_USER_PROTOCOL_F_REPLY_ACK);
+	int code;
+
+	if (wants_reply)
+		message->header.flags |= VHOST_USER_FLAG_NEED_REPLY;
+	code = vhost_wire_send(vu, message, fds, num_fds);
+	if (code || !wants_reply)
+		return code;
+	code = vhost_wire_receive(vu, message, sizeof(message->payload.u64));
+	if (code)
+		return code;
+	if (message->payload.u64)
+		return error_set(EREMOTEIO, "%s: the back-end refused %s (it "
+			"answered %llu): its own log may say why", vu->path,
+			vhost_wire_name(request),
+			(unsigned long long)message->payload.u64);
+	return 0;
+}
+
+static int tell_u64(struct vhost_user *vu, uint32_t request, uint64_t value)
+{
+	struct vhost_user_message message;
+
+	make_message(&message, request, sizeof(value));
+	message.payload.u64 = value;
+	return tell(vu, &message, NULL, 0);
+}
+
+static int tell_state(struct vhost_user *vu, uint32_t request, uint32_t index,
+		      uint32_t num)
+{
+	struct vhost_user_message message;
+
+	make_message(&message, request, sizeof(message.payload.state));
+	message.payload.state.index = index;
+	message.payload.state.num = num;
+	return tell(vu, &message, NULL, 0);
+}
+
+static int tell_vring_fd(struct vhost_user *vu, uint32_t request,
+			 uint32_t index, int fd)
+{
+	struct vhost_user_message message;
+
+	make_message(&message, request, sizeof(message.payload.u64));
+	message.payload.u64 = index & VHOST_USER_VRING_INDEX_MASK;
+	return tell(vu, &message, &fd, 1);
+}
+
+/* ---- features and configuration ----------------------------------------- */
+
+int vhost_user_get_features(struct vhost_user *vu, uint64_t *features)
+{
+	return ask_u64(vu, VHOST_USER_GET_FEATURES, features);
+}
+
+int vhost_user_set_features(struct vhost_user *vu, uint64_t features)
+{
+	return tell_u64(vu, VHOST_USER_SET_FEATURES, features);
+}
+
+int vhost_user_get_protocol_features(struct vhost_user *vu, uint64_t *features)
+{
+	return ask_u64(vu, VHOST_USER_GET_PROTOCOL_FEATURES, features);
+}
+
+int vhost_user_set_protocol_features(struct vhost_user *vu, uint64_t features)
+{
+	int code;
+
+	/* REPLY_ACK holds from the next request on. */
+	vu->protocol = 0;
+	code = tell_u64(vu, VHOST_USER_SET_PROTOCOL_FEATURES, features);
+	if (!code)
+		vu->protocol = features;
+	return code;
+}
+
+int vhost_user_set_owner(struct vhost_user *vu)
+{
+	struct vhost_user_message message;
+
+	make_message(&message, VHOST_USER_SET_OWNER, 0);
+	return tell(vu, &message, NULL, 0);
+}
+
+int vhost_user_get_queue_num(struct vhost_user *vu, uint64_t *num)
+{
+	return ask_u64(vu, VHOST_USER_GET_QUEUE_NUM, num);
+}
+
+int vhost_user_get_config(struct vhost_user *vu, void *space, uint32_t size)
+{
+	struct vhost_user_message message;
+	struct vhost_user_config *config = &message.payload.config;
+	uint32_t payload = (uint32_t)(sizeof(*config) - sizeof(config->space)) + size;
+	int code;
+
+	make_message(&message, VHOST_USER_GET_CONFIG, payload);
+	config->size = size;
+	code = ask(vu, &message, payload);
+	if (code)
+		return code;
+	if (config->offset != 0 || config->size != size)
+		return vhost_wire_break(vu, EPROTO, "answered GET_CONFIG with "
+			"%u bytes at offset %u instead of %u at 0",
+			config->size, config->offset, size);
+	memcpy(space, config->space, size);
+	return 0;
+}
+
+int vhost_user_set_status(struct vhost_user *vu, uint8_t status)
+{
+	return tell_u64(vu, VHOST_USER_SET_STATUS, status);
+}
+
+int vhost_user_get_status(struct vhost_user *vu, uint8_t *status)
+{
+	uint64_t value;
+	int code = ask_u64(vu, VHOST_USER_GET_STATUS, &value);
+
+	if (!code)
+		*status = (uint8_t)value;
+	return code;
+}
+
+/* ---- memory -------------------------------------------------------------- */
+
+int vhost_user_set_mem_table(struct vhost_user *vu,
+			     const struct vhost_user_mem_table *table,
+			     const int *fds)
+{
+	struct vhost_user_message message;
+	uint64_t ignored;
+	int code;
+
+	make_message(&message, VHOST_USER_SET_MEM_TABLE,
+		     (uint32_t)(sizeof(*table) - sizeof(table->regions) +
+				table->num_regions * sizeof(table->regions[0])));
+	message.payload.mem_table = *table;
+	code = tell(vu, &message, fds, table->num_regions);
+	/* Without acknowledgement, an answered request shows that it is done. */
+	if (!code && !vhost_user_has_protocol(vu, VHOST_USER_PROTOCOL_F_REPLY_ACK))
+		code = vhost_user_get_features(vu, &ignored);
+	return code;
+}
+
+int vhost_user_get_max_mem_slots(struct vhost_user *vu, uint64_t *slots)
+{
+	return ask_u64(vu, VHOST_USER_GET_MAX_MEM_SLOTS, slots);
+}
+
+int vhost_user_add_mem_reg(struct vhost_user *vu,
+			   const struct vhost_user_region *region, int fd)
+{
+	struct vhost_user_message message;
+	uint64_t ignored;
+	int code;
+
+	make_message(&message, VHOST_USER_ADD_MEM_REG,
+		     sizeof(message.payload.mem_region));
+	message.payload.mem_region.region = *region;
+	code = tell(vu, &message, &fd, 1);
+	if (!code && !vhost_user_has_protocol(vu, VHOST_USER_PROTOCOL_F_REPLY_ACK))
+		code = vhost_user_get_features(vu, &ignored);
+	return code;
+}
+
+/* ---- rings --------------------------------------------------------------- */
+
+int vhost_user_set_vring_num(struct vhost_user *vu, uint32_t index, uint32_t num)
+{
+	return tell_state(vu, VHOST_USER_SET_VRING_NUM, index, num);
+}
+
+int vhost_user_set_vring_base(struct vhost_user *vu, uint32_t index, uint32_t base)
+{
+	return tell_state(vu, VHOST_USER_SET_VRING_BASE, index, base);
+}
+
+int vhost_user_set_vring_addr(struct vhost_user *vu,
+			      const struct vhost_user_vring_addr *addr)
+{
+	struct vhost_user_message message;
+
+	make_message(&message, VHOST_USER_SET_VRING_ADDR, sizeof(*addr));
+	message.payload.addr = *addr;
+	return tell(vu, &message, NULL, 0);
+}
+
+int vhost_user_set_vring_call(struct vhost_user *vu, uint32_t index, int fd)
+{
+	return tell_vring_fd(vu, VHOST_USER_SET_VRING_CALL, index, fd);
+}
+
+int vhost_user_set_vring_kick(struct vhost_user *vu, uint32_t index, int fd)
+{
+	return tell_vring_fd(vu, VHOST_USER_SET_VRING_KICK, index, fd);
+}
+
+int vhost_user_set_vring_enable(struct vhost_user *vu, uint32_t index, bool on)
+{
+	return tell_state(vu, VHOST_USER_SET_VRING_ENABLE, index, on);
+}
+
+int vhost_user_get_vring_base(struct vhost_user *vu, uint32_t index, uint32_t *base)
+{
+	struct vhost_user_message message;
+	int code;
+
+	make_message(&message, VHOST_USER_GET_VRING_BASE,
+		     sizeof(message.payload.state));
+	message.payload.state.index = index;
+	code = ask(vu, &message, sizeof(message.payload.state));
+	if (code)
+		return code;
+	if (message.payload.state.index != index)
+		return vhost_wire_break(vu, EPROTO, "answered GET_VRING_BASE "
+			"for queue %u instead of %u",
+			message.payload.state.index, index);
+	*base = message.payload.state.num;
+	return 0;
+}

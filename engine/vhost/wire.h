@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * vhost-user messages over the socket: sends whole ones, receives and checks
+ * answers, keeps each within the connection's deadline. Knows no request but
+ * by name. Under vhost/user.c only, and by the same thread.
+ */
+#ifndef VHOST_WIRE_H
+#define VHOST_WIRE_H
+
+#include "vhost/user.h"
+
+/* "GET_FEATURES" ... or "request N". The text is static or of this thread. */
+const char *vhost_wire_name(uint32_t request);
+
+/* Sends message with num_fds file descriptors (VHOST_USER_MAX_FDS at most). */
+int vhost_wire_send(struct vhost_user *vu, struct vhost_user_message *message,
+		    const int *fds, unsigned int num_fds);
+
+/* Receives the answer to message, into message. It must name the same request,
+ * be marked a reply, and have a payload of exactly size bytes. */
+int vhost_wire_receive(struct vhost_user *vu, struct vhost_user_message *message,
+		       uint32_t size);
+
+/* Marks the connection dead and records "PATH: the back-end ..." */
+int vhost_wire_break(struct vhost_user *vu, int code, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+
+#endif

@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Unix sockets at a path: made without replacing anything, told apart, and who listens on them.
+
+Removes nothing. Any thread may call.
+"""
+
+import errno
+import shlex
+import stat
+import struct
+from pathlib import Path
+from socket import AF_UNIX, SO_PEERCRED, SO_SNDTIMEO, SOCK_STREAM, SOL_SOCKET, socket
+
+from pyfio_virtio.errors import UsageError
+
+# Device, inode and time of a socket's file, which tell it from a later one at the same path.
+SocketFile = tuple[int, int, int]
+
+
+def socket_file(path: str) -> SocketFile | None:
+    try:
+        status = Path(path).lstat()
+    except OSError:
+        return None
+    if not stat.S_ISSOCK(status.st_mode):
+        return None
+    return status.st_dev, status.st_ino, status.st_mtime_ns
+
+
+def bind(path: str) -> socket:
+    """A socket at `path` on which nobody listens yet.
+
+    bind(2) makes a new file or fails, so two can never have one path, and nothing is replaced.
+    """
+    bound = socket(AF_UNIX, SOCK_STREAM)
+    try:
+        bound.bind(path)
+    except OSError as error:
+        bound.close()
+        raise UsageError(f"cannot serve {path}", *_obstacle(path, error)) from error
+    return bound
+
+
+def _obstacle(path: str, error: OSError) -> tuple[str, str]:
+    """Why a socket cannot be made there, and what to do."""
+    another = "name another --socket"
+    if error.errno == errno.ENOENT:
+        return "its folder does not exist", another
+    if error.errno != errno.EADDRINUSE:
+        return error.strerror or str(error), another
+    if socket_file(path) is None:
+        return "something else is there that is no socket", another
+    try:
+        connect(path).close()
+    except ConnectionRefusedError:
+        left = f"if no program is about to serve it: rm {shlex.quote(path)}"
+        return "a socket is there already, on which nobody listens", left
+    except OSError:
+        pass  # refused for another reason, so somebody may be there
+    return "it is in use", f"stop what serves it, or {another}"
+
+
+def connect(path: str) -> socket:
+    """A connection to whoever listens on a socket; BlockingIOError if it stays busy for 1 s."""
+    probe = socket(AF_UNIX, SOCK_STREAM)
+    # With settimeout() connect(2) would not wait while the queue is full; qemu's holds one.
+    probe.setsockopt(SOL_SOCKET, SO_SNDTIMEO, struct.pack("ll", 1, 0))
+    try:
+        probe.connect(path)
+    except BaseException:
+        probe.close()
+        raise
+    return probe
+
+
+def listener(path: str) -> int | None:
+    """The process that listens on a socket, as the kernel knows it (unix(7), SO_PEERCRED).
+
+    0 for one of another container; None if nobody can be reached.
+    """
+    try:
+        with connect(path) as probe:
+            size = struct.calcsize("3i")
+            found = probe.getsockopt(SOL_SOCKET, SO_PEERCRED, size)
+    except OSError:
+        return None
+    pid, _, _ = struct.unpack("3i", found)
+    return int(pid)
+
+
+def accepts(path: str) -> bool:
+    """Whether somebody listens on the socket."""
+    try:
+        connect(path).close()
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return True

@@ -1,0 +1,155 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A disk behind a virtio-scsi controller, as it may describe itself: engine/device/discover.c."""
+
+import errno
+from collections.abc import Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.engine.blk_backend import describe
+from tests.engine.scsi_backend import (
+    BLOCK_LIMITS,
+    INQUIRY,
+    PROVISIONING,
+    READ_CAPACITY_10,
+    READ_CAPACITY_16,
+    REPORT_LUNS,
+    Command,
+    block_limits,
+    capacity_10,
+    capacity_16,
+    discovered,
+    inquiry,
+    luns,
+)
+from tests.engine.shared_object import CData, sentence
+
+IS_DISK: Mapping[Command, bytes] = {(INQUIRY, 0): inquiry()}
+ORDINARY: Mapping[Command, bytes] = {**IS_DISK, (READ_CAPACITY_16, 0): capacity_16(1023, 512)}
+KNOWN = [
+    *((INQUIRY, page) for page in (0, 0x80, BLOCK_LIMITS, PROVISIONING)),
+    *((code, 0) for code in (READ_CAPACITY_10, READ_CAPACITY_16, REPORT_LUNS, 0x1A)),
+]
+
+
+def found(folder: Path, answers: Mapping[Command, bytes]) -> CData:
+    """What is made of a disk: struct device_info."""
+    with discovered(folder, {**IS_DISK, **answers}) as (code, device, _):
+        assert code == 0, sentence()
+        return describe(device)
+
+
+def refusal(folder: Path, answers: Mapping[Command, bytes]) -> int:
+    with discovered(folder, {**IS_DISK, **answers}) as (code, _, _):
+        return code
+
+
+def test_an_ordinary_disk_is_found(private: Path) -> None:
+    info = found(private, ORDINARY)
+    assert (info.capacity_bytes, info.block_size, info.physical_block_size) == (1 << 19, 512, 512)
+
+
+def test_capacity_beyond_32_bits_of_blocks(private: Path) -> None:
+    info = found(private, {(READ_CAPACITY_16, 0): capacity_16((1 << 40) - 1, 4096)})
+    assert info.capacity_bytes == 1 << 52
+
+
+def test_a_disk_that_knows_only_the_short_command(private: Path) -> None:
+    info = found(private, {(READ_CAPACITY_10, 0): capacity_10(1023, 4096)})
+    assert info.capacity_bytes == 1 << 22
+
+
+@pytest.mark.parametrize("block_size", [0, 1, 256, 513, 1 << 21, 0xFFFFFFFF])
+def test_blocks_that_cannot_be_are_refused(private: Path, block_size: int) -> None:
+    assert refusal(private, {(READ_CAPACITY_16, 0): capacity_16(7, block_size)}) == -errno.ENODEV
+    assert f"its blocks have {block_size} bytes" in sentence()
+
+
+@pytest.mark.parametrize(
+    ("last_block", "block_size"),
+    [
+        *(((1 << 64) - 1, size) for size in (512, 4096, 1 << 20)),
+        *(((1 << 63) // size - 1, size) for size in (512, 4096, 1 << 20)),
+        ((1 << 64) // 4096 - 2, 4096),
+    ],
+)
+def test_a_capacity_that_no_offset_can_name_is_refused(
+    private: Path, last_block: int, block_size: int
+) -> None:
+    answers = {(READ_CAPACITY_16, 0): capacity_16(last_block, block_size)}
+    assert refusal(private, answers) == -errno.ENODEV
+    assert "the disk at target 0, LUN 0 cannot be used: the disk says that it" in sentence()
+
+
+@pytest.mark.parametrize("block_size", [512, 4096, 1 << 20])
+def test_the_largest_capacity_is_taken(private: Path, block_size: int) -> None:
+    answers = {(READ_CAPACITY_16, 0): capacity_16((1 << 63) // block_size - 2, block_size)}
+    assert found(private, answers).capacity_bytes == (1 << 63) - block_size
+
+
+def test_a_disk_too_large_for_the_short_command_is_refused(private: Path) -> None:
+    answers = {(READ_CAPACITY_10, 0): capacity_10(0xFFFFFFFF, 512)}
+    assert refusal(private, answers) == -errno.ENODEV
+    assert "more blocks than READ CAPACITY (10) can tell" in sentence()
+
+
+@pytest.mark.parametrize("address", [(256, 0), (0, 16384), (0xFFFFFFFF, 0xFFFFFFFF)])
+def test_an_address_that_would_be_cut_is_refused(private: Path, address: tuple[int, int]) -> None:
+    target, lun = address
+    with discovered(private, ORDINARY, scsi_target=target, scsi_lun=lun) as (code, _, _):
+        assert code == -errno.EINVAL
+        assert f"scsi_target={target} and scsi_lun={lun}" in sentence()
+
+
+@pytest.mark.parametrize(
+    ("exponent", "physical"), [(0, 4096), (3, 32768), (11, 1 << 23), (12, 4096), (15, 4096)]
+)
+def test_a_physical_block_size_does_not_wrap(private: Path, exponent: int, physical: int) -> None:
+    info = found(private, {(READ_CAPACITY_16, 0): capacity_16(1023, 4096, exponent)})
+    assert info.physical_block_size == physical
+
+
+def test_the_largest_physical_block_of_the_largest_blocks(private: Path) -> None:
+    info = found(private, {(READ_CAPACITY_16, 0): capacity_16(1023, 1 << 20, 15)})
+    assert info.physical_block_size == 1 << 20
+
+
+@pytest.mark.parametrize(
+    ("blocks", "in_bytes"), [(1, 4096), ((1 << 20) - 1, (1 << 32) - 4096), (1 << 20, 0)]
+)
+def test_hints_in_bytes_do_not_wrap(private: Path, blocks: int, in_bytes: int) -> None:
+    limits = block_limits(optimal=blocks, unmap_alignment=blocks)
+    info = found(
+        private,
+        {(READ_CAPACITY_16, 0): capacity_16(1023, 4096), (INQUIRY, BLOCK_LIMITS): limits},
+    )
+    assert (info.optimal_io_size, info.discard_alignment) == (in_bytes, in_bytes)
+
+
+@pytest.mark.parametrize("claimed", [0, 1, 3, 1 << 28, (1 << 29) - 1])
+def test_no_more_luns_are_believed_than_came(private: Path, claimed: int) -> None:
+    answers = {**ORDINARY, (REPORT_LUNS, 0): luns(0, claimed=claimed)}
+    with discovered(private, answers, scsi_address_set=False) as (_, _, backend):
+        # For each target: the list, and at most as many disks as were in it.
+        asked = backend.commands.count((READ_CAPACITY_16, 0))
+        assert asked <= backend.commands.count((REPORT_LUNS, 0)) <= 256
+
+
+@settings(max_examples=40, deadline=None)
+@given(answers=st.dictionaries(st.sampled_from(KNOWN), st.binary(max_size=300)))
+def test_whatever_a_disk_answers_there_is_an_end(answers: dict[Command, bytes]) -> None:
+    with (
+        TemporaryDirectory(prefix="pv-") as folder,
+        discovered(Path(folder), answers) as (code, device, _),
+    ):
+        assert code <= 0
+        if code == 0:
+            info = describe(device)
+            assert info.block_size >= 512
+            assert info.physical_block_size >= info.block_size
+            assert info.capacity_bytes % info.block_size == 0
+            assert info.capacity_bytes < 1 << 63

@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The C library: what `make install` puts where, and a program that is compiled against it."""
+
+import os
+import re
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pyfio_virtio.backends.backends import Backend
+from pyfio_virtio.engine import engine
+from tests.pyfio_virtio.disks import Kind, open_disk
+
+ROOT = Path(__file__).resolve().parents[3]
+EXAMPLE = ROOT / "engine" / "examples" / "copy_block.c"
+
+
+@pytest.fixture(scope="module")
+def prefix(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("prefix")
+    run("make", "install", f"PREFIX={folder}")
+    return folder
+
+
+def run(*command: str | Path, **environment: str) -> str:
+    """What it says on stdout; it must end well."""
+    done = subprocess.run(
+        [str(word) for word in command],
+        cwd=ROOT,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def flags(prefix: Path, *options: str) -> list[str]:
+    """As pkg-config gives them."""
+    path = str(prefix / "lib" / "pkgconfig")
+    return run("pkg-config", *options, "pyfio-virtio", PKG_CONFIG_PATH=path).split()
+
+
+@pytest.fixture(scope="module")
+def example(prefix: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    target = tmp_path_factory.mktemp("example") / "copy_block"
+    strict = ("-std=c11", "-Wall", "-Wextra", "-Werror")
+    run("gcc", *strict, EXAMPLE, *flags(prefix, "--cflags", "--libs"), "-o", target)
+    return target
+
+
+def test_four_files_are_installed(prefix: Path) -> None:
+    files = {str(path.relative_to(prefix)) for path in prefix.rglob("*") if not path.is_dir()}
+    assert files == {
+        "include/pyfio_virtio.h",
+        "lib/libpyfio_virtio.so",
+        "lib/libpyfio_virtio.so.0",
+        "lib/pkgconfig/pyfio-virtio.pc",
+    }
+
+
+def test_pkg_config_knows_the_version(prefix: Path) -> None:
+    assert flags(prefix, "--modversion") == [engine.version()]
+
+
+def test_what_the_header_declares_is_exported_and_no_more(prefix: Path) -> None:
+    header = (prefix / "include" / "pyfio_virtio.h").read_text()
+    code = re.sub(r"/\*.*?\*/", "", header, flags=re.DOTALL)
+    declared = set(re.findall(r"\b(\w+)\([^()]*\);", code))
+    library = prefix / "lib" / "libpyfio_virtio.so"
+    listing = run("nm", "--dynamic", "--defined-only", library)
+    exported = {line.split()[-1] for line in listing.splitlines()}
+    of_fio = {"engine_fio_release", "engine_fio_interface"}
+    assert exported == declared - of_fio
+
+
+def test_nothing_but_libc_is_needed(prefix: Path) -> None:
+    listing = run("readelf", "--dynamic", prefix / "lib" / "libpyfio_virtio.so")
+    needed = set(re.findall(r"NEEDED.*\[(.*)\]", listing))
+    assert needed <= {"libc.so.6", "libm.so.6", "ld-linux-x86-64.so.2"}
+
+
+@pytest.mark.parametrize(("source", "target"), [(0, 4096), (100, 9001)])
+def test_the_example_copies(
+    prefix: Path, example: Path, serve: Callable[..., Backend], source: int, target: int
+) -> None:
+    backend = Kind("qsd", 512).start(serve)
+    with open_disk(backend) as disk:
+        disk.pwrite(b"copied" * 700, source)
+    library_path = str(prefix / "lib")
+    run(example, backend.socket, str(source), str(target), LD_LIBRARY_PATH=library_path)
+    with open_disk(backend) as disk:
+        assert disk.pread(4096, target) == (b"copied" * 700)[:4096]
+
+
+def test_the_example_says_what_is_wrong(prefix: Path, example: Path, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [example, tmp_path / "nobody", "0", "4096"],
+        env={**os.environ, "LD_LIBRARY_PATH": str(prefix / "lib")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "cannot attach" in done.stderr
+    assert "no such socket" in done.stderr

@@ -8,13 +8,14 @@ It never combines values to points: sweep/plan.py does.
 
 from __future__ import annotations
 
-import json
 import re
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
+
+import tomli_w
 
 from pyfio_virtio.backends.backends import VHOST_USER_KINDS
 from pyfio_virtio.errors import UsageError
@@ -106,6 +107,17 @@ class Settings:
                 option(name, value)  # refuses what would be more than a value in a job file
         parse_size(self.disk_size)
         parse_size(self.block_size)
+        for name, value in _given(self).items():
+            _check_text(name, value)
+
+
+def _check_text(name: str, value: object) -> None:
+    """Refuses bytes of the command line that are not UTF-8, because a TOML file is."""
+    try:
+        tomli_w.dumps({name: value}).encode()
+    except UnicodeEncodeError as error:
+        shown = str(value).encode(errors="backslashreplace").decode()
+        raise UsageError(f"unusable {name} {shown}", "it is not UTF-8") from error
 
 
 def _check_option(name: str) -> None:
@@ -254,21 +266,14 @@ def _read(table: Mapping[str, Any], path: Path) -> dict[str, Any]:
 
 def to_toml(settings: Settings, found: Mapping[str, Mapping[str, str | float]]) -> str:
     """The settings as a file, and what was found as tables."""
-    plain = {f.name: getattr(settings, f.name) for f in fields(settings) if f.name != "options"}
-    lines = ["# A sweep: pyfio-virtio sweep FILE. Flags win over what stands here.", *_lines(plain)]
-    for name, table in {"options": settings.options, **found}.items():
-        lines += ["", f"[{name}]", *_lines(table)]
-    return "\n".join(lines) + "\n"
+    heading = "# A sweep: pyfio-virtio sweep FILE. Flags win over what stands here.\n"
+    return heading + tomli_w.dumps({**_given(settings), **found})
 
 
-def _lines(table: Mapping[str, Any]) -> list[str]:
-    # JSON's texts, numbers and lists are TOML's too.
-    return [
-        f"{json.dumps(name) if not re.fullmatch('[A-Za-z0-9_-]+', name) else name} = "
-        f"{json.dumps(value, ensure_ascii=False)}"
-        for name, value in table.items()
-        if value is not None
-    ]
+def _given(settings: Settings) -> dict[str, Any]:
+    """The settings that have a value, because TOML has no null."""
+    values = {each.name: getattr(settings, each.name) for each in fields(settings)}
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def _or(choices: Sequence[str]) -> str:

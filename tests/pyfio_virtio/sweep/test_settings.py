@@ -37,6 +37,28 @@ def test_settings_survive_their_file(settings: Settings, tmp_path: Path) -> None
     assert read_settings(file) == (settings, {})
 
 
+@pytest.mark.parametrize(
+    "character", ["\x00", "\x1f", "\t", "\r", "\x7f", "\x85", "\\", "\u2028", "😀"]
+)
+def test_any_character_of_a_title_survives_its_file(character: str, tmp_path: Path) -> None:
+    settings, file = Settings(title=f"a{character}b"), tmp_path / "sweep.toml"
+    file.write_text(to_toml(settings, {}))
+    assert read_settings(file)[0] == settings
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        Settings(title="caf\udce9"),
+        Settings(storage="file:/tmp/\udce9"),
+        Settings(backend_option=("x=\udce9",)),
+    ],
+)
+def test_what_no_file_can_hold_is_refused(settings: Settings) -> None:
+    with pytest.raises(UsageError, match=r"udce9.*not UTF-8"):
+        settings.check()
+
+
 def test_what_was_found_is_kept_apart(tmp_path: Path) -> None:
     file = tmp_path / "plan.toml"
     found: dict[str, dict[str, str | float]] = {

@@ -16,8 +16,8 @@ from types import FrameType
 
 from pyfio_virtio import convert, reach
 from pyfio_virtio.backends import backends
-from pyfio_virtio.engine import engine, job_counters
-from pyfio_virtio.engine.job_counters import JobCounters
+from pyfio_virtio.engine import counters, engine
+from pyfio_virtio.engine.counters import JobCounters
 from pyfio_virtio.errors import UsageError
 from pyfio_virtio.fio import arguments as fio_arguments
 from pyfio_virtio.fio import fio, job
@@ -216,7 +216,7 @@ def carry_out(plan: Plan) -> Result:
         # fio makes the files once a job's options are sound; without them it has said why.
         files = [path for path in map(Path, plan.counters) if path.exists()]
         words = backend.last_words() if backend and died else None
-        return Result(outcome, words, job_counters.read(files))
+        return Result(outcome, words, counters.read(files))
 
 
 @contextmanager

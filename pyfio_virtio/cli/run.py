@@ -14,7 +14,7 @@ from pyfio_virtio import run as runs
 from pyfio_virtio.backends import backends
 from pyfio_virtio.backends.backends import BackendSpec
 from pyfio_virtio.cli.options import confirm, disk_options, dry_run_option
-from pyfio_virtio.engine import job_counters
+from pyfio_virtio.engine import counters
 from pyfio_virtio.errors import PyfioVirtioError
 from pyfio_virtio.fio import fio
 from pyfio_virtio.machine import folders
@@ -127,7 +127,7 @@ def _carry_out(plan: runs.Plan) -> int:
         click.echo(notes, err=True, nl=False)
         click.echo(json, nl=False)
     if result.counters:
-        click.echo("\n".join(job_counters.summary(result.counters)), err=plan.as_json)
+        click.echo("\n".join(counters.summary(result.counters)), err=plan.as_json)
     if result.backend_died is not None:
         raise PyfioVirtioError("the back-end ended during the run", result.backend_died)
     return result.outcome.status

@@ -1,19 +1,28 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The engine's counters of a run, from the file that the option stats_file names.
 
-Owns how that file's lines, one a job, become one flat set of sums for a record. Pure; any
-thread may call it. The file itself, with how wait=adaptive decided, stays whole beside the
-run. It never divides: what is per I/O is worked out where it is shown.
+Owns how that file is read (one JSON object in a line for each job), how its lines become one flat
+set of sums for a record, and how the counters of a job are put into words. Everything but read()
+is pure; any thread may call it. The file itself, with the decisions of wait=adaptive, stays whole
+beside the run. The sums are not divided by the I/Os here, because the report does that.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
 
 from pyfio_virtio.errors import PyfioVirtioError
 
+LEGEND = (
+    "(kick: fio wakes the back-end by a system call; call: the back-end wakes fio;\n"
+    " look: fio reads the ring; sleep: fio sleeps, for a time or until a call;\n"
+    " CPU: all that the job's thread used, fio's own work included)"
+)
 # Numbers of a job or queue that are no counts, so that their sum says nothing.
 _SETTINGS = {
     "number",
@@ -28,29 +37,87 @@ _SETTINGS = {
 # I/Os that the engine reaped, those of the ramp among them: fio's column ios counts the others.
 REAPED = "reaped"
 _RENAMED = {"ios": REAPED}
+_SOURCE = "the engine's statistics"
+_T = TypeVar("_T")
 
 
 class CountersError(PyfioVirtioError):
     """The file does not hold the engine's counters."""
 
 
-def read_counters(text: str) -> dict[str, float]:
+@dataclass(frozen=True)
+class JobCounters:
+    """What one job counted from its beginning to its end, ramp_time included."""
+
+    job: str
+    number: int  # fio's, from 1
+    wait: str
+    ios: int
+    kicks: int
+    calls: int
+    looks: int
+    sleeps: int  # for a time (sleepy, adaptive), or on the eventfd (event, adaptive)
+    cpu_ns: int
+    way: str = ""  # that wait=adaptive ended with
+
+
+# ---- reading --------------------------------------------------------------------------------
+
+
+def read(paths: Iterable[Path]) -> list[JobCounters]:
+    """All jobs of the given files, in fio's order; a job that did not run has no line."""
+    found: list[JobCounters] = []
+    for path in paths:
+        try:
+            text = path.read_text(errors="replace")
+        except OSError as error:
+            raise CountersError(
+                f"cannot read the counters in {path}", error.strerror or str(error)
+            ) from error
+        found += parse(text, str(path))
+    return sorted(found, key=lambda each: each.number)
+
+
+def parse(text: str, source: str = _SOURCE) -> list[JobCounters]:
+    """The counters of each job; a field that is missing counts as 0."""
+    return list(_of_lines(text, source, _of_job))
+
+
+def sums(text: str, source: str = _SOURCE) -> dict[str, float]:
     """Every counter, summed over jobs and queues; batches by their smallest size."""
-    sums: dict[str, float] = {}
+    total: dict[str, float] = {}
+    for counts in _of_lines(text, source, lambda raw: list(_counts(raw))):
+        for name, value in counts:
+            total[name] = total.get(name, 0) + value
+    return total
+
+
+def _of_lines(text: str, source: str, read_job: Callable[[Any], _T]) -> Iterator[_T]:
+    """What read_job() makes of each line that is not blank."""
     for number, line in enumerate(text.splitlines(), 1):
-        for name, value in _counts(_job(line, number)):
-            sums[name] = sums.get(name, 0) + value
-    return sums
+        if not line.strip():
+            continue
+        try:
+            yield read_job(json.loads(line))
+        except (ValueError, TypeError, AttributeError, OverflowError) as error:
+            raise CountersError(
+                f"cannot read the counters in line {number} of {source}", str(error)
+            ) from error
 
 
-def _job(line: str, number: int) -> Mapping[str, Any]:
-    try:
-        job = json.loads(line)
-    except ValueError as failure:
-        raise CountersError(f"line {number} of the engine's statistics", str(failure)) from failure
-    if not isinstance(job, dict):
-        raise CountersError(f"line {number} of the engine's statistics", "it is no object")
-    return job
+def _of_job(raw: Mapping[str, Any]) -> JobCounters:
+    return JobCounters(
+        job=str(raw.get("job", "")),
+        number=int(raw.get("number", 0)),
+        wait=str(raw.get("wait", "")),
+        ios=int(raw.get("ios", 0)),
+        kicks=sum(int(queue.get("kicks", 0)) for queue in raw.get("queues", ())),
+        calls=int(raw.get("calls", 0)),
+        looks=int(raw.get("looks", 0)),
+        sleeps=int(raw.get("sleeps", 0)) + int(raw.get("polls", 0)),
+        cpu_ns=int(raw.get("cpu_ns", 0)),
+        way=str(raw.get("adaptive", {}).get("way", "")),
+    )
 
 
 def _counts(part: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
@@ -62,3 +129,30 @@ def _counts(part: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
             yield from ((f"batches_{2**place}", count) for place, count in enumerate(value))
         elif isinstance(value, (int, float)) and name not in _SETTINGS:
             yield _RENAMED.get(name, name), value
+
+
+# ---- words ----------------------------------------------------------------------------------
+
+
+def summary(jobs: Sequence[JobCounters]) -> Iterator[str]:
+    """A line a job, and what the words mean."""
+    names = Counter(each.job for each in jobs)
+    for each in jobs:
+        name = each.job if names[each.job] == 1 else f"{each.job} (job {each.number})"
+        way = f", at last {each.way}" if each.way else ""
+        yield f"{name}, wait={each.wait}{way}: {_per_io(each)}"
+    if jobs:
+        yield LEGEND
+
+
+def _per_io(job: JobCounters) -> str:
+    if job.ios == 0:
+        return "no I/O"
+    counted = {"kicks": job.kicks, "calls": job.calls, "looks": job.looks, "sleeps": job.sleeps}
+    each = ", ".join(f"{name} {_number(count / job.ios)}" for name, count in counted.items())
+    return f"{each} per I/O, {_number(job.cpu_ns / 1000 / job.ios)} µs CPU per I/O"
+
+
+def _number(value: float) -> str:
+    """3.1, 0.02: two digits that count, and none that do not."""
+    return f"{value:.1f}" if value >= 1 else f"{value:.2f}"

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from pyfio_virtio.engine.counters import read_counters
+from pyfio_virtio.engine import counters
 from pyfio_virtio.errors import PyfioVirtioError
 from pyfio_virtio.fio.fio import split_notes
 from pyfio_virtio.fio.output import DIRECTIONS, FioRun, Summary, read_fio_json, summarise
@@ -137,7 +137,7 @@ def _way_taken(folder: Path) -> dict[str, Scalar]:
 
 def _counters(folder: Path) -> dict[str, float]:
     try:
-        return read_counters((folder / COUNTERS).read_text())
+        return counters.sums((folder / COUNTERS).read_text())
     except (OSError, PyfioVirtioError):
         return {}
 

@@ -1,13 +1,28 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""engine/counters.py: what a real engine wrote, summed."""
+"""engine/counters.py: what the engine counted: read, summed and put into words."""
 
 import json
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from pyfio_virtio.engine.counters import CountersError, read_counters
+from pyfio_virtio.engine import counters
+from pyfio_virtio.engine.counters import CountersError, JobCounters
 from tests.conftest import Fio, StartBackend
+
+JOB = JobCounters(
+    job="virtio",
+    number=1,
+    wait="busy",
+    ios=1000,
+    kicks=20,
+    calls=0,
+    looks=3100,
+    sleeps=10,
+    cpu_ns=400_000,
+)
 
 
 def test_a_real_run_s_counters_are_summed_over_its_queues(
@@ -26,7 +41,7 @@ def test_a_real_run_s_counters_are_summed_over_its_queues(
     )
     assert run.status == 0, run.stderr
     text = file.read_text()
-    sums = read_counters(text)
+    sums = counters.sums(text)
     jobs = [json.loads(line) for line in text.splitlines()]
     assert sums["reaped"] == 200
     assert sums["requests"] == 200
@@ -37,10 +52,64 @@ def test_a_real_run_s_counters_are_summed_over_its_queues(
 
 
 def test_nothing_written_is_no_counter() -> None:
-    assert read_counters("") == {}
+    assert counters.sums("") == {}
 
 
-@pytest.mark.parametrize("line", ["{", "[]", "3"])
-def test_what_is_no_line_of_the_engine_s_is_refused(line: str) -> None:
-    with pytest.raises(CountersError, match="line 2 of the engine's statistics"):
-        read_counters('{"looks": 1}\n' + line)
+def test_the_line_says_what_an_io_took() -> None:
+    [line, *_] = counters.summary([JOB])
+    assert line == (
+        "virtio, wait=busy: kicks 0.02, calls 0.00, looks 3.1, sleeps 0.01 per I/O, "
+        "0.40 µs CPU per I/O"
+    )
+
+
+def test_what_adaptive_settled_on_is_named() -> None:
+    [line, *_] = counters.summary([replace(JOB, wait="adaptive", way="spin")])
+    assert line.startswith("virtio, wait=adaptive, at last spin: ")
+
+
+def test_jobs_of_one_name_are_told_apart() -> None:
+    first, second, _ = counters.summary([JOB, replace(JOB, number=2)])
+    assert first.startswith("virtio (job 1), ")
+    assert second.startswith("virtio (job 2), ")
+
+
+def test_a_job_without_io_divides_by_nothing() -> None:
+    [line, *_] = counters.summary([replace(JOB, ios=0)])
+    assert line == "virtio, wait=busy: no I/O"
+
+
+def test_nothing_counted_needs_no_words() -> None:
+    assert list(counters.summary([])) == []
+
+
+def test_jobs_come_in_fios_order_and_queues_are_added(tmp_path: Path) -> None:
+    lines = [
+        {"job": "b", "number": 2, "wait": "event", "ios": 4, "sleeps": 1, "polls": 2},
+        {"job": "a", "number": 1, "queues": [{"kicks": 3}, {"kicks": 4}]},
+    ]
+    path = tmp_path / "stats.json"
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    first, second = counters.read([path])
+    assert (first.job, first.kicks) == ("a", 7)
+    assert (second.job, second.sleeps) == ("b", 3)
+
+
+@pytest.mark.parametrize("read", [counters.parse, counters.sums])
+@pytest.mark.parametrize("line", ["{", "[]", "3", '{"queues": 1}', '{"queues": [2]}'])
+def test_a_line_that_is_not_the_engine_s_is_named(
+    read: Callable[[str, str], object], line: str
+) -> None:
+    with pytest.raises(CountersError, match="line 3 of here"):
+        read('{"looks": 1}\n\n' + line, "here")
+
+
+@pytest.mark.parametrize("value", ['"many"', "Infinity", "[]"])
+def test_a_number_of_ios_that_is_none_is_refused(value: str) -> None:
+    with pytest.raises(CountersError, match="line 1 of here"):
+        counters.parse(f'{{"ios": {value}}}', "here")
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(CountersError, match="nothing"):
+        counters.read([tmp_path / "nothing"])

@@ -71,7 +71,7 @@ static void print_adaptive(FILE *out, const struct wait *wait)
 	const struct contest *contest = &adaptive->contest;
 
 	fprintf(out, ",\"adaptive\":{");
-	print_string(out, "way", adaptive_way_name(contest->champion));
+	print_string(out, "way", adaptive_way_name(contest->best));
 	print_u64(out, "adaptive_cpu", adaptive->cpu_percent);
 	print_u64(out, "spins", wait->counters.spins);
 	print_u64(out, "yields", wait->counters.yields);

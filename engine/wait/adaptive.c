@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What to do next; see wait/adaptive.h. */
+/* Decides what a wait does next; see wait/adaptive.h. */
 #include "wait/adaptive.h"
 
 #include "base/clock.h"
 
-/* To begin with, the way that is never bad: on a core of its own it looks at
- * half the pace of spinning, and it burns no core that another needs. Then the
- * likeliest to beat it. */
+/* The first way is the one that is never bad: on a core of its own, a thread that
+ * yields polls half as often as one that spins, and it does not take the core from
+ * another thread. The others follow in the order in which they are likely to be
+ * better. */
 static const struct {
 	const char *name;
 	int action;
@@ -25,22 +26,24 @@ static const struct {
 
 #define NUM_WAYS (sizeof(ways) / sizeof(ways[0]))
 
-/* Who has looked for so many times the cost of a wake-up loses little by
- * blocking now: 5%. */
+/* A wait that has polled for 20 times the cost of a wake-up loses only 5% when it
+ * blocks now. */
 #define PATIENCE_WAKES 20
 #define LEAST_PATIENCE_NS ADAPTIVE_LONGEST_SLEEP_NS
 #define MOST_PATIENCE_NS (2 * NS_PER_MS)
-/* A wake-up, until one was seen. */
+/* The assumed cost of a wake-up until one was measured. */
 #define UNKNOWN_WAKE_NS (20 * NS_PER_US)
 
 #define ESTIMATE_MEMORY 8
 
-/* A sleep shorter than this is all overhead. */
+/* A sleep shorter than this would consist of overhead only. */
 #define SHORTEST_REST_NS (2 * NS_PER_US)
-/* CPU time that may be saved up, or owed before looking ends: some waits. */
+/* The balance is the CPU time that waiting may still use. It does not rise above
+ * this limit, and polling stops when it falls below minus this limit. */
 #define BALANCE_LIMIT_NS (2 * (int64_t)NS_PER_MS)
-/* What is owed beyond it is forgiven, or paying it back could take for ever. */
-#define MOST_DEBT_NS (2 * BALANCE_LIMIT_NS)
+/* The balance does not fall below this, because it could take for ever to rise
+ * again. */
+#define LOWEST_BALANCE_NS (-2 * BALANCE_LIMIT_NS)
 
 void adaptive_open(struct adaptive *adaptive, unsigned int cpu_percent)
 {
@@ -48,10 +51,10 @@ void adaptive_open(struct adaptive *adaptive, unsigned int cpu_percent)
 	contest_open(&adaptive->contest, NUM_WAYS);
 	for (unsigned int i = 0; i < NUM_WAYS; i++)
 		adaptive->contest.ways[i].shortest_ns = ways[i].sleep_ns;
-	/* Without CPU there is one way, and no contest. */
-	while (!cpu_percent && ways[adaptive->contest.champion].action != ADAPTIVE_BLOCK)
-		adaptive->contest.champion++;
-	adaptive->contest.current = adaptive->contest.champion;
+	/* With adaptive_cpu=0 every wait blocks, and there is no contest. */
+	while (!cpu_percent && ways[adaptive->contest.best].action != ADAPTIVE_BLOCK)
+		adaptive->contest.best++;
+	adaptive->contest.current = adaptive->contest.best;
 }
 
 const char *adaptive_way_name(unsigned int way)
@@ -59,10 +62,10 @@ const char *adaptive_way_name(unsigned int way)
 	return ways[way].name;
 }
 
-/* ---- what is learnt ---------------------------------------------------------- */
+/* ---- what is measured -------------------------------------------------------- */
 
-/* A sample far off counts as twice the usual: one stall of a millisecond would
- * else spoil the expectation for the next twenty requests. */
+/* A sample above twice the mean counts as twice the mean. Otherwise a single stall
+ * of a millisecond would distort the mean for the next twenty requests. */
 static void estimate_add(struct adaptive_estimate *estimate, uint64_t sample_ns)
 {
 	uint64_t most_ns = 2 * (estimate->mean_ns + NS_PER_US);
@@ -99,9 +102,10 @@ uint64_t adaptive_patience_ns(const struct adaptive *adaptive)
 	return patience_ns > MOST_PATIENCE_NS ? MOST_PATIENCE_NS : patience_ns;
 }
 
-/* A sleep that found a completion hides when that came: it only says that the
- * expectation was too long. Taking its length for the arrival would lengthen
- * the next sleep, and so on. */
+/* When a thread finds a completion after a sleep, it cannot know when the
+ * completion arrived, only that the expected time was too long. If the length of
+ * the sleep counted as the time of arrival, each sleep would make the next one
+ * longer. */
 static void learn_arrival(struct adaptive *adaptive, uint64_t waited_ns)
 {
 	switch (adaptive->step.action) {
@@ -120,7 +124,7 @@ static void learn_arrival(struct adaptive *adaptive, uint64_t waited_ns)
 	}
 }
 
-/* How long the last step should have taken at most; 0: not known. */
+/* The longest time that the last step should have taken; 0: not known. */
 static uint64_t usual_ns(const struct adaptive *adaptive)
 {
 	if (adaptive->step.action == ADAPTIVE_BLOCK)
@@ -130,9 +134,9 @@ static uint64_t usual_ns(const struct adaptive *adaptive)
 	return 0;
 }
 
-/* A thread that the system kept from waking up earns no CPU time meanwhile, or
- * each request would cost more of it the worse the system wakes. */
-static void forgo_stall(struct adaptive *adaptive, uint64_t took_ns)
+/* The time by which the system woke a thread too late adds nothing to the balance.
+ * Otherwise each request would use more CPU time the later the system wakes it. */
+static void skip_stall(struct adaptive *adaptive, uint64_t took_ns)
 {
 	uint64_t most_ns = usual_ns(adaptive);
 
@@ -156,7 +160,7 @@ void adaptive_learn(struct adaptive *adaptive,
 {
 	uint64_t took_ns = outcome->now_ns - adaptive->now_ns;
 
-	forgo_stall(adaptive, took_ns);
+	skip_stall(adaptive, took_ns);
 	learn_step(adaptive, took_ns);
 	adaptive->now_ns = outcome->now_ns;
 	adaptive->balance_ns -= (int64_t)outcome->cpu_ns;
@@ -166,7 +170,7 @@ void adaptive_learn(struct adaptive *adaptive,
 
 /* ---- adaptive_cpu --------------------------------------------------------------- */
 
-static void earn(struct adaptive *adaptive)
+static void add_allowance(struct adaptive *adaptive)
 {
 	uint64_t passed_ns = adaptive->now_ns - adaptive->balanced_ns;
 
@@ -176,23 +180,24 @@ static void earn(struct adaptive *adaptive)
 	adaptive->balance_ns += (int64_t)(passed_ns * adaptive->cpu_percent / 100);
 	if (adaptive->balance_ns > BALANCE_LIMIT_NS)
 		adaptive->balance_ns = BALANCE_LIMIT_NS;
-	if (adaptive->balance_ns < -MOST_DEBT_NS)
-		adaptive->balance_ns = -MOST_DEBT_NS;
+	if (adaptive->balance_ns < LOWEST_BALANCE_NS)
+		adaptive->balance_ns = LOWEST_BALANCE_NS;
 }
 
-static bool is_in_debt(const struct adaptive *adaptive)
+static bool is_over_limit(const struct adaptive *adaptive)
 {
 	return adaptive->cpu_percent && adaptive->cpu_percent < 100 &&
 	       adaptive->balance_ns <= 0;
 }
 
-/* Even in the midst of a wait. */
+/* True if polling must stop even in the middle of a wait. */
 static bool must_rest(const struct adaptive *adaptive)
 {
 	return adaptive->balance_ns <= -BALANCE_LIMIT_NS;
 }
 
-/* How long a sleep ends before the completion comes, most likely; 0: none. */
+/* The length of a sleep that most likely ends before the completion arrives; 0: no
+ * sleep is short enough. */
 static uint64_t safe_sleep_ns(const struct adaptive *adaptive)
 {
 	uint64_t early_ns = adaptive->arrival.spread_ns + adaptive->oversleep.mean_ns;
@@ -205,8 +210,8 @@ static uint64_t safe_sleep_ns(const struct adaptive *adaptive)
 						     ADAPTIVE_LONGEST_SLEEP_NS;
 }
 
-/* Pays a debt back by not looking while nothing is expected; who owes more
- * than that repays, or has slept already, waits for the call. */
+/* Saves CPU time: the thread sleeps while no completion is expected. It blocks
+ * instead if the balance is too low for that, or if no sleep is short enough. */
 static struct adaptive_step rest(struct adaptive *adaptive)
 {
 	struct adaptive_step block = { ADAPTIVE_BLOCK, UINT64_MAX };
@@ -255,12 +260,12 @@ static struct adaptive_step choose_step(struct adaptive *adaptive)
 	uint64_t waited_ns = adaptive->now_ns - adaptive->begun_ns;
 	uint64_t patience_ns = adaptive_patience_ns(adaptive);
 
-	earn(adaptive);
+	add_allowance(adaptive);
 	if (waited_ns >= patience_ns) {
 		adaptive->late_blocks++;
 		return (struct adaptive_step){ ADAPTIVE_BLOCK, UINT64_MAX };
 	}
-	if (is_in_debt(adaptive) && (!waited_ns || must_rest(adaptive)))
+	if (is_over_limit(adaptive) && (!waited_ns || must_rest(adaptive)))
 		return rest(adaptive);
 	return current_step(adaptive, patience_ns - waited_ns);
 }

@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * wait=adaptive: what to do next while nothing has completed.
+ * wait=adaptive: decides what a thread does next while nothing has completed.
  *
- * Which way of waiting gets most done here and now is the outcome of a
- * contest (wait/contest.h) between looking, yielding the CPU between looks, sleeps
- * of several lengths, and the eventfd. Around it: nobody looks for longer than
- * waking up costs many times over, and adaptive_cpu limits what may be burnt.
+ * A contest (wait/contest.h) finds the way of waiting that completes most requests
+ * in the present conditions. The ways are polling, yielding the CPU between two
+ * looks, sleeps of several lengths, and blocking on the eventfd. Two limits hold for
+ * all ways: a wait that has polled for many times the cost of a wake-up (its
+ * patience) blocks, and adaptive_cpu limits the CPU time that waiting uses.
  *
- * A pure state machine: no clock, no system call, no ring; wait/adaptive_wait.c
- * carries the steps out and tells how they went. One thread owns it.
+ * This is a pure state machine: it reads no clock, makes no system call and knows
+ * no ring. wait/adaptive_wait.c carries the steps out and reports how they went.
+ * One thread owns it.
  */
 #ifndef ADAPTIVE_H
 #define ADAPTIVE_H
@@ -18,31 +20,32 @@
 
 #include "wait/contest.h"
 
-/* No sleep is longer, so no completion is left waiting longer than this, and
- * what the system oversleeps. */
+/* No sleep is longer. So no completion waits longer than this plus the time that
+ * the system oversleeps. */
 enum adaptive_limit { ADAPTIVE_LONGEST_SLEEP_NS = 200000 };
 
 enum adaptive_action {
-	ADAPTIVE_SPIN,  /* look all the time */
-	ADAPTIVE_YIELD, /* give the CPU to who wants it, and look */
+	ADAPTIVE_SPIN,  /* poll without a pause */
+	ADAPTIVE_YIELD, /* yield the CPU, then look; repeat */
 	ADAPTIVE_SLEEP,
 	ADAPTIVE_BLOCK, /* ask for a call and wait for it */
 };
 
-/* For length_ns at most; then learn, and ask again. */
+/* A step takes length_ns at most. After it, call adaptive_learn() and ask again. */
 struct adaptive_step {
 	int action; /* enum adaptive_action */
 	uint64_t length_ns;
 };
 
-/* What became of a step. */
+/* How a step went. */
 struct adaptive_outcome {
 	uint64_t now_ns;
 	uint64_t cpu_ns;  /* CPU time it took; only with adaptive_cpu below 100 */
-	bool is_over;     /* what was waited for is there */
+	bool is_over;     /* enough requests have completed */
 };
 
-/* Of durations: mean, and mean distance from it. 0: none was seen. */
+/* The mean of some durations, and their mean distance from it. 0: none was
+ * measured. */
 struct adaptive_estimate {
 	uint64_t mean_ns;
 	uint64_t spread_ns;
@@ -52,41 +55,42 @@ struct adaptive {
 	struct contest contest;
 	unsigned int cpu_percent;
 
-	uint64_t begun_ns;      /* the present wait */
+	uint64_t begun_ns;      /* when the present wait began */
 	uint64_t begun_done;
 	uint64_t now_ns;
-	struct adaptive_step step; /* the last one taken in it */
-	bool has_rested;        /* it began with a sleep for adaptive_cpu */
+	struct adaptive_step step; /* the last step of this wait */
+	bool has_rested;        /* the wait began with a sleep for adaptive_cpu */
 
-	/* From the beginning of a wait to its end, seen as it came. */
+	/* The duration of waits that saw the completion arrive. */
 	struct adaptive_estimate arrival;
-	/* The same for waits that blocked from the beginning. */
+	/* The duration of waits that blocked from the beginning. */
 	struct adaptive_estimate blocked;
 	struct adaptive_estimate oversleep;
-	/* Of single steps that blocked, whatever came before and after. */
+	/* The duration of each step that blocked. */
 	struct adaptive_estimate block_step;
 
-	int64_t balance_ns;     /* CPU time that may be burnt; negative: debt */
-	uint64_t balanced_ns;   /* when it was reckoned */
+	int64_t balance_ns;     /* CPU time that waiting may still use; below 0
+	                         * it has used too much */
+	uint64_t balanced_ns;   /* when balance_ns was last updated */
 
 	uint64_t rests;         /* counters: sleeps for adaptive_cpu */
-	uint64_t late_blocks;   /* blocks after much looking */
+	uint64_t late_blocks;   /* blocks after the patience was over */
 };
 
-/* cpu_percent: of a core, that waiting may burn. */
+/* cpu_percent: the percentage of a core that waiting may use. */
 void adaptive_open(struct adaptive *adaptive, unsigned int cpu_percent);
 
-/* A wait begins, or goes on if nothing has completed since the last one: done
- * is how many requests have completed, all told. */
+/* A wait begins; or the last one continues, if nothing has completed since. done is
+ * the number of requests that have completed in total. */
 void adaptive_begin(struct adaptive *adaptive, uint64_t now_ns, uint64_t done,
 		    unsigned int in_flight);
 struct adaptive_step adaptive_next(struct adaptive *adaptive);
 void adaptive_learn(struct adaptive *adaptive,
 		    const struct adaptive_outcome *outcome);
 
-/* How long looking may take before the eventfd is the cheaper way. */
+/* The patience: how long a wait may poll before it blocks on the eventfd. */
 uint64_t adaptive_patience_ns(const struct adaptive *adaptive);
-/* What waking up from a block costs beyond seeing a completion as it comes. */
+/* How much later a thread that blocked sees a completion than one that polled. */
 uint64_t adaptive_wake_ns(const struct adaptive *adaptive);
 
 /* The ways in the contest: "spin", "yield", "block", "sleep 20 us". */

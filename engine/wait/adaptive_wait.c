@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Steps, one after the other; see wait/adaptive_wait.h. */
+/* Carries out one step after the other; see wait/adaptive_wait.h. */
 #include "wait/adaptive_wait.h"
 
 #include <sched.h>
@@ -7,13 +7,14 @@
 #include "base/clock.h"
 #include "wait/steps.h"
 
-/* Short waits that are looked through before one is timed: reading the clock
- * would cost a hundredth of the shortest. */
+/* One in this many short waits is timed. To read the clock in each of them would
+ * take one percent of the shortest waits. */
 #define UNTIMED_WAITS 16
 
-/* The clock of what a step burns. Asking for CPU time is a system call: not where
- * all of the time is burnt. */
-static uint64_t burnt_by_now_ns(const struct wait *wait,
+/* The clock that measures the CPU time of a step. To ask for CPU time is a system
+ * call, so a step that spins, which uses the CPU all the time, is measured by the
+ * ordinary clock. */
+static uint64_t cpu_time_ns(const struct wait *wait,
 				const struct adaptive_step *step)
 {
 	if (wait->adaptive.cpu_percent >= 100)
@@ -42,7 +43,7 @@ static unsigned int yield(struct wait *wait, unsigned int min, unsigned int foun
 	return found;
 }
 
-/* False: the caller is to look into it. */
+/* False: the caller must find out why the wait ended. */
 static bool take(struct wait *wait, const struct adaptive_step *step,
 		 unsigned int min, unsigned int *found, uint64_t end_ns)
 {
@@ -72,12 +73,12 @@ static bool take_and_learn(struct wait *wait, unsigned int min,
 	struct adaptive *adaptive = &wait->adaptive;
 	struct adaptive_step step = adaptive_next(adaptive);
 	uint64_t left_ns = deadline_ns - adaptive->now_ns;
-	uint64_t burnt_ns = burnt_by_now_ns(wait, &step);
+	uint64_t before_ns = cpu_time_ns(wait, &step);
 	uint64_t end_ns = adaptive->now_ns +
 			  (step.length_ns < left_ns ? step.length_ns : left_ns);
 	bool goes_on = take(wait, &step, min, found, end_ns);
 	struct adaptive_outcome outcome = {
-		.cpu_ns = burnt_by_now_ns(wait, &step) - burnt_ns,
+		.cpu_ns = cpu_time_ns(wait, &step) - before_ns,
 		.now_ns = clock_now_ns(),
 		.is_over = *found >= min };
 
@@ -85,8 +86,8 @@ static bool take_and_learn(struct wait *wait, unsigned int min,
 	return goes_on;
 }
 
-/* Where looking is the way, and the wait a short one, the time need not be
- * known each time. */
+/* If the current step is to spin, and the wait will be a short one, the time need
+ * not be read for each wait. */
 static bool may_go_untimed(struct wait *wait)
 {
 	if (wait->adaptive.step.action != ADAPTIVE_SPIN ||

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * wait=adaptive, carried out: takes the steps that wait/adaptive.h names, and tells
- * it how they went. Called by wait_until() alone.
+ * Carries out wait=adaptive: takes the steps that wait/adaptive.h names, and reports
+ * how they went. Only wait_until() calls it.
  */
 #ifndef WAIT_ADAPTIVE_H
 #define WAIT_ADAPTIVE_H

@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Comparing ways by their rates; see wait/contest.h. */
+/* Compares ways of waiting by their rates; see wait/contest.h. */
 #include "wait/contest.h"
 
 #include <math.h>
 
 #include "base/clock.h"
 
-/* A stretch counts for this long, and until all in flight have come round so
- * many times: little suffices to tell a bad way, ways whose scores are close to
- * the champion's get more. A slow device is not waited for longer. */
+/* A stretch lasts for this long at least, and until each request in flight has
+ * completed this many times. A short stretch is enough to recognise a bad way;
+ * ways whose scores are close to the best way's get a long one. No stretch is
+ * longer than LONGEST_STRETCH_NS, because a device may be slow. */
 #define SHORT_STRETCH_NS NS_PER_MS
 #define SHORT_STRETCH_ROUNDS 2
 #define LONG_STRETCH_NS (4 * NS_PER_MS)
@@ -18,23 +19,26 @@
 #define LEAST_PER_STRETCH 16
 #define LEAST_TO_JUDGE 8
 
-/* What a way did in its first moments is the way before's doing. */
+/* The first 100 us of a stretch still show the effects of the previous way, so
+ * they are not counted. */
 #define SETTLE_NS (100 * NS_PER_US)
 
-/* A challenger is better if it is so by 2% in two trials at least, and their mean$
- * not lie further apart: else it may be chance. */
+/* A way is better than the best one so far if it was at least 2% faster in the
+ * mean of at least two trials, and if that mean less the spread of the trials is at
+ * least 1. Otherwise the difference may be chance. */
 #define BETTER 1.02
 #define LEAST_TRIALS 2
-/* Trials that a score remembers. */
+/* The number of trials that a score is averaged over. */
 #define SCORE_MEMORY 4
 
-/* Each way may lose 1/1000 of the time by its trials. */
+/* The trials of a slow way may cost 1/1000 of the time. */
 #define LOSS_SHARE 1000
 #define SOONEST_NS (20 * NS_PER_MS)
 #define LATEST_NS NS_PER_S
 
-/* Another world: the champion's rate is off by half, some times in a row and
- * for longer than a scheduler lets another thread run. */
+/* Conditions have changed if the rate of the best way differs from its usual rate
+ * by half, in several stretches in a row, and for longer than a scheduler lets
+ * another thread run. */
 #define UNUSUAL_FACTOR 1.5
 #define UNUSUAL_STRETCHES 3
 #define UNUSUAL_NS (15 * NS_PER_MS)
@@ -63,7 +67,8 @@ static void use(struct contest *contest, unsigned int way, uint64_t done)
 	count_from_here(contest, done);
 }
 
-/* With so many in flight, a way that takes so long a round cannot do more. */
+/* A way that takes at least shortest_ns for each request cannot have a higher
+ * rate than in_flight / shortest_ns. */
 static bool can_win(const struct contest *contest, unsigned int way)
 {
 	return (double)contest->ways[way].shortest_ns * contest->rate_before <
@@ -73,7 +78,7 @@ static bool can_win(const struct contest *contest, unsigned int way)
 static bool is_exploring(const struct contest *contest)
 {
 	for (unsigned int i = 0; i < contest->num_ways; i++)
-		if (i != contest->champion && !contest->ways[i].trials &&
+		if (i != contest->best && !contest->ways[i].trials &&
 		    can_win(contest, i))
 			return true;
 	return false;
@@ -83,19 +88,19 @@ static bool is_short(const struct contest *contest)
 {
 	const struct contest_way *way = &contest->ways[contest->current];
 
-	return contest->current == contest->champion ?
+	return contest->current == contest->best ?
 		       is_exploring(contest) :
 		       !way->trials || way->score < CLOSE;
 }
 
-/* A trial that cannot be won any more ends before its time, or even before it
- * counts. */
+/* A trial ends early when the way cannot catch up any more. This may happen even
+ * while it still settles. */
 static bool is_lost(const struct contest *contest, uint64_t elapsed_ns,
 		    uint64_t count)
 {
 	double expected = (double)elapsed_ns * contest->rate_before;
 
-	return contest->current != contest->champion &&
+	return contest->current != contest->best &&
 	       expected >= 2 * LEAST_PER_STRETCH &&
 	       (double)(count + contest->in_flight) < expected / 2;
 }
@@ -122,15 +127,15 @@ static bool has_ended(const struct contest *contest, uint64_t elapsed_ns,
 
 /* ---- judging ---------------------------------------------------------------- */
 
-static void crown(struct contest *contest, unsigned int winner)
+static void make_best(struct contest *contest, unsigned int winner)
 {
-	double par = contest->ways[winner].score;
+	double reference = contest->ways[winner].score;
 
 	for (unsigned int i = 0; i < contest->num_ways; i++)
-		contest->ways[i].score /= par;
-	contest->ways[contest->champion].trials = 1;
-	contest->ways[contest->champion].due_ns = contest->now_ns + SOONEST_NS;
-	contest->champion = winner;
+		contest->ways[i].score /= reference;
+	contest->ways[contest->best].trials = 1;
+	contest->ways[contest->best].due_ns = contest->now_ns + SOONEST_NS;
+	contest->best = winner;
 	contest->rate_before = contest->rate_tried;
 	contest->rate_usual = 0;
 	contest->unusual = 0;
@@ -146,7 +151,7 @@ static uint64_t rest_ns(const struct contest *contest, double score)
 	return loss_ns > (double)LATEST_NS ? LATEST_NS : (uint64_t)loss_ns;
 }
 
-/* Its score, and how far its trials lie apart. */
+/* Updates the score of a way, and the mean distance of its trials from it. */
 static void add_to_score(struct contest_way *way, double ratio)
 {
 	if (way->trials < SCORE_MEMORY)
@@ -171,14 +176,14 @@ static void judge(struct contest *contest, unsigned int judged, double ratio)
 
 	add_to_score(way, ratio);
 	if (is_better(way))
-		crown(contest, judged);
+		make_best(contest, judged);
 	else if (way->score >= BETTER)
-		way->due_ns = 0; /* before all others */
+		way->due_ns = 0; /* it is tried before all others */
 	else
 		way->due_ns = contest->now_ns + rest_ns(contest, way->score);
 }
 
-/* ---- the champion's rate ------------------------------------------------------ */
+/* ---- the rate of the best way -------------------------------------------------- */
 
 static void unsettle(struct contest *contest)
 {
@@ -197,9 +202,10 @@ static bool differ(double a, double b)
 	return a > b * UNUSUAL_FACTOR || b > a * UNUSUAL_FACTOR;
 }
 
-/* Some stretches in a row that are unlike what is usual, yet like each other.
- * A thread that is kept from running now and then has no such. */
-static bool is_another_world(struct contest *contest, double rate)
+/* True after several stretches in a row whose rates differ from the usual one but
+ * not from each other. A thread that is only kept from running now and then does
+ * not see this. */
+static bool have_conditions_changed(struct contest *contest, double rate)
 {
 	if (!contest->unusual || differ(rate, contest->rate_unusual)) {
 		contest->unusual = 0;
@@ -211,13 +217,13 @@ static bool is_another_world(struct contest *contest, double rate)
 	       contest->now_ns - contest->unsettled_ns >= UNSETTLE_AGAIN_NS;
 }
 
-/* True if all is to be tried anew. */
-static bool note_champion(struct contest *contest, double rate)
+/* True if all ways have to be tried again. */
+static bool note_best_rate(struct contest *contest, double rate)
 {
 	if (contest->rate_usual == 0)
 		contest->rate_usual = rate;
 	if (differ(rate, contest->rate_usual)) {
-		if (!is_another_world(contest, rate))
+		if (!have_conditions_changed(contest, rate))
 			return false;
 		unsettle(contest);
 		return true;
@@ -227,15 +233,15 @@ static bool note_champion(struct contest *contest, double rate)
 	return false;
 }
 
-/* ---- who is next ---------------------------------------------------------------- */
+/* ---- the next way ---------------------------------------------------------------- */
 
 static unsigned int choose(const struct contest *contest)
 {
-	unsigned int chosen = contest->champion;
+	unsigned int chosen = contest->best;
 	uint64_t earliest_ns = contest->now_ns + 1;
 
 	for (unsigned int i = 0; i < contest->num_ways; i++) {
-		if (i == contest->champion ||
+		if (i == contest->best ||
 		    contest->ways[i].due_ns >= earliest_ns ||
 		    !can_win(contest, i))
 			continue;
@@ -253,15 +259,15 @@ static void end_trial(struct contest *contest, double rate, uint64_t elapsed_ns)
 	contest->trials++;
 }
 
-/* A trial says something if the world was the same before and after it. */
-static void end_champion(struct contest *contest, double rate)
+/* A trial counts only if the best way had the same rate before and after it. */
+static void end_best_stretch(struct contest *contest, double rate)
 {
 	double before = contest->rate_before;
 	unsigned int judged = contest->judged;
 
 	contest->rate_before = rate;
-	contest->judged = contest->champion;
-	if (note_champion(contest, rate) || judged == contest->champion)
+	contest->judged = contest->best;
+	if (note_best_rate(contest, rate) || judged == contest->best)
 		return;
 	if (differ(before, rate))
 		contest->ways[judged].due_ns = contest->now_ns;
@@ -274,12 +280,12 @@ static void end_stretch(struct contest *contest, uint64_t done)
 	uint64_t elapsed_ns = contest->now_ns - contest->stretch.start_ns;
 	uint64_t count = done - contest->stretch.start_done;
 	double rate = (double)count / (double)elapsed_ns;
-	unsigned int next = contest->champion;
+	unsigned int next = contest->best;
 
-	if (contest->current != contest->champion) {
+	if (contest->current != contest->best) {
 		end_trial(contest, rate, elapsed_ns);
 	} else if (count >= LEAST_TO_JUDGE) {
-		end_champion(contest, rate);
+		end_best_stretch(contest, rate);
 		next = choose(contest);
 	}
 	if (next != contest->current)
@@ -310,7 +316,7 @@ void contest_note(struct contest *contest, uint64_t now_ns, uint64_t done,
 {
 	if (!contest->now_ns) {
 		contest->now_ns = now_ns;
-		use(contest, contest->champion, done);
+		use(contest, contest->best, done);
 	}
 	contest->ways[contest->current].used_ns += now_ns - contest->now_ns;
 	contest->now_ns = now_ns;

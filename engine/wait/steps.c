@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The steps of waiting; see wait/steps.h. */
+/* The steps that ways of waiting consist of; see wait/steps.h. */
 #include "wait/steps.h"
 
 #include <sys/prctl.h>
@@ -10,13 +10,14 @@
 #include "base/clock.h"
 #include "base/eventfd.h"
 
-/* The default slack of 50 us swamps short sleeps. */
+/* The default slack of 50 us is longer than a short sleep. */
 #define TIMER_SLACK_NS 1ul
 
-#define LOOKS_PER_GLANCE 64
+#define LOOKS_PER_CLOCK 64
 
-/* Requests in flight for each further pause between two looks, and pauses at
- * most: a few hundred nanoseconds, where a request takes tens of microseconds. */
+/* Between two looks there is one more pause for each 8 requests in flight, and there
+ * are 16 at most. They take a few hundred nanoseconds, where a request takes tens of
+ * microseconds. */
 #define IN_FLIGHT_PER_PAUSE 8
 #define MOST_PAUSES 16
 
@@ -44,7 +45,7 @@ unsigned int wait_look_on(struct wait *wait, unsigned int min, unsigned int befo
 {
 	unsigned int found = before;
 
-	for (unsigned int i = 0; i < LOOKS_PER_GLANCE && found < min; i++) {
+	for (unsigned int i = 0; i < LOOKS_PER_CLOCK && found < min; i++) {
 		wait_pause(wait);
 		found = wait_look(wait, found);
 	}

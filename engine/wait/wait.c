@@ -80,7 +80,7 @@ unsigned int wait_until(struct wait *wait, unsigned int min, uint64_t deadline_n
 {
 	unsigned int found;
 
-	/* Who waits has just looked in vain. */
+	/* The caller has just looked and found nothing. */
 	if (wait->kind == WAIT_BUSY)
 		wait_pause(wait);
 	found = wait_look(wait, 0);

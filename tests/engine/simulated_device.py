@@ -174,8 +174,8 @@ class Adaptive:
         return found
 
     @property
-    def champion(self) -> str:
-        return str(ffi.string(lib.adaptive_way_name(self.state.contest.champion)).decode())
+    def best_way(self) -> str:
+        return str(ffi.string(lib.adaptive_way_name(self.state.contest.best)).decode())
 
 
 def run(machine: Machine, wait: Fixed | Adaptive, duration_ns: int) -> float:

@@ -61,7 +61,7 @@ def test_no_other_way_does_5_percent_more(name: str, depth: int) -> None:
 def test_a_core_that_the_back_end_needs_is_given_up_within_milliseconds() -> None:
     machine, adaptive = SharedCore(depth=16), Adaptive()
     run(machine, adaptive, 30 * MS)
-    assert adaptive.champion != "spin"
+    assert adaptive.best_way != "spin"
 
 
 def test_spinning_comes_back_when_the_back_end_gets_a_core_of_its_own() -> None:
@@ -166,7 +166,7 @@ def test_without_cpu_it_always_blocks() -> None:
             now_ns += 50 * US
             outcome = ffi.new("struct adaptive_outcome *", (now_ns, 0, is_over))
             lib.adaptive_learn(state, outcome)
-    assert (adaptive.champion, state.contest.trials) == ("block", 0)
+    assert (adaptive.best_way, state.contest.trials) == ("block", 0)
 
 
 def test_oversleeping_does_not_lengthen_the_next_sleep() -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""README.md: every command that it shows is run, or says why it cannot be.
+"""README.md and docs/: every command that a page shows is run, or says why it cannot be.
 
 A fenced block of sh is run as it stands, in a folder that looks like the checkout. The words after
 `sh` say what it needs: `needs-disk`, a back-end at /tmp/vhost.0; `background`, to run beside the
@@ -22,7 +22,9 @@ from pyfio_virtio.engine import engine
 from pyfio_virtio.machine.process import Process, start_ticks
 from tests.conftest import ROOT, StartBackend, run_to_end
 
-README = ROOT / "README.md"
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+MAP = ROOT / "CONTRIBUTING.md"
+OPTIONS = ROOT / "docs" / "options.md"
 SOCKET = "/tmp/vhost.0"  # noqa: S108 - as the README has it
 FENCE = re.compile(r"^```(\w+)(?: ([^\n]+))?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 NO_TEST = "no-test: "
@@ -32,33 +34,34 @@ TIMEOUT_S = 110.0
 
 @dataclass(frozen=True)
 class Block:
-    """A fenced block of sh, and what runs beside it."""
+    """A fenced block of sh of a page, and what runs beside it."""
 
+    page: Path
     needs: str
     text: str
     beside: str = ""
 
     @property
     def name(self) -> str:
-        return self.text.splitlines()[0][:60]
+        return f"{self.page.name}: {self.text.splitlines()[0][:60]}"
 
 
-def shell_blocks() -> list[Block]:
-    """In the README's order; a background block is part of the next one."""
+def shell_blocks(page: Path) -> list[Block]:
+    """In the page's order; a background block is part of the next one."""
     found: list[Block] = []
     beside = ""
-    for language, needs, text in FENCE.findall(README.read_text()):
+    for language, needs, text in FENCE.findall(page.read_text()):
         if language != "sh":
             continue
         if needs == "background":
             beside = text
         else:
-            found.append(Block(needs, text, beside))
+            found.append(Block(page, needs, text, beside))
             beside = ""
     return found
 
 
-BLOCKS = shell_blocks()
+BLOCKS = [block for page in PAGES for block in shell_blocks(page)]
 RUN = [block for block in BLOCKS if not block.needs.startswith(NO_TEST)]
 
 
@@ -130,22 +133,36 @@ def test_every_block_says_what_it_needs_or_why_it_is_not_run() -> None:
             assert block.needs in ("", "needs-disk"), block.name
 
 
+def option_names() -> list[str]:
+    source = (ROOT / "engine" / "fio" / "options.c").read_text()
+    return re.findall(r'OPTION\("(\w+)"', source)
+
+
 def test_every_option_of_the_engine_is_explained() -> None:
-    source = (ROOT / "engine" / "fio/options.c").read_text()
-    table = README.read_text().partition("## Options of the engine")[2].partition("## ")[0]
-    named = re.findall(r'OPTION\("(\w+)"', source)
-    assert named
-    assert [name for name in named if f"`{name}`" not in table] == []
+    table = OPTIONS.read_text()
+    assert option_names()
+    assert [name for name in option_names() if f"`{name}`" not in table] == []
 
 
 def test_every_option_that_is_explained_exists() -> None:
-    source = (ROOT / "engine" / "fio/options.c").read_text()
-    table = README.read_text().partition("## Options of the engine")[2].partition("## ")[0]
-    rows = [line.split("|")[1] for line in table.splitlines() if line.startswith("| `")]
-    shown = [name for row in rows for name in re.findall(r"`(\w+)`", row)]
-    assert [name for name in shown if f'OPTION("{name}"' not in source] == ["filename"]
+    rows = [line.split("|")[1] for line in OPTIONS.read_text().splitlines() if line[:3] == "| `"]
+    shown = {name for row in rows for name in re.findall(r"`(\w+)`", row)}
+    assert shown - set(option_names()) == {"filename"}
 
 
-def test_every_file_that_is_linked_exists() -> None:
-    links = re.findall(r"\]\(([^)#:]+)\)", README.read_text())
-    assert [link for link in links if not (ROOT / link).exists()] == []
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_file_that_is_linked_exists(page: Path) -> None:
+    links = re.findall(r"\]\(([^)#:]+)\)", page.read_text())
+    assert [link for link in links if not (page.parent / link).exists()] == []
+
+
+def test_every_page_is_listed() -> None:
+    listed = re.findall(r"^\| \[([\w-]+\.md)\]", (ROOT / "docs" / "README.md").read_text(), re.M)
+    assert sorted(listed) == [page.name for page in PAGES if page.parent != ROOT][1:]
+
+
+def test_the_map_names_files_that_exist() -> None:
+    named = re.findall(r"`((?:engine|pyfio_virtio|tests|analysis|docs)/[\w/.-]+)`", MAP.read_text())
+    named = [name for name in named if "NAME" not in name]
+    assert named
+    assert [name for name in named if not (ROOT / name).exists()] == []

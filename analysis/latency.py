@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pyfio_virtio.fio.output import is_supported
+from pyfio_virtio.fio.output import is_supported, percentile_of_bins
 
 PERCENTILES = (50.0, 90.0, 99.0, 99.9, 99.99, 99.999)
 
@@ -58,17 +58,8 @@ def merge(histograms: Iterable[Histogram]) -> Histogram:
 
 
 def percentile(histogram: Histogram, percent: float) -> float | None:
-    """The latency in ns that percent of the I/Os did not exceed.
-
-    None where fewer than ten I/Os lie beyond it: it would be a roll of the dice.
-    """
-    if not is_supported(percent, histogram.total):
-        return None
-    cumulated = np.cumsum(histogram.counts)
-    # The product is rounded: 99.9% of 1000 must be the 999th, not the next.
-    wanted = round(percent / 100 * histogram.total, 6)
-    index = np.searchsorted(cumulated, wanted, side="left")
-    return float(histogram.values_ns[min(int(index), histogram.values_ns.size - 1)])
+    """The latency in ns that `percent` of the I/Os did not exceed; None with too few beyond."""
+    return percentile_of_bins(histogram.values_ns.tolist(), histogram.counts.tolist(), percent)
 
 
 def supported(histogram: Histogram) -> list[float]:

@@ -9,8 +9,10 @@ it. It trusts no field to be there, knows no sweep, and never averages percentil
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from bisect import bisect_left
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -212,21 +214,26 @@ def _percentiles(busy: list[Direction], samples: int) -> dict[str, float | None]
 
 
 def _percentiles_of_bins(bins: Mapping[int, int]) -> dict[str, float | None]:
-    total = sum(bins.values())
+    values, counts = list(bins), list(bins.values())
     return {
-        column: _value_at(bins, percent / 100 * total) if is_supported(percent, total) else None
+        column: percentile_of_bins(values, counts, percent)
         for column, percent in PERCENTILE_COLUMNS.items()
     }
 
 
-def _value_at(bins: Mapping[int, int], count: float) -> float | None:
-    """The bin in which so many I/Os are reached; rounded, as 99.9% of 1000 is 999."""
-    seen = 0
-    for value, more in bins.items():
-        seen += more
-        if seen >= round(count, 6):
-            return float(value)
-    return None
+def percentile_of_bins(
+    values: Sequence[float], counts: Iterable[float], percent: float
+) -> float | None:
+    """The value that `percent` of the counted I/Os did not exceed; values ascend.
+
+    None where fewer than FEWEST_BEYOND I/Os lie beyond it, because chance would decide it.
+    """
+    reached = list(accumulate(counts))
+    if not reached or not is_supported(percent, reached[-1]):
+        return None
+    # The product is rounded: 99.9% of 1000 must be the 999th, not the next.
+    wanted = round(percent / 100 * reached[-1], 6)
+    return float(values[min(bisect_left(reached, wanted), len(reached) - 1)])
 
 
 def _section(raw: Mapping[str, Any], key: str) -> Mapping[str, Any]:

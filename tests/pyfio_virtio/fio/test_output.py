@@ -12,6 +12,7 @@ from pyfio_virtio.fio.output import (
     FioJsonError,
     merge_bins,
     parse_fio_json,
+    percentile_of_bins,
     read_fio_json,
     summarise,
 )
@@ -46,6 +47,18 @@ def test_our_percentiles_of_bins_are_fio_s_own(real: Path) -> None:
     assert ours.p50_ns == read.percentiles[50.0]
     assert ours.p90_ns == read.percentiles[90.0]
     assert ours.p99_ns == read.percentiles[99.0]
+
+
+@pytest.mark.parametrize(("percent", "expected"), [(50.0, 500), (99.9, 999), (99.99, 1000)])
+def test_a_percentile_is_the_value_that_so_many_did_not_exceed(
+    percent: float, expected: float
+) -> None:
+    values = range(1, 1001)
+    assert percentile_of_bins(values, [1000] * 1000, percent) == expected
+
+
+def test_no_bins_have_no_percentile() -> None:
+    assert percentile_of_bins([], [], 50.0) is None
 
 
 def test_bins_hold_every_io(real: Path) -> None:

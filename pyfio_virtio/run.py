@@ -7,12 +7,10 @@ printed here, and nobody is asked.
 """
 
 import shlex
-import signal
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import FrameType
 
 from pyfio_virtio import convert, reach
 from pyfio_virtio.backends import backends
@@ -21,7 +19,7 @@ from pyfio_virtio.engine.counters import JobCounters
 from pyfio_virtio.errors import UsageError
 from pyfio_virtio.fio import arguments as fio_arguments
 from pyfio_virtio.fio import fio, job
-from pyfio_virtio.machine import folders
+from pyfio_virtio.machine import folders, signals
 from pyfio_virtio.reach import Reach
 
 DEFAULT_JOB = Path(__file__).resolve().parent / "jobs" / "virtio.fio"
@@ -209,7 +207,12 @@ class Result:
 
 def carry_out(plan: Plan) -> Result:
     """Runs the plan to its end; whatever was started for it has ended then."""
-    with _tidy_end(), folders.run_folder(plan.folder), _backend(plan) as backend:
+    # While fio runs, launch() passes the signals on to it instead.
+    with (
+        signals.ending_tidily(_exit_by),
+        folders.run_folder(plan.folder),
+        _backend(plan) as backend,
+    ):
         (plan.folder / _JOB).write_text(plan.job.text())
         outcome = fio.launch(plan.fio_command(), plan.environment, capture=plan.as_json)
         died = backend is not None and not backend.is_running()
@@ -232,16 +235,6 @@ def _backend(plan: Plan) -> Iterator[backends.Backend | None]:
         backend.stop()
 
 
-@contextmanager
-def _tidy_end() -> Iterator[None]:
-    """SIGTERM and SIGHUP end us by way of every `finally`; while fio runs, it gets them."""
-
-    def end(number: int, frame: FrameType | None) -> None:
-        raise SystemExit(128 + number)
-
-    before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGHUP)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+def _exit_by(number: int) -> SystemExit:
+    """The exit status that a shell gives to a process which a signal ended."""
+    return SystemExit(128 + number)

@@ -15,9 +15,10 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
+from typing import IO
 
 from pyfio_virtio.errors import MachineError
-from pyfio_virtio.machine import process
+from pyfio_virtio.machine import process, signals
 
 # The first whose external engines have the shape that ours is written for.
 OLDEST = (3, 30)
@@ -121,6 +122,25 @@ class Outcome:
     output: str  # what it wrote to stdout, when that was captured
 
 
+def start(
+    command: Sequence[str],
+    environment: Mapping[str, str],
+    death_signal: int,
+    output: int | None = None,
+    errors: IO[bytes] | None = None,
+    folder: Path | None = None,
+) -> process.Process:
+    """Starts fio, with `environment` added to ours; it leads a process group of its jobs."""
+    return process.start(
+        command,
+        death_signal=death_signal,
+        output=output,
+        errors=errors,
+        environment={**os.environ, **environment},
+        folder=folder,
+    )
+
+
 def launch(
     command: Sequence[str], environment: Mapping[str, str], capture: bool = False
 ) -> Outcome:
@@ -131,12 +151,7 @@ def launch(
     """
     held: list[process.Process] = []
     with _signals_passed_on(held):
-        fio = process.start(
-            command,
-            death_signal=signal.SIGTERM,
-            output=subprocess.PIPE if capture else None,
-            environment={**os.environ, **environment},
-        )
+        fio = start(command, environment, signal.SIGTERM, subprocess.PIPE if capture else None)
         held.append(fio)
         status, output = process.finish(fio)
     return Outcome(status if status >= 0 else 128 - status, output.decode(errors="replace"))
@@ -166,12 +181,8 @@ def _signals_passed_on(held: Sequence[process.Process]) -> Iterator[None]:
 
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     handlers = {**dict.fromkeys(numbers, pass_on), signal.SIGTSTP: pause}
-    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
-    try:
+    with signals.handled(handlers):
         yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def send_signal(fio: process.Process, number: int) -> None:

@@ -16,10 +16,10 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from pyfio_virtio.fio import fio
 from pyfio_virtio.machine import process
 from pyfio_virtio.results.record import CpuUse
 from pyfio_virtio.results.results import SAMPLES, Sample
@@ -80,36 +80,32 @@ def measure(task: Task, live: Live) -> Measured:
     """Runs fio to its end, or kills it once it is overdue; `live` hears of the IOPS."""
     seen = _Observation(time.monotonic())
     with (task.folder / STDERR).open("wb") as errors:
-        fio = process.start(
+        running = fio.start(
             task.command,
-            death_signal=signal.SIGKILL,
-            output=subprocess.PIPE,
-            errors=errors,
-            environment={**os.environ, **task.environment},
-            folder=task.folder,
+            task.environment,
+            signal.SIGKILL,
+            subprocess.PIPE,
+            errors,
+            task.folder,
         )
     try:
-        hung = not _watch(fio, task, seen, live)
+        hung = not _watch(running, task, seen, live)
         wall_s = time.monotonic() - seen.started_s
     finally:
-        _kill(fio)  # all of its group: it has ended, is overdue, or we were interrupted
-    status, _ = process.finish(fio)
+        # fio has ended or is overdue, or we were interrupted; some of its jobs may live on.
+        fio.send_signal(running, signal.SIGKILL)
+    status, _ = process.finish(running)
     _write_samples(task.folder / SAMPLES, seen.samples)
     return _summary(status, hung, wall_s, _within(seen.moments, task.runtime_s))
 
 
-def _kill(fio: process.Process) -> None:
-    with suppress(ProcessLookupError):
-        os.killpg(fio.pid, signal.SIGKILL)
-
-
-def _watch(fio: process.Process, task: Task, seen: _Observation, live: Live) -> bool:
+def _watch(running: process.Process, task: Task, seen: _Observation, live: Live) -> bool:
     """Looks until fio closes its output; False when it is overdue."""
-    output = process.output_of(fio)
+    output = process.output_of(running)
     tick_s = min(_LONGEST_TICK_S, task.runtime_s / _TICKS)
     deadline = seen.started_s + task.ramp_s + task.runtime_s + task.patience_s
     while time.monotonic() < deadline:
-        seen.moments.append(sampling.look(fio.pid, task.backend_pid))
+        seen.moments.append(sampling.look(running.pid, task.backend_pid))
         readable, _, _ = select.select([output], [], [], tick_s)
         text = os.read(output, 65536) if readable else None
         if text == b"":

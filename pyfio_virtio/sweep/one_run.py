@@ -10,16 +10,14 @@ from __future__ import annotations
 
 import json
 import shutil
-import signal
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from types import FrameType
 
 from pyfio_virtio.errors import PyfioVirtioError
-from pyfio_virtio.machine import folders, host
+from pyfio_virtio.machine import folders, host, signals
 from pyfio_virtio.results.record import Point, Record, Scalar
 from pyfio_virtio.results.results import ENVIRONMENT, JOB, SweepFolder
 from pyfio_virtio.sweep import outcome as sweep_record
@@ -138,7 +136,7 @@ def runner(
     `private` is made for its sockets and its scratch file, and is removed at the end.
     """
     with (
-        _interrupted_by_signals(),
+        signals.ending_tidily(_as_by_ctrl_c),
         folder.lock(),
         folders.run_folder(private),
         servers(private, keep_backend) as them,
@@ -146,17 +144,5 @@ def runner(
         yield Runner(folder, them, versions, patience_s, live)
 
 
-@contextmanager
-def _interrupted_by_signals() -> Iterator[None]:
-    """SIGTERM and SIGHUP end a sweep as ^C does: by way of every `finally`."""
-
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    numbers = (signal.SIGTERM, signal.SIGHUP)
-    before = {number: signal.signal(number, interrupt) for number in numbers}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+def _as_by_ctrl_c(number: int) -> KeyboardInterrupt:
+    return KeyboardInterrupt()

@@ -1,0 +1,35 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What signals do to this process for the length of a block.
+
+Owns how handlers are set and how the former ones are put back. Called from the main thread,
+because only that thread may set handlers. It sends no signals.
+"""
+
+import signal
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from types import FrameType
+
+Handler = Callable[[int, FrameType | None], None]
+
+
+@contextmanager
+def handled(handlers: Mapping[int, Handler]) -> Iterator[None]:
+    """Has each signal call its handler; the former handlers are put back at the end."""
+    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def ending_tidily(exception_for: Callable[[int], BaseException]) -> Iterator[None]:
+    """SIGTERM and SIGHUP raise an exception, so that every `finally` runs before the end."""
+
+    def end(number: int, frame: FrameType | None) -> None:
+        raise exception_for(number)
+
+    with handled({signal.SIGTERM: end, signal.SIGHUP: end}):
+        yield

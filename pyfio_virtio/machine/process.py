@@ -22,6 +22,8 @@ from functools import cache
 from pathlib import Path
 from typing import IO
 
+import psutil
+
 from pyfio_virtio.errors import MachineError
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
@@ -30,7 +32,10 @@ _LIBC = ctypes.CDLL(None)  # loaded before any fork: nothing is looked up in the
 
 
 def start_ticks(pid: int) -> int | None:
-    """When process `pid` started, in clock ticks since boot; None when there is none alive."""
+    """When process `pid` started, in clock ticks since boot; None when there is none alive.
+
+    psutil gives the start as a time of day, which changes when the machine's clock is set.
+    """
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
     except OSError:
@@ -132,11 +137,11 @@ def _end(descriptor: int, grace_s: float) -> None:
 
 def _is_marked(pid: int, mark: str) -> bool:
     """Whether a process is this user's, and its environment began with `mark`."""
-    folder = Path(f"/proc/{pid}")
+    name, _, value = mark.partition("=")
     try:
-        environment = (folder / "environ").read_bytes().split(b"\0")
-        return folder.stat().st_uid == os.geteuid() and os.fsencode(mark) in environment
-    except OSError:
+        found = psutil.Process(pid)
+        return found.environ().get(name) == value and found.uids().effective == os.geteuid()
+    except (psutil.Error, OSError):
         return False
 
 

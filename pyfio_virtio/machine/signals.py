@@ -14,7 +14,7 @@ Handler = Callable[[int, FrameType | None], None]
 
 
 @contextmanager
-def handled(handlers: Mapping[int, Handler]) -> Iterator[None]:
+def handled(handlers: Mapping[signal.Signals, Handler]) -> Iterator[None]:
     """Has each signal call its handler; the former handlers are put back at the end."""
     before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
     try:

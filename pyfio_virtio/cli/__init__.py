@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The command pyfio-virtio: a file for each command, which reads flags, calls one function below,
-and prints. Nothing else in the package prints or knows click.
+"""The command pyfio-virtio. Each command has a file, which reads the flags, calls one function of
+another room, and prints. Nothing else in the package prints or imports click.
 
 It may use: backends, disk, engine, fio, machine, results, sweep.
-Enter at main.py; what several commands share is in options.py.
+Enter at main.py; options.py holds the options that several commands share.
 """

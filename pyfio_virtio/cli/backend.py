@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""pyfio-virtio backend: start, list and stop back-ends that stay."""
+"""pyfio-virtio backend: start, list and stop back-ends that keep running after the command."""
 
 import json
 import shlex
@@ -24,15 +24,19 @@ def backend() -> None:
 @click.argument("kind", type=click.Choice(backends.VHOST_USER_KINDS), default=backends.DEFAULT_KIND)
 @disk_options
 @click.option(
-    "--queues", type=click.IntRange(1), default=1, show_default=True, help="Request queues it has."
+    "--queues",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    help="Number of request queues.",
 )
-@click.option("--socket", metavar="PATH", help="Serve here, not in a private folder.")
-@click.option("--name", help="Name it, not qsd-0, qsd-1 ...")
+@click.option("--socket", metavar="PATH", help="Socket to serve.  [default: in a private folder]")
+@click.option("--name", help="Name of the back-end.  [default: builtin-0, builtin-1 ...]")
 @dry_run_option
 def start(
     kind: str, queues: int, socket: str | None, name: str | None, dry_run: bool, disk: BackendSpec
 ) -> None:
-    """Start a back-end that stays, and print its socket."""
+    """Start a back-end that keeps running, and print its socket."""
     spec = replace(disk, kind=kind, queues=queues)
     if dry_run:
         _print_dry_start(spec, name, socket)
@@ -86,10 +90,10 @@ def _print_table(found: list[backend_records.Record]) -> None:
 
 @backend.command()
 @click.argument("names", nargs=-1)
-@click.option("--all", "everything", is_flag=True, help="Stop every one.")
+@click.option("--all", "everything", is_flag=True, help="Stop all back-ends.")
 @click.pass_context
 def stop(context: click.Context, names: tuple[str, ...], everything: bool) -> None:
-    """Stop back-ends by name; what was in their memory is gone then."""
+    """Stop back-ends by name; a disk in memory is lost."""
     if bool(names) == everything:
         raise UsageError("name the back-ends to stop, or say --all")
     for name in names:
@@ -99,7 +103,7 @@ def stop(context: click.Context, names: tuple[str, ...], everything: bool) -> No
 
 
 def _stop(name: str) -> bool:
-    """Stops one, so that the others are stopped even if this one cannot be."""
+    """Stops one back-end. If that fails, it only warns, so that the others are still stopped."""
     try:
         record = backend_records.stop(name)
     except PyfioVirtioError as fault:

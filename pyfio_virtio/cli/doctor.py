@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""pyfio-virtio doctor: what this machine lacks, and what mends it."""
+"""pyfio-virtio doctor: shows what this machine lacks, and how to fix it."""
 
 import json
 from dataclasses import asdict
@@ -9,10 +9,13 @@ import click
 
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="Print the checks as JSON.")
-@click.option("--fio", "program", default="fio", show_default=True, help="The fio to look at.")
+@click.option("--fio", "program", default="fio", show_default=True, help="The fio to examine.")
 @click.pass_context
 def doctor(context: click.Context, as_json: bool, program: str) -> None:
-    """Look for what stands in the way of runs; exit status 1 when they cannot work."""
+    """Check whether this machine can run jobs.
+
+    The exit status is 1 if it cannot.
+    """
     from pyfio_virtio import doctor as examination
 
     checks = examination.examine(program)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""pyfio-virtio job: writes a job file that explains itself."""
+"""pyfio-virtio job: writes a job file with comments that explain it."""
 
 import os
 from pathlib import Path
@@ -14,32 +14,41 @@ _DEFAULT = JobOptions()
 
 
 @click.command()
-@click.option("--socket", default=_DEFAULT.socket, show_default=True, help="Where the disk is.")
-@click.option("--rw", default=_DEFAULT.rw, show_default=True, help="Direction, as for fio.")
-@click.option("--bs", default=_DEFAULT.bs, show_default=True, help="Bytes of each I/O.")
+@click.option("--socket", default=_DEFAULT.socket, show_default=True, help="Socket of the disk.")
+@click.option(
+    "--rw", default=_DEFAULT.rw, show_default=True, help="Direction of the I/O, as in fio."
+)
+@click.option("--bs", default=_DEFAULT.bs, show_default=True, help="Size of each I/O.")
 @click.option(
     "--iodepth",
     type=click.IntRange(1),
     default=_DEFAULT.iodepth,
     show_default=True,
-    help="I/Os in flight of each job.",
+    help="I/Os in flight in each job.",
 )
 @click.option(
     "--numjobs",
     type=click.IntRange(1),
     default=_DEFAULT.numjobs,
     show_default=True,
-    help="Jobs at a time, a queue each.",
+    help="Number of jobs that run at the same time, each with its own queue.",
 )
-@click.option("--runtime", default=_DEFAULT.runtime, show_default=True, help="Seconds; 0: no end.")
-@click.option("--size", help="How much of the disk is used.")
-@click.option("--wait", type=click.Choice(list(WAITS)), help="How to wait.")
 @click.option(
-    "--sleepy-poll", type=click.IntRange(0), help="Microseconds between two looks at the ring."
+    "--runtime", default=_DEFAULT.runtime, show_default=True, help="Seconds; 0 for no limit."
 )
-@click.option("--name", default=_DEFAULT.name, show_default=True, help="Of the job.")
+@click.option("--size", help="How much of the disk to use.")
+@click.option("--wait", type=click.Choice(list(WAITS)), help="How to wait for completions.")
 @click.option(
-    "-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="Write it here."
+    "--sleepy-poll",
+    type=click.IntRange(0),
+    help="Microseconds of sleep between two polls of the ring.",
+)
+@click.option("--name", default=_DEFAULT.name, show_default=True, help="Name of the job.")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="The file to write.  [default: stdout]",
 )
 @dry_run_option
 def job(

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The command pyfio-virtio: its group, and how errors end.
+"""The command pyfio-virtio: the group of its commands, and how errors become an exit status.
 
-Only this file and its siblings cli_*.py print. What is slow to import (rich, the engine) is
-imported where it is used, so that --help stays quick.
+Only the files of this folder print. Modules that are slow to import (rich, the engine) are
+imported where they are used, so that --help stays quick.
 """
 
 import shlex
@@ -51,7 +51,7 @@ def _version(context: click.Context, parameter: click.Parameter, wanted: bool) -
     help="Show the version and exit.",
 )
 def cli() -> None:
-    """fio over vhost-user: run jobs on virtio disks without a virtual machine.
+    """Run fio on vhost-user virtio disks, without a virtual machine.
 
     Begin with: pyfio-virtio run
     """
@@ -59,7 +59,7 @@ def cli() -> None:
 
 @cli.command()
 def env() -> None:
-    """Print the line with which plain fio finds the engine.
+    """Print the shell command that lets plain fio find the engine.
 
     \b
       eval "$(pyfio-virtio env)"
@@ -70,7 +70,7 @@ def env() -> None:
 @cli.command()
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 def completion(shell: str) -> None:
-    """Print the code that completes commands in a shell.
+    """Print the code for completion in a shell.
 
     \b
       eval "$(pyfio-virtio completion bash)"
@@ -88,7 +88,7 @@ for command in (
 
 
 def main() -> NoReturn:
-    """Runs a command; whatever fails becomes one line on stderr and an exit status."""
+    """Runs a command. Any failure becomes one line on stderr and an exit status."""
     try:
         sys.exit(
             cli.main(prog_name=PROGRAM, complete_var=_COMPLETION_VARIABLE, standalone_mode=False)
@@ -106,7 +106,7 @@ def main() -> NoReturn:
     except PyfioVirtioError as error:
         _fail(str(error), error.exit_status)
     except BrokenPipeError:
-        sys.stderr.close()  # the reader has gone; so has the reason to say more
+        sys.stderr.close()  # the program that read our output has ended, so nothing more is printed
         sys.exit(1)
     except OSError as error:
         _fail(f"{error.filename or 'this machine'}: {error.strerror or error}", 1)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""pyfio-virtio probe: what a back-end offers, what would be used of it, and a job that works."""
+"""pyfio-virtio probe: shows what a back-end offers, what the engine would use, and a job for it."""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -25,10 +25,13 @@ _TYPES = {features.BLK: "virtio-blk", features.SCSI: "virtio-scsi"}
     type=click.FloatRange(0.001),
     default=5.0,
     show_default=True,
-    help="Seconds to wait for answers.",
+    help="Seconds to wait for an answer.",
 )
 def probe(socket: str, as_json: bool, timeout_s: float) -> None:
-    """Ask the back-end at SOCKET what it offers, and show what the engine would use."""
+    """Show what the back-end at SOCKET offers.
+
+    It also shows which of its features the engine would use, and a job that works there.
+    """
     info = engine.describe(socket, timeout_s)
     virtio = features.states(
         features.virtio_features(info.type), info.offered_features, info.features
@@ -42,7 +45,7 @@ def probe(socket: str, as_json: bool, timeout_s: float) -> None:
 
 
 def _job_that_works(socket: str, info: engine.DeviceInfo) -> JobOptions:
-    """Reads only; whole blocks, in as many jobs as there are queues, four at most."""
+    """A job that only reads, in whole blocks. It has as many jobs as queues, but at most four."""
     job = JobOptions(
         socket=socket, bs=str(max(4096, info.block_size)), numjobs=min(4, max(1, info.max_queues))
     )
@@ -84,7 +87,7 @@ def _print(
         print_table(_DISK_COLUMNS, _disk_rows(info.disks))
     for title, states in (("virtio features", virtio), ("protocol features", protocol)):
         click.echo()
-        columns = ("bit", title, "offered", "negotiated", "why not", "what it is")
+        columns = ("bit", title, "offered", "negotiated", "why not", "meaning")
         print_table(columns, _feature_rows(states))
     click.echo(f"\n# a job that works here\n{job}", nl=False)
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""How far a sweep is: a bar on stderr, and nothing where stderr is no terminal.
+"""The progress of a sweep: a bar on stderr if stderr is a terminal, otherwise nothing.
 
-Imported late: rich is slow to import. Runs that fail are told at once, in a line each.
+rich is imported late because it is slow to import. Each failed run is reported at once, in a line.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class Quiet:
-    """Tells of failures only."""
+    """Reports failures only."""
 
     def expect(self, runs: int) -> None:
         pass
@@ -40,7 +40,7 @@ class Quiet:
 
 
 class Bar(Quiet):
-    """Shows the point, the repeat, the IOPS of the moment, and the time left."""
+    """Shows the point, the repeat, the current IOPS, and the time left."""
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
@@ -66,7 +66,7 @@ class Bar(Quiet):
 
 @contextmanager
 def watching() -> Iterator[Watcher]:
-    """A bar if somebody sees it."""
+    """Gives a Bar if stderr is a terminal, otherwise a Quiet."""
     if not sys.stderr.isatty():
         yield Quiet()
         return
@@ -75,7 +75,7 @@ def watching() -> Iterator[Watcher]:
     from rich.progress import TimeRemainingColumn as TimeLeft
     from rich.table import Column
 
-    # Where the line is too long for the terminal, the label gives way.
+    # If the line is too long for the terminal, the label is shortened.
     label = Column(ratio=1, no_wrap=True, overflow="ellipsis")
     columns = (
         *(MofNCompleteColumn(), BarColumn(bar_width=10), TimeLeft()),

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""pyfio-virtio report, plot and compare: what analysis finds, as files and as words.
+"""pyfio-virtio report, plot and compare: show what the analysis finds, as files and as text.
 
-Prints and writes files; every number and picture is analysis's, which is imported when a
-command runs, as it is slow to import.
+This file prints and writes files. All numbers and pictures come from the package analysis, which
+is imported when a command runs, because it is slow to import.
 """
 
 from __future__ import annotations
@@ -33,11 +33,13 @@ PAGE = "report.html"
     "-o",
     "--output",
     type=click.Path(dir_okay=False, path_type=Path),
-    help=f"Where the page goes.  [default: {PAGE} in FOLDER]",
+    help=f"The page to write.  [default: {PAGE} in FOLDER]",
 )
-@click.option("--markdown", is_flag=True, help="Print text for a pull request; no page.")
+@click.option(
+    "--markdown", is_flag=True, help="Print Markdown for a pull request, and write no page."
+)
 def report(folder: Path, output: Path | None, markdown: bool) -> None:
-    """Write what a sweep found as one page that needs nothing else."""
+    """Write the report of a sweep as one self-contained HTML page."""
     from pyfio_virtio.analysis import load
     from pyfio_virtio.analysis import report as reports
 
@@ -73,13 +75,16 @@ def _write(path: Path, text: str) -> None:
 
 @click.command()
 @click.argument("sources", nargs=-1, type=_SOURCE, metavar="FOLDER|FILE.json...")
-@click.option("--picture", help="One of iops, p99, latency, percentiles, cost, counters ...")
-@click.option("--x", help="A column, for a picture of any two columns.")
-@click.option("--y", default="iops", show_default=True, help="The other one.")
-@click.option("--by", help="A line for each value of this column.")
-@click.option("--facet", help="A panel for each value of this column.")
+@click.option("--picture", help="Name of a picture: iops, p99, latency, percentiles, cost ...")
+@click.option("--x", help="Column of the x axis, for a picture of any two columns.")
+@click.option("--y", default="iops", show_default=True, help="Column of the y axis, with --x.")
+@click.option("--by", help="Draw one line for each value of this column.")
+@click.option("--facet", help="Draw one panel for each value of this column.")
 @click.option(
-    "--where", multiple=True, metavar="COLUMN=VALUE", help="Only runs that have this value."
+    "--where",
+    multiple=True,
+    metavar="COLUMN=VALUE",
+    help="Use only the runs that have this value; may be repeated.",
 )
 @click.option(
     "-o",
@@ -87,7 +92,7 @@ def _write(path: Path, text: str) -> None:
     type=click.Path(dir_okay=False, path_type=Path),
     default=Path("plot.png"),
     show_default=True,
-    help="A .png or .svg file.",
+    help="The .png or .svg file to write.",
 )
 def plot(
     sources: Sequence[Path],
@@ -130,11 +135,11 @@ def plot(
 @click.argument("base", type=_SOURCE)
 @click.argument("other", type=_SOURCE)
 @click.option("--metric", default="iops", show_default=True, help="The column to compare.")
-@click.option("--allow-unlike", is_flag=True, help="Compare runs of unlike machines or programs.")
+@click.option("--allow-unlike", is_flag=True, help="Compare even if machines or programs differ.")
 @click.option(
     "--max-regression",
     metavar="SHARE",
-    help="A gate, as 5%: exit status 4 if a point is surely worse by more.",
+    help="A limit such as 5%; the exit status is 4 if a point is surely worse by more.",
 )
 @click.pass_context
 def compare(
@@ -145,7 +150,7 @@ def compare(
     allow_unlike: bool,
     max_regression: str | None,
 ) -> None:
-    """Compare two sets of runs, point by point: OTHER against BASE."""
+    """Compare the runs of OTHER with those of BASE, point by point."""
     from pyfio_virtio.analysis import load
     from pyfio_virtio.analysis.compare import compare as compared
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""pyfio-virtio results and replay: what a sweep kept, and one of its points once more.
+"""pyfio-virtio results and replay: show what a sweep kept, and run one of its points again.
 
-Reads folders of results and prints; only replay runs anything, and keeps that in a folder of
-its own. No statistics beyond a median: report has them.
+This file reads folders of results and prints. Only replay runs fio, and it keeps the result in a
+folder of its own. The only statistic here is the median; cli/report.py has the others.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _FOLDER = click.argument(
 
 @click.group()
 def results() -> None:
-    """List, show and export what a sweep kept."""
+    """List, show and export the results of a sweep."""
 
 
 @results.command("list")
@@ -80,7 +80,10 @@ def _what(run: Record) -> str:
 @click.argument("point", metavar="HASH")
 @_FOLDER
 def show(point: str, folder: Path) -> None:
-    """Show a point: its job, its commands, and each of its runs. A hash may be shortened."""
+    """Show the job, the commands and all runs of a point.
+
+    HASH may be shortened.
+    """
     sweep = _open(folder)
     runs = _runs_of(sweep, point)
     last = runs[-1]
@@ -107,9 +110,9 @@ def _runs_of(sweep: SweepFolder, point: str) -> list[Record]:
 
 @results.command()
 @_FOLDER
-@click.option("--csv", "as_csv", is_flag=True, required=True, help="Comma-separated, a row a run.")
+@click.option("--csv", "as_csv", is_flag=True, required=True, help="As comma-separated values.")
 def export(folder: Path, as_csv: bool) -> None:
-    """Print every run as a row, each with all its columns."""
+    """Print every run as one row, with all its columns."""
     import csv
 
     rows = [_flat(row) for row in _open(folder).rows()]
@@ -132,15 +135,15 @@ def _flat(row: Row) -> Row:
     type=click.Path(file_okay=False, path_type=Path),
     default=Path("replay-results"),
     show_default=True,
-    help="The folder in which the new run is kept.",
+    help="The folder for the result of the new run.",
 )
-@click.option("--yes", is_flag=True, help="Write to the disks, and run what the folder names.")
+@click.option("--yes", is_flag=True, help="Do not ask before writing to disks or running commands.")
 @click.option("--fio", "program", default="fio", show_default=True, help="The fio to run.")
 def replay(point: str, folder: Path, output: Path, yes: bool, program: str) -> None:
-    """Run one point of a sweep again, and compare it with the runs that were kept.
+    """Run one point of a sweep again, and compare the results.
 
-    The folder says on which disk: one that was not made for this run is written to only when
-    that was allowed.
+    It runs on the disk that the folder names. Before it writes to a disk that was not started for
+    this run, it asks.
     """
     from pyfio_virtio.cli.progress import watching
     from pyfio_virtio.results.results import PLAN

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""pyfio-virtio run: fio on a disk that is started for it, or on one that is named.
+"""pyfio-virtio run: runs fio on a disk that is started for the run, or on one that the user names.
 
-Nobody's disk is overwritten by trying things out: whatever disks a job names, it runs on one of
-our own, and a job that writes to anything else, or runs a command, needs a yes.
+Trying things out must not overwrite anybody's disk. Therefore a job runs on a disk of our own,
+whatever disks it names, and the command asks before a job writes anywhere else or runs a command.
 """
 
 from dataclasses import replace
@@ -30,25 +30,25 @@ _NO_BACKEND = "none"
     type=click.Choice([*backends.VHOST_USER_KINDS, _NO_BACKEND]),
     default=backends.DEFAULT_KIND,
     show_default=True,
-    help="What serves the disk; none: the job as it stands.",
+    help="What serves the disk; with none, the job runs on the disks that it names.",
 )
-@click.option("--socket", metavar="PATH", help="Run on the disk that is served here.")
+@click.option("--socket", metavar="PATH", help="Run on the disk that is served at this socket.")
 @disk_options
-@click.option("--json", "as_json", is_flag=True, help="Print fio's JSON on stdout, nothing else.")
+@click.option("--json", "as_json", is_flag=True, help="Print only fio's JSON on stdout.")
 @click.option(
     "--counters",
     "with_counters",
     is_flag=True,
-    help="Say at the end how often fio kicked, looked and slept for an I/O.",
+    help="Print at the end how often fio kicked, polled and slept for each I/O.",
 )
 @click.option(
     "--convert",
     "converting",
     is_flag=True,
-    help="Make a job for another engine of fio into one for fio_virtio, and say what changed.",
+    help="Convert a job for another engine of fio to fio_virtio, and show what changed.",
 )
 @click.option(
-    "--yes", is_flag=True, help="Write to a disk that was not started for it; run its commands."
+    "--yes", is_flag=True, help="Do not ask before the job writes elsewhere or runs a command."
 )
 @click.option("--fio", "program", default="fio", show_default=True, help="The fio to run.")
 @dry_run_option
@@ -66,10 +66,11 @@ def run(
     dry_run: bool,
     disk: BackendSpec,
 ) -> None:
-    """Run a job file with fio, on a disk that is started for it and ends with it.
+    """Run a job file with fio, on a disk started for this run.
 
-    The job's own disks (filename=, directory=, those in an I/O log) are replaced by that one;
-    without JOBFILE, jobs/virtio.fio runs. Options of fio follow --, and win over the job file:
+    That disk replaces the disks that the job names (filename=, directory=, and those in an I/O
+    log), and it ends with the run. Without JOBFILE, jobs/virtio.fio runs. Options of fio follow
+    after --, and they take precedence over the job file:
 
     \b
       pyfio-virtio run jobs/virtio.fio -- --rw=randread --runtime=2
@@ -94,8 +95,9 @@ def _where(kind: str, socket: str | None, disk: BackendSpec) -> runs.Disk:
 
 
 def _split(words: tuple[str, ...]) -> tuple[Path | None, tuple[str, ...]]:
-    """click gives what stands before and after -- in one: a job file begins with no dash.
-    As for fio, - is standard input."""
+    """Tells the job file from the options. click passes the words before and after -- as one list,
+    so the first word is the job file if it begins with no dash. "-" is standard input, as in fio.
+    """
     if words and words[0] == "-":
         return Path("/dev/stdin"), words[1:]
     if words and not words[0].startswith("-"):

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""pyfio-virtio sweep: many runs of fio, so that what is said of them holds tomorrow.
+"""pyfio-virtio sweep: runs fio many times, so that the conclusions can be repeated later.
 
-Turns flags and a TOML file into settings, asks before anything of value is written to, and
-tells how it went. What is slow to import is imported when it is needed.
+Turns flags and a TOML file into settings, asks before it writes to a disk that may hold data, and
+reports how the sweep went. Modules that are slow to import are imported when they are needed.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _INTERRUPTED, _SOME_FAILED = 130, 1
     type=click.Path(file_okay=False, path_type=Path),
     default=Path(DEFAULT_FOLDER),
     show_default=True,
-    help="The folder of the results; a sweep that it holds goes on.",
+    help="The folder for the results; a sweep that it already holds is continued.",
 )
 @click.option(
     "--save",
@@ -49,9 +49,11 @@ _INTERRUPTED, _SOME_FAILED = 130, 1
     type=click.FloatRange(0, min_open=True),
     default=30.0,
     show_default=True,
-    help="Seconds that fio may take beyond its time before it is killed.",
+    help="Seconds that fio may run beyond its runtime before it is killed.",
 )
-@click.option("--yes", is_flag=True, help="Write to a disk that was not started for it.")
+@click.option(
+    "--yes", is_flag=True, help="Do not ask before writing to a disk not started for the sweep."
+)
 @click.option("--fio", "program", default="fio", show_default=True, help="The fio to run.")
 @dry_run_option
 @click.pass_context
@@ -66,11 +68,11 @@ def sweep(
     dry_run: bool,
     given: Mapping[str, Any],
 ) -> None:
-    """Measure every combination of options, repeated and interleaved.
+    """Measure many combinations of options, in repeated runs.
 
-    The same command goes on where it was interrupted. FILE is a sweep that --save wrote; flags
-    win over it. Exit status: 0 all well, 1 some runs failed, 2 usage, 3 the machine lacks
-    something, 130 interrupted.
+    After an interruption, the same command continues the sweep. FILE is a sweep that --save wrote;
+    flags take precedence over it. The exit status is 0 if all runs succeeded, 1 if some failed, 2
+    after a usage error, 3 if the machine lacks something, and 130 after an interruption.
 
     \b
       pyfio-virtio sweep --sleepy-poll 0,20,100 --wait busy --iodepth 1,32 -o out
@@ -87,7 +89,7 @@ def sweep(
     if dry_run:
         _print_script(resolved)
         return
-    # Who typed the back-end's options knows them.
+    # If the user typed the back-end's options on this command line, there is no need to ask.
     _ask(resolved, yes, with_backends="backend_option" not in given)
     context.exit(_run(resolved, output, patience))
 
@@ -117,9 +119,9 @@ def _extent(resolved: Sweep) -> str:
     text += f", {_time(runs * resolved.run_seconds())}"
     if settings.rate_steps:
         rates = ", ".join(f"{step}%" for step in settings.rate_steps)
-        text += f"; runs at {rates} of what each point reaches are among them"
+        text += f", including runs at {rates} of the IOPS that each point reaches"
     if settings.target_ci:
-        text += f"; then rounds until IOPS are known to ±{settings.target_ci:.2%}"
+        text += f"; then more repeats until the IOPS are known to ±{settings.target_ci:.2%}"
     return f"{text}; order {settings.order}"
 
 
@@ -137,7 +139,7 @@ def _ask(resolved: Sweep, yes: bool, with_backends: bool) -> None:
     from pyfio_virtio.sweep.points import reached
 
     found = reached(resolved.points(), with_backends)
-    confirm("this sweep", found, yes, "leave out --backend, --storage and what does that")
+    confirm("this sweep", found, yes, "leave out --backend, --storage and the options that do this")
 
 
 def _run(resolved: Sweep, output: Path, patience: float) -> int:
@@ -154,7 +156,8 @@ def _run(resolved: Sweep, output: Path, patience: float) -> int:
             f"pyfio-virtio sweep {shlex.quote(str(output / PLAN))} -o {shlex.quote(str(output))}"
         )
         click.echo(
-            f"pyfio-virtio: interrupted; what was finished is kept; go on: {again}", err=True
+            f"pyfio-virtio: interrupted; the finished runs are kept; continue with: {again}",
+            err=True,
         )
         return _INTERRUPTED
     _tell(tally, output)
@@ -162,7 +165,7 @@ def _run(resolved: Sweep, output: Path, patience: float) -> int:
 
 
 def _settled(settings: Settings) -> Any:  # noqa: ANN401 - sweep_run.Settled
-    """Whether these IOPS are known as closely as was asked."""
+    """Gives a function that says whether these IOPS are known as precisely as --target-ci asks."""
     wanted = settings.target_ci
 
     def is_settled(values: Sequence[float]) -> bool:

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Tables on stdout, one look for all commands. Imported late: rich is slow to import."""
+"""Tables on stdout, which look the same for all commands.
+
+Commands import this file only when they print, because rich is slow to import.
+"""
 
 from collections.abc import Iterable, Sequence
 
@@ -7,12 +10,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-# Where there is no terminal nothing is cut: the reader is a program, or a file.
+# Without a terminal the output goes to a program or a file, so lines are not broken.
 _WIDTH_WITHOUT_TERMINAL = 240
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]], title: str = "") -> None:
-    """Prints plain text in columns; what is too long goes on in the next line."""
+    """Prints plain text in columns. Text that is too long continues in the next line."""
     console = Console(highlight=False)
     if not console.is_terminal:
         console.width = _WIDTH_WITHOUT_TERMINAL

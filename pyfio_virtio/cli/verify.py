@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""pyfio-virtio verify: write a disk, read it back, and show the first byte that is wrong."""
+"""pyfio-virtio verify: writes a disk, reads it back, and shows the first wrong byte."""
 
 import click
 
@@ -16,7 +16,7 @@ _LINE_BYTES = 16
 
 
 class DiffersError(PyfioVirtioError):
-    """The disk does not hold what was written."""
+    """The disk does not hold the data that was written."""
 
 
 def _pattern(context: click.Context, parameter: click.Parameter, text: str | None) -> bytes | None:
@@ -25,7 +25,7 @@ def _pattern(context: click.Context, parameter: click.Parameter, text: str | Non
     except ValueError:
         pattern = b""
     if pattern == b"":
-        raise click.BadParameter(f"{text!r} is not made of bytes in hexadecimal, as cafe00")
+        raise click.BadParameter(f"{text!r} is not a row of bytes in hexadecimal such as cafe00")
     return pattern
 
 
@@ -36,14 +36,14 @@ def _optional_size(
 
 
 @click.command("verify")
-@click.option("-s", "--socket", required=True, metavar="PATH", help="The disk is served here.")
+@click.option("-s", "--socket", required=True, metavar="PATH", help="Socket of the disk.")
 @click.option(
     "-i",
     "--iterations",
     type=click.IntRange(1),
     default=100,
     show_default=True,
-    help="Pieces to write, one behind the other.",
+    help="Number of pieces to write, one after the other.",
 )
 @click.option(
     "-S",
@@ -51,7 +51,7 @@ def _optional_size(
     "piece_bytes",
     metavar="SIZE",
     callback=_optional_size,
-    help="Of a piece, any number of bytes.  [default: 4k; 1M with --full]",
+    help="Size of a piece, in any number of bytes.  [default: 4k; 1M with --full]",
 )
 @click.option(
     "-o",
@@ -61,7 +61,7 @@ def _optional_size(
     callback=as_size,
     default="0",
     show_default=True,
-    help="Where the first piece begins.",
+    help="Offset of the first piece.",
 )
 @click.option(
     "-t",
@@ -69,22 +69,20 @@ def _optional_size(
     type=click.IntRange(1),
     default=1,
     show_default=True,
-    help="Threads that take the pieces in turn.",
+    help="Number of threads, which share the pieces.",
 )
-@click.option("-a", "--async", "is_async", is_flag=True, help="Many operations in flight.")
-@click.option("--full", is_flag=True, help="The whole disk, not -i pieces from -o on.")
-@click.option(
-    "--pattern", metavar="HEX", callback=_pattern, help="Write these bytes again and again."
-)
+@click.option("-a", "--async", "is_async", is_flag=True, help="Keep many operations in flight.")
+@click.option("--full", is_flag=True, help="Verify the whole disk, and ignore -i and -o.")
+@click.option("--pattern", metavar="HEX", callback=_pattern, help="Write these bytes repeatedly.")
 @click.option("--random", "seed", type=int, metavar="SEED", help="Write random bytes.")
 @click.option(
     "--read-only-check",
     "only_reads",
     is_flag=True,
-    help="Write nothing: compare with what the same command wrote before.",
+    help="Only read, and compare with the data that the same command wrote before.",
 )
 @click.option("--wait", default=DEFAULT_WAIT, show_default=True, help="How to wait for the disk.")
-@click.option("--yes", is_flag=True, help="Write to a disk that was not started for it.")
+@click.option("--yes", is_flag=True, help="Do not ask before writing to the disk.")
 def verify_command(
     socket: str,
     iterations: int,
@@ -99,9 +97,10 @@ def verify_command(
     wait: str,
     yes: bool,
 ) -> None:
-    """Write a disk and compare what it then holds; exit with 0 only if all is right.
+    """Write a disk, read it back, and compare.
 
-    Without --pattern or --random each eight bytes hold their own offset.
+    The exit status is 0 only if every byte is right. Without --pattern or --random, every eight
+    bytes hold their own offset.
 
     \b
       pyfio-virtio verify -s vhost.0 -i 100 -a -S 1000
@@ -109,7 +108,7 @@ def verify_command(
     if piece_bytes is None:
         piece_bytes = verify.DEFAULT_FULL_PIECE_BYTES if full else verify.DEFAULT_PIECE_BYTES
     if not piece_bytes:
-        raise UsageError("--size 0", "", "a piece has one byte at least")
+        raise UsageError("unusable --size 0", "a piece has at least one byte")
     content = _content(pattern, seed)
     if not only_reads:
         confirm("verify", Reach((folders.absolute(socket),)), yes, "--read-only-check")
@@ -123,12 +122,16 @@ def verify_command(
         _show(difference)
         raise DiffersError(f"{socket}", difference.sentence())
     done = "read" if only_reads else "written and read"
-    click.echo(f"{format_size(plan.size)} {done}: all as it should be")
+    click.echo(f"{format_size(plan.size)} {done}: every byte is right")
 
 
 def _content(pattern: bytes | None, seed: int | None) -> verify.Content:
     if pattern is not None and seed is not None:
-        raise UsageError("--pattern and --random", "they say different things", "leave one out")
+        raise UsageError(
+            "cannot use both --pattern and --random",
+            "each says what to write",
+            "leave one of them out",
+        )
     if pattern is not None:
         return verify.Pattern(pattern)
     return verify.Offsets() if seed is None else verify.Random(seed)
@@ -146,11 +149,11 @@ def _run(disk: Disk, plan: verify.Plan) -> verify.Difference | None:
 
 
 def _show(difference: verify.Difference) -> None:
-    """The block of the first wrong byte and its neighbours, around their first wrong bytes."""
+    """Prints the block of the first wrong byte and its neighbours, each at its first wrong byte."""
     for block in difference.blocks:
         name = f"block {block.number} ({difference.block_size} bytes)"
         if not block.wrong:
-            click.echo(f"{name}: as it should be")
+            click.echo(f"{name}: every byte is right")
             continue
         place = block.wrong[0]
         click.echo(
@@ -158,6 +161,6 @@ def _show(difference: verify.Difference) -> None:
         )
         start = place - place % _LINE_BYTES
         line = slice(start, start + _LINE_BYTES)
-        click.echo(f"  from byte {block.offset + start} on")
+        click.echo(f"  starting at byte {block.offset + start}")
         click.echo(f"    expected  {block.expected[line].hex(' ')}")
         click.echo(f"    found     {block.found[line].hex(' ')}")

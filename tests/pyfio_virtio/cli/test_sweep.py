@@ -133,7 +133,7 @@ def test_an_interrupted_sweep_says_how_it_goes_on(
     process.send_signal(number)
     _, stderr = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 130
-    assert f"go on: pyfio-virtio sweep {folder / 'plan.toml'} -o {folder}" in stderr
+    assert f"continue with: pyfio-virtio sweep {folder / 'plan.toml'} -o {folder}" in stderr
     assert "Traceback" not in stderr
     assert all(_is_gone(child) for child in family)
     assert list(folder.glob("points/*/*")) == []

@@ -102,7 +102,7 @@ def socket(serve: Serve) -> str:
 def test_the_readmes_command(socket: str, command: RunCommand) -> None:
     done = command("verify", "-s", socket, "-i", "100", "-a", "-S", "1000", "--yes")
     assert (done.status, done.stderr) == (0, "")
-    assert "all as it should be" in done.stdout
+    assert "every byte is right" in done.stdout
 
 
 def test_the_whole_disk(socket: str, command: RunCommand) -> None:
@@ -141,9 +141,9 @@ def test_a_disk_of_somebody_elses_is_not_written(socket: str, command: RunComman
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (("--pattern", "xy"), "is not made of bytes in hexadecimal"),
-        (("--pattern", "00", "--random", "1"), "they say different things"),
-        (("-S", "0"), "a piece has one byte at least"),
+        (("--pattern", "xy"), "is not a row of bytes in hexadecimal"),
+        (("--pattern", "00", "--random", "1"), "each says what to write"),
+        (("-S", "0"), "a piece has at least one byte"),
         (("-o", "8M"), "do not fit"),
         (("--wait", "often"), "there is no such way of waiting"),
     ],

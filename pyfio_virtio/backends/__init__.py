@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Back-ends that we start: qemu-storage-daemon, the built-in one and their like, and the records of
-those that stay.
+"""Back-ends that we start (the built-in one and qemu-storage-daemon), and the records of those that
+keep running after the command.
 
 It may use: engine, machine.
 Enter at backends.py; builtin.py is the program that serves the built-in back-end.

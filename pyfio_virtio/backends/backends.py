@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Back-ends: what one should be, the command that makes it so, starting, waiting, stopping.
+"""Back-ends: the specification of one, its command line, and how it is started and stopped.
 
-A BackendSpec says what is wanted, KINDS turns it into a command line, start()
-makes a Backend of it that serves a socket. Called from the main thread. It never touches a disk
-that the specification does not name, never replaces what lies where a socket is wanted, and keeps
-no records: backends/records.py does.
+A BackendSpec says which back-end is wanted, KINDS turns it into a command line, and start() runs
+it as a Backend that serves a socket. Called from the main thread. This file never touches a disk
+that the specification does not name, and never replaces a file at the path of a socket. It keeps
+no records, because backends/records.py does.
 """
 
 import os
@@ -26,14 +26,14 @@ from pyfio_virtio.machine import process
 from pyfio_virtio.machine.folders import check_socket_path, open_plain
 from pyfio_virtio.sizes import format_size
 
-# What `run` and `backend start` take when no kind is named.
+# The kind that `run` and `backend start` use if the user names none.
 DEFAULT_KIND = "builtin"
 START_TIMEOUT_S = 10.0
-_LAST_BYTES = 4096  # of a log, in which its last line is looked for
+_LAST_BYTES = 4096  # at the end of a log, where last_words() looks for the last line
 MEMORY_FD_NAME = "pyfio-virtio-disk"
-QSD_POLL_MAX_NS = 32768  # its own default
+QSD_POLL_MAX_NS = 32768  # qemu-storage-daemon's own default
 QSD = "qemu-storage-daemon"
-# What would serve another disk or another socket than the specification says.
+# Options by which the back-end would serve another disk or socket than the specification says.
 _NOT_AN_OPTION = (
     *("socket", "socket-fd", "storage", "daemonize"),
     *("blockdev", "export", "nbd-server", "vhost-user"),
@@ -42,7 +42,7 @@ _NOT_AN_OPTION = (
 
 @dataclass(frozen=True)
 class BackendSpec:
-    """What a back-end should be. storage: null, memory, or file:PATH."""
+    """The back-end that is wanted. `storage` is null, memory, or file:PATH."""
 
     kind: str = DEFAULT_KIND
     storage: str = "memory"
@@ -50,18 +50,18 @@ class BackendSpec:
     queues: int = 1
     block_size: int = 512  # bytes
     read_only: bool = False
-    poll_max_ns: int | None = None  # qsd: how long an idle thread looks before it sleeps
+    poll_max_ns: int | None = None  # qsd: how long an idle thread polls before it sleeps
     cpus: str | None = None  # as taskset takes it: "0,2-3"
     options: tuple[str, ...] = ()  # KEY=VALUE, passed to the back-end as --KEY=VALUE
 
     @property
     def file(self) -> Path | None:
-        """The file that the storage is, if it is one."""
+        """The file that holds the blocks, if the storage is a file."""
         kind, _, path = self.storage.partition(":")
         return Path(path) if kind == "file" else None
 
     def as_scsi(self) -> "BackendSpec":
-        """The same behind a virtio-scsi controller, unless its options name a device."""
+        """The same disk behind a virtio-scsi controller, unless its options name a device."""
         if self.kind != "builtin":
             raise UsageError(
                 "cannot serve device=scsi", f"{self.kind} has no virtio-scsi", "use builtin"
@@ -71,14 +71,14 @@ class BackendSpec:
         return replace(self, options=(*self.options, "device=scsi"))
 
     def describe(self) -> str:
-        """What is served, for a line before a run."""
+        """Describes the disk, for the line that is printed before a run."""
         size = "" if self.file else f", {format_size(self.size_bytes)}"
         queues = f"{self.queues} queue" + ("s" if self.queues != 1 else "")
         read_only = ", read-only" if self.read_only else ""
         return f"{KINDS[self.kind].program}, storage {self.storage}{size}, {queues}{read_only}"
 
     def check(self) -> None:
-        """Refuses what no back-end can be, in our words instead of the back-end's."""
+        """Refuses impossible values, so that the user gets our message and not the back-end's."""
         kind, _, path = self.storage.partition(":")
         if kind not in ("null", "memory", "file") or (kind == "file") != bool(path):
             raise UsageError(
@@ -94,36 +94,36 @@ class BackendSpec:
                 f"it must be a multiple of the block size {self.block_size}",
             )
         if self.poll_max_ns is not None and self.kind != "qsd":
-            raise UsageError(f"{self.kind} has no --poll-max-ns", "it is qsd's")
+            raise UsageError(f"{self.kind} has no --poll-max-ns", "only qsd has it")
         if self.queues < 1:
             raise UsageError(f"unusable number of queues {self.queues}", "it must be 1 or more")
         for option in self.options:
             name = option.partition("=")[0].lstrip("-")
-            # qemu-storage-daemon takes the beginning of an option's name for the whole.
+            # qemu-storage-daemon also accepts an abbreviated option name.
             if any(whole.startswith(name) for whole in _NOT_AN_OPTION):
                 raise UsageError(
-                    f"cannot take {option} for an option of the back-end",
-                    "it could serve another disk than is shown",
-                    "say it by the command's own flag, which asks before a disk is overwritten",
+                    f"cannot pass {option} to the back-end",
+                    "the back-end could serve another disk than the one that is shown",
+                    "use the command's own flag, which asks before a disk is overwritten",
                 )
 
 
 @dataclass(frozen=True)
 class Backend:
-    """A back-end that serves `socket`; its log is what it wrote to stdout and stderr."""
+    """A back-end that serves `socket`. Its log holds what it wrote to stdout and stderr."""
 
     spec: BackendSpec
     socket: str
     log: str
-    command: tuple[str, ...]  # as one would type it
+    command: tuple[str, ...]  # as a user would type it
     process: process.Process
-    socket_file: SocketFile | None = None  # what we made at `socket`
+    socket_file: SocketFile | None = None  # the file that we made at `socket`
 
     def is_running(self) -> bool:
         return self.process.is_running()
 
     def has_its_socket(self) -> bool:
-        """Whether the socket that we made for it is still there, and not another one."""
+        """Whether `socket` is still the file that we made."""
         return self.socket_file is not None and socket_file(self.socket) == self.socket_file
 
     def last_words(self) -> str:
@@ -133,8 +133,8 @@ class Backend:
 
     def end(self) -> None:
         """Ends the process."""
-        # qemu-storage-daemon ends by removing whatever lies at its path, so if that is not our
-        # socket it gets no time to do so.
+        # When qemu-storage-daemon ends, it removes any file at its path. So if that file is not our
+        # socket, the daemon is killed at once.
         self.process.end(KINDS[self.spec.kind].grace_s if self.has_its_socket() else 0)
 
     def stop(self) -> None:
@@ -145,7 +145,7 @@ class Backend:
 
 
 def _end_of_file(path: str) -> bytes:
-    """The last bytes of a file of ours; nothing of anything else that lies there."""
+    """The last bytes of a plain file; nothing if another kind of file is there."""
     try:
         with open_plain(Path(path)) as file:
             file.seek(max(0, os.fstat(file.fileno()).st_size - _LAST_BYTES))
@@ -156,14 +156,14 @@ def _end_of_file(path: str) -> bytes:
 
 @dataclass(frozen=True)
 class Storage:
-    """Where the blocks are: a path that the back-end opens, or nothing for null."""
+    """Where the disk's blocks are stored: a path that the back-end opens, or "" for null."""
 
     path: str = ""
     fds: tuple[int, ...] = field(default=())  # kept open for the back-end
 
 
 def _qsd_node(spec: BackendSpec, storage: Storage) -> str:
-    """The disk called "disk", in qemu's words."""
+    """The option of qemu that describes the disk, which gets the name "disk"."""
     read_only = "on" if spec.read_only else "off"
     if storage.path:
         path = storage.path.replace(",", ",,")  # qemu's way to escape it
@@ -209,7 +209,7 @@ def nbd_command(
 def builtin_command(
     spec: BackendSpec, socket: str, storage: Storage, fd: int | None = None
 ) -> list[str]:
-    """Our own back-end, as a process; null and memory it makes by itself."""
+    """Our own back-end, as a process. It makes null and memory disks by itself."""
     where = f"file:{storage.path}" if spec.file else spec.storage
     size = [] if spec.file else [f"--size={spec.size_bytes}"]
     return [
@@ -228,17 +228,17 @@ def builtin_command(
 
 @dataclass(frozen=True)
 class Kind:
-    """A program that can serve: how it is called, run, found, and had."""
+    """A program that can serve: its name, its command line, and how to find and install it."""
 
     program: str
     command: Callable[[BackendSpec, str, Storage, int | None], list[str]]
     is_installed: Callable[[], bool]
     how_to_install: str
-    grace_s: float = 2.0  # to end in order
+    grace_s: float = 2.0  # the time that it gets to end before it is killed
 
 
 _QSD_INSTALL = "install it (Debian 12: apt install qemu-system-common; 13: qemu-utils)"
-# 7.2 hangs now and then as it ends. Nothing is lost by a kill: it keeps no data back.
+# Release 7.2 sometimes hangs when it ends. A kill loses nothing, because it buffers no data.
 _QSD_GRACE_S = 0.3
 
 
@@ -253,14 +253,14 @@ KINDS = {
     "qsd": Kind(QSD, qsd_command, _has_qsd, _QSD_INSTALL, _QSD_GRACE_S),
     "nbd": Kind(f"{QSD} by NBD", nbd_command, _has_qsd, _QSD_INSTALL, _QSD_GRACE_S),
 }
-# Those that the engine can talk to.
+# The kinds that the engine can use.
 VHOST_USER_KINDS = ("builtin", "qsd")
 
 
 def command(spec: BackendSpec, socket: str, storage: Storage, fd: int | None = None) -> list[str]:
     """The whole command line, with the CPUs that the back-end may run on.
 
-    `fd` is a descriptor bound to `socket`, on which it then listens.
+    `fd` is a descriptor that is bound to `socket`; the back-end listens on it.
     """
     pinning = ["taskset", "-c", spec.cpus] if spec.cpus else []
     options = [f"--{option}" for option in spec.options]
@@ -268,13 +268,13 @@ def command(spec: BackendSpec, socket: str, storage: Storage, fd: int | None = N
 
 
 def dry_command(spec: BackendSpec, socket: str) -> str:
-    """The command as one would type it; memory is a descriptor that only start() can make."""
+    """The command as a user would type it. The descriptor of a memory disk is shown as N."""
     path = str(spec.file or ("/proc/self/fd/N" if _needs_memfd(spec) else ""))
     return shlex.join(command(spec, socket, Storage(path)))
 
 
 def _needs_memfd(spec: BackendSpec) -> bool:
-    """qemu-storage-daemon knows files only, so memory is given to it as one."""
+    """qemu-storage-daemon serves only files, so a memory disk is passed to it as a file."""
     return spec.kind in ("qsd", "nbd") and spec.storage == "memory"
 
 
@@ -287,10 +287,10 @@ def start(
     environment: Mapping[str, str] | None = None,
     before: Callable[[Backend], None] | None = None,
 ) -> Backend:
-    """Starts a back-end and waits until its socket takes connections.
+    """Starts a back-end and waits until its socket accepts connections.
 
-    `outlives_us`: it stays when this process ends. Otherwise the kernel kills it then. `before` is
-    called in the new process, as process.start() says.
+    With `outlives_us` the back-end keeps running when this process ends; otherwise the kernel kills
+    it then. `before` is called in the new process, as process.start() says.
     """
     spec.check()
     check_socket_path(socket)
@@ -299,10 +299,11 @@ def start(
     made = socket_file(socket)
     backend = None
     try:
-        with bound:  # ours is closed before we wait: it would take connections for a dead one
+        # Our copy is closed before we wait: it would accept connections after the back-end died.
+        with bound:
             backend = _launch(spec, socket, log, bound, outlives_us, environment, before)
         _wait_until_it_serves(backend)
-    except BaseException:  # ^C too: what was begun here ends here
+    except BaseException:  # ^C too: everything that was started here is stopped
         if backend:
             backend.stop()
         if made and socket_file(socket) == made:
@@ -342,8 +343,8 @@ def _launch(
     except subprocess.SubprocessError as error:  # raised where `before` failed
         raise PyfioVirtioError(
             f"cannot start {KINDS[spec.kind].program}",
-            "what must be remembered of it cannot be written",
-            f"look whether there is room in {Path(log).parent}",
+            "its record cannot be written",
+            f"check that there is space in {Path(log).parent}",
         ) from error
     finally:
         for fd in storage.fds:
@@ -352,7 +353,7 @@ def _launch(
 
 
 def check_program(name: str) -> None:
-    """Refuses a kind of back-end whose program is not there."""
+    """Refuses a kind of back-end whose program is not installed."""
     kind = KINDS[name]
     if not kind.is_installed():
         raise MachineError(
@@ -366,16 +367,16 @@ def _open_storage(spec: BackendSpec) -> Storage:
         return Storage(str(spec.file.absolute()))
     if not _needs_memfd(spec):
         return Storage()
-    # Memory that ends with the back-end, however it ends: no file is there to be left behind.
+    # The memory is freed when the back-end ends, however it ends, so no file can be left over.
     fd = os.memfd_create(MEMORY_FD_NAME)
     os.ftruncate(fd, spec.size_bytes)
     return Storage(f"/proc/self/fd/{fd}", (fd,))
 
 
 def _make_file(path: Path, spec: BackendSpec) -> None:
-    """Makes a sparse file of the size wanted, unless there is one: that one keeps its size."""
+    """Makes a sparse file of the wanted size. A file that exists already keeps its size."""
     try:
-        # A pipe in its place must not keep us waiting; of a file or device nothing changes.
+        # O_NONBLOCK: opening a pipe must not block. It changes nothing for a file or a device.
         flags = os.O_RDONLY if spec.read_only else os.O_RDWR
         fd = os.open(path, flags | os.O_NONBLOCK)
     except FileNotFoundError:

@@ -2,7 +2,7 @@
 """The process of the built-in back-end: python -m pyfio_virtio.backends.builtin --socket PATH ...
 
 Reads the options, serves until SIGTERM or SIGINT, then writes the statistics and removes the
-sockets. Its main thread only waits: the work is done in the shared object's threads.
+sockets. The main thread only waits, because the threads of the shared object do the work.
 """
 
 import argparse
@@ -25,33 +25,41 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="pyfio_virtio.backends.builtin",
         description="Serve vhost-user blk or scsi disks on a socket.",
-        allow_abbrev=False,  # a shortened --storage would get past whoever looks for it
+        allow_abbrev=False,  # an abbreviated --storage would get past the check in backends.py
     )
     add = parser.add_argument
     add("--socket", required=True, metavar="PATH")
-    add("--socket-fd", type=int, default=0, help="bound there already: listen on this descriptor")
+    add("--socket-fd", type=int, default=0, help="a descriptor that is already bound to PATH")
     add("--device", default="blk", help="blk or scsi")
     add("--storage", default="memory", help="null, memory, memory:PATH or file:PATH")
-    add("--size", default="0", help="of each disk: 1G; by default 1 GiB, or what the file has")
+    add("--size", default="0", help="size of each disk; by default 1G, or the size of the file")
     add("--block-size", type=int, default=512, help="512 or 4096 bytes")
-    add("--queues", type=int, default=1, help="request queues")
-    add("--queue-size-max", type=int, default=0, help="descriptors in a queue, at most")
-    add("--targets", type=int, default=1, help="of a scsi device, up to 8")
-    add("--luns", type=int, default=1, help="in each target, up to 16")
-    add("--size-max", type=int, default=0, help="bytes in one segment, at most")
-    add("--seg-max", type=int, default=0, help="segments in one request, at most")
-    add("--discard-sectors-max", type=int, default=0, help="in one range, of 512 bytes")
-    add("--discard-segments-max", type=int, default=0, help="ranges in one request")
-    add("--read-only", action="store_true")
-    add("--latency", default="none", help="20us; 10us,100us/1s by turns; trace:FILE of ns")
-    add("--serve", default="adaptive", help="poll, event or adaptive")
-    add("--threads", type=int, default=1, help="that serve queues")
-    add("--cpus", default="", help="where these run, by turns: 0,2-3")
-    add("--profile", default="builtin", help="builtin, spdk, qemu, rust-vmm or minimal")
+    add("--queues", type=int, default=1, help="number of request queues")
+    add("--queue-size-max", type=int, default=0, help="largest number of descriptors in a queue")
+    add("--targets", type=int, default=1, help="targets of a scsi device, up to 8")
+    add("--luns", type=int, default=1, help="LUNs in each target, up to 16")
+    add("--size-max", type=int, default=0, help="most bytes in one segment")
+    add("--seg-max", type=int, default=0, help="most segments in one request")
+    add("--discard-sectors-max", type=int, default=0, help="most 512-byte sectors in one range")
+    add("--discard-segments-max", type=int, default=0, help="most ranges in one request")
+    add("--read-only", action="store_true", help="refuse writes")
+    add(
+        "--latency",
+        default="none",
+        help="20us, or 10us,100us/1s to alternate every second, or trace:FILE with ns",
+    )
+    add("--serve", default="adaptive", help="how threads wait: poll, event or adaptive")
+    add("--threads", type=int, default=1, help="number of threads that serve queues")
+    add("--cpus", default="", help="CPUs for these threads, given out in turn, such as 0,2-3")
+    add(
+        "--profile",
+        default="builtin",
+        help="back-end to imitate: builtin, spdk, qemu, rust-vmm or minimal",
+    )
     add("--fault", action="append", default=[], help="ACTION:KEY=VALUE,...; may be repeated")
-    add("--control", default="", metavar="PATH", help="socket that takes commands")
-    add("--stats-file", type=Path, metavar="PATH", help="JSON, written at the end")
-    add("--die-with-parent", action="store_true")
+    add("--control", default="", metavar="PATH", help="socket that accepts commands")
+    add("--stats-file", type=Path, metavar="PATH", help="file for the statistics, as JSON")
+    add("--die-with-parent", action="store_true", help="end when the parent process ends")
     return parser
 
 
@@ -85,7 +93,7 @@ def _settings(chosen: argparse.Namespace) -> Settings:
 
 
 def _die_with_parent() -> None:
-    """Asks the kernel for SIGTERM when the parent ends, and ends if it has already."""
+    """Asks the kernel for SIGTERM when the parent ends. If the parent has ended already, exits."""
     parent = os.getppid()
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
     if os.getppid() != parent:
@@ -93,7 +101,8 @@ def _die_with_parent() -> None:
 
 
 def _serve(chosen: argparse.Namespace) -> None:
-    # Blocked before the threads start, so that they inherit it and sigwait() gets the signal.
+    # The signals are blocked before the threads start, so that all threads inherit the mask and
+    # only sigwait() receives them.
     signal.pthread_sigmask(signal.SIG_BLOCK, _STOP_SIGNALS)
     with BuiltinBackend(_settings(chosen)) as backend:
         signal.sigwait(_STOP_SIGNALS)

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The built-in back-end as Python sees it: settings, start, commands, stop.
+"""The built-in back-end in Python: its settings, start, commands and stop.
 
-The only module that imports the back-end's shared object. A back-end runs in threads of this
-process; backends/builtin.py makes a process of one. One thread at a time may use a BuiltinBackend.
+This is the only module that imports the back-end's shared object. The back-end runs in threads of
+this process; backends/builtin.py is a process around it. Only one thread at a time may use a
+BuiltinBackend.
 """
 
 import json
@@ -20,8 +21,8 @@ _ANSWER_BYTES = 8192
 
 @dataclass(frozen=True)
 class Settings:
-    """struct backend_config of engine/backend/api.h, which says what each means. "" and 0 take
-    the default."""
+    """struct backend_config of engine/backend/api.h, which explains each field. "" and 0 mean the
+    default."""
 
     socket_path: str
     control_path: str = ""
@@ -65,7 +66,7 @@ class BuiltinBackend:
     def __init__(self, settings: Settings) -> None:
         module = _module()
         config = module.ffi.new("struct backend_config *")
-        strings = []  # cffi frees them with the last reference; the C side copies
+        strings = []  # kept referenced, because cffi frees them; the C side makes its own copies
         for field in fields(settings):
             value = getattr(settings, field.name)
             if isinstance(value, str):
@@ -83,7 +84,7 @@ class BuiltinBackend:
         self.settings = settings
 
     def command(self, line: str) -> str:
-        """The answer to a line of the control socket's words."""
+        """Carries out one command line, as on the control socket, and returns the answer."""
         module = _module()
         answer = module.ffi.new("char[]", _ANSWER_BYTES)
         module.lib.backend_command(self._handle, line.encode(), answer, _ANSWER_BYTES)
@@ -99,7 +100,7 @@ class BuiltinBackend:
         return loaded
 
     def stop(self) -> None:
-        """Ends it; a second time is nothing."""
+        """Stops the back-end. A second call does nothing."""
         handle, self._handle = self._handle, None
         if handle is not None:
             _module().lib.backend_stop(handle)

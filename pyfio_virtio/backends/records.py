@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Back-ends that stay: started under a name, listed, found again and stopped by later commands.
+"""Back-ends that keep running: started under a name, then listed and stopped by later commands.
 
-Each has a folder in this user's folder, with its record, its log and, unless another place was
-named, its socket. A command that starts or stops it holds the folder's lock, and the new process
-writes its record before it becomes the back-end: so wherever a kill strikes, there is a record, or
-there is no back-end. Called from the main thread.
+Each has a folder in this user's state folder, with its record, its log and, unless the user named
+another place, its socket. A command that starts or stops a back-end holds the folder's lock. The
+new process writes its record before it becomes the back-end, so after a kill at any moment there
+is a record, or there is no back-end. Called from the main thread.
 
-A record is checked field by field and never leads out of its folder: no other file is removed. It
-never leads to a process but the one that was started: number, start time, boot, user and a mark in
-the environment must be right.
+Every field of a record is checked, because another program may have written it. A record cannot
+make us remove a file outside its folder. It also cannot make us end another process than the one
+that was started: the process ID, start time, boot, user and a mark in the environment must match.
 """
 
 import json
@@ -32,19 +32,19 @@ from pyfio_virtio.machine.process import Process, boot_id
 RECORD, SOCKET, LOG = "record.json", "disk.sock", "backend.log"
 _DRAFT = "record.draft"
 _FOLDER = "backend-"
-# In a back-end's environment: the folder that it was started for.
+# A variable in the back-end's environment; it holds the folder that the back-end was started for.
 _MARK = "PYFIO_VIRTIO_BACKEND"
 _NAME = re.compile(r"[A-Za-z0-9_-]+")
 _RECORD_BYTES = 1 << 18
 _LARGEST_PID = 1 << 22  # PID_MAX_LIMIT of Linux
 _LARGEST = (1 << 63) - 1
-# Longer than any start takes, so that stop finds either a back-end or none.
+# This is longer than any start takes, so `stop` finds either a running back-end or none.
 _PATIENCE_S = backends.START_TIMEOUT_S + 5
 T = TypeVar("T")
 
 
 class RecordError(PyfioVirtioError):
-    """A record says something that none of ours would."""
+    """A record holds something that this program would not have written."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Record:
     backend: Backend
 
     def as_dict(self) -> dict[str, Any]:
-        """What `backend list --json` shows."""
+        """The object that `backend list --json` prints."""
         known = {"name": self.name, "running": self.backend.is_running(), "log": self.backend.log}
         return known | _as_stored(self.backend)
 
@@ -62,7 +62,7 @@ class Record:
         if self.backend.is_running():
             return "running"
         if self.backend.process.boot_id != boot_id():
-            return "ended: the machine was restarted since"
+            return "ended: the machine was restarted"
         return f"died: {self.backend.last_words() or 'its log says nothing'}"
 
 
@@ -74,7 +74,7 @@ def folder_of(name: str) -> Path:
 
 
 def names() -> list[str]:
-    """Of all that there are, and of what killed commands left."""
+    """The names of all back-ends, including those that killed commands left over."""
     state = find_state_folder()
     found = sorted(state.glob(f"{_FOLDER}*")) if state else []
     given = [path.name.removeprefix(_FOLDER) for path in found if _is_folder(path)]
@@ -86,7 +86,7 @@ def _is_folder(path: Path) -> bool:
 
 
 def free_name(kind: str) -> str:
-    """The first of qsd-0, qsd-1 ... that no record bears."""
+    """The first name of qsd-0, qsd-1 ... that no record has."""
     return next(_free_names(kind))
 
 
@@ -108,7 +108,7 @@ def check_name(name: str) -> None:
 
 
 def socket_of(name: str) -> str:
-    """Where a back-end serves unless another place is named."""
+    """The socket that a back-end serves unless the user names another one."""
     return str(folder_of(name) / SOCKET)
 
 
@@ -116,7 +116,7 @@ def socket_of(name: str) -> str:
 
 
 def start(spec: BackendSpec, name: str | None = None, socket: str | None = None) -> Record:
-    """Starts a back-end that stays; without a name it gets the first that is free."""
+    """Starts a back-end that keeps running. Without `name` it gets the first free name."""
     spec.check()
     backends.check_program(spec.kind)
     _check_words(spec, socket)
@@ -124,7 +124,7 @@ def start(spec: BackendSpec, name: str | None = None, socket: str | None = None)
     name, claimed = _reserve(spec.kind, name)
     folder = folder_of(name)
     try:
-        _clear(folder)  # what a start left that was killed
+        _clear(folder)  # a start that was killed may have left files
         return Record(name, _start(spec, folder, absolute(socket or socket_of(name))))
     except BaseException:
         _end(name)
@@ -145,14 +145,14 @@ def _start(spec: BackendSpec, folder: Path, socket: str) -> Backend:
 
 
 def _check_words(spec: BackendSpec, socket: str | None) -> None:
-    """Refuses what could not be shown in a list."""
+    """Refuses text that `backend list` could not print."""
     for word in (socket or "", spec.storage, spec.cpus or "", *spec.options):
         if not word.isprintable():
             raise UsageError(f"cannot start a back-end with {word!r}", "it cannot be printed")
 
 
 def _reserve(kind: str, wanted: str | None) -> tuple[str, int]:
-    """A name, and the lock of its folder."""
+    """Returns a name, and the descriptor that locks its folder."""
     if wanted is not None:
         check_name(wanted)
     for name in _free_names(kind) if wanted is None else (wanted,):
@@ -166,7 +166,7 @@ def _reserve(kind: str, wanted: str | None) -> tuple[str, int]:
 
 
 def _save(folder: Path, backend: Backend) -> None:
-    """Writes the whole record or none."""
+    """Writes the record so that it is whole or absent."""
     draft = folder / _DRAFT
     draft.write_text(json.dumps(_as_stored(backend), indent=1) + "\n")
     draft.rename(folder / RECORD)
@@ -189,7 +189,7 @@ def _as_stored(backend: Backend) -> dict[str, Any]:
 
 
 def load_all() -> tuple[list[Record], list[RecordError]]:
-    """Every record of this user, by name, and why others cannot be read."""
+    """All records of this user, sorted by name, and the errors of those that cannot be read."""
     records, faults = [], []
     for name in names():
         try:
@@ -202,7 +202,7 @@ def load_all() -> tuple[list[Record], list[RecordError]]:
 
 
 def load(name: str) -> Record | None:
-    """The record of that name; None where a start has not come so far, or was killed."""
+    """The record of that name. None if its start has not written one yet, or was killed."""
     folder = folder_of(name)
     try:
         if why := folders.flaw(folder):
@@ -212,12 +212,12 @@ def load(name: str) -> Record | None:
         return Record(name, _backend(fields, folder))
     except FileNotFoundError:
         return None
-    # Parsers give up with RecursionError on brackets within brackets.
+    # The JSON parser raises RecursionError if brackets are nested too deeply.
     except (OSError, ValueError, RecursionError, UsageError) as error:
         raise RecordError(
             f"cannot read {folder / RECORD}",
             error.strerror if isinstance(error, OSError) and error.strerror else str(error),
-            f"end that back-end yourself if it runs, then: rm -r {folder}",
+            f"stop that back-end yourself if it is running, then: rm -r {folder}",
         ) from error
 
 
@@ -226,13 +226,13 @@ class _Fields:
 
     def __init__(self, data: object) -> None:
         if not isinstance(data, dict):
-            raise ValueError("it is no JSON object")
+            raise ValueError("it is not a JSON object")
         self._data = data
 
     def take(self, name: str, kind: type[T]) -> T:
         value = self._data.get(name)
-        if type(value) is not kind:  # True is no number here
-            raise ValueError(f"its {name} is no {kind.__name__}")
+        if type(value) is not kind:  # isinstance() would accept True as a number
+            raise ValueError(f"its {name} is not a {kind.__name__}")
         return value
 
     def number(self, name: str, largest: int = _LARGEST) -> int:
@@ -253,7 +253,7 @@ class _Fields:
 
 def _text(value: object, name: str) -> str:
     if not isinstance(value, str) or not value.isprintable():
-        raise ValueError(f"its {name} is no printable text")
+        raise ValueError(f"its {name} is not printable text")
     return value
 
 
@@ -275,7 +275,7 @@ def _backend(fields: _Fields, folder: Path) -> Backend:
 
 def _path(path: str) -> str:
     if not Path(path).is_absolute():
-        raise ValueError("its socket is no absolute path")
+        raise ValueError("its socket is not an absolute path")
     folders.check_socket_path(path)
     return path
 
@@ -315,15 +315,16 @@ def check_known(name: str) -> None:
     known = names()
     if name not in known:
         there_are = ", ".join(known) or "none"
-        raise UsageError(f"no back-end is named {name}", f"there are: {there_are}")
+        raise UsageError(f"no back-end is named {name}", f"known names: {there_are}")
 
 
 def stop(name: str) -> Record | None:
-    """Ends the back-end and forgets it; a disk in a file stays. None: there was none any more."""
+    """Ends the back-end and removes its record; a disk in a file is kept. Returns None if there was
+    no back-end any more."""
     claimed = claim(folder_of(name), _PATIENCE_S)
     if claimed is None:
         raise PyfioVirtioError(
-            f"cannot stop {name}", "another command starts or stops it", "try again"
+            f"cannot stop {name}", "another command is starting or stopping it", "try again"
         )
     try:
         return _end(name)
@@ -332,7 +333,7 @@ def stop(name: str) -> Record | None:
 
 
 def _end(name: str) -> Record | None:
-    """Under the lock of the folder, which goes if nothing else lies in it."""
+    """Ends the back-end and removes its folder if that is then empty. The caller holds the lock."""
     record = load(name)
     if record:
         record.backend.end()
@@ -345,7 +346,8 @@ def _end(name: str) -> Record | None:
 
 
 def _check_ended(record: Record) -> None:
-    """Refuses to forget a back-end that still serves: nobody could stop it then."""
+    """Refuses to remove the record of a back-end that still serves, because no command could stop
+    it then."""
     process, socket = record.backend.process, socket_of(record.name)
     if process.is_running():
         raise PyfioVirtioError(f"cannot stop {record.name}", f"process {process.pid} does not end")
@@ -353,23 +355,23 @@ def _check_ended(record: Record) -> None:
         raise PyfioVirtioError(
             f"cannot stop {record.name}",
             f"process {process.pid} has ended, but another one serves {socket}",
-            "stop it where it was started, in another container perhaps",
+            "stop it where it was started, perhaps in another container",
         )
 
 
 def _clear(folder: Path) -> None:
-    """Removes what a back-end has in its folder, its record last."""
+    """Removes the back-end's files from its folder, the record last."""
     for name in (SOCKET, LOG, _DRAFT, RECORD):
         with suppress(FileNotFoundError, IsADirectoryError):
             (folder / name).unlink()
 
 
 def is_scratch_disk(socket: str) -> bool:
-    """Whether `socket` is a back-end that we started and that holds nothing of the user's."""
+    """Whether `socket` belongs to a back-end that we started and that holds no file of the user."""
     path = absolute(socket)
     try:
         records, _ = load_all()
-    except MachineError:  # the folder may be another user's
+    except MachineError:  # the folder may belong to another user
         return False
     return any(
         record.backend.spec.file is None

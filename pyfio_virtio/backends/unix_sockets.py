@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Unix sockets at a path: made without replacing anything, told apart, and who listens on them.
+"""Unix sockets in the file system: makes them, identifies them, and finds the process that listens.
 
-Removes nothing. Any thread may call.
+It never replaces or removes a file. Any thread may call.
 """
 
 import errno
@@ -13,7 +13,7 @@ from socket import AF_UNIX, SO_PEERCRED, SO_SNDTIMEO, SOCK_STREAM, SOL_SOCKET, s
 
 from pyfio_virtio.errors import UsageError
 
-# Device, inode and time of a socket's file, which tell it from a later one at the same path.
+# Device, inode and time of a socket's file. A later file at the same path has different ones.
 SocketFile = tuple[int, int, int]
 
 
@@ -28,9 +28,9 @@ def socket_file(path: str) -> SocketFile | None:
 
 
 def bind(path: str) -> socket:
-    """A socket at `path` on which nobody listens yet.
+    """Makes a socket at `path` that does not listen yet.
 
-    bind(2) makes a new file or fails, so two can never have one path, and nothing is replaced.
+    bind(2) makes a new file or fails, so two sockets never share a path, and no file is replaced.
     """
     bound = socket(AF_UNIX, SOCK_STREAM)
     try:
@@ -43,27 +43,28 @@ def bind(path: str) -> socket:
 
 def _obstacle(path: str, error: OSError) -> tuple[str, str]:
     """Why a socket cannot be made there, and what to do."""
-    another = "name another --socket"
+    another = "choose another --socket"
     if error.errno == errno.ENOENT:
         return "its folder does not exist", another
     if error.errno != errno.EADDRINUSE:
         return error.strerror or str(error), another
     if socket_file(path) is None:
-        return "something else is there that is no socket", another
+        return "a file that is not a socket is already there", another
     try:
         connect(path).close()
     except ConnectionRefusedError:
         left = f"if no program is about to serve it: rm {shlex.quote(path)}"
-        return "a socket is there already, on which nobody listens", left
+        return "a socket is already there, but nobody listens on it", left
     except OSError:
-        pass  # refused for another reason, so somebody may be there
+        pass  # refused for another reason, so a process may be listening
     return "it is in use", f"stop what serves it, or {another}"
 
 
 def connect(path: str) -> socket:
-    """A connection to whoever listens on a socket; BlockingIOError if it stays busy for 1 s."""
+    """Connects to the listening process. Raises BlockingIOError if it stays busy for 1 s."""
     probe = socket(AF_UNIX, SOCK_STREAM)
-    # With settimeout() connect(2) would not wait while the queue is full; qemu's holds one.
+    # With settimeout(), connect(2) would not wait while the queue of connections is full, and
+    # qemu's queue holds only one.
     probe.setsockopt(SOL_SOCKET, SO_SNDTIMEO, struct.pack("ll", 1, 0))
     try:
         probe.connect(path)
@@ -74,9 +75,9 @@ def connect(path: str) -> socket:
 
 
 def listener(path: str) -> int | None:
-    """The process that listens on a socket, as the kernel knows it (unix(7), SO_PEERCRED).
+    """The ID of the process that listens on a socket, as the kernel says (unix(7), SO_PEERCRED).
 
-    0 for one of another container; None if nobody can be reached.
+    0 if the process is in another container; None if no process can be reached.
     """
     try:
         with connect(path) as probe:
@@ -89,7 +90,7 @@ def listener(path: str) -> int | None:
 
 
 def accepts(path: str) -> bool:
-    """Whether somebody listens on the socket."""
+    """Whether a process listens on the socket."""
     try:
         connect(path).close()
     except BlockingIOError:

@@ -81,12 +81,12 @@ def test_a_socket_in_use_is_refused(qsd: StartBackend, private: Path) -> None:
 @pytest.mark.parametrize(
     ("place", "why"),
     [
-        ("dead socket", "nobody listens; if no program is about to serve it: rm "),
+        ("dead socket", "nobody listens on it; if no program is about to serve it: rm "),
         ("socket", "in use"),
-        ("file", "no socket"),
-        ("folder", "no socket"),
-        ("link", "no socket"),
-        ("dead link", "no socket"),
+        ("file", "not a socket"),
+        ("folder", "not a socket"),
+        ("link", "not a socket"),
+        ("dead link", "not a socket"),
     ],
 )
 def test_whatever_lies_in_the_sockets_place_is_left_alone(

@@ -112,7 +112,7 @@ def test_a_name_that_is_no_word_is_refused(private: Path, name: str) -> None:
 
 def test_an_unknown_name_tells_the_known_ones(start: Start) -> None:
     start("disk")
-    with pytest.raises(UsageError, match="there are: disk"):
+    with pytest.raises(UsageError, match="known names: disk"):
         records.check_known("dusk")
 
 
@@ -198,7 +198,7 @@ def test_after_a_reboot_the_list_says_so(start: Start) -> None:
     change("disk", boot_id="another")
     record = records.load("disk")
     assert record
-    assert record.state() == "ended: the machine was restarted since"
+    assert record.state() == "ended: the machine was restarted"
 
 
 @pytest.mark.parametrize("kind", ["qsd", "builtin"])

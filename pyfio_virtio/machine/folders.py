@@ -2,7 +2,7 @@
 """The folders in which sockets, records and job copies of this user lie.
 
 Owns one folder per user, mode 0700, and in it a folder for each run and for each back-end that
-stays. Whoever works in one of these holds its lock, so a folder that can be locked is left over.
+stays; and another one in memory, for runs that need their files there. Whoever works in one of these holds its lock, so a folder that can be locked is left over.
 The user's folder is used only if no other user can write to it or exchange it; then what lies in
 it is this user's own. Called from the main thread.
 """
@@ -24,6 +24,8 @@ from typing import IO
 from pyfio_virtio.errors import MachineError, UsageError
 from pyfio_virtio.machine.process import this_process
 
+# Its files lie in memory wherever there is Linux; the folder in it is private.
+_MEMORY = Path("/dev/shm")  # noqa: S108
 # sizeof(sun_path) less the closing zero, unix(7).
 SOCKET_PATH_BYTES = 107
 _LOOK_S = 0.02  # between two looks at a lock
@@ -46,9 +48,17 @@ def state_folder() -> Path:
     return temporary / f"pyfio-virtio-{os.geteuid()}"
 
 
+def memory_folder() -> Path:
+    """This user's folder whose files lie in memory; neither made nor checked yet."""
+    return _MEMORY / f"pyfio-virtio-{os.geteuid()}"
+
+
 def make_state_folder() -> Path:
     """Makes this user's folder, and refuses one that others can change."""
-    folder = state_folder()
+    return _make_private(state_folder())
+
+
+def _make_private(folder: Path) -> Path:
     _check_above(folder)
     try:
         with suppress(FileExistsError):
@@ -175,16 +185,16 @@ def _is_at(path: Path, descriptor: int) -> bool:
     return False
 
 
-def run_folder_path() -> Path:
-    """Where this process keeps the files of its run; not made yet."""
+def run_folder_path(parent: Path | None = None) -> Path:
+    """Where this process keeps the files of its run, by default in state_folder(); not made yet."""
     me = this_process()
-    return state_folder() / f"run-{me.pid}-{me.start_ticks}"
+    return (parent or state_folder()) / f"run-{me.pid}-{me.start_ticks}"
 
 
 @contextmanager
 def run_folder(folder: Path) -> Iterator[None]:
     """Makes a folder of mode 0700 for this run, gone afterwards."""
-    remove_stale_run_folders(make_state_folder())
+    remove_stale_run_folders(_make_private(folder.parent))
     # Another run that looks for stale folders may hold it for a moment.
     descriptor = claim(folder, wait_s=5)
     if descriptor is None:

@@ -8,6 +8,7 @@ A build of ours is told by its content, so that a change that was compiled is an
 import hashlib
 import subprocess
 from collections.abc import Iterable
+from pathlib import Path
 
 from pyfio_virtio.backends import backends
 from pyfio_virtio.engine import engine
@@ -18,18 +19,18 @@ FIO, ENGINE = "fio", "engine"
 
 def versions(fio: Fio, kinds: Iterable[str]) -> dict[str, str]:
     """Of fio, of the engine, and of each kind of back-end, by its name."""
-    ours = f"{engine.version()}+{_build(engine.NAME)}"
+    ours = f"{engine.version()}+{build(engine.folder() / engine.NAME)}"
     return {FIO: fio.release, ENGINE: ours, **{kind: _of_backend(kind) for kind in kinds}}
 
 
 def _of_backend(kind: str) -> str:
     backends.check_program(kind)
     if kind == "builtin":
-        return f"{engine.version()}+{_build(engine.BACKEND_NAME)}"
+        return f"{engine.version()}+{build(engine.folder() / engine.BACKEND_NAME)}"
     asked = subprocess.run([backends.QSD, "--version"], capture_output=True, text=True, check=False)
     return asked.stdout.partition("\n")[0].removeprefix(f"{backends.QSD} version ")
 
 
-def _build(name: str) -> str:
-    """Eight digits that any change of the shared object changes."""
-    return hashlib.sha256((engine.folder() / name).read_bytes()).hexdigest()[:8]
+def build(path: Path) -> str:
+    """Eight digits that any change of a program or shared object changes."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:8]

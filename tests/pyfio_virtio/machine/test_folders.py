@@ -10,6 +10,7 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
+import psutil
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -218,6 +219,17 @@ def test_a_link_in_the_place_of_a_stale_folder_leads_nowhere(private: Path) -> N
     (folders.make_state_folder() / "run-1-1").symlink_to(precious)
     folders.remove_stale_run_folders(folders.state_folder())
     assert precious.is_dir()
+
+
+def test_the_folder_of_a_run_may_lie_elsewhere(private: Path) -> None:
+    folder = folders.run_folder_path(private / "memory")
+    with folders.run_folder(folder):
+        assert (_mode(folder.parent), _mode(folder)) == (0o700, 0o700)
+
+
+def test_files_in_the_folder_in_memory_are_in_memory() -> None:
+    partitions = {each.mountpoint: each.fstype for each in psutil.disk_partitions(all=True)}
+    assert partitions[str(folders.memory_folder().parent)] == "tmpfs"
 
 
 def test_a_run_that_goes_on_keeps_its_folder(private: Path) -> None:

@@ -52,7 +52,7 @@ bench: install-packages ## compare with fio's own engines and keep all runs in b
 	@$(IN_VENV) -m bench $(BENCH)
 
 # Without fio and Python, optimised as the engine is.
-build/bench/%_loop: bench/%_loop.c $(FRONT_END_SOURCES)
+build/bench/%_loop: bench/%_loop.c bench/result.h $(FRONT_END_SOURCES)
 	@mkdir -p $(@D)
 	@echo "Compiling $@"
 	@$(CC) -std=gnu11 -D_GNU_SOURCE -g -O2 -flto=auto -flto-partition=one -Wall -Wextra -pthread \

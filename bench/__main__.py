@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """python -m bench [NAME...]: runs comparisons, prints their tables, keeps all runs as JSON.
 
-The only file here that prints. What has been measured is kept after each comparison, so that an
-interrupted bench loses the one under way.
+The only file here that prints. Every run is kept when it ends, so that the same command goes on
+where a bench was interrupted.
 """
 
 import json
 import shutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -17,8 +17,8 @@ import click
 
 from bench import adaptive, environment, instructions, outcome
 from bench.outcome import Outcome
-from bench.plan import BARE, GROUPS
-from bench.run import Cores, rounds
+from bench.plan import BARE, GROUPS, Comparison
+from bench.run import PATIENCE_S, Cores, Turns, finish, turns, unfinished
 from pyfio_virtio.errors import PyfioVirtioError
 from pyfio_virtio.results.results import write_atomically
 
@@ -31,6 +31,7 @@ ABOUT: Mapping[str, str] = {
 DEFAULT = tuple(name for name in ABOUT if name != ADAPTIVE)
 OUTPUT = Path(__file__).resolve().parent.parent / "build" / "bench"
 PAIRS = 12
+_INTERRUPTED = 130
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,11 @@ class Bench:
     pairs: int
     folder: Path
     environment: Mapping[str, object]
+
+    def turns(self, name: str) -> AbstractContextManager[Turns]:
+        """Those who run the sides of the name's comparisons."""
+        patience_s = instructions.PATIENCE_S if name == INSTRUCTIONS else PATIENCE_S
+        return turns(self.folder / name, self.cores, patience_s)
 
     def keep(self, name: str, results: object, text: str) -> None:
         """NAME.json with every run, NAME.md with the table."""
@@ -71,16 +77,19 @@ def plain(each: Outcome) -> dict[str, object]:
     }
 
 
-def run_group(bench: Bench, name: str) -> str:
+def run_group(bench: Bench, running: Turns, name: str) -> str:
     outcomes: list[Outcome] = []
     text = ""
     for comparison in GROUPS[name].comparisons:
         with _progress(comparison.title):
-            runs = list(rounds(comparison, bench.cores, bench.pairs))
-        outcomes.append(outcome.outcome(comparison, runs))
+            outcomes.append(_compared(bench, running, comparison))
         text = outcome.table(outcomes) + _added(outcomes)
         bench.keep(name, [plain(each) for each in outcomes], text)
     return text
+
+
+def _compared(bench: Bench, running: Turns, comparison: Comparison) -> Outcome:
+    return outcome.outcome(comparison, list(running.rounds(comparison, bench.pairs)))
 
 
 def _added(outcomes: Sequence[Outcome]) -> str:
@@ -91,33 +100,32 @@ def _added(outcomes: Sequence[Outcome]) -> str:
         if base.program == BARE and base.options["iodepth"] == "1":
             added = outcome.p50_added_ns(each)
             between = f"{added.interval.low:.0f} to {added.interval.high:.0f} ns"
-            title = f"{each.comparison.title}, beside {base.name}"
+            title = each.comparison.full_title
             text += f"\np50 added by fio, {title}: {added.value:.0f} ns ({between})\n"
     return text
 
 
-def run_instructions(bench: Bench) -> str:
+def run_instructions(bench: Bench, running: Turns) -> str:
     pairs: list[tuple[instructions.PerIo, instructions.PerIo]] = []
     text = ""
     for null, ours in instructions.sides():
         with _progress(ours.name):
-            measured = [instructions.measure(side, bench.cores) for side in (null, ours)]
+            measured = [instructions.measure(side, running) for side in (null, ours)]
         pairs.append((measured[0], measured[1]))
         text = instructions.table(pairs)
         bench.keep(INSTRUCTIONS, [[asdict(each) for each in pair] for pair in pairs], text)
     return text
 
 
-def run_adaptive(bench: Bench) -> str:
+def run_adaptive(bench: Bench, running: Turns) -> str:
     outcomes: list[Outcome] = []
     text = ""
     for point in adaptive.POINTS:
         with _progress(point.title):
-            outcomes.append(adaptive.contest(point, bench.cores, bench.pairs))
+            outcomes.append(adaptive.contest(point, running, bench.pairs))
         text = outcome.table(outcomes) + "\n" + "\n".join(adaptive.summary(outcomes)) + "\n"
         bench.keep(ADAPTIVE, [plain(each) for each in outcomes], text)
-    comparison = adaptive.half_a_core()
-    limited = outcome.outcome(comparison, list(rounds(comparison, bench.cores, bench.pairs)))
+    limited = _compared(bench, running, adaptive.half_a_core())
     text += "\nCPU of fio for each I/O:\n\n" + outcome.table([limited])
     bench.keep(ADAPTIVE, [plain(each) for each in (*outcomes, limited)], text)
     return text
@@ -131,9 +139,12 @@ def _progress(title: str) -> Iterator[None]:
 
 
 def _run(bench: Bench, name: str) -> str:
-    if name == INSTRUCTIONS:
-        return run_instructions(bench)
-    return run_adaptive(bench) if name == ADAPTIVE else run_group(bench, name)
+    with bench.turns(name) as running:
+        if name == INSTRUCTIONS:
+            return run_instructions(bench, running)
+        if name == ADAPTIVE:
+            return run_adaptive(bench, running)
+        return run_group(bench, running, name)
 
 
 def _about() -> str:
@@ -152,10 +163,12 @@ def _about() -> str:
 @click.option("--fio-cpu", type=click.IntRange(0), default=0, show_default=True)
 @click.option("--backend-cpu", type=click.IntRange(0), default=1, show_default=True)
 @click.option(
+    "-o",
     "--output",
     type=click.Path(file_okay=False, path_type=Path),
     default=OUTPUT,
-    help="Folder for NAME.json and NAME.md.  [default: build/bench]",
+    help="Folder for the results; a bench that was interrupted there goes on.  "
+    "[default: build/bench]",
 )
 def main(names: Sequence[str], pairs: int, fio_cpu: int, backend_cpu: int, output: Path) -> None:
     """Compare, on two cores, and print tables for bench/README.md.
@@ -167,13 +180,28 @@ def main(names: Sequence[str], pairs: int, fio_cpu: int, backend_cpu: int, outpu
         raise click.ClickException("counting instructions takes valgrind: apt install valgrind")
     bench = Bench(cores, pairs, output, environment.describe(cores, pairs))
     _warn_if_busy()
-    for name in names or DEFAULT:
-        click.echo(f"{name}: {ABOUT[name]}", err=True)
-        stolen_s = environment.steal_s()
-        text = _run(bench, name)
-        stolen_s = environment.steal_s() - stolen_s
-        click.echo(f"### {name}: {ABOUT[name]}\n\n{text}")
-        click.echo(f"{environment.summary(bench.environment)}; {stolen_s:.1f} s stolen\n")
+    names = tuple(dict.fromkeys(names)) or DEFAULT
+    try:
+        for name in names:
+            _show(bench, name)
+    except KeyboardInterrupt:
+        click.echo("\nbench: interrupted; the same command goes on where it was", err=True)
+        sys.exit(_INTERRUPTED)
+    # Not before all are there: else the same command would begin with the first ones again.
+    for name in names:
+        finish(output / name)
+
+
+def _show(bench: Bench, name: str) -> None:
+    """Runs the name's comparisons, and prints what came of them."""
+    kept = unfinished(bench.folder / name)
+    goes_on = f", on with the runs in {kept}" if kept.exists() else ""
+    click.echo(f"{name}: {ABOUT[name]}{goes_on}", err=True)
+    stolen_s = environment.steal_s()
+    text = _run(bench, name)
+    stolen_s = environment.steal_s() - stolen_s
+    click.echo(f"### {name}: {ABOUT[name]}\n\n{text}")
+    click.echo(f"{environment.summary(bench.environment)}; {stolen_s:.1f} s stolen\n")
 
 
 def _warn_if_busy() -> None:

@@ -24,7 +24,7 @@ from bench.plan import (
     Options,
     Side,
 )
-from bench.run import Cores, Run, rounds
+from bench.run import Run, Turns
 
 DEPTHS = (1, 4, 16, 64, 128)
 ALTERNATING = "10us,100us/1s"
@@ -69,9 +69,9 @@ POINTS = tuple(
 )
 
 
-def contest(point: Point, cores: Cores, pairs: int) -> Outcome:
+def contest(point: Point, turns: Turns, pairs: int) -> Outcome:
     """Screens the fixed ways, then sets adaptive beside the fastest."""
-    best = winner(point.ways(), _screen(point, cores))
+    best = winner(point.ways(), _screen(point, turns))
     comparison = Comparison(
         point.title,
         best,
@@ -80,15 +80,14 @@ def contest(point: Point, cores: Cores, pairs: int) -> Outcome:
         aim=NEAR,
         runtime_s=point.runtime_s,
     )
-    return outcome(comparison, list(rounds(comparison, cores, pairs)))
+    return outcome(comparison, list(turns.rounds(comparison, pairs)))
 
 
-def _screen(point: Point, cores: Cores) -> Sequence[Sequence[Run]]:
+def _screen(point: Point, turns: Turns) -> Sequence[Sequence[Run]]:
     base, *others = point.ways()
-    screening = Comparison(
-        point.title, base, tuple(others), point.shares_core, runtime_s=point.runtime_s
-    )
-    return outcome(screening, list(rounds(screening, cores, SCREENING_RUNS))).runs
+    title = f"screening of {point.title}"
+    screening = Comparison(title, base, tuple(others), point.shares_core, runtime_s=point.runtime_s)
+    return outcome(screening, list(turns.rounds(screening, SCREENING_RUNS))).runs
 
 
 def winner(sides: Sequence[Side], runs: Sequence[Sequence[Run]]) -> Side:

@@ -3,23 +3,20 @@
  * Random reads of 4 KiB through the engine's queue with nothing around it: what
  * fio and its glue cost is what fio is slower than this.
  *
- * bare_loop SOCKET DEPTH BYTES MILLISECONDS [PAUSE_NS]: looks all the time, and
- * prints one JSON object. It waits for PAUSE_NS before it sends what came back
- * anew, as a program that has something to do between two requests. One thread.
- * It never writes to the disk.
+ * DISK=SOCKET bare_loop RESULT DEPTH BYTES MILLISECONDS PAUSE_NS: looks all the time,
+ * and writes the file RESULT. It waits for PAUSE_NS before it sends what came
+ * back anew, as a program that has something to do between two requests. One
+ * thread. It never writes to the disk.
  */
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "base/clock.h"
 #include "device/device.h"
+#include "result.h"
 
 #define BLOCK_BYTES 4096u
 #define MAX_DEPTH 1024u
-
-/* Latencies in bins of 10 ns; the last one holds all that is longer. */
-#define BIN_NS 10u
-#define BINS 100000u
 
 struct loop {
 	struct queue *queue;
@@ -28,8 +25,7 @@ struct loop {
 	uint64_t pause_ns;
 	uint64_t random;
 	uint64_t issued_ns[MAX_DEPTH];  /* by buffer */
-	uint64_t bins[BINS];
-	uint64_t done;
+	struct histogram latencies;
 	uint64_t failed;
 };
 
@@ -64,14 +60,6 @@ static void submit(struct loop *loop, unsigned int slot, uint64_t now_ns)
 	}
 }
 
-static void note(struct loop *loop, unsigned int slot, uint64_t now_ns)
-{
-	uint64_t bin = (now_ns - loop->issued_ns[slot]) / BIN_NS;
-
-	loop->bins[bin < BINS ? bin : BINS - 1]++;
-	loop->done++;
-}
-
 static uint64_t pause_from(const struct loop *loop, uint64_t begun_ns)
 {
 	uint64_t now_ns = begun_ns;
@@ -92,7 +80,7 @@ static uint64_t turn(struct loop *loop)
 		unsigned int slot = (unsigned int)(uintptr_t)done[i]->user;
 
 		loop->failed += done[i]->error != 0;
-		note(loop, slot, now_ns);
+		histogram_note(&loop->latencies, now_ns - loop->issued_ns[slot]);
 		queue_put(loop->queue, done[i]);
 		now_ns = pause_from(loop, now_ns);
 		submit(loop, slot, now_ns);
@@ -102,21 +90,10 @@ static uint64_t turn(struct loop *loop)
 	return now_ns;
 }
 
-static uint64_t percentile_ns(const struct loop *loop, unsigned int percent)
+static int run(struct loop *loop, unsigned int depth, uint64_t length_ns,
+	       const char *result)
 {
-	uint64_t wanted = loop->done * percent / 100, seen = 0;
-
-	for (unsigned int bin = 0; bin < BINS; bin++) {
-		seen += loop->bins[bin];
-		if (seen > wanted)
-			return (uint64_t)bin * BIN_NS;
-	}
-	return (uint64_t)BINS * BIN_NS;
-}
-
-static int run(struct loop *loop, unsigned int depth, uint64_t length_ns)
-{
-	uint64_t begun_ns = clock_now_ns(), cpu_ns = clock_cpu_ns(), now_ns;
+	uint64_t begun_ns = clock_now_ns(), now_ns;
 
 	for (unsigned int slot = 0; slot < depth; slot++)
 		submit(loop, slot, begun_ns);
@@ -124,18 +101,13 @@ static int run(struct loop *loop, unsigned int depth, uint64_t length_ns)
 	do
 		now_ns = turn(loop);
 	while (now_ns - begun_ns < length_ns && !loop->failed);
-	printf("{\"ios\": %llu, \"failed\": %llu, \"elapsed_ns\": %llu, "
-	       "\"cpu_ns\": %llu, \"p50_ns\": %llu, \"p99_ns\": %llu}\n",
-	       (unsigned long long)loop->done, (unsigned long long)loop->failed,
-	       (unsigned long long)(now_ns - begun_ns),
-	       (unsigned long long)(clock_cpu_ns() - cpu_ns),
-	       (unsigned long long)percentile_ns(loop, 50),
-	       (unsigned long long)percentile_ns(loop, 99));
-	return loop->failed ? fail("a read") : 0;
+	if (loop->failed)
+		return fail("a read");
+	return result_write(result, &loop->latencies, now_ns - begun_ns) != 0;
 }
 
 static int run_on(struct device *dev, unsigned int depth, uint64_t disk_bytes,
-		  uint64_t length_ns, uint64_t pause_ns)
+		  uint64_t length_ns, uint64_t pause_ns, const char *result)
 {
 	static struct loop loop;
 
@@ -146,7 +118,7 @@ static int run_on(struct device *dev, unsigned int depth, uint64_t disk_bytes,
 	loop.buffers = device_alloc(dev, (size_t)depth * BLOCK_BYTES, BLOCK_BYTES);
 	if (!loop.queue || !loop.buffers)
 		return fail("the device");
-	return run(&loop, depth, length_ns);
+	return run(&loop, depth, length_ns, result);
 }
 
 int main(int argc, char **argv)
@@ -155,13 +127,13 @@ int main(int argc, char **argv)
 	struct device *dev = NULL;
 	int status;
 
-	if (argc < 5 || argc > 6 || atoi(argv[2]) < 1 || atoi(argv[2]) > (int)MAX_DEPTH ||
-	    strtoull(argv[3], NULL, 10) < BLOCK_BYTES) {
-		fprintf(stderr, "usage: bare_loop SOCKET DEPTH BYTES MILLISECONDS "
-			"[PAUSE_NS]\n");
+	config.socket = getenv("DISK");
+	if (!config.socket || argc != 6 || atoi(argv[2]) < 1 ||
+	    atoi(argv[2]) > (int)MAX_DEPTH || strtoull(argv[3], NULL, 10) < BLOCK_BYTES) {
+		fprintf(stderr, "usage: DISK=SOCKET bare_loop RESULT DEPTH BYTES MILLISECONDS "
+			"PAUSE_NS\n");
 		return 2;
 	}
-	config.socket = argv[1];
 	config.depth = (unsigned int)atoi(argv[2]);
 	config.memory_bytes = (size_t)config.depth * BLOCK_BYTES;
 	if (device_open(&dev, &config) || device_start(dev)) {
@@ -171,7 +143,7 @@ int main(int argc, char **argv)
 	}
 	status = run_on(dev, config.depth, strtoull(argv[3], NULL, 10),
 			strtoull(argv[4], NULL, 10) * NS_PER_MS,
-			argc > 5 ? strtoull(argv[5], NULL, 10) : 0);
+			strtoull(argv[5], NULL, 10), argv[1]);
 	device_close(dev);
 	return status;
 }

@@ -3,8 +3,8 @@
  * Random reads of 4 KiB by threads that wait for each: device_read() as
  * ordinary programs call it, to be set beside fio.
  *
- * blocking_loop SOCKET THREADS BYTES MILLISECONDS WAIT: all threads on one
- * queue; prints one JSON object. It never writes to the disk.
+ * DISK=SOCKET blocking_loop RESULT THREADS BYTES MILLISECONDS WAIT: all threads on
+ * one queue; writes the file RESULT. It never writes to the disk.
  */
 #include <pthread.h>
 #include <stdio.h>
@@ -12,13 +12,10 @@
 
 #include "api.h"
 #include "base/clock.h"
+#include "result.h"
 
 #define BLOCK_BYTES 4096u
 #define MAX_THREADS 64u
-
-/* Latencies in bins of 10 ns; the last one holds all that is longer. */
-#define BIN_NS 10u
-#define BINS 100000u
 
 struct reader {
 	pthread_t thread;
@@ -26,9 +23,8 @@ struct reader {
 	uint64_t blocks;       /* of the disk, that are read */
 	uint64_t until_ns;
 	uint64_t random;
-	uint64_t done;
 	uint64_t failed;
-	uint32_t bins[BINS];
+	struct histogram latencies;
 };
 
 static struct reader readers[MAX_THREADS];
@@ -50,15 +46,13 @@ static uint64_t next_random(struct reader *reader)
 
 static uint64_t read_one(struct reader *reader, void *buffer, uint64_t now_ns)
 {
-	uint64_t offset = next_random(reader) % reader->blocks * BLOCK_BYTES, bin;
+	uint64_t offset = next_random(reader) % reader->blocks * BLOCK_BYTES;
 	uint64_t begun_ns = now_ns;
 
 	if (device_read(reader->dev, buffer, BLOCK_BYTES, offset) != BLOCK_BYTES)
 		reader->failed++;
 	now_ns = clock_now_ns();
-	bin = (now_ns - begun_ns) / BIN_NS;
-	reader->bins[bin < BINS ? bin : BINS - 1]++;
-	reader->done++;
+	histogram_note(&reader->latencies, now_ns - begun_ns);
 	return now_ns;
 }
 
@@ -84,37 +78,15 @@ static void join(unsigned int threads)
 		pthread_join(readers[i].thread, NULL);
 		if (!i)
 			continue;
-		readers[0].done += readers[i].done;
 		readers[0].failed += readers[i].failed;
-		for (unsigned int bin = 0; bin < BINS; bin++)
-			readers[0].bins[bin] += readers[i].bins[bin];
+		histogram_add(&readers[0].latencies, &readers[i].latencies);
 	}
-}
-
-static uint64_t percentile_ns(unsigned int percent)
-{
-	uint64_t wanted = readers[0].done * percent / 100, seen = 0;
-
-	for (unsigned int bin = 0; bin < BINS; bin++) {
-		seen += readers[0].bins[bin];
-		if (seen > wanted)
-			return (uint64_t)bin * BIN_NS;
-	}
-	return (uint64_t)BINS * BIN_NS;
-}
-
-static uint64_t process_cpu_ns(void)
-{
-	struct timespec spent;
-
-	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &spent);
-	return (uint64_t)spent.tv_sec * NS_PER_S + (uint64_t)spent.tv_nsec;
 }
 
 static int run_all(struct device *dev, unsigned int threads, uint64_t blocks,
-		   uint64_t length_ns)
+		   uint64_t length_ns, const char *result)
 {
-	uint64_t begun_ns = clock_now_ns(), cpu_ns = process_cpu_ns();
+	uint64_t begun_ns = clock_now_ns();
 
 	for (unsigned int i = 0; i < threads; i++) {
 		readers[i].dev = dev;
@@ -125,15 +97,10 @@ static int run_all(struct device *dev, unsigned int threads, uint64_t blocks,
 			abort();
 	}
 	join(threads);
-	printf("{\"ios\": %llu, \"failed\": %llu, \"elapsed_ns\": %llu, "
-	       "\"cpu_ns\": %llu, \"p50_ns\": %llu, \"p99_ns\": %llu}\n",
-	       (unsigned long long)readers[0].done,
-	       (unsigned long long)readers[0].failed,
-	       (unsigned long long)(clock_now_ns() - begun_ns),
-	       (unsigned long long)(process_cpu_ns() - cpu_ns),
-	       (unsigned long long)percentile_ns(50),
-	       (unsigned long long)percentile_ns(99));
-	return readers[0].failed != 0;
+	if (readers[0].failed)
+		return 1;
+	return result_write(result, &readers[0].latencies,
+			    clock_now_ns() - begun_ns) != 0;
 }
 
 int main(int argc, char **argv)
@@ -144,18 +111,18 @@ int main(int argc, char **argv)
 	unsigned int threads = argc == 6 ? (unsigned int)atoi(argv[2]) : 0;
 	int status;
 
-	if (!threads || threads > MAX_THREADS ||
+	config.socket = getenv("DISK");
+	if (!config.socket || !threads || threads > MAX_THREADS ||
 	    strtoull(argv[3], NULL, 10) < BLOCK_BYTES) {
-		fprintf(stderr, "usage: blocking_loop SOCKET THREADS BYTES "
+		fprintf(stderr, "usage: DISK=SOCKET blocking_loop RESULT THREADS BYTES "
 			"MILLISECONDS WAIT\n");
 		return 2;
 	}
-	config.socket = argv[1];
 	options.wait = argv[5];
 	if (device_attach(&dev, &config, &options))
 		return fail("the device");
 	status = run_all(dev, threads, strtoull(argv[3], NULL, 10) / BLOCK_BYTES,
-			 strtoull(argv[4], NULL, 10) * NS_PER_MS);
+			 strtoull(argv[4], NULL, 10) * NS_PER_MS, argv[1]);
 	device_detach(dev);
 	return status;
 }

@@ -7,20 +7,19 @@ alone; what an I/O takes by two runs that differ in number_ios. Called from the 
 is printed here.
 """
 
-import json
 import re
 import subprocess
 from collections.abc import Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bench import plan
-from bench.plan import BUILTIN_NULL, BUSY, FOLDER, Side
-from bench.run import Cores, arguments, disk_of, launch, private_folder
+from bench.plan import BUILTIN_NULL, BUSY, Side
+from bench.run import Turns
 from pyfio_virtio.backends.backends import BackendSpec
 from pyfio_virtio.engine import engine
 from pyfio_virtio.errors import PyfioVirtioError
+from pyfio_virtio.results.results import COUNTERS
 
 FEW, MANY = 20_000, 60_000
 # Slower than callgrind makes fio at iodepth 32, or it would never look in vain; not so slow that
@@ -29,7 +28,15 @@ SLOW, SLOWER = "latency=3ms", "latency=6ms"
 # Fewer looks in vain for each I/O than this are none.
 _FEWEST_LOOKS = 0.01
 _OBJECT = re.compile(r"^\s*([\d,]+)\s.*\[(?P<object>[^\]]+)\]$")
-_ALLOWED_S = 300.0
+PATIENCE_S = 300.0
+_PROFILE = "callgrind.out"
+# fio unloads the engine of a job file before it ends, and callgrind would then not know any more
+# which object its instructions were of.
+_LOADED = ("env", f"LD_PRELOAD={engine.NAME}")
+_CALLGRIND = (
+    *(*_LOADED, "valgrind", "-q", "--tool=callgrind"),
+    f"--callgrind-out-file={_PROFILE}",
+)
 
 
 @dataclass(frozen=True)
@@ -93,7 +100,7 @@ def _with_jobs(side: Side, jobs: int) -> Side:
     return replace(side, options={**side.options, "numjobs": str(jobs)})
 
 
-def measure(side: Side, cores: Cores) -> PerIo:
+def measure(side: Side, turns: Turns) -> PerIo:
     """What an I/O of this side takes; without a disk there is nothing to look at."""
     look = 0.0
     if isinstance(side.disk, BackendSpec):
@@ -101,30 +108,20 @@ def measure(side: Side, cores: Cores) -> PerIo:
             replace(side, disk=replace(side.disk, options=(*side.disk.options, latency)))
             for latency in (SLOW, SLOWER)
         )
-        look = per_look(_count(slow, cores, FEW), _count(slower, cores, FEW))
-    return per_io(side.name, _count(side, cores, FEW), _count(side, cores, MANY), look)
+        look = per_look(_count(slow, turns, FEW), _count(slower, turns, FEW))
+    return per_io(side.name, _count(side, turns, FEW), _count(side, turns, MANY), look)
 
 
-def _count(side: Side, cores: Cores, ios: int) -> Count:
+def _count(side: Side, turns: Turns, ios: int) -> Count:
     each = ios // int(side.options["numjobs"])
     # Without fio's map of blocks done: the fuller it is, the longer it is searched.
     options = {**side.options, "number_ios": str(each), "norandommap": "1"}
-    is_ours = side.engine == engine.NAME
-    if is_ours:
-        options["stats_file"] = f"{FOLDER}/stats"
-    with ExitStack() as stack:
-        folder = stack.enter_context(private_folder())
-        stack.enter_context(disk_of(side, folder, cores.backend))
-        profile = folder / "profile"
-        command = arguments(replace(side, options=options), str(folder), 0)
-        launch([*_callgrind(profile), *command], cores.fio, _ALLOWED_S)
-        lines = (folder / "stats").read_text().splitlines() if is_ours else []
-        looks = sum(json.loads(line)["empty_looks"] for line in lines)
-        return Count(ios, looks, *parse(_annotate(profile)))
-
-
-def _callgrind(profile: Path) -> list[str]:
-    return ["valgrind", "-q", "--tool=callgrind", f"--callgrind-out-file={profile}"]
+    if side.engine == engine.NAME:
+        options["stats_file"] = COUNTERS
+    counted = replace(side, options=options)
+    record, folder = turns.once(turns.trial(counted, f"{ios} I/Os", under=_CALLGRIND))
+    looks = int(record.counters.get("empty_looks", 0))
+    return Count(ios, looks, *parse(_annotate(folder / _PROFILE)))
 
 
 def _annotate(profile: Path) -> str:

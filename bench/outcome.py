@@ -26,7 +26,7 @@ class Outcome:
         metric = self.comparison.metric
         base, *others = ([getattr(run, metric) for run in side] for side in self.runs)
         return [
-            stats.median([mine / theirs for mine, theirs in zip(values, base, strict=True)])
+            stats.median([b / a for a, b in zip(base, values, strict=True) if a and b is not None])
             for values in others
         ]
 

@@ -8,15 +8,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from pyfio_virtio.backends.backends import BackendSpec
+from pyfio_virtio.sweep.job import DISK_VARIABLE
 
 Options = Mapping[str, str]
 
 # The loops: C files of this folder, without their suffix.
 BARE, BLOCKING = "bare_loop", "blocking_loop"
 
-# Stands for the folder of a run in fio's options.
-FOLDER = "{folder}"
-SOCKET = f"{FOLDER}/disk.sock"
+# What a side runs on; fio takes the path from its environment.
+DISK = f"${{{DISK_VARIABLE}}}"
 
 DISK_BYTES = 256 << 20
 SLEEPS_US = (5, 10, 20, 50, 100, 200)
@@ -61,6 +61,11 @@ class Comparison:
     runtime_s: float = 1.0
 
     @property
+    def full_title(self) -> str:
+        """Tells it from all others of its group."""
+        return f"{self.title}, beside {self.base.name}"
+
+    @property
     def sides(self) -> tuple[Side, ...]:
         return (self.base, *self.others)
 
@@ -93,7 +98,7 @@ def load(depth: int, size_bytes: int = DISK_BYTES) -> dict[str, str]:
 
 def virtio(disk: BackendSpec, depth: int, wait: Options, name: str = "") -> Side:
     """Our engine; wait is its options."""
-    engine = {"ioengine": "fio_virtio", "filename": SOCKET, **wait}
+    engine = {"ioengine": "fio_virtio", "filename": DISK, **wait}
     words = " ".join(f"{key}={value}" for key, value in wait.items())
     return Side(name or f"fio_virtio {words}", {**engine, **load(depth)}, disk)
 
@@ -117,14 +122,13 @@ def blocking(disk: BackendSpec, threads: int, wait: Options) -> Side:
 
 def file(engine: str, depth: int) -> Side:
     """An engine of fio's on a file in memory, buffered: tmpfs has no direct I/O."""
-    options = {"ioengine": engine, "filename": f"{FOLDER}/file", **load(depth)}
+    options = {"ioengine": engine, "filename": DISK, **load(depth)}
     return Side(f"fio's {engine}, file in memory", options, MemoryFile())
 
 
 def nbd(depth: int) -> Side:
     """fio's nbd engine on a node like the one that our engine gets."""
-    uri = f"nbd+unix:///disk?socket={SOCKET}"
-    options = {"ioengine": "nbd", "uri": uri, **load(depth)}
+    options = {"ioengine": "nbd", "uri": DISK, **load(depth)}
     return Side("fio's nbd engine", options, QSD_NULL_BY_NBD)
 
 

@@ -1,35 +1,36 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""One run of one side, and rounds of runs: fio on one core, its back-end on another.
+"""Runs of one side, and rounds of runs: fio on one core, its back-end on another.
 
-Each run has a back-end of its own, started for it and ended with it, so that no idle one takes
-part. Called from the main thread; nothing is printed here.
+Owns the job or the command of a side, and how its runs take turns. What is kept of a bench that
+was interrupted is not run again. Each run has a back-end of its own, started for it and ended with
+it, so that no idle one takes part. Called from the main thread; nothing is printed here.
 """
 
-import json
-import os
-import subprocess
-import tempfile
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import psutil
-
-from bench.plan import BLOCKING, FOLDER, Comparison, MemoryFile, Side
+from bench.plan import BLOCKING, Comparison, MemoryFile, Side
 from pyfio_virtio.backends import backends
 from pyfio_virtio.backends.backends import BackendSpec
 from pyfio_virtio.engine import engine
-from pyfio_virtio.errors import PyfioVirtioError
+from pyfio_virtio.errors import MachineError, PyfioVirtioError, UsageError
 from pyfio_virtio.fio import fio
-from pyfio_virtio.fio import output as fio_json
+from pyfio_virtio.fio.fio import Fio
+from pyfio_virtio.machine import folders
+from pyfio_virtio.results.record import CpuUse, Point, Record, typed
+from pyfio_virtio.results.results import FIO_JSON, JOB, RUNS, SweepFolder
+from pyfio_virtio.sweep.job import SCRATCH, Wanted, seconds
+from pyfio_virtio.sweep.one_run import Runner, Trial, runner
+from pyfio_virtio.sweep.versions import ENGINE, FIO, build, versions
 
 LOOPS = Path(__file__).resolve().parent.parent / "build" / "bench"
-# Where a file lies in memory, and where paths are short enough for sockets.
-_MEMORY = "/dev/shm"  # noqa: S108 - the folder itself is private
-# Beyond its runtime; it only bounds a hang.
-_PATIENCE_S = 60.0
+# Beyond a run's time; it only bounds a hang.
+PATIENCE_S = 60.0
+# Options that say where a side runs, and nothing of the load.
+_PLACES = ("ioengine", "filename", "uri")
 
 
 @dataclass(frozen=True)
@@ -45,129 +46,71 @@ class Cores:
 
 @dataclass(frozen=True)
 class Run:
-    """What one run of fio came to."""
+    """What one run came to, as a table shows it; None where it cannot be told."""
 
     iops: float
-    p50_us: float | None  # None: too few I/Os to tell
+    p50_us: float | None
     p99_us: float | None
-    front_end_cpu_us: float  # per I/O
-    backend_cpu_us: float | None  # per I/O; None without a back-end
-    wall_ms: float  # fio from start to end
+    front_end_cpu_us: float | None  # per I/O
+    backend_cpu_us: float | None  # per I/O
+    wall_ms: float | None  # fio from start to end
 
 
-def loop_command(side: Side, folder: str, runtime_s: float) -> list[str]:
-    """The command line of a loop in C for the same load; it is told how to wait, or to pause."""
-    load = (side.options["iodepth"], side.options["size"], str(round(runtime_s * 1000)))
-    way = [side.options["wait"]] if side.program == BLOCKING else [str(side.pause_ns)]
-    return [str(LOOPS / str(side.program)), f"{folder}/disk.sock", *load, *way]
-
-
-def arguments(side: Side, folder: str, runtime_s: float) -> list[str]:
-    """fio's command line; the engine comes first, as its options follow it."""
-    options = {**side.options}
-    if "number_ios" not in options:
-        options |= {"time_based": "1", "runtime": f"{round(runtime_s * 1000)}ms"}
-    words = [f"--{key}={value.replace(FOLDER, folder)}" for key, value in options.items()]
-    return ["fio", "--output-format=json", "--name=bench", *words]
-
-
-@contextmanager
-def disk_of(side: Side, folder: Path, core: int) -> Iterator[backends.Backend | None]:
-    """What the side runs on, for as long as it runs."""
-    if isinstance(side.disk, BackendSpec):
-        spec = replace(side.disk, cpus=str(core))
-        backend = backends.start(spec, str(folder / "disk.sock"), str(folder / "log"))
-        try:
-            yield backend
-        finally:
-            backend.stop()
-    else:
-        if isinstance(side.disk, MemoryFile):
-            with (folder / "file").open("wb") as file:
-                os.posix_fallocate(file.fileno(), 0, side.disk.size_bytes)
-        yield None
-
-
-@contextmanager
-def private_folder() -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(prefix="bench-", dir=_MEMORY) as folder:
-        yield Path(folder)
-
-
-def measure(side: Side, cores: Cores, runtime_s: float) -> Run:
-    """Starts the disk, runs fio on it once, and ends it."""
-    with ExitStack() as stack:
-        folder = stack.enter_context(private_folder())
-        backend = stack.enter_context(disk_of(side, folder, cores.backend))
-        before = _cpu_s(backend)
-        begun = time.monotonic()
-        line = (loop_command if side.program else arguments)(side, str(folder), runtime_s)
-        output = launch(line, cores.fio, runtime_s)
-        wall_ms = (time.monotonic() - begun) * 1000
-        spent = None if before is None else (_cpu_s(backend) or before) - before
-        return (evaluate_loop if side.program else evaluate)(output, wall_ms, spent)
-
-
-def launch(command: Sequence[str], core: int, runtime_s: float) -> str:
-    """What a run prints; one that failed ends the bench, since half a comparison is none."""
-    environment = {**os.environ, "LD_LIBRARY_PATH": fio.library_path(engine.folder())}
-    line = ["taskset", "-c", str(core), *command]
-    try:
-        done = subprocess.run(
-            line,
-            capture_output=True,
-            text=True,
-            env=environment,
-            timeout=runtime_s + _PATIENCE_S,
-            check=False,
-        )
-    except subprocess.TimeoutExpired as error:
-        raise PyfioVirtioError(f"a run did not end: {' '.join(command)}") from error
-    if done.returncode:
-        raise PyfioVirtioError(f"a run failed: {' '.join(command)}", done.stderr or done.stdout)
-    return done.stdout
-
-
-def evaluate(output: str, wall_ms: float, backend_cpu_s: float | None) -> Run:
-    """fio's JSON as one Run."""
-    [job] = fio_json.parse_fio_json(output).jobs
-    total = fio_json.summarise(job.directions.values())
-    if job.error or not total.ios:
-        raise PyfioVirtioError("a run did no I/O", f"fio's error number is {job.error}")
-    percent = job.user_percent + job.system_percent
+def run_of(record: Record) -> Run:
+    total = record.total
     return Run(
         iops=total.iops,
-        p50_us=_us(total.p50_ns),
-        p99_us=_us(total.p99_ns),
-        front_end_cpu_us=percent / 100 * job.runtime_ms * 1000 / total.ios,
-        backend_cpu_us=None if backend_cpu_s is None else backend_cpu_s * 1e6 / total.ios,
-        wall_ms=wall_ms,
+        p50_us=_thousandth(total.p50_ns),
+        p99_us=_thousandth(total.p99_ns),
+        front_end_cpu_us=_us_per_io(record.fio_cpu, total.ios),
+        backend_cpu_us=_us_per_io(record.backend_cpu, total.ios),
+        wall_ms=None if record.wall_s is None else record.wall_s * 1000,
     )
 
 
-def evaluate_loop(output: str, wall_ms: float, backend_cpu_s: float | None) -> Run:
-    """What a loop in C prints as one Run."""
-    said = json.loads(output)
-    ios = said["ios"]
-    return Run(
-        iops=ios / said["elapsed_ns"] * 1e9,
-        p50_us=_us(said["p50_ns"]),
-        p99_us=_us(said["p99_ns"]),
-        front_end_cpu_us=said["cpu_ns"] / 1000 / ios,
-        backend_cpu_us=None if backend_cpu_s is None else backend_cpu_s * 1e6 / ios,
-        wall_ms=wall_ms,
-    )
+def _thousandth(value: float | None) -> float | None:
+    return None if value is None else value / 1000
 
 
-def _us(duration_ns: float | None) -> float | None:
-    return None if duration_ns is None else duration_ns / 1000
+def _us_per_io(cpu: CpuUse | None, ios: int) -> float | None:
+    return None if cpu is None else (cpu.user_s + cpu.system_s) * 1e6 / ios
 
 
-def _cpu_s(backend: backends.Backend | None) -> float | None:
-    if backend is None:
-        return None
-    times = psutil.Process(backend.process.pid).cpu_times()
-    return float(times.user + times.system)
+# ---- from a side to what is run ---------------------------------------------------------
+
+
+def job_text(side: Side, runtime_s: float) -> str:
+    """fio's job; the engine comes first, as its options follow it."""
+    options = dict(side.options)
+    if "number_ios" not in options:
+        options |= {"time_based": "1", "runtime": seconds(runtime_s)}
+    return "".join(["[bench]\n", *(f"{key}={value}\n" for key, value in options.items())])
+
+
+def loop_command(side: Side, runtime_s: float) -> list[str]:
+    """The command of a loop in C with the same load; it is told how to wait, or to pause."""
+    load = (side.options["iodepth"], side.options["size"], str(round(runtime_s * 1000)))
+    way = side.options["wait"] if side.program == BLOCKING else str(side.pause_ns)
+    return [str(loop_path(str(side.program))), FIO_JSON, *load, way]
+
+
+def loop_path(name: str) -> Path:
+    """The loop's program, if it was built."""
+    path = LOOPS / name
+    if not path.is_file():
+        raise MachineError(
+            f"cannot run {name}", f"there is no {path}", f"build it: make build/bench/{name}"
+        )
+    return path
+
+
+def wanted(side: Side, core: int) -> Wanted:
+    """What the side runs on; a back-end runs on that core."""
+    if isinstance(side.disk, BackendSpec):
+        return Wanted(replace(side.disk, cpus=str(core)), size_bytes=side.disk.size_bytes)
+    if isinstance(side.disk, MemoryFile):
+        return Wanted(file=SCRATCH, size_bytes=side.disk.size_bytes)
+    return Wanted()
 
 
 def order(sides: int, round_number: int) -> list[int]:
@@ -176,13 +119,109 @@ def order(sides: int, round_number: int) -> list[int]:
     return [*range(first, sides), *range(first)]
 
 
-def rounds(comparison: Comparison, cores: Cores, count: int) -> Iterator[list[Run]]:
-    """A list of runs a round, in the order of comparison.sides."""
-    placed = cores.shared() if comparison.shares_core else cores
-    sides = comparison.sides
-    for number in range(count):
-        runs = {
-            index: measure(sides[index], placed, comparison.runtime_s)
-            for index in order(len(sides), number)
+@dataclass(frozen=True)
+class Turns:
+    """Has sides run, and keeps what came of them."""
+
+    runner: Runner
+    cores: Cores
+    fio: Fio
+    versions: Mapping[str, str]
+
+    def rounds(self, comparison: Comparison, count: int) -> Iterator[list[Run]]:
+        """A list of runs a round, in the order of comparison.sides."""
+        cores = self.cores.shared() if comparison.shares_core else self.cores
+        trials = [
+            self.trial(side, comparison.full_title, cores, comparison.runtime_s)
+            for side in comparison.sides
+        ]
+        for number in range(count):
+            yield [run_of(record) for record in self._round(trials, number)]
+
+    def _round(self, trials: Sequence[Trial], number: int) -> list[Record]:
+        """A round that was interrupted is run anew as a whole: what it compares is of one time."""
+        kept = [self.runner.finished(trial.point).get(number + 1) for trial in trials]
+        whole = [record for record in kept if record]
+        if len(whole) == len(trials):
+            return whole
+        found = {
+            index: self._run(trials[index], number + 1) for index in order(len(trials), number)
         }
-        yield [runs[index] for index in range(len(sides))]
+        return [found[index] for index in range(len(trials))]
+
+    def once(self, trial: Trial) -> tuple[Record, Path]:
+        """A run that is compared with no other of its time, and the folder of its files."""
+        record = self.runner.finished(trial.point).get(1) or self._run(trial, 1)
+        return record, self.runner.folder.run_folder(trial.point.hash, 1)
+
+    def _run(self, trial: Trial, repeat: int) -> Record:
+        record = self.runner.run(trial, repeat)
+        if record.error:  # half a comparison is none
+            folder = self.runner.folder.run_folder(trial.point.hash, repeat)
+            raise PyfioVirtioError(f"a run failed, see {folder}", record.error)
+        return record
+
+    def trial(
+        self,
+        side: Side,
+        title: str,
+        cores: Cores | None = None,
+        runtime_s: float = 1.0,
+        under: Sequence[str] = (),
+    ) -> Trial:
+        """All that it takes to run the side; `under` is a program that runs fio."""
+        cores = cores or self.cores
+        load = job_text(side, runtime_s)
+        program = [self.fio.path, "--output-format=json", f"--output={FIO_JSON}", JOB]
+        if side.program:
+            _, *words = program = loop_command(side, runtime_s)
+            load = f"# {' '.join([side.program, *words])}\n"
+        command = ["taskset", "-c", str(cores.fio), *under, *program]
+        disk = wanted(side, cores.backend)
+        # The same side in another comparison, or on another CPU, is another point.
+        text = f"# {title}; CPU {cores.fio}\n{load}"
+        options = {key: typed(each) for key, each in side.options.items() if key not in _PLACES}
+        return Trial(self._point(side, text, disk), disk, options, command, runtime_s)
+
+    def _point(self, side: Side, text: str, disk: Wanted) -> Point:
+        engine_version = self.versions[ENGINE] if side.engine == engine.NAME else ""
+        if side.program:
+            engine_version = build(loop_path(side.program))
+        return Point(
+            job=text,
+            engine=side.program or side.engine,
+            engine_version=engine_version,
+            fio_version=self.versions[FIO],
+            backend=disk.describe(),
+            backend_version=self.versions.get(disk.spec.kind, "") if disk.spec else "",
+        )
+
+
+# ---- what is kept --------------------------------------------------------------------
+
+
+def unfinished(folder: Path) -> Path:
+    """Where runs are kept until all that were asked for are there."""
+    return folder.with_name(f"{folder.name}.unfinished")
+
+
+@contextmanager
+def turns(folder: Path, cores: Cores, patience_s: float = PATIENCE_S) -> Iterator[Turns]:
+    """Turns that go on with the runs in unfinished(folder)."""
+    if folder.exists() and not (folder / RUNS).is_file():
+        raise UsageError(
+            f"will not replace {folder}", "it holds no runs", "name another folder with --output"
+        )
+    found = fio.find()
+    has_daemon = shutil.which(backends.QSD) is not None
+    known = versions(found, ("builtin", "qsd", "nbd") if has_daemon else ("builtin",))
+    kept = SweepFolder(unfinished(folder))
+    private = folders.run_folder_path(folders.memory_folder())
+    with runner(kept, private, known, patience_s=patience_s) as running:
+        yield Turns(running, cores, found, known)
+
+
+def finish(folder: Path) -> None:
+    """The runs are in `folder` now, instead of those of the bench before."""
+    shutil.rmtree(folder, ignore_errors=True)
+    unfinished(folder).rename(folder)

@@ -2,7 +2,8 @@
 """The folders in which sockets, records and job copies of this user lie.
 
 Owns one folder per user, mode 0700, and in it a folder for each run and for each back-end that
-stays; and another one in memory, for runs that need their files there. Whoever works in one of these holds its lock, so a folder that can be locked is left over.
+stays; and another one in memory, for runs that need their files there. Whoever works in one of
+these holds its lock, so a folder that can be locked is left over.
 The user's folder is used only if no other user can write to it or exchange it; then what lies in
 it is this user's own. Called from the main thread.
 """

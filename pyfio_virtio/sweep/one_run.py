@@ -52,7 +52,7 @@ class Runner:
         patience_s: float,
         live: Live,
     ) -> None:
-        self._folder = folder
+        self.folder = folder
         self._servers = them
         self._versions = versions
         self._patience_s = patience_s
@@ -70,13 +70,13 @@ class Runner:
 
     def run(self, trial: Trial, repeat: int) -> Record:
         """One run, from an empty folder to a line in runs.jsonl."""
-        working = self._folder.begin(trial.point.hash, repeat)
+        working = self.folder.begin(trial.point.hash, repeat)
         try:
             record = self._attempt(trial, repeat, working)
         except BaseException:  # interrupted: what is not whole is not kept
             shutil.rmtree(working, ignore_errors=True)
             raise
-        self._folder.finish(record)
+        self.folder.finish(record)
         self._records[trial.point.hash, repeat] = record
         return record
 

@@ -36,6 +36,13 @@ def test_the_ratio_is_of_the_metric_that_is_asked_for() -> None:
     assert ratio.value == 1
 
 
+def test_a_round_in_which_the_metric_is_not_known_is_left_out() -> None:
+    comparison = replace(COMPARISON, metric="front_end_cpu_us")
+    unknown = replace(RUN, front_end_cpu_us=None)
+    rounds = [[RUN, RUN], [unknown, RUN], [RUN, unknown]]
+    assert outcome.outcome(comparison, rounds).ratios()[0].n == 1
+
+
 def test_latency_added_is_the_median_of_differences() -> None:
     rounds = [[RUN, replace(RUN, p50_us=p50)] for p50 in (1.1, 1.3, 9.0)]
     assert outcome.p50_added_ns(outcome.outcome(COMPARISON, rounds)).value == pytest.approx(300)

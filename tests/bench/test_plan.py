@@ -30,6 +30,12 @@ def test_the_title_names_the_depth(each: Comparison) -> None:
     assert f"iodepth {depth}," in each.title or each.metric == "wall_ms"
 
 
+@pytest.mark.parametrize("group", GROUPS)
+def test_no_two_comparisons_of_a_group_are_taken_for_one(group: str) -> None:
+    titles = [each.full_title for each in GROUPS[group].comparisons]
+    assert len(set(titles)) == len(titles)
+
+
 def test_every_sleep_meets_the_eventfd_on_separate_and_shared_cores() -> None:
     for each in GROUPS["sleepy"].comparisons:
         assert each.base.options["wait"] == "event"

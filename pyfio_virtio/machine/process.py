@@ -14,6 +14,7 @@ import os
 import select
 import signal
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -28,6 +29,7 @@ from pyfio_virtio.errors import MachineError
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _AFTER_KILL_S = 5.0  # the kernel needs a moment, more if much memory is to be freed
+_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _LIBC = ctypes.CDLL(None)  # loaded before any fork: nothing is looked up in the child
 
 
@@ -202,9 +204,8 @@ def start(
             die()
         if before is not None:
             before(this_process())
-        release()
 
-    with _interrupts_held() as release:
+    with _signals_held():
         child = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
@@ -221,14 +222,25 @@ def start(
 
 
 @contextmanager
-def _interrupts_held() -> Iterator[Callable[[], None]]:
-    """Keeps ^C out while there is a child that nobody knows yet; gives what ends that."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+def _signals_held() -> Iterator[None]:
+    """Lets signals take effect afterwards, not while there is a child that nobody knows yet.
 
-    def release() -> None:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
+    Python drops what a handler raises during its own work before and after a fork. To block the
+    signals would not do: another thread may take them, and the handlers run in the main thread.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    came: list[int] = []
+    handlers = {number: signal.getsignal(number) for number in _ENDING}
+    # A child inherits what is ignored, and nothing else.
+    held = {number: each for number, each in handlers.items() if each not in (None, signal.SIG_IGN)}
+    for number in held:
+        signal.signal(number, lambda which, frame: came.append(which))
     try:
-        yield release
+        yield
     finally:
-        release()
+        for number, handler in held.items():
+            signal.signal(number, handler)
+        for each in came:
+            signal.raise_signal(each)

@@ -24,6 +24,24 @@ print(child.pid, child.start_ticks, flush=True)
 time.sleep(60)
 """
 
+# Is interrupted where Python drops whatever is raised: in its own work after a fork. With a second
+# thread the kernel has somebody to deliver the signal to while the main thread has it blocked.
+INTERRUPTED = """
+import os, signal, sys, threading
+from pyfio_virtio.machine import process
+number, over = int(sys.argv[1]), threading.Event()
+threading.Thread(target=over.wait).start()
+def interrupt(number, frame):
+    raise KeyboardInterrupt
+signal.signal(number, interrupt)
+os.register_at_fork(after_in_parent=lambda: os.kill(os.getpid(), number))
+try:
+    process.start(["sleep", "60"], death_signal=signal.SIGKILL)
+except KeyboardInterrupt:
+    print("interrupted")
+over.set()
+"""
+
 
 @pytest.fixture
 def sleeper() -> Iterator[process.Process]:
@@ -118,6 +136,29 @@ def test_if_before_fails_there_is_no_process() -> None:
 
     with pytest.raises(subprocess.SubprocessError):
         process.start(["sleep", "60"], death_signal=None, before=fail)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_while_a_child_starts_is_not_lost(number: signal.Signals) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED, str(int(number))],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.stdout, done.stderr) == ("interrupted\n", "")
+
+
+def test_a_signal_that_is_ignored_is_ignored_by_a_child_too() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        child = process.start(["sleep", "60"], death_signal=signal.SIGKILL)
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    status = Path(f"/proc/{child.pid}/status").read_text()
+    ignored = next(line for line in status.splitlines() if line.startswith("SigIgn:"))
+    child.end()
+    assert int(ignored.split()[1], 16) & 1 << signal.SIGHUP - 1
 
 
 def test_a_child_can_be_interrupted() -> None:

@@ -3,4 +3,5 @@
 
 It may use: backends, engine, fio, machine, results.
 Enter at run.py; before it, settings.py, plan.py and points.py say what will be run.
+bench/, which has other comparisons than of combinations, enters at one_run.py.
 """

@@ -27,7 +27,7 @@ def test_every_file_that_is_named_exists(name: str) -> None:
     assert any((ROOT / place / name).is_file() for place in PLACES)
 
 
-@pytest.mark.parametrize("folder", ["engine", "pyfio_virtio"])
+@pytest.mark.parametrize("folder", ["engine", "engine/backend", "pyfio_virtio"])
 def test_every_room_is_named(folder: str) -> None:
     assert rooms_named(folder) == rooms_of(ROOT / folder)
 

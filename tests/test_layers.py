@@ -36,6 +36,23 @@ FRONT_END: dict[str, set[str]] = {
     "library": {"base", "disk", "device", "wait"},
     "fio": {"base", "device", "wait"},
 }
+# Which rooms of the back-end may include which others. backend.c, beside them, includes any.
+BACK_END: dict[str, set[str]] = {
+    "base": set(),
+    "memory": {"base"},
+    "ring": {"base", "memory"},
+    "storage": {"base", "memory", "ring"},
+    "device": {"base", "memory", "ring", "storage"},
+    "blk": {"base", "ring", "storage", "device"},
+    "scsi": {"base", "ring", "storage", "device"},
+    "serve": {"base", "ring", "device"},
+    "protocol": {"base", "memory", "ring", "device", "server"},
+    "server": {"base", "memory", "ring", "storage", "device", "serve", "protocol"},
+}
+# Both programs: the folder of its rooms, and what each room may include.
+PROGRAMS = {ENGINE: FRONT_END, ENGINE / "backend": BACK_END}
+# What the two programs share.
+SHARED = "../vhost/proto.h"
 # fio's own headers, which one file alone includes.
 FIO_HEADERS = {"fio.h", "optgroup.h"}
 FIO_FILE = ENGINE / "fio" / "compat.h"
@@ -51,34 +68,52 @@ def c_files(folder: Path) -> list[Path]:
     return sorted(path for path in folder.rglob("*.[ch]"))
 
 
+def files_in_rooms(folder: Path) -> list[Path]:
+    return [path for room in PROGRAMS[folder] for path in c_files(folder / room)]
+
+
 def front_end_files() -> list[Path]:
-    return [path for room in FRONT_END for path in c_files(ENGINE / room)]
+    return files_in_rooms(ENGINE)
 
 
 def rooms_included(path: Path) -> set[str]:
-    return {
-        header.partition("/")[0] for header in QUOTED.findall(path.read_text()) if "/" in header
-    }
+    headers = set(QUOTED.findall(path.read_text())) - {SHARED}
+    return {header.partition("/")[0] for header in headers if "/" in header}
+
+
+def rooms_in(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir() if path.is_dir()} - {"__pycache__"}
 
 
 def test_each_file_of_the_front_end_lies_in_a_room() -> None:
-    rooms = {path.name for path in ENGINE.iterdir() if path.is_dir()}
-    assert rooms - {"backend", "examples", "__pycache__"} == set(FRONT_END)
+    assert rooms_in(ENGINE) - {"backend", "examples"} == set(FRONT_END)
     assert [path.name for path in ENGINE.glob("*.[ch]")] == ["api.h"]
 
 
-@pytest.mark.parametrize("path", front_end_files(), ids=name_of)
-def test_a_room_includes_only_what_it_may(path: Path) -> None:
-    room = path.relative_to(ENGINE).parts[0]
-    assert rooms_included(path) <= FRONT_END[room] | {room}
+def test_each_file_of_the_back_end_lies_in_a_room() -> None:
+    folder = ENGINE / "backend"
+    assert rooms_in(folder) == set(BACK_END)
+    assert {path.name for path in folder.glob("*.[ch]")} == {"api.h", "backend.c"}
 
 
-@pytest.mark.parametrize("room", FRONT_END)
-def test_the_head_text_of_a_room_names_the_rooms_that_it_may_use(room: str) -> None:
-    text = (ENGINE / room / "README.md").read_text()
+@pytest.mark.parametrize(
+    ("folder", "path"),
+    [(folder, path) for folder in PROGRAMS for path in files_in_rooms(folder)],
+    ids=lambda path: name_of(path),
+)
+def test_a_room_includes_only_what_it_may(folder: Path, path: Path) -> None:
+    room = path.relative_to(folder).parts[0]
+    assert rooms_included(path) <= PROGRAMS[folder][room] | {room}
+
+
+@pytest.mark.parametrize(
+    ("folder", "room"), [(folder, room) for folder, rooms in PROGRAMS.items() for room in rooms]
+)
+def test_the_head_text_of_a_room_names_the_rooms_that_it_may_use(folder: Path, room: str) -> None:
+    text = (folder / room / "README.md").read_text()
     may_use = re.search(r"^It may use:\s(.*?)\.$", text, re.MULTILINE | re.DOTALL)
     assert may_use, "a line `It may use: ...` is missing"
-    assert set(re.findall(r"`(\w+)/`", may_use[1])) == FRONT_END[room]
+    assert set(re.findall(r"`(\w+)/`", may_use[1])) == PROGRAMS[folder][room]
 
 
 @pytest.mark.parametrize("path", front_end_files(), ids=name_of)
@@ -94,8 +129,9 @@ def test_nothing_in_c_includes_python(path: Path) -> None:
 
 @pytest.mark.parametrize("path", c_files(ENGINE / "backend"), ids=name_of)
 def test_the_back_end_shares_only_the_protocol_with_the_front_end(path: Path) -> None:
-    here = {header.name for header in (ENGINE / "backend").glob("*.h")}
-    assert set(QUOTED.findall(path.read_text())) <= here | {"../vhost/proto.h"}
+    folder = ENGINE / "backend"
+    here = {str(header.relative_to(folder)) for header in folder.rglob("*.h")}
+    assert set(QUOTED.findall(path.read_text())) <= here | {SHARED}
 
 
 def users_of_symbols(sources: list[Path], folder: Path, *flags: str) -> dict[str, set[str]]:

@@ -13,9 +13,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "caller.h"
-#include "error.h"
-#include "server.h"
+#include "base/caller.h"
+#include "base/error.h"
+#include "server/server.h"
 
 enum {
 	DEFAULT_RING_SIZE_MAX = 1024,

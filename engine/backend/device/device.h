@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The virtual hardware: what a kind of device (virtio-blk, virtio-scsi) must
+ * offer, the one device that all clients share, and what one client sees of
+ * it (its session).
+ *
+ * The control thread makes and changes them while the workers are parked; the
+ * operations marked so run in workers, on the request path.
+ */
+#ifndef BACKEND_DEVICE_H
+#define BACKEND_DEVICE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "ring/chain.h"
+#include "storage/disk.h"
+#include "device/profile.h"
+#include "ring/ring.h"
+
+enum {
+	DEVICE_TARGETS_MAX = 8,
+	DEVICE_LUNS_MAX = 16,
+	DEVICE_DISKS_MAX = DEVICE_TARGETS_MAX * DEVICE_LUNS_MAX,
+	/* vhost-user names a ring by 8 bits. */
+	DEVICE_QUEUES_MAX = 256,
+};
+
+enum operation_kind {
+	OPERATION_READ,
+	OPERATION_WRITE,
+	OPERATION_FLUSH,
+	OPERATION_DISCARD,
+	OPERATION_WRITE_ZEROES,
+	OPERATION_IDENTIFY, /* virtio-blk: GET_ID */
+	OPERATION_COMMAND,  /* virtio-scsi: any other command */
+	OPERATION_TASK,	    /* virtio-scsi: task management */
+	OPERATION_UNKNOWN,
+	OPERATION_KINDS
+};
+
+/* What is known of one request. */
+struct operation {
+	enum operation_kind kind;
+	uint64_t sector;     /* where it begins, of 512 bytes; 0 if nowhere */
+	uint64_t data_bytes; /* that it moves or covers */
+	/* Only once it was carried out. */
+	uint32_t used_bytes;
+	bool failed;
+	uint64_t tag; /* virtio-scsi */
+	uint32_t lun; /* virtio-scsi: target << 16 | lun */
+};
+
+struct device {
+	const struct device_ops *ops;
+	const struct profile *profile;
+	struct disk disks[DEVICE_DISKS_MAX]; /* target * lun_count + lun */
+	unsigned int disk_count;
+	unsigned int target_count, lun_count;
+	unsigned int request_queues;
+	unsigned int ring_size_max;
+	uint32_t size_max, seg_max; /* 0: not limited */
+	uint32_t discard_sectors_max, discard_segments_max;
+	bool has_no_flush; /* nor discard */
+};
+
+struct session {
+	struct device *device;
+	uint64_t features; /* negotiated */
+	bool writeback;	   /* virtio-blk, CONFIG_WCE */
+	uint32_t cdb_bytes, sense_bytes; /* virtio-scsi */
+	/* virtio-scsi: the unit attention that a disk has to report, as
+	 * ASC << 8 | ASCQ; written by workers too, so atomic. */
+	uint16_t attention[DEVICE_DISKS_MAX];
+	bool events_missed; /* virtio-scsi: no buffer was there for one */
+	/* The client's rings, for task management. */
+	struct ring *rings;
+	unsigned int ring_count;
+};
+
+struct device_ops {
+	const char *name;
+	unsigned int first_request_queue;
+
+	uint64_t (*features)(const struct device *device);
+	void (*open_session)(struct session *session);
+	/* Fills the configuration space; returns its size in bytes. */
+	unsigned int (*get_config)(const struct session *session, void *space);
+	/* The driver's write of `bytes` at `offset`: 0 or a negative errno. */
+	int (*set_config)(struct session *session, unsigned int offset,
+			  const void *data, unsigned int bytes);
+	/* A disk changed its size. Tells drivers by the device's own means. */
+	void (*resized)(struct session *session, struct disk *disk);
+
+	/* Worker: what a request wants, without consuming the chain. */
+	void (*describe)(const struct session *session,
+			 const struct chain *chain, struct operation *what);
+	/* Worker: carries a request out. */
+	void (*serve)(struct session *session, const struct ring *ring,
+		      struct chain *chain, struct operation *what);
+	/* Worker: fails a request as a medium error would. */
+	void (*fail)(struct session *session, struct chain *chain,
+		     struct operation *what);
+};
+
+extern const struct device_ops blk_ops;
+extern const struct device_ops scsi_ops;
+
+static inline unsigned int device_queue_count(const struct device *device)
+{
+	return device->ops->first_request_queue + device->request_queues;
+}
+
+#endif

@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The requests about shared memory: the regions, by table or one by one, and
+ * the record of requests in flight.
+ *
+ * While memory changes no ring of the client runs. Control thread only, with
+ * the workers parked.
+ */
+#include "protocol/connection.h"
+
+#include <errno.h>
+#include <stddef.h>
+
+#include "base/error.h"
+#include "base/given_fd.h"
+
+static const struct profile *profile_of(const struct connection *connection)
+{
+	return connection->server->device.profile;
+}
+
+/* Starts the rings again, whether or not the change was made. */
+static int finish(struct connection *connection, int result)
+{
+	int resumed = protocol_resume_rings(connection);
+
+	return result ? result : resumed;
+}
+
+/* ---- memory ------------------------------------------------------------- */
+
+/* A slot limit that the profile announces is one it keeps. */
+static int check_slots(const struct connection *connection, unsigned int count)
+{
+	if (count > profile_of(connection)->memory_slots)
+		return error_record(-ENOSPC,
+				    "%u memory regions: at most %u are taken",
+				    count,
+				    profile_of(connection)->memory_slots);
+	return 0;
+}
+
+static int add_region(struct connection *connection,
+		      const struct vhost_user_region *region)
+{
+	int fd = connection_take_fd(connection);
+	int result;
+
+	if (fd < 0)
+		return fd;
+	result = memory_add(&connection->memory, region, fd);
+	given_fd_close(fd);
+	return result;
+}
+
+static int replace_memory(struct connection *connection,
+			  const struct vhost_user_mem_table *table)
+{
+	unsigned int i;
+
+	memory_clear(&connection->memory);
+	for (i = 0; i < table->num_regions; i++) {
+		int result = add_region(connection, &table->regions[i]);
+
+		if (result)
+			return result;
+	}
+	return 0;
+}
+
+int protocol_set_mem_table(struct connection *connection,
+			 struct vhost_user_message *message)
+{
+	/* A copy: the reply would overwrite it, and its fields are packed. */
+	struct vhost_user_mem_table table = message->payload.mem_table;
+	size_t bytes = offsetof(struct vhost_user_mem_table, regions) +
+		       (size_t)table.num_regions * sizeof(table.regions[0]);
+	int result;
+
+	if (table.num_regions > VHOST_USER_MAX_REGIONS ||
+	    bytes > message->header.size)
+		return error_record(-EINVAL, "memory table of %u regions in a "
+				    "payload of %u bytes",
+				    table.num_regions, message->header.size);
+	result = check_slots(connection, table.num_regions);
+	if (result)
+		return result;
+	protocol_halt_rings(connection);
+	return finish(connection, replace_memory(connection, &table));
+}
+
+int protocol_get_max_mem_slots(struct connection *connection,
+			     struct vhost_user_message *message)
+{
+	return protocol_reply_u64(message, profile_of(connection)->memory_slots);
+}
+
+int protocol_add_mem_reg(struct connection *connection,
+		       struct vhost_user_message *message)
+{
+	struct vhost_user_region region = message->payload.mem_region.region;
+	int result = check_slots(connection, connection->memory.count + 1);
+
+	if (result)
+		return result;
+	protocol_halt_rings(connection);
+	return finish(connection, add_region(connection, &region));
+}
+
+int protocol_rem_mem_reg(struct connection *connection,
+		       struct vhost_user_message *message)
+{
+	struct vhost_user_region region = message->payload.mem_region.region;
+
+	protocol_halt_rings(connection);
+	return finish(connection,
+		      memory_remove(&connection->memory, &region));
+}
+
+/* ---- requests in flight ------------------------------------------------- */
+
+int protocol_get_inflight_fd(struct connection *connection,
+			   struct vhost_user_message *message)
+{
+	struct vhost_user_inflight *wanted = &message->payload.inflight;
+	int fd;
+
+	if (!wanted->num_queues || wanted->num_queues > connection->ring_count ||
+	    !wanted->queue_size || wanted->queue_size > RING_SIZE_MAX)
+		return error_record(-EINVAL,
+				    "inflight memory for %u queues of %u",
+				    wanted->num_queues, wanted->queue_size);
+	protocol_halt_rings(connection);
+	fd = inflight_create(&connection->inflight, wanted->num_queues,
+			     wanted->queue_size);
+	if (fd < 0)
+		return fd;
+	wanted->mmap_size = inflight_bytes(wanted->num_queues,
+					   wanted->queue_size);
+	wanted->mmap_offset = 0;
+	/* As long as the request: with padding or without. */
+	if (message->header.size > sizeof(*wanted))
+		message->header.size = sizeof(*wanted);
+	connection->reply_fd = fd;
+	return protocol_resume_rings(connection);
+}
+
+int protocol_set_inflight_fd(struct connection *connection,
+			   struct vhost_user_message *message)
+{
+	const struct vhost_user_inflight given = message->payload.inflight;
+	int fd = connection_take_fd(connection);
+	int result;
+
+	if (fd < 0)
+		return fd;
+	protocol_halt_rings(connection);
+	result = inflight_map(&connection->inflight, fd, given.mmap_offset,
+			      given.mmap_size, given.num_queues,
+			      given.queue_size);
+	given_fd_close(fd);
+	return finish(connection, result);
+}

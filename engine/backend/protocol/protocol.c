@@ -1,0 +1,396 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What each vhost-user request does, but for those about rings and memory
+ * (protocol/ring.c, protocol/memory.c), and how a request is answered. Control thread only, with
+ * the workers parked. Every number in a message is checked here before it is
+ * used; the sizes were checked against the table below.
+ */
+#include "protocol/connection.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "base/feature.h"
+#include "base/given_fd.h"
+
+/* Bytes of a configuration message that come before its contents. */
+#define CONFIG_HEADER_BYTES offsetof(struct vhost_user_config, space)
+
+static bool has_protocol(const struct connection *connection, unsigned int bit)
+{
+	return has_feature(connection->protocol_features, bit);
+}
+
+static const struct profile *profile_of(const struct connection *connection)
+{
+	return connection->server->device.profile;
+}
+
+int protocol_reply_u64(struct vhost_user_message *message, uint64_t value)
+{
+	message->header.size = sizeof(value);
+	message->payload.u64 = value;
+	return 0;
+}
+
+/* ---- features ----------------------------------------------------------- */
+
+static uint64_t offered_features(const struct connection *connection)
+{
+	const struct device *device = &connection->server->device;
+
+	return device->ops->features(device);
+}
+
+static uint64_t offered_protocol_features(const struct connection *connection)
+{
+	uint64_t features = profile_of(connection)->protocol_features;
+
+	if (connection->server->device.ops == &scsi_ops)
+		features &= ~FEATURE(VHOST_USER_PROTOCOL_F_CONFIG);
+	return features;
+}
+
+static int get_features(struct connection *connection,
+			struct vhost_user_message *message)
+{
+	return protocol_reply_u64(message, offered_features(connection));
+}
+
+static int check_subset(const char *what, uint64_t asked, uint64_t offered)
+{
+	if (asked & ~offered)
+		return error_record(-EINVAL,
+				    "%s %#" PRIx64 " asked, only %#" PRIx64
+				    " offered",
+				    what, asked, offered);
+	return 0;
+}
+
+static int set_features(struct connection *connection,
+			struct vhost_user_message *message)
+{
+	uint64_t features = message->payload.u64;
+	bool needs_enable =
+		has_feature(features, VHOST_USER_F_PROTOCOL_FEATURES);
+	unsigned int i;
+	int result = check_subset("virtio features", features,
+				  offered_features(connection));
+
+	if (result)
+		return result;
+	protocol_halt_rings(connection);
+	connection->session.features = features;
+	/* "Ring states": without protocol features rings start enabled. */
+	for (i = 0; i < connection->ring_count; i++)
+		if (!needs_enable || profile_of(connection)->ignores_enable)
+			connection->rings[i].enabled = true;
+	return protocol_resume_rings(connection);
+}
+
+static int get_protocol_features(struct connection *connection,
+				 struct vhost_user_message *message)
+{
+	return protocol_reply_u64(message, offered_protocol_features(connection));
+}
+
+static int set_protocol_features(struct connection *connection,
+				 struct vhost_user_message *message)
+{
+	int result = check_subset("protocol features", message->payload.u64,
+				  offered_protocol_features(connection));
+
+	if (!result)
+		connection->protocol_features = message->payload.u64;
+	return result;
+}
+
+static int get_queue_num(struct connection *connection,
+			 struct vhost_user_message *message)
+{
+	return protocol_reply_u64(message, connection->ring_count);
+}
+
+/* Owner messages mean nothing to a back-end that serves whoever connects. */
+static int do_nothing(struct connection *connection,
+		      struct vhost_user_message *message)
+{
+	(void)connection, (void)message;
+	return 0;
+}
+
+/* ---- configuration space ------------------------------------------------ */
+
+static int check_config(const struct vhost_user_message *message)
+{
+	uint32_t offset = message->payload.config.offset;
+	uint32_t size = message->payload.config.size;
+
+	if (size > VHOST_USER_MAX_CONFIG ||
+	    offset > VHOST_USER_MAX_CONFIG - size ||
+	    message->header.size < CONFIG_HEADER_BYTES + size)
+		return error_record(-EINVAL,
+				    "configuration: %u bytes at %u in a "
+				    "payload of %u",
+				    size, offset, message->header.size);
+	return 0;
+}
+
+static int get_config(struct connection *connection,
+		      struct vhost_user_message *message)
+{
+	const struct device_ops *ops = connection->server->device.ops;
+	uint8_t space[2 * VHOST_USER_MAX_CONFIG] = { 0 };
+	uint32_t offset = message->payload.config.offset;
+	uint32_t size = message->payload.config.size;
+	int result = check_config(message);
+
+	if (result)
+		return result;
+	if (profile_of(connection)->ignores_config_offset)
+		offset = 0;
+	ops->get_config(&connection->session, space);
+	memcpy(message->payload.config.space, space + offset, size);
+	message->header.size = CONFIG_HEADER_BYTES + size;
+	return 0;
+}
+
+static int set_config(struct connection *connection,
+		      struct vhost_user_message *message)
+{
+	const struct device_ops *ops = connection->server->device.ops;
+	const struct vhost_user_config *config = &message->payload.config;
+	int result = check_config(message);
+
+	if (!result)
+		result = ops->set_config(&connection->session, config->offset,
+					 config->space, config->size);
+	if (result == -EPERM)
+		error_record(result,
+			     "configuration: %u bytes at %u are read-only",
+			     message->payload.config.size,
+			     message->payload.config.offset);
+	return result;
+}
+
+static int set_backend_req_fd(struct connection *connection,
+			      struct vhost_user_message *message)
+{
+	int fd = connection_take_fd(connection);
+	int result;
+
+	(void)message;
+	if (fd < 0)
+		return fd;
+	result = given_fd_check_socket(fd, "the fd for requests");
+	if (result) {
+		given_fd_close(fd);
+		return result;
+	}
+	given_fd_close(connection->request_fd);
+	connection->request_fd = fd;
+	return 0;
+}
+
+/* ---- status and reset --------------------------------------------------- */
+
+static int reset_device(struct connection *connection,
+			struct vhost_user_message *message)
+{
+	struct session *session = &connection->session;
+
+	(void)message;
+	protocol_reset_rings(connection);
+	session->features = 0;
+	connection->status = 0;
+	session->device->ops->open_session(session);
+	return 0;
+}
+
+static int set_status(struct connection *connection,
+		      struct vhost_user_message *message)
+{
+	/* Virtio 1.2, 2.1.1: writing 0 resets the device. */
+	if (!message->payload.u64)
+		return reset_device(connection, message);
+	connection->status = message->payload.u64 & UINT8_MAX;
+	return 0;
+}
+
+static int get_status(struct connection *connection,
+		      struct vhost_user_message *message)
+{
+	return protocol_reply_u64(message, connection->status);
+}
+
+/* ---- dispatch ----------------------------------------------------------- */
+
+#define ALWAYS (-1)
+
+struct handler {
+	int (*handle)(struct connection *connection,
+		      struct vhost_user_message *message);
+	uint32_t payload_bytes; /* at least */
+	bool replies;
+	int feature; /* protocol feature that it needs */
+};
+
+#define U64 sizeof(uint64_t)
+#define STATE sizeof(struct vhost_user_vring_state)
+/* Clients that know of no padding are served too. */
+#define INFLIGHT_BYTES_MIN offsetof(struct vhost_user_inflight, padding)
+
+static const struct handler handlers[] = {
+	[VHOST_USER_GET_FEATURES] = { get_features, 0, true, ALWAYS },
+	[VHOST_USER_SET_FEATURES] = { set_features, U64, false, ALWAYS },
+	[VHOST_USER_SET_OWNER] = { do_nothing, 0, false, ALWAYS },
+	[VHOST_USER_RESET_OWNER] = { do_nothing, 0, false, ALWAYS },
+	[VHOST_USER_SET_MEM_TABLE] = { protocol_set_mem_table, 8, false, ALWAYS },
+	[VHOST_USER_SET_VRING_NUM] = { protocol_set_vring_num, STATE, false,
+				       ALWAYS },
+	[VHOST_USER_SET_VRING_ADDR] = { protocol_set_vring_addr,
+					sizeof(struct vhost_user_vring_addr),
+					false, ALWAYS },
+	[VHOST_USER_SET_VRING_BASE] = { protocol_set_vring_base, STATE, false,
+					ALWAYS },
+	[VHOST_USER_GET_VRING_BASE] = { protocol_get_vring_base, STATE, true,
+					ALWAYS },
+	[VHOST_USER_SET_VRING_KICK] = { protocol_set_vring_kick, U64, false,
+					ALWAYS },
+	[VHOST_USER_SET_VRING_CALL] = { protocol_set_vring_call, U64, false,
+					ALWAYS },
+	[VHOST_USER_SET_VRING_ERR] = { protocol_set_vring_err, U64, false,
+				       ALWAYS },
+	[VHOST_USER_GET_PROTOCOL_FEATURES] = { get_protocol_features, 0, true,
+					       ALWAYS },
+	[VHOST_USER_SET_PROTOCOL_FEATURES] = { set_protocol_features, U64,
+					       false, ALWAYS },
+	[VHOST_USER_GET_QUEUE_NUM] = { get_queue_num, 0, true,
+				       VHOST_USER_PROTOCOL_F_MQ },
+	[VHOST_USER_SET_VRING_ENABLE] = { protocol_set_vring_enable, STATE,
+					  false, ALWAYS },
+	[VHOST_USER_SET_BACKEND_REQ_FD] = { set_backend_req_fd, 0, false,
+					    VHOST_USER_PROTOCOL_F_BACKEND_REQ },
+	/* Also without its feature: the first front-ends asked so, and how
+	 * else should they learn the capacity? */
+	[VHOST_USER_GET_CONFIG] = { get_config, CONFIG_HEADER_BYTES, true,
+				    ALWAYS },
+	[VHOST_USER_SET_CONFIG] = { set_config, CONFIG_HEADER_BYTES, false,
+				    ALWAYS },
+	[VHOST_USER_GET_INFLIGHT_FD] = { protocol_get_inflight_fd,
+					 INFLIGHT_BYTES_MIN, true,
+					 VHOST_USER_PROTOCOL_F_INFLIGHT_SHMFD },
+	[VHOST_USER_SET_INFLIGHT_FD] = { protocol_set_inflight_fd,
+					 INFLIGHT_BYTES_MIN, false,
+					 VHOST_USER_PROTOCOL_F_INFLIGHT_SHMFD },
+	[VHOST_USER_RESET_DEVICE] = { reset_device, 0, false,
+				      VHOST_USER_PROTOCOL_F_RESET_DEVICE },
+	[VHOST_USER_GET_MAX_MEM_SLOTS] = {
+		protocol_get_max_mem_slots, 0, true,
+		VHOST_USER_PROTOCOL_F_CONFIGURE_MEM_SLOTS },
+	[VHOST_USER_ADD_MEM_REG] = {
+		protocol_add_mem_reg, sizeof(struct vhost_user_mem_region), false,
+		VHOST_USER_PROTOCOL_F_CONFIGURE_MEM_SLOTS },
+	[VHOST_USER_REM_MEM_REG] = {
+		protocol_rem_mem_reg, sizeof(struct vhost_user_mem_region), false,
+		VHOST_USER_PROTOCOL_F_CONFIGURE_MEM_SLOTS },
+	[VHOST_USER_SET_STATUS] = { set_status, U64, false,
+				    VHOST_USER_PROTOCOL_F_STATUS },
+	[VHOST_USER_GET_STATUS] = { get_status, 0, true,
+				    VHOST_USER_PROTOCOL_F_STATUS },
+};
+
+/* What the back-end can do at all counts, not what was negotiated: a request
+ * may come before SET_PROTOCOL_FEATURES. */
+static const struct handler *find_handler(const struct connection *connection,
+					  uint32_t request)
+{
+	const struct handler *handler;
+
+	if (request >= sizeof(handlers) / sizeof(handlers[0]))
+		return NULL;
+	handler = &handlers[request];
+	if (!handler->handle)
+		return NULL;
+	if (handler->feature != ALWAYS &&
+	    !has_feature(offered_protocol_features(connection),
+			 handler->feature))
+		return NULL;
+	return handler;
+}
+
+static int send_reply(struct connection *connection,
+		      struct vhost_user_message *message, uint32_t faults)
+{
+	if (faults & FAULT_BIT(FAULT_LOSE_REPLY))
+		return 0;
+	if (faults & FAULT_BIT(FAULT_WRONG_REPLY))
+		message->header.request++;
+	if (faults & FAULT_BIT(FAULT_SHORT_REPLY))
+		message->header.size /= 2;
+	return connection_reply(connection, message);
+}
+
+static int answer(struct connection *connection, const struct handler *handler,
+		  bool wants_reply, int result, uint32_t faults)
+{
+	struct vhost_user_message *message = &connection->message;
+	bool acknowledges =
+		wants_reply &&
+		has_protocol(connection, VHOST_USER_PROTOCOL_F_REPLY_ACK);
+
+	if (result)
+		log_line(connection->server->log_fd,
+			 "client %u: request %u: %s", connection->id,
+			 message->header.request, error_sentence());
+	if (handler && handler->replies && !result)
+		return send_reply(connection, message, faults);
+	if (result && (profile_of(connection)->closes_on_failure ||
+		       !acknowledges || (handler && handler->replies)))
+		return result;
+	if (!acknowledges)
+		return 0;
+	protocol_reply_u64(message, -result);
+	return send_reply(connection, message, faults);
+}
+
+static uint32_t judge(struct connection *connection)
+{
+	struct server *server = connection->server;
+	struct verdict verdict = faults_judge_message(
+		&server->faults, connection->message_count,
+		connection->message.header.request);
+	unsigned int i;
+
+	for (i = FAULT_ON_REQUESTS; i < FAULT_ACTIONS; i++)
+		server->statistics.faults[i] +=
+			verdict.actions & FAULT_BIT(i) ? 1 : 0;
+	return verdict.actions;
+}
+
+int protocol_handle(struct connection *connection)
+{
+	struct vhost_user_message *message = &connection->message;
+	const uint32_t request = message->header.request;
+	const struct handler *handler = find_handler(connection, request);
+	bool wants_reply =
+		message->header.flags & VHOST_USER_FLAG_NEED_REPLY;
+	uint32_t faults = judge(connection);
+	int result;
+
+	if (faults & FAULT_BIT(FAULT_HANG_UP))
+		return error_record(-ECONNABORTED, "fault: hang-up");
+	if (!handler)
+		result = error_record(-EOPNOTSUPP, "unknown request %u",
+				      request);
+	else if (message->header.size < handler->payload_bytes)
+		result = error_record(-EINVAL, "a payload of %u bytes",
+				      message->header.size);
+	else
+		result = handler->handle(connection, message);
+	return answer(connection, handler, wants_reply, result, faults);
+}

@@ -1,0 +1,346 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * virtio-scsi: virtio 1.2, section 5.6. Reads commands from the request
+ * queues, writes responses, and reports changes on the event queue.
+ *
+ * Workers enter it with one request each; configuration and events belong to
+ * the control thread. What a command does is in the other files scsi_*.c.
+ */
+#include "scsi/scsi.h"
+
+#include <errno.h>
+#include <stddef.h>
+
+#include <linux/virtio_scsi.h>
+
+#include "base/feature.h"
+
+enum {
+	CONTROL_QUEUE = 0,
+	EVENT_QUEUE = 1,
+	FIRST_REQUEST_QUEUE = 2,
+	/* 5.6.4: what is in front of the CDB, and of the sense data. */
+	COMMAND_HEADER_BYTES = offsetof(struct virtio_scsi_cmd_req, cdb),
+	RESPONSE_HEADER_BYTES = offsetof(struct virtio_scsi_cmd_resp, sense),
+	RESPONSE_BYTES_MAX = RESPONSE_HEADER_BYTES + SENSE_BYTES_MAX,
+	/* Descriptors over which a response may be spread. */
+	RESPONSE_PIECES_MAX = 16,
+};
+
+/* ---- features and configuration ----------------------------------------- */
+
+static uint64_t scsi_features(const struct device *device)
+{
+	return device->profile->scsi_features;
+}
+
+static void scsi_open_session(struct session *session)
+{
+	unsigned int i;
+
+	session->cdb_bytes = VIRTIO_SCSI_CDB_DEFAULT_SIZE;
+	session->sense_bytes = VIRTIO_SCSI_SENSE_DEFAULT_SIZE;
+	session->events_missed = false;
+	for (i = 0; i < session->device->disk_count; i++)
+		session->attention[i] =
+			session->device->profile->has_attention ? ASC_POWER_ON :
+								  0;
+}
+
+static unsigned int scsi_get_config(const struct session *session, void *space)
+{
+	const struct device *device = session->device;
+	struct virtio_scsi_config config = {
+		.num_queues = device->request_queues,
+		.seg_max = device->seg_max,
+		.max_sectors = 0xffff,
+		.cmd_per_lun = 128,
+		.event_info_size = sizeof(struct virtio_scsi_event),
+		.sense_size = session->sense_bytes,
+		.cdb_size = session->cdb_bytes,
+		.max_target = device->target_count - 1,
+		.max_lun = device->lun_count - 1,
+	};
+
+	/* SPDK does not fill it. */
+	if (device->profile->ignores_config_offset)
+		memset(&config, 0, sizeof(config));
+	memcpy(space, &config, sizeof(config));
+	return sizeof(config);
+}
+
+/* 5.6.4: a driver may write the sizes of CDBs and of sense data. */
+static int scsi_set_config(struct session *session, unsigned int offset,
+			   const void *data, unsigned int bytes)
+{
+	uint32_t value;
+
+	if (bytes != sizeof(value))
+		return -EPERM;
+	memcpy(&value, data, sizeof(value));
+	if (offset == offsetof(struct virtio_scsi_config, cdb_size) &&
+	    value >= CDB_BYTES_MIN && value <= CDB_BYTES_MAX)
+		session->cdb_bytes = value;
+	else if (offset == offsetof(struct virtio_scsi_config, sense_size) &&
+		 value >= SENSE_BYTES && value <= SENSE_BYTES_MAX)
+		session->sense_bytes = value;
+	else
+		return -EPERM;
+	return 0;
+}
+
+/* ---- events: 5.6.6.3 ----------------------------------------------------- */
+
+static void fill_lun(uint8_t address[8], unsigned int target, unsigned int lun)
+{
+	memset(address, 0, 8);
+	address[0] = 1;
+	address[1] = target;
+	address[2] = 0x40 | lun >> 8;
+	address[3] = lun;
+}
+
+/* Puts an event into a buffer of the driver's; false if there is none. */
+static bool post_event(struct ring *ring, const struct virtio_scsi_event *event)
+{
+	static __thread struct chain chain;
+	uint16_t head;
+	int result;
+
+	if (!ring->running || ring->broken || ring_take(ring, &head, 1) != 1)
+		return false;
+	result = ring_load(ring, head, &chain);
+	if (result) {
+		ring_break(ring, "bad descriptor chain", result);
+		return false;
+	}
+	ring_put(ring, head, span_put(&chain.in, event, sizeof(*event)));
+	if (ring_publish(ring))
+		ring_call(ring);
+	return true;
+}
+
+static void scsi_resized(struct session *session, struct disk *disk)
+{
+	const unsigned int luns = session->device->lun_count;
+	struct virtio_scsi_event event = {
+		.event = VIRTIO_SCSI_T_PARAM_CHANGE,
+		.reason = ASC_CAPACITY_CHANGED >> 8 |
+			  (ASC_CAPACITY_CHANGED & 0xff) << 8,
+	};
+
+	shared_write(&session->attention[disk->number], ASC_CAPACITY_CHANGED);
+	if (!has_feature(session->features, VIRTIO_SCSI_F_CHANGE))
+		return;
+	if (session->events_missed)
+		event.event |= VIRTIO_SCSI_T_EVENTS_MISSED;
+	fill_lun(event.lun, disk->number / luns, disk->number % luns);
+	session->events_missed =
+		!post_event(&session->rings[EVENT_QUEUE], &event);
+}
+
+/* ---- addresses ----------------------------------------------------------- */
+
+int scsi_find_lun(const struct device *device, const uint8_t address[8],
+		  unsigned int *target, unsigned int *lun)
+{
+	*target = address[1];
+	*lun = (address[2] & 0x3f) << 8 | address[3];
+	if (address[0] != 1 || *target >= device->target_count)
+		return VIRTIO_SCSI_S_BAD_TARGET;
+	/* Flat or peripheral; nothing below. */
+	if (address[2] & 0x80 || get_be32(address + 4))
+		*lun = UINT16_MAX;
+	return VIRTIO_SCSI_S_OK;
+}
+
+struct disk *scsi_find_disk(struct device *device, unsigned int target,
+			    unsigned int lun)
+{
+	if (lun >= device->lun_count)
+		return NULL;
+	return &device->disks[target * device->lun_count + lun];
+}
+
+/* ---- commands ------------------------------------------------------------ */
+
+void scsi_check(struct scsi_command *command, uint8_t key, uint16_t asc)
+{
+	command->status = SCSI_CHECK_CONDITION;
+	command->sense_key = key;
+	command->asc = asc;
+}
+
+void scsi_fill_sense(uint8_t sense[SENSE_BYTES], uint8_t key, uint16_t asc)
+{
+	memset(sense, 0, SENSE_BYTES);
+	sense[0] = 0x70; /* current, fixed format */
+	sense[2] = key;
+	sense[7] = SENSE_BYTES - 8;
+	put_be16(sense + 12, asc);
+}
+
+void scsi_return(struct scsi_command *command, const void *data, size_t bytes,
+		 size_t most)
+{
+	if (bytes > most)
+		bytes = most;
+	command->moved_bytes = span_put(command->in, data, bytes);
+	if (command->moved_bytes < bytes)
+		command->response = VIRTIO_SCSI_S_OVERRUN;
+}
+
+/* Where the response goes: the front of what the device may write, cut off
+ * before the data. */
+struct response_place {
+	struct iovec pieces[RESPONSE_PIECES_MAX];
+	struct span span;
+};
+
+static bool cut_response(struct session *session, struct chain *chain,
+			 struct response_place *place)
+{
+	size_t bytes = RESPONSE_HEADER_BYTES + session->sense_bytes;
+
+	place->span = span_cut_front(&chain->in, bytes, place->pieces,
+				     RESPONSE_PIECES_MAX);
+	return place->span.bytes == bytes;
+}
+
+/* 5.6.6.1: the residual is what was not moved of the buffer that was given. */
+static void write_response(const struct scsi_command *command,
+			   struct response_place *place, size_t buffer_bytes)
+{
+	uint8_t bytes[RESPONSE_BYTES_MAX] = { 0 };
+	struct virtio_scsi_cmd_resp header = {
+		.resid = buffer_bytes - command->moved_bytes,
+		.status = command->status,
+		.response = command->response,
+	};
+
+	if (command->status == SCSI_CHECK_CONDITION) {
+		header.sense_len = SENSE_BYTES;
+		scsi_fill_sense(bytes + RESPONSE_HEADER_BYTES,
+				command->sense_key, command->asc);
+	}
+	memcpy(bytes, &header, RESPONSE_HEADER_BYTES);
+	span_put(&place->span, bytes, RESPONSE_HEADER_BYTES + header.sense_len);
+}
+
+/* Reads what is in front of the data; false if it is not all there. */
+static bool read_header(struct session *session, struct chain *chain,
+			struct scsi_command *command)
+{
+	struct virtio_scsi_cmd_req header;
+
+	if (span_take_front(&chain->out, &header, COMMAND_HEADER_BYTES) !=
+		    COMMAND_HEADER_BYTES ||
+	    span_take_front(&chain->out, command->cdb, session->cdb_bytes) !=
+		    session->cdb_bytes)
+		return false;
+	command->response = scsi_find_lun(session->device, header.lun,
+					  &command->target, &command->lun);
+	command->what->tag = header.tag;
+	command->what->lun = scsi_lun_key(command->target, command->lun);
+	if (command->response == VIRTIO_SCSI_S_OK)
+		command->disk = scsi_find_disk(session->device, command->target,
+					       command->lun);
+	return true;
+}
+
+static void execute(struct chain *chain, struct scsi_command *command)
+{
+	if (command->response != VIRTIO_SCSI_S_OK)
+		return;
+	command->out = &chain->out;
+	command->in = &chain->in;
+	scsi_classify(command->cdb,
+		      command->disk ? command->disk->block_bytes : SECTOR_BYTES,
+		      command->what);
+	/* Bidirectional commands do not exist here. */
+	if (chain->out.bytes && chain->in.bytes) {
+		command->response = VIRTIO_SCSI_S_FAILURE;
+		return;
+	}
+	scsi_execute(command);
+}
+
+static uint32_t used_length(const struct session *session, bool returned_data,
+			    const struct scsi_command *command)
+{
+	if (session->device->profile->loose_used_length)
+		return 0;
+	return RESPONSE_HEADER_BYTES + session->sense_bytes +
+	       (returned_data ? command->moved_bytes : 0);
+}
+
+static void serve_command(struct session *session, struct chain *chain,
+			  struct operation *what, bool fail)
+{
+	struct scsi_command command = { .session = session, .what = what };
+	struct response_place place;
+	size_t out_bytes, in_bytes;
+
+	*what = (struct operation){ .kind = OPERATION_UNKNOWN, .failed = true };
+	if (!cut_response(session, chain, &place))
+		return;
+	if (!read_header(session, chain, &command))
+		command.response = VIRTIO_SCSI_S_FAILURE;
+	out_bytes = chain->out.bytes;
+	in_bytes = chain->in.bytes;
+	if (fail)
+		scsi_check(&command, SENSE_MEDIUM_ERROR, ASC_READ_ERROR);
+	else
+		execute(chain, &command);
+	what->failed = command.response || command.status;
+	write_response(&command, &place, out_bytes ? out_bytes : in_bytes);
+	what->used_bytes = used_length(session, in_bytes, &command);
+}
+
+static void scsi_serve(struct session *session, const struct ring *ring,
+		       struct chain *chain, struct operation *what)
+{
+	if (ring->index == CONTROL_QUEUE)
+		scsi_task_serve(session, chain, what);
+	else
+		serve_command(session, chain, what, false);
+}
+
+static void scsi_fail(struct session *session, struct chain *chain,
+		      struct operation *what)
+{
+	enum operation_kind kind = what->kind;
+
+	serve_command(session, chain, what, true);
+	what->kind = kind;
+}
+
+static void scsi_describe(const struct session *session,
+			  const struct chain *chain, struct operation *what)
+{
+	struct virtio_scsi_cmd_req header;
+	unsigned int target, lun;
+
+	*what = (struct operation){ .kind = OPERATION_TASK };
+	/* The requests of the control queue are shorter than any command. */
+	if (span_peek(&chain->out, &header, sizeof(header)) <
+	    COMMAND_HEADER_BYTES + CDB_BYTES_MIN)
+		return;
+	scsi_find_lun(session->device, header.lun, &target, &lun);
+	what->tag = header.tag;
+	what->lun = scsi_lun_key(target, lun);
+	scsi_classify(header.cdb, session->device->disks[0].block_bytes, what);
+}
+
+const struct device_ops scsi_ops = {
+	.name = "scsi",
+	.first_request_queue = FIRST_REQUEST_QUEUE,
+	.features = scsi_features,
+	.open_session = scsi_open_session,
+	.get_config = scsi_get_config,
+	.set_config = scsi_set_config,
+	.resized = scsi_resized,
+	.describe = scsi_describe,
+	.serve = scsi_serve,
+	.fail = scsi_fail,
+};

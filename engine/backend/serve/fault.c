@@ -1,0 +1,308 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Reads faults from words, and decides which of them a request or a message
+ * hits. Decides only: serve/worker.c and protocol/protocol.c do the mischief.
+ */
+#include "serve/fault.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "base/quantity.h"
+
+static const char *const action_names[FAULT_ACTIONS] = {
+	[FAULT_ERROR] = "error",
+	[FAULT_DELAY] = "delay",
+	[FAULT_REORDER] = "reorder",
+	[FAULT_LOSE] = "lose",
+	[FAULT_TWICE] = "twice",
+	[FAULT_BAD_ID] = "bad-id",
+	[FAULT_BAD_LENGTH] = "bad-length",
+	[FAULT_USED_JUMP] = "used-jump",
+	[FAULT_LOST_CALL] = "lost-call",
+	[FAULT_SPURIOUS_CALL] = "spurious-call",
+	[FAULT_DIE] = "die",
+	[FAULT_SHRINK] = "shrink",
+	[FAULT_WRONG_REPLY] = "wrong-reply",
+	[FAULT_SHORT_REPLY] = "short-reply",
+	[FAULT_LOSE_REPLY] = "lose-reply",
+	[FAULT_HANG_UP] = "hang-up",
+};
+
+static const char *const kind_names[OPERATION_KINDS] = {
+	[OPERATION_READ] = "read",
+	[OPERATION_WRITE] = "write",
+	[OPERATION_FLUSH] = "flush",
+	[OPERATION_DISCARD] = "discard",
+	[OPERATION_WRITE_ZEROES] = "write-zeroes",
+	[OPERATION_IDENTIFY] = "identify",
+	[OPERATION_COMMAND] = "command",
+	[OPERATION_TASK] = "task",
+	[OPERATION_UNKNOWN] = "unknown",
+};
+
+const char *fault_name(enum fault_action action)
+{
+	return action_names[action];
+}
+
+static int find_name(const char *const *names, int count, const char *name)
+{
+	int i;
+
+	for (i = 0; i < count; i++)
+		if (!strcmp(names[i], name))
+			return i;
+	return -1;
+}
+
+static int parse_sectors(struct fault *fault, char *value)
+{
+	char *last = strchr(value, '-');
+	int result;
+
+	if (!last)
+		return error_record(-EINVAL, "sectors=%s: write FIRST-LAST",
+				    value);
+	*last++ = '\0';
+	result = quantity_parse_number(value, &fault->first_sector);
+	return result ? result :
+			quantity_parse_number(last, &fault->last_sector);
+}
+
+static int parse_type(struct fault *fault, const char *value)
+{
+	int kind = find_name(kind_names, OPERATION_KINDS, value);
+
+	if (kind < 0)
+		return error_record(-EINVAL, "type=%s is not a kind of request",
+				    value);
+	fault->kinds = 1u << kind;
+	return 0;
+}
+
+static int parse_every(struct fault *fault, const char *value)
+{
+	int result = quantity_parse_number(value, &fault->every);
+
+	if (!result && !fault->every)
+		result = error_record(-EINVAL, "every=0 would never happen");
+	return result;
+}
+
+static int parse_pair(struct fault *fault, const char *key, char *value)
+{
+	if (!strcmp(key, "every"))
+		return parse_every(fault, value);
+	if (!strcmp(key, "after"))
+		return quantity_parse_number(value, &fault->after);
+	if (!strcmp(key, "count"))
+		return quantity_parse_number(value, &fault->count);
+	if (!strcmp(key, "type"))
+		return parse_type(fault, value);
+	if (!strcmp(key, "sectors"))
+		return parse_sectors(fault, value);
+	if (!strcmp(key, "message"))
+		return quantity_parse_number(value, &fault->message);
+	if (!strcmp(key, "request"))
+		return quantity_parse_number(value, &fault->request);
+	if (!strcmp(key, "for"))
+		return quantity_parse_ns(value, &fault->amount);
+	if (!strcmp(key, "by"))
+		return quantity_parse_number(value, &fault->amount);
+	if (!strcmp(key, "to"))
+		return quantity_parse_bytes(value, &fault->amount);
+	return error_record(-EINVAL, "fault: '%s' is not a key", key);
+}
+
+static int parse_pairs(struct fault *fault, char *pairs)
+{
+	char *kept, *pair;
+
+	for (pair = strtok_r(pairs, ",", &kept); pair;
+	     pair = strtok_r(NULL, ",", &kept)) {
+		char *value = strchr(pair, '=');
+		int result;
+
+		if (!value)
+			return error_record(-EINVAL,
+					    "fault: '%s' is not KEY=VALUE",
+					    pair);
+		*value++ = '\0';
+		result = parse_pair(fault, pair, value);
+		if (result)
+			return result;
+	}
+	return 0;
+}
+
+/* What for=, by= and to= are when they are not said; 0: must be said. */
+static int fill_amount(struct fault *fault)
+{
+	if (fault->amount)
+		return 0;
+	switch (fault->action) {
+	case FAULT_DELAY:
+	case FAULT_REORDER:
+		fault->amount = 1000000; /* ns */
+		return 0;
+	case FAULT_USED_JUMP:
+		fault->amount = 1000;
+		return 0;
+	case FAULT_SHRINK:
+		return error_record(-EINVAL, "shrink: say to=SIZE");
+	default:
+		return 0;
+	}
+}
+
+static int parse_fault(struct fault *fault, char *words)
+{
+	char *pairs = strchr(words, ':');
+	int action, result;
+
+	if (pairs)
+		*pairs++ = '\0';
+	action = find_name(action_names, FAULT_ACTIONS, words);
+	if (action < 0)
+		return error_record(-EINVAL, "fault '%s' is unknown", words);
+	*fault = (struct fault){ .action = action,
+				 .every = 1,
+				 .count = UINT64_MAX,
+				 .last_sector = UINT64_MAX,
+				 .kinds = UINT32_MAX };
+	result = pairs ? parse_pairs(fault, pairs) : 0;
+	return result ? result : fill_amount(fault);
+}
+
+static int add_all(struct fault_set *set, char *words)
+{
+	char *kept, *word;
+
+	for (word = strtok_r(words, " ", &kept); word;
+	     word = strtok_r(NULL, " ", &kept)) {
+		struct fault fault;
+		int result = parse_fault(&fault, word);
+
+		if (!result && set->count == FAULTS_MAX)
+			result = error_record(-ENOSPC, "more than %d faults",
+					      FAULTS_MAX);
+		if (result)
+			return result;
+		set->faults[set->count++] = fault;
+		set->on_requests |= fault.action < FAULT_ON_REQUESTS;
+	}
+	return 0;
+}
+
+int faults_add(struct fault_set *set, const char *words)
+{
+	struct fault_set grown = *set;
+	char *copy = strdup(words);
+	int result;
+
+	if (!copy)
+		return error_record(-ENOMEM, "fault: no memory");
+	result = add_all(&grown, copy);
+	free(copy);
+	if (!result)
+		*set = grown;
+	return result;
+}
+
+void faults_clear(struct fault_set *set)
+{
+	*set = (struct fault_set){ 0 };
+}
+
+/* Counts a match and says whether it is one that is played. Several workers
+ * may count at once. */
+static bool fault_strikes(struct fault *fault)
+{
+	uint64_t matched =
+		__atomic_add_fetch(&fault->matched, 1, __ATOMIC_RELAXED);
+
+	if (matched <= fault->after ||
+	    (matched - fault->after) % fault->every ||
+	    shared_read(&fault->played) >= fault->count)
+		return false;
+	__atomic_add_fetch(&fault->played, 1, __ATOMIC_RELAXED);
+	return true;
+}
+
+static uint64_t random_below(uint64_t limit)
+{
+	static __thread uint64_t state = 88172645463325252u;
+
+	/* xorshift64: any spread will do, so long as it is the same each run. */
+	state ^= state << 13;
+	state ^= state >> 7;
+	state ^= state << 17;
+	return state % limit;
+}
+
+static void verdict_add(struct verdict *verdict, const struct fault *fault)
+{
+	verdict->actions |= FAULT_BIT(fault->action);
+	switch (fault->action) {
+	case FAULT_DELAY:
+		verdict->delay_ns += fault->amount;
+		break;
+	case FAULT_REORDER:
+		verdict->delay_ns += random_below(fault->amount);
+		break;
+	case FAULT_USED_JUMP:
+		verdict->jump = fault->amount;
+		break;
+	case FAULT_SHRINK:
+		verdict->shrink_bytes = fault->amount;
+		break;
+	default:
+		break;
+	}
+}
+
+static bool hits_request(const struct fault *fault,
+			 const struct operation *what)
+{
+	uint64_t sectors = what->data_bytes / SECTOR_BYTES;
+	uint64_t last = what->sector + (sectors ? sectors - 1 : 0);
+
+	return fault->action < FAULT_ON_REQUESTS &&
+	       fault->kinds & (1u << what->kind) &&
+	       what->sector <= fault->last_sector &&
+	       last >= fault->first_sector;
+}
+
+struct verdict faults_judge_request(struct fault_set *set,
+				    const struct operation *what)
+{
+	struct verdict verdict = { 0 };
+	unsigned int i;
+
+	for (i = 0; i < set->count; i++)
+		if (hits_request(&set->faults[i], what) &&
+		    fault_strikes(&set->faults[i]))
+			verdict_add(&verdict, &set->faults[i]);
+	return verdict;
+}
+
+struct verdict faults_judge_message(struct fault_set *set, uint64_t number,
+				    uint32_t request)
+{
+	struct verdict verdict = { 0 };
+	unsigned int i;
+
+	for (i = 0; i < set->count; i++) {
+		struct fault *fault = &set->faults[i];
+
+		if (fault->action >= FAULT_ON_REQUESTS &&
+		    (!fault->message || fault->message == number) &&
+		    (!fault->request || fault->request == request) &&
+		    fault_strikes(fault))
+			verdict_add(&verdict, fault);
+	}
+	return verdict;
+}

@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Those who speak vhost-user with us: they come, are heard, and go. Control
+ * thread.
+ *
+ * No client holds up another. Each event is one message at most; nothing is
+ * waited for on a client's behalf; and a client that does nothing with its
+ * connection leaves when its place is needed.
+ */
+#include <errno.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "protocol/connection.h"
+#include "base/error.h"
+
+enum {
+	CLIENTS_MAX = 256,
+	/* At least so many, however few file descriptors there are. */
+	CLIENTS_MIN = 8,
+	/* File descriptors that are not for clients. */
+	OTHER_FILES = 256,
+};
+
+/* A client cannot use up the file descriptors of the others. */
+static unsigned int count_places(const struct server *server)
+{
+	const rlim_t files_each = 3 * device_queue_count(&server->device) +
+				  VHOST_USER_MAX_FDS + 2;
+	struct rlimit files;
+	rlim_t places;
+
+	if (getrlimit(RLIMIT_NOFILE, &files) ||
+	    files.rlim_cur > CLIENTS_MAX * files_each + OTHER_FILES)
+		return CLIENTS_MAX;
+	if (files.rlim_cur < OTHER_FILES)
+		return CLIENTS_MIN;
+	places = (files.rlim_cur - OTHER_FILES) / files_each;
+	return places < CLIENTS_MIN ? CLIENTS_MIN : places;
+}
+
+static void allow_many_files(void)
+{
+	struct rlimit files;
+
+	if (getrlimit(RLIMIT_NOFILE, &files))
+		return;
+	files.rlim_cur = files.rlim_max;
+	/* Fewer places is all that follows. */
+	setrlimit(RLIMIT_NOFILE, &files);
+}
+
+void clients_start(struct server *server)
+{
+	if (server->own_process)
+		allow_many_files();
+	server->connections_max = count_places(server);
+	server_update_listening(server);
+}
+
+/* ---- coming ------------------------------------------------------------- */
+
+/* The client that was silent for longest, of those without a ring at work. */
+static struct connection *find_idle(const struct server *server)
+{
+	struct connection *idle = NULL, *connection;
+
+	for (connection = server->connections; connection;
+	     connection = connection->next)
+		if (!connection_is_served(connection) &&
+		    (!idle || connection->heard < idle->heard))
+			idle = connection;
+	return idle;
+}
+
+static int make_place(struct server *server)
+{
+	struct connection *idle;
+
+	if (server->connection_count < server->connections_max)
+		return 0;
+	idle = find_idle(server);
+	if (!idle)
+		return error_record(-EMFILE, "%u clients are served",
+				    server->connection_count);
+	log_line(server->log_fd,
+		 "client %u is sent away: its place is needed, and it had no "
+		 "ring at work",
+		 idle->id);
+	workers_pause(&server->workers);
+	clients_drop(server, idle);
+	workers_resume(&server->workers);
+	return 0;
+}
+
+static int add_client(struct server *server, int fd)
+{
+	struct connection *connection;
+	int result = make_place(server);
+
+	if (result)
+		return result;
+	connection = connection_open(server, fd);
+	if (!connection)
+		return -ENOMEM;
+	result = server_watch(server, fd, connection);
+	if (result) {
+		connection->fd = -1; /* the caller's still */
+		connection_close(connection);
+		return result;
+	}
+	connection->heard = ++server->events;
+	connection->next = server->connections;
+	server->connections = connection;
+	server->connection_count++;
+	server_update_listening(server);
+	return 0;
+}
+
+void clients_accept(struct server *server)
+{
+	int fd = server_accept(server, server->listen_fd);
+
+	if (fd < 0 || !add_client(server, fd))
+		return;
+	log_line(server->log_fd, "a client was refused: %s", error_sentence());
+	close(fd);
+}
+
+/* ---- being heard -------------------------------------------------------- */
+
+/* Half a message parks no worker. */
+void clients_serve(struct server *server, struct connection *connection)
+{
+	int result = connection_receive(connection);
+
+	connection->heard = ++server->events;
+	if (!result)
+		return;
+	workers_pause(&server->workers);
+	if (result > 0)
+		result = connection_handle(connection);
+	if (result) {
+		if (result != -ENOTCONN && result != -ECONNRESET)
+			log_line(server->log_fd, "client %u is sent away: %s",
+				 connection->id, error_sentence());
+		clients_drop(server, connection);
+	}
+	workers_resume(&server->workers);
+}
+
+/* ---- going -------------------------------------------------------------- */
+
+void clients_drop(struct server *server, struct connection *connection)
+{
+	struct connection **link = &server->connections;
+
+	while (*link != connection)
+		link = &(*link)->next;
+	*link = connection->next;
+	server->connection_count--;
+	server_unwatch(server, connection->fd);
+	connection_close(connection);
+	server_update_listening(server);
+}
+
+void clients_drop_cut(struct server *server)
+{
+	struct connection *connection = server->connections;
+
+	workers_pause(&server->workers);
+	while (connection) {
+		struct connection *next = connection->next;
+
+		if (memory_was_cut(&connection->memory) ||
+		    inflight_was_cut(&connection->inflight)) {
+			log_line(server->log_fd,
+				 "client %u is sent away: its shared memory was "
+				 "cut short",
+				 connection->id);
+			clients_drop(server, connection);
+		}
+		connection = next;
+	}
+	workers_resume(&server->workers);
+}

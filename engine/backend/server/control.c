@@ -1,0 +1,248 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Commands while the back-end runs: a line in, a line out. The same words are
+ * taken from the control socket and from a caller in process. Under the
+ * server's lock. A client at the control socket that belongs to another user,
+ * or does not read its answers, is dropped, and one that says nothing when its
+ * place is needed.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "base/quantity.h"
+#include "server/server.h"
+
+enum { ANSWER_BYTES = 4096 };
+
+/* ---- commands ----------------------------------------------------------- */
+
+static int command_stats(struct server *server, const char *words, char *answer,
+			 size_t room)
+{
+	static const char *const mode_names[] = { "poll", "event", "adaptive" };
+	struct statistics total = server_statistics(server);
+	int length = snprintf(answer, room,
+			      "{\"device\": \"%s\", \"profile\": \"%s\", "
+			      "\"serve\": \"%s\", \"clients\": %u, "
+			      "\"clients_seen\": %u, ",
+			      server->device.ops->name,
+			      server->device.profile->name,
+			      mode_names[server->workers.mode],
+			      server->connection_count, server->next_id);
+
+	(void)words;
+	length += statistics_print(&total, answer + length, room - length);
+	snprintf(answer + length, room - length, "}");
+	return 0;
+}
+
+static int command_fault(struct server *server, const char *words, char *answer,
+			 size_t room)
+{
+	int result = 0;
+
+	workers_pause(&server->workers);
+	if (!strcmp(words, "clear"))
+		faults_clear(&server->faults);
+	else
+		result = faults_add(&server->faults, words);
+	workers_resume(&server->workers);
+	snprintf(answer, room, "ok");
+	return result;
+}
+
+static int command_latency(struct server *server, const char *words,
+			   char *answer, size_t room)
+{
+	struct latency fresh;
+	int result = latency_open(&fresh, words);
+
+	if (result)
+		return result;
+	workers_pause(&server->workers);
+	latency_close(&server->latency);
+	server->latency = fresh;
+	workers_resume(&server->workers);
+	snprintf(answer, room, "ok");
+	return 0;
+}
+
+/* resize SIZE [DISK]: disks count from 0, target * luns + lun. */
+static int command_resize(struct server *server, const char *words,
+			  char *answer, size_t room)
+{
+	char size_words[CONTROL_LINE_BYTES];
+	unsigned int number = 0;
+	uint64_t bytes, slice_bytes;
+	int result;
+
+	if (sscanf(words, "%511s %u", size_words, &number) < 1)
+		return error_record(-EINVAL, "resize SIZE [DISK]");
+	if (number >= server->device.disk_count)
+		return error_record(-EINVAL, "disk %u of %u", number,
+				    server->device.disk_count);
+	slice_bytes = server->storage.bytes / server->device.disk_count;
+	result = quantity_parse_bytes(size_words, &bytes);
+	if (!result && (!bytes || bytes > slice_bytes))
+		result = error_record(-ERANGE, "a disk has 1 to %" PRIu64
+				      " bytes", slice_bytes);
+	if (result)
+		return result;
+	server_resize(server, &server->device.disks[number], bytes);
+	snprintf(answer, room, "ok");
+	return 0;
+}
+
+struct command {
+	const char *name;
+	int (*carry_out)(struct server *server, const char *words, char *answer,
+			 size_t room);
+};
+
+static const struct command commands[] = {
+	{ "stats", command_stats },
+	{ "fault", command_fault },
+	{ "latency", command_latency },
+	{ "resize", command_resize },
+};
+
+static int carry_out(struct server *server, const char *line, char *answer,
+		     size_t room)
+{
+	size_t name_length = strcspn(line, " ");
+	const char *words = line + name_length + strspn(line + name_length, " ");
+	unsigned int i;
+
+	for (i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
+		if (strlen(commands[i].name) == name_length &&
+		    !strncmp(commands[i].name, line, name_length))
+			return commands[i].carry_out(server, words, answer,
+						     room);
+	return error_record(-EINVAL,
+			    "take stats, fault FAULT, fault clear, "
+			    "latency WORDS or resize SIZE [DISK]");
+}
+
+void control_command(struct server *server, const char *line, char *answer,
+		     size_t room)
+{
+	if (carry_out(server, line, answer, room))
+		snprintf(answer, room, "error: %s", error_sentence());
+}
+
+/* ---- the socket --------------------------------------------------------- */
+
+void control_close(struct server *server, struct control_client *client)
+{
+	if (client->fd >= 0) {
+		server_unwatch(server, client->fd);
+		close(client->fd);
+	}
+	*client = (struct control_client){ .fd = -1 };
+}
+
+/* A socket's mode depends on its maker's umask, so it is not relied on. */
+static bool may_command(const struct server *server, int fd)
+{
+	struct ucred peer = { .uid = (uid_t)-1 };
+	socklen_t length = sizeof(peer);
+
+	getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &length);
+	if (!peer.uid || peer.uid == geteuid())
+		return true;
+	log_line(server->log_fd, "user %u may not give commands", peer.uid);
+	return false;
+}
+
+/* A free place, or that of the client that was silent for longest. */
+static struct control_client *find_place(struct server *server)
+{
+	struct control_client *found = server->control_clients;
+	unsigned int i;
+
+	for (i = 0; i < CONTROL_CLIENTS_MAX; i++) {
+		struct control_client *client = &server->control_clients[i];
+
+		if (client->fd < 0)
+			return client;
+		if (client->heard < found->heard)
+			found = client;
+	}
+	control_close(server, found);
+	return found;
+}
+
+void control_accept(struct server *server)
+{
+	int fd = server_accept(server, server->control_fd);
+	struct control_client *client;
+
+	if (fd < 0)
+		return;
+	if (!may_command(server, fd)) {
+		close(fd);
+		return;
+	}
+	client = find_place(server);
+	if (server_watch(server, fd, client)) {
+		close(fd);
+		return;
+	}
+	client->fd = fd;
+	client->heard = ++server->events;
+}
+
+static int answer_line(struct server *server, struct control_client *client,
+		       const char *line)
+{
+	char answer[ANSWER_BYTES];
+	size_t length;
+
+	control_command(server, line, answer, sizeof(answer) - 1);
+	length = strlen(answer);
+	answer[length++] = '\n';
+	return send(client->fd, answer, length, MSG_NOSIGNAL | MSG_DONTWAIT) ==
+			       (ssize_t)length ?
+		       0 :
+		       -EPIPE;
+}
+
+/* Answers every whole line and keeps the rest. */
+static int answer_lines(struct server *server, struct control_client *client)
+{
+	char *end;
+
+	while ((end = memchr(client->line, '\n', client->length))) {
+		size_t taken = end - client->line + 1;
+
+		*end = '\0';
+		if (answer_line(server, client, client->line))
+			return -EPIPE;
+		client->length -= taken;
+		memmove(client->line, client->line + taken, client->length);
+	}
+	return client->length < sizeof(client->line) ? 0 : -EMSGSIZE;
+}
+
+void control_read(struct server *server, struct control_client *client)
+{
+	ssize_t count = recv(client->fd, client->line + client->length,
+			     sizeof(client->line) - client->length,
+			     MSG_DONTWAIT);
+
+	client->heard = ++server->events;
+	if (count < 0 && (errno == EAGAIN || errno == EINTR))
+		return;
+	if (count <= 0) {
+		control_close(server, client);
+		return;
+	}
+	client->length += count;
+	if (answer_lines(server, client))
+		control_close(server, client);
+}

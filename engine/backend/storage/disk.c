@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Checks each access to a disk and passes it on to the storage. On the request
+ * path of every worker: no lock, no allocation.
+ */
+#include "storage/disk.h"
+
+#include <errno.h>
+
+int disk_check(const struct disk *disk, uint64_t offset, uint64_t bytes)
+{
+	if ((offset | bytes) & (disk->block_bytes - 1))
+		return -EINVAL;
+	if (offset > disk->bytes || bytes > disk->bytes - offset)
+		return -ERANGE;
+	return 0;
+}
+
+static int check_change(const struct disk *disk, uint64_t offset,
+			uint64_t bytes)
+{
+	return disk->read_only ? -EROFS : disk_check(disk, offset, bytes);
+}
+
+int disk_read(struct disk *disk, uint64_t offset, struct span *to)
+{
+	struct storage *storage = disk->storage;
+	int result = disk_check(disk, offset, to->bytes);
+
+	if (result)
+		return result;
+	return storage->ops->read(storage, disk->start_bytes + offset, to);
+}
+
+int disk_write(struct disk *disk, uint64_t offset, struct span *from)
+{
+	struct storage *storage = disk->storage;
+	int result = check_change(disk, offset, from->bytes);
+
+	if (result)
+		return result;
+	return storage->ops->write(storage, disk->start_bytes + offset, from);
+}
+
+int disk_flush(struct disk *disk)
+{
+	return disk->storage->ops->flush(disk->storage);
+}
+
+int disk_discard(struct disk *disk, uint64_t offset, uint64_t bytes)
+{
+	struct storage *storage = disk->storage;
+	int result = check_change(disk, offset, bytes);
+
+	if (result || !bytes)
+		return result;
+	return storage->ops->discard(storage, disk->start_bytes + offset,
+				     bytes);
+}
+
+int disk_write_zeroes(struct disk *disk, uint64_t offset, uint64_t bytes)
+{
+	struct storage *storage = disk->storage;
+	int result = check_change(disk, offset, bytes);
+
+	if (result || !bytes)
+		return result;
+	return storage->ops->write_zeroes(storage, disk->start_bytes + offset,
+					  bytes);
+}

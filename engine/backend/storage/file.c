@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Storage in a file, by system calls. Workers enter the operations at once with
+ * each other. Mapped files (storage/memory.c) use them too, for what memory
+ * cannot do.
+ *
+ * Somebody else may cut the file short while it is served. Then a read past the
+ * new end fails, and so does every write until the file is whole again, because
+ * it would make the file longer and the hole before it would read as zeroes.
+ */
+#include "storage/storage.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "memory/guard.h"
+
+typedef ssize_t (*transfer)(int fd, const struct iovec *segments, int count,
+			    off_t offset);
+
+static int file_transfer(struct storage *storage, uint64_t offset,
+			 struct span *span, transfer move)
+{
+	while (span->bytes) {
+		ssize_t moved = move(storage->fd, span->segments, span->count,
+				     offset);
+
+		if (moved < 0 && errno == EINTR)
+			continue;
+		if (moved < 0)
+			return -errno;
+		if (!moved) /* past the end */
+			return -EIO;
+		span_skip(span, moved);
+		offset += moved;
+	}
+	return 0;
+}
+
+static int check_end(const struct storage *storage)
+{
+	off_t end = lseek(storage->fd, 0, SEEK_END);
+
+	return end < 0 || (uint64_t)end < storage->bytes ? -EIO : 0;
+}
+
+/* Before each write, so without a system call where the file is mapped: the
+ * last page of a file that was cut short cannot be read. */
+static int check_is_whole(const struct storage *storage)
+{
+	jmp_buf attempt;
+
+	if (!storage->map || guard_gives_up(attempt))
+		return check_end(storage);
+	(void)shared_read(&storage->map[storage->bytes - 1]);
+	guard_end();
+	return 0;
+}
+
+static int file_read(struct storage *storage, uint64_t offset, struct span *to)
+{
+	int result = file_transfer(storage, offset, to, preadv);
+
+	return result ? storage_failed(storage, "read", offset, result) : 0;
+}
+
+static int file_write(struct storage *storage, uint64_t offset,
+		      struct span *from)
+{
+	int result = check_is_whole(storage);
+
+	if (!result)
+		result = file_transfer(storage, offset, from, pwritev);
+	return result ? storage_failed(storage, "write", offset, result) : 0;
+}
+
+/* The kernel reports data that it could not write once, and then forgets it. A
+ * second flush that succeeds would claim that the data is safe. */
+static int file_flush(struct storage *storage)
+{
+	int result = shared_read(&storage->flush_failed) ?
+			     -EIO :
+			     check_end(storage);
+
+	while (!result && fdatasync(storage->fd))
+		if (errno != EINTR)
+			result = -errno;
+	if (!result)
+		return 0;
+	shared_write(&storage->flush_failed, true);
+	return storage_failed(storage, "flush", 0, result);
+}
+
+static int file_fill_zeroes(struct storage *storage, uint64_t offset,
+			    uint64_t bytes)
+{
+	static uint8_t zeroes[65536];
+
+	while (bytes) {
+		struct iovec piece = {
+			.iov_base = zeroes,
+			.iov_len = bytes < sizeof(zeroes) ? bytes :
+							    sizeof(zeroes)
+		};
+		struct span span = { &piece, 1, piece.iov_len };
+		size_t step = piece.iov_len;
+		int result = file_write(storage, offset, &span);
+
+		if (result)
+			return result;
+		offset += step;
+		bytes -= step;
+	}
+	return 0;
+}
+
+static int file_write_zeroes(struct storage *storage, uint64_t offset,
+			     uint64_t bytes)
+{
+	if (!fallocate(storage->fd, FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE,
+		       offset, bytes) ||
+	    !fallocate(storage->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+		       offset, bytes))
+		return 0;
+	return file_fill_zeroes(storage, offset, bytes);
+}
+
+static int file_discard(struct storage *storage, uint64_t offset,
+			uint64_t bytes)
+{
+	/* Virtio 1.2, 5.2.6.2: a hint; what cannot punch holes keeps the data. */
+	while (fallocate(storage->fd,
+			 FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, offset,
+			 bytes)) {
+		if (errno == EOPNOTSUPP)
+			return 0;
+		if (errno != EINTR)
+			return storage_failed(storage, "discard", offset, -errno);
+	}
+	return 0;
+}
+
+const struct storage_ops file_ops = {
+	.read = file_read,
+	.write = file_write,
+	.flush = file_flush,
+	.discard = file_discard,
+	.write_zeroes = file_write_zeroes,
+};
+
+/* ---- opening ------------------------------------------------------------ */
+
+static int make_as_long(struct storage *storage, const char *path,
+			uint64_t end, bool read_only)
+{
+	if (end >= storage->bytes)
+		return 0;
+	if (read_only)
+		return error_record(-ENOSPC,
+				    "storage %s has %" PRIu64
+				    " bytes and is read-only: it cannot be made %" PRIu64,
+				    path, end, storage->bytes);
+	if (ftruncate(storage->fd, storage->bytes))
+		return error_record(-errno,
+				    "storage %s has %" PRIu64
+				    " bytes and cannot be made %" PRIu64 ": %s",
+				    path, end, storage->bytes, strerror(errno));
+	return 0;
+}
+
+int storage_open_file(struct storage *storage, const char *path, bool read_only)
+{
+	/* A pipe must not keep us waiting, nor a dangling link lead elsewhere. */
+	int flags = (read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NONBLOCK;
+	off_t end;
+
+	storage->fd = open(path, flags);
+	if (storage->fd < 0 && errno == ENOENT && storage->bytes && !read_only)
+		storage->fd = open(path, flags | O_CREAT | O_EXCL, 0600);
+	if (storage->fd < 0)
+		return error_record(-errno, "storage %s: %s", path,
+				    strerror(errno));
+	end = lseek(storage->fd, 0, SEEK_END);
+	if (end < 0)
+		return error_record(-errno, "storage %s: %s", path,
+				    strerror(errno));
+	if (!storage->bytes)
+		storage->bytes = end;
+	if (!storage->bytes)
+		return error_record(-EINVAL, "storage %s is empty: give --size",
+				    path);
+	return make_as_long(storage, path, end, read_only);
+}

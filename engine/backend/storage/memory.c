@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Storage in memory: private memory, which nobody can take away, and mapped
+ * files, of which any page can be unavailable (memory/guard.h). Workers enter the
+ * operations at once with each other; overlapping writes leave what a disk
+ * would leave, the bytes of either.
+ */
+#include "storage/storage.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "base/error.h"
+#include "memory/guard.h"
+
+#define HUGE_PAGE_BYTES (UINT64_C(2) << 20)
+
+/* ---- private memory ------------------------------------------------------ */
+
+static int memory_read(struct storage *storage, uint64_t offset,
+		       struct span *to)
+{
+	span_put(to, storage->map + offset, to->bytes);
+	return 0;
+}
+
+static int memory_write(struct storage *storage, uint64_t offset,
+			struct span *from)
+{
+	span_take_front(from, storage->map + offset, from->bytes);
+	return 0;
+}
+
+static int memory_flush(struct storage *storage)
+{
+	(void)storage;
+	return 0;
+}
+
+/* Whole huge pages are given back to the system. Smaller pieces would only
+ * split them. */
+static int memory_write_zeroes(struct storage *storage, uint64_t offset,
+			       uint64_t bytes)
+{
+	uint64_t start = (offset + HUGE_PAGE_BYTES - 1) & -HUGE_PAGE_BYTES;
+	uint64_t end = (offset + bytes) & -HUGE_PAGE_BYTES;
+
+	if (start >= end ||
+	    madvise(storage->map + start, end - start, MADV_DONTNEED))
+		start = end = offset + bytes;
+	memset(storage->map + offset, 0, start - offset);
+	memset(storage->map + end, 0, offset + bytes - end);
+	return 0;
+}
+
+const struct storage_ops memory_ops = {
+	.read = memory_read,
+	.write = memory_write,
+	.flush = memory_flush,
+	.discard = memory_write_zeroes,
+	.write_zeroes = memory_write_zeroes,
+};
+
+/* Aligned, so that huge pages fit. */
+int storage_map_memory(struct storage *storage)
+{
+	uint64_t bytes = storage->bytes + HUGE_PAGE_BYTES;
+	void *mapping = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+			     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	if (mapping == MAP_FAILED)
+		return error_record(-errno, "storage: %" PRIu64
+				    " bytes of memory: %s",
+				    storage->bytes, strerror(errno));
+	storage->mapping = mapping;
+	storage->mapping_bytes = bytes;
+	storage->map = (uint8_t *)(((uintptr_t)mapping + HUGE_PAGE_BYTES - 1) &
+				   -(uintptr_t)HUGE_PAGE_BYTES);
+	/* A child of the program that we are part of needs no copy. */
+	madvise(mapping, bytes, MADV_DONTFORK);
+	return 0;
+}
+
+/* ---- mapped files -------------------------------------------------------- */
+
+/* What memory does not give is asked for by system call, which also says why:
+ * a hole can be read where it cannot be filled. `whole` is the span as it was
+ * before a part of it was consumed. */
+static int mapped_read(struct storage *storage, uint64_t offset,
+		       struct span *to)
+{
+	struct span whole = *to;
+	jmp_buf attempt;
+
+	if (guard_gives_up(attempt))
+		return file_ops.read(storage, offset, &whole);
+	memory_read(storage, offset, to);
+	guard_end();
+	return 0;
+}
+
+static int mapped_write(struct storage *storage, uint64_t offset,
+			struct span *from)
+{
+	struct span whole = *from;
+	jmp_buf attempt;
+
+	if (guard_gives_up(attempt))
+		return file_ops.write(storage, offset, &whole);
+	memory_write(storage, offset, from);
+	guard_end();
+	return 0;
+}
+
+static int mapped_flush(struct storage *storage)
+{
+	return file_ops.flush(storage);
+}
+
+static int mapped_discard(struct storage *storage, uint64_t offset,
+			  uint64_t bytes)
+{
+	return file_ops.write_zeroes(storage, offset, bytes);
+}
+
+const struct storage_ops mapped_ops = {
+	.read = mapped_read,
+	.write = mapped_write,
+	.flush = mapped_flush,
+	.discard = mapped_discard,
+	.write_zeroes = mapped_discard,
+};
+
+int storage_map_file(struct storage *storage, bool read_only)
+{
+	int protection = PROT_READ | (read_only ? 0 : PROT_WRITE);
+	void *mapping = mmap(NULL, storage->bytes, protection,
+			     MAP_SHARED | MAP_NORESERVE, storage->fd, 0);
+
+	if (mapping == MAP_FAILED)
+		return error_record(-errno, "storage: mmap of %" PRIu64
+				    " bytes: %s",
+				    storage->bytes, strerror(errno));
+	storage->map = storage->mapping = mapping;
+	storage->mapping_bytes = storage->bytes;
+	guard_storage(mapping, storage->bytes);
+	return 0;
+}

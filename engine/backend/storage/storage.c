@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Opens the kind of storage that was asked for; and the kind that holds
+ * nothing. Workers enter the operations; they never check offsets, because the
+ * disk above did.
+ */
+#include "storage/storage.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "base/error.h"
+
+/* ---- null: accepts everything, returns nothing -------------------------- */
+
+static int null_transfer(struct storage *storage, uint64_t offset,
+			 struct span *span)
+{
+	(void)storage, (void)offset, (void)span;
+	return 0;
+}
+
+static int null_flush(struct storage *storage)
+{
+	(void)storage;
+	return 0;
+}
+
+static int null_range(struct storage *storage, uint64_t offset, uint64_t bytes)
+{
+	(void)storage, (void)offset, (void)bytes;
+	return 0;
+}
+
+static const struct storage_ops null_ops = {
+	.read = null_transfer,
+	.write = null_transfer,
+	.flush = null_flush,
+	.discard = null_range,
+	.write_zeroes = null_range,
+};
+
+/* ---- failures ----------------------------------------------------------- */
+
+int storage_failed(struct storage *storage, const char *what, uint64_t offset,
+		   int code)
+{
+	/* Bad addresses are the client's. */
+	if (code != -EFAULT && !__atomic_exchange_n(&storage->failure_told, true,
+						    __ATOMIC_RELAXED))
+		log_line(storage->log_fd,
+			 "storage: %s at byte %" PRIu64
+			 ": %s (further failures are not told)",
+			 what, offset, strerror(-code));
+	return code;
+}
+
+/* ---- opening ------------------------------------------------------------ */
+
+static int open_private(struct storage *storage)
+{
+	storage->ops = &memory_ops;
+	if (!storage->bytes)
+		return error_record(-EINVAL, "storage memory: give a size");
+	return storage_map_memory(storage);
+}
+
+/* Where no guard stands, a page that is gone would end the process. */
+static int open_mapped(struct storage *storage, const char *path,
+		       const struct storage_options *options)
+{
+	int result = storage_open_file(storage, path, options->read_only);
+
+	storage->ops = options->may_map ? &mapped_ops : &file_ops;
+	if (result || !options->may_map)
+		return result;
+	return storage_map_file(storage, options->read_only);
+}
+
+/* Mapped as well, but only to see cheaply whether it is still whole. Not every
+ * file can be mapped, so that a failure is none. */
+static int open_file(struct storage *storage, const char *path,
+		     const struct storage_options *options)
+{
+	int result = storage_open_file(storage, path, options->read_only);
+
+	storage->ops = &file_ops;
+	if (!result && options->may_map)
+		storage_map_file(storage, true);
+	return result;
+}
+
+static int open_words(struct storage *storage,
+		      const struct storage_options *options)
+{
+	const char *words = options->words;
+
+	if (!strcmp(words, "null")) {
+		storage->ops = &null_ops;
+		return 0;
+	}
+	if (!strcmp(words, "memory"))
+		return open_private(storage);
+	if (!strncmp(words, "memory:", 7))
+		return open_mapped(storage, words + 7, options);
+	if (strncmp(words, "file:", 5))
+		return error_record(-EINVAL,
+				    "storage '%s' is unknown: take null, "
+				    "memory, memory:PATH or file:PATH",
+				    words);
+	return open_file(storage, words + 5, options);
+}
+
+int storage_open(struct storage *storage,
+		 const struct storage_options *options)
+{
+	int result;
+
+	*storage = (struct storage){ .fd = -1,
+				     .bytes = options->bytes,
+				     .log_fd = options->log_fd };
+	result = open_words(storage, options);
+	if (!result && !storage->bytes)
+		result = error_record(-EINVAL, "storage %s: give a size",
+				      options->words);
+	if (result)
+		storage_close(storage);
+	return result;
+}
+
+void storage_close(struct storage *storage)
+{
+	if (storage->mapping)
+		munmap(storage->mapping, storage->mapping_bytes);
+	if (storage->fd >= 0)
+		close(storage->fd);
+	*storage = (struct storage){ .fd = -1 };
+}

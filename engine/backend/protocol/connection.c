@@ -61,7 +61,6 @@ bool connection_is_served(const struct connection *connection)
 
 void connection_close(struct connection *connection)
 {
-	protocol_reset_rings(connection);
 	free(connection->rings);
 	memory_clear(&connection->memory);
 	inflight_unmap(&connection->inflight);
@@ -189,18 +188,13 @@ int connection_receive(struct connection *connection)
 	}
 }
 
-int connection_handle(struct connection *connection)
+void connection_next(struct connection *connection)
 {
-	int result;
-
-	connection->message_count++;
-	result = protocol_handle(connection);
 	close_fds(connection);
 	if (connection->reply_fd >= 0)
 		close(connection->reply_fd);
 	connection->reply_fd = -1;
 	connection->received_bytes = 0;
-	return result;
 }
 
 static int send_message(int socket, const struct vhost_user_message *message,
@@ -244,6 +238,13 @@ int connection_reply(struct connection *connection,
 	if (result)
 		return error_record(result, "reply to request %u: %s",
 				    message->header.request, strerror(-result));
+	return 0;
+}
+
+int message_reply_u64(struct vhost_user_message *message, uint64_t value)
+{
+	message->header.size = sizeof(value);
+	message->payload.u64 = value;
 	return 0;
 }
 

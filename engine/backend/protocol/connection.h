@@ -50,65 +50,24 @@ struct connection {
 struct connection *connection_open(struct server *server, int fd);
 /* Whether any of its rings runs. */
 bool connection_is_served(const struct connection *connection);
-/* Workers paused: stops its rings and forgets it. */
+/* Forgets it; its rings were stopped. */
 void connection_close(struct connection *connection);
 
 /* Reads what has come, up to the end of one message. 1 if it is whole, 0 if
  * more is to come, a negative errno when the connection is to be closed. */
 int connection_receive(struct connection *connection);
-/* Workers paused: handles the message that is whole. 0, or a negative errno
- * when the connection is to be closed. */
-int connection_handle(struct connection *connection);
+/* Ends the message that was handled; the next may come. */
+void connection_next(struct connection *connection);
 
 /* Sends the message as a reply, with the reply fd if there is one. */
 int connection_reply(struct connection *connection,
 		     struct vhost_user_message *message);
+/* Makes the message its own reply; returns 0. */
+int message_reply_u64(struct vhost_user_message *message, uint64_t value);
 /* Tells the client that the configuration changed, if it listens. */
 void connection_config_changed(struct connection *connection);
 
 /* Takes the next fd that came with the message: the caller's now. */
 int connection_take_fd(struct connection *connection);
-
-/* protocol/protocol.c: carries out the message that is whole. As connection_handle(). */
-int protocol_handle(struct connection *connection);
-/* Makes the message its own reply; returns 0. */
-int protocol_reply_u64(struct vhost_user_message *message, uint64_t value);
-
-/* protocol/memory.c: the messages about memory; each 0 or a negative errno. */
-int protocol_set_mem_table(struct connection *connection,
-			   struct vhost_user_message *message);
-int protocol_get_max_mem_slots(struct connection *connection,
-			       struct vhost_user_message *message);
-int protocol_add_mem_reg(struct connection *connection,
-			 struct vhost_user_message *message);
-int protocol_rem_mem_reg(struct connection *connection,
-			 struct vhost_user_message *message);
-int protocol_get_inflight_fd(struct connection *connection,
-			     struct vhost_user_message *message);
-int protocol_set_inflight_fd(struct connection *connection,
-			     struct vhost_user_message *message);
-
-/* protocol/ring.c: the messages about rings; each 0 or a negative errno. */
-int protocol_set_vring_num(struct connection *connection,
-			   struct vhost_user_message *message);
-int protocol_set_vring_addr(struct connection *connection,
-			    struct vhost_user_message *message);
-int protocol_set_vring_base(struct connection *connection,
-			    struct vhost_user_message *message);
-int protocol_get_vring_base(struct connection *connection,
-			    struct vhost_user_message *message);
-int protocol_set_vring_kick(struct connection *connection,
-			    struct vhost_user_message *message);
-int protocol_set_vring_call(struct connection *connection,
-			    struct vhost_user_message *message);
-int protocol_set_vring_err(struct connection *connection,
-			   struct vhost_user_message *message);
-int protocol_set_vring_enable(struct connection *connection,
-			      struct vhost_user_message *message);
-/* Stops every ring, what it held completed; and starts those that can run. */
-void protocol_halt_rings(struct connection *connection);
-int protocol_resume_rings(struct connection *connection);
-/* Back to what a new connection has. */
-void protocol_reset_rings(struct connection *connection);
 
 #endif

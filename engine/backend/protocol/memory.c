@@ -6,13 +6,14 @@
  * While memory changes no ring of the client runs. Control thread only, with
  * the workers parked.
  */
-#include "protocol/connection.h"
+#include "protocol/memory.h"
 
 #include <errno.h>
 #include <stddef.h>
 
 #include "base/error.h"
 #include "base/given_fd.h"
+#include "protocol/ring.h"
 
 static const struct profile *profile_of(const struct connection *connection)
 {
@@ -92,7 +93,7 @@ int protocol_set_mem_table(struct connection *connection,
 int protocol_get_max_mem_slots(struct connection *connection,
 			     struct vhost_user_message *message)
 {
-	return protocol_reply_u64(message, profile_of(connection)->memory_slots);
+	return message_reply_u64(message, profile_of(connection)->memory_slots);
 }
 
 int protocol_add_mem_reg(struct connection *connection,

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * What each vhost-user request does, but for those about rings and memory
- * (protocol/ring.c, protocol/memory.c), and how a request is answered. Control thread only, with
+ * (protocol/ring.c, protocol/memory.c), and how a request is answered. Control
+ * thread only, with
  * the workers parked. Every number in a message is checked here before it is
  * used; the sizes were checked against the table below.
  */
-#include "protocol/connection.h"
+#include "protocol/protocol.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -16,6 +17,8 @@
 #include "base/error.h"
 #include "base/feature.h"
 #include "base/given_fd.h"
+#include "protocol/memory.h"
+#include "protocol/ring.h"
 
 /* Bytes of a configuration message that come before its contents. */
 #define CONFIG_HEADER_BYTES offsetof(struct vhost_user_config, space)
@@ -28,13 +31,6 @@ static bool has_protocol(const struct connection *connection, unsigned int bit)
 static const struct profile *profile_of(const struct connection *connection)
 {
 	return connection->server->device.profile;
-}
-
-int protocol_reply_u64(struct vhost_user_message *message, uint64_t value)
-{
-	message->header.size = sizeof(value);
-	message->payload.u64 = value;
-	return 0;
 }
 
 /* ---- features ----------------------------------------------------------- */
@@ -58,7 +54,7 @@ static uint64_t offered_protocol_features(const struct connection *connection)
 static int get_features(struct connection *connection,
 			struct vhost_user_message *message)
 {
-	return protocol_reply_u64(message, offered_features(connection));
+	return message_reply_u64(message, offered_features(connection));
 }
 
 static int check_subset(const char *what, uint64_t asked, uint64_t offered)
@@ -95,7 +91,7 @@ static int set_features(struct connection *connection,
 static int get_protocol_features(struct connection *connection,
 				 struct vhost_user_message *message)
 {
-	return protocol_reply_u64(message, offered_protocol_features(connection));
+	return message_reply_u64(message, offered_protocol_features(connection));
 }
 
 static int set_protocol_features(struct connection *connection,
@@ -112,7 +108,7 @@ static int set_protocol_features(struct connection *connection,
 static int get_queue_num(struct connection *connection,
 			 struct vhost_user_message *message)
 {
-	return protocol_reply_u64(message, connection->ring_count);
+	return message_reply_u64(message, connection->ring_count);
 }
 
 /* Owner messages mean nothing to a back-end that serves whoever connects. */
@@ -224,7 +220,7 @@ static int set_status(struct connection *connection,
 static int get_status(struct connection *connection,
 		      struct vhost_user_message *message)
 {
-	return protocol_reply_u64(message, connection->status);
+	return message_reply_u64(message, connection->status);
 }
 
 /* ---- dispatch ----------------------------------------------------------- */
@@ -354,7 +350,7 @@ static int answer(struct connection *connection, const struct handler *handler,
 		return result;
 	if (!acknowledges)
 		return 0;
-	protocol_reply_u64(message, -result);
+	message_reply_u64(message, -result);
 	return send_reply(connection, message, faults);
 }
 
@@ -372,7 +368,7 @@ static uint32_t judge(struct connection *connection)
 	return verdict.actions;
 }
 
-int protocol_handle(struct connection *connection)
+static int carry_out(struct connection *connection)
 {
 	struct vhost_user_message *message = &connection->message;
 	const uint32_t request = message->header.request;
@@ -393,4 +389,20 @@ int protocol_handle(struct connection *connection)
 	else
 		result = handler->handle(connection, message);
 	return answer(connection, handler, wants_reply, result, faults);
+}
+
+int protocol_handle(struct connection *connection)
+{
+	int result;
+
+	connection->message_count++;
+	result = carry_out(connection);
+	connection_next(connection);
+	return result;
+}
+
+void protocol_close(struct connection *connection)
+{
+	protocol_reset_rings(connection);
+	connection_close(connection);
 }

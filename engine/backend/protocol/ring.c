@@ -7,7 +7,7 @@
  * held completed, changes it, and starts it if it still can run. Control
  * thread only, with the workers parked.
  */
-#include "protocol/connection.h"
+#include "protocol/ring.h"
 
 #include <errno.h>
 #include <inttypes.h>

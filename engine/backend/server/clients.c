@@ -11,7 +11,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#include "protocol/connection.h"
+#include "protocol/protocol.h"
 #include "base/error.h"
 
 enum {
@@ -106,7 +106,7 @@ static int add_client(struct server *server, int fd)
 	result = server_watch(server, fd, connection);
 	if (result) {
 		connection->fd = -1; /* the caller's still */
-		connection_close(connection);
+		protocol_close(connection);
 		return result;
 	}
 	connection->heard = ++server->events;
@@ -139,7 +139,7 @@ void clients_serve(struct server *server, struct connection *connection)
 		return;
 	workers_pause(&server->workers);
 	if (result > 0)
-		result = connection_handle(connection);
+		result = protocol_handle(connection);
 	if (result) {
 		if (result != -ENOTCONN && result != -ECONNRESET)
 			log_line(server->log_fd, "client %u is sent away: %s",
@@ -160,7 +160,7 @@ void clients_drop(struct server *server, struct connection *connection)
 	*link = connection->next;
 	server->connection_count--;
 	server_unwatch(server, connection->fd);
-	connection_close(connection);
+	protocol_close(connection);
 	server_update_listening(server);
 }
 

@@ -46,7 +46,7 @@ BACK_END: dict[str, set[str]] = {
     "blk": {"base", "ring", "storage", "device"},
     "scsi": {"base", "ring", "storage", "device"},
     "serve": {"base", "ring", "device"},
-    "protocol": {"base", "memory", "ring", "device", "server"},
+    "protocol": {"base", "memory", "ring", "device", "serve"},
     "server": {"base", "memory", "ring", "storage", "device", "serve", "protocol"},
 }
 # Both programs: the folder of its rooms, and what each room may include.

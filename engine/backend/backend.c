@@ -15,6 +15,8 @@
 
 #include "base/caller.h"
 #include "base/error.h"
+#include "blk/blk.h"
+#include "scsi/scsi.h"
 #include "server/server.h"
 
 enum {

@@ -12,7 +12,7 @@
 
 #include <linux/virtio_blk.h>
 
-#include "device/device.h"
+#include "blk/blk.h"
 #include "base/feature.h"
 
 typedef struct virtio_blk_outhdr blk_header;
@@ -324,6 +324,8 @@ static void blk_describe(const struct session *session,
 
 const struct device_ops blk_ops = {
 	.name = "blk",
+	.event_queue = DEVICE_QUEUES_MAX,
+	.has_config_messages = true,
 	.first_request_queue = 0,
 	.features = blk_features,
 	.open_session = blk_open_session,

@@ -81,6 +81,8 @@ struct session {
 struct device_ops {
 	const char *name;
 	unsigned int first_request_queue;
+	unsigned int event_queue; /* DEVICE_QUEUES_MAX: there is none */
+	bool has_config_messages; /* the configuration space by messages */
 
 	uint64_t (*features)(const struct device *device);
 	void (*open_session)(struct session *session);
@@ -102,9 +104,6 @@ struct device_ops {
 	void (*fail)(struct session *session, struct chain *chain,
 		     struct operation *what);
 };
-
-extern const struct device_ops blk_ops;
-extern const struct device_ops scsi_ops;
 
 static inline unsigned int device_queue_count(const struct device *device)
 {

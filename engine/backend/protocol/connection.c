@@ -14,10 +14,11 @@
 #include "base/error.h"
 #include "base/given_fd.h"
 
-struct connection *connection_open(struct server *server, int fd)
+struct connection *connection_open(const struct connection_shared *shared,
+				   unsigned int id, int fd)
 {
 	struct connection *connection = calloc(1, sizeof(*connection));
-	unsigned int count = device_queue_count(&server->device), i;
+	unsigned int count = device_queue_count(shared->device), i;
 
 	if (!connection)
 		goto fail;
@@ -27,20 +28,25 @@ struct connection *connection_open(struct server *server, int fd)
 	for (i = 0; i < count; i++)
 		ring_init(&connection->rings[i], i);
 	connection->ring_count = count;
-	connection->server = server;
+	connection->shared = *shared;
 	connection->fd = fd;
 	connection->request_fd = -1;
 	connection->reply_fd = -1;
-	connection->id = ++server->next_id;
-	connection->session = (struct session){ .device = &server->device,
+	connection->id = id;
+	connection->session = (struct session){ .device = shared->device,
 						.rings = connection->rings,
 						.ring_count = count };
-	server->device.ops->open_session(&connection->session);
+	shared->device->ops->open_session(&connection->session);
 	return connection;
 fail:
 	error_record(-ENOMEM, "no memory for a client");
 	free(connection);
 	return NULL;
+}
+
+const struct profile *connection_profile(const struct connection *connection)
+{
+	return connection->shared.device->profile;
 }
 
 static void close_fds(struct connection *connection)
@@ -257,7 +263,7 @@ void connection_config_changed(struct connection *connection)
 
 	if (connection->request_fd >= 0 &&
 	    send_message(connection->request_fd, &message, -1))
-		log_line(connection->server->log_fd,
+		log_line(connection->shared.log_fd,
 			 "client %u does not take configuration changes",
 			 connection->id);
 }

@@ -18,11 +18,20 @@
 #include "ring/inflight.h"
 #include "memory/client.h"
 #include "ring/ring.h"
-#include "server/server.h"
+#include "serve/worker.h"
+
+/* What all clients share of the back-end. */
+struct connection_shared {
+	struct device *device;
+	struct workers *workers;
+	struct fault_set *faults;
+	struct statistics *statistics; /* of faults on messages */
+	int log_fd;
+};
 
 struct connection {
 	struct connection *next;
-	struct server *server;
+	struct connection_shared shared;
 	unsigned int id; /* counts from 1, for log lines */
 	int fd;
 	uint64_t heard; /* the server's count of events at its last one */
@@ -47,7 +56,10 @@ struct connection {
 };
 
 /* Takes over the fd. NULL, and the reason by error_record(), on failure. */
-struct connection *connection_open(struct server *server, int fd);
+struct connection *connection_open(const struct connection_shared *shared,
+				   unsigned int id, int fd);
+/* Which back-end we behave as. */
+const struct profile *connection_profile(const struct connection *connection);
 /* Whether any of its rings runs. */
 bool connection_is_served(const struct connection *connection);
 /* Forgets it; its rings were stopped. */

@@ -15,11 +15,6 @@
 #include "base/given_fd.h"
 #include "protocol/ring.h"
 
-static const struct profile *profile_of(const struct connection *connection)
-{
-	return connection->server->device.profile;
-}
-
 /* Starts the rings again, whether or not the change was made. */
 static int finish(struct connection *connection, int result)
 {
@@ -33,11 +28,11 @@ static int finish(struct connection *connection, int result)
 /* A slot limit that the profile announces is one it keeps. */
 static int check_slots(const struct connection *connection, unsigned int count)
 {
-	if (count > profile_of(connection)->memory_slots)
+	if (count > connection_profile(connection)->memory_slots)
 		return error_record(-ENOSPC,
 				    "%u memory regions: at most %u are taken",
 				    count,
-				    profile_of(connection)->memory_slots);
+				    connection_profile(connection)->memory_slots);
 	return 0;
 }
 
@@ -93,7 +88,7 @@ int protocol_set_mem_table(struct connection *connection,
 int protocol_get_max_mem_slots(struct connection *connection,
 			     struct vhost_user_message *message)
 {
-	return message_reply_u64(message, profile_of(connection)->memory_slots);
+	return message_reply_u64(message, connection_profile(connection)->memory_slots);
 }
 
 int protocol_add_mem_reg(struct connection *connection,

@@ -2,9 +2,8 @@
 /*
  * What each vhost-user request does, but for those about rings and memory
  * (protocol/ring.c, protocol/memory.c), and how a request is answered. Control
- * thread only, with
- * the workers parked. Every number in a message is checked here before it is
- * used; the sizes were checked against the table below.
+ * thread only, with the workers parked. Every number in a message is checked
+ * here before it is used; the sizes were checked against the table below.
  */
 #include "protocol/protocol.h"
 
@@ -28,25 +27,20 @@ static bool has_protocol(const struct connection *connection, unsigned int bit)
 	return has_feature(connection->protocol_features, bit);
 }
 
-static const struct profile *profile_of(const struct connection *connection)
-{
-	return connection->server->device.profile;
-}
-
 /* ---- features ----------------------------------------------------------- */
 
 static uint64_t offered_features(const struct connection *connection)
 {
-	const struct device *device = &connection->server->device;
+	const struct device *device = connection->shared.device;
 
 	return device->ops->features(device);
 }
 
 static uint64_t offered_protocol_features(const struct connection *connection)
 {
-	uint64_t features = profile_of(connection)->protocol_features;
+	uint64_t features = connection_profile(connection)->protocol_features;
 
-	if (connection->server->device.ops == &scsi_ops)
+	if (!connection->shared.device->ops->has_config_messages)
 		features &= ~FEATURE(VHOST_USER_PROTOCOL_F_CONFIG);
 	return features;
 }
@@ -83,7 +77,7 @@ static int set_features(struct connection *connection,
 	connection->session.features = features;
 	/* "Ring states": without protocol features rings start enabled. */
 	for (i = 0; i < connection->ring_count; i++)
-		if (!needs_enable || profile_of(connection)->ignores_enable)
+		if (!needs_enable || connection_profile(connection)->ignores_enable)
 			connection->rings[i].enabled = true;
 	return protocol_resume_rings(connection);
 }
@@ -139,7 +133,7 @@ static int check_config(const struct vhost_user_message *message)
 static int get_config(struct connection *connection,
 		      struct vhost_user_message *message)
 {
-	const struct device_ops *ops = connection->server->device.ops;
+	const struct device_ops *ops = connection->shared.device->ops;
 	uint8_t space[2 * VHOST_USER_MAX_CONFIG] = { 0 };
 	uint32_t offset = message->payload.config.offset;
 	uint32_t size = message->payload.config.size;
@@ -147,7 +141,7 @@ static int get_config(struct connection *connection,
 
 	if (result)
 		return result;
-	if (profile_of(connection)->ignores_config_offset)
+	if (connection_profile(connection)->ignores_config_offset)
 		offset = 0;
 	ops->get_config(&connection->session, space);
 	memcpy(message->payload.config.space, space + offset, size);
@@ -158,7 +152,7 @@ static int get_config(struct connection *connection,
 static int set_config(struct connection *connection,
 		      struct vhost_user_message *message)
 {
-	const struct device_ops *ops = connection->server->device.ops;
+	const struct device_ops *ops = connection->shared.device->ops;
 	const struct vhost_user_config *config = &message->payload.config;
 	int result = check_config(message);
 
@@ -340,12 +334,12 @@ static int answer(struct connection *connection, const struct handler *handler,
 		has_protocol(connection, VHOST_USER_PROTOCOL_F_REPLY_ACK);
 
 	if (result)
-		log_line(connection->server->log_fd,
+		log_line(connection->shared.log_fd,
 			 "client %u: request %u: %s", connection->id,
 			 message->header.request, error_sentence());
 	if (handler && handler->replies && !result)
 		return send_reply(connection, message, faults);
-	if (result && (profile_of(connection)->closes_on_failure ||
+	if (result && (connection_profile(connection)->closes_on_failure ||
 		       !acknowledges || (handler && handler->replies)))
 		return result;
 	if (!acknowledges)
@@ -356,14 +350,14 @@ static int answer(struct connection *connection, const struct handler *handler,
 
 static uint32_t judge(struct connection *connection)
 {
-	struct server *server = connection->server;
+	const struct connection_shared *shared = &connection->shared;
 	struct verdict verdict = faults_judge_message(
-		&server->faults, connection->message_count,
+		shared->faults, connection->message_count,
 		connection->message.header.request);
 	unsigned int i;
 
 	for (i = FAULT_ON_REQUESTS; i < FAULT_ACTIONS; i++)
-		server->statistics.faults[i] +=
+		shared->statistics->faults[i] +=
 			verdict.actions & FAULT_BIT(i) ? 1 : 0;
 	return verdict.actions;
 }

@@ -18,20 +18,15 @@
 #include "base/feature.h"
 #include "base/given_fd.h"
 
-static const struct profile *profile_of(const struct connection *connection)
-{
-	return connection->server->device.profile;
-}
-
 /* Rings of one client go to different workers, but for virtio-scsi, whose task
  * management looks at all of them. */
 static struct worker *worker_of(const struct connection *connection,
 				const struct ring *ring)
 {
-	struct workers *workers = &connection->server->workers;
+	struct workers *workers = connection->shared.workers;
 	unsigned int number = connection->id;
 
-	if (!connection->server->device.ops->first_request_queue)
+	if (!connection->shared.device->ops->first_request_queue)
 		number += ring->index;
 	return &workers->list[number % workers->count];
 }
@@ -40,7 +35,7 @@ static struct worker *worker_of(const struct connection *connection,
 static bool is_event_queue(const struct connection *connection,
 			   const struct ring *ring)
 {
-	return connection->server->device.ops == &scsi_ops && ring->index == 1;
+	return ring->index == connection->shared.device->ops->event_queue;
 }
 
 static void halt_ring(struct connection *connection, struct ring *ring)
@@ -85,7 +80,7 @@ static int run_ring(struct connection *connection, struct ring *ring)
 					      ring->index, ring->size));
 	if (result)
 		return result;
-	if (profile_of(connection)->loses_early_kicks && ring->kick_fd >= 0)
+	if (connection_profile(connection)->loses_early_kicks && ring->kick_fd >= 0)
 		forget_kicks(ring);
 	if (is_event_queue(connection, ring))
 		return 0;
@@ -146,12 +141,12 @@ int protocol_set_vring_num(struct connection *connection,
 	if (!ring)
 		return -EINVAL;
 	if (!size || size & (size - 1) ||
-	    size > connection->server->device.ring_size_max)
+	    size > connection->shared.device->ring_size_max)
 		return error_record(-EINVAL,
 				    "ring %u of %u descriptors: a power of two "
 				    "up to %u is taken",
 				    ring->index, size,
-				    connection->server->device.ring_size_max);
+				    connection->shared.device->ring_size_max);
 	halt_ring(connection, ring);
 	ring->size = size;
 	return run_ring(connection, ring);
@@ -197,7 +192,7 @@ int protocol_set_vring_enable(struct connection *connection,
 
 	if (!ring)
 		return -EINVAL;
-	if (profile_of(connection)->ignores_enable)
+	if (connection_profile(connection)->ignores_enable)
 		return 0;
 	if (enable > 1)
 		return error_record(-EINVAL, "ring %u: enable %u", ring->index,
@@ -261,7 +256,7 @@ static int take_ring_fd(struct connection *connection,
 static bool is_ready_for_kick(const struct connection *connection,
 			      const struct ring *ring)
 {
-	return !profile_of(connection)->wants_kick_last ||
+	return !connection_profile(connection)->wants_kick_last ||
 	       (connection->memory.count && ring->size &&
 		ring->has_addresses && ring->call_fd >= 0);
 }

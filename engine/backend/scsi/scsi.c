@@ -335,6 +335,7 @@ static void scsi_describe(const struct session *session,
 const struct device_ops scsi_ops = {
 	.name = "scsi",
 	.first_request_queue = FIRST_REQUEST_QUEUE,
+	.event_queue = EVENT_QUEUE,
 	.features = scsi_features,
 	.open_session = scsi_open_session,
 	.get_config = scsi_get_config,

@@ -17,6 +17,8 @@
 
 #include "device/device.h"
 
+extern const struct device_ops scsi_ops;
+
 /* SAM-5, 5.3.1. */
 enum { SCSI_GOOD = 0x00, SCSI_CHECK_CONDITION = 0x02 };
 

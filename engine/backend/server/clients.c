@@ -13,6 +13,7 @@
 
 #include "protocol/protocol.h"
 #include "base/error.h"
+#include "server/server.h"
 
 enum {
 	CLIENTS_MAX = 256,
@@ -95,14 +96,22 @@ static int make_place(struct server *server)
 
 static int add_client(struct server *server, int fd)
 {
+	const struct connection_shared shared = {
+		.device = &server->device,
+		.workers = &server->workers,
+		.faults = &server->faults,
+		.statistics = &server->statistics,
+		.log_fd = server->log_fd,
+	};
 	struct connection *connection;
 	int result = make_place(server);
 
 	if (result)
 		return result;
-	connection = connection_open(server, fd);
+	connection = connection_open(&shared, server->next_id + 1, fd);
 	if (!connection)
 		return -ENOMEM;
+	server->next_id++;
 	result = server_watch(server, fd, connection);
 	if (result) {
 		connection->fd = -1; /* the caller's still */

@@ -15,16 +15,17 @@ from pathlib import Path
 
 import click
 
-from bench import adaptive, environment, instructions, outcome
+from bench import adaptive, environment, instructions, level, outcome
 from bench.outcome import Outcome
 from bench.plan import BARE, GROUPS, Comparison
 from bench.run import PATIENCE_S, Cores, Turns, finish, turns, unfinished
 from pyfio_virtio.errors import PyfioVirtioError
 from pyfio_virtio.results.results import write_atomically
 
-INSTRUCTIONS, ADAPTIVE = "instructions", "adaptive"
+INSTRUCTIONS, ADAPTIVE, LEVEL = "instructions", "adaptive", "level"
 ABOUT: Mapping[str, str] = {
     **{name: group.about for name, group in GROUPS.items()},
+    LEVEL: "how level a run is: half seconds beside the run's median",
     INSTRUCTIONS: "instructions for each I/O, by valgrind's callgrind",
     ADAPTIVE: "wait=adaptive beside the best other way at 40 points; long, so on request only",
 }
@@ -131,6 +132,17 @@ def run_adaptive(bench: Bench, running: Turns) -> str:
     return text
 
 
+def run_level(bench: Bench, running: Turns) -> str:
+    measured: list[list[level.Level]] = []
+    text = ""
+    for kept in running.kept_rounds(level.comparison(), bench.pairs):
+        measured.append([level.level_of(record, folder) for record, folder in kept])
+        text = level.table(measured)
+        bench.keep(LEVEL, [[asdict(run) for run in each] for each in measured], text)
+        click.echo(f"  round {len(measured)} done", err=True)
+    return text
+
+
 @contextmanager
 def _progress(title: str) -> Iterator[None]:
     click.echo(f"  {title} ... ", err=True, nl=False)
@@ -142,6 +154,8 @@ def _run(bench: Bench, name: str) -> str:
     with bench.turns(name) as running:
         if name == INSTRUCTIONS:
             return run_instructions(bench, running)
+        if name == LEVEL:
+            return run_level(bench, running)
         if name == ADAPTIVE:
             return run_adaptive(bench, running)
         return run_group(bench, running, name)

@@ -130,13 +130,24 @@ class Turns:
 
     def rounds(self, comparison: Comparison, count: int) -> Iterator[list[Run]]:
         """A list of runs a round, in the order of comparison.sides."""
+        for records in self.kept_rounds(comparison, count):
+            yield [run_of(record) for record, _ in records]
+
+    def kept_rounds(
+        self, comparison: Comparison, count: int
+    ) -> Iterator[list[tuple[Record, Path]]]:
+        """The same as records, each with the folder of its files."""
         cores = self.cores.shared() if comparison.shares_core else self.cores
         trials = [
             self.trial(side, comparison.full_title, cores, comparison.runtime_s)
             for side in comparison.sides
         ]
         for number in range(count):
-            yield [run_of(record) for record in self._round(trials, number)]
+            folder = self.runner.folder
+            yield [
+                (record, folder.run_folder(trial.point.hash, number + 1))
+                for record, trial in zip(self._round(trials, number), trials, strict=True)
+            ]
 
     def _round(self, trials: Sequence[Trial], number: int) -> list[Record]:
         """A round that was interrupted is run anew as a whole: what it compares is of one time."""

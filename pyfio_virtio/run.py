@@ -63,6 +63,10 @@ class Plan:
     def describe(self) -> str:
         return f"{self.fio.release} runs {self.title} on {self.disk.describe()}"
 
+    def note(self) -> str:
+        """What to know of the disk before its figures are read; mostly nothing."""
+        return self.disk.spec.note() if self.disk.spec else ""
+
     def reach(self) -> Reach:
         """What it may change that is not made for it, and what else it would run."""
         found = reach.of_job(self.job, Path(), "--readonly" in self.program_options)

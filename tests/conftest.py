@@ -2,7 +2,7 @@
 """What all tests share: real back-ends, the real fio with the engine, the real command.
 
 - `serve(kind, **spec)` starts a back-end of that kind and returns its Backend (.socket, .process,
-  .log). Arguments are those of BackendSpec; without any: 1 GiB in memory, one queue. All end with
+  .log). Arguments are those of BackendSpec; without any: 64 MiB in memory, one queue. All end with
   the test. `qsd(**spec)` and `builtin(**spec)` are the same with the kind given:
   `qsd(storage="null", queues=4)`, `builtin(options=("latency=20us", "device=scsi"))`.
 - `fio(socket, **options)` runs one job on a socket: `fio(disk.socket, rw="randread", bs="4k",
@@ -158,7 +158,8 @@ def serve(private: Path) -> Iterator[StartBackend]:
 
     def start(kind: str, **spec: Any) -> backends.Backend:  # noqa: ANN401 - BackendSpec's fields
         number = len(running)
-        wanted = backends.BackendSpec(kind=kind, **spec)
+        # Memory is filled before it is served: less of it is sooner there.
+        wanted = backends.BackendSpec(kind=kind, **{"size_bytes": 64 << 20, **spec})
         socket, log = private / f"disk{number}.sock", private / f"disk{number}.log"
         running.append(backends.start(wanted, str(socket), str(log)))
         return running[-1]

@@ -37,6 +37,9 @@ struct backend_config {
 	uint32_t discard_segments_max; /* ranges in a request [16] */
 	int socket_fd; /* bound to socket_path, taken over [it is bound here] */
 	bool read_only;
+	/* Memory is filled before it is served, not as it is used: it must be
+	 * there. */
+	bool populate;
 	/* The process is the back-end's alone: it survives clients that cut
 	 * their memory short, and the fault "die" kills it. */
 	bool own_process;

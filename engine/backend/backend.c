@@ -33,6 +33,8 @@ enum {
 
 struct backend {
 	struct server server;
+	int cpus[CPU_SETSIZE]; /* the workers' */
+	unsigned int cpu_count;
 };
 
 static const char *or_default(const char *words, const char *otherwise)
@@ -139,8 +141,10 @@ static void slice_storage(struct server *server, uint32_t block_bytes,
 		};
 }
 
-static int open_disks(struct server *server, const struct backend_config *config)
+static int open_disks(struct backend *backend,
+		      const struct backend_config *config)
 {
+	struct server *server = &backend->server;
 	const char *storage = or_default(config->storage, "memory");
 	uint32_t block_bytes = or_number(config->block_bytes, SECTOR_BYTES);
 	uint64_t bytes = config->size_bytes;
@@ -163,6 +167,9 @@ static int open_disks(struct server *server, const struct backend_config *config
 				      .bytes = bytes * server->device.disk_count,
 				      .read_only = config->read_only,
 				      .may_map = config->own_process,
+				      .populate = config->populate,
+				      .cpus = { backend->cpus,
+						backend->cpu_count },
 				      .log_fd = config->log_fd });
 	if (result)
 		return result;
@@ -221,19 +228,16 @@ static int parse_cpus(const char *words, int *cpus, unsigned int *count)
 	return 0;
 }
 
-static int start_workers(struct server *server,
+static int start_workers(struct backend *backend,
 			 const struct backend_config *config)
 {
+	struct server *server = &backend->server;
 	struct workers *workers = &server->workers;
 	uint32_t threads = or_number(config->thread_count, 1);
-	int cpus[CPU_SETSIZE];
-	unsigned int cpu_count;
 	int result;
 
-	result = parse_cpus(or_default(config->cpus, ""), cpus, &cpu_count);
-	if (!result)
-		result = choose_serve_mode(
-			workers, or_default(config->serve, "adaptive"));
+	result = choose_serve_mode(workers,
+				   or_default(config->serve, "adaptive"));
 	if (!result)
 		result = check_range("threads", threads, THREADS_MAX);
 	if (result)
@@ -242,7 +246,8 @@ static int start_workers(struct server *server,
 	workers->latency = &server->latency;
 	workers->faults = &server->faults;
 	workers->log_fd = config->log_fd;
-	return workers_start(workers, threads, cpus, cpu_count);
+	return workers_start(workers, threads, backend->cpus,
+			     backend->cpu_count);
 }
 
 /* ---- start and stop ----------------------------------------------------- */
@@ -261,10 +266,14 @@ static int copy_paths(struct server *server,
 	return 0;
 }
 
-static int set_up(struct server *server, const struct backend_config *config)
+static int set_up(struct backend *backend, const struct backend_config *config)
 {
+	struct server *server = &backend->server;
 	int result = copy_paths(server, config);
 
+	if (!result)
+		result = parse_cpus(or_default(config->cpus, ""),
+				    backend->cpus, &backend->cpu_count);
 	if (!result)
 		result = choose_device(&server->device,
 				       or_default(config->device, "blk"),
@@ -274,13 +283,14 @@ static int set_up(struct server *server, const struct backend_config *config)
 	if (!result)
 		result = set_limits(&server->device, config);
 	if (!result)
-		result = open_disks(server, config);
-	if (!result)
 		result = latency_open(&server->latency,
 				      or_default(config->latency, "none"));
 	if (!result)
 		result = faults_add(&server->faults,
 				    or_default(config->fault, ""));
+	/* Last, since it can take long. */
+	if (!result)
+		result = open_disks(backend, config);
 	return result;
 }
 
@@ -303,9 +313,9 @@ struct backend *backend_start(const struct backend_config *config)
 	}
 	server = &backend->server;
 	server->storage.fd = -1;
-	if (set_up(server, config))
+	if (set_up(backend, config))
 		goto fail;
-	if (start_workers(server, config))
+	if (start_workers(backend, config))
 		goto fail;
 	if (server_start(server))
 		goto fail_started;

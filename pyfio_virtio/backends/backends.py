@@ -19,6 +19,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from pyfio_virtio.backends import filling
 from pyfio_virtio.backends.unix_sockets import SocketFile, bind, listener, socket_file
 from pyfio_virtio.engine import engine
 from pyfio_virtio.errors import MachineError, PyfioVirtioError, UsageError
@@ -29,6 +30,8 @@ from pyfio_virtio.sizes import format_size
 # The kind that `run` and `backend start` use if the user names none.
 DEFAULT_KIND = "builtin"
 START_TIMEOUT_S = 10.0
+# The slowest rate at which memory is filled: in a guest whose hypervisor has to find it first.
+_FILLED_BYTES_PER_S = 128 << 20
 _LAST_BYTES = 4096  # at the end of a log, where last_words() looks for the last line
 MEMORY_FD_NAME = "pyfio-virtio-disk"
 QSD_POLL_MAX_NS = 32768  # qemu-storage-daemon's own default
@@ -76,6 +79,27 @@ class BackendSpec:
         queues = f"{self.queues} queue" + ("s" if self.queues != 1 else "")
         read_only = ", read-only" if self.read_only else ""
         return f"{KINDS[self.kind].program}, storage {self.storage}{size}, {queues}{read_only}"
+
+    def unfilled(self) -> str:
+        """Why a disk that is made is not filled before it is served; "" if it is."""
+        if self.storage == "memory":
+            return filling.short_of_memory(self.size_bytes)
+        if self.file is None or self.file.exists() or not self.file.parent.is_dir():
+            return ""
+        return filling.short_of_room(self.file.absolute(), self.size_bytes)
+
+    def note(self) -> str:
+        """What to know before it is started; mostly nothing."""
+        if unfilled := self.unfilled():
+            return unfilled
+        if self.file is None or self.file.exists():
+            return ""
+        size = format_size(self.size_bytes)
+        return f"{self.file} is new, so all of its {size} are written first"
+
+    def start_timeout_s(self) -> float:
+        filled = self.size_bytes if self.storage == "memory" else 0
+        return START_TIMEOUT_S + filled / _FILLED_BYTES_PER_S
 
     def check(self) -> None:
         """Refuses impossible values, so that the user gets our message and not the back-end's."""
@@ -370,39 +394,51 @@ def _open_storage(spec: BackendSpec) -> Storage:
     # The memory is freed when the back-end ends, however it ends, so no file can be left over.
     fd = os.memfd_create(MEMORY_FD_NAME)
     os.ftruncate(fd, spec.size_bytes)
+    if not spec.unfilled():
+        filling.fill_memory(fd, spec.size_bytes)
     return Storage(f"/proc/self/fd/{fd}", (fd,))
 
 
 def _make_file(path: Path, spec: BackendSpec) -> None:
-    """Makes a sparse file of the wanted size. A file that exists already keeps its size."""
+    """Makes a file of the wanted size. A file that exists already keeps its size."""
+    unfilled = spec.unfilled()
     try:
         # O_NONBLOCK: opening a pipe must not block. It changes nothing for a file or a device.
         flags = os.O_RDONLY if spec.read_only else os.O_RDWR
-        fd = os.open(path, flags | os.O_NONBLOCK)
+        os.close(os.open(path, flags | os.O_NONBLOCK))
     except FileNotFoundError:
-        fd = _create_file(path, spec.size_bytes)
+        _create_file(path, spec.size_bytes, is_filled=not unfilled)
     except OSError as error:
         raise UsageError(f"cannot use {path} as storage", error.strerror or str(error)) from error
-    os.close(fd)
 
 
-def _create_file(path: Path, size_bytes: int) -> int:
+def _create_file(path: Path, size_bytes: int, *, is_filled: bool) -> None:
     try:
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
-        os.ftruncate(fd, size_bytes)
     except OSError as error:
         raise UsageError(f"cannot make {path}", error.strerror or str(error)) from error
-    return fd
+    try:
+        os.ftruncate(fd, size_bytes)
+        if is_filled:
+            filling.fill_file(fd, size_bytes)
+    except BaseException as error:  # ^C too: half a disk is of no use
+        path.unlink()
+        if isinstance(error, OSError):
+            raise UsageError(f"cannot make {path}", error.strerror or str(error)) from error
+        raise
+    finally:
+        os.close(fd)
 
 
 def _wait_until_it_serves(backend: Backend) -> None:
     what = f"{KINDS[backend.spec.kind].program} did not start"
-    deadline = time.monotonic() + START_TIMEOUT_S
+    timeout_s = backend.spec.start_timeout_s()
+    deadline = time.monotonic() + timeout_s
     while (pid := listener(backend.socket)) is None:
         if not backend.is_running():
             raise PyfioVirtioError(what, backend.last_words())
         if time.monotonic() >= deadline:
-            why = f"nobody listens on {backend.socket} after {START_TIMEOUT_S:g} s"
+            why = f"nobody listens on {backend.socket} after {timeout_s:g} s"
             raise PyfioVirtioError(what, why)
         time.sleep(0.005)
     if pid != backend.process.pid:

@@ -12,6 +12,7 @@ import signal
 import sys
 from pathlib import Path
 
+from pyfio_virtio.backends import filling
 from pyfio_virtio.backends.builtin_engine import BuiltinBackend, Settings
 from pyfio_virtio.errors import PyfioVirtioError
 from pyfio_virtio.sizes import parse_size
@@ -19,6 +20,7 @@ from pyfio_virtio.sizes import parse_size
 _PR_SET_PDEATHSIG = 1
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _STDERR = 2
+_DEFAULT_BYTES = 1 << 30  # of a disk in memory
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -59,6 +61,12 @@ def _parser() -> argparse.ArgumentParser:
     add("--fault", action="append", default=[], help="ACTION:KEY=VALUE,...; may be repeated")
     add("--control", default="", metavar="PATH", help="socket that accepts commands")
     add("--stats-file", type=Path, metavar="PATH", help="file for the statistics, as JSON")
+    add(
+        "--populate",
+        default="auto",
+        choices=["auto", "on", "off"],
+        help="whether memory is filled before it is served",
+    )
     add("--die-with-parent", action="store_true", help="end when the parent process ends")
     return parser
 
@@ -87,9 +95,21 @@ def _settings(chosen: argparse.Namespace) -> Settings:
         discard_sectors_max=chosen.discard_sectors_max,
         discard_segments_max=chosen.discard_segments_max,
         read_only=chosen.read_only,
+        populate=_populates(chosen),
         own_process=True,
         log_fd=_STDERR,
     )
+
+
+def _populates(chosen: argparse.Namespace) -> bool:
+    """Whether memory is filled before it is served; says so where there is too little."""
+    if chosen.populate != "auto" or not chosen.storage.startswith("memory"):
+        return bool(chosen.populate == "on")
+    size_bytes = parse_size(chosen.size) or _DEFAULT_BYTES
+    why_not = filling.short_of_memory(size_bytes * chosen.targets * chosen.luns)
+    if why_not:
+        print(why_not, file=sys.stderr)
+    return not why_not
 
 
 def _die_with_parent() -> None:

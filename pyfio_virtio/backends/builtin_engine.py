@@ -46,6 +46,7 @@ class Settings:
     discard_segments_max: int = 0
     socket_fd: int = 0
     read_only: bool = False
+    populate: bool = False
     own_process: bool = False
     log_fd: int = -1
 

@@ -41,6 +41,8 @@ def start(
     if dry_run:
         _print_dry_start(spec, name, socket)
         return
+    if note := spec.note():
+        click.echo(note, err=True)
     started = backend_records.start(spec, name, socket)
     click.echo(
         f"{started.name}: {spec.describe()}; "

@@ -85,6 +85,8 @@ def run(
         return
     _ask(plan, yes)
     click.echo(plan.describe(), err=True)
+    if note := plan.note():
+        click.echo(note, err=True)
     context.exit(_carry_out(plan))
 
 

@@ -7,6 +7,8 @@ Reads /proc and /sys, changes nothing, and takes what it cannot read for absent.
 import os
 import platform
 import resource
+import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -103,3 +105,47 @@ def cores() -> list[list[int]]:
         siblings = _read(_CPU / f"cpu{cpu}" / "topology" / "thread_siblings_list")
         found.setdefault(siblings or str(cpu), []).append(cpu)
     return list(found.values())
+
+
+# ---- memory --------------------------------------------------------------------------------------
+
+# Of the two versions of control groups: where they lie, a limit, what is used, and of that what can
+# be given back at once.
+_GROUPS = (
+    ("sys/fs/cgroup", "memory.max", "memory.current", "inactive_file"),
+    (
+        "sys/fs/cgroup/memory",
+        "memory.limit_in_bytes",
+        "memory.usage_in_bytes",
+        "total_inactive_file",
+    ),
+)
+
+
+def free_memory_bytes(root: Path = Path("/")) -> int:
+    """What we may still take of this machine's memory, and of our control groups' limits."""
+    kib = _fields(root / "proc/meminfo").get("MemAvailable")
+    machine = sys.maxsize if kib is None else kib * 1024
+    return max(0, min([machine, *_rooms_of_groups(root)]))
+
+
+def _rooms_of_groups(root: Path) -> Iterator[int]:
+    for line in (_read(root / "proc/self/cgroup") or "").splitlines():
+        _, controllers, path = line.split(":", 2)
+        if controllers not in ("", "memory"):
+            continue
+        place, limit, used, idle = _GROUPS[1 if controllers else 0]
+        top = root / place
+        group = top / path.lstrip("/")
+        for folder in (group, *group.parents):
+            given, taken = _read(folder / limit), _read(folder / used)
+            if given and taken and given.isdecimal():
+                yield int(given) - int(taken) + _fields(folder / "memory.stat").get(idle, 0)
+            if folder == top:
+                break
+
+
+def _fields(path: Path) -> dict[str, int]:
+    """Numbers by their names, of lines such as "MemFree: 12 kB"."""
+    words = [line.split() for line in (_read(path) or "").splitlines()]
+    return {word[0].rstrip(":"): int(word[1]) for word in words if word[1:] and word[1].isdecimal()}

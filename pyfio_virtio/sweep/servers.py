@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from pyfio_virtio.backends import backends, unix_sockets
+from pyfio_virtio.backends import backends, filling, unix_sockets
 from pyfio_virtio.backends.backends import Backend, BackendSpec
 from pyfio_virtio.engine import engine
 from pyfio_virtio.errors import PyfioVirtioError
@@ -23,7 +23,6 @@ from pyfio_virtio.fio.job import escaped_filename
 from pyfio_virtio.sweep.job import DISK_VARIABLE, NBD, Wanted, at
 
 SOCKET, LOG, DISK = "disk.sock", "backend.log", "disk.img"
-_PIECE_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -100,11 +99,9 @@ class Servers:
         used = placed.spec.file if placed.spec else placed.file
         if str(used) != str(path) or path.exists():
             return
-        piece = bytes(range(256)) * (_PIECE_BYTES // 256)
         try:
             with path.open("wb") as file:
-                for start in range(0, placed.size_bytes, _PIECE_BYTES):
-                    file.write(piece[: placed.size_bytes - start])
+                filling.fill_file(file.fileno(), placed.size_bytes)
         except OSError as error:
             path.unlink(missing_ok=True)
             why = error.strerror or str(error)

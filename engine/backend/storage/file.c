@@ -172,7 +172,8 @@ static int make_as_long(struct storage *storage, const char *path,
 	return 0;
 }
 
-int storage_open_file(struct storage *storage, const char *path, bool read_only)
+int storage_open_file(struct storage *storage, const char *path,
+		      bool read_only, bool *is_new)
 {
 	/* A pipe must not keep us waiting, nor a dangling link lead elsewhere. */
 	int flags = (read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NONBLOCK;
@@ -188,6 +189,7 @@ int storage_open_file(struct storage *storage, const char *path, bool read_only)
 	if (end < 0)
 		return error_record(-errno, "storage %s: %s", path,
 				    strerror(errno));
+	*is_new = !end;
 	if (!storage->bytes)
 		storage->bytes = end;
 	if (!storage->bytes)

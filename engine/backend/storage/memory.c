@@ -65,7 +65,8 @@ const struct storage_ops memory_ops = {
 };
 
 /* Aligned, so that huge pages fit. */
-int storage_map_memory(struct storage *storage)
+int storage_map_memory(struct storage *storage,
+		       const struct storage_options *options)
 {
 	uint64_t bytes = storage->bytes + HUGE_PAGE_BYTES;
 	void *mapping = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
@@ -81,6 +82,11 @@ int storage_map_memory(struct storage *storage)
 				   -(uintptr_t)HUGE_PAGE_BYTES);
 	/* A child of the program that we are part of needs no copy. */
 	madvise(mapping, bytes, MADV_DONTFORK);
+	/* Filled as it is used, a huge page for each block would take much more
+	 * than is used. */
+	madvise(mapping, bytes, MADV_NOHUGEPAGE);
+	if (options->populate)
+		populate(storage->map, storage->bytes, &options->cpus);
 	return 0;
 }
 
@@ -148,4 +154,22 @@ int storage_map_file(struct storage *storage, bool read_only)
 	storage->mapping_bytes = storage->bytes;
 	guard_storage(mapping, storage->bytes);
 	return 0;
+}
+
+/* Blocks first: where there are too few of them, none is taken from others on
+ * the file system. Pages only of files in memory (those have seals): elsewhere
+ * they would all be written to the device. */
+void storage_populate_file(struct storage *storage,
+			   const struct storage_options *options)
+{
+	if (!fallocate(storage->fd, 0, 0, storage->bytes)) {
+		if (fcntl(storage->fd, F_GET_SEALS) >= 0)
+			populate(storage->map, storage->bytes, &options->cpus);
+		return;
+	}
+	if (errno != EOPNOTSUPP)
+		log_line(storage->log_fd,
+			 "storage: there is no room for all of its %" PRIu64
+			 " bytes (%s), so they are allocated as they are used",
+			 storage->bytes, strerror(errno));
 }

@@ -60,24 +60,31 @@ int storage_failed(struct storage *storage, const char *what, uint64_t offset,
 
 /* ---- opening ------------------------------------------------------------ */
 
-static int open_private(struct storage *storage)
+static int open_private(struct storage *storage,
+			const struct storage_options *options)
 {
 	storage->ops = &memory_ops;
 	if (!storage->bytes)
 		return error_record(-EINVAL, "storage memory: give a size");
-	return storage_map_memory(storage);
+	return storage_map_memory(storage, options);
 }
 
 /* Where no guard stands, a page that is gone would end the process. */
 static int open_mapped(struct storage *storage, const char *path,
 		       const struct storage_options *options)
 {
-	int result = storage_open_file(storage, path, options->read_only);
+	bool is_new;
+	int result = storage_open_file(storage, path, options->read_only,
+				       &is_new);
 
 	storage->ops = options->may_map ? &mapped_ops : &file_ops;
 	if (result || !options->may_map)
 		return result;
-	return storage_map_file(storage, options->read_only);
+	result = storage_map_file(storage, options->read_only);
+	/* The holes of a file that somebody made stay holes. */
+	if (!result && options->populate && is_new)
+		storage_populate_file(storage, options);
+	return result;
 }
 
 /* Mapped as well, but only to see cheaply whether it is still whole. Not every
@@ -85,7 +92,9 @@ static int open_mapped(struct storage *storage, const char *path,
 static int open_file(struct storage *storage, const char *path,
 		     const struct storage_options *options)
 {
-	int result = storage_open_file(storage, path, options->read_only);
+	bool is_new;
+	int result = storage_open_file(storage, path, options->read_only,
+				       &is_new);
 
 	storage->ops = &file_ops;
 	if (!result && options->may_map)
@@ -103,7 +112,7 @@ static int open_words(struct storage *storage,
 		return 0;
 	}
 	if (!strcmp(words, "memory"))
-		return open_private(storage);
+		return open_private(storage, options);
 	if (!strncmp(words, "memory:", 7))
 		return open_mapped(storage, words + 7, options);
 	if (strncmp(words, "file:", 5))

@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "ring/chain.h"
+#include "storage/populate.h"
 
 struct storage;
 
@@ -48,6 +49,8 @@ struct storage_options {
 	bool read_only;
 	/* Files may be mapped: the guard stands (memory/guard.h). */
 	bool may_map;
+	bool populate; /* memory and new files that are mapped */
+	struct populate_cpus cpus;
 	int log_fd; /* where the first failure is told; -1: nowhere */
 };
 
@@ -64,14 +67,19 @@ int storage_failed(struct storage *storage, const char *what, uint64_t offset,
 extern const struct storage_ops memory_ops; /* nobody else's memory */
 extern const struct storage_ops mapped_ops; /* a mapped file */
 
-int storage_map_memory(struct storage *storage);
+int storage_map_memory(struct storage *storage,
+		       const struct storage_options *options);
 int storage_map_file(struct storage *storage, bool read_only);
+/* Has the file's blocks allocated, and its pages brought in. */
+void storage_populate_file(struct storage *storage,
+			   const struct storage_options *options);
 
 /* storage/file.c: a file by system calls. */
 
 extern const struct storage_ops file_ops;
 
+/* `is_new`: it had no bytes before. */
 int storage_open_file(struct storage *storage, const char *path,
-		      bool read_only);
+		      bool read_only, bool *is_new);
 
 #endif

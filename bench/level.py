@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""How level a run is: each half second of it beside the median of them all.
+
+The load is that of jobs/virtio.fio. A first touch of memory, or anything else that a run pays for
+only once, shows as a first half second below the others. Pure, but for level_of(), which reads what
+a run left.
+"""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from statistics import median
+
+from bench.outcome import ratio_text
+from bench.plan import DISK, Comparison, Side
+from pyfio_virtio.analysis import stats
+from pyfio_virtio.backends.backends import BackendSpec
+from pyfio_virtio.results.record import Record
+
+HALF_MS = 500
+# Half seconds of a run. It lasts for one more, because the log may lack a moment of the last.
+HALVES = 8
+LOG = "level"
+RUNTIME_S = (HALVES + 1) * HALF_MS / 1000
+MEMORY = BackendSpec(storage="memory")
+UNFILLED = replace(MEMORY, options=("populate=off",))
+DISKS = {
+    "built-in, null": BackendSpec(storage="null"),
+    "built-in, 1 GiB in memory": MEMORY,
+    "the same, filled as it is used": UNFILLED,
+    "qemu-storage-daemon, 1 GiB in memory": BackendSpec(kind="qsd", storage="memory"),
+}
+
+
+@dataclass(frozen=True)
+class Level:
+    """One run."""
+
+    halves: tuple[float, ...]  # IOPS of each half second
+    p99_us: float | None  # of reads
+
+    @property
+    def median(self) -> float:
+        return median(self.halves)
+
+    def ratio(self, half: int) -> float:
+        """That half second to the median."""
+        return self.halves[half] / self.median
+
+    @property
+    def lowest(self) -> float:
+        return min(self.halves) / self.median
+
+
+def comparison() -> Comparison:
+    """All disks with the same load."""
+    options = {
+        "ioengine": "fio_virtio",
+        "filename": DISK,
+        "rw": "randrw",
+        "bs": "4k",
+        "iodepth": "128",
+        "thread": "1",
+        "clocksource": "cpu",
+        "write_iops_log": LOG,
+        "per_job_logs": "0",
+        "log_avg_msec": str(HALF_MS),
+    }
+    base, *others = (Side(name, options, disk) for name, disk in DISKS.items())
+    return Comparison("half seconds", base, tuple(others), runtime_s=RUNTIME_S)
+
+
+def halves(log: str) -> tuple[float, ...]:
+    """IOPS of each half second, reads and writes together, from fio's log."""
+    sums: dict[int, float] = defaultdict(float)
+    for line in log.splitlines():
+        at_ms, value = line.split(",")[:2]
+        # A line stands for the time before it, which ends a few ms late.
+        sums[round(int(at_ms) / HALF_MS) - 1] += float(value)
+    return tuple(sums[half] for half in range(HALVES))
+
+
+def level_of(record: Record, folder: Path) -> Level:
+    """Of a run whose files lie in `folder`."""
+    reads = record.directions["read"]
+    p99_us = None if reads.p99_ns is None else reads.p99_ns / 1000
+    return Level(halves((folder / f"{LOG}_iops.log").read_text()), p99_us)
+
+
+COLUMNS = (
+    *("disk", "first half second to the run's median", "second", "third", "lowest of eight"),
+    *("IOPS, median", "p99 µs, reads"),
+)
+
+
+def table(measured: Sequence[Sequence[Level]]) -> str:
+    """A table in markdown, a line a disk; each figure is a median over the runs."""
+    lines: list[Sequence[str]] = [COLUMNS, ["---"] * len(COLUMNS)]
+    for side, runs in zip(comparison().sides, zip(*measured, strict=True), strict=True):
+        lines.append(_row(side.name, runs))
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def _row(name: str, runs: Sequence[Level]) -> list[str]:
+    first = stats.median([run.ratio(0) for run in runs])
+    rest = [median(run.ratio(half) for run in runs) for half in (1, 2)]
+    p99 = [run.p99_us for run in runs if run.p99_us is not None]
+    return [
+        *(name, ratio_text(first), *(f"{ratio:.2f}" for ratio in rest)),
+        f"{median(run.lowest for run in runs):.2f}",
+        f"{median(run.median for run in runs):,.0f}",
+        f"{median(p99):.3g}" if p99 else "-",
+    ]

@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""bench/level.py: half seconds out of fio's log, how they stand to the median, and the table."""
+
+import configparser
+from dataclasses import replace
+from pathlib import Path
+
+from bench import level
+from bench.level import HALVES, Level
+from bench.run import Cores, turns
+from tests.conftest import ROOT
+
+EVEN = Level((100.0,) * HALVES, 50.0)
+SLOW_AT_FIRST = Level((20.0, *(100.0,) * (HALVES - 1)), 500.0)
+
+
+def log(*lines: tuple[int, int, int]) -> str:
+    return "".join(f"{at_ms}, {iops}, {direction}, 0, 0\n" for at_ms, iops, direction in lines)
+
+
+def test_reads_and_writes_of_a_half_second_are_added() -> None:
+    found = level.halves(log((500, 10, 0), (500, 20, 1), (1001, 30, 0), (1002, 40, 1)))
+    assert found[:2] == (30.0, 70.0)
+
+
+def test_what_comes_after_the_halves_is_left_out() -> None:
+    lines = [(500 * half + 3, half, 0) for half in range(1, HALVES + 3)]
+    assert level.halves(log(*lines)) == tuple(map(float, range(1, HALVES + 1)))
+
+
+def test_a_half_is_set_beside_the_median_of_its_run() -> None:
+    assert [SLOW_AT_FIRST.ratio(half) for half in (0, 1)] == [0.2, 1.0]
+    assert SLOW_AT_FIRST.lowest == 0.2
+    assert EVEN.lowest == 1.0
+
+
+def test_the_load_is_that_of_the_first_job() -> None:
+    job = configparser.ConfigParser(allow_no_value=True)
+    job.read(ROOT / "jobs" / "virtio.fio")
+    for side in level.comparison().sides:
+        for name in ("rw", "bs", "iodepth"):
+            assert side.options[name] == job["virtio"][name]
+
+
+def test_one_disk_is_filled_as_it_is_used() -> None:
+    options = [getattr(side.disk, "options", ()) for side in level.comparison().sides]
+    assert options.count(("populate=off",)) == 1
+
+
+def test_the_table_has_a_line_for_each_disk() -> None:
+    measured = [[SLOW_AT_FIRST, EVEN, EVEN, EVEN]] * 5
+    lines = level.table(measured).splitlines()
+    assert len(lines) == 2 + len(level.DISKS)
+    assert lines[2].split(" | ")[1].startswith("0.20 (0.20 to 0.20")
+    assert lines[3].split(" | ")[1:] == ["1.00 (1.00 to 1.00, 94%)", *["1.00"] * 3, "100", "50 |"]
+
+
+def test_a_real_run_has_all_of_its_halves(tmp_path: Path) -> None:
+    disk = replace(level.MEMORY, size_bytes=16 << 20)
+    base = replace(level.comparison().base, disk=disk)
+    alone = replace(level.comparison(), base=base, others=())
+    with turns(tmp_path / "level", Cores(0, 0)) as running:
+        [[(record, folder)]] = running.kept_rounds(alone, 1)
+        measured = level.level_of(record, folder)
+    assert len(measured.halves) == HALVES
+    assert all(measured.halves)
+    assert measured.p99_us

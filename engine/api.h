@@ -158,7 +158,11 @@ void device_describe(const struct device *dev, struct device_info *info);
 /* Memory for device_config.memory: it outlives the devices that use it, and
  * buffers in it serve all of them. hugepages: enum hugepages. NULL: none. */
 struct memory *memory_create(int hugepages);
-/* No device may use it any more. NULL is fine. */
+/* From now on one more memory_destroy() is needed. Any thread. */
+void memory_keep(struct memory *memory);
+/* Destroys it if nobody else keeps it: then no device may use it any more, and
+ * its buffers are gone. Any thread; NULL is fine. What a back-end that hung up or
+ * hangs writes later goes where nobody sees it. */
 void memory_destroy(struct memory *memory);
 /* As device_free(), also when the device is closed already. Any thread. */
 void memory_free(struct memory *memory, void *address);
@@ -168,7 +172,9 @@ void memory_free(struct memory *memory, void *address);
  * and the back-end has slots for it. NULL, with a sentence, if there is none.
  * Any thread. */
 void *device_alloc(struct device *dev, size_t size_bytes, size_t alignment);
-/* address came from device_alloc(), or is NULL. Any thread. */
+/* address came from device_alloc(), or is NULL. Any thread. Memory that a back-end
+ * may still write to, for an operation that failed, is not allocated again before
+ * the back-end has given it back. */
 void device_free(struct device *dev, void *address);
 /* Shares memory of the program's own: size_bytes at address, which are mapped
  * (MAP_SHARED) from fd at file_offset_bytes; all three are whole pages. It
@@ -188,8 +194,14 @@ int device_register_memory(struct device *dev, void *address, size_t size_bytes,
  * at the same time both keep what they wrote.
  *
  * When the back-end goes away, or stands still for request_timeout_ms, calls
- * fail; they do not hang. After -ETIMEDOUT the back-end may still write to
- * memory of the section above that it was asked to read into.
+ * fail; they do not hang.
+ *
+ * Memory of the section above that an operation reads into or writes from belongs
+ * to the back-end while it moves whole blocks. A call that fails with -ETIMEDOUT,
+ * -EIO or -ECANCELED leaves it there: the back-end may still write to it until it
+ * has carried the operation out, or until device_detach() has stopped it. So do
+ * not use such memory again, but free it and allocate other; of memory that you
+ * registered, keep it mapped until then. All other memory is yours at once.
  */
 
 /* How the threads that use a device wait for it. All zeros is fine. */
@@ -202,6 +214,9 @@ struct attach_options {
 /* Opens and starts a device and makes it ready for the calls below. */
 int device_attach(struct device **dev, const struct device_config *config,
 		  const struct attach_options *options);
+/* Ends the calls of all threads, and what is in flight: with -ECANCELED, as what
+ * begins later. Any thread. */
+void device_shutdown(struct device *dev);
 /* Closes it; no thread may be in a call, and each async closed. NULL is fine. */
 void device_detach(struct device *dev);
 
@@ -230,7 +245,8 @@ enum operation_type {
 	OPERATION_FLUSH = 4,
 };
 
-/* The caller's; it and the buffer stay until it was collected. */
+/* The caller's; it and the buffer stay until it was collected, also when it was
+ * cancelled or took too long. */
 struct operation {
 	int type;              /* enum operation_type */
 	void *buffer;          /* to read into or to write from */
@@ -245,7 +261,11 @@ struct operation {
 struct async;
 
 int async_open(struct async **async, struct device *dev);
-/* Cancels what is in flight. No thread may be in a call. NULL is fine. */
+/* Ends the calls of other threads that wait: with -ECANCELED, as what is submitted
+ * later. Any thread. */
+void async_shutdown(struct async *async);
+/* Cancels what is in flight, and leaves its memory to the back-end (see above).
+ * No thread may be in a call. NULL is fine. */
 void async_close(struct async *async);
 
 /* Begins op. 0: it will be collected, whatever becomes of it. */
@@ -253,16 +273,22 @@ int async_submit(struct async *async, struct operation *op);
 /* Waits until min operations can be collected, or all that are in flight, or
  * timeout_ms have passed (-1: for ever); looks at the ring at least once. Their
  * number. Operations that made no progress for request_timeout_ms end with
- * -ETIMEDOUT. */
-unsigned int async_completed(struct async *async, unsigned int min, int timeout_ms);
+ * -ETIMEDOUT; if the back-end still has memory of theirs, they are overdue, and
+ * collected once it has given it back. -ETIMEDOUT: only overdue ones are in
+ * flight, for which it waits no longer than timeout_ms, and not at all with -1. */
+int async_completed(struct async *async, unsigned int min, int timeout_ms);
 /* The next one that completed, or NULL. If it failed, error_message() says
  * why. */
 struct operation *async_get_completed(struct async *async);
-/* Gives op up: unless it is done already it is collected with -ETIMEDOUT. The
- * back-end may still carry it out. */
+/* The next one that became overdue, each once, or NULL; error_message() says so.
+ * It is not collected by this, and it and its buffer stay. */
+struct operation *async_get_overdue(struct async *async);
+/* Gives op up: unless it is done already it is collected with -ETIMEDOUT, once
+ * the back-end has given back memory of its. The back-end may still carry it
+ * out. */
 void async_cancel(struct async *async, struct operation *op);
-/* An eventfd that is readable when operations have completed since it was last
- * read. From the first call on, a thread of the engine's looks for
+/* An eventfd that is readable when operations have completed or become overdue
+ * since it was last read. From the first call on, a thread of the engine's looks for
  * completions. Belongs to async. */
 int async_fd(struct async *async);
 

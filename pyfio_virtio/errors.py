@@ -5,6 +5,8 @@ Every room raises them; cli/main.py alone turns them into a line on stderr and a
 Nothing is printed here.
 """
 
+import errno
+
 
 class PyfioVirtioError(Exception):
     """Something failed: what (with the path or value), why, and what to do next."""
@@ -31,11 +33,22 @@ class UsageError(PyfioVirtioError):
 
 
 class DiskError(PyfioVirtioError, OSError):
-    """What the engine or a disk refused: the engine's own sentence, and its errno."""
+    """What the engine or a disk refused: the engine's own sentence, and its errno.
+
+    With ETIMEDOUT it is a TimeoutError too, as Python's own OSError would be.
+    """
+
+    def __new__(cls, code: int, sentence: str) -> "DiskError":
+        is_timeout = cls is DiskError and code == errno.ETIMEDOUT
+        return super().__new__(DiskTimeoutError if is_timeout else cls, sentence)
 
     def __init__(self, code: int, sentence: str) -> None:
         super().__init__(sentence)
         self.errno = code
+
+
+class DiskTimeoutError(DiskError, TimeoutError):
+    """A back-end that took too long, or an operation that was cancelled."""
 
 
 class MachineError(PyfioVirtioError):

@@ -33,7 +33,7 @@ FRONT_END: dict[str, set[str]] = {
     "disk": {"base", "ring"},
     "device": {"base", "vhost", "memory", "ring", "disk"},
     "wait": {"base"},
-    "library": {"base", "disk", "device", "wait"},
+    "library": {"base", "memory", "disk", "device", "wait"},
     "fio": {"base", "device", "wait"},
 }
 # Which rooms of the back-end may include which others. backend.c, beside them, includes any.

@@ -8,7 +8,7 @@
 
 #include "api.h"
 
-static __thread char message[512];
+static __thread char message[sizeof(struct error_kept)];
 
 int error_set(int code, const char *format, ...)
 {
@@ -29,6 +29,19 @@ void error_name(const char *object)
 		return;
 	memcpy(sentence, message, sizeof(message));
 	snprintf(message, sizeof(message), "%s: %s", object, sentence);
+}
+
+struct error_kept error_keep(void)
+{
+	struct error_kept kept;
+
+	memcpy(kept.sentence, message, sizeof(message));
+	return kept;
+}
+
+void error_restore(const struct error_kept *kept)
+{
+	memcpy(message, kept->sentence, sizeof(message));
 }
 
 const char *error_message(void)

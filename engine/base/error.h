@@ -14,6 +14,14 @@
 int error_set(int code, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
 
+/* The sentence of the calling thread, put aside while something else is called. */
+struct error_kept {
+	char sentence[512];
+};
+
+struct error_kept error_keep(void);
+void error_restore(const struct error_kept *kept);
+
 /* Puts "OBJECT: " in front of the calling thread's sentence, unless it begins
  * so: for rings and command sets, which do not know whose they are. */
 void error_name(const char *object);

@@ -4,7 +4,6 @@
  * close. Declared in api.h; one thread at a time, the owner of the device.
  */
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -98,15 +97,14 @@ bool device_stop(struct device *dev)
 /* Keeps the sentence of what failed before it: closing is what callers do then. */
 void device_close(struct device *dev)
 {
-	char sentence[512];
+	struct error_kept kept = error_keep();
 
 	if (!dev)
 		return;
-	snprintf(sentence, sizeof(sentence), "%s", error_message());
 	device_stop(dev);
 	vhost_user_close(&dev->vu);
 	memory_close(&dev->own_memory);
 	pthread_mutex_destroy(&dev->lock);
 	free(dev);
-	error_set(0, "%s", sentence);
+	error_restore(&kept);
 }

@@ -71,6 +71,9 @@ static int check_takes(const struct device *dev, unsigned int count)
 {
 	unsigned int slots = dev->disk.info.max_mem_slots, used = num_foreign(dev);
 
+	if (count && dev->vu.is_dead)
+		return error_set(ENOTCONN, "%s: more shared memory is needed and "
+			"the connection to the back-end is closed", dev->vu.path);
 	used += (unsigned int)__builtin_popcount(known_regions(dev));
 	if (count && (used >= slots || count > slots - used))
 		return refuse_growth(dev);

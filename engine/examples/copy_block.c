@@ -42,7 +42,8 @@ static int do_later(struct async *async, struct operation *op)
 {
 	if (async_submit(async, op))
 		return fail("cannot submit");
-	async_completed(async, 1, -1);
+	if (async_completed(async, 1, -1) < 1)
+		return fail("an operation took too long");
 	if (async_get_completed(async)->result < 0)
 		return fail("an operation failed");
 	return 0;

@@ -86,6 +86,8 @@ static int open_queues(struct device *dev, enum wait_kind kind,
 
 		if (code)
 			return code;
+		blocking->queues[i].siblings = blocking->queues;
+		blocking->queues[i].num_siblings = dev->num_queues;
 		shared_queue_set_wait(&blocking->queues[i], kind, sleepy_poll_us);
 	}
 	return 0;
@@ -128,15 +130,20 @@ int device_attach(struct device **result, const struct device_config *config,
 void device_detach(struct device *dev)
 {
 	struct blocking *blocking = dev ? dev->blocking : NULL;
+	struct error_kept kept = error_keep();
+	bool is_stopped;
 
 	if (blocking) {
 		for (unsigned int i = 0; i < blocking->num_queues; i++)
 			shared_queue_close(&blocking->queues[i]);
 		range_lock_close(&blocking->ranges);
 		/* Memory may outlive the device, and be used again. */
-		if (device_stop(dev))
+		is_stopped = device_stop(dev);
+		memory_end_holds(dev->memory, dev, is_stopped);
+		if (is_stopped)
 			device_free(dev, blocking->slots);
 	}
 	device_close(dev);
 	free(blocking);
+	error_restore(&kept);
 }

@@ -147,6 +147,13 @@ int64_t blocking_result(const struct transfer *t)
 	return is_data(t->type) ? (int64_t)t->done_bytes : 0;
 }
 
+void blocking_cancelled(const struct device *dev, const struct operation *op)
+{
+	error_set(ETIMEDOUT, "%s: a %s of %zu bytes at %llu was cancelled", dev->vu.path,
+		  disk_request_name((uint8_t)op->type), op->size_bytes,
+		  (unsigned long long)op->offset_bytes);
+}
+
 int blocking_timed_out(const struct device *dev, const struct operation *op)
 {
 	return error_set(ETIMEDOUT, "%s: the back-end did not complete a %s of %zu "
@@ -165,20 +172,22 @@ static void wake_caller(struct transfer *t)
 
 /* Each step that completes puts the deadline off. False if t was given up,
  * and is not the caller's any more. */
-static bool wait_for(struct transfer *t)
+static bool wait_for(struct transfer *t, const struct operation *op)
 {
 	struct transfer_list work = TAILQ_HEAD_INITIALIZER(work);
 	uint64_t deadline_ns;
-	bool is_orphan;
+	enum cancelled cancelled;
 
 	do {
 		deadline_ns = transfer_deadline_ns(t);
 		if (poller_wait(&t->sq->poller, &t->waiter, deadline_ns))
 			return true;
 	} while (deadline_ns != transfer_deadline_ns(t));
-	is_orphan = shared_queue_cancel(t, &work);
+	blocking_timed_out(t->sq->dev, op);
+	cancelled = shared_queue_cancel(t, true, &work);
 	carry_work(&work);
-	return !is_orphan && poller_wait(&t->sq->poller, &t->waiter, UINT64_MAX);
+	return cancelled == CANCELLED_SOON &&
+	       poller_wait(&t->sq->poller, &t->waiter, UINT64_MAX);
 }
 
 /* Nothing to do, as for no bytes, and for a flush where writes are stable once
@@ -208,11 +217,21 @@ static int64_t carry_out(struct device *dev, const struct operation *op)
 		return code;
 	t->finished = wake_caller;
 	blocking_begin(t);
-	if (!wait_for(t))
+	if (!wait_for(t, op))
 		return blocking_timed_out(dev, op);
 	result = blocking_result(t);
 	transfer_free(t);
 	return result;
+}
+
+void device_shutdown(struct device *dev)
+{
+	struct blocking *blocking = dev->blocking;
+	struct error_kept kept = error_keep();
+
+	for (unsigned int i = 0; blocking && i < blocking->num_queues; i++)
+		shared_queue_shutdown(&blocking->queues[i]);
+	error_restore(&kept);
 }
 
 int64_t device_read(struct device *dev, void *buffer, size_t size_bytes,

@@ -31,7 +31,8 @@ struct transfer *blocking_make_transfer(struct shared_queue *sq,
 void blocking_begin(struct transfer *t);
 /* What a finished transfer comes to, as api.h has it; records its sentence. */
 int64_t blocking_result(const struct transfer *t);
-/* The sentence for a transfer that was given up: -ETIMEDOUT. */
+/* The sentences for operations that were given up, both with -ETIMEDOUT. */
+void blocking_cancelled(const struct device *dev, const struct operation *op);
 int blocking_timed_out(const struct device *dev, const struct operation *op);
 
 #endif

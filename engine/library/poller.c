@@ -131,6 +131,18 @@ unsigned int poller_look(struct poller *poller)
 	return count;
 }
 
+bool poller_check(struct poller *poller)
+{
+	uint64_t now_ns = clock_now_ns();
+	uint64_t checked_ns = __atomic_load_n(&poller->checked_ns, __ATOMIC_RELAXED);
+
+	if (now_ns - checked_ns < WAIT_CHECK_INTERVAL_NS)
+		return false;
+	__atomic_store_n(&poller->checked_ns, now_ns, __ATOMIC_RELAXED);
+	poller->source.check(poller->source.context);
+	return true;
+}
+
 /* Ends wait_until() when the poller has what it waits for itself. */
 static unsigned int look(void *context)
 {
@@ -275,6 +287,7 @@ void poller_open(struct poller *poller, enum wait_kind kind,
 
 	poller->is_taken = false;
 	poller->num_waiting = 0;
+	poller->checked_ns = 0;
 	poller->source = *source;
 	TAILQ_INIT(&poller->sleepers);
 	pthread_mutex_init(&poller->lock, NULL);

@@ -39,7 +39,7 @@ struct poller_source {
 	void (*interrupt)(void *context);
 	/* How many requests are on their way. */
 	unsigned int (*in_flight)(void *context);
-	/* Every some milliseconds, by the poller: is all well? */
+	/* Every some milliseconds, by the poller or poller_check(): is all well? */
 	void (*check)(void *context);
 	/* As in wait/wait.h. */
 	struct pollfd *fds;
@@ -59,6 +59,7 @@ struct poller {
 	unsigned int found;                /* in this wait_until() */
 	uint64_t found_in_all;             /* atomic: by whoever looked */
 	int luck;                          /* atomic: of those who look on */
+	uint64_t checked_ns;               /* atomic: by poller_check() */
 };
 
 void poller_open(struct poller *poller, enum wait_kind kind,
@@ -71,6 +72,9 @@ void poller_close(struct poller *poller);
 bool poller_wait(struct poller *poller, struct waiter *waiter, uint64_t deadline_ns);
 /* Looks once, whoever's turn it is; how much it found. Any thread. */
 unsigned int poller_look(struct poller *poller);
+/* For who looks without waiting: calls check() if it is time for it, and is true
+ * then. Any thread. */
+bool poller_check(struct poller *poller);
 /* What waiter waits for is there. The waiter may be gone when this returns.
  * Any thread. */
 void poller_wake(struct poller *poller, struct waiter *waiter);

@@ -20,6 +20,34 @@ void shared_queue_begin(struct transfer *t)
 
 /* ---- looking (any thread) ------------------------------------------------------- */
 
+/* Of an abandoned queue nothing comes back: see queue.h. */
+static bool is_with_back_end(const struct transfer *t)
+{
+	return t->sq->queue->vq.is_in_flight[t->req->chain];
+}
+
+/* The transfer ends, but the back-end may still write to the program's memory. */
+static void hold_memory(struct transfer *t)
+{
+	if (t->is_held || !transfer_lends_memory(t))
+		return;
+	t->is_held = true;
+	t->hold = (struct memory_hold){
+		.address = t->buffer,
+		.size_bytes = t->step.size_bytes,
+		.holder = t->sq->dev,
+		.block = t,
+	};
+	memory_hold(t->sq->dev->memory, &t->hold);
+}
+
+static void release_memory(struct transfer *t)
+{
+	if (t->is_held)
+		memory_release(t->sq->dev->memory, &t->hold);
+	t->is_held = false;
+}
+
 /* What needs no copying gives its chain back at once, which saves a lock. */
 static void take_from_device(struct transfer *t, const struct request *req,
 			     struct transfer_list *work)
@@ -27,6 +55,10 @@ static void take_from_device(struct transfer *t, const struct request *req,
 	struct shared_queue *sq = t->sq;
 
 	t->place = PLACE_WORKER;
+	if (is_with_back_end(t))
+		hold_memory(t);
+	else
+		release_memory(t);
 	if (req->error)
 		transfer_fail(t, req->error, carry_is_abandoned(sq) ? sq->reason :
 					     queue_explain(sq->queue, req));
@@ -121,68 +153,115 @@ static unsigned int in_flight(void *context)
 	return __atomic_load_n(&sq->num_in_flight, __ATOMIC_RELAXED);
 }
 
+/* With the calling thread's sentence. What has come back is done, the rest ends. */
+static void abandon(struct shared_queue *sq, int code)
+{
+	struct transfer_list work = TAILQ_HEAD_INITIALIZER(work);
+
+	pthread_mutex_lock(&sq->lock);
+	while (virtq_has_used(&sq->queue->vq) && reap(sq, &work))
+		;
+	queue_abandon(sq->queue, code);
+	carry_note_abandoned(sq);
+	while (reap(sq, &work))
+		;
+	pthread_mutex_unlock(&sq->lock);
+	carry_work(&work);
+}
+
+/* Also the device's other queues: a transfer that is waited for here may wait for
+ * blocks that one of another queue has claimed, which nobody else looks at. */
 static void check(void *context)
 {
 	struct shared_queue *sq = context;
+	bool is_gone = device_is_gone(sq->dev);
 
-	if (carry_is_abandoned(sq) || !device_is_gone(sq->dev))
-		return;
-	error_name(sq->dev->vu.path);
-	pthread_mutex_lock(&sq->lock);
-	queue_abandon(sq->queue, EIO);
-	carry_note_abandoned(sq);
-	pthread_mutex_unlock(&sq->lock);
-	look(sq);
+	if (is_gone)
+		error_name(sq->dev->vu.path);
+	for (unsigned int i = 0; i < sq->num_siblings; i++) {
+		struct shared_queue *each = &sq->siblings[i];
+
+		if (is_gone && !carry_is_abandoned(each))
+			abandon(each, EIO);
+		else
+			look(each);
+	}
+}
+
+void shared_queue_shutdown(struct shared_queue *sq)
+{
+	error_set(ECANCELED, "%s: the disk was closed before this was done",
+		  sq->dev->vu.path);
+	abandon(sq, ECANCELED);
 }
 
 /* ---- cancelling ---------------------------------------------------------------- */
 
-static void withdraw(struct transfer *t, struct transfer_list *work)
+/* The calling thread's sentence is the reason. */
+static void mark_cancelled(struct transfer *t)
+{
+	if (!t->is_cancelled)
+		t->why_cancelled = strdup(error_message());
+	t->is_cancelled = true;
+}
+
+static enum cancelled withdraw(struct transfer *t, struct transfer_list *work)
 {
 	struct claim_list granted = TAILQ_HEAD_INITIALIZER(granted);
 	struct claim *claim;
 
 	if (!range_lock_withdraw(t->sq->ranges, &t->claim, &granted))
-		return;
+		return CANCELLED_SOON;
 	t->has_claim = false;
 	t->is_orphan = true;
-	carry_fail(t, ETIMEDOUT, "cancelled", work);
+	carry_fail(t, ETIMEDOUT, t->why_cancelled, work);
 	TAILQ_FOREACH(claim, &granted, granted)
 		TAILQ_INSERT_TAIL(work, (struct transfer *)claim->owner, link);
+	return CANCELLED_NOW;
 }
 
-static void detach(struct transfer *t, struct transfer_list *work)
+/* Its part in flight must come back; no further one follows it. */
+static enum cancelled recall(struct transfer *t, bool leaves_memory)
+{
+	t->req->left_bytes = 0;
+	if (transfer_lends_memory(t) && !leaves_memory) {
+		transfer_fail(t, ETIMEDOUT, t->why_cancelled);
+		return CANCELLED_LATER;
+	}
+	hold_memory(t);
+	t->is_orphan = true;
+	return CANCELLED_NOW;
+}
+
+static enum cancelled detach(struct transfer *t, bool leaves_memory,
+			     struct transfer_list *work)
 {
 	switch (t->place) {
 	case PLACE_DEVICE:
-		/* Its part in flight must come back; no further one follows it. */
-		t->req->left_bytes = 0;
-		t->is_orphan = true;
-		break;
+		return recall(t, leaves_memory);
 	case PLACE_BACKLOG:
 		TAILQ_REMOVE(&t->sq->backlog, t, link);
 		t->is_orphan = true;
-		carry_fail(t, ETIMEDOUT, "cancelled", work);
-		break;
+		carry_fail(t, ETIMEDOUT, t->why_cancelled, work);
+		return CANCELLED_NOW;
 	case PLACE_PARKED:
-		withdraw(t, work);
-		break;
+		return withdraw(t, work);
 	default:
-		break;
+		return CANCELLED_SOON;
 	}
 }
 
-bool shared_queue_cancel(struct transfer *t, struct transfer_list *work)
+enum cancelled shared_queue_cancel(struct transfer *t, bool leaves_memory,
+				   struct transfer_list *work)
 {
 	struct shared_queue *sq = t->sq;
-	bool is_orphan;
+	enum cancelled cancelled;
 
 	pthread_mutex_lock(&sq->lock);
-	t->is_cancelled = true;
-	detach(t, work);
-	is_orphan = t->is_orphan;
+	mark_cancelled(t);
+	cancelled = detach(t, leaves_memory, work);
 	pthread_mutex_unlock(&sq->lock);
-	return is_orphan;
+	return cancelled;
 }
 
 /* ---- open and close --------------------------------------------------------------- */
@@ -225,6 +304,8 @@ int shared_queue_open(struct shared_queue *sq, struct device *dev,
 	if (!sq->queue)
 		return -EBUSY;
 	sq->dev = dev;
+	sq->siblings = sq;
+	sq->num_siblings = 1;
 	sq->ranges = ranges;
 	sq->slots = slots;
 	sq->slot_bytes = slot_bytes;
@@ -235,7 +316,7 @@ int shared_queue_open(struct shared_queue *sq, struct device *dev,
 	return 0;
 }
 
-/* Orphans, that the back-end never gave back. */
+/* Orphans that the back-end has not given back. */
 static void free_in_flight(const struct queue *queue)
 {
 	for (uint16_t i = 0; i < queue->vq.shape.num_chains; i++)

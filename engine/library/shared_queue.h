@@ -20,6 +20,8 @@
 struct shared_queue {
 	struct device *dev;
 	struct queue *queue;
+	struct shared_queue *siblings; /* all queues of the device, this one too */
+	unsigned int num_siblings;
 	struct range_lock *ranges;     /* of the device */
 	char *slots;                   /* bounce buffers, one a chain */
 	uint64_t slot_bytes;           /* of each */
@@ -36,7 +38,8 @@ struct shared_queue {
 
 int shared_queue_open(struct shared_queue *sq, struct device *dev,
 		      struct range_lock *ranges, char *slots, uint64_t slot_bytes);
-/* Frees what is still with the device; nobody waits for it any more. */
+/* Frees what is still with the device, but for what holds memory; nobody waits
+ * for it any more. */
 void shared_queue_close(struct shared_queue *sq);
 /* Waiting begins: from now on polled in this way. */
 void shared_queue_set_wait(struct shared_queue *sq, enum wait_kind kind,
@@ -46,10 +49,23 @@ void shared_queue_set_wait(struct shared_queue *sq, enum wait_kind kind,
  * calls t->finished(t), with no lock held: perhaps this one, at once. */
 void shared_queue_begin(struct transfer *t);
 
-/* Detaches t from who waits for it: true if t is the queue's from now on, and
- * finished() is not called. False if it finishes in a moment, with ETIMEDOUT
- * at the worst. What is in work afterwards is for carry_work(), with no lock
- * held. */
-bool shared_queue_cancel(struct transfer *t, struct transfer_list *work);
+/* What becomes of a transfer that was cancelled. */
+enum cancelled {
+	CANCELLED_NOW,   /* it is the queue's from now on; no finished() */
+	CANCELLED_SOON,  /* finished() in a moment, with ETIMEDOUT at the worst */
+	CANCELLED_LATER, /* finished() once the back-end has given back the memory
+			  * of the program that it reads or writes */
+};
+
+/* Cancels t, any number of times; the calling thread's sentence is the reason.
+ * leaves_memory: never LATER. The memory of the program that the back-end has is
+ * then not allocated again before it has given it back (see memory_hold()). What
+ * is in work afterwards is for carry_work(), with no lock held. */
+enum cancelled shared_queue_cancel(struct transfer *t, bool leaves_memory,
+				   struct transfer_list *work);
+
+/* All that is in flight, and all that begins later, ends with ECANCELED. Any
+ * thread. */
+void shared_queue_shutdown(struct shared_queue *sq);
 
 #endif

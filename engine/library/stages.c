@@ -51,7 +51,7 @@ static bool is_stopped(struct transfer *t, struct transfer_list *work)
 	if (t->sq->is_abandoned)
 		carry_fail(t, t->sq->queue->abandoned, t->sq->reason, work);
 	else if (t->is_cancelled)
-		carry_fail(t, ETIMEDOUT, "cancelled", work);
+		carry_fail(t, ETIMEDOUT, t->why_cancelled, work);
 	else
 		return false;
 	return true;

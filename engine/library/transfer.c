@@ -103,11 +103,18 @@ void transfer_fail(struct transfer *t, int code, const char *sentence)
 	if (t->error)
 		return;
 	t->error = code;
-	t->sentence = strdup(sentence);
+	t->sentence = sentence ? strdup(sentence) : NULL;
+}
+
+bool transfer_lends_memory(const struct transfer *t)
+{
+	return t->buffer && !t->step.uses_slot;
 }
 
 void transfer_free(struct transfer *t)
 {
 	free(t->sentence);
-	free(t);
+	free(t->why_cancelled);
+	if (!t->is_held)
+		free(t);
 }

@@ -13,6 +13,7 @@
 #include "disk/request.h"
 #include "library/poller.h"
 #include "library/range_lock.h"
+#include "memory/regions.h"
 
 struct shared_queue;
 
@@ -69,8 +70,11 @@ struct transfer {
 	char *sentence;          /* or NULL; freed with the transfer */
 	/* Guarded by the queue's lock. */
 	enum transfer_place place;
-	bool is_cancelled;       /* does not go to the device any more */
+	bool is_cancelled;       /* does not go to the device any more ... */
+	char *why_cancelled;     /* ... for this reason; or NULL */
 	bool is_orphan;          /* nobody waits for it */
+	bool is_held;            /* hold is in the memory's list */
+	struct memory_hold hold;
 	TAILQ_ENTRY(transfer) link;
 };
 
@@ -93,6 +97,9 @@ void transfer_complete_step(struct transfer *t, const char *slot);
 /* Keeps code and the sentence for the thread that waits, unless there is an
  * error already. */
 void transfer_fail(struct transfer *t, int code, const char *sentence);
+/* True while its step moves data between the device and the program's memory. */
+bool transfer_lends_memory(const struct transfer *t);
+/* What holds memory is freed with the hold, by the memory. */
 void transfer_free(struct transfer *t);
 
 #endif

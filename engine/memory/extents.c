@@ -205,18 +205,51 @@ static void merge(struct extents *extents, struct extent *first,
 	set_free(extents, first);
 }
 
-void extents_free(struct extents *extents, void *address)
+static void set_free_and_merge(struct extents *extents, struct extent *extent)
 {
-	struct extent key = { .address = address };
-	struct extent **found = tfind(&key, &extents->allocated, compare);
-	struct extent *extent;
-
-	if (!found)
-		return;
-	extent = *found;
-	tdelete(extent, &extents->allocated, compare);
 	set_free(extents, extent);
 	merge(extents, extent, TAILQ_NEXT(extent, neighbour));
 	if (!extent->is_first)
 		merge(extents, TAILQ_PREV(extent, extent_list, neighbour), extent);
+}
+
+static struct extent *find_allocated(const struct extents *extents, void *address)
+{
+	struct extent key = { .address = address };
+	struct extent **found = tfind(&key, &extents->allocated, compare);
+
+	return found ? *found : NULL;
+}
+
+void extents_free(struct extents *extents, void *address)
+{
+	struct extent *extent = find_allocated(extents, address);
+
+	if (!extent)
+		return;
+	tdelete(extent, &extents->allocated, compare);
+	set_free_and_merge(extents, extent);
+}
+
+size_t extents_size(const struct extents *extents, void *address)
+{
+	const struct extent *extent = find_allocated(extents, address);
+
+	return extent ? extent->size_bytes : 0;
+}
+
+void extents_set_aside(struct extents *extents, void *address)
+{
+	struct extent *extent = find_allocated(extents, address);
+
+	if (!extent)
+		return;
+	tdelete(extent, &extents->allocated, compare);
+	LIST_INSERT_HEAD(&extents->set_aside, extent, alike);
+}
+
+void extents_take_back(struct extents *extents, struct extent *extent)
+{
+	LIST_REMOVE(extent, alike);
+	set_free_and_merge(extents, extent);
 }

@@ -27,7 +27,7 @@ struct extent {
 	bool is_free;
 	bool is_first;                 /* of its stretch: none to merge with before it */
 	TAILQ_ENTRY(extent) neighbour; /* in the order of addresses in a stretch */
-	LIST_ENTRY(extent) alike;      /* free, and of the same class */
+	LIST_ENTRY(extent) alike;      /* free and of the same class, or set aside */
 };
 
 TAILQ_HEAD(extent_list, extent);
@@ -36,6 +36,7 @@ LIST_HEAD(extent_class, extent);
 struct extents {
 	struct extent_list all;
 	struct extent_class free[EXTENTS_CLASSES]; /* by powers of two of granules */
+	struct extent_class set_aside;             /* freed, but not to be used yet */
 	void *allocated;                           /* tsearch(3)'s, by address */
 };
 
@@ -51,5 +52,10 @@ void *extents_alloc(struct extents *extents, size_t size_bytes, size_t alignment
 		    uint32_t stretches);
 /* address came from extents_alloc(); any other is left alone. */
 void extents_free(struct extents *extents, void *address);
+/* What was allocated at address, or 0. */
+size_t extents_size(const struct extents *extents, void *address);
+/* As extents_free(), but it is not allocated again before extents_take_back(). */
+void extents_set_aside(struct extents *extents, void *address);
+void extents_take_back(struct extents *extents, struct extent *extent);
 
 #endif

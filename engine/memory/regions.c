@@ -31,6 +31,7 @@ void memory_init(struct memory *memory, int hugepages)
 	memset(memory, 0, sizeof(*memory));
 	pthread_mutex_init(&memory->lock, NULL);
 	extents_init(&memory->extents);
+	TAILQ_INIT(&memory->holds);
 	memory->hugepages = hugepages;
 }
 
@@ -47,6 +48,12 @@ void memory_forget_inherited(struct memory *memory)
 
 void memory_close(struct memory *memory)
 {
+	struct memory_hold *hold;
+
+	while ((hold = TAILQ_FIRST(&memory->holds))) {
+		TAILQ_REMOVE(&memory->holds, hold, link);
+		free(hold->block);
+	}
 	extents_close(&memory->extents);
 	memory_forget_inherited(memory);
 	pthread_mutex_destroy(&memory->lock);
@@ -56,17 +63,25 @@ struct memory *memory_create(int hugepages)
 {
 	struct memory *memory = malloc(sizeof(*memory));
 
-	if (memory)
-		memory_init(memory, hugepages);
-	else
+	if (!memory) {
 		error_set(ENOMEM, "no memory to keep books on shared memory");
+		return NULL;
+	}
+	memory_init(memory, hugepages);
+	memory->keepers = 1;
 	return memory;
+}
+
+void memory_keep(struct memory *memory)
+{
+	__atomic_fetch_add(&memory->keepers, 1, __ATOMIC_RELAXED);
 }
 
 void memory_destroy(struct memory *memory)
 {
-	if (memory)
-		memory_close(memory);
+	if (!memory || __atomic_sub_fetch(&memory->keepers, 1, __ATOMIC_ACQ_REL))
+		return;
+	memory_close(memory);
 	free(memory);
 }
 
@@ -360,12 +375,7 @@ void *memory_alloc(struct memory *memory, size_t size_bytes, size_t alignment)
 	return memory_alloc_in(memory, size_bytes, alignment, MEMORY_ALL_REGIONS);
 }
 
-void memory_free(struct memory *memory, void *address)
-{
-	pthread_mutex_lock(&memory->lock);
-	extents_free(&memory->extents, address);
-	pthread_mutex_unlock(&memory->lock);
-}
+/* ---- looking up -------------------------------------------------------------- */
 
 int memory_find(const struct memory *memory, const void *address, size_t size_bytes)
 {

@@ -15,6 +15,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/queue.h>
 
 #include "api.h"
 #include "memory/extents.h"
@@ -30,11 +31,23 @@ struct memory_region {
 	int fd;
 };
 
+/* Memory that a back-end may still read or write although the operation that it
+ * was for has ended. It can be freed meanwhile, but is not allocated again. */
+struct memory_hold {
+	const void *address;
+	size_t size_bytes;
+	const void *holder; /* see memory_end_holds() */
+	void *block;        /* from malloc(): what the hold itself lies in */
+	TAILQ_ENTRY(memory_hold) link;
+};
+
 struct memory {
-	pthread_mutex_t lock; /* guards extents, and the appending of regions */
+	pthread_mutex_t lock; /* guards extents, holds, the appending of regions */
 	struct extents extents;
+	TAILQ_HEAD(, memory_hold) holds;
 	struct memory_region regions[MEMORY_MAX_REGIONS];
 	unsigned int num_regions; /* atomic: any thread looks regions up */
+	unsigned int keepers;     /* atomic; of memory_create()'s */
 	int hugepages; /* enum hugepages */
 	bool fell_back; /* hugepages=auto took ordinary pages for want of huge */
 };
@@ -71,6 +84,14 @@ void *memory_alloc_in(struct memory *memory, size_t size_bytes, size_t alignment
 		      uint32_t regions);
 /* In any region. */
 void *memory_alloc(struct memory *memory, size_t size_bytes, size_t alignment);
+
+/* From now on hold, which the caller filled in, holds its memory. */
+void memory_hold(struct memory *memory, struct memory_hold *hold);
+/* The back-end has given the memory back. The hold is the caller's again. */
+void memory_release(struct memory *memory, struct memory_hold *hold);
+/* holder ends. If the back-end has given all memory back, all its holds are
+ * released and their blocks freed, else they last as long as the memory. */
+void memory_end_holds(struct memory *memory, const void *holder, bool is_given_back);
 
 /* The index of the region that holds all of [address, address + size_bytes), or
  * -1. Takes no lock. */

@@ -1,16 +1,21 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Operations of a disk as awaitables: a future for each, resolved when the eventfd is readable.
 
-Belongs to one event loop and is called in its thread alone.
+Belongs to one event loop and is called in its thread, but for collect() and close(), which any
+thread may call.
 """
 
 import asyncio
+import contextlib
+import errno
 import os
 from collections.abc import Callable
 
-from pyfio_virtio.disk.operations import Operations
+from pyfio_virtio.disk.operations import Completion, Operations
+from pyfio_virtio.errors import DiskError
 
 Submit = Callable[[Operations, object], None]
+CLOSED = "the disk was closed while this was awaited"
 
 
 class Face:
@@ -19,35 +24,75 @@ class Face:
     def __init__(self, operations: Operations, loop: asyncio.AbstractEventLoop) -> None:
         self._operations = operations
         self._loop = loop
-        self._fd = operations.fd
+        self._waiting: set[asyncio.Future[int]] = set()
+        # Of our own: the loop may still watch it when the operations are closed.
+        self._fd = os.dup(operations.fd)
         loop.add_reader(self._fd, self._collect)
 
     async def wait_for(self, submit: Submit) -> int:
         """Submits with a future as the key, and waits for its completion."""
         future: asyncio.Future[int] = self._loop.create_future()
         submit(self._operations, future)
+        self._waiting.add(future)
         try:
             return await future
         except asyncio.CancelledError:
-            self._operations.cancel(future)
+            with contextlib.suppress(DiskError):  # the disk was closed meanwhile
+                self._operations.cancel(future)
             raise
+        finally:
+            self._waiting.discard(future)
 
     def _collect(self) -> None:
-        try:
+        with contextlib.suppress(BlockingIOError):
             os.read(self._fd, 8)
-        except BlockingIOError:
-            return
-        while (done := self._operations.get_completed()) is not None:
-            future = done.key
-            if not isinstance(future, asyncio.Future) or future.done():
-                continue
-            if done.error is not None:
-                future.set_exception(done.error)
-            else:
-                future.set_result(done.count)
+        with contextlib.suppress(DiskError):  # the disk was closed meanwhile: see _end()
+            while (done := self._operations.get_completed()) is not None:
+                _resolve(done)
+            while (overdue := self._operations.get_overdue()) is not None:
+                _resolve(overdue)
+
+    def collect(self) -> None:
+        """What has completed by now, if this is the loop's thread."""
+        if self._is_in_loop():
+            self._collect()
 
     def close(self) -> None:
-        """Futures that still wait are cancelled."""
-        if not self._loop.is_closed():
-            self._loop.remove_reader(self._fd)
+        """Ends what is awaited with an error, in the loop's thread; the rest at once."""
         self._operations.close()
+        if self._is_in_loop():
+            self._end()
+            return
+        # If the loop is closed, or is not run any more, nothing is awaited.
+        with contextlib.suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._end)
+
+    def _is_in_loop(self) -> bool:
+        try:
+            return asyncio.get_running_loop() is self._loop
+        except RuntimeError:
+            return False
+
+    def _end(self) -> None:
+        if self._fd < 0:
+            return
+        self._loop.remove_reader(self._fd)
+        os.close(self._fd)
+        self._fd = -1
+        for future in self._waiting:
+            if not future.done():
+                future.set_exception(DiskError(errno.ECANCELED, CLOSED))
+
+    def __del__(self) -> None:
+        if getattr(self, "_fd", -1) >= 0:
+            os.close(self._fd)
+
+
+def _resolve(done: Completion) -> None:
+    future = done.key
+    if not isinstance(future, asyncio.Future) or future.done():
+        return
+    if done.error is not None:
+        future.set_exception(done.error)
+    else:
+        future.set_result(done.count)

@@ -12,6 +12,7 @@ write() and sync(); for many operations at once without it, operations().
 """
 
 import os
+import threading
 from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -22,6 +23,8 @@ from pyfio_virtio.engine import engine
 from pyfio_virtio.errors import UsageError
 
 if TYPE_CHECKING:
+    import asyncio
+
     from typing_extensions import Buffer
 
     from pyfio_virtio.disk.awaitables import Face
@@ -96,9 +99,10 @@ class Disk:
 
     def __init__(self, session: Session) -> None:
         self._session = session
-        self._faces: dict[object, Face] = {}
-        with session as device:
-            self.info = engine.device_info(device)
+        self._faces: dict[asyncio.AbstractEventLoop, Face] = {}
+        self._lock = threading.RLock()  # guards _faces
+        with session:
+            self.info = engine.device_info(session.device)
 
     def __enter__(self) -> Self:
         return self
@@ -112,11 +116,19 @@ class Disk:
         self.close()
 
     def close(self) -> None:
-        """Gives up what is in flight and disconnects; buffers of alloc() remain valid."""
-        for face in self._faces.values():
-            face.close()
-        self._faces.clear()
+        """Gives up what is in flight and disconnects; buffers of alloc() remain valid.
+
+        Calls of other threads and tasks that wait end with ECANCELED, later ones with EBADF.
+        """
+        with self._lock:
+            for face in self._faces.values():
+                face.collect()
         self._session.close()
+        # No new one is made any more.
+        with self._lock:
+            faces, self._faces = self._faces, {}
+        for face in faces.values():
+            face.close()
 
     @property
     def size(self) -> int:
@@ -160,9 +172,9 @@ class Disk:
     ) -> int:
         done = 0
         for buffer in buffers:
-            with pointer_to(buffer, writable=writable) as pointer, self._session as device:
+            with pointer_to(buffer, writable=writable) as pointer, self._session:
                 start = engine.in_bytes("offset", offset + done)
-                count = engine.check(call(device, pointer, len(pointer), start))
+                count = engine.check(call(self._session.device, pointer, len(pointer), start))
             done += count
             if count < len(pointer):
                 break
@@ -170,8 +182,8 @@ class Disk:
 
     def flush(self) -> None:
         """What was written before is on stable storage after it."""
-        with self._session as device:
-            engine.check(engine.library().lib.device_flush(device))
+        with self._session:
+            engine.check(engine.library().lib.device_flush(self._session.device))
 
     def discard(self, offset: int, size: int) -> None:
         """The bytes are not needed any more; what is not a whole block stays as it is."""
@@ -182,8 +194,8 @@ class Disk:
 
     def _change(self, call: Callable[[object, int, int], int], offset: int, size: int) -> None:
         start, length = engine.in_bytes("offset", offset), engine.in_bytes("size", size)
-        with self._session as device:
-            engine.check(call(device, start, length))
+        with self._session:
+            engine.check(call(self._session.device, start, length))
 
     # ---- memory ----------------------------------------------------------------------------------
 
@@ -191,14 +203,17 @@ class Disk:
         """A writable buffer that the back-end reaches too; it is free again when it is dropped.
 
         numpy.frombuffer(disk.alloc(n), ...) takes it without a copy. It begins with what was
-        there before.
+        there before. A call or a task on it that was cancelled or failed with ETIMEDOUT may still
+        be carried out, and change it: then drop it and take another one. It is not handed out
+        again before the back-end has given it back.
         """
         return self._session.alloc(size, alignment)
 
     def register(self, memory: "Buffer", fd: int, file_offset: int = 0) -> None:
         """Lets whole blocks move without a copy in memory that was mapped from `fd`, shared.
 
-        An mmap.mmap of a memfd, say. It stays in use until the disk is closed.
+        An mmap.mmap of a memfd, say. It stays in use until the disk is closed, and a read that
+        was cancelled or failed with ETIMEDOUT may still change it until then.
         """
         self._session.register(memory, fd, file_offset)
 
@@ -230,6 +245,13 @@ class Disk:
         from pyfio_virtio.disk.awaitables import Face
 
         loop = asyncio.get_running_loop()
-        if loop not in self._faces:
-            self._faces[loop] = Face(self.operations(), loop)
-        return self._faces[loop]
+        with self._lock:
+            face = self._faces.get(loop)
+            if face is None:
+                self._forget_closed_loops()
+                face = self._faces[loop] = Face(self.operations(), loop)
+        return face
+
+    def _forget_closed_loops(self) -> None:
+        for loop in [loop for loop in self._faces if loop.is_closed()]:
+            self._faces.pop(loop).close()

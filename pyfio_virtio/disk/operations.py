@@ -7,13 +7,17 @@
         print(operations.get_completed())
 
 Any thread may call. What an operation reads into or writes from is kept until it is collected.
+One that is cancelled or takes too long ends with ETIMEDOUT: at once, but where whole blocks move
+between the disk and memory of alloc() or register(), once the back-end has given that memory back.
 """
 
+import contextlib
 import errno
 from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+from pyfio_virtio.disk.gate import Gate
 from pyfio_virtio.disk.session import CData, Session, milliseconds, pointer_to
 from pyfio_virtio.engine import engine
 from pyfio_virtio.errors import DiskError
@@ -43,18 +47,31 @@ class _Submitted:
     key: object
 
 
+class _Async(Gate):
+    """A struct async *, and who is in a call on it."""
+
+    refusal = "these operations are closed"
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self.submitted: dict[int, _Submitted] = {}  # by the address of the operation
+        self.handle = session.open_async(self.submitted)
+        super().__init__()
+
+    def interrupt(self) -> None:
+        engine.library().lib.async_shutdown(self.handle)
+
+    def free(self) -> None:
+        self._session.close_async(self.handle)
+
+
 class Operations:
     """Made by Disk.operations(); `key` comes back with the completion."""
 
     def __init__(self, session: Session) -> None:
-        ffi, lib = engine.library().ffi, engine.library().lib
-        handle = ffi.new("struct async **")
-        with session as device:
-            engine.check(lib.async_open(handle, device))
         self._session = session
-        self._async: CData | None = handle[0]
-        self._submitted: dict[int, _Submitted] = {}  # by the address of the operation
-        session.add(self)
+        self._async = _Async(session)
+        self._submitted = self._async.submitted
 
     def __enter__(self) -> Self:
         return self
@@ -99,68 +116,64 @@ class Operations:
         if pointer is not None:
             operation.buffer, operation.size_bytes = pointer, len(pointer)
         address = _address(operation)
-        with self._session:
+        with self._session, self._async:
             self._submitted[address] = _Submitted(operation, pointer, key)
-            code = lib.async_submit(self._handle(), operation)
+            code = lib.async_submit(self._async.handle, operation)
             if code:
                 del self._submitted[address]
             engine.check(code)
 
     def completed(self, minimum: int = 1, timeout_s: float | None = None) -> int:
-        """Waits until that many, or all in flight, can be collected; how many can be."""
+        """Waits until that many, or all in flight, can be collected; how many can be.
+
+        If none can be, and the back-end only has operations that took too long, it raises
+        ETIMEDOUT: at once, or after `timeout_s`. They are collected should it answer after all.
+        """
         timeout_ms = -1 if timeout_s is None else milliseconds(timeout_s)
-        with self._session:
-            return int(engine.library().lib.async_completed(self._handle(), minimum, timeout_ms))
+        with self._session, self._async:
+            lib = engine.library().lib
+            return engine.check(lib.async_completed(self._async.handle, minimum, timeout_ms))
 
     def get_completed(self) -> Completion | None:
-        with self._session:
-            operation = engine.library().lib.async_get_completed(self._handle())
+        with self._session, self._async:
+            operation = engine.library().lib.async_get_completed(self._async.handle)
             if not operation:
                 return None
             error = engine.failure(operation.result) if operation.result < 0 else None
             done = self._submitted.pop(_address(operation))
             return Completion(done.key, max(0, operation.result), error)
 
+    def get_overdue(self) -> Completion | None:
+        """One that took too long, each once; it remains in flight until its memory comes back."""
+        with self._session, self._async:
+            operation = engine.library().lib.async_get_overdue(self._async.handle)
+            if not operation:
+                return None
+            error = engine.failure(-errno.ETIMEDOUT)
+            return Completion(self._submitted[_address(operation)].key, 0, error)
+
     def cancel(self, key: object) -> None:
         """Gives up the operations with this key; they end with ETIMEDOUT."""
-        with self._session:
-            self._cancel([each for each in self._submitted.copy().values() if each.key == key])
+        lib = engine.library().lib
+        with self._session, self._async:
+            for each in self._submitted.copy().values():
+                if each.key == key:
+                    lib.async_cancel(self._async.handle, each.operation)
 
     @property
     def fd(self) -> int:
         """An eventfd: readable when operations completed since it was last read."""
-        with self._session:
-            return engine.check(engine.library().lib.async_fd(self._handle()))
+        with self._session, self._async:
+            return engine.check(engine.library().lib.async_fd(self._async.handle))
 
     def close(self) -> None:
-        """Gives up what is in flight. No other thread may be in a call."""
-        try:
-            with self._session:
-                self.release()
-        except DiskError as error:
-            if error.errno != errno.EBADF:  # closing the disk did it
-                raise
+        """Gives up what is in flight, and ends the calls that wait."""
+        with contextlib.suppress(DiskError), self._session:  # closing the disk does it too
+            self._async.shut()
 
-    # ---- for the session ------------------------------------------------------------------------
-
-    def cancel_all(self) -> None:
-        self._cancel(list(self._submitted.copy().values()))
-
-    def release(self) -> None:
-        handle, self._async = self._async, None
-        if handle is not None:
-            engine.library().lib.async_close(handle)
-            self._submitted.clear()
-
-    def _cancel(self, submitted: list[_Submitted]) -> None:
-        if self._async is not None:
-            for each in submitted:
-                engine.library().lib.async_cancel(self._async, each.operation)
-
-    def _handle(self) -> CData:
-        if self._async is None:
-            raise DiskError(errno.EBADF, "these operations are closed")
-        return self._async
+    def __del__(self) -> None:
+        if hasattr(self, "_async"):
+            self.close()
 
 
 def _address(operation: CData) -> int:

@@ -1,18 +1,16 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """An attached device and its memory, kept alive as long as somebody uses them.
 
-Any thread may enter a session; closing waits until all have left. The memory outlives it: a
+Any thread may enter a session; closing ends what waits there. The memory outlives it: a
 buffer that a program still holds stays valid, whatever was closed. Nothing that Python code does
 to these objects may crash the process.
 """
 
 import errno
 import math
-import threading
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
-from weakref import WeakSet
+from typing import TYPE_CHECKING, Any, TypeAlias
 
+from pyfio_virtio.disk.gate import Gate, fork_count
 from pyfio_virtio.engine import engine
 from pyfio_virtio.errors import DiskError
 
@@ -23,13 +21,6 @@ if TYPE_CHECKING:
 CData: TypeAlias = Any
 # What the engine takes as a time.
 MAX_MS = (1 << 31) - 1
-
-
-class Cancellable(Protocol):
-    """What has operations in flight on a session."""
-
-    def cancel_all(self) -> None: ...
-    def release(self) -> None: ...
 
 
 def pointer_to(buffer: "Buffer", *, writable: bool) -> CData:
@@ -44,66 +35,71 @@ def milliseconds(seconds: float) -> int:
     return round(min(max(0.0, seconds * 1000), MAX_MS))
 
 
-class Session:
-    """`with session as device:` is for the calls that need the struct device *."""
+def _free(memory: CData, address: CData, made_at: int) -> None:
+    if made_at != fork_count():
+        return
+    lib = engine.library().lib
+    lib.memory_free(memory, address)
+    lib.memory_destroy(memory)
+
+
+class Session(Gate):
+    """`with session:` is for the calls that need its `device`, a struct device *."""
+
+    refusal = "the disk is closed"
 
     def __init__(self, config: CData, options: CData) -> None:
         ffi, lib = engine.library().ffi, engine.library().lib
         made = lib.memory_create(config.hugepages)
         if not made:
             raise engine.failure(-errno.ENOMEM)
-        self._memory = ffi.gc(made, lib.memory_destroy)
-        config.memory = self._memory
+        config.memory = self._memory = made
         handle = ffi.new("struct device **")
-        engine.check(lib.device_attach(handle, config, options))
-        self._device: CData | None = handle[0]
-        self._is_closing = False
-        self._users = 0
-        self._changed = threading.Condition()
+        code = lib.device_attach(handle, config, options)
+        if code:
+            lib.memory_destroy(made)
+        engine.check(code)
+        self.device: CData = handle[0]
         self._registered: list[CData] = []
-        self._in_flight: WeakSet[Cancellable] = WeakSet()
-
-    def __enter__(self) -> CData:
-        with self._changed:
-            if self._is_closing:
-                raise DiskError(errno.EBADF, "the disk is closed")
-            self._users += 1
-        return self._device
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        with self._changed:
-            self._users -= 1
-            if self._is_closing:
-                self._changed.notify_all()
+        # Each struct async * that is open, and what the engine may still look at for it.
+        self._asyncs: dict[CData, dict[int, Any]] = {}
+        super().__init__()
 
     def __del__(self) -> None:
-        if getattr(self, "_device", None) is not None:
+        if hasattr(self, "_changed"):
             self.close()
 
     def close(self) -> None:
-        """What is in flight is given up; calls that wait end by themselves. Any number of times."""
-        with self._changed:
-            self._is_closing = True
-            in_flight = list(self._in_flight)
-        for operations in in_flight:
-            operations.cancel_all()
-        with self._changed:
-            self._changed.wait_for(lambda: not self._users)
-            device, self._device = self._device, None
-        if device is not None:
-            for operations in in_flight:
-                operations.release()
-            engine.library().lib.device_detach(device)
-            self._registered.clear()
+        """Gives up what is in flight, and ends the calls that wait. Any number of times."""
+        self.shut()
 
-    def add(self, operations: Cancellable) -> None:
-        """They are cancelled and released when the session is closed."""
-        self._in_flight.add(operations)
+    def interrupt(self) -> None:
+        engine.library().lib.device_shutdown(self.device)
+
+    def free(self) -> None:
+        for handle in list(self._asyncs):
+            self.close_async(handle)
+        engine.library().lib.device_detach(self.device)
+        engine.library().lib.memory_destroy(self._memory)
+        self._registered.clear()
+
+    def open_async(self, needs: dict[int, Any]) -> CData:
+        """A struct async *; what `needs` holds is kept as long as it is open, and cleared then.
+
+        So nothing of it is left to the garbage collector, which may clear a memoryview before
+        what has a pointer into it.
+        """
+        handle = engine.library().ffi.new("struct async **")
+        with self:
+            engine.check(engine.library().lib.async_open(handle, self.device))
+            self._asyncs[handle[0]] = needs
+        return handle[0]
+
+    def close_async(self, handle: CData) -> None:
+        """No thread may be in a call on it."""
+        if handle in self._asyncs:
+            engine.library().lib.async_close(handle)
+            self._asyncs.pop(handle).clear()
 
     def alloc(self, size: int, alignment: int) -> memoryview:
         ffi, lib = engine.library().ffi, engine.library().lib
@@ -111,21 +107,25 @@ class Session:
         size = engine.in_bytes("size", size)
         if alignment < 1 or alignment & (alignment - 1) or alignment > engine.MAX_BYTES:
             raise DiskError(errno.EINVAL, f"alignment={alignment}: it must be a power of two")
-        with self as device:
-            address = lib.device_alloc(device, size, alignment)
-        if not address:
-            raise engine.failure(-errno.ENOMEM)
-        # The last one who lets go of the buffer frees it; until then it holds on to the memory.
-        kept = ffi.gc(ffi.cast("char *", address), lambda gone: lib.memory_free(memory, gone))
+        with self:
+            address = lib.device_alloc(self.device, size, alignment)
+            if not address:
+                raise engine.failure(-errno.ENOMEM)
+            lib.memory_keep(memory)
+        # The last one who lets go of the buffer frees it. It keeps the memory itself: of several
+        # objects that are garbage, the collector finalizes any first.
+        made_at = fork_count()
+        kept = ffi.gc(ffi.cast("char *", address), lambda gone: _free(memory, gone, made_at))
         return memoryview(ffi.buffer(kept, size)).cast("B")
 
     def register(self, memory: "Buffer", fd: int, file_offset: int) -> None:
         ffi, lib = engine.library().ffi, engine.library().lib
         file_offset = engine.in_bytes("file_offset", file_offset)
         pointer = pointer_to(memory, writable=True)
-        with self as device:
-            code = lib.device_register_memory(device, pointer, len(pointer), fd, file_offset)
-        if code < 0:
-            ffi.release(pointer)
-        engine.check(code)
-        self._registered.append(pointer)
+        with self:
+            size = len(pointer)
+            code = lib.device_register_memory(self.device, pointer, size, fd, file_offset)
+            if code < 0:
+                ffi.release(pointer)
+            engine.check(code)
+            self._registered.append(pointer)

@@ -259,6 +259,8 @@ def _carry_out(
 
 
 def _collect(operations: Operations) -> None:
-    operations.completed(len(operations))
-    while (done := operations.get_completed()) is not None:
-        done.check()
+    """All of them; if some take too long, completed() says so."""
+    while len(operations):
+        operations.completed(len(operations))
+        while (done := operations.get_completed()) is not None:
+            done.check()

@@ -1,8 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Disks of every kind for the tests of Python's disks: both block sizes, blk and scsi."""
 
-from collections.abc import Callable
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +16,8 @@ import pyfio_virtio
 from pyfio_virtio.backends.backends import Backend
 
 DISK_BYTES = 8 << 20
+# Ample; it only bounds a hang.
+STOP_LIMIT_S = 20.0
 
 
 @dataclass(frozen=True)
@@ -52,3 +59,38 @@ WAITS = ("event", "busy", "sleepy", "adaptive")
 def open_disk(backend: Backend, **options: Any) -> pyfio_virtio.Disk:  # noqa: ANN401
     """Waits for the eventfd, which leaves the CPUs to the back-end."""
     return pyfio_virtio.open(backend.socket, **{"wait": "event", **options})
+
+
+class Server:
+    """A back-end that can be stopped."""
+
+    def __init__(self, backend: Backend) -> None:
+        self.backend = backend
+
+    def stop(self) -> None:
+        """Returns when none of its threads runs any more."""
+        os.kill(self.backend.process.pid, signal.SIGSTOP)
+        tasks = Path(f"/proc/{self.backend.process.pid}/task")
+        until = time.monotonic() + STOP_LIMIT_S
+        while any(not _is_stopped(task) for task in tasks.iterdir()):
+            assert time.monotonic() < until
+            time.sleep(0.0005)
+
+    def go_on(self) -> None:
+        os.kill(self.backend.process.pid, signal.SIGCONT)
+
+    def kill(self) -> None:
+        os.kill(self.backend.process.pid, signal.SIGKILL)
+
+    @contextmanager
+    def stopped(self) -> Iterator[None]:
+        self.stop()
+        try:
+            yield
+        finally:
+            self.go_on()
+
+
+def _is_stopped(task: Path) -> bool:
+    state = (task / "stat").read_text().rpartition(") ")[2][0]
+    return state in "TZX"

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Shared regions and the allocator over them: engine/memory/regions.c."""
 
+import ctypes
 import errno
 import fcntl
 import os
@@ -29,6 +30,9 @@ MIB = 1 << 20
 HUGE_BYTES = 2 * MIB
 MAX_REGIONS = 8
 SIZE_MAX = (1 << 64) - 1
+LIBC = ctypes.CDLL(None)
+LIBC.malloc.restype = ctypes.c_size_t
+LIBC.malloc.argtypes = LIBC.free.argtypes = [ctypes.c_size_t]
 SYSFS = Path("/sys/kernel/mm/hugepages/hugepages-2048kB")
 
 
@@ -293,6 +297,119 @@ def test_only_the_regions_that_will_do_are_allocated_from(memory: CData, index: 
     pieces = [lib.memory_alloc_in(memory, HUGE_BYTES // 4, 64, 1 << index) for _ in range(5)]
     assert [lib.memory_find(memory, piece, 1) for piece in pieces] == [index] * 4 + [-1]
     assert lib.memory_alloc_in(memory, 64, 64, 0) == ffi.NULL
+
+
+# ---- memory that a back-end may still touch ---------------------------------
+
+
+class Holds:
+    """Blocks that belong to the memory once they are left to it, as a transfer's do."""
+
+    def __init__(self, memory: CData) -> None:
+        self.memory = memory
+
+    def hold(self, address: CData, size: int, holder: CData = ffi.NULL) -> CData:
+        block = ffi.cast("void *", LIBC.malloc(ffi.sizeof("struct memory_hold")))
+        hold = ffi.cast("struct memory_hold *", block)
+        hold.address, hold.size_bytes, hold.holder, hold.block = address, size, holder, block
+        lib.memory_hold(self.memory, hold)
+        return hold
+
+    def release(self, hold: CData) -> None:
+        lib.memory_release(self.memory, hold)
+        LIBC.free(address_of(hold))
+
+
+@pytest.fixture
+def holds(region: CData) -> Holds:
+    return Holds(region)
+
+
+def is_whole(memory: CData) -> bool:
+    address = lib.memory_alloc(memory, HUGE_BYTES, 64)
+    lib.memory_free(memory, address)
+    return bool(address != ffi.NULL)
+
+
+def test_held_memory_is_not_allocated_again_when_it_was_freed(region: CData, holds: Holds) -> None:
+    address = lib.memory_alloc(region, HUGE_BYTES, 64)
+    hold = holds.hold(address, HUGE_BYTES)
+    lib.memory_free(region, address)
+    assert lib.memory_alloc(region, 64, 64) == ffi.NULL
+    holds.release(hold)
+    assert is_whole(region)
+
+
+@pytest.mark.parametrize("place", [0, 4095, HUGE_BYTES // 2])
+def test_a_byte_that_is_held_holds_all_that_was_allocated_with_it(
+    region: CData, holds: Holds, place: int
+) -> None:
+    address = ffi.cast("char *", lib.memory_alloc(region, HUGE_BYTES, 64))
+    hold = holds.hold(address + place, 1)
+    lib.memory_free(region, address)
+    assert not is_whole(region)
+    holds.release(hold)
+    assert is_whole(region)
+
+
+def test_what_lies_beside_held_memory_is_allocated_again(region: CData, holds: Holds) -> None:
+    before, held, behind = (lib.memory_alloc(region, 4096, 4096) for _ in range(3))
+    hold = holds.hold(held, 4096)
+    for address in (before, held, behind):
+        lib.memory_free(region, address)
+    again = [lib.memory_alloc(region, 4096, 4096) for _ in range(3)]
+    assert held not in again
+    assert before in again
+    for address in again:
+        lib.memory_free(region, address)
+    holds.release(hold)
+    assert is_whole(region)
+
+
+def test_memory_that_is_held_and_not_freed_stays_with_its_owner(
+    region: CData, holds: Holds
+) -> None:
+    address = lib.memory_alloc(region, HUGE_BYTES, 64)
+    holds.release(holds.hold(address, HUGE_BYTES))
+    assert lib.memory_alloc(region, 64, 64) == ffi.NULL
+    lib.memory_free(region, address)
+    assert is_whole(region)
+
+
+def test_the_last_of_several_holds_counts(region: CData, holds: Holds) -> None:
+    address = lib.memory_alloc(region, HUGE_BYTES, 64)
+    first, second = holds.hold(address, 64), holds.hold(address, 4096)
+    lib.memory_free(region, address)
+    lib.memory_free(region, address)  # a mistake, and harmless
+    holds.release(first)
+    assert not is_whole(region)
+    holds.release(second)
+    assert is_whole(region)
+
+
+def test_a_holder_that_gives_all_back_ends_its_own_holds(region: CData, holds: Holds) -> None:
+    first, second = (lib.memory_alloc(region, HUGE_BYTES // 2, 64) for _ in range(2))
+    holds.hold(first, 64, ffi.cast("void *", 1))
+    holds.hold(second, 64, ffi.cast("void *", 2))
+    for address in (first, second):
+        lib.memory_free(region, address)
+    lib.memory_end_holds(region, ffi.cast("void *", 1), True)
+    assert lib.memory_alloc(region, 64, 64) == first
+    lib.memory_end_holds(region, ffi.cast("void *", 2), False)
+    # It is nobody's now, also not that of a later holder at the same address.
+    lib.memory_end_holds(region, ffi.cast("void *", 2), True)
+    assert lib.memory_alloc(region, HUGE_BYTES // 2, 64) == ffi.NULL
+
+
+def test_memory_lasts_until_its_last_keeper_has_let_go() -> None:
+    memory = lib.memory_create(lib.HUGEPAGES_OFF)
+    lib.memory_add_region(memory, 1)
+    start = f"{address_of(memory.regions[0].address):x}-"
+    lib.memory_keep(memory)
+    lib.memory_destroy(memory)
+    assert start in Path("/proc/self/maps").read_text()
+    lib.memory_destroy(memory)
+    assert start not in Path("/proc/self/maps").read_text()
 
 
 @settings(max_examples=50, stateful_step_count=60, deadline=None)

@@ -324,6 +324,27 @@ def test_open_and_close_leave_nothing_behind(backend: Backend) -> None:
     assert after[2] <= before[2]
 
 
+def test_a_child_process_cannot_use_the_disk_and_leaves_it_alone(disk: Disk) -> None:
+    buffer = disk.alloc(512)
+    with disk.operations() as operations:
+        assert operations.fd >= 0
+        child = os.fork()
+        if not child:
+            # Everything is as in the parent, but for the engine's threads.
+            try:
+                disk.pread(1, 0)
+            except DiskError as error:
+                del buffer
+                operations.close()
+                disk.close()
+                os._exit(error.errno or 1)
+            os._exit(2)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == errno.EBADF
+        operations.write(b"parent", 0)
+        operations.completed(1)
+    assert disk.pread(6, 0) == b"parent"
+
+
 def test_nobody_serves_the_socket(tmp_path: Path) -> None:
     with pytest.raises(DiskError, match="no such socket") as refused:
         pyfio_virtio.open(tmp_path / "nobody")

@@ -122,7 +122,8 @@ def test_what_is_no_offset_and_no_size_is_refused_in_words(disk: Disk, number: i
 def test_c_refuses_negative_numbers_too(disk: Disk, offset: int, size: int) -> None:
     ffi, lib = engine.library().ffi, engine.library().lib
     buffer = ffi.new("char[]", 1)
-    with disk._session as device:
+    device = disk._session.device
+    with disk._session:
         assert lib.device_read(device, buffer, size, offset) == -errno.EINVAL
         assert lib.device_write(device, buffer, size, offset) == -errno.EINVAL
         assert lib.device_discard(device, offset, size) == -errno.EINVAL

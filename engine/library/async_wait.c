@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Waiting for operations, and the thread that waits for an eventfd; see library/async.h. */
+#include <errno.h>
+#include <limits.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "library/async.h"
+
+/* ---- waiting --------------------------------------------------------------------- */
+
+/* When it may be time to give something up. */
+static uint64_t next_deadline_ns(struct async *async)
+{
+	uint64_t deadline_ns = UINT64_MAX;
+	const struct flight *first;
+
+	pthread_mutex_lock(&async->lock);
+	first = TAILQ_FIRST(&async->under_way);
+	if (first)
+		deadline_ns = transfer_deadline_ns(first->transfer);
+	pthread_mutex_unlock(&async->lock);
+	return deadline_ns;
+}
+
+static void wait_until_woken(struct async *async, struct waiter *waiter,
+			     uint64_t deadline_ns)
+{
+	struct poller *poller = &async->sq->poller;
+	uint64_t expiry_ns = next_deadline_ns(async);
+
+	while (!poller_wait(poller, waiter, expiry_ns < deadline_ns ?
+					    expiry_ns : deadline_ns)) {
+		uint64_t now_ns = clock_now_ns();
+
+		if (now_ns >= expiry_ns)
+			async_expire(async);
+		if (now_ns >= deadline_ns)
+			break;
+		expiry_ns = next_deadline_ns(async);
+	}
+}
+
+static void wait_for(struct async *async, struct async_waiter *w, uint64_t deadline_ns)
+{
+	pthread_mutex_lock(&async->lock);
+	if (!async_is_satisfied(async, w)) {
+		TAILQ_INSERT_TAIL(&async->waiters, w, link);
+		pthread_mutex_unlock(&async->lock);
+		wait_until_woken(async, &w->waiter, deadline_ns);
+		pthread_mutex_lock(&async->lock);
+		TAILQ_REMOVE(&async->waiters, w, link);
+	}
+	pthread_mutex_unlock(&async->lock);
+}
+
+void async_wait_for_all(struct async *async)
+{
+	struct async_waiter w = { .min = UINT_MAX, .waits_for_overdue = true,
+				  .is_ours = true };
+
+	wait_for(async, &w, UINT64_MAX);
+}
+
+/* The lock is held. */
+static int explain_overdue(const struct async *async)
+{
+	const char *sentence = TAILQ_FIRST(&async->overdue)->sentence;
+
+	return error_set(ETIMEDOUT, "%s, and still has memory of %u such operations: "
+			 "wait on, or close the disk", sentence ? sentence : "",
+			 async->num_overdue);
+}
+
+/* How many can be collected, or why none can be for now. */
+static int outcome(struct async *async)
+{
+	int outcome;
+
+	pthread_mutex_lock(&async->lock);
+	if (async->is_shut)
+		outcome = async_refuse(async);
+	else if (async->num_done || async->num_under_way || !async->num_overdue)
+		outcome = (int)async->num_done;
+	else
+		outcome = explain_overdue(async);
+	pthread_mutex_unlock(&async->lock);
+	return outcome;
+}
+
+/* What has completed, and from time to time what never will. */
+static void look_once(struct async *async)
+{
+	poller_look(&async->sq->poller);
+	if (poller_check(&async->sq->poller))
+		async_expire(async);
+}
+
+int async_completed(struct async *async, unsigned int min, int timeout_ms)
+{
+	struct async_waiter w = { .min = min, .waits_for_overdue = timeout_ms >= 0 };
+	uint64_t deadline_ns = UINT64_MAX;
+	int code;
+
+	if (timeout_ms >= 0)
+		deadline_ns = clock_now_ns() + (uint64_t)timeout_ms * NS_PER_MS;
+	if (!min)
+		look_once(async);
+	wait_for(async, &w, deadline_ns);
+	code = outcome(async);
+	/* It did not wait, so it has not looked. */
+	if (code == -ETIMEDOUT && timeout_ms < 0) {
+		look_once(async);
+		code = outcome(async);
+	}
+	return code;
+}
+
+/* ---- the completion eventfd ------------------------------------------------------------ */
+
+static void *look_for_completions(void *context)
+{
+	struct async *async = context;
+
+	pthread_mutex_lock(&async->lock);
+	while (!async->is_closing) {
+		if (!async->num_under_way && !async->num_overdue) {
+			pthread_cond_wait(&async->has_work, &async->lock);
+			continue;
+		}
+		pthread_mutex_unlock(&async->lock);
+		async_wait_for_all(async);
+		pthread_mutex_lock(&async->lock);
+	}
+	pthread_mutex_unlock(&async->lock);
+	return NULL;
+}
+
+/* The lock is held. What is done already counts. */
+static int start_thread(struct async *async)
+{
+	int fd = eventfd(async->num_done, EFD_CLOEXEC | EFD_NONBLOCK);
+	int code;
+
+	if (fd < 0)
+		return error_set(errno, "cannot make an eventfd: %s",
+				 strerror(errno));
+	code = pthread_create(&async->thread, NULL, look_for_completions, async);
+	if (code) {
+		close(fd);
+		return error_set(code, "cannot start a thread: %s", strerror(code));
+	}
+	async->event_fd = fd;
+	return 0;
+}
+
+int async_fd(struct async *async)
+{
+	int fd, code = 0;
+
+	pthread_mutex_lock(&async->lock);
+	if (async->event_fd < 0)
+		code = start_thread(async);
+	fd = async->event_fd;
+	pthread_mutex_unlock(&async->lock);
+	return code ? code : fd;
+}

@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Memory that outlives its device, and what a back-end may still do to it: library/attach.c."""
+
+import errno
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from pyfio_virtio.backends.backends import Backend
+from tests.engine.shared_object import CData, ffi, lib
+from tests.pyfio_virtio.disks import Kind, Server
+
+Serve = Callable[..., Backend]
+BLOCK = 4096
+
+
+@pytest.fixture
+def server(serve: Serve) -> Server:
+    return Server(Kind("builtin", 512).start(serve))
+
+
+def attach(server: Server, memory: CData, timeout_ms: int) -> CData:
+    """A struct device * of C's."""
+    path = ffi.new("char[]", server.backend.socket.encode())
+    fields = {"socket": path, "connect_timeout_ms": 20_000, "memory": memory}
+    device = ffi.new("struct device **")
+    options = ffi.new("struct attach_options *", {"request_timeout_ms": timeout_ms})
+    config = ffi.new("struct device_config *", fields)
+    assert lib.device_attach(device, config, options) == 0
+    return device[0]
+
+
+@pytest.fixture
+def memory() -> Iterator[CData]:
+    made = lib.memory_create(lib.HUGEPAGES_OFF)
+    yield made
+    lib.memory_destroy(made)
+
+
+def give_up_in_c(device: CData) -> CData:
+    """The memory of a read that timed out, which was freed since."""
+    buffer = lib.device_alloc(device, BLOCK, BLOCK)
+    assert lib.device_read(device, buffer, BLOCK, 0) == -errno.ETIMEDOUT
+    lib.device_free(device, buffer)
+    return buffer
+
+
+def is_free(memory: CData, buffer: CData) -> bool:
+    """Whether it is among all that can be allocated."""
+    found = []
+    while (address := lib.memory_alloc(memory, BLOCK, 64)) != ffi.NULL:
+        found.append(address)
+    for address in found:
+        lib.memory_free(memory, address)
+    return buffer in found
+
+
+def test_a_device_that_was_stopped_gives_memory_back(server: Server, memory: CData) -> None:
+    device = attach(server, memory, 50)
+    with server.stopped():
+        buffer = give_up_in_c(device)
+        assert not is_free(memory, buffer)
+    lib.device_detach(device)
+    assert is_free(memory, buffer)
+
+
+def test_a_device_that_hangs_keeps_memory(serve: Serve, server: Server, memory: CData) -> None:
+    """Also from the device that lies where it lay."""
+    other = Server(Kind("builtin", 512).start(serve))
+    device = attach(server, memory, 50)
+    with server.stopped():
+        buffer = give_up_in_c(device)
+        lib.device_detach(device)
+    for _ in range(3):
+        lib.device_detach(attach(other, memory, 20_000))
+        assert not is_free(memory, buffer)

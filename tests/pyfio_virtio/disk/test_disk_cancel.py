@@ -1,0 +1,542 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Operations that were given up, and the memory that the back-end still has of them.
+
+A back-end that is stopped (SIGSTOP) answers late: when it goes on, it carries out what was
+submitted, and writes into the memory that it was asked to read into.
+"""
+
+import asyncio
+import errno
+import gc
+import random
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from pyfio_virtio import Disk, DiskError
+from pyfio_virtio.backends.backends import Backend
+from pyfio_virtio.disk.operations import Operations
+from pyfio_virtio.engine import engine
+from tests.conftest import ROOT
+from tests.pyfio_virtio.disks import Kind, Server, every_kind, open_disk
+
+Serve = Callable[..., Backend]
+BLOCK = 4096
+OLD, MINE = b"o" * BLOCK, b"m" * BLOCK
+
+
+@pytest.fixture
+def server(serve: Serve) -> Server:
+    """Its first block is OLD."""
+    backend = Kind("builtin", 512).start(serve)
+    with open_disk(backend) as disk:
+        disk.pwrite(OLD, 0)
+    return Server(backend)
+
+
+@contextmanager
+def patient(server: Server) -> Iterator[Disk]:
+    """A disk on which nothing times out."""
+    with open_disk(server.backend, request_timeout_s=3600) as disk:
+        yield disk
+
+
+@contextmanager
+def impatient(server: Server) -> Iterator[Disk]:
+    with open_disk(server.backend, request_timeout_s=0.05) as disk:
+        yield disk
+
+
+def address_of(buffer: memoryview) -> int:
+    ffi = engine.library().ffi
+    return int(ffi.cast("uintptr_t", ffi.from_buffer(buffer)))
+
+
+def take_all(disk: Disk) -> list[memoryview]:
+    """So many buffers that one that was freed is among them; all of them are MINE."""
+    buffers = [disk.alloc(BLOCK) for _ in range(64)]
+    for buffer in buffers:
+        buffer[:] = MINE
+    return buffers
+
+
+def assert_all_mine(buffers: list[memoryview]) -> None:
+    assert [bytes(buffer) for buffer in buffers] == [MINE] * len(buffers)
+
+
+def settle(disk: Disk) -> None:
+    """Returns when the back-end has carried out all that was submitted before."""
+    while True:
+        try:
+            disk.pread(1, 0)
+        except TimeoutError:
+            continue
+        return
+
+
+def collect(operations: Operations) -> list[Any]:
+    """The outcomes of all, as soon as there are any."""
+    found = []
+    while len(operations):
+        try:
+            operations.completed(1)
+        except TimeoutError:
+            continue
+        while (done := operations.get_completed()) is not None:
+            found.append(done.error.errno if done.error else done.count)
+    return found
+
+
+# ---- operations that are collected -------------------------------------------------------------
+
+
+def test_a_cancelled_read_keeps_its_memory_until_it_came_back(server: Server) -> None:
+    with patient(server) as disk, disk.operations() as operations:
+        with server.stopped():
+            operations.read(disk.alloc(BLOCK), 0, "late")
+            operations.cancel("late")
+            assert operations.get_completed() is None
+            buffers = take_all(disk)
+        assert operations.completed(1) == 1
+        done = operations.get_completed()
+        assert done is not None
+        assert done.error is not None
+        assert done.error.errno == errno.ETIMEDOUT
+        assert "a read of 4096 bytes at 0 was cancelled" in str(done.error)
+        assert_all_mine(buffers)
+
+
+def test_memory_that_came_back_is_used_again(server: Server) -> None:
+    with patient(server) as disk, disk.operations() as operations:
+        buffer = disk.alloc(BLOCK)
+        address = address_of(buffer)
+        with server.stopped():
+            operations.read(buffer, 0, "late")
+            del buffer
+            operations.cancel("late")
+            assert address not in map(address_of, take_all(disk))
+        assert collect(operations) == [errno.ETIMEDOUT]
+        assert address in map(address_of, take_all(disk))
+
+
+def test_an_operation_of_other_memory_is_collected_at_once(server: Server) -> None:
+    with patient(server) as disk, disk.operations() as operations, server.stopped():
+        buffer = bytearray(BLOCK)
+        operations.read(buffer, 0, "late")
+        operations.cancel("late")
+        assert operations.completed(1) == 1
+        assert operations.get_completed() is not None
+        buffer[:] = MINE
+    assert buffer == MINE
+
+
+def test_a_read_that_takes_too_long_is_overdue_and_collected_late(server: Server) -> None:
+    with impatient(server) as disk, disk.operations() as operations:
+        with server.stopped():
+            operations.read(disk.alloc(BLOCK), 0, "late")
+            with pytest.raises(TimeoutError, match=r"within 50 ms \(request_timeout\)"):
+                operations.completed(1)
+            overdue = operations.get_overdue()
+            assert overdue is not None
+            assert overdue.key == "late"
+            assert operations.get_overdue() is None
+            assert operations.get_completed() is None
+            buffers = take_all(disk)
+        assert collect(operations) == [errno.ETIMEDOUT]
+        assert_all_mine(buffers)
+
+
+def test_what_is_done_is_told_before_what_is_overdue(server: Server) -> None:
+    with impatient(server) as disk, disk.operations() as operations:
+        with server.stopped():
+            operations.read(disk.alloc(BLOCK), 0, "direct")
+            operations.read(bytearray(BLOCK), 0, "other")
+            assert operations.completed(2) == 1
+            done = operations.get_completed()
+            assert done is not None
+            assert done.key == "other"
+        collect(operations)
+
+
+def test_waiting_for_what_is_overdue_ends_when_it_came_back(server: Server) -> None:
+    with impatient(server) as disk, disk.operations() as operations:
+        with server.stopped():
+            operations.read(disk.alloc(BLOCK), 0)
+            with pytest.raises(TimeoutError):
+                operations.completed(1)
+        assert operations.completed(1, timeout_s=60) == 1
+
+
+def test_a_write_that_was_given_up_writes_what_it_was_given(server: Server) -> None:
+    with impatient(server) as disk:
+        data = disk.alloc(BLOCK)
+        data[:] = b"w" * BLOCK
+        with server.stopped():
+            with pytest.raises(TimeoutError):
+                disk.pwrite(data, BLOCK)
+            del data
+            buffers = take_all(disk)
+        settle(disk)
+        assert_all_mine(buffers)
+        assert disk.pread(BLOCK, BLOCK) == b"w" * BLOCK
+
+
+# ---- operations that nobody collects -----------------------------------------------------------
+
+
+def late_read(disk: Disk) -> None:
+    with pytest.raises(TimeoutError):
+        disk.preadv([disk.alloc(BLOCK)], 0)
+
+
+def closed_operations(disk: Disk) -> None:
+    with disk.operations() as operations:
+        operations.read(disk.alloc(BLOCK), 0)
+
+
+def forgotten_operations(disk: Disk) -> None:
+    disk.operations().read(disk.alloc(BLOCK), 0)
+    gc.collect()
+
+
+def forgotten_in_a_cycle(disk: Disk) -> None:
+    operations = disk.operations()
+    operations.read(disk.alloc(BLOCK), 0, operations)
+    del operations
+    gc.collect()
+
+
+def awaited(disk: Disk) -> None:
+    async def read() -> None:
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(disk.read_into(disk.alloc(BLOCK), 0), 0.01)
+
+    asyncio.run(read())
+
+
+@pytest.mark.parametrize(
+    "give_up",
+    [late_read, closed_operations, forgotten_operations, forgotten_in_a_cycle, awaited],
+    ids=lambda give_up: give_up.__name__,
+)
+@every_kind
+def test_a_late_answer_meets_nobodys_memory(
+    kind: Kind, serve: Serve, give_up: Callable[[Disk], None]
+) -> None:
+    server = Server(kind.start(serve))
+    with impatient(server) as disk:
+        while True:
+            try:
+                disk.pwrite(OLD, 0)
+                break
+            except TimeoutError:  # this machine is busy
+                continue
+        with server.stopped():
+            give_up(disk)
+            buffers = take_all(disk)
+        settle(disk)
+        assert_all_mine(buffers)
+
+
+def test_the_memory_of_a_timed_out_read_comes_back(server: Server) -> None:
+    with impatient(server) as disk:
+        buffer = disk.alloc(BLOCK)
+        address = address_of(buffer)
+        with server.stopped():
+            with pytest.raises(TimeoutError):
+                disk.preadv([buffer], 0)
+            del buffer
+            assert address not in map(address_of, take_all(disk))
+        settle(disk)
+        assert address in map(address_of, take_all(disk))
+
+
+def test_a_cancelled_task_ends_at_once(server: Server) -> None:
+    """Nothing else would end it: nothing times out, and the back-end is stopped."""
+
+    async def read(disk: Disk) -> None:
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(disk.read_into(disk.alloc(BLOCK), 0), 0.01)
+
+    with patient(server) as disk, server.stopped():
+        asyncio.run(read(disk))
+
+
+def test_an_awaited_read_that_takes_too_long_says_so(server: Server) -> None:
+    async def read(disk: Disk) -> None:
+        with pytest.raises(TimeoutError, match="request_timeout"):
+            await disk.read_into(disk.alloc(BLOCK), 0)
+        server.go_on()
+        # What follows is not disturbed by the late answer.
+        assert await disk.read(BLOCK, 0) == OLD
+
+    with open_disk(server.backend, request_timeout_s=0.5) as disk:
+        server.stop()
+        asyncio.run(read(disk))
+
+
+def test_what_a_dead_back_end_had_is_not_allocated_again(server: Server) -> None:
+    """It hung up; that it writes no more is not proven by this."""
+    with patient(server) as disk, disk.operations() as operations:
+        buffer = disk.alloc(BLOCK)
+        address = address_of(buffer)
+        server.stop()
+        operations.read(buffer, 0)
+        server.kill()
+        assert collect(operations) == [errno.EIO]
+        del buffer
+        assert address not in map(address_of, take_all(disk))
+
+
+# ---- the end -----------------------------------------------------------------------------------
+
+LEAVE = """
+import asyncio, os, signal, sys, threading
+import pyfio_virtio
+disk = pyfio_virtio.open(sys.argv[1], wait="event", request_timeout_s=3600)
+buffer = disk.alloc(4096)
+os.kill(int(sys.argv[2]), signal.SIGSTOP)
+"""
+ENDINGS = {
+    "open operations": "operations = disk.operations(); operations.read(buffer, 0); operations.fd",
+    "forgotten operations": "disk.operations().read(buffer, 0)",
+    "closed operations": "with disk.operations() as operations: operations.read(buffer, 0)",
+    "a cancelled task": """
+async def work():
+    try:
+        await asyncio.wait_for(disk.read_into(buffer, 0), 0.01)
+    except TimeoutError:
+        pass
+asyncio.run(work())
+""",
+    "a thread in a call": """
+threading.Thread(target=disk.pread, args=(4096, 0), daemon=True).start()
+""",
+    "a task that is left": """
+async def work():
+    asyncio.create_task(disk.read_into(buffer, 0))
+    await asyncio.sleep(0.01)
+asyncio.run(work())
+""",
+    "a closed disk": "disk.operations().read(buffer, 0); disk.close()",
+}
+
+
+@pytest.mark.parametrize("ending", ENDINGS.values(), ids=ENDINGS.keys())
+def test_a_program_can_end_with_operations_in_flight(server: Server, ending: str) -> None:
+    command = [sys.executable, "-c", LEAVE + ending, server.backend.socket]
+    try:
+        done = subprocess.run(
+            [*command, str(server.backend.process.pid)],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    finally:
+        server.go_on()
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+# ---- any sequence ------------------------------------------------------------------------------
+
+PLACES = 64
+places = st.integers(0, PLACES - 1)
+
+
+def pattern(number: int) -> bytes:
+    return number.to_bytes(4, "little") * (BLOCK // 4)
+
+
+class LateAnswers(RuleBasedStateMachine):
+    """Buffers that the program has to itself keep what it put there, whatever was given up.
+
+    Places of the disk hold their own pattern, so that an answer in a wrong buffer is seen. Each
+    write goes to a place of its own: what arrives there is what was written, or what was before.
+    """
+
+    server: Server  # set by the test
+
+    @initialize()
+    def start(self) -> None:
+        self.disk = open_disk(self.server.backend, request_timeout_s=0.03)
+        self.operations = self.disk.operations()
+        self.settle()
+        self.numbers = iter(range(1000, 1 << 31))
+        self.mine: dict[int, tuple[memoryview, bytes]] = {}
+        self.lent: dict[int, memoryview] = {}  # by key: the program keeps hold of some
+        self.written: dict[int, set[bytes]] = {}
+        self.next_place = PLACES
+
+    def settle(self) -> None:
+        """All that was submitted is carried out, and the disk's places are as they were."""
+        self.server.go_on()
+        settle(self.disk)
+        for place in range(PLACES):
+            while True:
+                try:
+                    self.disk.pwrite(pattern(place), place * BLOCK)
+                    break
+                except TimeoutError:
+                    continue
+
+    def new_buffer(self, blocks: int) -> tuple[int, memoryview]:
+        number = next(self.numbers)
+        buffer = self.disk.alloc(blocks * BLOCK)
+        buffer[:] = pattern(number) * blocks
+        return number, buffer
+
+    def new_place(self, before: bytes, after: bytes) -> int:
+        self.next_place += 1
+        self.written[self.next_place] = {before, after}
+        return self.next_place * BLOCK
+
+    @rule(blocks=st.integers(1, 4))
+    def allocate(self, blocks: int) -> None:
+        number, buffer = self.new_buffer(blocks)
+        self.mine[number] = (buffer, pattern(number) * blocks)
+
+    @precondition(lambda self: self.mine)
+    @rule(chance=st.randoms(use_true_random=False))
+    def drop(self, chance: random.Random) -> None:
+        del self.mine[chance.choice(list(self.mine))]
+
+    @rule()
+    def stop(self) -> None:
+        self.server.stop()
+
+    @rule()
+    def go_on(self) -> None:
+        self.server.go_on()
+
+    @rule(place=places, is_kept=st.booleans())
+    def submit_read(self, place: int, is_kept: bool) -> None:
+        number, buffer = self.new_buffer(1)
+        self.operations.read(buffer, place * BLOCK, number)
+        if is_kept:
+            self.lent[number] = buffer
+
+    @rule(place=places)
+    def submit_long_read(self, place: int) -> None:
+        number, buffer = self.new_buffer(3)
+        self.operations.read(buffer, place * BLOCK + 100, number)
+
+    @rule()
+    def submit_write(self) -> None:
+        number, buffer = self.new_buffer(1)
+        self.operations.write(buffer, self.new_place(bytes(BLOCK), pattern(number)), number)
+
+    @rule(chance=st.randoms(use_true_random=False), which=st.integers(0, 5))
+    def cancel(self, chance: random.Random, which: int) -> None:
+        keys = [each.key for each in self.operations._submitted.copy().values()]
+        for key in keys if which == 0 else chance.sample(keys, min(1, len(keys))):
+            self.operations.cancel(key)
+
+    @rule(timeout_s=st.sampled_from((0, 0.001, 0.05, None)))
+    def collect(self, timeout_s: float | None) -> None:
+        try:
+            self.operations.completed(1, timeout_s)
+        except TimeoutError:
+            assert self.operations.get_completed() is None
+        while (done := self.operations.get_completed()) is not None:
+            # What was collected is the program's again.
+            buffer = self.lent.pop(done.key, None) if isinstance(done.key, int) else None
+            if buffer is not None:
+                assert isinstance(done.key, int)
+                buffer[:] = pattern(done.key)
+                self.mine[done.key] = (buffer, pattern(done.key))
+
+    @rule(place=places)
+    def read_and_wait(self, place: int) -> None:
+        _, buffer = self.new_buffer(1)
+        try:
+            self.disk.preadv([buffer], place * BLOCK)
+        except TimeoutError:
+            return
+        assert bytes(buffer) == pattern(place)
+
+    @rule()
+    def write_and_wait(self) -> None:
+        number, buffer = self.new_buffer(1)
+        try:
+            self.disk.pwrite(buffer, self.new_place(bytes(BLOCK), pattern(number)))
+        except TimeoutError:
+            return
+        self.written[self.next_place] = {pattern(number)}
+
+    @rule(place=places, after_s=st.sampled_from((0.0, 0.001, 0.1)))
+    def read_in_a_task(self, place: int, after_s: float) -> None:
+        async def read() -> None:
+            _, buffer = self.new_buffer(1)
+            try:
+                await asyncio.wait_for(self.disk.read_into(buffer, place * BLOCK), after_s)
+            except TimeoutError:
+                return
+            assert bytes(buffer) == pattern(place)
+
+        asyncio.run(read())
+
+    @rule()
+    def close_operations(self) -> None:
+        self.operations.close()
+        self.operations = self.disk.operations()
+        self.lent.clear()
+
+    @rule()
+    def forget_operations(self) -> None:
+        self.operations = self.disk.operations()
+        self.lent.clear()
+
+    @invariant()
+    def what_is_mine_is_as_i_left_it(self) -> None:
+        for buffer, expected in getattr(self, "mine", {}).values():
+            assert buffer == expected
+
+    def teardown(self) -> None:
+        if not hasattr(self, "written"):
+            return
+        self.settle()
+        self.what_is_mine_is_as_i_left_it()
+        for place, allowed in self.written.items():
+            assert self.disk.pread(BLOCK, place * BLOCK) in allowed
+            self.disk.write_zeroes(place * BLOCK, BLOCK)
+        self.operations.close()
+        self.disk.close()
+        # Buffers outlive the disk, and late answers too.
+        self.what_is_mine_is_as_i_left_it()
+
+
+@pytest.mark.parametrize("kind", [Kind("builtin", 512), Kind("qsd", 512)], ids=lambda k: k.name)
+def test_late_answers_never_meet_memory_that_was_handed_out_again(kind: Kind, serve: Serve) -> None:
+    machine = type("Machine", (LateAnswers,), {"server": Server(kind.start(serve))})
+    run_state_machine_as_test(
+        machine,
+        settings=settings(
+            max_examples=25,
+            stateful_step_count=40,
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
+
+
+@pytest.mark.parametrize("code", [errno.ETIMEDOUT, errno.EIO])
+def test_only_a_disk_error_that_timed_out_is_a_timeout(code: int) -> None:
+    error = DiskError(code, "late")
+    assert isinstance(error, TimeoutError) == (code == errno.ETIMEDOUT)
+    assert (error.errno, str(error)) == (code, "late")

@@ -289,7 +289,7 @@ struct operation *async_get_overdue(struct async *async);
 void async_cancel(struct async *async, struct operation *op);
 /* An eventfd that is readable when operations have completed or become overdue
  * since it was last read. From the first call on, a thread of the engine's looks for
- * completions. Belongs to async. */
+ * completions. Belongs to async; closing that makes it readable first. */
 int async_fd(struct async *async);
 
 #ifdef ENGINE_LIBRARY

@@ -154,6 +154,8 @@ static void cancel_all(struct async *async)
 	pthread_mutex_lock(&async->lock);
 	async->is_closing = true;
 	pthread_cond_signal(&async->has_work);
+	/* For threads that wait for the eventfd, also where nothing is in flight. */
+	async_announce(async);
 	cancel_list(&async->under_way, &work);
 	cancel_list(&async->overdue, &work);
 	pthread_mutex_unlock(&async->lock);

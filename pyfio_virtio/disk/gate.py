@@ -42,7 +42,9 @@ class Gate:
         self._changed = threading.Condition(self._lock)
         self._inside: list[int] = []  # threads
         self._is_shut = False
-        self._freed_by: int | None = None  # the thread that frees it, or did
+        # The thread that frees it, or did; at most one entry. A single call to add it, which no
+        # signal handler can interrupt.
+        self._freer: dict[str, tuple[int, object]] = {}
         self._is_freed = False
 
     def interrupt(self) -> None:
@@ -55,9 +57,12 @@ class Gate:
         if self._made_at != _forks:
             raise DiskError(errno.EBADF, "another process opened this disk: open it anew")
         with self._lock:
-            if self._is_shut:
-                raise DiskError(errno.EBADF, self.refusal)
+            # First in, then a look: a signal handler may shut it at any step.
             self._inside.append(threading.get_ident())
+            is_shut = self._is_shut
+        if is_shut:
+            self.__exit__(None, None, None)
+            raise DiskError(errno.EBADF, self.refusal)
 
     def __exit__(
         self,
@@ -78,7 +83,7 @@ class Gate:
         with self._lock:
             self._is_shut = True
             is_last = self._is_last()
-            if self._freed_by is None:
+            if not self._freer:
                 self.interrupt()
         if is_last:
             self._end()
@@ -87,17 +92,18 @@ class Gate:
 
     def _is_last(self) -> bool:
         """Whether the calling thread is to free it, once it is shut."""
-        if self._inside or self._freed_by is not None:
-            return False
-        self._freed_by = threading.get_ident()
-        return True
+        mine = (threading.get_ident(), object())
+        return not self._inside and self._freer.setdefault("it", mine) is mine
 
     def _end(self) -> None:
-        self.free()
-        with self._lock:
-            self._is_freed = True
-            self._changed.notify_all()
+        try:
+            self.free()
+        finally:
+            with self._lock:
+                self._is_freed = True
+                self._changed.notify_all()
 
     def _need_not_wait(self) -> bool:
         me = threading.get_ident()
-        return self._is_freed or me in self._inside or me == self._freed_by
+        freer = self._freer.get("it", (None, None))[0]
+        return self._is_freed or me in self._inside or me == freer

@@ -139,56 +139,7 @@ static void scsi_resized(struct session *session, struct disk *disk)
 		!post_event(&session->rings[EVENT_QUEUE], &event);
 }
 
-/* ---- addresses ----------------------------------------------------------- */
-
-int scsi_find_lun(const struct device *device, const uint8_t address[8],
-		  unsigned int *target, unsigned int *lun)
-{
-	*target = address[1];
-	*lun = (address[2] & 0x3f) << 8 | address[3];
-	if (address[0] != 1 || *target >= device->target_count)
-		return VIRTIO_SCSI_S_BAD_TARGET;
-	/* Flat or peripheral; nothing below. */
-	if (address[2] & 0x80 || get_be32(address + 4))
-		*lun = UINT16_MAX;
-	return VIRTIO_SCSI_S_OK;
-}
-
-struct disk *scsi_find_disk(struct device *device, unsigned int target,
-			    unsigned int lun)
-{
-	if (lun >= device->lun_count)
-		return NULL;
-	return &device->disks[target * device->lun_count + lun];
-}
-
 /* ---- commands ------------------------------------------------------------ */
-
-void scsi_check(struct scsi_command *command, uint8_t key, uint16_t asc)
-{
-	command->status = SCSI_CHECK_CONDITION;
-	command->sense_key = key;
-	command->asc = asc;
-}
-
-void scsi_fill_sense(uint8_t sense[SENSE_BYTES], uint8_t key, uint16_t asc)
-{
-	memset(sense, 0, SENSE_BYTES);
-	sense[0] = 0x70; /* current, fixed format */
-	sense[2] = key;
-	sense[7] = SENSE_BYTES - 8;
-	put_be16(sense + 12, asc);
-}
-
-void scsi_return(struct scsi_command *command, const void *data, size_t bytes,
-		 size_t most)
-{
-	if (bytes > most)
-		bytes = most;
-	command->moved_bytes = span_put(command->in, data, bytes);
-	if (command->moved_bytes < bytes)
-		command->response = VIRTIO_SCSI_S_OVERRUN;
-}
 
 /* Where the response goes: the front of what the device may write, cut off
  * before the data. */

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * One SCSI command on its way through the files scsi*.c: scsi/scsi.c reads it from
- * the virtqueue and writes its response, scsi/command.c dispatches it,
- * scsi/block.c reads and writes, scsi/describe.c tells of the disk, and
- * scsi/task.c manages tasks.
+ * One SCSI command on its way through the files of this room: scsi.c reads it
+ * from the virtqueue and writes its response, command.c dispatches it, block.c
+ * reads and writes, describe.c tells of the disk, and task.c manages tasks. All
+ * of them stand on address.c, which finds the disk, and on result.c, which ends
+ * the command.
  *
  * Lives on a worker's stack for the length of one request.
  */
@@ -109,6 +110,8 @@ static inline void put_be64(uint8_t *to, uint64_t value)
 	memcpy(to, &value, sizeof(value));
 }
 
+/* result.c */
+
 /* Ends the command with CHECK CONDITION. */
 void scsi_check(struct scsi_command *command, uint8_t key, uint16_t asc);
 /* Returns data, no more than `most` bytes (the allocation length). */
@@ -117,13 +120,13 @@ void scsi_return(struct scsi_command *command, const void *data, size_t bytes,
 /* Fixed-format sense data. */
 void scsi_fill_sense(uint8_t sense[SENSE_BYTES], uint8_t key, uint16_t asc);
 
-/* scsi/command.c */
+/* command.c */
 void scsi_execute(struct scsi_command *command);
 /* What a CDB wants: its kind, where it begins and how much it covers. */
 void scsi_classify(const uint8_t *cdb, uint32_t block_bytes,
 		   struct operation *what);
 
-/* scsi/block.c */
+/* block.c */
 void scsi_read(struct scsi_command *command);
 void scsi_write(struct scsi_command *command);
 void scsi_synchronize(struct scsi_command *command);
@@ -131,7 +134,7 @@ void scsi_unmap(struct scsi_command *command);
 /* The range that a READ, WRITE or SYNCHRONIZE CACHE of any length names. */
 void scsi_parse_range(const uint8_t *cdb, uint64_t *lba, uint64_t *blocks);
 
-/* scsi/describe.c */
+/* describe.c */
 void scsi_inquiry(struct scsi_command *command);
 void scsi_report_luns(struct scsi_command *command);
 void scsi_read_capacity_10(struct scsi_command *command);
@@ -139,9 +142,11 @@ void scsi_read_capacity_16(struct scsi_command *command);
 void scsi_mode_sense_6(struct scsi_command *command);
 void scsi_mode_sense_10(struct scsi_command *command);
 
-/* scsi/task.c: a request on the control queue. */
+/* task.c: a request on the control queue. */
 void scsi_task_serve(struct session *session, struct chain *chain,
 		     struct operation *what);
+
+/* address.c */
 
 /* Virtio 1.2, 5.6.6.1: byte 0 is 1, byte 1 the target, bytes 2 and 3 the LUN.
  * Returns a VIRTIO_SCSI_S_* code. */

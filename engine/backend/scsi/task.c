@@ -69,7 +69,7 @@ static void end_selected_in(struct ring *ring,
 static void end_selected(struct session *session,
 			 const struct selection *selection, uint8_t response)
 {
-	unsigned int i = scsi_ops.first_request_queue;
+	unsigned int i = session->device->ops->first_request_queue;
 
 	for (; i < session->ring_count; i++)
 		if (session->rings[i].running && !session->rings[i].broken)
@@ -80,7 +80,7 @@ static void end_selected(struct session *session,
 static bool is_held(const struct session *session,
 		    const struct selection *selection)
 {
-	unsigned int i = scsi_ops.first_request_queue, j;
+	unsigned int i = session->device->ops->first_request_queue, j;
 
 	for (; i < session->ring_count; i++)
 		for (j = 0; j < session->rings[i].held.count; j++)

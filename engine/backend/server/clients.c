@@ -193,3 +193,19 @@ void clients_drop_cut(struct server *server)
 	}
 	workers_resume(&server->workers);
 }
+
+/* ---- being told ---------------------------------------------------------- */
+
+void clients_resize(struct server *server, struct disk *disk, uint64_t bytes)
+{
+	struct connection *connection;
+
+	workers_pause(&server->workers);
+	disk->bytes = bytes - bytes % disk->block_bytes;
+	for (connection = server->connections; connection;
+	     connection = connection->next) {
+		server->device.ops->resized(&connection->session, disk);
+		connection_config_changed(connection);
+	}
+	workers_resume(&server->workers);
+}

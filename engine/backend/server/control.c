@@ -21,11 +21,24 @@ enum { ANSWER_BYTES = 4096 };
 
 /* ---- commands ----------------------------------------------------------- */
 
+/* Adds up what every worker counted. */
+static struct statistics add_statistics(struct server *server)
+{
+	struct statistics total = server->statistics;
+	unsigned int i;
+
+	workers_pause(&server->workers);
+	for (i = 0; i < server->workers.count; i++)
+		statistics_add(&total, &server->workers.list[i].statistics);
+	workers_resume(&server->workers);
+	return total;
+}
+
 static int command_stats(struct server *server, const char *words, char *answer,
 			 size_t room)
 {
 	static const char *const mode_names[] = { "poll", "event", "adaptive" };
-	struct statistics total = server_statistics(server);
+	struct statistics total = add_statistics(server);
 	int length = snprintf(answer, room,
 			      "{\"device\": \"%s\", \"profile\": \"%s\", "
 			      "\"serve\": \"%s\", \"clients\": %u, "
@@ -93,7 +106,7 @@ static int command_resize(struct server *server, const char *words,
 				      " bytes", slice_bytes);
 	if (result)
 		return result;
-	server_resize(server, &server->device.disks[number], bytes);
+	clients_resize(server, &server->device.disks[number], bytes);
 	snprintf(answer, room, "ok");
 	return 0;
 }

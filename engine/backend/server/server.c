@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The control thread: its loop, what workers ask it for, and how it starts and
- * stops. Clients are in server/clients.c, commands in server/control.c.
+ * stops. Clients are in clients.c, commands in control.c, and what all of them
+ * stand on in watch.c.
  *
  * It takes one event at a time, so that closing a connection can never leave
  * an event of it in hand. Whatever touches what workers read happens between
@@ -23,38 +24,7 @@
 #include "base/error.h"
 #include "memory/guard.h"
 
-/* How long nobody is accepted after a failure. */
-enum { REFUSAL_MS = 100 };
-
-int server_watch(struct server *server, int fd, void *owner)
-{
-	struct epoll_event event = { .events = EPOLLIN, .data.ptr = owner };
-
-	if (epoll_ctl(server->epoll_fd, EPOLL_CTL_ADD, fd, &event))
-		return error_record(-errno, "epoll: %s", strerror(errno));
-	return 0;
-}
-
-void server_unwatch(struct server *server, int fd)
-{
-	epoll_ctl(server->epoll_fd, EPOLL_CTL_DEL, fd, NULL);
-}
-
 /* ---- what workers ask for ----------------------------------------------- */
-
-void server_resize(struct server *server, struct disk *disk, uint64_t bytes)
-{
-	struct connection *connection;
-
-	workers_pause(&server->workers);
-	disk->bytes = bytes - bytes % disk->block_bytes;
-	for (connection = server->connections; connection;
-	     connection = connection->next) {
-		server->device.ops->resized(&connection->session, disk);
-		connection_config_changed(connection);
-	}
-	workers_resume(&server->workers);
-}
 
 /* Requests in flight stay so: a broken ring is not drained. */
 static void die(struct server *server)
@@ -90,68 +60,9 @@ static void take_alarm(struct server *server)
 	bytes = __atomic_exchange_n(&workers->shrink_wanted, 0,
 				    __ATOMIC_RELAXED);
 	if (bytes && bytes < server->device.disks[0].bytes)
-		server_resize(server, &server->device.disks[0], bytes);
+		clients_resize(server, &server->device.disks[0], bytes);
 	if (server->own_process)
 		clients_drop_cut(server);
-}
-
-struct statistics server_statistics(struct server *server)
-{
-	struct statistics total = server->statistics;
-	unsigned int i;
-
-	workers_pause(&server->workers);
-	for (i = 0; i < server->workers.count; i++)
-		statistics_add(&total, &server->workers.list[i].statistics);
-	workers_resume(&server->workers);
-	return total;
-}
-
-/* ---- accepting ---------------------------------------------------------- */
-
-/* A profile may let others wait until the one client has gone. */
-void server_update_listening(struct server *server)
-{
-	bool is_taken = server->device.profile->one_client &&
-			server->connection_count;
-	bool wanted = !is_taken && !server->refusing;
-
-	if (server->dead || wanted == server->listening)
-		return;
-	if (wanted)
-		server_watch(server, server->listen_fd, &server->listen_fd);
-	else
-		server_unwatch(server, server->listen_fd);
-	server->listening = wanted;
-}
-
-int server_accept(struct server *server, int listen_fd)
-{
-	int fd = accept4(listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-
-	if (fd >= 0 || errno == EAGAIN || errno == EINTR ||
-	    errno == ECONNABORTED)
-		return fd;
-	/* Out of descriptors or memory: whoever waits would be reported again
-	 * and again. */
-	log_line(server->log_fd, "no client can be accepted now: %s",
-		 strerror(errno));
-	server->refusing = true;
-	server->refusal_end_ns = now_ns() + REFUSAL_MS * UINT64_C(1000000);
-	server_update_listening(server);
-	if (server->control_fd >= 0)
-		server_unwatch(server, server->control_fd);
-	return fd;
-}
-
-static void server_end_refusal(struct server *server)
-{
-	if (now_ns() < server->refusal_end_ns)
-		return;
-	server->refusing = false;
-	server_update_listening(server);
-	if (server->control_fd >= 0)
-		server_watch(server, server->control_fd, &server->control_fd);
 }
 
 /* ---- the loop ----------------------------------------------------------- */
@@ -186,7 +97,7 @@ static void *server_run(void *argument)
 
 	while (!server->stopping) {
 		int count = epoll_wait(server->epoll_fd, &event, 1,
-				       server->refusing ? REFUSAL_MS : -1);
+				       server->refusing ? SERVER_REFUSAL_MS : -1);
 
 		pthread_mutex_lock(&server->lock);
 		if (count == 1)

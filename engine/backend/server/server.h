@@ -24,7 +24,12 @@
 
 struct connection;
 
-enum { CONTROL_CLIENTS_MAX = 8, CONTROL_LINE_BYTES = 512 };
+enum {
+	CONTROL_CLIENTS_MAX = 8,
+	CONTROL_LINE_BYTES = 512,
+	/* How long nobody is accepted after a failure. */
+	SERVER_REFUSAL_MS = 100,
+};
 
 /* Someone at the control socket, in the middle of a line. */
 struct control_client {
@@ -73,6 +78,8 @@ struct server {
 int server_start(struct server *server);
 void server_stop(struct server *server);
 
+/* watch.c: what the control thread watches, and who may come. */
+
 /* Watches an fd on behalf of whatever `owner` is. */
 int server_watch(struct server *server, int fd, void *owner);
 /* To be called before the fd is closed: a process that was forked meanwhile
@@ -83,14 +90,10 @@ void server_unwatch(struct server *server, int fd);
 int server_accept(struct server *server, int listen_fd);
 /* After clients have come or gone. */
 void server_update_listening(struct server *server);
+/* Later than refusal_end_ns, clients are accepted again. */
+void server_end_refusal(struct server *server);
 
-/* Changes the size of a disk and tells every client. Under the lock. */
-void server_resize(struct server *server, struct disk *disk, uint64_t bytes);
-
-/* Adds up what every worker counted. Under the lock. */
-struct statistics server_statistics(struct server *server);
-
-/* server/clients.c: those who speak vhost-user. */
+/* clients.c: those who speak vhost-user. */
 
 void clients_start(struct server *server);
 /* An event at the socket, or of one client. */
@@ -100,8 +103,10 @@ void clients_serve(struct server *server, struct connection *connection);
 void clients_drop(struct server *server, struct connection *connection);
 /* Sends those away that took away memory that they share. */
 void clients_drop_cut(struct server *server);
+/* Changes the size of a disk and tells every client. Under the lock. */
+void clients_resize(struct server *server, struct disk *disk, uint64_t bytes);
 
-/* server/control.c: commands, by the socket or in process. */
+/* control.c: commands, by the socket or in process. */
 
 /* Carries out one line; the answer is one line, without its end. Under the
  * lock. */
@@ -112,7 +117,7 @@ void control_accept(struct server *server);
 void control_read(struct server *server, struct control_client *client);
 void control_close(struct server *server, struct control_client *client);
 
-/* server/listen.c: a Unix socket at a path. Refuses a path at which something lies,
+/* listen.c: a Unix socket at a path. Refuses a path at which something lies,
  * whatever it is. `bound_fd`, if it is not 0, is a socket that was bound there
  * already. An fd, or a negative errno. */
 int listen_open(const char *path, int bound_fd, struct socket_file *file);

@@ -7,7 +7,6 @@
 #include "storage/storage.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -42,21 +41,6 @@ static const struct storage_ops null_ops = {
 	.discard = null_range,
 	.write_zeroes = null_range,
 };
-
-/* ---- failures ----------------------------------------------------------- */
-
-int storage_failed(struct storage *storage, const char *what, uint64_t offset,
-		   int code)
-{
-	/* Bad addresses are the client's. */
-	if (code != -EFAULT && !__atomic_exchange_n(&storage->failure_told, true,
-						    __ATOMIC_RELAXED))
-		log_line(storage->log_fd,
-			 "storage: %s at byte %" PRIu64
-			 ": %s (further failures are not told)",
-			 what, offset, strerror(-code));
-	return code;
-}
 
 /* ---- opening ------------------------------------------------------------ */
 

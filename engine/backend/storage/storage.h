@@ -58,11 +58,13 @@ int storage_open(struct storage *storage,
 		 const struct storage_options *options);
 void storage_close(struct storage *storage);
 
+/* failure.c */
+
 /* Tells the first failure in the log. Returns `code`, a negative errno. */
 int storage_failed(struct storage *storage, const char *what, uint64_t offset,
 		   int code);
 
-/* storage/memory.c */
+/* memory.c */
 
 extern const struct storage_ops memory_ops; /* nobody else's memory */
 extern const struct storage_ops mapped_ops; /* a mapped file */
@@ -74,7 +76,7 @@ int storage_map_file(struct storage *storage, bool read_only);
 void storage_populate_file(struct storage *storage,
 			   const struct storage_options *options);
 
-/* storage/file.c: a file by system calls. */
+/* file.c: a file by system calls. */
 
 extern const struct storage_ops file_ops;
 

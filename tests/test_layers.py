@@ -171,25 +171,59 @@ def cycles(graph: Mapping[str, Collection[str]]) -> list[str]:
     return [node for node in graph if node in reached(node, set())]
 
 
-DEFINES = (
-    *("-std=gnu11", "-D_GNU_SOURCE", f"-iquote{ENGINE}"),
-    *('-DENGINE_VERSION=""', "-DSLEEPY_POLL_DEFAULT=0"),
-)
+def defines(folder: Path) -> tuple[str, ...]:
+    return (
+        *("-std=gnu11", "-D_GNU_SOURCE", f"-iquote{folder}"),
+        *('-DENGINE_VERSION=""', "-DSLEEPY_POLL_DEFAULT=0"),
+    )
 
 
 def test_no_two_files_of_the_front_end_call_each_other(tmp_path: Path) -> None:
     sources = engine_build.library_sources()
-    assert cycles(users_of_symbols(sources, tmp_path, *DEFINES)) == []
+    assert cycles(users_of_symbols(sources, tmp_path, *defines(ENGINE))) == []
 
 
-def test_no_two_headers_of_the_front_end_include_each_other() -> None:
-    headers = [path for path in front_end_files() if path.suffix == ".h"]
-    assert (
-        cycles(
-            {name_of(h): {f"engine/{i}" for i in QUOTED.findall(h.read_text())} for h in headers}
-        )
-        == []
-    )
+@pytest.fixture(scope="module")
+def back_end_users(tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[str]]:
+    folder = ENGINE / "backend"
+    sources = sorted(folder.rglob("*.c"))
+    return users_of_symbols(sources, tmp_path_factory.mktemp("objects"), *defines(folder))
+
+
+def test_no_two_files_of_the_back_end_call_each_other(
+    back_end_users: dict[str, set[str]],
+) -> None:
+    assert cycles(back_end_users) == []
+
+
+@pytest.mark.parametrize("room", BACK_END)
+def test_a_room_of_the_back_end_calls_only_what_it_may(
+    room: str, back_end_users: dict[str, set[str]]
+) -> None:
+    prefix = f"engine/backend/{room}/"
+    used = {
+        other
+        for name in back_end_users
+        if name.startswith(prefix)
+        for other in back_end_users[name]
+    }
+    assert {name.split("/")[2] for name in used} <= BACK_END[room] | {room}
+
+
+@pytest.mark.parametrize("folder", PROGRAMS, ids=name_of)
+def test_no_two_headers_include_each_other(folder: Path) -> None:
+    graph = {
+        name_of(header): {name_of(folder / name) for name in QUOTED.findall(header.read_text())}
+        for header in files_in_rooms(folder)
+        if header.suffix == ".h"
+    }
+    assert graph
+    assert cycles(graph) == []
+
+
+@pytest.mark.parametrize("rooms", [FRONT_END, BACK_END], ids=["front-end", "back-end"])
+def test_no_two_rooms_may_use_each_other(rooms: dict[str, set[str]]) -> None:
+    assert cycles(rooms) == []
 
 
 def is_hand_written_code(path: Path) -> bool:

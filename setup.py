@@ -17,6 +17,15 @@ ROOT = Path(__file__).resolve().parent
 FRONT_END = "pyfio_virtio.lib.fio_virtio"
 BACK_END = "pyfio_virtio.lib.vhost_backend"
 
+# Without these folders an installed package would lack its reports, or its jobs.
+for link in ("analysis", "jobs"):
+    if (ROOT / "pyfio_virtio" / link).is_file():
+        raise SystemExit(
+            f"cannot install: pyfio_virtio/{link} must be a symbolic link, but git wrote a text "
+            f"file; in {ROOT}: git config core.symlinks true && rm pyfio_virtio/{link} && "
+            f"git checkout -- pyfio_virtio/{link}"
+        )
+
 
 def run(*command: str) -> str:
     """Runs a Python file of the project, and returns what it prints; its own words tell errors."""

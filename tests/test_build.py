@@ -279,3 +279,16 @@ def test_the_version_is_the_projects() -> None:
     with (ROOT / "pyproject.toml").open("rb") as file:
         assert engine.version() == tomllib.load(file)["project"]["version"]
     assert engine.fio_release() == fio_headers.installed_release()
+
+
+@pytest.mark.parametrize("name", ["analysis", "jobs"])
+def test_a_link_that_became_a_text_file_is_not_installed(name: str, tmp_path: Path) -> None:
+    """git without symbolic links writes such files, and the package would lack a folder."""
+    shutil.copy(ROOT / "setup.py", tmp_path)
+    (tmp_path / "pyfio_virtio").mkdir()
+    (tmp_path / "pyfio_virtio" / name).write_text(f"../{name}")
+    ended = subprocess.run(
+        [sys.executable, "setup.py", "--name"], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert ended.returncode == 1
+    assert f"pyfio_virtio/{name} must be a symbolic link" in ended.stderr

@@ -7,6 +7,7 @@ imported where they are used, so that --help stays quick.
 
 import shlex
 import sys
+from pathlib import Path
 from typing import NoReturn
 
 import click
@@ -22,7 +23,7 @@ from pyfio_virtio.cli.run import run
 from pyfio_virtio.cli.sweep import sweep
 from pyfio_virtio.cli.verify import verify_command
 from pyfio_virtio.engine import engine
-from pyfio_virtio.errors import PyfioVirtioError
+from pyfio_virtio.errors import MachineError, PyfioVirtioError
 from pyfio_virtio.fio import fio
 
 PROGRAM = "pyfio-virtio"
@@ -55,6 +56,19 @@ def cli() -> None:
 
     Begin with: pyfio-virtio run
     """
+    _check_links(Path(__file__).parent.parent)
+
+
+def _check_links(package: Path) -> None:
+    """A checkout has symbolic links here, and git writes text files where it may not make links."""
+    for link in (package / "analysis", package / "jobs"):
+        if link.is_file():
+            quoted = shlex.quote(str(link))
+            raise MachineError(
+                f"cannot use {link}",
+                "it must be a symbolic link, but git wrote a text file",
+                f"git config core.symlinks true && rm {quoted} && git checkout -- {quoted}",
+            )
 
 
 @cli.command()

@@ -53,6 +53,29 @@ def test_an_interrupt_while_modules_are_loaded_ends_it_quietly(private: Path) ->
     assert (ended.returncode, ended.stderr) == (-signal.SIGINT, "")
 
 
+@pytest.mark.parametrize("name", ["analysis", "jobs"])
+@pytest.mark.parametrize("words", ["report sweep-results", "run", "sweep --dry-run"])
+def test_a_checkout_in_which_a_link_became_a_text_file_is_named(
+    name: str, words: str, private: Path
+) -> None:
+    package = private / "pyfio_virtio"
+    package.mkdir()
+    for entry in (ROOT / "pyfio_virtio").iterdir():
+        (package / entry.name).symlink_to(entry)
+    (package / name).unlink()
+    (package / name).write_text(f"../{name}")
+    ended = subprocess.run(
+        [sys.executable, "-m", "pyfio_virtio", *words.split()],
+        capture_output=True,
+        text=True,
+        cwd=private,
+        env={**os.environ, "PYTHONPATH": str(private)},
+    )
+    assert ended.returncode == 3
+    [line] = ended.stderr.splitlines()
+    assert f"cannot use {package / name}: it must be a symbolic link" in line
+
+
 def test_the_version_is_shown(command: RunCommand) -> None:
     assert command("--version").stdout.startswith("pyfio-virtio ")
 

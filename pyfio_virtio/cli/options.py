@@ -4,6 +4,7 @@
 import sys
 from collections.abc import Callable
 from functools import wraps
+from typing import Any
 
 import click
 
@@ -48,31 +49,37 @@ def confirm(what: str, reached: Reach, yes: bool, otherwise: str) -> None:
     click.confirm(f"{sentence}{loss}. Go on?", abort=True, err=True)
 
 
+# The options that describe a disk to start, for all commands that start one: name, what it takes,
+# and help. Their defaults are at the commands, because those of `sweep` come after its file.
+_DISK_WORDS = {
+    "--storage": (
+        "null|memory|file:PATH",
+        "Where the disk's blocks are stored; null keeps none. A missing file is created.",
+    ),
+    "--disk-size": ("SIZE", "Size of the disk; an existing file keeps its own."),
+    "--block-size": ("SIZE", "Size of the disk's logical blocks."),
+    "--backend-option": (
+        "KEY=VALUE",
+        "An option of the back-end's own, as latency=20us for builtin; may be repeated.",
+    ),
+}
+
+
+def disk_option(
+    flag: str,
+    *names: str,
+    also: str = "",
+    **settings: Any,  # noqa: ANN401 - click's
+) -> Callable[[Any], Any]:
+    """The option of this flag; `also` is added to its help."""
+    metavar, help_text = _DISK_WORDS[flag]
+    return click.option(flag, *names, **{"metavar": metavar, "help": help_text + also, **settings})
+
+
 _DISK = (
-    click.option(
-        "--storage",
-        default="memory",
-        show_default=True,
-        metavar="null|memory|file:PATH",
-        help="Where the blocks are; null keeps none. A file is made if there is none.",
-    ),
-    click.option(
-        "--disk-size",
-        "size_bytes",
-        metavar="SIZE",
-        callback=as_size,
-        default="1G",
-        show_default=True,
-        help="Size of the disk; a file that is there keeps its own.",
-    ),
-    click.option(
-        "--block-size",
-        metavar="SIZE",
-        callback=as_size,
-        default="512",
-        show_default=True,
-        help="Its logical blocks.",
-    ),
+    disk_option("--storage", default="memory", show_default=True),
+    disk_option("--disk-size", "size_bytes", callback=as_size, default="1G", show_default=True),
+    disk_option("--block-size", callback=as_size, default="512", show_default=True),
     click.option("--read-only", is_flag=True, help="The disk refuses writes."),
     click.option(
         "--poll-max-ns",
@@ -80,13 +87,7 @@ _DISK = (
         help="qsd: how long it looks at idle rings before it sleeps.  [default: 32768]",
     ),
     click.option("--cpus", metavar="LIST", help="CPUs of the back-end, as 1 or 0,2-3."),
-    click.option(
-        "--backend-option",
-        "options",
-        multiple=True,
-        metavar="KEY=VALUE",
-        help="An option of the back-end's own, as latency=20us for builtin.",
-    ),
+    disk_option("--backend-option", "options", multiple=True),
 )
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import click
 
+from pyfio_virtio.cli.options import disk_option
 from pyfio_virtio.errors import UsageError
 from pyfio_virtio.sweep.settings import ORDERS, option_name, share, steps, words
 
@@ -71,12 +72,14 @@ _FLAGS = (
     click.option("--seed", type=int, help="Of the order; recorded when it is left out."),
     click.option("--controls/--no-controls", default=None, help="Null engine, and A against A."),
     click.option("--backend", metavar="builtin|qsd|SOCKET", help="What serves the disk."),
-    click.option(
-        "--storage", metavar="null|memory|file|file:PATH", help="Its blocks; file: a scratch file."
+    disk_option(
+        "--storage",
+        metavar="null|memory|file|file:PATH",
+        also=" file alone creates a scratch file.",
     ),
-    click.option("--disk-size", metavar="SIZE", help="[default: 1G]"),
-    click.option("--block-size", metavar="SIZE", help="Of its logical blocks.  [default: 512]"),
-    click.option("--backend-option", multiple=True, metavar="KEY=VALUE", help="As latency=20us."),
+    disk_option("--disk-size", also="  [default: 1G]"),
+    disk_option("--block-size", also="  [default: 512]"),
+    disk_option("--backend-option", multiple=True),
     click.option("--keep-backend", is_flag=True, default=None, help="Restart it only if it must."),
     click.option("--heat-map", is_flag=True, default=None, help="Log latency by time, to draw it."),
     click.option("--title", help="Of the report: the question."),

@@ -15,8 +15,8 @@ from pyfio_virtio.machine import host
 from pyfio_virtio.sizes import format_size
 
 _PIECE_BYTES = 1 << 20
-# Not zeroes: some file systems make holes of them.
-_PIECE = bytes(range(256)) * (_PIECE_BYTES // 256)
+# Zeroes, as a new file has them; written, so that its blocks are there before they are measured.
+_PIECE = bytes(_PIECE_BYTES)
 _SLICE_BYTES = 64 << 20
 
 

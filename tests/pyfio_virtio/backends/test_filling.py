@@ -45,7 +45,7 @@ def test_a_file_that_was_filled_has_no_hole(tmp_path: Path, size: int) -> None:
         filling.fill_file(file.fileno(), size)
     content = (tmp_path / "disk").read_bytes()
     assert len(content) == size
-    assert content[:256] == bytes(range(256))[:size]
+    assert content[:256] == bytes(256)[:size]
     with (tmp_path / "disk").open("rb") as file:
         assert os.lseek(file.fileno(), 0, os.SEEK_HOLE) == size
 

@@ -55,11 +55,15 @@ def _until(is_so: Callable[[], bool]) -> None:
 
 
 def _family(process: subprocess.Popen[str]) -> list[psutil.Process]:
-    """The children of a run, once fio has begun to work."""
+    """The children of a run, once fio has begun to work.
+
+    It has three threads then: its main thread, its helper and the job. With two it may not yet
+    handle signals, so that one of them would end it at once.
+    """
 
     def found() -> list[psutil.Process]:
         children = psutil.Process(process.pid).children(recursive=True)
-        return children if any(_threads(child) > 1 for child in _fios(children)) else []
+        return children if any(_threads(child) > 2 for child in _fios(children)) else []
 
     _until(lambda: bool(found()))
     return found()

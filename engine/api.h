@@ -176,12 +176,12 @@ void *device_alloc(struct device *dev, size_t size_bytes, size_t alignment);
  * may still write to, for an operation that failed, is not allocated again before
  * the back-end has given it back. */
 void device_free(struct device *dev, void *address);
-/* Shares memory of the program's own: size_bytes at address, which are mapped
- * (MAP_SHARED) from fd at file_offset_bytes; all three are whole pages. It
- * must stay mapped, and the file must not shrink, until the device is closed;
- * fd is not needed any more. Other devices, also those of the same struct
- * memory, do not know it. Any thread. -EINVAL; -ENOSPC: no slot is left;
- * -EREMOTEIO: the back-end refused it. What fails changes nothing. */
+/* Shares memory of the program's own with a started device: size_bytes at
+ * address, which are mapped (MAP_SHARED) from fd at file_offset_bytes; all three
+ * are whole pages. It must stay mapped, and the file must not shrink, until the
+ * device is closed; fd is not needed any more. Other devices, also those of the
+ * same struct memory, do not know it. Any thread. -EINVAL; -ENOSPC: no slot is
+ * left; -EREMOTEIO: the back-end refused it. What fails changes nothing. */
 int device_register_memory(struct device *dev, void *address, size_t size_bytes,
 			   int fd, uint64_t file_offset_bytes);
 

@@ -3,6 +3,7 @@
 #ifndef CLOCK_H
 #define CLOCK_H
 
+#include <limits.h>
 #include <stdint.h>
 #include <time.h>
 
@@ -27,14 +28,16 @@ static inline uint64_t clock_cpu_ns(void)
 	return (uint64_t)spent.tv_sec * NS_PER_S + (uint64_t)spent.tv_nsec;
 }
 
-/* Milliseconds left until deadline_ns, rounded up, for poll(); 0 once past. */
+/* Milliseconds left until deadline_ns, rounded up, for poll(), which takes a
+ * negative number for ever; 0 once past. */
 static inline int clock_left_ms(uint64_t deadline_ns)
 {
-	uint64_t now = clock_now_ns();
+	uint64_t now = clock_now_ns(), left;
 
 	if (now >= deadline_ns)
 		return 0;
-	return (int)((deadline_ns - now + NS_PER_MS - 1) / NS_PER_MS);
+	left = (deadline_ns - now - 1) / NS_PER_MS + 1;
+	return left < INT_MAX ? (int)left : INT_MAX;
 }
 
 #endif

@@ -159,6 +159,14 @@ static void *grow_and_alloc(struct device *dev, size_t size_bytes, size_t alignm
 	return address;
 }
 
+/* Only then does the back-end know any memory. */
+static int check_started(const struct device *dev)
+{
+	if (dev->num_queues)
+		return 0;
+	return error_set(EINVAL, "%s: the device is not started", dev->vu.path);
+}
+
 static int check_size(size_t size_bytes, size_t alignment)
 {
 	if (!alignment || alignment & (alignment - 1))
@@ -174,7 +182,7 @@ void *device_alloc(struct device *dev, size_t size_bytes, size_t alignment)
 {
 	void *address;
 
-	if (check_size(size_bytes, alignment))
+	if (check_size(size_bytes, alignment) || check_started(dev))
 		return NULL;
 	address = alloc_known(dev, size_bytes, alignment);
 	return address ? address : grow_and_alloc(dev, size_bytes, alignment);
@@ -183,8 +191,10 @@ void *device_alloc(struct device *dev, size_t size_bytes, size_t alignment)
 int device_register_memory(struct device *dev, void *address, size_t size_bytes,
 			   int fd, uint64_t file_offset_bytes)
 {
-	int code;
+	int code = check_started(dev);
 
+	if (code)
+		return code;
 	pthread_mutex_lock(&dev->lock);
 	vhost_user_set_timeout(&dev->vu, dev->config.connect_timeout_ms);
 	code = share_foreign(dev, address, size_bytes, fd, file_offset_bytes);

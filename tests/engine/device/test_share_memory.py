@@ -14,7 +14,14 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from tests.engine.blk_backend import MEM_SLOTS, PROTOCOL, REPLY_ACK, BlkBackend, open_device
+from tests.engine.blk_backend import (
+    MEM_SLOTS,
+    PROTOCOL,
+    REPLY_ACK,
+    BlkBackend,
+    open_device,
+    opened,
+)
 from tests.engine.scripted_backend import Request, ScriptedBackend
 from tests.engine.shared_object import CData, ffi, lib, sentence
 
@@ -164,6 +171,19 @@ def test_without_single_regions_none_is_registered(
         assert pages.register(device) == -errno.ENOSPC
         assert "cannot take it while it runs" in sentence()
         assert not pages.is_reached(device)
+
+
+@pytest.mark.parametrize("protocol", [PROTOCOL, TABLE_ONLY])
+def test_a_device_that_is_not_started_knows_no_memory(
+    private: Path, pages: Pages, protocol: int
+) -> None:
+    backend = BlkBackend(protocol=protocol)
+    with opened(private, backend) as device:
+        assert pages.register(device) == -errno.EINVAL
+        assert "not started" in sentence()
+        assert alloc(device, 4096) == ffi.NULL
+        assert lib.device_start(device) == 0
+        assert alloc(device, 4096) != ffi.NULL
 
 
 def test_memory_is_registered_once(device: CData, pages: Pages) -> None:

@@ -121,18 +121,38 @@ int async_completed(struct async *async, unsigned int min, int timeout_ms)
 
 /* ---- the completion eventfd ------------------------------------------------------------ */
 
+/* The lock is held. For what is overdue a look from time to time is enough: in a
+ * busy way of waiting a back-end that hangs would cost a CPU. */
+static void wait_for_work(struct async *async)
+{
+	uint64_t until_ns = clock_now_ns() + WAIT_CHECK_INTERVAL_NS;
+	struct timespec until = { .tv_sec = (time_t)(until_ns / NS_PER_S),
+				  .tv_nsec = (long)(until_ns % NS_PER_S) };
+
+	if (!async->num_overdue) {
+		pthread_cond_wait(&async->has_work, &async->lock);
+		return;
+	}
+	pthread_cond_clockwait(&async->has_work, &async->lock, CLOCK_MONOTONIC, &until);
+	pthread_mutex_unlock(&async->lock);
+	look_once(async);
+	pthread_mutex_lock(&async->lock);
+}
+
 static void *look_for_completions(void *context)
 {
+	struct async_waiter w = { .min = UINT_MAX, .is_ours = true };
 	struct async *async = context;
 
 	pthread_mutex_lock(&async->lock);
 	while (!async->is_closing) {
-		if (!async->num_under_way && !async->num_overdue) {
-			pthread_cond_wait(&async->has_work, &async->lock);
+		if (!async->num_under_way) {
+			wait_for_work(async);
 			continue;
 		}
 		pthread_mutex_unlock(&async->lock);
-		async_wait_for_all(async);
+		w.waiter = (struct waiter){ 0 };
+		wait_for(async, &w, UINT64_MAX);
 		pthread_mutex_lock(&async->lock);
 	}
 	pthread_mutex_unlock(&async->lock);

@@ -7,14 +7,17 @@ file system is closed. The server is a thread of the test's process.
 
 import contextlib
 import ctypes
+import errno
 import os
 import struct
 import threading
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-LOOKUP, GETATTR, OPEN, STATFS, RELEASE, FLUSH, INIT, POLL = 1, 3, 14, 17, 18, 25, 26, 40
+LOOKUP, GETATTR, OPEN, READ, WRITE, RELEASE, FSYNC = 1, 3, 14, 15, 16, 18, 20
+FLUSH, INIT = 25, 26
+NEVER_ANSWERED = {2, 36, 42}  # FORGET, INTERRUPT, BATCH_FORGET
 # What it takes to open the file.
 TO_OPEN = {INIT, LOOKUP, GETATTR, OPEN, RELEASE}
 ROOT, FILE = 1, 2
@@ -51,13 +54,20 @@ class Server:
     def __init__(self, device: int) -> None:
         self.device = device
         self.answered: Collection[int] = TO_OPEN
+        self.errors: Mapping[int, int] = {}  # what is answered by an errno
+        self.is_silent = True  # to all else; or it says that it does not know it
 
     def run(self) -> None:
         with contextlib.suppress(OSError):  # it was closed
             while True:
                 request = os.read(self.device, 1 << 17)
                 _, opcode, unique, node = struct.unpack_from("<IIQQ", request)
-                if opcode in self.answered:
+                error = self.errors.get(opcode, 0)
+                if not self.is_silent and opcode not in {*self.answered, *NEVER_ANSWERED}:
+                    error = error or errno.ENOSYS
+                if error:
+                    os.write(self.device, struct.pack("<IiQ", 16, -error, unique))
+                elif opcode in self.answered:
                     body = answer(opcode, node)
                     os.write(self.device, struct.pack("<IiQ", 16 + len(body), 0, unique) + body)
 
@@ -69,8 +79,8 @@ def mount(folder: Path, device: int) -> None:
 
 
 @contextmanager
-def stubborn_file(folder: Path, answered: Collection[int]) -> Iterator[int]:
-    """A file descriptor of the file; after it was opened, only `answered` is."""
+def serving(folder: Path) -> Iterator[Server]:
+    """The server of the file system in `folder`."""
     try:
         device = os.open("/dev/fuse", os.O_RDWR)
     except OSError as error:
@@ -85,13 +95,22 @@ def stubborn_file(folder: Path, answered: Collection[int]) -> Iterator[int]:
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     try:
-        fd = os.open(folder / "file", os.O_RDWR)
-        server.answered = answered
-        yield fd
+        yield server
     finally:
         # Whatever waits for the file system fails.
         libc.umount2(str(folder).encode(), MNT_FORCE | MNT_DETACH)
         thread.join()
         os.close(device)
+
+
+@contextmanager
+def stubborn_file(folder: Path, answered: Collection[int]) -> Iterator[int]:
+    """A file descriptor of the file; after it was opened, only `answered` is."""
+    with ExitStack() as stack:
+        server = stack.enter_context(serving(folder))
+        fd = os.open(folder / "file", os.O_RDWR)
+        server.answered = answered
+        yield fd
+        stack.close()
         with contextlib.suppress(OSError):
             os.close(fd)

@@ -5,6 +5,7 @@ Beside each failure stands what was written before it: it is there, also after a
 has failed.
 """
 
+import errno
 import fcntl
 import os
 import resource
@@ -17,6 +18,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.backend import fuse
 from tests.backend.conftest import Start, StartBuiltin
 from tests.backend.disk_requests import (
     BLK_DISCARD,
@@ -225,6 +227,47 @@ def test_a_file_that_cannot_be_made_is_refused_with_the_reason(
     assert said.endswith(
         f"storage {disk_file} has 0 bytes and cannot be made 1048576: File too large\n"
     )
+
+
+# ---- a device with errors ------------------------------------------------------------------------
+
+
+@pytest.fixture
+def device(short_folder: Path) -> Iterator[fuse.Server]:
+    """It serves the file that is the disk, of 4 MiB."""
+    try:
+        with fuse.serving(short_folder / "fuse") as server:
+            server.answered = {*fuse.TO_OPEN, fuse.FLUSH, fuse.FSYNC}
+            server.is_silent = False
+            yield server
+    except fuse.NoFuseError as error:
+        pytest.skip(f"no FUSE here: {error}")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_device_that_cannot_be_read_or_written_fails_requests(
+    start: Start, path: str, short_folder: Path, device: fuse.Server, kind: str
+) -> None:
+    device.errors = {fuse.READ: errno.EIO, fuse.WRITE: errno.EIO}
+    process = start("--storage", f"{kind}:{short_folder}/fuse/file")
+    with Frontend(path) as frontend:
+        assert read(frontend, 0, 4096)[0] == BLK_IOERR
+        assert write(frontend, 4096, b"1" * 4096) == BLK_IOERR or flush(frontend) == BLK_IOERR
+    assert "Input/output error" in end(process)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_data_that_a_device_lost_fails_every_flush_from_then_on(
+    start: Start, path: str, short_folder: Path, device: fuse.Server, kind: str
+) -> None:
+    process = start("--storage", f"{kind}:{short_folder}/fuse/file")
+    with Frontend(path) as frontend:
+        assert flush(frontend) == BLK_OK
+        device.errors = {fuse.FSYNC: errno.EIO}
+        assert flush(frontend) == BLK_IOERR
+        device.errors = {}
+        assert flush(frontend) == BLK_IOERR
+    end(process)
 
 
 # ---- ranges --------------------------------------------------------------------------------------

@@ -274,14 +274,13 @@ def test_a_back_end_that_another_command_works_on_is_not_stopped(
 INTERRUPTED = """
 import os, signal, sys, time
 from pathlib import Path
+import pyfio_virtio
 from pyfio_virtio.backends import records
-from pyfio_virtio.backends.backends import BackendSpec
-from pyfio_virtio.errors import PyfioVirtioError
 from tests.pyfio_virtio.backends.test_records import QSD, marked
 
 number, what = int(sys.argv[1]), sys.argv[2]
 state = records.state_folder()
-ours = str(Path(records.__file__).parent)
+ours = str(Path(pyfio_virtio.__file__).parent)
 
 def interrupted(line):
     left = line

@@ -142,7 +142,7 @@ WRITER = """
 import sys
 from pathlib import Path
 from pyfio_virtio.results.results import SweepFolder
-from tests.pyfio_virtio.test_results import keep, POINT
+from tests.pyfio_virtio.results.test_results import keep, POINT
 
 sweep = SweepFolder(Path(sys.argv[1]))
 with sweep.lock():

@@ -70,8 +70,8 @@ static int explain_overdue(const struct async *async)
 {
 	const char *sentence = TAILQ_FIRST(&async->overdue)->sentence;
 
-	return error_set(ETIMEDOUT, "%s, and still has memory of %u such operations: "
-			 "wait on, or close the disk", sentence ? sentence : "",
+	return error_set(ETIMEDOUT, "%s, and still has its memory (overdue operations: "
+			 "%u): wait on, or close the disk", sentence ? sentence : "",
 			 async->num_overdue);
 }
 

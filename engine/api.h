@@ -275,7 +275,8 @@ int async_submit(struct async *async, struct operation *op);
  * number. Operations that made no progress for request_timeout_ms end with
  * -ETIMEDOUT; if the back-end still has memory of theirs, they are overdue, and
  * collected once it has given it back. -ETIMEDOUT: only overdue ones are in
- * flight, for which it waits no longer than timeout_ms, and not at all with -1. */
+ * flight. A call that finds nothing else in flight waits for these as well, but
+ * not with -1. */
 int async_completed(struct async *async, unsigned int min, int timeout_ms);
 /* The next one that completed, or NULL. If it failed, error_message() says
  * why. */

@@ -47,6 +47,8 @@ static void wait_until_woken(struct async *async, struct waiter *waiter,
 static void wait_for(struct async *async, struct async_waiter *w, uint64_t deadline_ns)
 {
 	pthread_mutex_lock(&async->lock);
+	/* A program that waits for others is told at once that they became overdue. */
+	w->waits_for_overdue &= w->is_ours || !async->num_under_way;
 	if (!async_is_satisfied(async, w)) {
 		TAILQ_INSERT_TAIL(&async->waiters, w, link);
 		pthread_mutex_unlock(&async->lock);

@@ -126,8 +126,9 @@ class Operations:
     def completed(self, minimum: int = 1, timeout_s: float | None = None) -> int:
         """Waits until that many, or all in flight, can be collected; how many can be.
 
-        If none can be, and the back-end only has operations that took too long, it raises
-        ETIMEDOUT: at once, or after `timeout_s`. They are collected should it answer after all.
+        If none can be, and all in flight took too long, it raises ETIMEDOUT. They are collected
+        should the back-end answer after all; a call with `timeout_s` that finds nothing else in
+        flight waits for that.
         """
         timeout_ms = -1 if timeout_s is None else milliseconds(timeout_s)
         with self._session, self._async:

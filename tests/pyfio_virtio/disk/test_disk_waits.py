@@ -218,10 +218,6 @@ def test_a_back_end_that_dies(server: Server, way: Way) -> None:
 
 @every_way
 def test_a_back_end_that_hangs(server: Server, way: Way) -> None:
-    if way.__name__ == "for_a_time":
-        pytest.xfail(
-            "completed() with a time-out of its own outlasts request_timeout: not mended yet"
-        )
     with (
         open_disk(server.backend, request_timeout_s=0.2) as disk,
         server.stopped(),

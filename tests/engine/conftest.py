@@ -10,10 +10,7 @@ import pytest
 from tests.engine.scripted_backend import Script, ScriptedBackend
 from tests.engine.shared_object import CData, ffi, lib, sentence
 from tests.engine.vhost_requests import TIMEOUT_MS, Connect
-
-
-def descriptors() -> int:
-    return len(list(Path("/proc/self/fd").iterdir()))
+from tests.open_descriptors import descriptors
 
 
 @pytest.fixture

@@ -27,15 +27,12 @@ from tests.engine.blk_backend import (
 )
 from tests.engine.scripted_backend import Request, ScriptedBackend
 from tests.engine.shared_object import CData, lib, sentence
+from tests.open_descriptors import descriptors
 
 ALL = (1 << 64) - 1
 
 Info = Callable[..., CData]
 Refused = Callable[..., int]
-
-
-def descriptors() -> int:
-    return len(list(Path("/proc/self/fd").iterdir()))
 
 
 @pytest.fixture

@@ -27,6 +27,7 @@ from tests.engine.blk_backend import (
 )
 from tests.engine.scripted_backend import STATE, Connection, Message, Request
 from tests.engine.shared_object import lib, sentence
+from tests.open_descriptors import descriptors
 
 ADDR = struct.Struct("=IIQQQQ")  # queue, flags, descriptors, used, available, log
 REGION = struct.Struct("=QQQQ")  # guest address, size, user address, offset in the file
@@ -290,10 +291,6 @@ AT_START = [
     Request.SET_VRING_ENABLE,
 ]
 at_each = pytest.mark.parametrize("request_", AT_START, ids=lambda request: request.name)
-
-
-def descriptors() -> int:
-    return len(list(Path("/proc/self/fd").iterdir()))
 
 
 @at_each

@@ -25,6 +25,7 @@ from hypothesis.stateful import (
 )
 
 from tests.engine.shared_object import CData, ffi, lib, sentence
+from tests.open_descriptors import descriptors
 
 MIB = 1 << 20
 HUGE_BYTES = 2 * MIB
@@ -43,10 +44,6 @@ def address_of(pointer: CData) -> int:
 def free_huge_pages() -> int:
     file = SYSFS / "free_hugepages"
     return int(file.read_text()) if file.exists() else 0
-
-
-def descriptors() -> int:
-    return len(list(Path("/proc/self/fd").iterdir()))
 
 
 @pytest.fixture

@@ -40,12 +40,9 @@ from tests.engine.vhost_requests import (
     every_order,
     every_question,
 )
+from tests.open_descriptors import descriptors
 
 SHORT_MS = 50
-
-
-def descriptors() -> int:
-    return len(list(Path("/proc/self/fd").iterdir()))
 
 
 @every_question

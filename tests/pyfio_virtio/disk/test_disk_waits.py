@@ -24,6 +24,7 @@ from pyfio_virtio import Disk, DiskError
 from pyfio_virtio.backends.backends import Backend
 from pyfio_virtio.disk.operations import Operations
 from pyfio_virtio.engine import engine
+from tests.open_descriptors import descriptors
 from tests.pyfio_virtio.disks import WAITS, Kind, Server, open_disk
 
 Serve = Callable[..., Backend]
@@ -395,10 +396,10 @@ def test_a_loop_that_is_closed_keeps_nothing_open(server: Server) -> None:
         asyncio.run(disk.sync())
         asyncio.run(disk.sync())
         process = psutil.Process()
-        before = process.num_fds(), process.num_threads()
+        before = descriptors(), process.num_threads()
         for _ in range(10):
             asyncio.run(disk.sync())
-        assert (process.num_fds(), process.num_threads()) == before
+        assert (descriptors(), process.num_threads()) == before
 
 
 # ---- closing from within a call ------------------------------------------------------------------

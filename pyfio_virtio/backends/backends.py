@@ -314,7 +314,7 @@ def start(
     """Starts a back-end and waits until its socket accepts connections.
 
     With `outlives_us` the back-end keeps running when this process ends; otherwise the kernel kills
-    it then. `before` is called in the new process, as process.start() says.
+    it then. `before` is called with it, as process.start() says.
     """
     spec.check()
     check_socket_path(socket)
@@ -364,12 +364,6 @@ def _launch(
                 session=True,
                 before=None if before is None else lambda child: before(known(child)),
             )
-    except subprocess.SubprocessError as error:  # raised where `before` failed
-        raise PyfioVirtioError(
-            f"cannot start {KINDS[spec.kind].program}",
-            "its record cannot be written",
-            f"check that there is space in {Path(log).parent}",
-        ) from error
     finally:
         for fd in storage.fds:
             os.close(fd)

@@ -3,8 +3,8 @@
 
 Each has a folder in this user's state folder, with its record, its log and, unless the user named
 another place, its socket. A command that starts or stops a back-end holds the folder's lock. The
-new process writes its record before it becomes the back-end, so after a kill at any moment there
-is a record, or there is no back-end. Called from the main thread.
+new process becomes the back-end only when its record is written, so after a kill at any moment
+there is a record, or there is no back-end. Called from the main thread.
 
 Every field of a record is checked, because another program may have written it. A record cannot
 make us remove a file outside its folder. It also cannot make us end another process than the one
@@ -168,8 +168,15 @@ def _reserve(kind: str, wanted: str | None) -> tuple[str, int]:
 def _save(folder: Path, backend: Backend) -> None:
     """Writes the record so that it is whole or absent."""
     draft = folder / _DRAFT
-    draft.write_text(json.dumps(_as_stored(backend), indent=1) + "\n")
-    draft.rename(folder / RECORD)
+    try:
+        draft.write_text(json.dumps(_as_stored(backend), indent=1) + "\n")
+        draft.rename(folder / RECORD)
+    except OSError as error:
+        raise PyfioVirtioError(
+            f"cannot start {KINDS[backend.spec.kind].program}",
+            f"its record cannot be written: {error.strerror or error}",
+            f"check that there is space in {folder}",
+        ) from error
 
 
 def _as_stored(backend: Backend) -> dict[str, Any]:

@@ -8,10 +8,10 @@ thread that outlives them. Never prints, never looks for processes by name, and 
 process that could be another one than was meant.
 """
 
-import ctypes
 import errno
 import os
 import select
+import shutil
 import signal
 import subprocess
 import threading
@@ -27,10 +27,8 @@ import psutil
 
 from pyfio_virtio.errors import MachineError
 
-_PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _AFTER_KILL_S = 5.0  # the kernel needs a moment, more if much memory is to be freed
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-_LIBC = ctypes.CDLL(None)  # loaded before any fork: nothing is looked up in the child
 
 
 def start_ticks(pid: int) -> int | None:
@@ -167,15 +165,21 @@ def this_process() -> Process:
     return Process(pid, start_ticks(pid) or 0)
 
 
-def _die_with_parent(number: int) -> Callable[[], None]:
-    parent = os.getpid()
+# A new process waits for a line, so that it becomes nothing that its starter does not know; if the
+# starter ends before, the process reads the end of the pipe and ends too. Nothing of ours runs
+# between fork and exec, because another thread's locks may be held there.
+_WAITING = ("sh", "-c", 'read -r go && exec "$@" </dev/null', "sh")
 
-    def in_child() -> None:
-        _LIBC.prctl(_PR_SET_PDEATHSIG, number, 0, 0, 0)
-        if os.getppid() != parent:  # it ended before prctl took effect
-            os.kill(os.getpid(), signal.SIGKILL)
 
-    return in_child
+def _dying_with_parent(number: int) -> list[str]:
+    """The beginning of a command that gets signal `number` when the thread that started it ends."""
+    if shutil.which("setpriv") is None:
+        raise MachineError(
+            "cannot start processes",
+            "there is no setpriv, which ends them with us",
+            "install it: apt install util-linux",
+        )
+    return ["setpriv", "--pdeathsig", signal.Signals(number).name.removeprefix("SIG"), "--"]
 
 
 def start(
@@ -194,21 +198,14 @@ def start(
 
     `death_signal` is what it gets when the starting thread ends; None lets it live on. A group of
     its own keeps ^C of the terminal from reaching it before we decided what ^C means. `before` is
-    called in the new process, with itself, before it becomes `command`; if that raises, or we are
-    killed at any moment, there is no process that `before` has not seen.
+    called with the new process before that becomes `command`; if `before` raises, or we are killed
+    at any moment, there is no process that `before` has not seen.
     """
-    die = None if death_signal is None else _die_with_parent(death_signal)
-
-    def in_child() -> None:
-        if die is not None:
-            die()
-        if before is not None:
-            before(this_process())
-
-    with _signals_held():
+    prefix = [] if death_signal is None else _dying_with_parent(death_signal)
+    with _signals_held(), _pipe() as (reader, writer):
         child = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
+            [*prefix, *_WAITING, *command],
+            stdin=reader,
             stdout=output,
             stderr=errors,
             env=environment,
@@ -216,9 +213,25 @@ def start(
             pass_fds=keep_fds,
             start_new_session=session,
             process_group=None if session else 0,
-            preexec_fn=in_child,
         )
-    return Process(child.pid, start_ticks(child.pid) or 0, child)
+        started = Process(child.pid, start_ticks(child.pid) or 0, child)
+        try:
+            if before is not None:
+                before(started)
+        except BaseException:
+            writer.close()
+            child.wait()
+            raise
+        with suppress(BrokenPipeError):  # somebody has ended it already
+            writer.write(b"go\n")
+    return started
+
+
+@contextmanager
+def _pipe() -> Iterator[tuple[IO[bytes], IO[bytes]]]:
+    reader, writer = os.pipe()
+    with os.fdopen(reader, "rb", 0) as source, os.fdopen(writer, "wb", 0) as sink:
+        yield source, sink
 
 
 @contextmanager

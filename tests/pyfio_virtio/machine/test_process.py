@@ -34,12 +34,23 @@ threading.Thread(target=over.wait).start()
 def interrupt(number, frame):
     raise KeyboardInterrupt
 signal.signal(number, interrupt)
-os.register_at_fork(after_in_parent=lambda: os.kill(os.getpid(), number))
+def signal_us(child):
+    os.kill(os.getpid(), number)
 try:
-    process.start(["sleep", "60"], death_signal=signal.SIGKILL)
+    process.start(["sleep", "60"], death_signal=signal.SIGKILL, before=signal_us)
 except KeyboardInterrupt:
     print("interrupted")
 over.set()
+"""
+
+
+KILLED_BEFORE = """
+import os, signal
+from pyfio_virtio.machine import process
+def kill_us(child):
+    print(child.pid, child.start_ticks, flush=True)
+    os.kill(os.getpid(), signal.SIGKILL)
+process.start(["sleep", "60"], death_signal=None, before=kill_us)
 """
 
 
@@ -119,7 +130,7 @@ def test_a_thread_is_not_ended_in_a_processs_place() -> None:
     thread.join()
 
 
-def test_before_is_called_in_the_new_process(tmp_path: Path) -> None:
+def test_before_is_called_with_the_new_process(tmp_path: Path) -> None:
     seen = tmp_path / "seen"
 
     def note(me: process.Process) -> None:
@@ -131,11 +142,42 @@ def test_before_is_called_in_the_new_process(tmp_path: Path) -> None:
 
 
 def test_if_before_fails_there_is_no_process() -> None:
-    def fail(me: process.Process) -> None:
-        raise OSError
+    seen: list[process.Process] = []
 
-    with pytest.raises(subprocess.SubprocessError):
+    def fail(started: process.Process) -> None:
+        assert started.is_running()
+        seen.append(started)
+        raise OSError("no space")
+
+    with pytest.raises(OSError, match="no space"):
         process.start(["sleep", "60"], death_signal=None, before=fail)
+    assert not seen[0].is_running()
+
+
+def test_a_starter_that_is_killed_leaves_nothing() -> None:
+    """Also before the new process knows what it becomes: here, while `before` runs."""
+    starter = subprocess.run(
+        [sys.executable, "-c", KILLED_BEFORE], capture_output=True, text=True, check=False
+    )
+    assert starter.returncode == -signal.SIGKILL
+    pid, ticks = map(int, starter.stdout.split())
+    child = process.Process(pid, ticks)
+    assert child.wait(timeout_s=10)
+
+
+def test_other_threads_may_start_and_fork_at_the_same_time() -> None:
+    """None of them waits for a lock that another thread held when the process was forked."""
+
+    def start_some() -> None:
+        for _ in range(20):
+            child = process.start(["true"], death_signal=None)
+            assert child.wait(timeout_s=10)
+
+    threads = [threading.Thread(target=start_some) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])

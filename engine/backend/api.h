@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What Python sees of the built-in back-end.
+ * The functions of the built-in back-end that Python calls.
  *
- * This file is also cffi's cdef: it is read without its # lines, so it holds
- * declarations only. Functions may be entered from any thread, but for one
- * back-end by one thread at a time. On failure backend_error() holds one
+ * This file is also cffi's cdef. cffi reads it without its # lines, so it holds
+ * declarations only. Any thread may call these functions, but only one thread
+ * at a time may use a back-end. After a failure, backend_error() returns one
  * sentence for the calling thread.
  */
 #ifndef BACKEND_API_H
@@ -13,7 +13,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Strings are copied. NULL, "" and 0 mean what stands in brackets. */
+/* Strings are copied. NULL, "" and 0 mean the default, given in brackets. */
 struct backend_config {
 	const char *socket_path;
 	const char *control_path; /* [no control socket] */
@@ -22,8 +22,8 @@ struct backend_config {
 	const char *serve;	  /* poll, event, adaptive [adaptive] */
 	const char *profile;	  /* builtin, spdk, qemu, rust-vmm, minimal [builtin] */
 	const char *latency;	  /* none, 20us, 10us,100us/1s, trace:FILE [none] */
-	const char *fault;	  /* faults with blanks between [none] */
-	const char *cpus;	  /* 1 or 0,2-3: the workers' CPUs by turns [any] */
+	const char *fault;	  /* faults separated by spaces [none] */
+	const char *cpus;	  /* 1 or 0,2-3: assigned to workers in turn [any] */
 	uint64_t size_bytes;	  /* of each disk [1 GiB; a file's own size] */
 	uint32_t block_bytes;	  /* 512, 4096 [512] */
 	uint32_t queue_count;	  /* request queues [1] */
@@ -35,31 +35,34 @@ struct backend_config {
 	uint32_t seg_max;	  /* segments in a request [126] */
 	uint32_t discard_sectors_max;  /* in one range, of 512 bytes [4194304] */
 	uint32_t discard_segments_max; /* ranges in a request [16] */
-	int socket_fd; /* bound to socket_path, taken over [it is bound here] */
+	/* A socket that is bound to socket_path already; the back-end closes it
+	 * when it stops [the back-end binds one]. */
+	int socket_fd;
 	bool read_only;
-	/* Memory is filled before it is served, not as it is used: it must be
-	 * there. */
+	/* Allocate the memory, or the blocks of a new memory:PATH file, before
+	 * it is served. The caller checks that there is enough memory. */
 	bool populate;
-	/* The process is the back-end's alone: it survives clients that cut
-	 * their memory short, and the fault "die" kills it. */
+	/* Nothing else runs in this process. Only then does the back-end handle
+	 * SIGBUS, so that it survives clients that cut their memory short, and
+	 * only then does the fault "die" kill the process. */
 	bool own_process;
-	int log_fd;	  /* where clients' mistakes are told; -1: nowhere */
+	int log_fd;	  /* receives lines about clients' errors; -1: none */
 };
 
 struct backend;
 
 /* Starts the threads and listens. NULL on failure. */
 struct backend *backend_start(const struct backend_config *config);
-/* Stops the threads, removes the sockets, frees the back-end. */
+/* Stops the threads, removes the sockets and frees the back-end. */
 void backend_stop(struct backend *backend);
 
-/* Carries out a line such as the control socket takes (stats, fault ...,
- * latency ..., resize ...) and writes the line of answer, at most `room` bytes
- * with its end. */
+/* Carries out a command of the control socket (stats, fault ..., latency ...,
+ * resize ...) and writes the answer, one line without a newline, to `answer`.
+ * `room` is the size of `answer` in bytes, with the terminating NUL. */
 void backend_command(struct backend *backend, const char *line, char *answer,
 		     unsigned int room);
 
-/* The sentence of the last failure in this thread. */
+/* The sentence about the last failure in this thread. */
 const char *backend_error(void);
 
 #endif

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Makes a back-end of a configuration: the entry of the shared object. Checks
- * every option and says in words what is wrong with it. Any thread; never on
- * the request path.
+ * Creates a back-end from a configuration; this is the entry of the shared
+ * object. It checks every option and says what is wrong with it. Any thread may
+ * call it; it is never on the request path.
  */
 #include "api.h"
 
@@ -24,8 +24,9 @@ enum {
 	DEFAULT_DISCARD_SECTORS = 4194304, /* 2 GiB */
 	DEFAULT_DISCARD_SEGMENTS = 16,
 	THREADS_MAX = 64,
-	/* Data moved before the requests done so far are published. Null
-	 * storage moves none: a whole batch at once is soonest. */
+	/* After so many bytes of data, completed requests are published before
+	 * the batch ends. Null storage moves no data, so there it is fastest to
+	 * publish a whole batch at once. */
 	PUBLISH_BYTES = 16384,
 };
 
@@ -33,7 +34,7 @@ enum {
 
 struct backend {
 	struct server server;
-	int cpus[CPU_SETSIZE]; /* the workers' */
+	int cpus[CPU_SETSIZE]; /* of the workers */
 	unsigned int cpu_count;
 };
 
@@ -55,7 +56,7 @@ static int choose_device(struct device *device, const char *name,
 	device->profile = profile_find(profile_name);
 	if (!device->profile)
 		return error_record(-EINVAL,
-				    "profile '%s' is unknown: take builtin, "
+				    "profile '%s' is unknown: use builtin, "
 				    "spdk, qemu, rust-vmm or minimal",
 				    profile_name);
 	if (!strcmp(name, "blk"))
@@ -64,7 +65,7 @@ static int choose_device(struct device *device, const char *name,
 		device->ops = &scsi_ops;
 	else
 		return error_record(-EINVAL,
-				    "device '%s' is unknown: take blk or scsi",
+				    "device '%s' is unknown: use blk or scsi",
 				    name);
 	return 0;
 }
@@ -73,7 +74,7 @@ static int check_range(const char *what, uint32_t number, uint32_t most)
 {
 	if (number >= 1 && number <= most)
 		return 0;
-	return error_record(-EINVAL, "%u %s: 1 to %u are possible", number,
+	return error_record(-EINVAL, "%u %s: 1 to %u are allowed", number,
 			    what, most);
 }
 
@@ -121,7 +122,7 @@ static int set_limits(struct device *device,
 
 /* ---- the disks ---------------------------------------------------------- */
 
-/* Every disk is a slice of the one storage, all of the same size. */
+/* Each disk is a slice of the storage; all slices have the same size. */
 static void slice_storage(struct server *server, uint32_t block_bytes,
 			  bool read_only)
 {
@@ -152,14 +153,14 @@ static int open_disks(struct backend *backend,
 	int result;
 
 	if (block_bytes != 512 && block_bytes != 4096)
-		return error_record(-EINVAL, "block size %u: take 512 or 4096",
+		return error_record(-EINVAL, "block size %u: use 512 or 4096",
 				    block_bytes);
 	if (!bytes && (is_null || !strcmp(storage, "memory")))
 		bytes = DEFAULT_SIZE_BYTES;
 	if (bytes % block_bytes || bytes > INT64_MAX / server->device.disk_count)
 		return error_record(-EINVAL,
 				    "size %" PRIu64 " is not a multiple of the "
-				    "block size %u, or too large",
+				    "block size %u, or it is too large",
 				    bytes, block_bytes);
 	result = storage_open(&server->storage,
 			      &(struct storage_options){
@@ -194,13 +195,13 @@ static int choose_serve_mode(struct workers *workers, const char *name)
 		workers->mode = SERVE_ADAPTIVE;
 	else
 		return error_record(-EINVAL,
-				    "serve '%s' is unknown: take poll, event "
+				    "serve '%s' is unknown: use poll, event "
 				    "or adaptive",
 				    name);
 	return 0;
 }
 
-/* "0,2-3" */
+/* Reads a list such as "0,2-3". */
 static int parse_cpus(const char *words, int *cpus, unsigned int *count)
 {
 	const char *at = words;
@@ -223,7 +224,7 @@ static int parse_cpus(const char *words, int *cpus, unsigned int *count)
 		at = *end ? end + 1 : end;
 	}
 	if (*at)
-		return error_record(-EINVAL, "CPUs '%s': write 1 or 0,2-3",
+		return error_record(-EINVAL, "CPUs '%s': write them as 1 or 0,2-3",
 				    words);
 	return 0;
 }
@@ -288,7 +289,7 @@ static int set_up(struct backend *backend, const struct backend_config *config)
 	if (!result)
 		result = faults_add(&server->faults,
 				    or_default(config->fault, ""));
-	/* Last, since it can take long. */
+	/* This is last because it can take long. */
 	if (!result)
 		result = open_disks(backend, config);
 	return result;

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The built-in back-end, in threads of the test's process or as a process of its own.
+"""The built-in back-end, in threads of the test's process or in another process.
 
-- `backend(**settings)` starts it in threads. Settings are those of
-  pyfio_virtio.backends.builtin_engine.Settings, less the socket.
-- `start(*options)` runs the process on `path`, and waits until it listens or ends.
+- `backend(**settings)` starts it in threads. The settings are those of
+  pyfio_virtio.backends.builtin_engine.Settings, without the socket.
+- `start(*options)` runs the process on `path`, and waits until it listens or has ended.
 
-All of them end with the test.
+All of them are stopped at the end of the test.
 """
 
 import socket

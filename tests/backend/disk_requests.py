@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Requests of virtio-blk and virtio-scsi, laid out by hand for the front-end of the tests."""
+"""Requests of virtio-blk and virtio-scsi, built by hand for the front-end of the tests."""
 
 import struct
 from dataclasses import dataclass

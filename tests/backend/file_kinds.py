@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""File descriptors of many kinds, as a client may give them: KINDS[name](stack) makes one.
+"""File descriptors of many kinds, as a client may send them: KINDS[name](stack) makes one.
 
-It ends with the stack. Most of them make somebody wait who writes, reads or closes them.
+The stack closes it. A write, read or close of most of these can wait.
 """
 
 import contextlib

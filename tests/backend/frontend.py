@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A small vhost-user front-end in Python, for the tests of the built-in back-end alone.
+"""A small vhost-user front-end in Python, only for the tests of the built-in back-end.
 
-Written from the specifications, by struct and mmap, and shares nothing with the engine. It checks
-little and can be made to do wrong: messages and descriptors are sent as the test gives them. Used
-by one thread.
+It is written from the specifications with struct and mmap, and it shares no code with the engine.
+It checks little, so tests can break the rules: it sends messages and descriptors as the test gives
+them. One thread uses it.
 """
 
 import array

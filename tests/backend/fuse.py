@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A file system with one file, whose server answers only what the test wants: linux/fuse.h.
 
-It needs /dev/fuse and the right to mount. Whoever asks for what is not answered hangs until the
-file system is closed. The server is a thread of the test's process.
+It needs /dev/fuse and the right to mount. A system call whose request is not answered hangs until
+the file system is closed. The server is a thread of the test's process.
 """
 
 import contextlib

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A Linux guest for tests: a kernel and an initramfs, made from Debian's packages, and its run.
+"""A Linux guest for tests: makes its kernel and initramfs from Debian's packages, and runs it.
 
 The packages are downloaded with apt-get into the folder that the caller names, and nothing is
-installed. The guest runs one script and powers off; what it printed is all that is known of it.
+installed. The guest runs one script and powers off; tests check what it printed.
 """
 
 import gzip

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The back-end as a process: options, sockets, signals, statistics."""
+"""The back-end as a process: its options, sockets, signals and statistics."""
 
 import json
 import os
@@ -160,11 +160,11 @@ def test_a_file_in_the_way_is_not_touched(start: Start, path: str) -> None:
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (["--storage", "tape"], "storage 'tape' is unknown: take null, memory"),
+        (["--storage", "tape"], "storage 'tape' is unknown: use null, memory"),
         (["--storage", "file:/nowhere/disk"], "/nowhere/disk: No such file"),
-        (["--device", "net"], "device 'net' is unknown: take blk or scsi"),
-        (["--serve", "later"], "serve 'later' is unknown: take poll, event or adaptive"),
-        (["--block-size", "1024"], "block size 1024: take 512 or 4096"),
+        (["--device", "net"], "device 'net' is unknown: use blk or scsi"),
+        (["--serve", "later"], "serve 'later' is unknown: use poll, event or adaptive"),
+        (["--block-size", "1024"], "block size 1024: use 512 or 4096"),
         (["--size", "1000"], "is not a multiple of the block size"),
         (["--queues", "500"], "500 queues: 1 to 256"),
         (["--queues", "-1"], "queue_count"),

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Faults on demand: each does what its name says, and only when it should."""
+"""Faults on demand: each does what its name says, and only to the selected requests or messages."""
 
 import contextlib
 import socket

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Whatever a client sends, the back-end serves on. Run under the sanitizers, this is more."""
+"""Whatever a client sends, the back-end still serves. The sanitizers find more in these tests."""
 
 import contextlib
 import struct

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Memory that is taken away while it is used: whose it is decides what follows."""
+"""Memory that is taken away while it is used: the outcome depends on its owner."""
 
 import contextlib
 import mmap
@@ -38,7 +38,7 @@ def test_a_client_that_cuts_its_memory_short_is_sent_away(start: Start, path: st
     process.send_signal(signal.SIGTERM)
     _, said = process.communicate(timeout=TIMEOUT_S)
     assert process.returncode == 0
-    assert "client 2 is sent away: its shared memory was cut short" in said
+    assert "client 2 is disconnected: its shared memory was cut short" in said
 
 
 @pytest.mark.parametrize("kind", [BLK_READ, BLK_WRITE])

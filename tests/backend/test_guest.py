@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A front-end that is not ours: a Linux guest in QEMU uses the disks as it uses any."""
+"""A front-end that is not ours: a Linux guest in QEMU uses the disks like any other disks."""
 
 import shutil
 from pathlib import Path

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Whatever one client does, the other is served, and SIGTERM ends the back-end.
+"""Whatever one client does, another client is served, and SIGTERM ends the back-end.
 
-Each test runs the back-end as a process with one worker, so that everybody who waits there holds up
-everybody. The neighbour is a client that does nothing wrong.
+Each test runs the back-end as a process with one worker, so that a wait in it delays all clients.
+The neighbour is a client that breaks no rule.
 """
 
 import contextlib
@@ -410,9 +410,9 @@ def test_a_client_does_not_fill_the_log(serve: StartServed) -> None:
     served.end()
     assert served.process.stderr is not None
     lines = served.process.stderr.read().splitlines()
-    assert "client 3: request 8: ring 9999 of 1" in lines
-    assert "client 4: request 8: ring 9999 of 1" in lines
-    assert any(line.endswith("lines were left out") for line in lines)
+    assert "client 3: request 8: ring 9999 does not exist: there are 1 rings" in lines
+    assert "client 4: request 8: ring 9999 does not exist: there are 1 rings" in lines
+    assert any(line.endswith("log lines were dropped") for line in lines)
     assert len(lines) < 1000
 
 

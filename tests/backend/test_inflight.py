@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The record of requests in flight: what a new back-end finds, and does."""
+"""The record of requests in flight: how a restarted back-end reads and uses it."""
 
 import mmap
 import os

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Played latency: how it is written, and the order of deadlines. No test here holds a clock."""
+"""Imitated latency: its notation, and the order of deadlines. No test here measures time."""
 
 from pathlib import Path
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Memory is there before the back-end serves it."""
+"""Memory is allocated before the back-end serves it."""
 
 import subprocess
 from pathlib import Path

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Profiles: another back-end's ways, as a front-end meets them."""
+"""Profiles: a front-end sees the behaviour of the imitated back-end."""
 
 import struct
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""vhost-user messages: what is answered, what is refused, and that others are served on."""
+"""vhost-user messages: which are answered, which are refused, and that other clients are served."""
 
 import os
 import socket

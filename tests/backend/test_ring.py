@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Split rings: life, chains, suppression, and what a client may not do to them."""
+"""Split rings: start and stop, chains, suppression, and clients that break the rules."""
 
 import itertools
 import select

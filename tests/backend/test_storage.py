@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Storage that cannot be had: the request fails, and the back-end serves on.
+"""Storage that fails: the request fails, and the back-end still serves.
 
-Beside each failure stands what was written before it: it is there, also after a restart, or a flush
-has failed.
+Each test also checks that data from before the failure is kept, even after a restart, unless a
+flush has failed.
 """
 
 import errno
@@ -225,7 +225,7 @@ def test_a_file_that_cannot_be_made_is_refused_with_the_reason(
     _, said = process.communicate(timeout=TIMEOUT_S)
     assert process.returncode == 1
     assert said.endswith(
-        f"storage {disk_file} has 0 bytes and cannot be made 1048576: File too large\n"
+        f"storage {disk_file} has 0 bytes and cannot grow to 1048576: File too large\n"
     )
 
 

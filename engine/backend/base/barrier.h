@@ -1,19 +1,18 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Ordered loads and stores: the only way in which the back-end touches
- * memory that another thread or process writes.
+ * Ordered loads and stores. The back-end accesses memory that another thread or
+ * process writes through these alone; a bare volatile or a compiler-only
+ * barrier is not enough. Any thread may use them.
  *
- * Any thread. Never a bare volatile, never a compiler-only barrier.
- *
- * Where they stand (the letters are those of ring/split.c):
- *   A  shared_read_acquire   avail index, before descriptors are read
- *   B  shared_write_release  used index, after status and data are written
- *   C  shared_write_fenced, shared_read_fenced
- *                            ask for kicks, then look again: the store must
- *                            not pass the load, or a kick is lost
- *   D  shared_write_fenced, shared_read_fenced
- *                            publish, then read "call wanted?": likewise, or
- *                            a call is lost (it stands for B as well)
+ * They are used here (the letters are those of ring/split.c):
+ *   A  shared_read_acquire reads the avail index before descriptors are read.
+ *   B  status and data are written before the used index is stored. The store
+ *      of D is also a release store, so it serves for B as well.
+ *   C  shared_write_fenced asks for kicks, then shared_read_fenced reads the
+ *      avail index again. If the load passed the store, a kick would be lost.
+ *   D  shared_write_fenced stores the used index, and then shared_read_fenced
+ *      reads whether a call is wanted. If the load passed the store, a call
+ *      would be lost.
  */
 #ifndef BACKEND_BARRIER_H
 #define BACKEND_BARRIER_H
@@ -32,7 +31,7 @@
 #define likely(condition) __builtin_expect(!!(condition), 1)
 #define unlikely(condition) __builtin_expect(!!(condition), 0)
 
-/* Tells the core that this thread is waiting for memory to change. */
+/* Tells the CPU that this thread is waiting for memory to change. */
 static inline void cpu_relax(void)
 {
 #if defined(__x86_64__) || defined(__i386__)

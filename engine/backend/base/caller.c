@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Calls that a timer of the calling thread can interrupt. On the request path.
+ * Writes to eventfds that a timer of the calling thread can interrupt. This is
+ * on the request path.
  *
- * The signal is a real-time one that nobody uses in this process. Its handler
- * is entered by the thread that it interrupts, so that what it shares with the
- * call is ordered by the compiler alone.
+ * The timer sends a real-time signal that nothing else uses in this process.
+ * The thread that the signal interrupts runs the handler, so compiler ordering
+ * is enough for the variables that both use.
  */
 #include "base/caller.h"
 
@@ -20,7 +21,7 @@
 #include "base/barrier.h"
 
 struct caller {
-	/* Shared with the handler. */
+	/* Also used by the signal handler. */
 	volatile sig_atomic_t is_calling;
 	volatile sig_atomic_t is_armed;
 	bool has_timer;
@@ -34,7 +35,7 @@ static int signal_number; /* 0: none is free */
 
 enum { LIMIT_NS = 10000000, STRICT_LIMIT_NS = 200000 };
 
-static bool is_strict; /* atomic: a client has made us wait */
+static bool is_strict; /* atomic; set once a client has made us wait */
 
 static void arm(struct caller *me)
 {
@@ -46,7 +47,7 @@ static void arm(struct caller *me)
 	me->is_armed = !timer_settime(me->timer, 0, &limit, NULL);
 }
 
-/* A call that was about to begin waits for the next signal. */
+/* The write may not have begun yet. Then the next signal interrupts it. */
 static void interrupt(int number, siginfo_t *info, void *context)
 {
 	struct caller *me = info->si_value.sival_ptr;
@@ -59,7 +60,7 @@ static void interrupt(int number, siginfo_t *info, void *context)
 	errno = saved_errno;
 }
 
-/* Without SA_RESTART: the call that was interrupted returns. */
+/* Without SA_RESTART, an interrupted write returns with EINTR. */
 static void take_free_signal(void)
 {
 	const struct sigaction action = { .sa_sigaction = interrupt,
@@ -93,7 +94,7 @@ static void open_timer(struct caller *me)
 	me->has_timer = !timer_create(CLOCK_MONOTONIC, &event, &me->timer);
 }
 
-/* Where no timer can be had, full counters are at least not written to. */
+/* If there is no timer, at least a full counter is not written to. */
 static bool may_call(struct caller *me, int event_fd)
 {
 	struct pollfd room = { .fd = event_fd, .events = POLLOUT };

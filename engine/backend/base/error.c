@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Keeps the last error sentence of each thread and writes log lines, each by
- * one write() so that lines of several threads do not mix. Never allocates, and
- * never waits for whoever reads the log.
+ * Keeps the last error sentence of each thread, and writes log lines. Each line
+ * is one write(), so the lines of several threads do not mix. This code never
+ * allocates, and it never waits for the reader of the log.
  */
 #include "base/error.h"
 
@@ -35,17 +35,17 @@ const char *error_sentence(void)
 
 /* ---- the log ------------------------------------------------------------ */
 
-/* A client that errs again and again must not fill a disk. */
+/* A client that repeats its errors must not fill a disk with log lines. */
 enum { LOG_LINES_MAX = 20, LOG_PERIOD_S = 1 };
 
-/* Of the process, under the lock. */
+/* Shared by all threads of the process, under log_lock. */
 static pthread_mutex_t log_lock = PTHREAD_MUTEX_INITIALIZER;
 static time_t log_period;
-static unsigned int log_lines, lines_left_out;
+static unsigned int log_lines, dropped_lines;
 
-/* Nobody may read a pipe or a terminal. With the lock held there is nobody of
- * ours who could fill it between the two calls. A log that cannot be written
- * has nobody to be reported to. */
+/* A pipe or terminal may have no reader, so poll() asks for room first. Because
+ * log_lock is held, no other thread fills it between the two calls. A failed
+ * write is ignored, because there is no other place to report it. */
 static void write_line(int fd, const char *line, size_t length)
 {
 	struct pollfd room = { .fd = fd, .events = POLLOUT };
@@ -66,11 +66,11 @@ static void begin_period(int fd)
 		return;
 	log_period = now.tv_sec;
 	log_lines = 0;
-	if (!lines_left_out)
+	if (!dropped_lines)
 		return;
-	length = snprintf(line, sizeof(line), "%u lines were left out\n",
-			  lines_left_out);
-	lines_left_out = 0;
+	length = snprintf(line, sizeof(line), "%u log lines were dropped\n",
+			  dropped_lines);
+	dropped_lines = 0;
 	write_line(fd, line, length);
 }
 
@@ -81,7 +81,7 @@ static void write_limited(int fd, const char *line, size_t length)
 	if (log_lines++ < LOG_LINES_MAX)
 		write_line(fd, line, length);
 	else
-		lines_left_out++;
+		dropped_lines++;
 	pthread_mutex_unlock(&log_lock);
 }
 

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Sentences about what failed.
+ * Sentences about failures.
  *
- * error_record() keeps one for the calling thread, which backend_error()
- * returns to whoever called into the back-end. log_line() writes one to the
- * log of a running server. Any thread. Never on the request path, except where
- * a client has just broken the rules.
+ * error_record() keeps a sentence for the calling thread, and backend_error()
+ * returns it to the program. log_line() writes a line to the log of a running
+ * server. Any thread may call them. They are not called on the request path,
+ * except after a client has broken the rules.
  */
 #ifndef BACKEND_ERROR_H
 #define BACKEND_ERROR_H
@@ -14,11 +14,11 @@
 int error_record(int code, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
 
-/* The sentence last kept in this thread. */
+/* The last sentence of the calling thread. */
 const char *error_sentence(void);
 
-/* Writes one line to `fd`; a negative fd says nothing. Lines that come too fast
- * or find no room are left out. */
+/* Writes one line to `fd`; with a negative fd it does nothing. A line is
+ * dropped if there were too many in this second or if the write would wait. */
 void log_line(int fd, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Feature bits, virtio's and the protocol's: the kernel's headers number them,
- * and here is the one place that makes masks of the numbers. Any thread.
+ * Feature bits of virtio and of the protocol. The kernel's headers give their
+ * numbers; this file turns the numbers into masks. Any thread may use it.
  */
 #ifndef BACKEND_FEATURE_H
 #define BACKEND_FEATURE_H

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Tells kinds of files apart. Entered by the control thread; a close that may
- * wait has a thread of its own, which touches nothing of the back-end.
+ * Finds out what kind of file a descriptor is. The control thread enters it. A
+ * close that may wait runs in a thread of its own, which uses no data of the
+ * back-end.
  */
 #include "base/given_fd.h"
 
@@ -20,12 +21,12 @@
 
 #include "base/error.h"
 
-/* Closes that wait at the same time. What comes beyond them stays open. */
+/* How many closes may wait at the same time. Further fds stay open. */
 enum { CLOSING_MAX = 64 };
 
-/* How the kernel calls the file: its path, or for what has none the kind of
- * file, such as anon_inode:[eventfd]. Asks no file system. Empty, and false,
- * where /proc is not mounted. */
+/* Reads the kernel's name of the file: its path, or if it has none the kind of
+ * file, such as anon_inode:[eventfd]. This asks no file system. If /proc is not
+ * mounted, the name is empty and the result is false. */
 static bool read_name(int fd, char *name, size_t room)
 {
 	char link[32];
@@ -42,12 +43,12 @@ static int refuse(int fd, const char *what, const char *wanted)
 	char name[128];
 
 	read_name(fd, name, sizeof(name));
-	return error_record(-EINVAL, "%s is no %s%s%s", what, wanted,
+	return error_record(-EINVAL, "%s is not %s%s%s", what, wanted,
 			    *name ? " but " : "", name);
 }
 
-/* Without /proc, what has no type of file is near enough: of these, calls are
- * not even begun on what is no eventfd. */
+/* Without /proc, any file without a file type is accepted, as an eventfd is.
+ * The worst that follows is a signal that fails. */
 static bool has_no_type(int fd)
 {
 	struct stat file;
@@ -63,10 +64,10 @@ int given_fd_check_event(int fd, const char *what)
 		    !strcmp(name, "anon_inode:[eventfd]") :
 		    has_no_type(fd))
 		return 0;
-	return refuse(fd, what, "eventfd");
+	return refuse(fd, what, "an eventfd");
 }
 
-/* Seals are what these files have, and no other. */
+/* Only memfds and files on tmpfs or hugetlbfs have seals. */
 static bool is_memory(int fd)
 {
 	return fcntl(fd, F_GET_SEALS) >= 0;
@@ -76,7 +77,7 @@ int given_fd_check_memory(int fd, const char *what)
 {
 	if (is_memory(fd))
 		return 0;
-	return refuse(fd, what, "memfd or file on tmpfs or hugetlbfs");
+	return refuse(fd, what, "a memfd or a file on tmpfs or hugetlbfs");
 }
 
 static bool is_unix_socket(int fd)
@@ -90,7 +91,7 @@ static bool is_unix_socket(int fd)
 
 int given_fd_check_socket(int fd, const char *what)
 {
-	return is_unix_socket(fd) ? 0 : refuse(fd, what, "Unix socket");
+	return is_unix_socket(fd) ? 0 : refuse(fd, what, "a Unix socket");
 }
 
 uint64_t given_fd_page_bytes(int fd)
@@ -105,8 +106,8 @@ uint64_t given_fd_page_bytes(int fd)
 
 /* ---- closing ------------------------------------------------------------ */
 
-/* A path may lead to a device or to a file system that others provide, and a
- * socket of the network may linger. */
+/* The close of a file with a path may wait for a device or for another file
+ * system, and a network socket may linger. */
 static bool closes_at_once(int fd)
 {
 	char name[16];

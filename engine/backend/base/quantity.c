@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Reads numbers with units. No state.
+ * Reads numbers with units. It keeps no state.
  */
 #include "base/quantity.h"
 

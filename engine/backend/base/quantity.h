@@ -1,19 +1,20 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Numbers as people write them: 20us, 1GiB, 4096. Any thread; used for options
- * and for the words of the control socket. Never guesses: what is not wholly a
- * number with a known unit is refused.
+ * Reads numbers as people write them: 20us, 1GiB, 4096. They come from options
+ * and from the control socket. A text that is not a whole number with a known
+ * unit is refused. Any thread may call these functions.
  */
 #ifndef BACKEND_QUANTITY_H
 #define BACKEND_QUANTITY_H
 
 #include <stdint.h>
 
-/* Each returns 0, or -EINVAL and the reason by error_record(). */
+/* Each returns 0, or -EINVAL with the reason in error_record(). */
 int quantity_parse_number(const char *words, uint64_t *number);
-/* ns, us, ms, s; no unit: ns. */
+/* Units: ns, us, ms, s. Without a unit the number means ns. */
 int quantity_parse_ns(const char *words, uint64_t *ns);
-/* k, m, g, t and KiB, MiB, GiB, TiB, all powers of 1024; no unit: bytes. */
+/* Units: b, k, m, g, t and KiB, MiB, GiB, TiB; they are powers of 1024. Without
+ * a unit the number means bytes. */
 int quantity_parse_bytes(const char *words, uint64_t *bytes);
 
 #endif

@@ -2,8 +2,8 @@
 /*
  * virtio-blk: virtio 1.2, section 5.2.
  *
- * Workers enter it with one request each; the configuration space belongs to
- * the control thread. Never trusts a length or a sector of the driver's: the
+ * Each worker enters it with one request; the configuration space belongs to
+ * the control thread. No length or sector from the driver is trusted, and the
  * disk checks each range.
  */
 #include <errno.h>
@@ -38,8 +38,8 @@ static uint64_t blk_features(const struct device *device)
 
 static void blk_open_session(struct session *session)
 {
-	/* 5.2.5.2: a driver that does not negotiate flush gets write-through;
-	 * the default with flush is write-back. */
+	/* 5.2.5.2: a driver that negotiates flush gets write-back at first. One
+	 * that does not gets write-through; see is_write_through(). */
 	session->writeback = true;
 }
 
@@ -67,7 +67,7 @@ static unsigned int blk_get_config(const struct session *session, void *space)
 	return sizeof(config);
 }
 
-/* The one field that a driver may write is wce, 5.2.4. */
+/* A driver may write one field only: wce, 5.2.4. */
 static int blk_set_config(struct session *session, unsigned int offset,
 			  const void *data, unsigned int bytes)
 {
@@ -81,7 +81,7 @@ static int blk_set_config(struct session *session, unsigned int offset,
 	return 0;
 }
 
-/* The message of a configuration change says it all. */
+/* The message about the configuration change is enough. */
 static void blk_resized(struct session *session, struct disk *disk)
 {
 	(void)session, (void)disk;
@@ -144,7 +144,7 @@ static int blk_identify(struct chain *chain, struct operation *what)
 	return 0;
 }
 
-/* 5.2.6.1: unmap is for write-zeroes alone, the other bits are reserved. */
+/* 5.2.6.1: write-zeroes alone has the unmap flag; other bits are reserved. */
 static int check_range(const struct device *device, const blk_range *range,
 		       bool zeroes)
 {
@@ -218,8 +218,8 @@ static int blk_carry_out(struct session *session, const blk_header *header,
 	}
 }
 
-/* Data bytes written to the driver's memory, and the status byte. A profile
- * may play a back-end whose figure means nothing. */
+/* Returns the bytes written to the driver's memory, with the status byte. A
+ * profile may imitate a back-end whose used length is unreliable. */
 static uint32_t used_length(const struct session *session,
 			    const struct operation *what, size_t in_bytes)
 {
@@ -244,7 +244,7 @@ static void blk_serve(struct session *session, const struct ring *ring,
 	(void)ring;
 	what->kind = OPERATION_UNKNOWN;
 	what->data_bytes = 0;
-	if (unlikely(!status)) { /* nowhere to say that it failed */
+	if (unlikely(!status)) { /* there is no room for a status */
 		what->failed = true;
 		what->used_bytes = 0;
 		return;

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The virtual hardware: what a kind of device (virtio-blk, virtio-scsi) must
- * offer, the one device that all clients share, and what one client sees of
- * it (its session).
+ * The virtual device: the interface of a kind of device (virtio-blk or
+ * virtio-scsi), the device that all clients share, and the state that belongs
+ * to one client (its session).
  *
- * The control thread makes and changes them while the workers are parked; the
- * operations marked so run in workers, on the request path.
+ * The control thread creates and changes these while the workers are parked.
+ * The operations marked "Worker" run in workers, on the request path.
  */
 #ifndef BACKEND_DEVICE_H
 #define BACKEND_DEVICE_H
@@ -22,7 +22,7 @@ enum {
 	DEVICE_TARGETS_MAX = 8,
 	DEVICE_LUNS_MAX = 16,
 	DEVICE_DISKS_MAX = DEVICE_TARGETS_MAX * DEVICE_LUNS_MAX,
-	/* vhost-user names a ring by 8 bits. */
+	/* Messages with a ring's fd have 8 bits for its index. */
 	DEVICE_QUEUES_MAX = 256,
 };
 
@@ -39,12 +39,12 @@ enum operation_kind {
 	OPERATION_KINDS
 };
 
-/* What is known of one request. */
+/* One request. */
 struct operation {
 	enum operation_kind kind;
-	uint64_t sector;     /* where it begins, of 512 bytes; 0 if nowhere */
+	uint64_t sector;     /* its first sector, of 512 bytes; 0: none */
 	uint64_t data_bytes; /* that it moves or covers */
-	/* Only once it was carried out. */
+	/* Set when it was carried out. */
 	uint32_t used_bytes;
 	bool failed;
 	uint64_t tag; /* virtio-scsi */
@@ -59,9 +59,9 @@ struct device {
 	unsigned int target_count, lun_count;
 	unsigned int request_queues;
 	unsigned int ring_size_max;
-	uint32_t size_max, seg_max; /* 0: not limited */
+	uint32_t size_max, seg_max; /* 0: no limit */
 	uint32_t discard_sectors_max, discard_segments_max;
-	bool has_no_flush; /* nor discard */
+	bool has_no_flush; /* it has no discard either */
 };
 
 struct session {
@@ -69,10 +69,10 @@ struct session {
 	uint64_t features; /* negotiated */
 	bool writeback;	   /* virtio-blk, CONFIG_WCE */
 	uint32_t cdb_bytes, sense_bytes; /* virtio-scsi */
-	/* virtio-scsi: the unit attention that a disk has to report, as
-	 * ASC << 8 | ASCQ; written by workers too, so atomic. */
+	/* virtio-scsi: the pending unit attention of each disk, ASC << 8 |
+	 * ASCQ. Workers write it too, so it is atomic. */
 	uint16_t attention[DEVICE_DISKS_MAX];
-	bool events_missed; /* virtio-scsi: no buffer was there for one */
+	bool events_missed; /* virtio-scsi: an event found no buffer */
 	/* The client's rings, for task management. */
 	struct ring *rings;
 	unsigned int ring_count;
@@ -82,22 +82,22 @@ struct device_ops {
 	const char *name;
 	unsigned int first_request_queue;
 	unsigned int event_queue; /* DEVICE_QUEUES_MAX: there is none */
-	bool has_config_messages; /* the configuration space by messages */
+	bool has_config_messages; /* GET_CONFIG and SET_CONFIG */
 
 	uint64_t (*features)(const struct device *device);
 	void (*open_session)(struct session *session);
-	/* Fills the configuration space; returns its size in bytes. */
+	/* Fills the configuration space and returns its size in bytes. */
 	unsigned int (*get_config)(const struct session *session, void *space);
-	/* The driver's write of `bytes` at `offset`: 0 or a negative errno. */
+	/* Carries out a driver's write. Returns 0 or a negative errno. */
 	int (*set_config)(struct session *session, unsigned int offset,
 			  const void *data, unsigned int bytes);
-	/* A disk changed its size. Tells drivers by the device's own means. */
+	/* Reports a disk's new size to the driver by the device's own means. */
 	void (*resized)(struct session *session, struct disk *disk);
 
-	/* Worker: what a request wants, without consuming the chain. */
+	/* Worker: describes a request without consuming its chain. */
 	void (*describe)(const struct session *session,
 			 const struct chain *chain, struct operation *what);
-	/* Worker: carries a request out. */
+	/* Worker: carries out a request. */
 	void (*serve)(struct session *session, const struct ring *ring,
 		      struct chain *chain, struct operation *what);
 	/* Worker: fails a request as a medium error would. */

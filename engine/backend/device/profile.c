@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The profiles. Those of SPDK and QEMU offer what these were seen to offer
- * (SPDK v23.01, qemu-storage-daemon 7.2), less packed rings, which are not
- * served here.
+ * The profiles. Those of SPDK and QEMU offer the features that SPDK v23.01 and
+ * qemu-storage-daemon 7.2 offered when they were observed, except packed rings,
+ * which this back-end does not implement.
  */
 #include "device/profile.h"
 

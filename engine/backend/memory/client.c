@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Maps and unmaps the regions of one client. Entered by the control thread
- * alone, with the workers parked, but for the two look-ups, which workers use.
- * Never keeps a file descriptor: the mapping holds the file.
+ * Maps and unmaps the memory regions of one client. The control thread enters
+ * it while the workers are parked; workers call memory_find_guest() alone. No
+ * file descriptor is kept, because a mapping keeps its file alive.
  */
 #include "memory/client.h"
 
@@ -48,8 +48,8 @@ static int region_overlaps(const struct memory *memory,
 	return 0;
 }
 
-/* A region that reaches past the end of its file would kill us with SIGBUS
- * when it is touched. */
+/* An access to a region that reaches past the end of its file would cause
+ * SIGBUS. */
 static int check_file_size(const struct vhost_user_region *region, int fd)
 {
 	struct stat file;
@@ -110,7 +110,7 @@ int memory_add(struct memory *memory, const struct vhost_user_region *region,
 				    "memory region: guest %#" PRIx64
 				    ", user %#" PRIx64 ", %" PRIu64
 				    " bytes at offset %" PRIu64
-				    " is empty or wraps around",
+				    " is empty, too large or wraps around",
 				    region->guest_address,
 				    region->user_address, region->size,
 				    region->mmap_offset);

@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The handler of SIGBUS, and the list of clients' memory that it looks at.
+ * The handler of SIGBUS, and the list of clients' memory that it reads.
  *
- * The handler is entered by any thread in the middle of any access to memory,
- * so it makes system calls and nothing else. The list is changed by the control
- * thread alone while the workers are parked, so the handler reads it without a
- * lock.
+ * The handler may interrupt any thread at any access to memory, so it takes no
+ * lock and does not allocate. Only the control thread changes the list, and
+ * only while the workers are parked, so the handler reads it without a lock.
  */
 #include "memory/guard.h"
 
@@ -25,7 +24,7 @@ struct watched {
 };
 
 static struct {
-	bool stands;
+	bool is_active;
 	int alarm_fd;
 	const uint8_t *storage;
 	size_t storage_bytes;
@@ -54,8 +53,9 @@ static struct watched *find_watched(const uint8_t *address)
 	return NULL;
 }
 
-/* All of it at once: page by page, a client could use up the mappings that a
- * process may have, and huge pages cannot be replaced in parts. */
+/* Replaces the whole mapping. If single pages were replaced, a client could use
+ * up the mappings that a process may have; and a huge page cannot be replaced
+ * in parts. */
 static bool replace(struct watched *memory)
 {
 	const uint64_t one = 1;
@@ -65,7 +65,7 @@ static bool replace(struct watched *memory)
 		 0) == MAP_FAILED)
 		return false;
 	shared_write(&memory->was_cut, true);
-	/* Our own eventfd does not block and is never full. */
+	/* This eventfd is our own: it does not block and is never full. */
 	if (write(guard.alarm_fd, &one, sizeof(one)) < 0)
 		errno = 0;
 	return true;
@@ -79,18 +79,20 @@ static void end_process(int number, bool was_sent)
 
 	struct pollfd room = { .fd = STDERR_FILENO, .events = POLLOUT };
 
-	/* Nobody may read what it says. */
+	/* Stderr may be a pipe that nobody reads, so do not wait for it. */
 	if (poll(&room, 1, 0) == 1 &&
 	    write(STDERR_FILENO, line, sizeof(line) - 1) < 0)
 		errno = 0;
 	signal(number, SIG_DFL);
-	/* A fault comes again by itself once the handler returns. */
+	/* The access is repeated, and faults again, when the handler returns. A
+	 * signal that a process sent has to be raised again. */
 	if (was_sent)
 		raise(number);
 }
 
-/* Only threads that began an attempt touch storage, so theirs alone is looked
- * at: in others the variable might have to be allocated first. */
+/* guard_attempt is read only after the address was found in storage, because
+ * only threads that set guard_attempt access storage. In another thread, the
+ * first use of a thread-local variable may allocate memory. */
 static void give_up_attempt(const uint8_t *address)
 {
 	jmp_buf *attempt;
@@ -124,12 +126,13 @@ static void take_signal(int number, siginfo_t *info, void *context)
 
 void guard_start(int alarm_fd)
 {
-	/* SIGBUS stays unblocked in the handler, which may be left by a jump. */
+	/* With SA_NODEFER SIGBUS is not blocked in the handler, so a jump out
+	 * of the handler leaves no blocked signal behind. */
 	struct sigaction action = { .sa_sigaction = take_signal,
 				    .sa_flags = SA_SIGINFO | SA_NODEFER };
 
 	guard.alarm_fd = alarm_fd;
-	guard.stands = true;
+	guard.is_active = true;
 	sigemptyset(&action.sa_mask);
 	sigaction(SIGBUS, &action, NULL);
 }
@@ -144,7 +147,7 @@ void guard_storage(const void *start, size_t bytes)
 
 int guard_watch(void *start, size_t bytes)
 {
-	if (!guard.stands)
+	if (!guard.is_active)
 		return 0;
 	if (guard.count == guard.room) {
 		unsigned int room = guard.room ? 2 * guard.room : 16;

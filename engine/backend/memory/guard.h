@@ -1,16 +1,17 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What happens when memory that we use is taken away (SIGBUS).
+ * Handles the loss of memory that the back-end uses (SIGBUS).
  *
- * Memory that a client shares can be cut short by the client. It is replaced
- * by empty memory, which harms that client alone, and the control thread sends
- * the client away. Storage in a mapped file can be unavailable: its file
- * system is full, somebody cut the file short, or its device cannot be read.
- * Then the access is given up, so that the request fails. A SIGBUS anywhere
- * else is a fault of ours and ends the process.
+ * A client can cut its shared memory short. The guard then replaces that memory
+ * by empty memory, which harms no other client, and the control thread closes
+ * the client's connection. A page of a mapped storage file can be unavailable
+ * because the file system is full, the file was cut short, or the device cannot
+ * be read. Then the access is given up, and the request is tried again by a
+ * system call. A SIGBUS at any other address is our own bug and ends the
+ * process.
  *
- * A signal's handler belongs to a whole process, so the guard stands only in a
- * process that is the back-end's own.
+ * A signal handler belongs to a whole process, so the guard is active only if
+ * nothing but the back-end runs in the process.
  */
 #ifndef BACKEND_GUARD_H
 #define BACKEND_GUARD_H
@@ -22,34 +23,35 @@
 
 #include "base/barrier.h"
 
-/* From now on the guard stands. The eventfd, which does not block, is written
- * to when a client's memory was replaced. */
+/* Activates the guard. It signals the eventfd, which must not block, after it
+ * has replaced a client's memory. */
 void guard_start(int alarm_fd);
 
-/* A client's memory, from mmap() to munmap(): 0 or -ENOMEM. Control thread,
- * with the workers parked. Nothing happens where no guard stands. */
+/* Watches a client's memory, from its mmap() to its munmap(). Returns 0 or
+ * -ENOMEM. The control thread calls these while the workers are parked. They do
+ * nothing if the guard is not active. */
 int guard_watch(void *start, size_t bytes);
 void guard_forget(const void *start);
 /* Whether the client took the memory away. */
 bool guard_was_cut(const void *start);
 
-/* The mapped file in which accesses may be given up. At start. */
+/* Sets the mapped file in which accesses may be given up. Called at start. */
 void guard_storage(const void *start, size_t bytes);
 
-/* Where this thread goes on when an access to storage is given up; NULL: it is
- * in none. */
+/* Where this thread continues when its access to storage is given up. NULL
+ * while it accesses none. */
 extern __thread jmp_buf *guard_attempt;
 
 static inline void guard_end(void)
 {
-	/* The accesses stay before this store. */
+	/* The compiler must not move an access behind this store. */
 	__atomic_signal_fence(__ATOMIC_SEQ_CST);
 	guard_attempt = NULL;
 }
 
-/* Begins an access to storage, which guard_end() ends. True, for a second time,
- * if the access was given up, and then it has ended. Local variables that were
- * changed since the first time have no defined value. */
+/* Begins an access to storage, which guard_end() ends. It returns false at
+ * first. If the access is given up, it returns a second time, with true, and
+ * the access has ended. Local variables changed in between are undefined. */
 #define guard_gives_up(attempt) \
 	(guard_attempt = &(attempt), unlikely(_setjmp(attempt)))
 

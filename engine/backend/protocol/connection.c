@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Receives messages and the file descriptors that come with them, and sends
- * replies. Control thread only; never trusts a size.
+ * Receives messages with their file descriptors, and sends replies. Only the
+ * control thread enters it. No size from a client is trusted.
  */
 #include "protocol/connection.h"
 
@@ -147,7 +147,7 @@ static ssize_t receive(struct connection *connection, size_t bytes)
 	return keep_fds(connection, &received) ? -EMFILE : count;
 }
 
-/* Bytes that are still to come, as far as is known. */
+/* The bytes that are missing in the header or, after it, in the payload. */
 static size_t missing_bytes(const struct connection *connection)
 {
 	const struct vhost_user_header *header = &connection->message.header;
@@ -162,12 +162,13 @@ static int check_header(const struct vhost_user_header *header)
 	if ((header->flags & VHOST_USER_VERSION_MASK) != VHOST_USER_VERSION ||
 	    header->flags & VHOST_USER_FLAG_REPLY)
 		return error_record(-EPROTO,
-				    "request %u has flags %#x: version 1 and "
-				    "no reply expected",
+				    "request %u has flags %#x: it must have "
+				    "version 1 and not be a reply",
 				    header->request, header->flags);
 	if (header->size > sizeof(struct vhost_user_message) - sizeof(*header))
 		return error_record(-EMSGSIZE,
-				    "request %u has a payload of %u bytes",
+				    "request %u has a payload of %u bytes, which "
+				    "is too large",
 				    header->request, header->size);
 	return 0;
 }
@@ -230,7 +231,7 @@ static int send_message(int socket, const struct vhost_user_message *message,
 	while (count < 0 && errno == EINTR);
 	if (count < 0)
 		return -errno;
-	/* A client that lets its socket fill up is not waiting for us. */
+	/* A full socket means that the client does not read its replies. */
 	return (size_t)count == from.iov_len ? 0 : -EPIPE;
 }
 
@@ -264,6 +265,6 @@ void connection_config_changed(struct connection *connection)
 	if (connection->request_fd >= 0 &&
 	    send_message(connection->request_fd, &message, -1))
 		log_line(connection->shared.log_fd,
-			 "client %u does not take configuration changes",
+			 "client %u cannot be told that the configuration changed",
 			 connection->id);
 }

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * One client: its socket, the message being received, and all that it set up
- * (memory, rings, features).
+ * One client: its socket, the message that is being received, and everything
+ * that the client set up (memory, rings, features).
  *
- * Belongs to the control thread. What workers read of it changes only while
- * they are parked. Never blocks on the socket: a client that sends half a
- * message holds up nobody else.
+ * It belongs to the control thread. The parts that workers read change only
+ * while they are parked. Nothing waits for the socket, so a client that sends
+ * half a message delays no other client.
  */
 #ifndef BACKEND_CONNECTION_H
 #define BACKEND_CONNECTION_H
@@ -20,7 +20,7 @@
 #include "ring/ring.h"
 #include "serve/worker.h"
 
-/* What all clients share of the back-end. */
+/* The parts of the back-end that all clients share. */
 struct connection_shared {
 	struct device *device;
 	struct workers *workers;
@@ -34,20 +34,20 @@ struct connection {
 	struct connection_shared shared;
 	unsigned int id; /* counts from 1, for log lines */
 	int fd;
-	uint64_t heard; /* the server's count of events at its last one */
+	uint64_t last_event; /* server.events at its last event */
 
-	/* The message being received, and how much of it has come. */
+	/* The message that is being received, and how much of it arrived. */
 	struct vhost_user_message message;
 	size_t received_bytes;
 	int fds[VHOST_USER_MAX_FDS];
 	unsigned int fd_count;
 	uint64_t message_count;
-	int reply_fd; /* to go with the reply, then closed; -1: none */
+	int reply_fd; /* sent with the reply and then closed; -1: none */
 
-	/* What it set up. */
+	/* Set up by the client. */
 	uint64_t protocol_features;
 	uint64_t status;
-	int request_fd; /* for messages of ours; -1: none */
+	int request_fd; /* a socket for our own messages; -1: none */
 	struct memory memory;
 	struct inflight inflight;
 	struct session session;
@@ -55,31 +55,35 @@ struct connection {
 	unsigned int ring_count;
 };
 
-/* Takes over the fd. NULL, and the reason by error_record(), on failure. */
+/* The connection owns the fd from then on. Returns NULL on failure, with the
+ * reason in error_record(); then the caller still owns the fd. */
 struct connection *connection_open(const struct connection_shared *shared,
 				   unsigned int id, int fd);
-/* Which back-end we behave as. */
+/* The profile: which back-end is imitated. */
 const struct profile *connection_profile(const struct connection *connection);
-/* Whether any of its rings runs. */
+/* Whether one of its rings runs. */
 bool connection_is_served(const struct connection *connection);
-/* Forgets it; its rings were stopped. */
+/* Frees it. The caller has stopped its rings. */
 void connection_close(struct connection *connection);
 
-/* Reads what has come, up to the end of one message. 1 if it is whole, 0 if
- * more is to come, a negative errno when the connection is to be closed. */
+/* Reads what has arrived, up to the end of one message. Returns 1 if the
+ * message is complete, 0 if a part is missing, or a negative errno if the
+ * connection must be closed. */
 int connection_receive(struct connection *connection);
-/* Ends the message that was handled; the next may come. */
+/* Frees what the handled message brought, and prepares for the next message. */
 void connection_next(struct connection *connection);
 
 /* Sends the message as a reply, with the reply fd if there is one. */
 int connection_reply(struct connection *connection,
 		     struct vhost_user_message *message);
-/* Makes the message its own reply; returns 0. */
+/* Turns the message into its reply. Returns 0. */
 int message_reply_u64(struct vhost_user_message *message, uint64_t value);
-/* Tells the client that the configuration changed, if it listens. */
+/* Tells the client that the configuration changed, if it gave a socket for
+ * that. */
 void connection_config_changed(struct connection *connection);
 
-/* Takes the next fd that came with the message: the caller's now. */
+/* Returns the next fd that came with the message, which the caller then owns,
+ * or a negative errno. */
 int connection_take_fd(struct connection *connection);
 
 #endif

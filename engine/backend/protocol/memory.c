@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The requests about shared memory: the regions, by table or one by one, and
- * the record of requests in flight.
+ * The messages about shared memory: the memory regions, in a table or one by
+ * one, and the record of requests in flight.
  *
- * While memory changes no ring of the client runs. Control thread only, with
- * the workers parked.
+ * No ring of the client runs while its memory changes. Only the control thread
+ * enters it, while the workers are parked.
  */
 #include "protocol/memory.h"
 
@@ -15,7 +15,7 @@
 #include "base/given_fd.h"
 #include "protocol/ring.h"
 
-/* Starts the rings again, whether or not the change was made. */
+/* Starts the rings again, whether or not the change succeeded. */
 static int finish(struct connection *connection, int result)
 {
 	int resumed = protocol_resume_rings(connection);
@@ -25,12 +25,12 @@ static int finish(struct connection *connection, int result)
 
 /* ---- memory ------------------------------------------------------------- */
 
-/* A slot limit that the profile announces is one it keeps. */
+/* The number of memory slots that the profile announces is also the limit. */
 static int check_slots(const struct connection *connection, unsigned int count)
 {
 	if (count > connection_profile(connection)->memory_slots)
 		return error_record(-ENOSPC,
-				    "%u memory regions: at most %u are taken",
+				    "%u memory regions: at most %u are allowed",
 				    count,
 				    connection_profile(connection)->memory_slots);
 	return 0;
@@ -67,7 +67,7 @@ static int replace_memory(struct connection *connection,
 int protocol_set_mem_table(struct connection *connection,
 			 struct vhost_user_message *message)
 {
-	/* A copy: the reply would overwrite it, and its fields are packed. */
+	/* A copy, because the fields of the message are packed. */
 	struct vhost_user_mem_table table = message->payload.mem_table;
 	size_t bytes = offsetof(struct vhost_user_mem_table, regions) +
 		       (size_t)table.num_regions * sizeof(table.regions[0]);
@@ -75,8 +75,8 @@ int protocol_set_mem_table(struct connection *connection,
 
 	if (table.num_regions > VHOST_USER_MAX_REGIONS ||
 	    bytes > message->header.size)
-		return error_record(-EINVAL, "memory table of %u regions in a "
-				    "payload of %u bytes",
+		return error_record(-EINVAL, "memory table: %u regions in a payload "
+				    "of %u bytes are not possible",
 				    table.num_regions, message->header.size);
 	result = check_slots(connection, table.num_regions);
 	if (result)
@@ -124,7 +124,8 @@ int protocol_get_inflight_fd(struct connection *connection,
 	if (!wanted->num_queues || wanted->num_queues > connection->ring_count ||
 	    !wanted->queue_size || wanted->queue_size > RING_SIZE_MAX)
 		return error_record(-EINVAL,
-				    "inflight memory for %u queues of %u",
+				    "inflight memory: %u queues of %u "
+				    "descriptors are not possible",
 				    wanted->num_queues, wanted->queue_size);
 	protocol_halt_rings(connection);
 	fd = inflight_create(&connection->inflight, wanted->num_queues,
@@ -134,7 +135,7 @@ int protocol_get_inflight_fd(struct connection *connection,
 	wanted->mmap_size = inflight_bytes(wanted->num_queues,
 					   wanted->queue_size);
 	wanted->mmap_offset = 0;
-	/* As long as the request: with padding or without. */
+	/* The reply is as long as the request, with padding or without it. */
 	if (message->header.size > sizeof(*wanted))
 		message->header.size = sizeof(*wanted);
 	connection->reply_fd = fd;

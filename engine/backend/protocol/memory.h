@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The messages about a client's memory. Each returns 0 or a negative errno.
- * Control thread, with the workers parked.
+ * The messages about a client's memory. Each returns 0 or a negative errno. The
+ * control thread calls them while the workers are parked.
  */
 #ifndef BACKEND_PROTOCOL_MEMORY_H
 #define BACKEND_PROTOCOL_MEMORY_H

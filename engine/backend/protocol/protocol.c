@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What each vhost-user request does, but for those about rings and memory
- * (protocol/ring.c, protocol/memory.c), and how a request is answered. Control
- * thread only, with the workers parked. Every number in a message is checked
- * here before it is used; the sizes were checked against the table below.
+ * Carries out vhost-user messages and answers them. Those about rings and
+ * memory are in protocol/ring.c and protocol/memory.c. Only the control thread
+ * enters it, while the workers are parked. The table of handlers has the
+ * smallest payload of each message; the handlers check all numbers in it.
  */
 #include "protocol/protocol.h"
 
@@ -19,7 +19,7 @@
 #include "protocol/memory.h"
 #include "protocol/ring.h"
 
-/* Bytes of a configuration message that come before its contents. */
+/* Bytes of a configuration message before its contents. */
 #define CONFIG_HEADER_BYTES offsetof(struct vhost_user_config, space)
 
 static bool has_protocol(const struct connection *connection, unsigned int bit)
@@ -55,8 +55,8 @@ static int check_subset(const char *what, uint64_t asked, uint64_t offered)
 {
 	if (asked & ~offered)
 		return error_record(-EINVAL,
-				    "%s %#" PRIx64 " asked, only %#" PRIx64
-				    " offered",
+				    "%s %#" PRIx64 " requested, but only %#" PRIx64
+				    " are offered",
 				    what, asked, offered);
 	return 0;
 }
@@ -75,7 +75,8 @@ static int set_features(struct connection *connection,
 		return result;
 	protocol_halt_rings(connection);
 	connection->session.features = features;
-	/* "Ring states": without protocol features rings start enabled. */
+	/* vhost-user, "Ring states": without protocol features rings start
+	 * enabled. */
 	for (i = 0; i < connection->ring_count; i++)
 		if (!needs_enable || connection_profile(connection)->ignores_enable)
 			connection->rings[i].enabled = true;
@@ -105,7 +106,7 @@ static int get_queue_num(struct connection *connection,
 	return message_reply_u64(message, connection->ring_count);
 }
 
-/* Owner messages mean nothing to a back-end that serves whoever connects. */
+/* The owner has no meaning here, because each client has its own connection. */
 static int do_nothing(struct connection *connection,
 		      struct vhost_user_message *message)
 {
@@ -124,8 +125,8 @@ static int check_config(const struct vhost_user_message *message)
 	    offset > VHOST_USER_MAX_CONFIG - size ||
 	    message->header.size < CONFIG_HEADER_BYTES + size)
 		return error_record(-EINVAL,
-				    "configuration: %u bytes at %u in a "
-				    "payload of %u",
+				    "configuration: %u bytes at offset %u do not "
+				    "fit into a payload of %u bytes",
 				    size, offset, message->header.size);
 	return 0;
 }
@@ -161,7 +162,8 @@ static int set_config(struct connection *connection,
 					 config->space, config->size);
 	if (result == -EPERM)
 		error_record(result,
-			     "configuration: %u bytes at %u are read-only",
+			     "configuration: the driver may not write %u bytes "
+			     "at offset %u",
 			     message->payload.config.size,
 			     message->payload.config.offset);
 	return result;
@@ -224,14 +226,14 @@ static int get_status(struct connection *connection,
 struct handler {
 	int (*handle)(struct connection *connection,
 		      struct vhost_user_message *message);
-	uint32_t payload_bytes; /* at least */
+	uint32_t payload_bytes; /* the smallest payload */
 	bool replies;
-	int feature; /* protocol feature that it needs */
+	int feature; /* the protocol feature that it needs, or ALWAYS */
 };
 
 #define U64 sizeof(uint64_t)
 #define STATE sizeof(struct vhost_user_vring_state)
-/* Clients that know of no padding are served too. */
+/* Some clients send the message without padding. */
 #define INFLIGHT_BYTES_MIN offsetof(struct vhost_user_inflight, padding)
 
 static const struct handler handlers[] = {
@@ -265,8 +267,8 @@ static const struct handler handlers[] = {
 					  false, ALWAYS },
 	[VHOST_USER_SET_BACKEND_REQ_FD] = { set_backend_req_fd, 0, false,
 					    VHOST_USER_PROTOCOL_F_BACKEND_REQ },
-	/* Also without its feature: the first front-ends asked so, and how
-	 * else should they learn the capacity? */
+	/* These work without their feature too, because old front-ends do not
+	 * negotiate it but need the capacity. */
 	[VHOST_USER_GET_CONFIG] = { get_config, CONFIG_HEADER_BYTES, true,
 				    ALWAYS },
 	[VHOST_USER_SET_CONFIG] = { set_config, CONFIG_HEADER_BYTES, false,
@@ -294,8 +296,8 @@ static const struct handler handlers[] = {
 				    VHOST_USER_PROTOCOL_F_STATUS },
 };
 
-/* What the back-end can do at all counts, not what was negotiated: a request
- * may come before SET_PROTOCOL_FEATURES. */
+/* The offered features decide, not the negotiated ones, because a request may
+ * come before SET_PROTOCOL_FEATURES. */
 static const struct handler *find_handler(const struct connection *connection,
 					  uint32_t request)
 {
@@ -348,18 +350,18 @@ static int answer(struct connection *connection, const struct handler *handler,
 	return send_reply(connection, message, faults);
 }
 
-static uint32_t judge(struct connection *connection)
+static uint32_t find_faults(struct connection *connection)
 {
 	const struct connection_shared *shared = &connection->shared;
-	struct verdict verdict = faults_judge_message(
+	struct fault_effects effects = faults_for_message(
 		shared->faults, connection->message_count,
 		connection->message.header.request);
 	unsigned int i;
 
 	for (i = FAULT_ON_REQUESTS; i < FAULT_ACTIONS; i++)
 		shared->statistics->faults[i] +=
-			verdict.actions & FAULT_BIT(i) ? 1 : 0;
-	return verdict.actions;
+			effects.actions & FAULT_BIT(i) ? 1 : 0;
+	return effects.actions;
 }
 
 static int carry_out(struct connection *connection)
@@ -369,7 +371,7 @@ static int carry_out(struct connection *connection)
 	const struct handler *handler = find_handler(connection, request);
 	bool wants_reply =
 		message->header.flags & VHOST_USER_FLAG_NEED_REPLY;
-	uint32_t faults = judge(connection);
+	uint32_t faults = find_faults(connection);
 	int result;
 
 	if (faults & FAULT_BIT(FAULT_HANG_UP))
@@ -378,7 +380,7 @@ static int carry_out(struct connection *connection)
 		result = error_record(-EOPNOTSUPP, "unknown request %u",
 				      request);
 	else if (message->header.size < handler->payload_bytes)
-		result = error_record(-EINVAL, "a payload of %u bytes",
+		result = error_record(-EINVAL, "a payload of %u bytes is too short",
 				      message->header.size);
 	else
 		result = handler->handle(connection, message);

@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What the messages of a client do, and its end. Control thread, with the
- * workers parked.
+ * Handles the messages of a client, and closes a client. The control thread
+ * calls these while the workers are parked.
  */
 #ifndef BACKEND_PROTOCOL_H
 #define BACKEND_PROTOCOL_H
 
 #include "protocol/connection.h"
 
-/* Handles the message that is whole. 0, or a negative errno when the connection
- * is to be closed. */
+/* Handles a complete message. Returns 0, or a negative errno if the connection
+ * must be closed. */
 int protocol_handle(struct connection *connection);
-/* Stops its rings and forgets it. */
+/* Stops its rings and frees it. */
 void protocol_close(struct connection *connection);
 
 #endif

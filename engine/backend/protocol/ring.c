@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The requests about rings, and when a ring runs.
+ * The messages about rings, and the starts and stops of rings.
  *
- * A ring runs once it has a size, addresses in shared memory and a kick, and
- * is enabled; every request that touches one of these stops the ring, what it
- * held completed, changes it, and starts it if it still can run. Control
- * thread only, with the workers parked.
+ * A ring runs once it has a size, addresses in shared memory and a kick, and is
+ * enabled. A message that changes one of these completes the held requests,
+ * stops the ring, changes it, and starts it again if it still can run. Only the
+ * control thread enters it, while the workers are parked.
  */
 #include "protocol/ring.h"
 
@@ -18,8 +18,8 @@
 #include "base/feature.h"
 #include "base/given_fd.h"
 
-/* Rings of one client go to different workers, but for virtio-scsi, whose task
- * management looks at all of them. */
+/* The rings of one client are spread over the workers. With virtio-scsi all
+ * have the same worker, because task management reads all of them. */
 static struct worker *worker_of(const struct connection *connection,
 				const struct ring *ring)
 {
@@ -31,7 +31,7 @@ static struct worker *worker_of(const struct connection *connection,
 	return &workers->list[number % workers->count];
 }
 
-/* Its chains wait for events: nobody serves it. virtio 1.2, 5.6.2. */
+/* Virtio 1.2, 5.6.2: its chains are event buffers, so no worker serves it. */
 static bool is_event_queue(const struct connection *connection,
 			   const struct ring *ring)
 {
@@ -58,11 +58,11 @@ static bool can_run(const struct connection *connection,
 	       connection->memory.count;
 }
 
-/* Plays a back-end that reads kicks before ENABLE and forgets them. */
+/* Imitates a back-end that reads early kicks and forgets them. */
 static void forget_kicks(struct ring *ring)
 {
 	ring->dormant = true;
-	/* Nothing to read is as good. */
+	/* There may be no kick to read. */
 	ring_take_kick(ring);
 }
 
@@ -125,8 +125,9 @@ static struct ring *find_ring(struct connection *connection, uint64_t index)
 {
 	if (index < connection->ring_count)
 		return &connection->rings[index];
-	error_record(-EINVAL, "ring %" PRIu64 " of %u", index,
-		     connection->ring_count);
+	error_record(-EINVAL,
+		     "ring %" PRIu64 " does not exist: there are %u rings",
+		     index, connection->ring_count);
 	return NULL;
 }
 
@@ -143,8 +144,8 @@ int protocol_set_vring_num(struct connection *connection,
 	if (!size || size & (size - 1) ||
 	    size > connection->shared.device->ring_size_max)
 		return error_record(-EINVAL,
-				    "ring %u of %u descriptors: a power of two "
-				    "up to %u is taken",
+				    "ring %u of %u descriptors: the number must "
+				    "be a power of two up to %u",
 				    ring->index, size,
 				    connection->shared.device->ring_size_max);
 	halt_ring(connection, ring);
@@ -177,8 +178,8 @@ int protocol_set_vring_base(struct connection *connection,
 	if (!ring)
 		return -EINVAL;
 	if (base > UINT16_MAX)
-		return error_record(-EINVAL, "ring %u: base %u", ring->index,
-				    base);
+		return error_record(-EINVAL, "ring %u: base %u is too large",
+				    ring->index, base);
 	halt_ring(connection, ring);
 	ring->taken_index = base;
 	return run_ring(connection, ring);
@@ -195,8 +196,8 @@ int protocol_set_vring_enable(struct connection *connection,
 	if (connection_profile(connection)->ignores_enable)
 		return 0;
 	if (enable > 1)
-		return error_record(-EINVAL, "ring %u: enable %u", ring->index,
-				    enable);
+		return error_record(-EINVAL, "ring %u: enable is %u, not 0 or 1",
+				    ring->index, enable);
 	halt_ring(connection, ring);
 	ring->enabled = enable;
 	return run_ring(connection, ring);
@@ -208,7 +209,7 @@ static void close_fd(int *fd)
 	*fd = -1;
 }
 
-/* "Ring states": this stops the ring, and a new kick starts it again. */
+/* vhost-user, "Ring states": this stops the ring until there is a new kick. */
 int protocol_get_vring_base(struct connection *connection,
 			    struct vhost_user_message *message)
 {
@@ -228,8 +229,8 @@ int protocol_get_vring_base(struct connection *connection,
 
 /* ---- kick, call, err ---------------------------------------------------- */
 
-/* Finds the ring that the message names and the fd that it brings: -1 if it
- * says that there is none. */
+/* Finds the ring and the fd of a message. `fd` is -1 if the message says that
+ * there is none. */
 static int take_ring_fd(struct connection *connection,
 			const struct vhost_user_message *message,
 			const char *what, struct ring **ring, int *fd)
@@ -252,7 +253,7 @@ static int take_ring_fd(struct connection *connection,
 	return result;
 }
 
-/* SPDK's way: what comes after the kick is not looked at. */
+/* SPDK ignores what is set up after the kick. */
 static bool is_ready_for_kick(const struct connection *connection,
 			      const struct ring *ring)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Builds and consumes descriptor chains. Entered by workers, on the request
- * path: no allocation, no lock, no system call.
+ * Builds and consumes descriptor chains. Workers enter it on the request path,
+ * so it does not allocate, lock or call the system.
  */
 #include "ring/chain.h"
 
@@ -22,7 +22,8 @@ static int span_add(struct chain *chain, struct span *span, void *base,
 	return 0;
 }
 
-/* A buffer may lie over several regions that touch in guest addresses only. */
+/* A buffer may cross regions that are adjacent in guest addresses but not in
+ * our own addresses. */
 static int chain_add_pieces(struct chain *chain, const struct memory *memory,
 			    struct span *span, uint64_t address, uint64_t bytes)
 {
@@ -54,8 +55,8 @@ int chain_add(struct chain *chain, const struct memory *memory,
 	struct span *span = device_writes ? &chain->in : &chain->out;
 	const struct memory_region *region = *recent;
 
-	/* Virtio 1.2, 2.7.4.2: what the device writes comes after all it reads;
-	 * 2.7.5: no empty buffer. */
+	/* Virtio 1.2, 2.7.4.2: what the device writes comes after all that it
+	 * reads. Empty buffers are refused. */
 	if (!bytes || (!device_writes && chain->in.count))
 		return -EINVAL;
 	if (!chain->in.count)

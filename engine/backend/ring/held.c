@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The heap of held requests. Allocates in held_open() alone.
+ * The heap of held requests. Only held_open() allocates.
  */
 #include "ring/held.h"
 

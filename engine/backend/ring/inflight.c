@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Makes, maps and reads back the record of requests in flight. Entered by the
- * control thread alone; what is written for each request is in ring/split.c.
+ * Creates, maps and recovers the record of requests in flight. Only the control
+ * thread enters it. ring/split.c writes the entries of each request.
  */
 #include "ring/inflight.h"
 
@@ -18,7 +18,7 @@
 #include "base/given_fd.h"
 #include "memory/guard.h"
 
-/* Each queue's part starts on a cache line of its own. */
+/* Each queue's part starts on its own cache line. */
 enum { QUEUE_ALIGNMENT_BYTES = 64, INFLIGHT_VERSION = 1 };
 
 static size_t queue_part_bytes(uint16_t queue_size)
@@ -50,7 +50,8 @@ static int check_file(int fd, uint64_t offset, uint64_t bytes,
 		return error_record(-EINVAL,
 				    "inflight memory: %" PRIu64
 				    " bytes at %" PRIu64
-				    " do not hold %u queues of %u",
+				    " do not hold %u queues of %u "
+				    "descriptors",
 				    bytes, offset, queue_count, queue_size);
 	return 0;
 }
@@ -131,8 +132,8 @@ struct inflight_queue *inflight_of_queue(const struct inflight *inflight,
 					 index * inflight->queue_bytes);
 }
 
-/* The forerunner published a batch and died before it had struck the batch's
- * entries off. */
+/* The previous back-end published a batch, but it ended before it cleared the
+ * marks of the batch's entries. */
 static void finish_last_batch(struct inflight_queue *queue,
 			      unsigned int entry_count, uint16_t used_index)
 {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What every ring format shares: the life of a ring's descriptors, and its
- * signals. Set-up by the control thread; ring_call() and ring_break() by the
- * worker that serves the ring.
+ * The code that all ring formats share: the file descriptors of a ring, and its
+ * signals. The control thread sets rings up; the worker that serves a ring
+ * calls ring_take_kick(), ring_call() and ring_break().
  */
 #include "ring/ring.h"
 
@@ -30,9 +30,9 @@ void ring_close(struct ring *ring)
 	ring_init(ring, ring->index);
 }
 
-/* The client shares the flags of the open file, so that a read(2) may wait. Linux
- * before 5.12 has no other way to read; there, a ring that was given a kick fd
- * counts as kicked. */
+/* The client can change the flags of the open file, so read(2) might wait.
+ * Linux before 5.12 does not support RWF_NOWAIT on an eventfd; there a ring
+ * with a kick fd always counts as kicked. */
 bool ring_take_kick(struct ring *ring)
 {
 	uint64_t kicks;
@@ -54,11 +54,11 @@ bool ring_call(struct ring *ring)
 	return result > 0;
 }
 
-void ring_break(struct ring *ring, const char *breach, int code)
+void ring_break(struct ring *ring, const char *reason, int code)
 {
 	ring->broken = true;
-	ring->breach = breach;
-	ring->breach_code = code;
+	ring->reason = reason;
+	ring->reason_code = code;
 	if (ring->err_fd >= 0)
 		caller_signal(ring->err_fd);
 }

@@ -2,15 +2,15 @@
 /*
  * The split virtqueue, from the device's side: virtio 1.2, section 2.7.
  *
- * Entered by one worker a ring, and by the control thread while the workers
- * are parked. Every index read from shared memory is checked before it is
- * used, and every descriptor is read once, into a copy.
+ * One worker enters each ring, or the control thread while the workers are
+ * parked. Each index from shared memory is checked before it is used, and each
+ * descriptor is read once, into a copy.
  *
- * Barriers (base/barrier.h):
+ * Barriers (base/barrier.h; ARCHITECTURE.md has their partners in the driver):
  *   A  the avail index is acquired, then entries and descriptors are read;
  *   B  status and data are written, then the used index is released;
  *   C  kicks are asked for, then the avail index is read again;
- *   D  the used index is published, then "call wanted?" is read.
+ *   D  the used index is stored, then "call wanted?" is read.
  */
 #include "ring/ring.h"
 
@@ -19,7 +19,7 @@
 
 #include "base/error.h"
 
-/* The fields behind the rings, 2.7.6 and 2.7.8. */
+/* The fields that follow the rings, 2.7.6 and 2.7.8. */
 static uint16_t *used_event(const struct ring *ring)
 {
 	return &ring->avail->ring[ring->size];
@@ -59,8 +59,8 @@ static int find_parts(struct ring *ring, const struct memory *memory)
 	return 0;
 }
 
-/* After a restart the avail index to go on with is what was used plus what was
- * in flight: VRING_BASE is not to be had from a dead back-end. */
+/* After a restart, the next avail index is the used index plus the number of
+ * requests in flight, because no GET_VRING_BASE asked the previous back-end. */
 static int recover(struct ring *ring, struct inflight_queue *inflight)
 {
 	ring->inflight = inflight;
@@ -136,8 +136,8 @@ static unsigned int take_left(struct ring *ring, uint16_t *heads,
 int ring_take(struct ring *ring, uint16_t *heads, unsigned int max)
 {
 	const unsigned int mask = ring->size - 1;
-	/* Requests that are held keep their place: a client that offers one
-	 * again and again must not make us hold more than a ring of them. */
+	/* Held requests count as part of the ring, because a client that offers
+	 * the same request repeatedly must not make us hold more than that. */
 	unsigned int room = ring->size - ring->held.count;
 	uint16_t offered;
 	unsigned int count, i;
@@ -181,15 +181,15 @@ void ring_untake(struct ring *ring, unsigned int count)
 
 static struct vring_desc read_descriptor(const struct vring_desc *from)
 {
-	/* One read each: the client may change it while we check it. */
+	/* Each field is read once, because the client may change it. */
 	return (struct vring_desc){ .addr = shared_read(&from->addr),
 				    .len = shared_read(&from->len),
 				    .flags = shared_read(&from->flags),
 				    .next = shared_read(&from->next) };
 }
 
-/* 2.7.5.3: the table of an indirect descriptor; it may not lie over two
- * regions, since it is read in place. */
+/* Finds the table of an indirect descriptor, 2.7.5.3. It must be in one region,
+ * because it is read in place. */
 static const struct vring_desc *find_indirect(struct ring *ring,
 					      const struct vring_desc *entry)
 {
@@ -220,13 +220,15 @@ int ring_load(struct ring *ring, uint16_t head, struct chain *chain)
 		struct vring_desc entry;
 		int result;
 
-		/* A chain longer than its table goes round in a circle. */
+		/* A chain that is longer than its table has a loop. */
 		if (unlikely(index >= count || steps++ == count))
 			return -ELOOP;
 		entry = read_descriptor(&table[index]);
 		if (entry.flags & VRING_DESC_F_INDIRECT) {
-			/* Once a chain (2.7.5.3.1), whatever the table's address: a
-			 * driver can give the ring's own table as an indirect one. */
+			/* A chain may have one indirect table (2.7.5.3.1). Its
+			 * address cannot tell whether there was one already,
+			 * because a driver can give the ring's own table as the
+			 * indirect one. */
 			if (is_indirect)
 				return -EINVAL;
 			is_indirect = true;
@@ -272,7 +274,7 @@ void ring_put(struct ring *ring, uint32_t head, uint32_t used_bytes)
 	}
 }
 
-static void strike_off_batch(struct ring *ring, uint16_t count)
+static void clear_batch(struct ring *ring, uint16_t count)
 {
 	struct inflight_queue *inflight = ring->inflight;
 	uint16_t head = shared_read(&inflight->last_batch_head);
@@ -284,7 +286,7 @@ static void strike_off_batch(struct ring *ring, uint16_t count)
 	shared_write_release(&inflight->used_index, ring->used_index);
 }
 
-/* 2.7.7.1. `before` is the index that was published last. */
+/* 2.7.7. `before` is the used index of the previous ring_publish(). */
 static bool wants_call(const struct ring *ring, uint16_t before)
 {
 	if (ring->event_idx)
@@ -303,7 +305,7 @@ bool ring_publish(struct ring *ring)
 	shared_write_fenced(&ring->used->idx, ring->used_index);
 	ring->published_index = ring->used_index;
 	if (unlikely(ring->inflight != NULL))
-		strike_off_batch(ring, ring->used_index - before);
+		clear_batch(ring, ring->used_index - before);
 	return wants_call(ring, before);
 }
 
@@ -317,7 +319,8 @@ void ring_ask_kicks(struct ring *ring)
 
 void ring_refuse_kicks(struct ring *ring)
 {
-	/* With EVENT_IDX a stale avail_event refuses by itself: 2.7.10. */
+	/* With EVENT_IDX, an avail_event that is not updated asks for no kicks:
+	 * 2.7.10. */
 	if (!ring->event_idx)
 		shared_write(&ring->used->flags, VRING_USED_F_NO_NOTIFY);
 }

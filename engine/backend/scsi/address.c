@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Which disk a request is for. Workers enter it with one request each.
+ * Finds the disk of a request. Each worker enters it with one request.
  */
 #include <linux/virtio_scsi.h>
 
@@ -13,7 +13,7 @@ int scsi_find_lun(const struct device *device, const uint8_t address[8],
 	*lun = (address[2] & 0x3f) << 8 | address[3];
 	if (address[0] != 1 || *target >= device->target_count)
 		return VIRTIO_SCSI_S_BAD_TARGET;
-	/* Flat or peripheral; nothing below. */
+	/* SAM-5, 4.6.7: only the flat and peripheral formats, and one level. */
 	if (address[2] & 0x80 || get_be32(address + 4))
 		*lun = UINT16_MAX;
 	return VIRTIO_SCSI_S_OK;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The SCSI commands that move or discard data: SBC-3, section 5. Workers enter
- * it with one command each. Every range is checked by the disk.
+ * The SCSI commands that move or discard data: SBC-3, section 5. Each worker
+ * enters it with one command. The disk checks every range.
  */
 #include <errno.h>
 
@@ -15,7 +15,7 @@ enum {
 	ANCHOR = 0x01,		/* UNMAP, byte 1 */
 	UNMAP_HEADER_BYTES = 8, /* 5.28.2 */
 	UNMAP_RANGE_BYTES = 16,
-	/* What a 6-byte CDB means by 0 blocks. */
+	/* The number of blocks that 0 means in a 6-byte CDB. */
 	BLOCKS_OF_ZERO_6 = 256,
 };
 
@@ -47,7 +47,7 @@ void scsi_parse_range(const uint8_t *cdb, uint64_t *lba, uint64_t *blocks)
 	}
 }
 
-/* Which sense the failure of a disk access is. */
+/* Turns the errno of a disk access into sense data. */
 static void check_result(struct scsi_command *command, int result,
 			 uint16_t medium_asc)
 {
@@ -68,8 +68,8 @@ static void check_result(struct scsi_command *command, int result,
 	}
 }
 
-/* Turns blocks into bytes and cuts the data buffer to them. False if the
- * command cannot be carried out. */
+/* Turns blocks into bytes and shortens the data buffer to that length. Returns
+ * false if the command cannot be carried out. */
 static bool prepare_transfer(struct scsi_command *command, struct span *data,
 			     uint64_t *offset)
 {
@@ -165,7 +165,7 @@ static void unmap_range(struct scsi_command *command,
 		command->what->data_bytes += bytes;
 }
 
-/* 5.28: the ranges follow a header that says how many bytes they take. */
+/* 5.28: a header says how many bytes of ranges follow it. */
 static void unmap_ranges(struct scsi_command *command, uint32_t list_bytes)
 {
 	uint8_t header[UNMAP_HEADER_BYTES], range[UNMAP_RANGE_BYTES];

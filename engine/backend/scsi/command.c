@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Which command a CDB is, and what holds for all of them: missing LUNs and
- * unit attentions. Workers enter it with one command each.
+ * Finds the function for a CDB, and handles missing LUNs and unit attentions
+ * for all commands. Each worker enters it with one command.
  */
 #include <stddef.h>
 
@@ -43,13 +43,13 @@ static uint16_t take_attention(struct scsi_command *command)
 	uint16_t *attention =
 		&command->session->attention[command->disk->number];
 
-	/* Nearly never set: look before taking. */
+	/* It is rarely set, so a plain read comes first. */
 	if (likely(!shared_read(attention)))
 		return 0;
 	return __atomic_exchange_n(attention, 0, __ATOMIC_RELAXED);
 }
 
-/* SPC-4, 6.39: reports what is pending, and so ends it. */
+/* SPC-4, 6.39: reports the pending unit attention, which clears it. */
 static void request_sense(struct scsi_command *command)
 {
 	uint8_t sense[SENSE_BYTES];
@@ -76,8 +76,8 @@ static void service_action_in(struct scsi_command *command)
 struct opcode {
 	void (*execute)(struct scsi_command *command);
 	enum operation_kind kind;
-	/* SAM-5, 5.14: carried out without a LUN, and before any unit
-	 * attention is reported. */
+	/* SAM-5, 5.14: it is carried out even if there is no such LUN or if a
+	 * unit attention is pending. */
 	bool always;
 };
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The SCSI commands by which a disk tells of itself: INQUIRY with its vital
- * product data, REPORT LUNS, READ CAPACITY, MODE SENSE. Workers enter it with
- * one command each; it only reads.
+ * The SCSI commands that describe a disk: INQUIRY with its vital product data,
+ * REPORT LUNS, READ CAPACITY, MODE SENSE. Each worker enters it with one
+ * command. It changes no shared state.
  */
 #include <stddef.h>
 #include <stdio.h>
@@ -21,7 +21,7 @@ enum {
 	PAGE_ALL = 0x3f,
 };
 
-/* Text fields are padded with blanks and not terminated. */
+/* Text fields are padded with spaces and have no terminating NUL. */
 static void put_text(uint8_t *to, size_t room, const char *text)
 {
 	size_t length = strlen(text);
@@ -32,7 +32,9 @@ static void put_text(uint8_t *to, size_t room, const char *text)
 
 static bool reads_zeroes_after_unmap(const struct scsi_command *command)
 {
-	return command->disk->storage->fd >= 0; /* null keeps nothing */
+	/* Null storage keeps no data. Private memory would read as zeroes, but
+	 * does not claim it. */
+	return command->disk->storage->fd >= 0;
 }
 
 static void reject_field(struct scsi_command *command)
@@ -59,7 +61,8 @@ static unsigned int vpd_serial(const struct scsi_command *command,
 			"pyfio-%u-%u", command->target, command->lun);
 }
 
-/* 7.8.6: by vendor and name in ASCII, and by a locally assigned NAA number. */
+/* 7.8.6: two designators, the vendor and serial number in ASCII and a locally
+ * assigned NAA number. */
 static unsigned int vpd_identification(const struct scsi_command *command,
 				       uint8_t *page)
 {
@@ -88,7 +91,7 @@ static unsigned int vpd_block_limits(const struct scsi_command *command,
 	const uint32_t sectors_of_block =
 		command->disk->block_bytes / SECTOR_BYTES;
 
-	/* Offsets are the standard's, less the page's header. */
+	/* The offsets are those of the standard minus the page's header. */
 	put_be32(page + 16, device->discard_sectors_max / sectors_of_block);
 	put_be32(page + 20, device->discard_segments_max);
 	put_be32(page + 24, 1); /* optimal granularity: any block */
@@ -99,14 +102,14 @@ static unsigned int vpd_characteristics(const struct scsi_command *command,
 					uint8_t *page)
 {
 	(void)command;
-	put_be16(page, 1); /* nothing rotates */
+	put_be16(page, 1); /* it does not rotate */
 	return 0x3c;
 }
 
 static unsigned int vpd_provisioning(const struct scsi_command *command,
 				     uint8_t *page)
 {
-	page[1] = 0x80; /* LBPU: UNMAP is there */
+	page[1] = 0x80; /* LBPU: UNMAP is supported */
 	if (reads_zeroes_after_unmap(command))
 		page[1] |= 0x04; /* LBPRZ */
 	page[2] = 0x02; /* thin */
@@ -192,7 +195,7 @@ void scsi_read_capacity_10(struct scsi_command *command)
 	uint64_t last = last_lba(command);
 	uint8_t data[8];
 
-	/* All ones: too large for this command, take the other. */
+	/* All ones mean that READ CAPACITY (16) is needed. */
 	put_be32(data, last > UINT32_MAX ? UINT32_MAX : last);
 	put_be32(data + 4, command->disk->block_bytes);
 	scsi_return(command, data, sizeof(data), sizeof(data));
@@ -212,7 +215,7 @@ void scsi_read_capacity_16(struct scsi_command *command)
 
 /* ---- MODE SENSE: SPC-4, 6.11 and 7.5 ------------------------------------- */
 
-/* What could be changed, page control 1, is nothing: all zero. */
+/* Page control 1 asks what can be changed. Nothing can, so all bits are 0. */
 static unsigned int put_caching_page(uint8_t *page, bool changeable)
 {
 	page[0] = PAGE_CACHING;
@@ -229,7 +232,8 @@ static unsigned int put_control_page(uint8_t *page, bool changeable)
 	return 12;
 }
 
-/* Returns the bytes of the pages that the CDB asks for; 0: none of ours. */
+/* Writes the pages that the CDB asks for. Returns their length in bytes, or 0
+ * if there is no such page. */
 static unsigned int put_pages(const struct scsi_command *command,
 			      uint8_t *pages)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What a command ends with: data, or sense data that says why not. Workers
- * enter it with one command each.
+ * Ends a command with data, or with sense data that says why it failed. Each
+ * worker enters it with one command.
  */
 #include <linux/virtio_scsi.h>
 

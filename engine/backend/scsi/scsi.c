@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * virtio-scsi: virtio 1.2, section 5.6. Reads commands from the request
- * queues, writes responses, and reports changes on the event queue.
+ * virtio-scsi: virtio 1.2, section 5.6. Reads commands from the request queues,
+ * writes responses, and reports changes on the event queue.
  *
- * Workers enter it with one request each; configuration and events belong to
- * the control thread. What a command does is in the other files scsi_*.c.
+ * Each worker enters it with one request; configuration and events belong to
+ * the control thread. The other files of this room carry out the commands.
  */
 #include "scsi/scsi.h"
 
@@ -19,11 +19,11 @@ enum {
 	CONTROL_QUEUE = 0,
 	EVENT_QUEUE = 1,
 	FIRST_REQUEST_QUEUE = 2,
-	/* 5.6.4: what is in front of the CDB, and of the sense data. */
+	/* 5.6.6.1: the bytes before the CDB, and before the sense data. */
 	COMMAND_HEADER_BYTES = offsetof(struct virtio_scsi_cmd_req, cdb),
 	RESPONSE_HEADER_BYTES = offsetof(struct virtio_scsi_cmd_resp, sense),
 	RESPONSE_BYTES_MAX = RESPONSE_HEADER_BYTES + SENSE_BYTES_MAX,
-	/* Descriptors over which a response may be spread. */
+	/* Most descriptors that may share one response. */
 	RESPONSE_PIECES_MAX = 16,
 };
 
@@ -62,7 +62,7 @@ static unsigned int scsi_get_config(const struct session *session, void *space)
 		.max_lun = device->lun_count - 1,
 	};
 
-	/* SPDK does not fill it. */
+	/* SPDK leaves the configuration space empty. */
 	if (device->profile->ignores_config_offset)
 		memset(&config, 0, sizeof(config));
 	memcpy(space, &config, sizeof(config));
@@ -100,7 +100,7 @@ static void fill_lun(uint8_t address[8], unsigned int target, unsigned int lun)
 	address[3] = lun;
 }
 
-/* Puts an event into a buffer of the driver's; false if there is none. */
+/* Puts an event into a buffer of the driver. Returns false if there is none. */
 static bool post_event(struct ring *ring, const struct virtio_scsi_event *event)
 {
 	static __thread struct chain chain;
@@ -141,7 +141,7 @@ static void scsi_resized(struct session *session, struct disk *disk)
 
 /* ---- commands ------------------------------------------------------------ */
 
-/* Where the response goes: the front of what the device may write, cut off
+/* The place of the response: the front of the memory that the device may write,
  * before the data. */
 struct response_place {
 	struct iovec pieces[RESPONSE_PIECES_MAX];
@@ -158,7 +158,7 @@ static bool cut_response(struct session *session, struct chain *chain,
 	return place->span.bytes == bytes;
 }
 
-/* 5.6.6.1: the residual is what was not moved of the buffer that was given. */
+/* 5.6.6.1: the residual is the unused part of the driver's buffer. */
 static void write_response(const struct scsi_command *command,
 			   struct response_place *place, size_t buffer_bytes)
 {
@@ -178,7 +178,7 @@ static void write_response(const struct scsi_command *command,
 	span_put(&place->span, bytes, RESPONSE_HEADER_BYTES + header.sense_len);
 }
 
-/* Reads what is in front of the data; false if it is not all there. */
+/* Reads the header before the data. Returns false if it is incomplete. */
 static bool read_header(struct session *session, struct chain *chain,
 			struct scsi_command *command)
 {
@@ -208,7 +208,7 @@ static void execute(struct chain *chain, struct scsi_command *command)
 	scsi_classify(command->cdb,
 		      command->disk ? command->disk->block_bytes : SECTOR_BYTES,
 		      command->what);
-	/* Bidirectional commands do not exist here. */
+	/* Bidirectional commands are not supported. */
 	if (chain->out.bytes && chain->in.bytes) {
 		command->response = VIRTIO_SCSI_S_FAILURE;
 		return;
@@ -273,7 +273,7 @@ static void scsi_describe(const struct session *session,
 	unsigned int target, lun;
 
 	*what = (struct operation){ .kind = OPERATION_TASK };
-	/* The requests of the control queue are shorter than any command. */
+	/* A request of the control queue is shorter than a command. */
 	if (span_peek(&chain->out, &header, sizeof(header)) <
 	    COMMAND_HEADER_BYTES + CDB_BYTES_MIN)
 		return;

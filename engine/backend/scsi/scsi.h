@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * One SCSI command on its way through the files of this room: scsi.c reads it
- * from the virtqueue and writes its response, command.c dispatches it, block.c
- * reads and writes, describe.c tells of the disk, and task.c manages tasks. All
- * of them stand on address.c, which finds the disk, and on result.c, which ends
- * the command.
+ * One SCSI command, as the files of this room pass it to each other. scsi.c
+ * reads it from the virtqueue and writes its response, command.c dispatches it,
+ * block.c moves data, describe.c describes the disk, and task.c manages tasks.
+ * They use address.c, which finds the disk, and result.c, which ends a command.
  *
- * Lives on a worker's stack for the length of one request.
+ * A command is on a worker's stack while its request is served.
  */
 #ifndef BACKEND_SCSI_H
 #define BACKEND_SCSI_H
@@ -53,7 +52,8 @@ enum {
 /* SPC-4, 4.5.3: fixed format. */
 enum { SENSE_BYTES = 18, SENSE_BYTES_MAX = 252 };
 
-/* The longest CDB that is understood, and the longest that is taken. */
+/* The smallest and largest CDB size that a driver may configure. No command
+ * uses more than the first 16 bytes. */
 enum { CDB_BYTES_MIN = 16, CDB_BYTES_MAX = 255 };
 
 struct scsi_command {
@@ -68,10 +68,10 @@ struct scsi_command {
 	uint8_t status;
 	uint8_t sense_key;
 	uint16_t asc;
-	uint64_t moved_bytes; /* data that was taken or returned */
+	uint64_t moved_bytes; /* of data, in either direction */
 };
 
-/* Big-endian fields of CDBs and parameters. */
+/* Fields of CDBs and parameters are big-endian. */
 static inline uint32_t get_be16(const uint8_t *from)
 {
 	return from[0] << 8 | from[1];
@@ -112,17 +112,17 @@ static inline void put_be64(uint8_t *to, uint64_t value)
 
 /* result.c */
 
-/* Ends the command with CHECK CONDITION. */
+/* Gives the command the status CHECK CONDITION and its sense data. */
 void scsi_check(struct scsi_command *command, uint8_t key, uint16_t asc);
-/* Returns data, no more than `most` bytes (the allocation length). */
+/* Returns data to the driver, at most `most` bytes (the allocation length). */
 void scsi_return(struct scsi_command *command, const void *data, size_t bytes,
 		 size_t most);
-/* Fixed-format sense data. */
+/* Fills in sense data in fixed format. */
 void scsi_fill_sense(uint8_t sense[SENSE_BYTES], uint8_t key, uint16_t asc);
 
 /* command.c */
 void scsi_execute(struct scsi_command *command);
-/* What a CDB wants: its kind, where it begins and how much it covers. */
+/* Finds the kind of a CDB and, for reads and writes, its sector and length. */
 void scsi_classify(const uint8_t *cdb, uint32_t block_bytes,
 		   struct operation *what);
 
@@ -131,7 +131,7 @@ void scsi_read(struct scsi_command *command);
 void scsi_write(struct scsi_command *command);
 void scsi_synchronize(struct scsi_command *command);
 void scsi_unmap(struct scsi_command *command);
-/* The range that a READ, WRITE or SYNCHRONIZE CACHE of any length names. */
+/* Reads the range of a READ, WRITE or SYNCHRONIZE CACHE of any length. */
 void scsi_parse_range(const uint8_t *cdb, uint64_t *lba, uint64_t *blocks);
 
 /* describe.c */
@@ -142,7 +142,7 @@ void scsi_read_capacity_16(struct scsi_command *command);
 void scsi_mode_sense_6(struct scsi_command *command);
 void scsi_mode_sense_10(struct scsi_command *command);
 
-/* task.c: a request on the control queue. */
+/* task.c: serves a request of the control queue. */
 void scsi_task_serve(struct session *session, struct chain *chain,
 		     struct operation *what);
 
@@ -152,11 +152,11 @@ void scsi_task_serve(struct session *session, struct chain *chain,
  * Returns a VIRTIO_SCSI_S_* code. */
 int scsi_find_lun(const struct device *device, const uint8_t address[8],
 		  unsigned int *target, unsigned int *lun);
-/* NULL if the target has no such LUN. */
+/* Returns NULL if the target has no such LUN. */
 struct disk *scsi_find_disk(struct device *device, unsigned int target,
 			    unsigned int lun);
 
-/* What task management compares. */
+/* Task management compares these keys. */
 static inline uint32_t scsi_lun_key(unsigned int target, unsigned int lun)
 {
 	return target << 16 | lun;

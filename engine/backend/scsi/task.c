@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The control queue of virtio-scsi: task management and the query of events,
- * virtio 1.2, 5.6.6.2.
+ * The control queue of virtio-scsi: task management, and queries of
+ * asynchronous notifications; virtio 1.2, 5.6.6.2.
  *
- * Entered by the worker that serves all rings of the client, so it may complete
- * what these hold. A request that is not held has completed, or is about to:
- * to abort it is nothing.
+ * One worker serves all rings of a virtio-scsi client, so it may complete the
+ * requests that these hold. A request that is not held has completed or was not
+ * taken yet, so an abort does nothing to it.
  */
 #include <stddef.h>
 
@@ -16,7 +16,7 @@
 typedef struct virtio_scsi_ctrl_tmf_req task_request;
 typedef struct virtio_scsi_ctrl_an_req notification_request;
 
-/* Which held requests are meant. */
+/* Which held requests a function applies to. */
 struct selection {
 	uint32_t key, mask; /* of the LUN key */
 	bool by_tag;
@@ -30,7 +30,7 @@ static bool is_selected(const struct held *held,
 	       (!selection->by_tag || held->tag == selection->tag);
 }
 
-/* Writes the response byte of a request that will not be carried on. */
+/* Writes the response byte of a request that is ended early. */
 static void respond(struct ring *ring, uint16_t head, uint8_t response)
 {
 	static __thread struct chain chain;
@@ -60,7 +60,7 @@ static void end_selected_in(struct ring *ring,
 		respond(ring, ended.head, response);
 		ring_put(ring, ended.head,
 			 offsetof(struct virtio_scsi_cmd_resp, sense));
-		i = 0; /* the heap moved its entries */
+		i = 0; /* held_remove() moves other entries */
 	}
 	if (ring_publish(ring))
 		ring_call(ring);
@@ -180,7 +180,7 @@ static uint32_t respond_to_task(struct session *session, struct chain *chain)
 	return span_put(&chain->in, &response, sizeof(response));
 }
 
-/* No asynchronous notification is ever sent: none is granted. */
+/* The response grants no events, because none is ever sent. */
 static uint32_t respond_to_query(struct chain *chain)
 {
 	const struct virtio_scsi_ctrl_an_resp response = {

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Reads faults from words, and decides which of them a request or a message
- * hits. Decides only: serve/worker.c and protocol/protocol.c do the mischief.
+ * Reads faults from text, and decides which of them apply to a request or a
+ * message. serve/serve.c makes the faults of requests (server/server.c makes
+ * "die" and "shrink"), and protocol/protocol.c those of messages.
  */
 #include "serve/fault.h"
 
@@ -64,7 +65,7 @@ static int parse_sectors(struct fault *fault, char *value)
 	int result;
 
 	if (!last)
-		return error_record(-EINVAL, "sectors=%s: write FIRST-LAST",
+		return error_record(-EINVAL, "sectors=%s: write it as FIRST-LAST",
 				    value);
 	*last++ = '\0';
 	result = quantity_parse_number(value, &fault->first_sector);
@@ -88,7 +89,7 @@ static int parse_every(struct fault *fault, const char *value)
 	int result = quantity_parse_number(value, &fault->every);
 
 	if (!result && !fault->every)
-		result = error_record(-EINVAL, "every=0 would never happen");
+		result = error_record(-EINVAL, "every=0: use 1 or more");
 	return result;
 }
 
@@ -138,7 +139,7 @@ static int parse_pairs(struct fault *fault, char *pairs)
 	return 0;
 }
 
-/* What for=, by= and to= are when they are not said; 0: must be said. */
+/* Sets the default of for= or by=. There is no default for to=. */
 static int fill_amount(struct fault *fault)
 {
 	if (fault->amount)
@@ -152,7 +153,7 @@ static int fill_amount(struct fault *fault)
 		fault->amount = 1000;
 		return 0;
 	case FAULT_SHRINK:
-		return error_record(-EINVAL, "shrink: say to=SIZE");
+		return error_record(-EINVAL, "shrink needs to=SIZE");
 	default:
 		return 0;
 	}
@@ -217,18 +218,18 @@ void faults_clear(struct fault_set *set)
 	*set = (struct fault_set){ 0 };
 }
 
-/* Counts a match and says whether it is one that is played. Several workers
- * may count at once. */
-static bool fault_strikes(struct fault *fault)
+/* Counts a match and returns whether the fault applies to it. Several workers
+ * may count at the same time. */
+static bool fault_applies(struct fault *fault)
 {
 	uint64_t matched =
 		__atomic_add_fetch(&fault->matched, 1, __ATOMIC_RELAXED);
 
 	if (matched <= fault->after ||
 	    (matched - fault->after) % fault->every ||
-	    shared_read(&fault->played) >= fault->count)
+	    shared_read(&fault->applied) >= fault->count)
 		return false;
-	__atomic_add_fetch(&fault->played, 1, __ATOMIC_RELAXED);
+	__atomic_add_fetch(&fault->applied, 1, __ATOMIC_RELAXED);
 	return true;
 }
 
@@ -236,28 +237,28 @@ static uint64_t random_below(uint64_t limit)
 {
 	static __thread uint64_t state = 88172645463325252u;
 
-	/* xorshift64: any spread will do, so long as it is the same each run. */
+	/* xorshift64: the sequence only has to be the same in each run. */
 	state ^= state << 13;
 	state ^= state >> 7;
 	state ^= state << 17;
 	return state % limit;
 }
 
-static void verdict_add(struct verdict *verdict, const struct fault *fault)
+static void effects_add(struct fault_effects *effects, const struct fault *fault)
 {
-	verdict->actions |= FAULT_BIT(fault->action);
+	effects->actions |= FAULT_BIT(fault->action);
 	switch (fault->action) {
 	case FAULT_DELAY:
-		verdict->delay_ns += fault->amount;
+		effects->delay_ns += fault->amount;
 		break;
 	case FAULT_REORDER:
-		verdict->delay_ns += random_below(fault->amount);
+		effects->delay_ns += random_below(fault->amount);
 		break;
 	case FAULT_USED_JUMP:
-		verdict->jump = fault->amount;
+		effects->jump = fault->amount;
 		break;
 	case FAULT_SHRINK:
-		verdict->shrink_bytes = fault->amount;
+		effects->shrink_bytes = fault->amount;
 		break;
 	default:
 		break;
@@ -276,23 +277,23 @@ static bool hits_request(const struct fault *fault,
 	       last >= fault->first_sector;
 }
 
-struct verdict faults_judge_request(struct fault_set *set,
-				    const struct operation *what)
+struct fault_effects faults_for_request(struct fault_set *set,
+					const struct operation *what)
 {
-	struct verdict verdict = { 0 };
+	struct fault_effects effects = { 0 };
 	unsigned int i;
 
 	for (i = 0; i < set->count; i++)
 		if (hits_request(&set->faults[i], what) &&
-		    fault_strikes(&set->faults[i]))
-			verdict_add(&verdict, &set->faults[i]);
-	return verdict;
+		    fault_applies(&set->faults[i]))
+			effects_add(&effects, &set->faults[i]);
+	return effects;
 }
 
-struct verdict faults_judge_message(struct fault_set *set, uint64_t number,
-				    uint32_t request)
+struct fault_effects faults_for_message(struct fault_set *set, uint64_t number,
+					uint32_t request)
 {
-	struct verdict verdict = { 0 };
+	struct fault_effects effects = { 0 };
 	unsigned int i;
 
 	for (i = 0; i < set->count; i++) {
@@ -301,8 +302,8 @@ struct verdict faults_judge_message(struct fault_set *set, uint64_t number,
 		if (fault->action >= FAULT_ON_REQUESTS &&
 		    (!fault->message || fault->message == number) &&
 		    (!fault->request || fault->request == request) &&
-		    fault_strikes(fault))
-			verdict_add(&verdict, fault);
+		    fault_applies(fault))
+			effects_add(&effects, fault);
 	}
-	return verdict;
+	return effects;
 }

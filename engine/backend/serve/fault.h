@@ -1,20 +1,20 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Faults that the back-end plays on demand.
+ * Faults that the back-end makes on demand.
  *
- * A fault is written ACTION or ACTION:KEY=VALUE,KEY=VALUE. Which requests it
- * hits: every=N (each Nth that matches), after=N (not the first N), count=N
- * (so many times, then no more), type=read|write|flush|discard|write-zeroes|
- * identify|command|task, sectors=FIRST-LAST (of 512 bytes). Which messages:
- * message=N (the Nth of a connection), request=NUMBER, and every, after, count.
+ * A fault is written as ACTION or ACTION:KEY=VALUE,KEY=VALUE. These keys select
+ * the requests of a fault: type=read|write|flush|discard|write-zeroes|identify|
+ * command|task|unknown, sectors=FIRST-LAST (of 512 bytes). These keys select
+ * the messages: message=N (the Nth of a connection), request=NUMBER. Of all
+ * that match: after=N (not the first N), every=N (each Nth), count=N (N times).
  *
  *   on requests  error, delay:for=TIME, reorder:for=TIME, lose, twice, bad-id,
  *                bad-length, used-jump:by=N, lost-call, spurious-call, die,
  *                shrink:to=SIZE
  *   on messages  wrong-reply, short-reply, lose-reply, hang-up
  *
- * The control thread adds and clears faults while the workers are parked;
- * workers ask about each request, and only if there is a fault for requests.
+ * The control thread adds and clears faults while the workers are parked. If
+ * there is a fault on requests, workers call faults_for_request() for each.
  */
 #ifndef BACKEND_FAULT_H
 #define BACKEND_FAULT_H
@@ -27,8 +27,8 @@
 enum fault_action {
 	FAULT_ERROR,
 	FAULT_DELAY,
-	FAULT_REORDER, /* a random delay, so that later requests overtake */
-	FAULT_LOSE,    /* taken, and never carried out nor completed */
+	FAULT_REORDER, /* a random delay, so later requests overtake it */
+	FAULT_LOSE,    /* taken, but neither carried out nor completed */
 	FAULT_TWICE,
 	FAULT_BAD_ID,
 	FAULT_BAD_LENGTH,
@@ -37,7 +37,7 @@ enum fault_action {
 	FAULT_SPURIOUS_CALL,
 	FAULT_DIE,
 	FAULT_SHRINK,
-	FAULT_ON_REQUESTS, /* how many of the above */
+	FAULT_ON_REQUESTS, /* the number of faults above */
 	FAULT_WRONG_REPLY = FAULT_ON_REQUESTS,
 	FAULT_SHORT_REPLY,
 	FAULT_LOSE_REPLY,
@@ -51,13 +51,13 @@ enum { FAULTS_MAX = 32 };
 
 struct fault {
 	enum fault_action action;
-	uint64_t every, after, count; /* 1, 0, UINT64_MAX unless told */
+	uint64_t every, after, count; /* by default 1, 0, UINT64_MAX */
 	uint64_t first_sector, last_sector;
 	uint32_t kinds;	 /* bit set of operation kinds */
 	uint64_t amount; /* for=, by=, to= */
 	uint64_t message; /* 0: any */
 	uint64_t request; /* 0: any */
-	uint64_t matched, played; /* written by workers: atomic */
+	uint64_t matched, applied; /* workers write these, so they are atomic */
 };
 
 struct fault_set {
@@ -66,22 +66,24 @@ struct fault_set {
 	bool on_requests;
 };
 
-/* What is to happen to one request or message. */
-struct verdict {
+/* The faults of one request or message. */
+struct fault_effects {
 	uint32_t actions; /* FAULT_BIT()s */
 	uint64_t delay_ns;
 	uint64_t jump;
 	uint64_t shrink_bytes;
 };
 
-/* `words` is one fault, or several with blanks between. */
+/* Adds the faults in `words`, which are separated by spaces, or none of them if
+ * one is wrong. Returns 0 or a negative errno. */
 int faults_add(struct fault_set *set, const char *words);
 void faults_clear(struct fault_set *set);
 
-struct verdict faults_judge_request(struct fault_set *set,
-				    const struct operation *what);
-struct verdict faults_judge_message(struct fault_set *set, uint64_t number,
-				    uint32_t request);
+/* The faults that apply to a request, or to the Nth message of a connection. */
+struct fault_effects faults_for_request(struct fault_set *set,
+					const struct operation *what);
+struct fault_effects faults_for_message(struct fault_set *set, uint64_t number,
+					uint32_t request);
 
 const char *fault_name(enum fault_action action);
 

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Reads the words and the trace file that say how long requests take. Control
- * thread only.
+ * Reads the latency and its trace file. Workers never enter it.
  */
 #include "serve/latency.h"
 
@@ -62,14 +61,14 @@ static int open_trace(struct latency *latency, const char *path)
 	return result;
 }
 
-/* "10us,100us/1s" */
+/* Reads latencies in turn, such as "10us,100us/1s". */
 static int parse_turns(struct latency *latency, char *words)
 {
 	char *second = strchr(words, ','), *turn = strchr(words, '/');
 	int result;
 
 	if (!second || !turn || turn < second)
-		return error_record(-EINVAL, "latency '%s': take 20us, "
+		return error_record(-EINVAL, "latency '%s': use 20us, "
 				    "10us,100us/1s or trace:FILE", words);
 	*second++ = '\0';
 	*turn++ = '\0';
@@ -79,7 +78,7 @@ static int parse_turns(struct latency *latency, char *words)
 	if (!result)
 		result = quantity_parse_ns(turn, &latency->turn_ns);
 	if (!result && !latency->turn_ns)
-		result = error_record(-EINVAL, "latency: turns of no length");
+		result = error_record(-EINVAL, "latency: a turn must not last 0");
 	return result;
 }
 

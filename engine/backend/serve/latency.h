@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * How long a request is to take, at least: not at all, a fixed time, two times
- * by turns, or times drawn from a trace.
+ * The shortest time that a request takes: none, a fixed time, two times in
+ * turn, or times from a trace.
  *
- * Made by the control thread; read by workers, each with a cursor of its own.
- * Only says how long; ring/held.h keeps the requests for so long.
+ * The control thread makes it, and workers read it with a cursor for each ring.
+ * It only knows the time; ring/held.h holds requests until then.
  */
 #ifndef BACKEND_LATENCY_H
 #define BACKEND_LATENCY_H
@@ -14,13 +14,14 @@
 
 struct latency {
 	uint64_t first_ns, second_ns;
-	uint64_t turn_ns; /* how long each of the two lasts; 0: only the first */
+	uint64_t turn_ns; /* how long each turn lasts; 0: first_ns always */
 	uint64_t *trace_ns; /* NULL: none */
 	size_t trace_count;
 };
 
-/* `words`: none, 20us, 10us,100us/1s, or trace:FILE, a file of one number of
- * nanoseconds a line, read over and over. */
+/* `words` is none, 20us, 10us,100us/1s, or trace:FILE. The file has one time on
+ * each line, in ns if it has no unit, and it is repeated. Returns 0 or a
+ * negative errno. */
 int latency_open(struct latency *latency, const char *words);
 void latency_close(struct latency *latency);
 
@@ -29,7 +30,7 @@ static inline int latency_is_none(const struct latency *latency)
 	return !latency->trace_ns && !latency->first_ns && !latency->turn_ns;
 }
 
-/* For a request that came at `now_ns`. */
+/* The time in ns for a request that arrived at `now_ns`. */
 static inline uint64_t latency_next_ns(const struct latency *latency,
 				       uint64_t now_ns, size_t *cursor)
 {

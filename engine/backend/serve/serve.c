@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The request path: takes requests from a ring, has the device carry them out,
- * plays latency and faults, completes them.
+ * The request path: takes requests from a ring, lets the device carry them out,
+ * adds latency and faults, and completes the requests.
  *
- * Entered by the worker whose ring it is. No allocation, no lock, and no
- * system call except a call that the client wants (and the clock, which is
- * none, when latency is played).
+ * Only the worker that serves the ring enters it. This file does not allocate
+ * or lock. Its only system calls are the calls that the client wants, and a
+ * signal to the control thread for some faults. It reads the clock, which needs
+ * no system call, if there is a latency or a fault on requests.
  */
 #include <errno.h>
 #include <time.h>
@@ -15,21 +16,21 @@
 #include "serve/worker.h"
 
 enum {
-	/* Requests taken in one look. */
+	/* Most requests that are taken at once. */
 	TAKE_MAX = 64,
-	/* How far ahead of the request in hand memory is brought near. */
+	/* How many requests ahead memory is prefetched. */
 	PREFETCH_AHEAD = 4,
-	/* Data moved for one ring before the others have their turn, and before
-	 * the control thread is heard. */
+	/* After so much data of one ring, the other rings have their turn, and
+	 * the control thread can park the worker. */
 	TURN_BYTES = 4 << 20,
 };
 
-/* What the requests of one look have in common. */
+/* The requests that were taken at once. */
 struct batch {
-	uint64_t arrival_ns; /* 0: nobody needs it */
-	uint64_t moved_bytes; /* since the last publishing */
-	uint64_t turn_bytes;  /* before it */
-	uint32_t faults; /* that touch the call */
+	uint64_t arrival_ns; /* 0: it is not needed */
+	uint64_t moved_bytes; /* since requests were last published */
+	uint64_t turn_bytes;  /* in this turn before that */
+	uint32_t faults; /* of the requests to be published */
 };
 
 uint64_t now_ns(void)
@@ -109,38 +110,40 @@ void serve_drain(struct worker *worker, struct ring *ring)
 
 /* ---- faults ------------------------------------------------------------- */
 
-static void raise_alarm(struct workers *all, const struct verdict *verdict)
+static void raise_alarm(struct workers *all,
+			const struct fault_effects *effects)
 {
 	const uint64_t one = 1;
 
-	if (verdict->actions & FAULT_BIT(FAULT_DIE))
+	if (effects->actions & FAULT_BIT(FAULT_DIE))
 		shared_write(&all->die_wanted, true);
-	if (verdict->actions & FAULT_BIT(FAULT_SHRINK))
-		shared_write(&all->shrink_wanted, verdict->shrink_bytes);
+	if (effects->actions & FAULT_BIT(FAULT_SHRINK))
+		shared_write(&all->shrink_wanted, effects->shrink_bytes);
 	/* The counter of an eventfd is never full here. */
 	if (write(all->alarm_fd, &one, sizeof(one)) < 0)
-		log_line(all->log_fd, "fault: the alarm failed");
+		log_line(all->log_fd,
+			 "fault: the control thread was not signalled");
 }
 
-/* Decides which faults strike a request, of which it finds out `what` it is. */
-static struct verdict judge(struct worker *worker,
-			    const struct served_ring *served,
-			    struct operation *what)
+/* Returns the faults that apply to a request, and describes it in `what`. */
+static struct fault_effects find_faults(struct worker *worker,
+					const struct served_ring *served,
+					struct operation *what)
 {
 	struct workers *all = worker->all;
-	struct verdict verdict;
+	struct fault_effects effects;
 	unsigned int i;
 
 	all->device->ops->describe(served->session, &worker->chain, what);
-	verdict = faults_judge_request(all->faults, what);
-	if (likely(!verdict.actions))
-		return verdict;
+	effects = faults_for_request(all->faults, what);
+	if (likely(!effects.actions))
+		return effects;
 	for (i = 0; i < FAULT_ON_REQUESTS; i++)
 		worker->statistics.faults[i] +=
-			verdict.actions & FAULT_BIT(i) ? 1 : 0;
-	if (verdict.actions & (FAULT_BIT(FAULT_DIE) | FAULT_BIT(FAULT_SHRINK)))
-		raise_alarm(all, &verdict);
-	return verdict;
+			effects.actions & FAULT_BIT(i) ? 1 : 0;
+	if (effects.actions & (FAULT_BIT(FAULT_DIE) | FAULT_BIT(FAULT_SHRINK)))
+		raise_alarm(all, &effects);
+	return effects;
 }
 
 /* ---- one request -------------------------------------------------------- */
@@ -158,32 +161,32 @@ static void count_operation(struct statistics *statistics,
 		statistics->bytes_written += what->data_bytes;
 }
 
-/* When the request is to complete; 0: at once. */
+/* The deadline of a request; 0: it completes at once. */
 static uint64_t deadline_of(struct worker *worker, struct served_ring *served,
 			    const struct batch *batch,
-			    const struct verdict *verdict)
+			    const struct fault_effects *effects)
 {
 	uint64_t ns;
 
-	if (unlikely(verdict->actions &
+	if (unlikely(effects->actions &
 		     (FAULT_BIT(FAULT_LOSE) | FAULT_BIT(FAULT_DIE))))
 		return HELD_FOREVER;
-	/* Latency is the disk's: control requests have none. */
+	/* Requests of a disk have latency; control requests have none. */
 	if (likely(!batch->arrival_ns) ||
 	    served->ring->index < worker->all->device->ops->first_request_queue)
 		return 0;
 	ns = latency_next_ns(worker->all->latency, batch->arrival_ns,
 			     &served->latency_cursor) +
-	     verdict->delay_ns;
+	     effects->delay_ns;
 	return ns ? batch->arrival_ns + ns : 0;
 }
 
 static void carry_out(struct worker *worker, struct served_ring *served,
-		      const struct verdict *verdict, struct operation *what)
+		      const struct fault_effects *effects, struct operation *what)
 {
 	const struct device_ops *ops = worker->all->device->ops;
 
-	if (unlikely(verdict->actions & FAULT_BIT(FAULT_ERROR)))
+	if (unlikely(effects->actions & FAULT_BIT(FAULT_ERROR)))
 		ops->fail(served->session, &worker->chain, what);
 	else
 		ops->serve(served->session, served->ring, &worker->chain, what);
@@ -193,17 +196,17 @@ static void serve_request(struct worker *worker, struct served_ring *served,
 			  uint16_t head, struct batch *batch)
 {
 	struct ring *ring = served->ring;
-	struct verdict verdict = { 0 };
+	struct fault_effects effects = { 0 };
 	struct operation what = { 0 };
 	struct held done = { .head = head };
 
 	if (unlikely(worker->all->faults->on_requests))
-		verdict = judge(worker, served, &what);
-	done.faults = verdict.actions;
-	done.jump = verdict.jump;
-	done.deadline_ns = deadline_of(worker, served, batch, &verdict);
+		effects = find_faults(worker, served, &what);
+	done.faults = effects.actions;
+	done.jump = effects.jump;
+	done.deadline_ns = deadline_of(worker, served, batch, &effects);
 	if (likely(done.deadline_ns != HELD_FOREVER)) {
-		carry_out(worker, served, &verdict, &what);
+		carry_out(worker, served, &effects, &what);
 		count_operation(&worker->statistics, &what);
 		batch->moved_bytes += what.data_bytes;
 		done.used_bytes = what.used_bytes;
@@ -218,7 +221,8 @@ static void serve_request(struct worker *worker, struct served_ring *served,
 
 /* ---- one ring ----------------------------------------------------------- */
 
-/* A chain that cannot be read: 0 if the profile completes it regardless. */
+/* Handles a chain that cannot be read. Returns 0 if the profile completes such
+ * a request, or else `result`, and the ring is broken. */
 static int serve_bad_chain(struct worker *worker, struct ring *ring,
 			   uint16_t head, int result)
 {
@@ -236,8 +240,8 @@ static bool needs_clock(const struct workers *all)
 	return !latency_is_none(all->latency) || all->faults->on_requests;
 }
 
-/* Requests that were offered together are due from the same moment, also if it
- * takes several batches to take them. */
+/* Requests that were offered together have the same time of arrival, even if
+ * several batches are needed to take them. */
 static void stamp_arrival(struct served_ring *served, uint16_t offered_before)
 {
 	const struct ring *ring = served->ring;
@@ -246,7 +250,7 @@ static void stamp_arrival(struct served_ring *served, uint16_t offered_before)
 		served->arrival_ns = now_ns();
 }
 
-/* Publishes once much data was moved. Whether the ring's turn is over. */
+/* Publishes in the middle of a batch. Returns whether the ring's turn is over. */
 static bool publish_early(struct worker *worker, struct ring *ring,
 			  struct batch *batch)
 {
@@ -257,7 +261,7 @@ static bool publish_early(struct worker *worker, struct ring *ring,
 	return batch->turn_bytes >= TURN_BYTES;
 }
 
-/* Returns how many were served. The rest was given back. */
+/* Returns how many were served. The others will be taken again. */
 static unsigned int serve_batch(struct worker *worker,
 				struct served_ring *served,
 				const uint16_t *heads, unsigned int count)
@@ -290,7 +294,7 @@ static unsigned int serve_batch(struct worker *worker,
 	return count;
 }
 
-/* A dormant ring is looked at once a kick came, not before. */
+/* A dormant ring is served only after a kick. */
 static bool wake_up(struct ring *ring)
 {
 	if (!ring_take_kick(ring))
@@ -299,7 +303,7 @@ static bool wake_up(struct ring *ring)
 	return true;
 }
 
-/* Takes and serves one batch; returns how many. */
+/* Takes and serves one batch. Returns the number of its requests. */
 static unsigned int serve_offered(struct worker *worker,
 				  struct served_ring *served)
 {
@@ -320,9 +324,9 @@ static unsigned int serve_offered(struct worker *worker,
 	return serve_batch(worker, served, heads, count);
 }
 
-/* While requests are held, all that was offered is taken before any completes:
- * the last of them may be due first. Only the end of the ring's turn, when a
- * batch is not full, comes before that. */
+/* While requests are held, all offered requests are taken before one completes,
+ * because the last of them may be due first. The loop ends early if the turn of
+ * the ring ends, which a batch that is not full shows. */
 static unsigned int serve_held(struct worker *worker,
 			       struct served_ring *served)
 {

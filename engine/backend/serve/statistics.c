@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Adds counters up and prints them as JSON. Control thread only.
+ * Adds counters up and prints them as JSON. Workers never enter it.
  */
 #include "serve/statistics.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What is counted. Each worker counts in a structure of its own; the control
- * thread adds them up while the workers are parked. Counters only grow.
+ * Counters. Each worker counts in its own structure, and the control thread
+ * adds these up while the workers are parked. Counters only grow.
  */
 #ifndef BACKEND_STATISTICS_H
 #define BACKEND_STATISTICS_H
@@ -15,11 +15,11 @@ struct statistics {
 	uint64_t requests[OPERATION_KINDS];
 	uint64_t bytes_read, bytes_written;
 	uint64_t errors;	/* requests completed with an error */
-	uint64_t broken_rings;	/* the client broke the rules */
-	uint64_t batches;	/* looks at a ring that found requests */
+	uint64_t broken_rings;	/* because the client broke the rules */
+	uint64_t batches;	/* of requests taken from a ring at once */
 	uint64_t kicks_taken;
 	uint64_t calls_sent, calls_suppressed;
-	uint64_t polls, empty_polls; /* looks at all rings */
+	uint64_t polls, empty_polls; /* rounds over all rings */
 	uint64_t sleeps;
 	uint64_t faults[FAULT_ACTIONS];
 };
@@ -27,7 +27,7 @@ struct statistics {
 void statistics_add(struct statistics *total, const struct statistics *part);
 
 /* Writes the members of a JSON object, without its braces, to `text`. Returns
- * the length that it wanted, as snprintf() does. */
+ * the length of the whole text, as snprintf() does. */
 int statistics_print(const struct statistics *statistics, char *text,
 		     int room);
 

@@ -2,10 +2,10 @@
 /*
  * The threads that serve rings, and how the control thread parks them.
  *
- * Everything that a worker reads on the request path (rings, memory tables,
- * sessions, faults, disk sizes) is changed by the control thread alone, and
- * only between workers_pause() and workers_resume(): so the request path needs
- * no lock, and pays one relaxed load a round for it.
+ * Only the control thread changes what a worker reads on the request path
+ * (rings, memory regions, sessions, faults, disk sizes), and only between
+ * workers_pause() and workers_resume(). So the request path needs no lock; it
+ * costs one relaxed load for each round.
  */
 #ifndef BACKEND_WORKER_H
 #define BACKEND_WORKER_H
@@ -21,17 +21,17 @@
 #include "serve/statistics.h"
 
 enum serve_mode {
-	SERVE_POLL,	/* looks again and again: a core spent */
-	SERVE_EVENT,	/* sleeps until kicked */
-	SERVE_ADAPTIVE, /* looks for a while after work, then sleeps */
+	SERVE_POLL,	/* polls all the time and keeps a CPU busy */
+	SERVE_EVENT,	/* sleeps until a kick */
+	SERVE_ADAPTIVE, /* polls for a while after work, then sleeps */
 };
 
-/* A ring in a worker's care. */
+/* A ring that a worker serves. */
 struct served_ring {
 	struct ring *ring;
 	struct session *session;
 	size_t latency_cursor;
-	uint64_t arrival_ns; /* when the requests up to offered_index were seen */
+	uint64_t arrival_ns; /* of the requests up to ring->offered_index */
 };
 
 struct worker {
@@ -39,12 +39,12 @@ struct worker {
 	struct workers *all;
 	int cpu;	/* -1: any */
 	int epoll_fd, wake_fd, timer_fd;
-	uint64_t armed_ns; /* what the timer is set to; 0: not */
-	uint64_t idle_since_ns; /* adaptive; 0: was busy */
+	uint64_t armed_ns; /* the time of the timer; 0: it is not set */
+	uint64_t idle_since_ns; /* SERVE_ADAPTIVE; 0: it was busy */
 	struct served_ring *rings;
 	unsigned int ring_count, ring_room;
 	struct statistics statistics;
-	struct chain chain; /* scratch for the request in hand */
+	struct chain chain; /* of the current request */
 };
 
 struct workers {
@@ -55,15 +55,15 @@ struct workers {
 	const struct latency *latency;
 	struct fault_set *faults;
 	int log_fd;
-	unsigned int publish_bytes; /* publish after so much data was moved */
+	unsigned int publish_bytes; /* publish after moving so much data */
 
-	/* Workers tell the control thread: a fault has come due. */
+	/* Workers ask the control thread for the faults "die" and "shrink". */
 	int alarm_fd;
 	bool die_wanted;	/* atomic */
-	uint64_t shrink_wanted; /* atomic; bytes, 0: no */
+	uint64_t shrink_wanted; /* atomic; bytes of the disk; 0: none */
 
-	/* The control thread tells the workers; under the lock but for the
-	 * relaxed look of each round. */
+	/* The control thread asks the workers. These are under the lock, but
+	 * workers read the two flags without it once in each round. */
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
 	bool pause_wanted;
@@ -71,32 +71,35 @@ struct workers {
 	unsigned int parked;
 };
 
-/* Starts `count` workers, each on one of the CPUs in turn (NULL: on any). The
- * fields up to log_fd are set by the caller. */
+/* Starts `count` workers. They are put on `cpus` in turn, or on any CPU if
+ * `cpu_count` is 0. The caller sets the fields from mode to publish_bytes, and
+ * alarm_fd before the first ring. */
 int workers_start(struct workers *workers, unsigned int count,
 		  const int *cpus, unsigned int cpu_count);
 void workers_stop(struct workers *workers);
 
-/* Control thread: waits until no worker touches anything. */
+/* Control thread: returns when all workers are parked. */
 void workers_pause(struct workers *workers);
 void workers_resume(struct workers *workers);
 
-/* While paused: gives a running ring to a worker. */
+/* While the workers are parked: gives a running ring to a worker. Returns 0 or
+ * a negative errno. */
 int worker_add_ring(struct worker *worker, struct ring *ring,
 		    struct session *session);
-/* While paused, or by the worker itself: takes the ring away, if it is there. */
+/* While the workers are parked, or in the worker itself: takes a ring away, if
+ * the worker has it. */
 void worker_remove_ring(struct worker *worker, struct ring *ring);
 
-/* serve/serve.c: requests. */
+/* serve.c: requests. */
 
-/* Serves what a ring has, and completes what is due. Returns how many requests
- * were taken or completed. */
+/* Serves requests of a ring, and completes held requests that are due. Returns
+ * how many requests were taken or completed. */
 unsigned int serve_ring(struct worker *worker, struct served_ring *served);
-/* Completes all that a ring holds, in the order of the deadlines, but for what
- * is never to complete. While paused. */
+/* While the workers are parked: completes the held requests of a ring in the
+ * order of their deadlines, except those that never complete. */
 void serve_drain(struct worker *worker, struct ring *ring);
 
-/* The clock of deadlines. */
+/* The time of deadlines: CLOCK_MONOTONIC. */
 uint64_t now_ns(void);
 
 #endif

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Those who speak vhost-user with us: they come, are heard, and go. Control
- * thread.
+ * The vhost-user clients: accepts them, serves their messages, and disconnects
+ * them. The control thread enters it.
  *
- * No client holds up another. Each event is one message at most; nothing is
- * waited for on a client's behalf; and a client that does nothing with its
- * connection leaves when its place is needed.
+ * No client delays another. Each event handles one message at most, nothing
+ * waits for a client, and a client without a running ring is disconnected when
+ * its place is needed.
  */
 #include <errno.h>
 #include <sys/resource.h>
@@ -17,13 +17,14 @@
 
 enum {
 	CLIENTS_MAX = 256,
-	/* At least so many, however few file descriptors there are. */
+	/* There are so many places even with few file descriptors. */
 	CLIENTS_MIN = 8,
-	/* File descriptors that are not for clients. */
+	/* File descriptors that are reserved for other uses. */
 	OTHER_FILES = 256,
 };
 
-/* A client cannot use up the file descriptors of the others. */
+/* The places are so few that all clients together cannot use up the file
+ * descriptors. */
 static unsigned int count_places(const struct server *server)
 {
 	const rlim_t files_each = 3 * device_queue_count(&server->device) +
@@ -47,7 +48,7 @@ static void allow_many_files(void)
 	if (getrlimit(RLIMIT_NOFILE, &files))
 		return;
 	files.rlim_cur = files.rlim_max;
-	/* Fewer places is all that follows. */
+	/* If it fails, there are only fewer places. */
 	setrlimit(RLIMIT_NOFILE, &files);
 }
 
@@ -59,9 +60,9 @@ void clients_start(struct server *server)
 	server_update_listening(server);
 }
 
-/* ---- coming ------------------------------------------------------------- */
+/* ---- accepting ---------------------------------------------------------- */
 
-/* The client that was silent for longest, of those without a ring at work. */
+/* Of the clients without a running ring, the one whose last event is oldest. */
 static struct connection *find_idle(const struct server *server)
 {
 	struct connection *idle = NULL, *connection;
@@ -69,7 +70,7 @@ static struct connection *find_idle(const struct server *server)
 	for (connection = server->connections; connection;
 	     connection = connection->next)
 		if (!connection_is_served(connection) &&
-		    (!idle || connection->heard < idle->heard))
+		    (!idle || connection->last_event < idle->last_event))
 			idle = connection;
 	return idle;
 }
@@ -82,11 +83,11 @@ static int make_place(struct server *server)
 		return 0;
 	idle = find_idle(server);
 	if (!idle)
-		return error_record(-EMFILE, "%u clients are served",
+		return error_record(-EMFILE, "%u clients are connected already",
 				    server->connection_count);
 	log_line(server->log_fd,
-		 "client %u is sent away: its place is needed, and it had no "
-		 "ring at work",
+		 "client %u is disconnected: another client needs its place, "
+		 "and none of its rings runs",
 		 idle->id);
 	workers_pause(&server->workers);
 	clients_drop(server, idle);
@@ -114,11 +115,11 @@ static int add_client(struct server *server, int fd)
 	server->next_id++;
 	result = server_watch(server, fd, connection);
 	if (result) {
-		connection->fd = -1; /* the caller's still */
+		connection->fd = -1; /* the caller still owns it */
 		protocol_close(connection);
 		return result;
 	}
-	connection->heard = ++server->events;
+	connection->last_event = ++server->events;
 	connection->next = server->connections;
 	server->connections = connection;
 	server->connection_count++;
@@ -136,14 +137,14 @@ void clients_accept(struct server *server)
 	close(fd);
 }
 
-/* ---- being heard -------------------------------------------------------- */
+/* ---- messages ----------------------------------------------------------- */
 
-/* Half a message parks no worker. */
+/* The workers are parked only after a message is complete. */
 void clients_serve(struct server *server, struct connection *connection)
 {
 	int result = connection_receive(connection);
 
-	connection->heard = ++server->events;
+	connection->last_event = ++server->events;
 	if (!result)
 		return;
 	workers_pause(&server->workers);
@@ -151,14 +152,14 @@ void clients_serve(struct server *server, struct connection *connection)
 		result = protocol_handle(connection);
 	if (result) {
 		if (result != -ENOTCONN && result != -ECONNRESET)
-			log_line(server->log_fd, "client %u is sent away: %s",
+			log_line(server->log_fd, "client %u is disconnected: %s",
 				 connection->id, error_sentence());
 		clients_drop(server, connection);
 	}
 	workers_resume(&server->workers);
 }
 
-/* ---- going -------------------------------------------------------------- */
+/* ---- disconnecting ------------------------------------------------------ */
 
 void clients_drop(struct server *server, struct connection *connection)
 {
@@ -184,8 +185,8 @@ void clients_drop_cut(struct server *server)
 		if (memory_was_cut(&connection->memory) ||
 		    inflight_was_cut(&connection->inflight)) {
 			log_line(server->log_fd,
-				 "client %u is sent away: its shared memory was "
-				 "cut short",
+				 "client %u is disconnected: its shared memory "
+				 "was cut short",
 				 connection->id);
 			clients_drop(server, connection);
 		}
@@ -194,7 +195,7 @@ void clients_drop_cut(struct server *server)
 	workers_resume(&server->workers);
 }
 
-/* ---- being told ---------------------------------------------------------- */
+/* ---- resizing ------------------------------------------------------------ */
 
 void clients_resize(struct server *server, struct disk *disk, uint64_t bytes)
 {

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Commands while the back-end runs: a line in, a line out. The same words are
- * taken from the control socket and from a caller in process. Under the
- * server's lock. A client at the control socket that belongs to another user,
- * or does not read its answers, is dropped, and one that says nothing when its
- * place is needed.
+ * Commands while the back-end runs. Each is a line, and so is its answer. They
+ * come from the control socket or from a thread of the program. All functions
+ * are called under the server's lock.
+ *
+ * A client of the control socket is disconnected if another user owns it, if it
+ * does not read its answers, or if its place is needed and its last event is
+ * the oldest.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -21,7 +23,7 @@ enum { ANSWER_BYTES = 4096 };
 
 /* ---- commands ----------------------------------------------------------- */
 
-/* Adds up what every worker counted. */
+/* Adds up the counters of all workers. */
 static struct statistics add_statistics(struct server *server)
 {
 	struct statistics total = server->statistics;
@@ -85,7 +87,7 @@ static int command_latency(struct server *server, const char *words,
 	return 0;
 }
 
-/* resize SIZE [DISK]: disks count from 0, target * luns + lun. */
+/* resize SIZE [DISK]: the disk's number counts from 0: target * luns + lun. */
 static int command_resize(struct server *server, const char *words,
 			  char *answer, size_t room)
 {
@@ -95,14 +97,15 @@ static int command_resize(struct server *server, const char *words,
 	int result;
 
 	if (sscanf(words, "%511s %u", size_words, &number) < 1)
-		return error_record(-EINVAL, "resize SIZE [DISK]");
+		return error_record(-EINVAL, "write resize SIZE [DISK]");
 	if (number >= server->device.disk_count)
-		return error_record(-EINVAL, "disk %u of %u", number,
-				    server->device.disk_count);
+		return error_record(-EINVAL,
+				    "disk %u does not exist: there are %u disks",
+				    number, server->device.disk_count);
 	slice_bytes = server->storage.bytes / server->device.disk_count;
 	result = quantity_parse_bytes(size_words, &bytes);
 	if (!result && (!bytes || bytes > slice_bytes))
-		result = error_record(-ERANGE, "a disk has 1 to %" PRIu64
+		result = error_record(-ERANGE, "this disk can have 1 to %" PRIu64
 				      " bytes", slice_bytes);
 	if (result)
 		return result;
@@ -137,7 +140,7 @@ static int carry_out(struct server *server, const char *line, char *answer,
 			return commands[i].carry_out(server, words, answer,
 						     room);
 	return error_record(-EINVAL,
-			    "take stats, fault FAULT, fault clear, "
+			    "use stats, fault FAULT, fault clear, "
 			    "latency WORDS or resize SIZE [DISK]");
 }
 
@@ -159,7 +162,7 @@ void control_close(struct server *server, struct control_client *client)
 	*client = (struct control_client){ .fd = -1 };
 }
 
-/* A socket's mode depends on its maker's umask, so it is not relied on. */
+/* The socket's mode depends on the umask, so it is not relied on. */
 static bool may_command(const struct server *server, int fd)
 {
 	struct ucred peer = { .uid = (uid_t)-1 };
@@ -172,7 +175,7 @@ static bool may_command(const struct server *server, int fd)
 	return false;
 }
 
-/* A free place, or that of the client that was silent for longest. */
+/* A free place, or the place of the client whose last event is oldest. */
 static struct control_client *find_place(struct server *server)
 {
 	struct control_client *found = server->control_clients;
@@ -183,7 +186,7 @@ static struct control_client *find_place(struct server *server)
 
 		if (client->fd < 0)
 			return client;
-		if (client->heard < found->heard)
+		if (client->last_event < found->last_event)
 			found = client;
 	}
 	control_close(server, found);
@@ -207,7 +210,7 @@ void control_accept(struct server *server)
 		return;
 	}
 	client->fd = fd;
-	client->heard = ++server->events;
+	client->last_event = ++server->events;
 }
 
 static int answer_line(struct server *server, struct control_client *client,
@@ -225,7 +228,7 @@ static int answer_line(struct server *server, struct control_client *client,
 		       -EPIPE;
 }
 
-/* Answers every whole line and keeps the rest. */
+/* Answers each complete line and keeps the rest. */
 static int answer_lines(struct server *server, struct control_client *client)
 {
 	char *end;
@@ -248,7 +251,7 @@ void control_read(struct server *server, struct control_client *client)
 			     sizeof(client->line) - client->length,
 			     MSG_DONTWAIT);
 
-	client->heard = ++server->events;
+	client->last_event = ++server->events;
 	if (count < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
 	if (count <= 0) {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Listens at a path, and removes the socket's file at the end. Whatever lies
- * there already is left alone: a socket on which nobody listens may be one on
- * which somebody is about to. Control thread, at start and end.
+ * Listens at a path, and removes the socket's file at the end. A file that
+ * exists at the path is never removed: if it is a socket without a listener,
+ * another process may be about to listen on it. It is called at start and stop.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -50,14 +50,14 @@ static int refuse(const struct sockaddr_un *address, int code)
 				    strerror(code));
 	if (lstat(path, &file) || !S_ISSOCK(file.st_mode))
 		return error_record(-EEXIST,
-				    "%s is there already and is no socket",
+				    "%s already exists and is not a socket",
 				    path);
 	if (listens(address))
 		return error_record(-EADDRINUSE,
 				    "socket %s: another process listens there",
 				    path);
 	return error_record(-EADDRINUSE,
-			    "socket %s is there already, and nobody listens on "
+			    "socket %s already exists, but nobody listens on "
 			    "it; if it is left over, remove it: rm '%s'",
 			    path, path);
 }
@@ -77,7 +77,8 @@ static int bind_at(const struct sockaddr_un *address)
 	return refuse(address, code);
 }
 
-/* The parent bound it, so that it knows whose the path is before we run. */
+/* The parent process bound it, so the path belonged to the parent from the
+ * beginning. */
 static int take_over(int fd, const char *path)
 {
 	if (fcntl(fd, F_SETFD, FD_CLOEXEC) ||

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The control thread: its loop, what workers ask it for, and how it starts and
- * stops. Clients are in clients.c, commands in control.c, and what all of them
- * stand on in watch.c.
+ * The control thread: its loop, the requests of workers to it, and its start
+ * and stop. clients.c has the clients, control.c the commands, and all of these
+ * use watch.c.
  *
- * It takes one event at a time, so that closing a connection can never leave
- * an event of it in hand. Whatever touches what workers read happens between
- * workers_pause() and workers_resume().
+ * It takes one event at a time, so no event can remain for a connection that
+ * was closed. Everything that workers read is changed between workers_pause()
+ * and workers_resume().
  */
 #include "server/server.h"
 
@@ -24,9 +24,9 @@
 #include "base/error.h"
 #include "memory/guard.h"
 
-/* ---- what workers ask for ----------------------------------------------- */
+/* ---- requests of workers ------------------------------------------------ */
 
-/* Requests in flight stay so: a broken ring is not drained. */
+/* All rings are marked broken, so that held requests are not completed. */
 static void die(struct server *server)
 {
 	struct connection *connection;

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What the control thread watches: file descriptors, and who may come now.
- * Control thread.
+ * Watches file descriptors and accepts clients, for the control thread.
  */
 #include <errno.h>
 #include <string.h>
@@ -27,7 +26,7 @@ void server_unwatch(struct server *server, int fd)
 
 /* ---- accepting ---------------------------------------------------------- */
 
-/* A profile may let others wait until the one client has gone. */
+/* With a one-client profile, other clients wait until the first has left. */
 void server_update_listening(struct server *server)
 {
 	bool is_taken = server->device.profile->one_client &&
@@ -50,8 +49,9 @@ int server_accept(struct server *server, int listen_fd)
 	if (fd >= 0 || errno == EAGAIN || errno == EINTR ||
 	    errno == ECONNABORTED)
 		return fd;
-	/* Out of descriptors or memory: whoever waits would be reported again
-	 * and again. */
+	/* There are too few descriptors or too little memory. epoll would
+	 * report the waiting client again at once, so the sockets are not
+	 * watched. */
 	log_line(server->log_fd, "no client can be accepted now: %s",
 		 strerror(errno));
 	server->refusing = true;

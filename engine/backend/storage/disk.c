@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Checks each access to a disk and passes it on to the storage. On the request
- * path of every worker: no lock, no allocation.
+ * Checks each access to a disk and passes it to the storage. This is on the
+ * request path of every worker, so it does not lock or allocate.
  */
 #include "storage/disk.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Tells of data that cannot be had. Any worker.
+ * Reports failed accesses to the storage. Any worker may enter it.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -12,12 +12,12 @@
 int storage_failed(struct storage *storage, const char *what, uint64_t offset,
 		   int code)
 {
-	/* Bad addresses are the client's. */
-	if (code != -EFAULT && !__atomic_exchange_n(&storage->failure_told, true,
+	/* EFAULT means that the client's memory is gone, not the data. */
+	if (code != -EFAULT && !__atomic_exchange_n(&storage->failure_logged, true,
 						    __ATOMIC_RELAXED))
 		log_line(storage->log_fd,
 			 "storage: %s at byte %" PRIu64
-			 ": %s (further failures are not told)",
+			 ": %s (further failures are not logged)",
 			 what, offset, strerror(-code));
 	return code;
 }

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Storage in a file, by system calls. Workers enter the operations at once with
- * each other. Mapped files (storage/memory.c) use them too, for what memory
- * cannot do.
+ * Storage in a file, accessed by system calls. Several workers may enter the
+ * operations at the same time. Mapped files (storage/memory.c) use them too,
+ * for everything that memory cannot do.
  *
- * Somebody else may cut the file short while it is served. Then a read past the
- * new end fails, and so does every write until the file is whole again, because
- * it would make the file longer and the hole before it would read as zeroes.
+ * Another process may cut the file short while it is served. Then a read past
+ * the new end fails. Every write fails too until the file has its size again,
+ * because a write would make the file longer and the hole before it would read
+ * as zeroes.
  */
 #include "storage/storage.h"
 
@@ -48,8 +49,8 @@ static int check_end(const struct storage *storage)
 	return end < 0 || (uint64_t)end < storage->bytes ? -EIO : 0;
 }
 
-/* Before each write, so without a system call where the file is mapped: the
- * last page of a file that was cut short cannot be read. */
+/* This is called before each write, so if the file is mapped, it makes no
+ * system call: the last page of a file that was cut short cannot be read. */
 static int check_is_whole(const struct storage *storage)
 {
 	jmp_buf attempt;
@@ -78,8 +79,8 @@ static int file_write(struct storage *storage, uint64_t offset,
 	return result ? storage_failed(storage, "write", offset, result) : 0;
 }
 
-/* The kernel reports data that it could not write once, and then forgets it. A
- * second flush that succeeds would claim that the data is safe. */
+/* The kernel reports only once that it could not write data. So a flush that
+ * succeeds after a failed one would wrongly claim that the data is safe. */
 static int file_flush(struct storage *storage)
 {
 	int result = shared_read(&storage->flush_failed) ?
@@ -132,7 +133,8 @@ static int file_write_zeroes(struct storage *storage, uint64_t offset,
 static int file_discard(struct storage *storage, uint64_t offset,
 			uint64_t bytes)
 {
-	/* Virtio 1.2, 5.2.6.2: a hint; what cannot punch holes keeps the data. */
+	/* Virtio 1.2, 5.2.6.2: a discard is a hint, so a file system that
+	 * cannot punch holes may keep the data. */
 	while (fallocate(storage->fd,
 			 FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, offset,
 			 bytes)) {
@@ -162,12 +164,13 @@ static int make_as_long(struct storage *storage, const char *path,
 	if (read_only)
 		return error_record(-ENOSPC,
 				    "storage %s has %" PRIu64
-				    " bytes and is read-only: it cannot be made %" PRIu64,
+				    " bytes and cannot grow to %" PRIu64
+				    " because it is read-only",
 				    path, end, storage->bytes);
 	if (ftruncate(storage->fd, storage->bytes))
 		return error_record(-errno,
 				    "storage %s has %" PRIu64
-				    " bytes and cannot be made %" PRIu64 ": %s",
+				    " bytes and cannot grow to %" PRIu64 ": %s",
 				    path, end, storage->bytes, strerror(errno));
 	return 0;
 }
@@ -175,7 +178,8 @@ static int make_as_long(struct storage *storage, const char *path,
 int storage_open_file(struct storage *storage, const char *path,
 		      bool read_only, bool *is_new)
 {
-	/* A pipe must not keep us waiting, nor a dangling link lead elsewhere. */
+	/* O_NONBLOCK: a pipe must not make us wait. O_EXCL below: no file is
+	 * created at the target of a dangling link. */
 	int flags = (read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NONBLOCK;
 	off_t end;
 
@@ -193,7 +197,7 @@ int storage_open_file(struct storage *storage, const char *path,
 	if (!storage->bytes)
 		storage->bytes = end;
 	if (!storage->bytes)
-		return error_record(-EINVAL, "storage %s is empty: give --size",
+		return error_record(-EINVAL, "storage %s is empty: give its size",
 				    path);
 	return make_as_long(storage, path, end, read_only);
 }

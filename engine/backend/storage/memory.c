@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Storage in memory: private memory, which nobody can take away, and mapped
- * files, of which any page can be unavailable (memory/guard.h). Workers enter the
- * operations at once with each other; overlapping writes leave what a disk
- * would leave, the bytes of either.
+ * Storage in memory: private memory, which no other process can take away, and
+ * mapped files, of which any page can be unavailable (memory/guard.h). Several
+ * workers may enter the operations at the same time. After overlapping writes
+ * each byte is from one of them, as on a disk.
  */
 #include "storage/storage.h"
 
@@ -40,8 +40,8 @@ static int memory_flush(struct storage *storage)
 	return 0;
 }
 
-/* Whole huge pages are given back to the system. Smaller pieces would only
- * split them. */
+/* Whole huge pages are returned to the system. Smaller pieces are cleared,
+ * because returning them would split huge pages. */
 static int memory_write_zeroes(struct storage *storage, uint64_t offset,
 			       uint64_t bytes)
 {
@@ -64,7 +64,7 @@ const struct storage_ops memory_ops = {
 	.write_zeroes = memory_write_zeroes,
 };
 
-/* Aligned, so that huge pages fit. */
+/* The memory is aligned so that huge pages fit. */
 int storage_map_memory(struct storage *storage,
 		       const struct storage_options *options)
 {
@@ -80,10 +80,10 @@ int storage_map_memory(struct storage *storage,
 	storage->mapping_bytes = bytes;
 	storage->map = (uint8_t *)(((uintptr_t)mapping + HUGE_PAGE_BYTES - 1) &
 				   -(uintptr_t)HUGE_PAGE_BYTES);
-	/* A child of the program that we are part of needs no copy. */
+	/* A child process of our program needs no copy of it. */
 	madvise(mapping, bytes, MADV_DONTFORK);
-	/* Filled as it is used, a huge page for each block would take much more
-	 * than is used. */
+	/* If pages are allocated at first use, huge pages would take much more
+	 * memory than the blocks that are used. */
 	madvise(mapping, bytes, MADV_NOHUGEPAGE);
 	if (options->populate)
 		populate(storage->map, storage->bytes, &options->cpus);
@@ -92,9 +92,9 @@ int storage_map_memory(struct storage *storage,
 
 /* ---- mapped files -------------------------------------------------------- */
 
-/* What memory does not give is asked for by system call, which also says why:
- * a hole can be read where it cannot be filled. `whole` is the span as it was
- * before a part of it was consumed. */
+/* If an access to memory is given up, a system call carries out the request or
+ * says why it fails. It can read a hole for which there is no free block.
+ * `whole` is the span before a part of it was consumed. */
 static int mapped_read(struct storage *storage, uint64_t offset,
 		       struct span *to)
 {
@@ -156,9 +156,9 @@ int storage_map_file(struct storage *storage, bool read_only)
 	return 0;
 }
 
-/* Blocks first: where there are too few of them, none is taken from others on
- * the file system. Pages only of files in memory (those have seals): elsewhere
- * they would all be written to the device. */
+/* Blocks are allocated first. If the file system has too few, none is taken
+ * from other files. Pages are filled only for files in memory, which are those
+ * that have seals; pages of other files would all be written to the device. */
 void storage_populate_file(struct storage *storage,
 			   const struct storage_options *options)
 {
@@ -170,6 +170,6 @@ void storage_populate_file(struct storage *storage,
 	if (errno != EOPNOTSUPP)
 		log_line(storage->log_fd,
 			 "storage: there is no room for all of its %" PRIu64
-			 " bytes (%s), so they are allocated as they are used",
+			 " bytes (%s), so they are allocated at first use",
 			 storage->bytes, strerror(errno));
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Threads that fill slices of memory.
+ * Fills memory by threads, each of which fills a slice.
  */
 #include "storage/populate.h"
 
@@ -22,13 +22,14 @@
 enum {
 	THREADS_MAX = 16,
 	/* When a step takes more CPU time than this (1 GiB in 0.5 s), the next
-	 * ones take ordinary pages. Huge ones are slow to have where the kernel
-	 * has to make them first, or a hypervisor has taken free ones away. */
+	 * steps use ordinary pages. Huge pages are slow to get if the kernel
+	 * has to compact memory first or a hypervisor has taken free memory
+	 * away. */
 	STEP_LIMIT_NS = 7812500,
 };
 
 #define STEP_BYTES (UINT64_C(16) << 20)
-/* A thread is worth this much at least; slices are made of it. */
+/* A thread pays off from this size on; slices are multiples of it. */
 #define SLICE_BYTES (UINT64_C(64) << 20)
 
 struct slice {
@@ -38,7 +39,7 @@ struct slice {
 	uint64_t bytes;
 };
 
-/* What older kernels need. */
+/* For kernels without MADV_POPULATE_WRITE. */
 static void touch_pages(uint8_t *start, uint64_t bytes)
 {
 	const long page_bytes = sysconf(_SC_PAGESIZE);
@@ -51,7 +52,7 @@ static void touch_pages(uint8_t *start, uint64_t bytes)
 static void fill(uint8_t *start, uint64_t bytes, int page_advice)
 {
 	madvise(start, bytes, page_advice);
-	/* Anything but EINVAL says that there is no more memory. */
+	/* EINVAL means an older kernel; other errors mean too little memory. */
 	if (madvise(start, bytes, MADV_POPULATE_WRITE) && errno == EINVAL)
 		touch_pages(start, bytes);
 }
@@ -64,8 +65,9 @@ static uint64_t cpu_ns(void)
 	return (uint64_t)used.tv_sec * 1000000000 + used.tv_nsec;
 }
 
-/* The process waits for these signals by sigwait(), so they are blocked. */
-static bool is_to_end(void)
+/* A process of its own blocks these signals and waits for them by sigwait(), so
+ * a pending one asks the back-end to end. */
+static bool end_is_requested(void)
 {
 	sigset_t pending;
 
@@ -79,7 +81,7 @@ static void *fill_slice(void *argument)
 	int advice = MADV_HUGEPAGE;
 	uint64_t done = 0;
 
-	while (done < slice->bytes && !is_to_end()) {
+	while (done < slice->bytes && !end_is_requested()) {
 		uint64_t left = slice->bytes - done;
 		uint64_t step = left < STEP_BYTES ? left : STEP_BYTES;
 		uint64_t before = cpu_ns();

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Opens the kind of storage that was asked for; and the kind that holds
- * nothing. Workers enter the operations; they never check offsets, because the
- * disk above did.
+ * Opens the chosen kind of storage, and implements null storage, which keeps no
+ * data. Workers enter the operations, which do not check offsets, because
+ * storage/disk.c has checked them.
  */
 #include "storage/storage.h"
 
@@ -13,7 +13,7 @@
 
 #include "base/error.h"
 
-/* ---- null: accepts everything, returns nothing -------------------------- */
+/* ---- null: keeps no data, and leaves the buffer of a read as it is ------- */
 
 static int null_transfer(struct storage *storage, uint64_t offset,
 			 struct span *span)
@@ -53,7 +53,7 @@ static int open_private(struct storage *storage,
 	return storage_map_memory(storage, options);
 }
 
-/* Where no guard stands, a page that is gone would end the process. */
+/* Without a guard, an unavailable page would end the process. */
 static int open_mapped(struct storage *storage, const char *path,
 		       const struct storage_options *options)
 {
@@ -65,14 +65,14 @@ static int open_mapped(struct storage *storage, const char *path,
 	if (result || !options->may_map)
 		return result;
 	result = storage_map_file(storage, options->read_only);
-	/* The holes of a file that somebody made stay holes. */
+	/* The holes of a file that had data stay holes. */
 	if (!result && options->populate && is_new)
 		storage_populate_file(storage, options);
 	return result;
 }
 
-/* Mapped as well, but only to see cheaply whether it is still whole. Not every
- * file can be mapped, so that a failure is none. */
+/* The file is mapped too, but only to check cheaply whether it was cut short.
+ * Some files cannot be mapped, so a failure of that is ignored. */
 static int open_file(struct storage *storage, const char *path,
 		     const struct storage_options *options)
 {
@@ -101,7 +101,7 @@ static int open_words(struct storage *storage,
 		return open_mapped(storage, words + 7, options);
 	if (strncmp(words, "file:", 5))
 		return error_record(-EINVAL,
-				    "storage '%s' is unknown: take null, "
+				    "storage '%s' is unknown: use null, "
 				    "memory, memory:PATH or file:PATH",
 				    words);
 	return open_file(storage, words + 5, options);

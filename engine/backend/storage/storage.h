@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What holds the data: nothing at all, memory, or a file.
+ * The storage of the data: memory, a file, or none.
  *
- * Opened and closed by the control thread; read and written by any number of
- * workers at once, at offsets that the caller has checked. Knows no blocks, no
- * sectors and no client. Data that cannot be had makes the request fail.
+ * The thread that starts or stops the back-end opens and closes it. Any number
+ * of workers may read and write it at the same time, at offsets that the caller
+ * has checked. It knows no blocks, sectors or clients. If data cannot be read
+ * or written, the request fails.
  */
 #ifndef BACKEND_STORAGE_H
 #define BACKEND_STORAGE_H
@@ -17,7 +18,7 @@
 
 struct storage;
 
-/* Each returns 0 or a negative errno. A span is consumed. */
+/* Each returns 0 or a negative errno. Spans are consumed. */
 struct storage_ops {
 	int (*read)(struct storage *storage, uint64_t offset, struct span *to);
 	int (*write)(struct storage *storage, uint64_t offset,
@@ -32,26 +33,25 @@ struct storage_ops {
 struct storage {
 	const struct storage_ops *ops;
 	uint64_t bytes;
-	int fd;	      /* of a file; else -1 */
-	uint8_t *map; /* memory, and a file that is mapped; else NULL */
-	void *mapping; /* what munmap() wants */
+	int fd;	      /* of a file; otherwise -1 */
+	uint8_t *map; /* of memory and of mapped files; otherwise NULL */
+	void *mapping; /* for munmap(), with mapping_bytes */
 	size_t mapping_bytes;
 	int log_fd;
-	/* Written by any worker, so atomic. */
-	bool failure_told;
-	bool flush_failed; /* once, so for good */
+	/* Workers write these, so they are atomic. Nothing clears them. */
+	bool failure_logged;
+	bool flush_failed;
 };
 
-/* What the caller wants of a storage. */
 struct storage_options {
 	const char *words; /* null, memory, memory:PATH or file:PATH */
-	uint64_t bytes;	   /* may be 0 for a file that exists */
+	uint64_t bytes;	   /* 0: the size of the file */
 	bool read_only;
-	/* Files may be mapped: the guard stands (memory/guard.h). */
+	/* Files may be mapped, because a guard will run (memory/guard.h). */
 	bool may_map;
-	bool populate; /* memory and new files that are mapped */
+	bool populate; /* allocate memory and new mapped files at once */
 	struct populate_cpus cpus;
-	int log_fd; /* where the first failure is told; -1: nowhere */
+	int log_fd; /* receives a line about the first failure; -1: none */
 };
 
 int storage_open(struct storage *storage,
@@ -60,27 +60,27 @@ void storage_close(struct storage *storage);
 
 /* failure.c */
 
-/* Tells the first failure in the log. Returns `code`, a negative errno. */
+/* Writes the first failure to the log. Returns `code`, a negative errno. */
 int storage_failed(struct storage *storage, const char *what, uint64_t offset,
 		   int code);
 
 /* memory.c */
 
-extern const struct storage_ops memory_ops; /* nobody else's memory */
+extern const struct storage_ops memory_ops; /* private memory */
 extern const struct storage_ops mapped_ops; /* a mapped file */
 
 int storage_map_memory(struct storage *storage,
 		       const struct storage_options *options);
 int storage_map_file(struct storage *storage, bool read_only);
-/* Has the file's blocks allocated, and its pages brought in. */
+/* Allocates the blocks of a mapped file and, if it is in memory, its pages. */
 void storage_populate_file(struct storage *storage,
 			   const struct storage_options *options);
 
-/* file.c: a file by system calls. */
+/* file.c: a file that is accessed by system calls. */
 
 extern const struct storage_ops file_ops;
 
-/* `is_new`: it had no bytes before. */
+/* Sets `is_new` if the file was created or empty. */
 int storage_open_file(struct storage *storage, const char *path,
 		      bool read_only, bool *is_new);
 

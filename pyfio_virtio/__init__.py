@@ -6,11 +6,11 @@
     with pyfio_virtio.open("vhost.sock") as disk:
         print(disk.pread(512, 0))
 
-The version is in the package's metadata alone.
+The version is only in the package's metadata.
 """
 
 from pyfio_virtio.disk.disk import Disk
-from pyfio_virtio.disk.disk import open_disk as open  # noqa: A004 - meant to be called with its package
+from pyfio_virtio.disk.disk import open_disk as open  # noqa: A004 - used as pyfio_virtio.open()
 from pyfio_virtio.errors import DiskError, PyfioVirtioError
 
 __all__ = ["Disk", "DiskError", "PyfioVirtioError", "open"]

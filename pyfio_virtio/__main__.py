@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The command pyfio-virtio, also as `python -m pyfio_virtio`.
 
-Loading the modules takes some tenths of a second. ^C ends the process without a traceback then.
+Loading the modules takes some tenths of a second. During that time, ^C ends the process without a
+traceback.
 """
 
 import signal

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A job for another engine of fio made into one for ours, with a sentence for each change.
+"""Converts a job for another engine of fio into a job for ours, with a sentence for each change.
 
-The load stays as it is: directions, sizes, depths, rates, times. What goes is what only a file or
-another engine understands. Pure: whoever calls says which options the other engines have. It does
-not choose the disk; reach.on_disk() does.
+The load stays the same: directions, sizes, depths, rates, times. Options that only a file or the
+other engine understands are removed. Pure: the caller says which options the other engines have.
+The disk is chosen by reach.on_disk(), not here.
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
@@ -14,8 +14,8 @@ from pyfio_virtio.fio.job import ENGINE, Job, Line, Section, canonical, is_ours,
 from pyfio_virtio.reach import PATHS, WITHOUT_IO, Use, engine_in_words
 from pyfio_virtio.sizes import format_size, parse_size
 
-# Options of fio's that mean something for files and page caches, and nothing for a disk that fio
-# reaches by a socket; mem and io_submit_mode belong to the engine there.
+# Options of fio that have a meaning for files and page caches only, not for a disk behind a socket.
+# mem and io_submit_mode are here because our engine decides them itself.
 _FOR_FILES = (
     *("direct", "buffered", "sync", "invalidate", "fadvise_hint", "fallocate", "pre_read"),
     *("nrfiles", "openfiles", "file_service_type", "filesize", "file_append", "overwrite"),
@@ -24,13 +24,13 @@ _FOR_FILES = (
     *("unique_filename", "sync_file_range", "ioscheduler", "write_hint", "mem", "hugepage-size"),
     *("io_submit_mode", "atomic"),
 )
-# Engines that do not read and write a disk: a job of theirs has no load that could be taken over.
+# Engines that do not read and write a disk, so their jobs have no load to convert.
 _NO_DISKS = (
     *("net", "netsplice", "rdma", "librpma_apm_client", "librpma_apm_server"),
     *("librpma_gpspm_client", "librpma_gpspm_server", "e4defrag", "falloc", "ftruncate"),
     *("filecreate", "filestat", "filedelete", "dircreate", "dirstat", "dirdelete", "exec"),
 )
-# Engines that have one I/O in flight, whatever iodepth= says.
+# Engines that have only one I/O in flight, whatever iodepth= says.
 _ONE_AT_A_TIME = ("", "sync", "psync", "vsync", "pvsync", "pvsync2", "mmap", "splice")
 
 OptionsOf = Callable[[str], Collection[str]]
@@ -39,17 +39,17 @@ OptionsOf = Callable[[str], Collection[str]]
 @dataclass(frozen=True)
 class Converted:
     job: Job
-    changes: tuple[str, ...]  # a sentence each
+    changes: tuple[str, ...]  # a sentence for each
 
 
 def foreign(job: Job) -> list[Section]:
-    """The jobs in it that would do I/O with another engine than ours."""
+    """The jobs in it that do I/O with another engine than ours."""
     sections = (section for section in job.sections() if not section.uses_engine())
     return [section for section in sections if section.engine not in WITHOUT_IO]
 
 
 def convert(job: Job, options_of: OptionsOf, disk_bytes: int | None) -> Converted:
-    """`options_of` an engine: those that it adds to fio's; `disk_bytes`: None if not known."""
+    """`options_of` gives the options that an engine adds; `disk_bytes` is None if not known."""
     others = foreign(job)
     _check_engines(others)
     if not others:
@@ -72,35 +72,37 @@ def _check_engines(sections: Iterable[Section]) -> None:
 
 
 def _with_defaults(job: Job, changes: list[str]) -> tuple[Job, tuple[str, ...]]:
-    """The job with what fio's own defaults would not give it."""
+    """The job with the options that must differ from fio's defaults."""
     sections = job.sections()
     if any("thread" not in section.options for section in sections):
         job = job.with_default(option("thread", "1"))
-        changes.append("thread=1 was added: the jobs share one connection to the disk")
+        changes.append("thread=1 was added, so that the jobs share one connection to the disk")
     if not all(section.engine for section in sections):
         job = job.with_default(option("ioengine", ENGINE))
-        changes.insert(0, f"ioengine={ENGINE} was added, as fio's default engine works on files")
+        changes.insert(
+            0, f"ioengine={ENGINE} was added, because fio's default engine works on files"
+        )
     return job, tuple(changes)
 
 
 def _remarks(sections: Sequence[Section]) -> Iterator[str]:
-    """What is not changed, and yet is not what it was."""
+    """Sentences about options that stay the same but now have another effect."""
     for section in sections:
         depth = section.options.get("iodepth", "1")
         if section.engine in _ONE_AT_A_TIME and depth != "1":
             before = engine_in_words(section)
-            yield f"[{section.name}] now has iodepth={depth} in flight, which {before} had not"
+            yield f"[{section.name}] now has iodepth={depth} in flight; {before} had only one I/O"
     named = {section.options["filename"] for section in sections if "filename" in section.options}
     unnamed = sum(section.count() for section in sections if "filename" not in section.options)
     if len(named) + unnamed > 1 and any("verify" in section.options for section in sections):
         yield (
-            "its jobs had files of their own and share a disk now: what one of them verifies, "
-            "another may overwrite, unless size= and offset= give each a part"
+            "each job had its own file, and now they share a disk, so one job may overwrite data "
+            "that another verifies; give each its own part of the disk with size= and offset="
         )
 
 
 class _Lines:
-    """The lines of a job on their way to another, and what became of them."""
+    """Converts the lines of a job, and keeps what was done with each."""
 
     def __init__(self, job: Job, theirs: Collection[str], disk_bytes: int | None) -> None:
         self._theirs = theirs
@@ -115,12 +117,13 @@ class _Lines:
     def sentences(self) -> Iterator[str]:
         yield from dict.fromkeys(self._changed)
         if self._disks:
-            yield f"the disk that it runs on takes the place of {_list(self._disks)}"
+            yield f"it runs on the disk of this run instead of {_list(self._disks)}"
         if self._dropped:
-            yield f"left out, as they mean nothing to that disk: {_list(self._dropped)}"
+            dropped = _list(self._dropped)
+            yield f"left out, because it has no meaning for that disk: {dropped}"
 
     def converted(self, line: Line) -> Line | None:
-        """What becomes of a line; None: it goes."""
+        """The converted line; None if it is removed."""
         key = canonical(line.key or "")
         if line.engine and not is_ours(line.engine) and line.engine not in WITHOUT_IO:
             return self._change(line, option("ioengine", ENGINE))
@@ -135,13 +138,13 @@ class _Lines:
         return line
 
     def _size(self, line: Line, key: str) -> Line | None:
-        """filesize= is that of each file; the disk may have less than the files had."""
+        """Fits size= to the disk, which may be smaller than the files. filesize= is per file."""
         try:
             size = parse_size(line.value or "") * (self._files if key == "filesize" else 1)
         except UsageError:  # a percentage, a range, a variable
             return line if key == "size" else None
         if self._disk_bytes is not None and size > self._disk_bytes:
-            why = f": the disk has {format_size(self._disk_bytes)} (--disk-size makes it larger)"
+            why = f", because the disk has {format_size(self._disk_bytes)} (--disk-size changes it)"
             return self._change(line, option("size", "100%"), why)
         return line if key == "size" else self._change(line, option("size", str(size)))
 

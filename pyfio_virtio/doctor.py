@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What of this machine stands in the way of runs, or of good figures, and what mends it.
+"""Checks whether this machine can run jobs and measure well, and says how to fix what is wrong.
 
-Each check gives a finding and, where something can be done, the step to do. Called from the main
-thread; it starts fio for a moment and changes nothing.
+Each check gives a finding and, if something can be done, a remedy. Called from the main thread.
+It starts fio for a moment and changes nothing.
 """
 
 from collections.abc import Callable, Iterator
@@ -17,7 +17,7 @@ from pyfio_virtio.machine import folders, host
 from pyfio_virtio.sizes import format_size
 
 State = Literal["ok", "note", "failure"]
-# Memory for 128 requests of 1 MiB, a large job's need, in pages of each size.
+# A large job needs this much memory: 128 requests of 1 MiB.
 _WANTED_BYTES = 128 << 20
 
 
@@ -73,7 +73,7 @@ def _together(program: str) -> Check:
 
 def _folder() -> Check:
     folder = folders.find_state_folder()
-    will_be = "" if folder else ", made when it is needed"
+    will_be = "" if folder else ", which is made when it is needed"
     return Check("folder for sockets", "ok", f"{folder or folders.state_folder()}{will_be}")
 
 
@@ -81,12 +81,12 @@ def _backend(kind: str) -> Check:
     program = backends.KINDS[kind]
     name = f"back-end {kind}"
     if program.is_installed():
-        return Check(name, "ok", f"{program.program} is there")
-    return Check(name, "note", f"no {program.program}", program.how_to_install)
+        return Check(name, "ok", f"{program.program} is installed")
+    return Check(name, "note", f"{program.program} is not installed", program.how_to_install)
 
 
 def huge_pages(machine: host.Host) -> Iterator[Check]:
-    """One size with enough free pages will do; until then each says how to get them."""
+    """One size with enough free pages will do. If none has enough, each says how to get more."""
     enough = any(pages.free >= _wanted(pages) for pages in machine.hugepages)
     for pages in machine.hugepages:
         name = f"huge pages of {format_size(pages.size_bytes)}"
@@ -114,7 +114,7 @@ def _cpus(machine: host.Host) -> Check:
 def _governor(machine: host.Host) -> Check:
     if machine.governor in (None, "performance"):
         return Check("governor", "ok", machine.governor or "none: Linux does not set the frequency")
-    remedy = "sudo cpupower frequency-set -g performance, for figures that can be compared"
+    remedy = "sudo cpupower frequency-set -g performance, for results that can be compared"
     return Check("governor", "note", machine.governor or "", remedy)
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The exceptions of this package: one sentence each, made for people.
+"""The exceptions of this package. Each carries one sentence for the user.
 
 Every room raises them; cli/main.py alone turns them into a line on stderr and an exit status.
 Nothing is printed here.
@@ -9,7 +9,7 @@ import errno
 
 
 class PyfioVirtioError(Exception):
-    """Something failed: what (with the path or value), why, and what to do next."""
+    """A failure: what failed (with the path or value), why, and what to do next."""
 
     exit_status = 1
 
@@ -27,15 +27,15 @@ class PyfioVirtioError(Exception):
 
 
 class UsageError(PyfioVirtioError):
-    """An option or a file of the user's says something that cannot be done."""
+    """An option or a file of the user asks for something that cannot be done."""
 
     exit_status = 2
 
 
 class DiskError(PyfioVirtioError, OSError):
-    """What the engine or a disk refused: the engine's own sentence, and its errno.
+    """A failure of the engine or of a disk, with the engine's sentence and errno.
 
-    With ETIMEDOUT it is a TimeoutError too, as Python's own OSError would be.
+    With ETIMEDOUT it is a TimeoutError too, as Python's OSError is.
     """
 
     def __new__(cls, code: int, sentence: str) -> "DiskError":

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What a job may change outside of fio, and what it would run: decided here, for every command.
+"""Decides what a job may change outside of fio, and which commands it would run.
 
-PATHS holds each option of fio by which fio can learn a path or a command, and what fio does with
-it. From that a job is either put on a disk of ours (on_disk), so that no other name is left in it,
-or asked what it reaches (of_job). In doubt a thing counts as reached. Nothing is changed or run
-here, and nobody is asked: the commands do that with what they get.
+PATHS holds every option of fio that can name a path or a command, and what fio does with it.
+on_disk() uses it to put a job on a disk of ours, so that the job names no other disk. of_job() uses
+it to tell what a job reaches; in doubt, a path counts as reached. Nothing is changed or run here.
+The user is not asked here either, because the commands do that.
 """
 
 import re
@@ -23,66 +23,67 @@ from pyfio_virtio.fio.job import ENGINE, Job, Section, escaped_filename
 class Use(Enum):
     """What fio does with the path, or the command, that an option holds."""
 
-    DISK = auto()  # I/O goes there
-    DISK_LOG = auto()  # a log is replayed, on the disks that it names
-    OUTPUT = auto()  # this very file is written
-    LOG = auto()  # files are written whose names fio makes of it: X_bw.1.log
-    INPUT = auto()  # it is only read
-    COMMAND = auto()  # a shell runs it
-    ENGINE = auto()  # code is loaded from it
+    DISK = auto()  # does I/O there
+    DISK_LOG = auto()  # replays this log, on the disks that the log names
+    OUTPUT = auto()  # writes this file
+    LOG = auto()  # writes files whose names begin with it, such as X_bw.1.log
+    INPUT = auto()  # only reads it
+    COMMAND = auto()  # runs it in a shell
+    ENGINE = auto()  # loads code from it
 
 
-# By first names. An option of fio that is not here holds no path.
+# The keys are first names. An option of fio that is not here does not hold a path.
 PATHS = {
     "filename": Use.DISK,
     "directory": Use.DISK,
     "filename_format": Use.DISK,
     "opendir": Use.DISK,
-    "uri": Use.DISK,  # of ioengine=nbd
+    "uri": Use.DISK,  # an option of ioengine=nbd
     "replay_redirect": Use.DISK,
     "read_iolog": Use.DISK_LOG,
     "write_iolog": Use.OUTPUT,
     "merge_blktrace_file": Use.OUTPUT,
-    "stats_file": Use.OUTPUT,  # our engine's
+    "stats_file": Use.OUTPUT,  # an option of our engine
     "mem": Use.OUTPUT,  # as mmap:FILE, mmapshared:FILE or mmaphuge:FILE
     "write_bw_log": Use.LOG,
     "write_lat_log": Use.LOG,
     "write_iops_log": Use.LOG,
     "write_hist_log": Use.LOG,
-    "verify_pattern": Use.INPUT,  # where a name stands between quotes
+    "verify_pattern": Use.INPUT,  # a file name stands between quotes
     "buffer_pattern": Use.INPUT,
     "dp_scheme": Use.INPUT,  # of fio 3.41
     "exec_prerun": Use.COMMAND,
     "exec_postrun": Use.COMMAND,
     "ioengine": Use.ENGINE,
 }
-# A file that holds nothing else than what fio itself wrote there before is no loss.
+# If a file begins like this, fio wrote it, so nothing is lost when fio overwrites it.
 _OWN_BEGINNINGS = {"write_iolog": b"fio version ", "stats_file": b'{"job'}
-# These may hold anything, and fio makes no path of it.
+# These options may hold any text, and fio does not use it as a path.
 _FREE_TEXTS = ("description", "name", "wait_for")
 _LOOKS_LIKE_A_PATH = re.compile(r"(^|[:=])(\.{1,2}|~)?/")
-# With one of these, a file may be smaller than the job wants it.
+# With one of these options, the job may need a larger file than the one that exists.
 _SIZES = ("size", "filesize", "fill_device")
-# Engines without a disk: they do no I/O at all, or only pretend to.
+# Engines without a disk. They do no I/O, or they only pretend to do it.
 WITHOUT_IO = ("cpuio",)
 _WITHOUT_DISK = (*WITHOUT_IO, "null")
-# Options of the built-in back-end by which it would make a file.
+# Options of the built-in back-end that make it create a file.
 _BUILTIN_FILES = ("control", "stats-file")
-# fio puts a number in the place of each of these, and then has the program bc calculate the whole
-# value, which may become any text.
+# fio replaces each of these with a number, and then the program bc calculates the whole value, so
+# the result may be any text.
 _CALCULATED = re.compile(r"\$(pagesize|mb_memory|ncpus)")
 _IOLOG = re.compile(r"fio version ([23]) iolog")
 
 
 @dataclass(frozen=True)
 class Reach:
-    """What needs a yes, unless it was made for the job."""
+    """What the user must agree to before the job runs."""
 
     written: tuple[str, ...] = ()  # disks and files that may be changed
-    others: tuple[str, ...] = ()  # what else it does, as "runs the command ..."
+    others: tuple[str, ...] = ()  # what else it does, such as "runs the command ..."
 
     def behind(self, disk: str, file: Path | None) -> "Reach":
-        """The same where `disk` is made for the job, on a file that may have been there before."""
+        """The same if `disk` is made for the job. If its `file` exists already, the file counts as
+        written."""
         written = [path for path in self.written if path != disk]
         if disk in self.written and file is not None and file.exists():
             written.insert(0, str(file))
@@ -90,11 +91,11 @@ class Reach:
 
 
 def joined(every: Iterable[Reach]) -> Reach:
-    """All of it, each once."""
+    """The union of several, without duplicates."""
     parts = list(every)
     return Reach(
         tuple(dict.fromkeys(disk for each in parts for disk in each.written)),
-        tuple(dict.fromkeys(doing for each in parts for doing in each.others)),
+        tuple(dict.fromkeys(action for each in parts for action in each.others)),
     )
 
 
@@ -102,7 +103,7 @@ def joined(every: Iterable[Reach]) -> Reach:
 
 
 def on_disk(job: Job, socket: str) -> Job:
-    """The job with all its I/O on the disk behind `socket`, whatever disks it named."""
+    """The job with all its I/O on the disk behind `socket`, instead of the disks that it names."""
     placed = job.without([name for name, use in PATHS.items() if use is Use.DISK])
     options: dict[str, str | None] = {"filename": escaped_filename(socket)}
     if any("read_iolog" in section.options for section in job.sections()):
@@ -111,7 +112,7 @@ def on_disk(job: Job, socket: str) -> Job:
 
 
 def of_backend(spec: BackendSpec) -> Reach:
-    """What a back-end's own options would have it do, where nobody typed them."""
+    """What the back-end's own options could make it do, for options that the user did not type."""
     harmful = [each for each in spec.options if spec.kind != "builtin" or _names_a_file(each)]
     program = KINDS[spec.kind].program
     return Reach(others=tuple(f"starts the {program} with --{each}" for each in harmful))
@@ -125,7 +126,7 @@ def _names_a_file(option: str) -> bool:
 
 
 def of_job(job: Job, folder: Path | None, read_only: bool = False) -> Reach:
-    """What a job reaches when fio runs it in `folder`; None: in one that is new and empty."""
+    """What a job reaches when fio runs it in `folder`; None: in a new, empty folder."""
     _check_includes(job)
     return joined(_of_section(section, folder, read_only) for section in job.sections())
 
@@ -133,7 +134,7 @@ def of_job(job: Job, folder: Path | None, read_only: bool = False) -> Reach:
 def _of_section(section: Section, folder: Path | None, read_only: bool) -> Reach:
     _check_nothing_is_calculated(section)
     disks = () if read_only else _changed_disks(section)
-    return Reach((*disks, *_outputs(section, folder)), tuple(_doings(section)))
+    return Reach((*disks, *_outputs(section, folder)), tuple(_actions(section)))
 
 
 def _check_includes(job: Job) -> None:
@@ -148,8 +149,8 @@ def _check_nothing_is_calculated(section: Section) -> None:
         if found and each.key in PATHS:
             raise UsageError(
                 f"cannot tell what {each.key}={each.value} in [{section.name}] is",
-                f"fio calculates a value with {found[0]} in it",
-                "write the value out",
+                f"fio calculates each value that has {found[0]} in it",
+                "write the value without it",
             )
 
 
@@ -160,8 +161,10 @@ def _changed_disks(section: Section) -> Iterator[str]:
 
 
 def _may_lay_out(section: Section, disk: str) -> bool:
-    """Other engines work on files, and fio makes a file anew that is smaller than the job's size=,
-    even for a job that reads."""
+    """Whether fio may create this file, or replace it because it is smaller than the job's size=.
+
+    fio does that for engines that work on files, even if the job only reads.
+    """
     if section.uses_engine() or disk in section.every("uri"):
         return False
     mode = _mode_of(disk)
@@ -170,7 +173,7 @@ def _may_lay_out(section: Section, disk: str) -> bool:
 
 
 def disks_of(section: Section) -> list[str]:
-    """What its I/O goes to, in names as fio forms them, or else in words."""
+    """The disks and files of its I/O: the names that fio would use, or a description of them."""
     if section.engine in _WITHOUT_DISK:
         return []
     if "read_iolog" in section.options:
@@ -190,7 +193,7 @@ def _named_disks(section: Section) -> list[str]:
 
 
 def _default_disk(section: Section) -> str:
-    """Without a name, fio takes the job's own where that is a device, or makes files."""
+    """If no disk is named: the job's name if that is a device, otherwise files that fio creates."""
     mode = _mode_of(section.name)
     if mode is not None and not stat.S_ISREG(mode):
         return section.name
@@ -198,7 +201,7 @@ def _default_disk(section: Section) -> str:
 
 
 def _split(names: str) -> list[str]:
-    """Names that colons part, but for those that are escaped."""
+    """Names that are separated by colons; an escaped colon is part of a name."""
     parts = re.split(r"(?<!\\):", names)
     return [part.replace("\\:", ":").strip() for part in parts if part.strip()]
 
@@ -212,7 +215,7 @@ def _logged_disks(section: Section) -> list[str]:
 
 
 def _disks_in_log(log: Path) -> list[str]:
-    """Of a log in fio's own format; of others, and of pipes, nothing is known."""
+    """The disks in a log of fio's own format; none if it has another format or is a pipe."""
     mode = _mode_of(str(log))
     if mode is None or not stat.S_ISREG(mode):
         return []
@@ -221,31 +224,31 @@ def _disks_in_log(log: Path) -> list[str]:
             version = _IOLOG.match(next(lines, ""))
             if version is None:
                 return []
-            place = 0 if version[1] == "2" else 1  # a time stands before it
+            place = 0 if version[1] == "2" else 1  # a time stands before the name
             return list(dict.fromkeys(w[place] for w in map(str.split, lines) if len(w) > place))
     except OSError:
         return []
 
 
 def _check_no_socket_is_laid_out(section: Section, disks: Sequence[str]) -> None:
-    """fio unlinks what has not the size it wants, a socket too, and makes a file of that name."""
+    """Refuses a socket for other engines, because fio would replace it by a file."""
     for disk in disks:
         mode = _mode_of(disk)
         if mode is not None and stat.S_ISSOCK(mode) and not section.uses_engine():
             raise UsageError(
                 f"will not run [{section.name}] on {disk}",
-                f"that is a socket, and {engine_in_words(section)} would put a file in its place",
-                f"use ioengine={ENGINE}: pyfio-virtio run --socket {disk} --convert does",
+                f"that is a socket, and {engine_in_words(section)} would replace it by a file",
+                f"use ioengine={ENGINE}, as pyfio-virtio run --socket {disk} --convert does",
             )
 
 
 def engine_in_words(section: Section) -> str:
-    """Its engine, for a sentence."""
+    """Its engine, as part of a sentence."""
     return f"ioengine={section.engine}" if section.engine else "fio's default engine"
 
 
 def _outputs(section: Section, folder: Path | None) -> Iterator[str]:
-    """Files that are there already, and that fio would write to."""
+    """The files that exist already and to which fio would write."""
     for name, use in PATHS.items():
         for value in section.latest(name) if use is Use.OUTPUT else ():
             path = value.partition(":")[2] if name == "mem" else value
@@ -253,12 +256,12 @@ def _outputs(section: Section, folder: Path | None) -> Iterator[str]:
                 yield path
 
 
-# What lies relative to a folder that is new is not there.
+# Stands for a new, empty folder: no file exists in it.
 _NOWHERE = Path("/proc/self/fd/none")
 
 
 def _is_a_loss(name: str, path: Path) -> bool:
-    """Whether something may be lost when fio writes here; in doubt it is."""
+    """Whether data may be lost when fio writes to this path; True if we cannot tell."""
     if not path.exists() or path.is_char_device():
         return False
     if not path.is_file():
@@ -271,7 +274,7 @@ def _is_a_loss(name: str, path: Path) -> bool:
     return bool(beginning) and not beginning.startswith(_OWN_BEGINNINGS.get(name, ()))
 
 
-def _doings(section: Section) -> Iterator[str]:
+def _actions(section: Section) -> Iterator[str]:
     for name, use in PATHS.items():
         if use is Use.COMMAND:
             yield from (f'runs the command "{command}"' for command in section.latest(name))

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""One run of fio: what is to run where, and the disk that lives as long as the run.
+"""One run of fio: which job runs on which disk, and the back-end that is started for the run.
 
-A Plan is made first and says all that will happen; carrying it out starts the back-end, writes
-the job into a private folder and hands over to fio. Called from the main thread. Nothing is
-printed here, and nobody is asked.
+plan() makes a Plan, which says everything that will happen. carry_out() starts the back-end, writes
+the job into a private folder and runs fio. Called from the main thread. Nothing is printed here,
+and the user is not asked.
 """
 
 import shlex
@@ -23,16 +23,16 @@ from pyfio_virtio.machine import folders, signals
 from pyfio_virtio.reach import Reach
 
 DEFAULT_JOB = Path(__file__).resolve().parent / "jobs" / "virtio.fio"
-# In the folder of the run.
+# Files in the folder of the run.
 _SOCKET, _JOB, _COUNTERS = "disk.sock", "job.fio", "counters.json"
 
 
 @dataclass(frozen=True)
 class Disk:
-    """Where the job runs: on a disk to start, on one that is served, or where it says itself."""
+    """Where the job runs: on a disk that we start, on a socket, or on the disks that it names."""
 
-    spec: backends.BackendSpec | None = None  # to start
-    socket: str | None = None  # served by somebody
+    spec: backends.BackendSpec | None = None  # a disk that we start
+    socket: str | None = None  # a socket that somebody else serves
 
     def describe(self) -> str:
         if self.spec:
@@ -40,7 +40,7 @@ class Disk:
         return self.socket or "the disks that it names"
 
     def size_bytes(self) -> int | None:
-        """How large it is; None: whoever serves it knows."""
+        """Its size; None if we do not start it, because only its server knows the size."""
         if self.spec is None:
             return None
         file = self.spec.file
@@ -50,25 +50,25 @@ class Disk:
 @dataclass(frozen=True)
 class Plan:
     title: str
-    folder: Path  # of the run; made when it is carried out
-    job: job.Job  # as fio gets it
+    folder: Path  # of the run; carry_out() makes it
+    job: job.Job  # as it is passed to fio
     disk: Disk
     fio: fio.Fio
     program_options: tuple[str, ...]
-    environment: dict[str, str]  # added to ours
+    environment: dict[str, str]  # is added to ours
     as_json: bool
-    counters: tuple[str, ...] = ()  # files that the engine writes them to
-    changes: tuple[str, ...] = ()  # what was converted, a sentence each
+    counters: tuple[str, ...] = ()  # files to which the engine writes them
+    changes: tuple[str, ...] = ()  # a sentence for each change by --convert
 
     def describe(self) -> str:
         return f"{self.fio.release} runs {self.title} on {self.disk.describe()}"
 
     def note(self) -> str:
-        """What to know of the disk before its figures are read; mostly nothing."""
+        """What the user should know about the disk before reading the results; usually nothing."""
         return self.disk.spec.note() if self.disk.spec else ""
 
     def reach(self) -> Reach:
-        """What it may change that is not made for it, and what else it would run."""
+        """What the job may change that was not made for it, and what else it would do."""
         found = reach.of_job(self.job, Path(), "--readonly" in self.program_options)
         if self.disk.spec is None:
             return found
@@ -76,14 +76,14 @@ class Plan:
 
     @property
     def socket(self) -> str:
-        """That of a disk that is started for it."""
+        """The socket of the disk that is started for the run."""
         return str(self.folder / _SOCKET)
 
     def fio_command(self) -> list[str]:
         return fio.command(self.fio, self.folder / _JOB, self.program_options, self.as_json)
 
     def script(self) -> str:
-        """All that carrying it out would do, for --dry-run."""
+        """Everything that carry_out() would do, for --dry-run."""
         parts = [f"# {self.folder / _JOB}", self.job.text()]
         if self.disk.spec:
             parts += ["# back-end", backends.dry_command(self.disk.spec, self.socket), ""]
@@ -101,14 +101,14 @@ def plan(
     with_counters: bool = False,
     converting: bool = False,
 ) -> Plan:
-    """Reads the job, finds fio, and checks that the two and the engine go together."""
+    """Reads the job, finds fio, and checks that the job, fio and the engine work together."""
     arguments = fio_arguments.parse(fio_options)
     title, given = _job(job_file, arguments)
     wanted = arguments.applied(given)
     found = fio.find(program)
     if not wanted.sections():
         raise UsageError(
-            f"cannot run {title}", "there is no job in it", "begin a job by a line such as [job1]"
+            f"cannot run {title}", "it has no job", "begin a job with a line such as [job1]"
         )
     changes: tuple[str, ...] = ()
     if converting:
@@ -138,18 +138,19 @@ def plan(
 
 
 def _converted(wanted: job.Job, disk: Disk, found: fio.Fio) -> tuple[job.Job, tuple[str, ...]]:
-    """The job for our engine, and what was changed for that."""
+    """The job converted to our engine, and a sentence for each change."""
     if disk.spec is None and disk.socket is None:
         raise UsageError(
-            "cannot convert a job that runs as it stands",
-            "it is converted for a disk",
+            "cannot convert a job that runs without changes (--backend none)",
+            "--convert puts the job on another disk",
             "leave --convert or --backend none out",
         )
 
     def options_of(name: str) -> frozenset[str]:
         if name in fio.engines(found):
             return fio.engine_options(found, engine.folder(), name)
-        # fio would have to load it to tell, so whatever is unknown to both is taken for its own.
+        # fio would have to load that engine to list its options. So each option that neither fio
+        # nor our engine knows counts as an option of that engine.
         ours = fio.engine_options(found, engine.folder(), engine.NAME)
         keys = {job.canonical(line.key) for line in wanted.lines if line.key} - ours
         return frozenset(key for key in keys if not fio.has_option(found, key))
@@ -159,7 +160,7 @@ def _converted(wanted: job.Job, disk: Disk, found: fio.Fio) -> tuple[job.Job, tu
 
 
 def _placed(title: str, wanted: job.Job, disk: Disk, folder: Path) -> job.Job:
-    """The job on the disk, whatever disks it named."""
+    """The job on our disk, instead of the disks that it names."""
     socket = str(folder / _SOCKET) if disk.spec else disk.socket
     if socket is None:
         return wanted
@@ -168,16 +169,16 @@ def _placed(title: str, wanted: job.Job, disk: Disk, folder: Path) -> job.Job:
             f"will not run {title} on {disk.describe()}",
             f"[{section.name}] uses {reach.engine_in_words(section)}, which works on files",
             "add --convert to run the same load with ioengine=fio_virtio, or --backend none to "
-            "run the job as it stands",
+            "run the job without changes",
         )
     return reach.on_disk(wanted, socket)
 
 
 def _counted(wanted: job.Job, folder: Path) -> job.Job:
-    """The job with a file for its counters, unless it has one of its own."""
+    """The job with a file for the engine's counters, unless it names one itself."""
     if not wanted.uses_engine():
         raise UsageError(
-            "cannot count", f"no job of it uses ioengine={job.ENGINE}", "leave --counters out"
+            "cannot count", f"no job uses ioengine={job.ENGINE}", "leave --counters out"
         )
     if wanted.stats_files():
         return wanted
@@ -185,7 +186,7 @@ def _counted(wanted: job.Job, folder: Path) -> job.Job:
 
 
 def _fitting(disk: Disk, wanted: job.Job) -> Disk:
-    """A disk to start, with the queues that the job needs and as the device that it asks for."""
+    """The disk, with the number of queues and the kind of device that the job needs."""
     if disk.spec is None:
         return disk
     spec = replace(disk.spec, queues=max(1, wanted.queues()))
@@ -197,7 +198,7 @@ def _fitting(disk: Disk, wanted: job.Job) -> Disk:
 
 def _job(job_file: Path | None, arguments: fio_arguments.FioArguments) -> tuple[str, job.Job]:
     if job_file is None and arguments.jobs:
-        return "the command line's jobs", job.Job(())
+        return "the jobs of the command line", job.Job(())
     path = job_file or DEFAULT_JOB
     return str(job_file or "jobs/virtio.fio"), job.read(path)
 
@@ -205,12 +206,12 @@ def _job(job_file: Path | None, arguments: fio_arguments.FioArguments) -> tuple[
 @dataclass(frozen=True)
 class Result:
     outcome: fio.Outcome
-    backend_died: str | None  # its last words, when it did not live to the end
+    backend_died: str | None  # its last words, if the back-end ended during the run
     counters: Sequence[JobCounters] = ()
 
 
 def carry_out(plan: Plan) -> Result:
-    """Runs the plan to its end; whatever was started for it has ended then."""
+    """Runs the plan to its end. Every process that it starts has ended when it returns."""
     # While fio runs, launch() passes the signals on to it instead.
     with (
         signals.ending_tidily(_exit_by),
@@ -220,7 +221,7 @@ def carry_out(plan: Plan) -> Result:
         (plan.folder / _JOB).write_text(plan.job.text())
         outcome = fio.launch(plan.fio_command(), plan.environment, capture=plan.as_json)
         died = backend is not None and not backend.is_running()
-        # fio makes the files once a job's options are sound; without them it has said why.
+        # If fio refuses the options of a job, it says why and there is no file.
         files = [path for path in map(Path, plan.counters) if path.exists()]
         words = backend.last_words() if backend and died else None
         return Result(outcome, words, counters.read(files))
@@ -240,5 +241,5 @@ def _backend(plan: Plan) -> Iterator[backends.Backend | None]:
 
 
 def _exit_by(number: int) -> SystemExit:
-    """The exit status that a shell gives to a process which a signal ended."""
+    """Exits with the status that a shell gives to a process that a signal ended."""
     return SystemExit(128 + number)

@@ -31,7 +31,7 @@ def backend() -> None:
     help="Number of request queues.",
 )
 @click.option("--socket", metavar="PATH", help="Socket to serve.  [default: in a private folder]")
-@click.option("--name", help="Name of the back-end.  [default: builtin-0, builtin-1 ...]")
+@click.option("--name", help="Name of the back-end.  [default: KIND-0, KIND-1 ...]")
 @dry_run_option
 def start(
     kind: str, queues: int, socket: str | None, name: str | None, dry_run: bool, disk: BackendSpec
@@ -95,9 +95,9 @@ def _print_table(found: list[backend_records.Record]) -> None:
 @click.option("--all", "everything", is_flag=True, help="Stop all back-ends.")
 @click.pass_context
 def stop(context: click.Context, names: tuple[str, ...], everything: bool) -> None:
-    """Stop back-ends by name; a disk in memory is lost."""
+    """Stop back-ends by name. The data of a disk in memory is lost."""
     if bool(names) == everything:
-        raise UsageError("name the back-ends to stop, or say --all")
+        raise UsageError("name the back-ends to stop, or use --all")
     for name in names:
         backend_records.check_known(name)
     stopped = [_stop(name) for name in backend_records.names() if everything or name in names]
@@ -111,7 +111,7 @@ def _stop(name: str) -> bool:
     except PyfioVirtioError as fault:
         _warn(fault)
         return False
-    click.echo(f"stopped {name}" if record else f"nothing is left of {name}", err=True)
+    click.echo(f"stopped {name}" if record else f"{name} was already gone", err=True)
     if record and record.backend.has_its_socket():
         path = record.backend.socket
         click.echo(f"{name} left its socket {path}; remove it: rm {shlex.quote(path)}", err=True)

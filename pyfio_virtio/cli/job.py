@@ -34,14 +34,17 @@ _DEFAULT = JobOptions()
     help="Number of jobs that run at the same time, each with its own queue.",
 )
 @click.option(
-    "--runtime", default=_DEFAULT.runtime, show_default=True, help="Seconds; 0 for no limit."
+    "--runtime",
+    default=_DEFAULT.runtime,
+    show_default=True,
+    help="Seconds that the job runs; 0 for no limit.",
 )
 @click.option("--size", help="How much of the disk to use.")
 @click.option("--wait", type=click.Choice(list(WAITS)), help="How to wait for completions.")
 @click.option(
     "--sleepy-poll",
     type=click.IntRange(0),
-    help="Microseconds of sleep between two polls of the ring.",
+    help="Microseconds that fio sleeps between two looks at the ring.",
 )
 @click.option("--name", default=_DEFAULT.name, show_default=True, help="Name of the job.")
 @click.option(
@@ -82,7 +85,9 @@ def _check_waiting(wait: str | None, sleepy_poll: int | None) -> None:
         return
     if wait != "sleepy" or not sleepy_poll:
         raise UsageError(
-            f"--sleepy-poll {sleepy_poll} does not go with --wait {wait}", "", "leave out one"
+            f"--sleepy-poll {sleepy_poll} does not go with --wait {wait}",
+            "",
+            "leave one of them out",
         )
 
 

@@ -60,7 +60,7 @@ def cli() -> None:
 
 
 def _check_links(package: Path) -> None:
-    """A checkout has symbolic links here, and git writes text files where it may not make links."""
+    """Refuses a checkout in which git wrote text files because it could not make symbolic links."""
     for link in (package / "analysis", package / "jobs"):
         if link.is_file():
             quoted = shlex.quote(str(link))
@@ -84,7 +84,7 @@ def env() -> None:
 @cli.command()
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 def completion(shell: str) -> None:
-    """Print the code for completion in a shell.
+    """Print the code with which a shell completes commands.
 
     \b
       eval "$(pyfio-virtio completion bash)"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Types, options and questions that several commands share, the same everywhere."""
+"""Types, options and questions that several commands share."""
 
 import sys
 from collections.abc import Callable
@@ -18,49 +18,49 @@ Decorator = Callable[[Callable[..., None]], Callable[..., None]]
 
 
 def as_size(context: click.Context, parameter: click.Parameter, value: str) -> int:
-    """512, 4k, 1G: a number of bytes."""
+    """Reads a size such as 512, 4k or 1G as a number of bytes."""
     try:
         return parse_size(value)
     except UsageError as error:
         raise click.BadParameter(str(error)) from error
 
 
-def confirm(what: str, reached: Reach, yes: bool, otherwise: str) -> None:
-    """Asks before `what` does what cannot be undone, unless --yes was said; without a terminal,
-    refuses. `otherwise` is what to do instead of saying --yes.
+def confirm(subject: str, reached: Reach, yes: bool, otherwise: str) -> None:
+    """Asks the user before `subject` does something that cannot be undone, unless `yes` is set.
+    Without a terminal, it refuses. `otherwise` tells the user what to do instead of --yes.
     """
     if yes:
         return
     disks = [disk for disk in reached.written if not backend_records.is_scratch_disk(disk)]
-    doings = [f"writes to {', '.join(disks)}"] if disks else []
-    doings += reached.others
-    if not doings:
+    actions = [f"writes to {', '.join(disks)}"] if disks else []
+    actions += reached.others
+    if not actions:
         return
-    sentence = f"{what} {' and '.join(doings)}"
+    sentence = f"{subject} {' and '.join(actions)}"
     if not sys.stdin.isatty():
-        allowed = "what is on it may go" if disks else "it may do that"
+        allowed = "the data on it may be lost" if disks else "it may do that"
         why = "which was not made for it" if disks and not reached.others else ""
         raise UsageError(
             f"will not run: {sentence}{f', {why}' if why else ''}",
             "",
-            f"say --yes if {allowed}, or {otherwise}",
+            f"use --yes if {allowed}, or {otherwise}",
         )
-    loss = "; what is on it will be lost" if disks else ""
-    click.confirm(f"{sentence}{loss}. Go on?", abort=True, err=True)
+    loss = "; the data on it will be lost" if disks else ""
+    click.confirm(f"{sentence}{loss}. Continue?", abort=True, err=True)
 
 
-# The options that describe a disk to start, for all commands that start one: name, what it takes,
-# and help. Their defaults are at the commands, because those of `sweep` come after its file.
+# The options that describe a disk to start: name, metavar and help. Each command sets the defaults
+# itself, because `sweep` applies its defaults only after it has read its file.
 _DISK_WORDS = {
     "--storage": (
         "null|memory|file:PATH",
         "Where the disk's blocks are stored; null keeps none. A missing file is created.",
     ),
-    "--disk-size": ("SIZE", "Size of the disk; an existing file keeps its own."),
+    "--disk-size": ("SIZE", "Size of the disk. An existing file keeps its size."),
     "--block-size": ("SIZE", "Size of the disk's logical blocks."),
     "--backend-option": (
         "KEY=VALUE",
-        "An option of the back-end's own, as latency=20us for builtin; may be repeated.",
+        "An option of the back-end itself, such as latency=20us for builtin; may be repeated.",
     ),
 }
 
@@ -71,7 +71,7 @@ def disk_option(
     also: str = "",
     **settings: Any,  # noqa: ANN401 - click's
 ) -> Callable[[Any], Any]:
-    """The option of this flag; `also` is added to its help."""
+    """The option with this flag. The text `also` is added to its help."""
     metavar, help_text = _DISK_WORDS[flag]
     return click.option(flag, *names, **{"metavar": metavar, "help": help_text + also, **settings})
 
@@ -84,15 +84,17 @@ _DISK = (
     click.option(
         "--poll-max-ns",
         type=click.IntRange(0),
-        help="qsd: how long it looks at idle rings before it sleeps.  [default: 32768]",
+        help="For qsd: nanoseconds that it polls idle rings before it sleeps.  [default: 32768]",
     ),
-    click.option("--cpus", metavar="LIST", help="CPUs of the back-end, as 1 or 0,2-3."),
+    click.option(
+        "--cpus", metavar="LIST", help="CPUs that the back-end runs on, such as 1 or 0,2-3."
+    ),
     disk_option("--backend-option", "options", multiple=True),
 )
 
 
 def disk_options(function: Callable[..., None]) -> Callable[..., None]:
-    """What the disk should be that a command starts: it gets a BackendSpec as `disk`."""
+    """Adds the options that describe a disk; the command gets them as a BackendSpec, `disk`."""
 
     @wraps(function)
     def with_disk(

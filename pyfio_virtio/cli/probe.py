@@ -114,7 +114,10 @@ def _device_rows(info: engine.DeviceInfo) -> Iterable[tuple[str, str]]:
     yield "name", info.id or "none"
     yield "capacity", f"{format_size(info.capacity_bytes)} ({info.capacity_bytes} bytes)"
     yield "blocks", f"{info.block_size} bytes logical, {info.physical_block_size} physical"
-    yield "optimal I/O", format_size(info.optimal_io_size) if info.optimal_io_size else "not said"
+    yield (
+        "optimal I/O",
+        format_size(info.optimal_io_size) if info.optimal_io_size else "not reported",
+    )
     yield "access", "read-only" if info.read_only else "read and write"
     yield "write cache", "on" if info.writeback else "off"
     yield "flush", _yes(info.can_flush)
@@ -123,7 +126,10 @@ def _device_rows(info: engine.DeviceInfo) -> Iterable[tuple[str, str]]:
         "write zeroes",
         _limit(info.can_write_zeroes, info.max_write_zeroes_bytes, info.max_write_zeroes_segments),
     )
-    yield "request queues", f"{info.max_queues} there, of {info.queue_size} entries for this probe"
+    yield (
+        "request queues",
+        f"{info.max_queues} offered; this probe used one of {info.queue_size} entries",
+    )
     segment = f", of {format_size(info.size_max)} each" if info.size_max else ""
     yield "segments", f"{info.seg_max} at most{segment}"
     yield "memory regions", f"{info.max_mem_slots} at most"

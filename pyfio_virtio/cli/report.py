@@ -122,7 +122,11 @@ def plot(
             raise UsageError(f"no column {column}", "", "write --where COLUMN=VALUE")
         frame = frame[frame[column].astype(str) == value]
         if measured(frame).empty:
-            raise UsageError(f"no run is left where {condition}", "", "loosen --where")
+            raise UsageError(
+                f"no run is left where {condition}",
+                "",
+                "use --where less often, or with other values",
+            )
     if x:
         drawing: Figure = gallery.draw_columns(frame, x, y, by, facet)
     else:
@@ -156,7 +160,7 @@ def compare(
 
     limit = share(max_regression)
     if limit is not None and not 0 <= limit < 1:
-        raise UsageError(f"unusable --max-regression {max_regression}", "", "say it as 5%")
+        raise UsageError(f"unusable --max-regression {max_regression}", "", "write it as 5%")
     changes = compared(load(base), load(other), metric, allow_unlike)
     _print_changes(changes, metric)
     worse = [each.name for each in changes if limit is not None and each.regressed(limit)]

@@ -110,7 +110,7 @@ def _runs_of(sweep: SweepFolder, point: str) -> list[Record]:
 
 @results.command()
 @_FOLDER
-@click.option("--csv", "as_csv", is_flag=True, required=True, help="As comma-separated values.")
+@click.option("--csv", "as_csv", is_flag=True, required=True, help="Print comma-separated values.")
 def export(folder: Path, as_csv: bool) -> None:
     """Print every run as one row, with all its columns."""
     import csv
@@ -142,8 +142,8 @@ def _flat(row: Row) -> Row:
 def replay(point: str, folder: Path, output: Path, yes: bool, program: str) -> None:
     """Run one point of a sweep again, and compare the results.
 
-    It runs on the disk that the folder names. Before it writes to a disk that was not started for
-    this run, it asks.
+    It runs on the disk that the folder names. It asks before it writes to a disk that was not
+    started for this run.
     """
     from pyfio_virtio.cli.progress import watching
     from pyfio_virtio.results.results import PLAN
@@ -163,7 +163,7 @@ def replay(point: str, folder: Path, output: Path, yes: bool, program: str) -> N
 
 def _range(values: Sequence[float]) -> str:
     if not values:
-        return "none before that succeeded"
+        return "no earlier run succeeded"
     import statistics
 
     middle = statistics.median(values)

@@ -52,7 +52,7 @@ _INTERRUPTED, _SOME_FAILED = 130, 1
     help="Seconds that fio may run beyond its runtime before it is killed.",
 )
 @click.option(
-    "--yes", is_flag=True, help="Do not ask before writing to a disk not started for the sweep."
+    "--yes", is_flag=True, help="Do not ask before writing to other disks than the sweep's own."
 )
 @click.option("--fio", "program", default="fio", show_default=True, help="The fio to run.")
 @dry_run_option
@@ -68,11 +68,12 @@ def sweep(
     dry_run: bool,
     given: Mapping[str, Any],
 ) -> None:
-    """Measure many combinations of options, in repeated runs.
+    """Measure combinations of options, in repeated runs.
 
-    After an interruption, the same command continues the sweep. FILE is a sweep that --save wrote;
-    flags take precedence over it. The exit status is 0 if all runs succeeded, 1 if some failed, 2
-    after a usage error, 3 if the machine lacks something, and 130 after an interruption.
+    Each combination is called a point. FILE is a sweep that --save wrote; flags take precedence
+    over it. After an interruption, the same command continues the sweep. The exit status is 0 if
+    all runs succeeded, 1 if some failed, 2 after a usage error, 3 if the machine lacks something,
+    and 130 after an interruption.
 
     \b
       pyfio-virtio sweep --sleepy-poll 0,20,100 --wait busy --iodepth 1,32 -o out

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The flags of sweep: one for each key of its TOML file, and shorthands.
+"""The flags of sweep: one for each key of its TOML file, and some abbreviations.
 
-Owns which flags there are and how each becomes a setting; only what was given is passed on,
-so that flags can win over a file.
+Owns the flags, and how each becomes a setting. Only the flags that were given are passed on, so
+that they take precedence over the file.
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ from pyfio_virtio.errors import UsageError
 from pyfio_virtio.sweep.settings import ORDERS, option_name, share, steps, words
 
 DEFAULT_FOLDER = "sweep-results"
-# Under three minutes for two ways of waiting at three depths.
+# With these, a sweep of two ways of waiting at three depths takes less than three minutes.
 _QUICK = {"runtime": 1.0, "ramp_time": 0.25}
 _AXES = {
-    "sleepy_poll": "Microseconds between looks at the ring; 0: the eventfd.",
-    "wait": "Ways of waiting: event, busy, sleepy, adaptive; one axis with --sleepy-poll.",
-    "iodepth": "I/Os in flight, of each job.  [default: 1,32,128]",
-    "bs": "Bytes of each I/O.  [default: 4k]",
-    "rw": "Directions: randread, randwrite, randrw ...  [default: randread]",
-    "numjobs": "Jobs at a time, a queue each.  [default: 1]",
-    "event_idx": "The engine's event_idx: on, off.",
+    "sleepy_poll": "Microseconds that fio sleeps between two looks at the ring; 0 waits for calls.",
+    "wait": "Ways of waiting: event, busy, sleepy, adaptive. --sleepy-poll adds to this list.",
+    "iodepth": "I/Os in flight in each job.  [default: 1,32,128]",
+    "bs": "Size of each I/O.  [default: 4k]",
+    "rw": "Directions of the I/O: randread, randwrite, randrw ...  [default: randread]",
+    "numjobs": "Jobs that run at the same time, each with its own queue.  [default: 1]",
+    "event_idx": "The engine's option event_idx: auto, on, off.",
 }
 _LISTS = {
     "engines": "Engines of fio: virtio, io_uring, libaio, nbd ...  [default: virtio]",
-    "serve": "How the built-in back-end waits: poll, event, adaptive.",
+    "serve": "How the built-in back-end waits for requests: poll, event, adaptive.",
 }
 
 
@@ -47,47 +47,99 @@ def _axis_flags() -> list[Callable[[Any], Any]]:
             "set_options",
             multiple=True,
             metavar="OPTION=LIST",
-            help="Any option of fio or the engine, as --set norandommap=1.",
+            help="Any option of fio or of the engine, such as norandommap=1; may be repeated.",
         ),
         click.option(
             "--cpus",
             multiple=True,
             metavar="PLACE",
-            help="any, separate, shared, or FIO:BACKEND as 0:1; may be repeated.",
+            help="CPUs of fio and the back-end: any, separate, shared, or FIO:BACKEND such as 0:1; "
+            "may be repeated.",
         ),
-        click.option("--shared-cpu", is_flag=True, help="One CPU for both: --cpus shared."),
+        click.option("--shared-cpu", is_flag=True, help="The same as --cpus shared."),
     ]
 
 
 _FLAGS = (
-    click.option("--one-at-a-time", is_flag=True, default=None, help="No grid: vary one axis."),
+    click.option(
+        "--one-at-a-time",
+        is_flag=True,
+        default=None,
+        help="Vary one option at a time, with the first value of each other option.",
+    ),
     click.option("--repeats", type=click.IntRange(1), help="Runs of each point.  [default: 5]"),
-    click.option("--target-ci", metavar="SHARE", help="More repeats until IOPS are known to ±2%."),
-    click.option("--max-repeats", type=click.IntRange(1), help="Their cap.  [default: 30]"),
-    click.option("--rate-steps", metavar="LIST", help="Also at 10,20..100% of what it reaches."),
-    click.option("--runtime", type=float, metavar="SECONDS", help="Of each run.  [default: 5]"),
-    click.option("--ramp-time", type=float, metavar="SECONDS", help="Before it.  [default: 1]"),
-    click.option("--quick", is_flag=True, help="--runtime 1 --ramp-time 0.25"),
-    click.option("--order", type=click.Choice(ORDERS), help="Of runs.  [default: interleaved]"),
-    click.option("--seed", type=int, help="Of the order; recorded when it is left out."),
-    click.option("--controls/--no-controls", default=None, help="Null engine, and A against A."),
-    click.option("--backend", metavar="builtin|qsd|SOCKET", help="What serves the disk."),
+    click.option(
+        "--target-ci",
+        metavar="SHARE",
+        help="Repeat each point until its IOPS are known to this precision, such as 2%.",
+    ),
+    click.option(
+        "--max-repeats",
+        type=click.IntRange(1),
+        help="Most runs of each point with --target-ci.  [default: 30]",
+    ),
+    click.option(
+        "--rate-steps",
+        metavar="LIST",
+        help="Measure each point also at these shares of the IOPS that it reaches, such as "
+        "10,20..100%.",
+    ),
+    click.option(
+        "--runtime", type=float, metavar="SECONDS", help="Measured time of each run.  [default: 5]"
+    ),
+    click.option(
+        "--ramp-time",
+        type=float,
+        metavar="SECONDS",
+        help="Time that each run takes before it measures.  [default: 1]",
+    ),
+    click.option("--quick", is_flag=True, help="The same as --runtime 1 --ramp-time 0.25."),
+    click.option(
+        "--order", type=click.Choice(ORDERS), help="Order of the runs.  [default: interleaved]"
+    ),
+    click.option(
+        "--seed",
+        type=int,
+        help="Seed of the order. If left out, a random seed is chosen and recorded.",
+    ),
+    click.option(
+        "--controls/--no-controls",
+        default=None,
+        help="Measure also fio's null engine, and the first point twice to show the noise.  "
+        "[default: controls]",
+    ),
+    click.option(
+        "--backend",
+        metavar="builtin|qsd|SOCKET",
+        help="What serves the disk.  [default: builtin]",
+    ),
     disk_option(
         "--storage",
         metavar="null|memory|file|file:PATH",
-        also=" file alone creates a scratch file.",
+        also=" file without a PATH is a scratch file.  [default: null; file if an engine of fio "
+        "needs a file]",
     ),
     disk_option("--disk-size", also="  [default: 1G]"),
     disk_option("--block-size", also="  [default: 512]"),
     disk_option("--backend-option", multiple=True),
-    click.option("--keep-backend", is_flag=True, default=None, help="Restart it only if it must."),
-    click.option("--heat-map", is_flag=True, default=None, help="Log latency by time, to draw it."),
-    click.option("--title", help="Of the report: the question."),
+    click.option(
+        "--keep-backend",
+        is_flag=True,
+        default=None,
+        help="Restart the back-end only if the next run needs another one.",
+    ),
+    click.option(
+        "--heat-map",
+        is_flag=True,
+        default=None,
+        help="Log latency over time, so that the report shows it as a heat map.",
+    ),
+    click.option("--title", help="Title of the report, such as the question to answer."),
 )
 
 
 def sweep_options(function: Callable[..., None]) -> Callable[..., None]:
-    """Gives the command what was said as `given`, by the names of Settings."""
+    """Adds the flags; the command gets those that were given as `given`, by names of Settings."""
     flags = [*_axis_flags(), *_FLAGS]
     names = ("quick", "shared_cpu", "set_options", *_AXES, *_LISTS, "cpus", *_plain())
 
@@ -102,7 +154,7 @@ def sweep_options(function: Callable[..., None]) -> Callable[..., None]:
 
 
 def _plain() -> tuple[str, ...]:
-    """The flags whose value is the setting."""
+    """The flags that have the name of their setting."""
     return (
         *("one_at_a_time", "repeats", "target_ci", "max_repeats", "rate_steps", "runtime"),
         *("ramp_time", "order", "seed", "controls", "backend", "storage", "disk_size"),

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Operations of a disk as awaitables: a future for each, resolved when the eventfd is readable.
+"""Operations of a disk as awaitables: each has a future, which is resolved when it completes.
 
-Belongs to one event loop and is called in its thread, but for collect() and close(), which any
-thread may call.
+The eventfd of the operations tells the event loop when to collect them. A Face belongs to one event
+loop and is called in its thread, except collect() and close(), which any thread may call.
 """
 
 import asyncio
@@ -19,13 +19,13 @@ CLOSED = "the disk was closed while this was awaited"
 
 
 class Face:
-    """What an event loop has of a disk."""
+    """The operations of a disk in one event loop."""
 
     def __init__(self, operations: Operations, loop: asyncio.AbstractEventLoop) -> None:
         self._operations = operations
         self._loop = loop
         self._waiting: set[asyncio.Future[int]] = set()
-        # Of our own: the loop may still watch it when the operations are closed.
+        # A duplicate, because the loop may still watch it when the operations are closed.
         self._fd = os.dup(operations.fd)
         loop.add_reader(self._fd, self._collect)
 
@@ -46,24 +46,24 @@ class Face:
     def _collect(self) -> None:
         with contextlib.suppress(BlockingIOError):
             os.read(self._fd, 8)
-        with contextlib.suppress(DiskError):  # the disk was closed meanwhile: see _end()
+        with contextlib.suppress(DiskError):  # the disk was closed meanwhile; _end() follows
             while (done := self._operations.get_completed()) is not None:
                 _resolve(done)
             while (overdue := self._operations.get_overdue()) is not None:
                 _resolve(overdue)
 
     def collect(self) -> None:
-        """What has completed by now, if this is the loop's thread."""
+        """Collects the operations that have completed, if this is the loop's thread."""
         if self._is_in_loop():
             self._collect()
 
     def close(self) -> None:
-        """Ends what is awaited with an error, in the loop's thread; the rest at once."""
+        """Closes the operations at once. Awaited ones end with an error, in the loop's thread."""
         self._operations.close()
         if self._is_in_loop():
             self._end()
             return
-        # If the loop is closed, or is not run any more, nothing is awaited.
+        # If the loop is closed or does not run any more, no task awaits an operation.
         with contextlib.suppress(RuntimeError):
             self._loop.call_soon_threadsafe(self._end)
 

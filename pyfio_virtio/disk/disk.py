@@ -5,10 +5,10 @@
         disk.pwrite(b"hello", 1000)
         disk.pread(5, 1000)
 
-Any bytes at any offset, from any number of threads: the interpreter's lock is free while a call
-waits. Whole blocks in memory of alloc() move without a copy. What fails raises DiskError, which
-is an OSError with errno; offsets and sizes are in bytes. For asyncio there are read(), read_into(),
-write() and sync(); for many operations at once without it, operations().
+Any number of threads may read and write any bytes at any offset. A call that waits releases the
+interpreter's lock. Whole blocks in memory from alloc() are transferred without a copy. A call that
+fails raises DiskError, which is an OSError with an errno. Offsets and sizes are in bytes. read(),
+read_into(), write() and sync() are for asyncio; operations() is for many without asyncio.
 """
 
 import os
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 DEVICES = ("auto", "blk", "scsi")
 HUGEPAGES = ("auto", "off", "2m", "1g")
 DEFAULT_WAIT = "adaptive"
-# What the protocol names a queue by, what a ring holds, and what an address of virtio-scsi holds.
+# Limits of vhost-user's queue index, of a ring, and of a virtio-scsi address.
 MAX_QUEUES, MAX_DEPTH = 256, 32768
 MAX_TARGET, MAX_LUN = 255, 16383
 MAX_SLEEPY_POLL_US = 1_000_000
@@ -54,10 +54,10 @@ def open_disk(
 ) -> "Disk":
     """Connects to the back-end that serves `socket`.
 
-    `wait` is event, busy, sleepy or adaptive; `scsi_address` a target and a LUN; `depth` what is
-    in flight on each of the `queues` at most; `memory_bytes` what alloc() finds at once, which
-    matters with a back-end that takes no more memory later. A request that makes no progress for
-    `request_timeout_s` fails.
+    `wait` is event, busy, sleepy or adaptive. `scsi_address` is a target and a LUN. `depth` is the
+    largest number of requests in flight on each of the `queues`. `memory_bytes` is shared at once
+    for alloc(), because some back-ends do not accept more memory later. A request that makes no
+    progress for `request_timeout_s` fails.
     """
     ffi, lib = engine.library().ffi, engine.library().lib
     config = ffi.new("struct device_config *")
@@ -84,7 +84,7 @@ def open_disk(
 
 def _one_of(name: str, value: str, values: tuple[str, ...]) -> str:
     if value not in values:
-        raise UsageError(f"{name}={value}", "", f"say one of {', '.join(values)}")
+        raise UsageError(f"{name}={value}", "", f"use one of {', '.join(values)}")
     return value
 
 
@@ -95,7 +95,7 @@ def _whole(name: str, value: int, most: int, least: int = 0) -> int:
 
 
 class Disk:
-    """Made by open_disk(); each method may be called by any thread until close()."""
+    """open_disk() makes it. Any thread may call each method until close()."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
@@ -116,15 +116,15 @@ class Disk:
         self.close()
 
     def close(self) -> None:
-        """Gives up what is in flight and disconnects; buffers of alloc() remain valid.
+        """Gives up the operations in flight and disconnects. Buffers from alloc() remain valid.
 
-        Calls of other threads and tasks that wait end with ECANCELED, later ones with EBADF.
+        Waiting calls of other threads and tasks end with ECANCELED, and later calls with EBADF.
         """
         with self._lock:
             for face in self._faces.values():
                 face.collect()
         self._session.close()
-        # No new one is made any more.
+        # From here on no new face is made, because the session is closed.
         with self._lock:
             faces, self._faces = self._faces, {}
         for face in faces.values():
@@ -141,25 +141,25 @@ class Disk:
     # ---- calls that wait -----------------------------------------------------------------------
 
     def pread(self, size: int, offset: int) -> bytes:
-        """Fewer bytes than asked for only at the end of the disk, as os.pread()."""
+        """Reads `size` bytes, or fewer at the end of the disk, as os.pread() does."""
         buffer = bytearray(self._fit(size, offset))
         count = self.preadv([buffer], offset)
         return bytes(memoryview(buffer)[:count])
 
     def _fit(self, size: int, offset: int) -> int:
-        """How much of it is on the disk: there need not be memory for more."""
+        """The part of `size` that is on the disk, so that no memory is allocated for more."""
         size, offset = engine.in_bytes("size", size), engine.in_bytes("offset", offset)
         return min(size, max(0, self.size - offset))
 
     def preadv(self, buffers: Iterable["Buffer"], offset: int) -> int:
-        """Reads into writable buffers, one after the other; how many bytes, as os.preadv()."""
+        """Reads into writable buffers in turn. Returns the number of bytes, as os.preadv() does."""
         return self._move(engine.library().lib.device_read, buffers, offset, writable=True)
 
     def pwrite(self, data: "Buffer", offset: int) -> int:
         return self.pwritev([data], offset)
 
     def pwritev(self, buffers: Iterable["Buffer"], offset: int) -> int:
-        """Writes buffers one after the other; how many bytes, as os.pwritev()."""
+        """Writes buffers in turn. Returns the number of bytes, as os.pwritev() does."""
         return self._move(engine.library().lib.device_write, buffers, offset, writable=False)
 
     def _move(
@@ -181,12 +181,12 @@ class Disk:
         return done
 
     def flush(self) -> None:
-        """What was written before is on stable storage after it."""
+        """Returns when everything that was written before is on stable storage."""
         with self._session:
             engine.check(engine.library().lib.device_flush(self._session.device))
 
     def discard(self, offset: int, size: int) -> None:
-        """The bytes are not needed any more; what is not a whole block stays as it is."""
+        """Tells the disk that these bytes are not needed. Only whole blocks in the range change."""
         self._change(engine.library().lib.device_discard, offset, size)
 
     def write_zeroes(self, offset: int, size: int) -> None:
@@ -200,27 +200,27 @@ class Disk:
     # ---- memory ----------------------------------------------------------------------------------
 
     def alloc(self, size: int, alignment: int = 4096) -> memoryview:
-        """A writable buffer that the back-end reaches too; it is free again when it is dropped.
+        """Returns a writable buffer in shared memory, which is freed with its last reference.
 
-        numpy.frombuffer(disk.alloc(n), ...) takes it without a copy. It begins with what was
-        there before. A call or a task on it that was cancelled or failed with ETIMEDOUT may still
-        be carried out, and change it: then drop it and take another one. It is not handed out
-        again before the back-end has given it back.
+        numpy.frombuffer(disk.alloc(n), ...) uses it without a copy. Its content is undefined at
+        first. If an operation on it was cancelled or failed with ETIMEDOUT, the back-end may still
+        change it, so drop it and allocate another one. Its memory is not allocated again before
+        the back-end has finished with it.
         """
         return self._session.alloc(size, alignment)
 
     def register(self, memory: "Buffer", fd: int, file_offset: int = 0) -> None:
-        """Lets whole blocks move without a copy in memory that was mapped from `fd`, shared.
+        """Registers `memory`, a shared mapping of `fd`, so that whole blocks in it are not copied.
 
-        An mmap.mmap of a memfd, say. It stays in use until the disk is closed, and a read that
-        was cancelled or failed with ETIMEDOUT may still change it until then.
+        An example is an mmap.mmap of a memfd. The memory stays in use until the disk is closed. A
+        read that was cancelled or failed with ETIMEDOUT may still change it until then.
         """
         self._session.register(memory, fd, file_offset)
 
     # ---- without waiting ------------------------------------------------------------------------
 
     def operations(self) -> Operations:
-        """A set of operations in flight, to submit and to collect."""
+        """Returns a new set of operations, which are submitted now and collected later."""
         return Operations(self._session)
 
     async def read(self, size: int, offset: int) -> bytes:
@@ -235,11 +235,11 @@ class Disk:
         return await self._face().wait_for(lambda op, key: op.write(data, offset, key))
 
     async def sync(self) -> None:
-        """As flush()."""
+        """The same as flush()."""
         await self._face().wait_for(lambda op, key: op.flush(key))
 
     def _face(self) -> "Face":
-        """The one of the running event loop."""
+        """The face of the running event loop."""
         import asyncio
 
         from pyfio_virtio.disk.awaitables import Face

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Who is in a call on something of C's, and when it can be freed.
+"""Counts the threads that are in a call on a C object, and frees the object after the last.
 
-`with gate:` surrounds each call. Shutting the gate lets nobody in any more and ends the calls that
-wait; what the gate guards is freed by the last to leave, or at once. So no thread meets freed
-memory, and a thread that shuts a gate from within one of its own calls, as a signal handler does,
-does not wait for itself. What was made before a fork belongs to the parent, and is left alone in
-the child.
+`with gate:` surrounds each call. shut() refuses further calls and ends the calls that wait. The
+last thread that leaves frees the object; if there is none, shut() frees it at once. So no thread
+uses freed memory. A signal handler may shut a gate while its own thread is in a call, and does not
+wait for that call. An object that was made before a fork belongs to the parent, and the child does
+not touch it.
 """
 
 import errno
@@ -15,7 +15,7 @@ from types import TracebackType
 
 from pyfio_virtio.errors import DiskError
 
-_forks = 0  # since this process's first ancestor that imported this
+_forks = 0  # the forks between the first process that imported this module and this process
 
 
 def _note_fork() -> None:
@@ -27,37 +27,39 @@ os.register_at_fork(after_in_child=_note_fork)
 
 
 def fork_count() -> int:
-    """It differs between a process and its children."""
+    """A number that differs between a process and its children."""
     return _forks
 
 
 class Gate:
-    """A base class, so that what it guards and the gate are no cycle of references."""
+    """A base class of the object's owner, because a separate gate would make a reference cycle."""
 
-    refusal = ""  # for those who come too late
+    refusal = ""  # the error of calls after shut()
 
     def __init__(self) -> None:
         self._made_at = _forks
-        self._lock = threading.RLock()  # guards what follows
+        self._lock = threading.RLock()  # guards the fields below
         self._changed = threading.Condition(self._lock)
-        self._inside: list[int] = []  # threads
+        self._inside: list[int] = []  # the threads that are in a call
         self._is_shut = False
-        # The thread that frees it, or did; at most one entry. A single call to add it, which no
-        # signal handler can interrupt.
+        # The thread that frees the object or has freed it: at most one entry. It is a dict because
+        # setdefault() is one call, which a signal handler cannot interrupt.
         self._freer: dict[str, tuple[int, object]] = {}
         self._is_freed = False
 
     def interrupt(self) -> None:
-        """Ends calls that wait. The gate is locked: it waits for nobody."""
+        """Ends the calls that wait. The gate is locked, so this must not wait."""
 
     def free(self) -> None:
-        """Called once, when nobody is in a call any more."""
+        """Frees the object. Called once, when no thread is in a call any more."""
 
     def __enter__(self) -> None:
         if self._made_at != _forks:
-            raise DiskError(errno.EBADF, "another process opened this disk: open it anew")
+            raise DiskError(
+                errno.EBADF, "another process opened this disk: open it again in this process"
+            )
         with self._lock:
-            # First in, then a look: a signal handler may shut it at any step.
+            # The thread enters before it checks: a signal handler may shut the gate at any step.
             self._inside.append(threading.get_ident())
             is_shut = self._is_shut
         if is_shut:
@@ -77,7 +79,7 @@ class Gate:
             self._end()
 
     def shut(self) -> None:
-        """Returns once it is freed, if that does not depend on the calling thread."""
+        """Shuts the gate. Returns when the object is freed, unless that depends on this thread."""
         if self._made_at != _forks:
             return
         with self._lock:
@@ -91,7 +93,7 @@ class Gate:
             self._changed.wait_for(self._need_not_wait)
 
     def _is_last(self) -> bool:
-        """Whether the calling thread is to free it, once it is shut."""
+        """Whether the calling thread must free the object now. The gate must be shut."""
         mine = (threading.get_ident(), object())
         return not self._inside and self._freer.setdefault("it", mine) is mine
 

@@ -6,9 +6,10 @@
         operations.completed(1)
         print(operations.get_completed())
 
-Any thread may call. What an operation reads into or writes from is kept until it is collected.
-One that is cancelled or takes too long ends with ETIMEDOUT: at once, but where whole blocks move
-between the disk and memory of alloc() or register(), once the back-end has given that memory back.
+Any thread may call. The buffer of an operation is kept until the operation is collected. An
+operation that is cancelled or takes too long ends with ETIMEDOUT. It ends at once, except if whole
+blocks are transferred directly to or from memory of alloc() or register(): then it ends when the
+back-end has finished with that memory.
 """
 
 import contextlib
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Completion:
-    """An operation that ended: bytes moved (0 for what moves none), or why not."""
+    """An operation that ended: the bytes transferred (0 if it transfers none), or its error."""
 
     key: object
     count: int
@@ -43,12 +44,12 @@ class Completion:
 @dataclass(frozen=True)
 class _Submitted:
     operation: CData  # struct operation *
-    pointer: CData | None  # holds on to the program's buffer
+    pointer: CData | None  # keeps the program's buffer alive
     key: object
 
 
 class _Async(Gate):
-    """A struct async *, and who is in a call on it."""
+    """A struct async *, with the threads that are in a call on it."""
 
     refusal = "these operations are closed"
 
@@ -66,7 +67,7 @@ class _Async(Gate):
 
 
 class Operations:
-    """Made by Disk.operations(); `key` comes back with the completion."""
+    """Disk.operations() makes it. The `key` of an operation comes back with its completion."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
@@ -85,7 +86,7 @@ class Operations:
         self.close()
 
     def __len__(self) -> int:
-        """How many were submitted and not collected."""
+        """The number of operations that were submitted and not yet collected."""
         return len(self._submitted)
 
     def read(self, buffer: "Buffer", offset: int, key: object = None) -> None:
@@ -124,11 +125,11 @@ class Operations:
             engine.check(code)
 
     def completed(self, minimum: int = 1, timeout_s: float | None = None) -> int:
-        """Waits until that many, or all in flight, can be collected; how many can be.
+        """Waits until `minimum` or all operations in flight can be collected; returns how many can.
 
-        If none can be, and all in flight took too long, it raises ETIMEDOUT. They are collected
-        should the back-end answer after all; a call with `timeout_s` that finds nothing else in
-        flight waits for that.
+        If none can be collected and all in flight took too long, it raises ETIMEDOUT. They can
+        still be collected if the back-end answers later, and a call with `timeout_s` that finds
+        nothing else in flight waits for that.
         """
         timeout_ms = -1 if timeout_s is None else milliseconds(timeout_s)
         with self._session, self._async:
@@ -145,7 +146,10 @@ class Operations:
             return Completion(done.key, max(0, operation.result), error)
 
     def get_overdue(self) -> Completion | None:
-        """One that took too long, each once; it remains in flight until its memory comes back."""
+        """An operation that took too long; each is returned once.
+
+        It remains in flight until the back-end has finished with its memory.
+        """
         with self._session, self._async:
             operation = engine.library().lib.async_get_overdue(self._async.handle)
             if not operation:
@@ -163,13 +167,14 @@ class Operations:
 
     @property
     def fd(self) -> int:
-        """An eventfd: readable when operations completed since it was last read."""
+        """An eventfd that is readable if operations have completed since it was last read."""
         with self._session, self._async:
             return engine.check(engine.library().lib.async_fd(self._async.handle))
 
     def close(self) -> None:
-        """Gives up what is in flight, and ends the calls that wait."""
-        with contextlib.suppress(DiskError), self._session:  # closing the disk does it too
+        """Gives up the operations in flight, and ends the calls that wait."""
+        # If the disk is closed, its operations are closed too.
+        with contextlib.suppress(DiskError), self._session:
             self._async.shut()
 
     def __del__(self) -> None:

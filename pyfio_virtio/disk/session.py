@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""An attached device and its memory, kept alive as long as somebody uses them.
+"""An attached device and its memory, which are kept alive as long as they are in use.
 
-Any thread may enter a session; closing ends what waits there. The memory outlives it: a
-buffer that a program still holds stays valid, whatever was closed. Nothing that Python code does
-to these objects may crash the process.
+Any thread may enter a session. Closing it ends the calls that wait. The memory may live longer: a
+buffer that a program still holds stays valid after the session is closed. No use of these objects
+by Python code may crash the process.
 """
 
 import errno
@@ -19,17 +19,17 @@ if TYPE_CHECKING:
 
 # A pointer or a structure whose type only C knows.
 CData: TypeAlias = Any
-# What the engine takes as a time.
+# The longest time that the engine accepts.
 MAX_MS = (1 << 31) - 1
 
 
 def pointer_to(buffer: "Buffer", *, writable: bool) -> CData:
-    """A char[] that holds on to the buffer; a context manager that lets go of it."""
+    """A char[] that keeps the buffer alive. It is a context manager, which releases the buffer."""
     return engine.library().ffi.from_buffer("char[]", buffer, require_writable=writable)
 
 
 def milliseconds(seconds: float) -> int:
-    """A time as C takes it: 0 if it has passed, and 24 days at most."""
+    """A time for the engine: 0 if `seconds` is negative, and 24 days at most."""
     if math.isnan(seconds):
         raise DiskError(errno.EINVAL, "a time must be a number")
     return round(min(max(0.0, seconds * 1000), MAX_MS))
@@ -44,7 +44,7 @@ def _free(memory: CData, address: CData, made_at: int) -> None:
 
 
 class Session(Gate):
-    """`with session:` is for the calls that need its `device`, a struct device *."""
+    """`with session:` must surround the calls that use its `device`, a struct device *."""
 
     refusal = "the disk is closed"
 
@@ -61,7 +61,7 @@ class Session(Gate):
         engine.check(code)
         self.device: CData = handle[0]
         self._registered: list[CData] = []
-        # Each struct async * that is open, and what the engine may still look at for it.
+        # Each open struct async *, with the objects that the engine may still use for it.
         self._asyncs: dict[CData, dict[int, Any]] = {}
         super().__init__()
 
@@ -70,7 +70,7 @@ class Session(Gate):
             self.close()
 
     def close(self) -> None:
-        """Gives up what is in flight, and ends the calls that wait. Any number of times."""
+        """Gives up the operations in flight, and ends the calls that wait. May be called again."""
         self.shut()
 
     def interrupt(self) -> None:
@@ -84,10 +84,10 @@ class Session(Gate):
         self._registered.clear()
 
     def open_async(self, needs: dict[int, Any]) -> CData:
-        """A struct async *; what `needs` holds is kept as long as it is open, and cleared then.
+        """Opens a struct async *. The objects in `needs` are kept until it is closed.
 
-        So nothing of it is left to the garbage collector, which may clear a memoryview before
-        what has a pointer into it.
+        They are not left to the garbage collector, because that may clear a memoryview before an
+        object with a pointer into it.
         """
         handle = engine.library().ffi.new("struct async **")
         with self:
@@ -112,8 +112,8 @@ class Session(Gate):
             if not address:
                 raise engine.failure(-errno.ENOMEM)
             lib.memory_keep(memory)
-        # The last one who lets go of the buffer frees it. It keeps the memory itself: of several
-        # objects that are garbage, the collector finalizes any first.
+        # The buffer is freed with its last reference. It holds its own reference to the memory,
+        # because the garbage collector may finalize the session before the buffer.
         made_at = fork_count()
         kept = ffi.gc(ffi.cast("char *", address), lambda gone: _free(memory, gone, made_at))
         return memoryview(ffi.buffer(kept, size)).cast("B")

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Writes a disk, reads it back, and says which byte is not what was written.
+"""Writes a disk, reads it back, and finds the first byte that is wrong.
 
-A Plan says which pieces of the disk are written, and with what; run() carries it out, in threads
-of its own. Pieces lie side by side and are dealt to the threads in turn, so that threads write
-into each other's blocks whenever a piece is not made of whole ones. Each piece is read back at
-once, and all of them once more at the end. Nothing is printed here.
+A Plan says which pieces of the disk are written, and with which content. run() carries it out in
+its own threads. The pieces are adjacent and are given to the threads in turn, so threads write to
+the same block if a piece does not consist of whole blocks. Each piece is read back at once, and all
+pieces are read again at the end. Nothing is printed here.
 """
 
 import random
@@ -22,26 +22,26 @@ from pyfio_virtio.sizes import format_size
 
 DEFAULT_PIECE_BYTES = 4096
 DEFAULT_FULL_PIECE_BYTES = 1 << 20
-# Of one thread, when it does not wait for each operation.
+# The operations in flight of each thread, with is_async.
 IN_FLIGHT = 64
 
-# Gets the number of bytes done since it was last called.
+# It is called with the number of bytes that were done since the last call.
 Progress = Callable[[int], None]
 
 # ---- what is written ---------------------------------------------------------------------------
 
 
 class Content(Protocol):
-    """What belongs where on the disk: it depends on nothing but the offset."""
+    """The bytes that belong at each offset of the disk. They depend only on the offset."""
 
     def at(self, offset: int, size: int) -> bytes: ...
 
 
 @dataclass(frozen=True)
 class Offsets:
-    """Each eight bytes hold their own offset, so that misplaced ones tell where they belong."""
+    """Every eight bytes hold their own offset, so misplaced data shows where it belongs."""
 
-    # No word is zero, which is what a disk that lost it would show.
+    # With this mark no word is zero, because a disk that lost the data would return zeroes.
     mark: int = 0x5AFE_0000_0000_0000
 
     def at(self, offset: int, size: int) -> bytes:
@@ -52,7 +52,7 @@ class Offsets:
 
 @dataclass(frozen=True)
 class Pattern:
-    """The same bytes again and again, from the disk's first byte on."""
+    """The same bytes repeated, from the first byte of the disk."""
 
     pattern: bytes
 
@@ -63,7 +63,7 @@ class Pattern:
 
 @dataclass(frozen=True)
 class Random:
-    """Bytes that look random and follow from a seed."""
+    """Pseudo-random bytes from a seed."""
 
     seed: int
     chunk_bytes: int = 4096
@@ -89,7 +89,7 @@ class Piece:
 
 @dataclass(frozen=True)
 class Plan:
-    """`first` is where the pieces begin; `size` is of them all."""
+    """`first` is the offset of the first piece, and `size` is the size of all pieces together."""
 
     first: int
     size: int
@@ -104,18 +104,18 @@ class Plan:
             raise UsageError(
                 f"{self.size} bytes at {self.first} do not fit",
                 f"the disk has {disk_bytes} ({format_size(disk_bytes)})",
-                "take fewer iterations, or smaller ones",
+                "use fewer iterations or smaller pieces",
             )
 
     def pieces(self, thread: int) -> list[Piece]:
-        """Those of one thread: every so many-th."""
+        """The pieces of one thread: every n-th piece, for n threads."""
         end = self.first + self.size
         starts = range(self.first, end, self.piece_bytes)[thread :: self.threads]
         return [Piece(start, min(self.piece_bytes, end - start)) for start in starts]
 
     @property
     def work_bytes(self) -> int:
-        """What Progress adds up to."""
+        """The sum of all calls of Progress."""
         return self.size if self.only_reads else 2 * self.size
 
 
@@ -124,16 +124,16 @@ class Plan:
 
 @dataclass(frozen=True)
 class Block:
-    """One block, as far as it was to be written, and what was read of it."""
+    """The part of a block that belongs to the plan, and the bytes that were read from it."""
 
     number: int
-    offset: int  # of its first byte that was to be written
+    offset: int  # of the first byte of that part
     expected: bytes
     found: bytes
 
     @property
     def wrong(self) -> list[int]:
-        """Places in `found` that should be otherwise."""
+        """The places in `found` that differ from `expected`."""
         pairs = zip(self.expected, self.found, strict=True)
         return [i for i, (expected, found) in enumerate(pairs) if expected != found]
 
@@ -166,7 +166,7 @@ def _difference(disk: Disk, plan: Plan, offset: int) -> Difference:
 
 
 def _block(disk: Disk, plan: Plan, number: int) -> Block | None:
-    """As it is now; None if it was not to be written."""
+    """The block as it is now; None if it does not belong to the plan."""
     first = max(plan.first, number * disk.block_size)
     size = min(plan.first + plan.size, (number + 1) * disk.block_size) - first
     if size <= 0:
@@ -178,7 +178,7 @@ def _block(disk: Disk, plan: Plan, number: int) -> Block | None:
 
 
 class _Run:
-    """What the threads of a run share."""
+    """The state that the threads of a run share."""
 
     def __init__(self, disk: Disk, plan: Plan, progress: Progress) -> None:
         self.disk = disk
@@ -186,7 +186,7 @@ class _Run:
         self.piece_bytes = plan.piece_bytes
         self._progress = progress
         self._lock = threading.Lock()
-        self._wrong: list[int] = []  # offsets of the first wrong byte of pieces
+        self._wrong: list[int] = []  # the offset of the first wrong byte of each wrong piece
 
     def compare(self, piece: Piece, found: memoryview) -> None:
         expected = self.content.at(piece.offset, piece.size)
@@ -203,7 +203,7 @@ class _Run:
 
 
 def run(disk: Disk, plan: Plan, progress: Progress = lambda size: None) -> Difference | None:
-    """None if all is as it was written; else it ends with the first that is not."""
+    """Returns None if every byte is right; otherwise it stops early and returns a difference."""
     plan.check(disk.size)
     shared = _Run(disk, plan, progress)
     work = _in_flight if plan.is_async else _one_by_one
@@ -259,7 +259,7 @@ def _carry_out(
 
 
 def _collect(operations: Operations) -> None:
-    """All of them; if some take too long, completed() says so."""
+    """Collects all operations. If all take too long, completed() raises."""
     while len(operations):
         operations.completed(len(operations))
         while (done := operations.get_completed()) is not None:

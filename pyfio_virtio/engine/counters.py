@@ -19,11 +19,11 @@ from typing import Any, TypeVar
 from pyfio_virtio.errors import PyfioVirtioError
 
 LEGEND = (
-    "(kick: fio wakes the back-end by a system call; call: the back-end wakes fio;\n"
+    "(kick: fio wakes the back-end with a system call; call: the back-end wakes fio;\n"
     " look: fio reads the ring; sleep: fio sleeps, for a time or until a call;\n"
-    " CPU: all that the job's thread used, fio's own work included)"
+    " CPU: all CPU time of the job's thread, with fio's own work)"
 )
-# Numbers of a job or queue that are no counts, so that their sum says nothing.
+# Numbers of a job or queue that are not counts, so their sum has no meaning.
 _SETTINGS = {
     "number",
     "sleepy_poll",
@@ -34,7 +34,7 @@ _SETTINGS = {
     "call_suppression",
     "page_bytes",
 }
-# I/Os that the engine reaped, those of the ramp among them: fio's column ios counts the others.
+# The I/Os that the engine reaped, including those of the ramp, which fio's column ios leaves out.
 REAPED = "reaped"
 _RENAMED = {"ios": REAPED}
 _SOURCE = "the engine's statistics"
@@ -50,7 +50,7 @@ class JobCounters:
     """What one job counted from its beginning to its end, ramp_time included."""
 
     job: str
-    number: int  # fio's, from 1
+    number: int  # the number that fio gave the job, from 1
     wait: str
     ios: int
     kicks: int
@@ -58,7 +58,7 @@ class JobCounters:
     looks: int
     sleeps: int  # for a time (sleepy, adaptive), or on the eventfd (event, adaptive)
     cpu_ns: int
-    way: str = ""  # that wait=adaptive ended with
+    way: str = ""  # the last way of wait=adaptive
 
 
 # ---- reading --------------------------------------------------------------------------------
@@ -135,11 +135,11 @@ def _counts(part: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
 
 
 def summary(jobs: Sequence[JobCounters]) -> Iterator[str]:
-    """A line a job, and what the words mean."""
+    """One line for each job, and then the legend."""
     names = Counter(each.job for each in jobs)
     for each in jobs:
         name = each.job if names[each.job] == 1 else f"{each.job} (job {each.number})"
-        way = f", at last {each.way}" if each.way else ""
+        way = f" (at the end {each.way})" if each.way else ""
         yield f"{name}, wait={each.wait}{way}: {_per_io(each)}"
     if jobs:
         yield LEGEND
@@ -154,5 +154,5 @@ def _per_io(job: JobCounters) -> str:
 
 
 def _number(value: float) -> str:
-    """3.1, 0.02: two digits that count, and none that do not."""
+    """Writes numbers such as 3.1 and 0.02: with one decimal from 1 on, and with two below."""
     return f"{value:.1f}" if value >= 1 else f"{value:.2f}"

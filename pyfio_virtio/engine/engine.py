@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The engine as Python sees it: the only module that imports the shared object.
+"""The engine for Python. Only this module imports the shared object.
 
-The shared object is loaded when it is first needed, since most commands do without. Any thread
-may call; errors of the engine become DiskError with the engine's own sentence.
+The shared object is loaded when it is first needed, because most commands do not need it. Any
+thread may call. Errors of the engine become a DiskError with the engine's sentence.
 """
 
 import errno
@@ -19,15 +19,15 @@ from pyfio_virtio.errors import DiskError, MachineError, PyfioVirtioError
 
 NAME = "fio_virtio"
 BACKEND_NAME = "vhost_backend"
-# Names a folder with another build of the engine: for another fio, or with sanitizers.
+# Names the folder of another build of the engine, such as one for another fio or with sanitizers.
 FOLDER_VARIABLE = "PYFIO_VIRTIO_LIB"
 _PACKAGE = Path(__file__).resolve().parents[1]
-# Where `make` leaves it in a checkout, and where an installed package carries it.
+# `make` puts the engine into the first folder; an installed package has it in the second.
 _FOLDERS = (_PACKAGE.parent / "build" / "lib", _PACKAGE / "lib")
 
 
 def folder() -> Path:
-    """The folder of the engine, absolute: fio may run elsewhere."""
+    """The folder of the engine. It is absolute, because fio may run in another folder."""
     named = os.environ.get(FOLDER_VARIABLE)
     candidates = (Path(named).absolute(),) if named else _FOLDERS
     for candidate in candidates:
@@ -39,7 +39,7 @@ def folder() -> Path:
 
 
 def has_builtin_backend() -> bool:
-    """Whether the built-in back-end lies beside the engine."""
+    """Whether the built-in back-end is in the folder of the engine."""
     try:
         return (folder() / BACKEND_NAME).is_file()
     except MachineError:
@@ -47,7 +47,7 @@ def has_builtin_backend() -> bool:
 
 
 def load(name: str) -> ModuleType:
-    """A cffi module in the engine's folder: its lib, and ffi for what C gives and takes."""
+    """Loads a cffi module from the engine's folder. It has the functions (lib) and types (ffi)."""
     path = folder() / name
     loader = ExtensionFileLoader(name, str(path))
     try:
@@ -55,14 +55,14 @@ def load(name: str) -> ModuleType:
         loader.exec_module(module)
     except (ImportError, OSError) as error:
         raise MachineError(
-            f"cannot load {path}", str(error), "build it anew: make clean && make"
+            f"cannot load {path}", str(error), "build it again: make clean && make"
         ) from error
     return module
 
 
 @cache
 def library() -> ModuleType:
-    """The engine, as fio loads it too."""
+    """The same shared object that fio loads."""
     return load(NAME)
 
 
@@ -75,7 +75,7 @@ def version() -> str:
 
 
 def fio_release() -> str:
-    """The one release of fio that can load this engine: "fio-3.33"."""
+    """The only release of fio that can load this engine, such as "fio-3.33"."""
     return _text(library().lib.engine_fio_release())
 
 
@@ -96,7 +96,7 @@ class Disk:
 
 @dataclass(frozen=True)
 class DeviceInfo:
-    """What a back-end says of itself, and what was agreed on: struct device_info of api.h."""
+    """What a back-end offers, and what was negotiated: struct device_info of api.h."""
 
     type: int
     read_only: bool
@@ -127,14 +127,15 @@ class DeviceInfo:
     page_size: int
     hugepages_short: bool
     id: str
-    # Not in the structure: what a virtio-scsi controller has; the rest tells of the first.
+    # The disks of a virtio-scsi controller, which are not in the structure. The other fields
+    # describe one of them.
     disks: tuple[Disk, ...] = ()
 
 
 def describe(socket: str, timeout_s: float) -> DeviceInfo:
-    """Connects, negotiates, starts one queue, says what came of it, and disconnects.
+    """Connects, negotiates, starts one queue, describes the device, and disconnects.
 
-    Of several disks behind a controller the first is looked at, and all are listed.
+    If a controller has several disks, the first is described and all are listed.
     """
     config = library().ffi.new("struct device_config *")
     path = library().ffi.new("char[]", os.fsencode(socket))  # must live as long as config
@@ -146,7 +147,7 @@ def describe(socket: str, timeout_s: float) -> DeviceInfo:
         config.scsi_address_set = True
         info, _ = _visit(config)
     if info is None:
-        raise PyfioVirtioError(f"{socket}: the disks changed while they were looked at")
+        raise PyfioVirtioError(f"{socket}: the list of its disks changed while it was read")
     return replace(info, disks=disks)
 
 
@@ -182,7 +183,7 @@ def _disks(handle: object) -> tuple[Disk, ...]:
 
 
 def _values(kind: type[DeviceInfo | Disk], structure: object) -> dict[str, Any]:
-    """What the structure holds for each field of `kind`; char arrays as text."""
+    """The value in the structure of each field of `kind`. A char array becomes text."""
     values: dict[str, Any] = {}
     for each in fields(kind):
         if each.default is MISSING:
@@ -192,7 +193,7 @@ def _values(kind: type[DeviceInfo | Disk], structure: object) -> dict[str, Any]:
 
 
 def failure(code: int) -> DiskError:
-    """What the last failing call says: it names the socket, the reason and the remedy."""
+    """The error of the last call that failed: its sentence has the socket, reason and remedy."""
     return DiskError(-code, _text(library().lib.error_message()) or os.strerror(-code))
 
 
@@ -202,12 +203,12 @@ def check(code: int) -> int:
     return code
 
 
-# What offsets, sizes and file offsets are at most, in the engine as in Linux.
+# The largest offset, size or file offset, in the engine as in Linux.
 MAX_BYTES = (1 << 63) - 1
 
 
 def in_bytes(name: str, value: int) -> int:
-    """An offset or a size as C takes it: Python's integers have no end."""
+    """Checks that C can hold an offset or a size, because Python's integers have no limit."""
     if not 0 <= value <= MAX_BYTES:
         raise DiskError(errno.EINVAL, f"{name}={value}: it must be from 0 to {MAX_BYTES}")
     return value

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The feature bits of virtio and vhost-user by name, and why one is left unused.
+"""The feature bits of virtio and vhost-user by name, and why one may be left unused.
 
 Numbers and names are those of virtio 1.2 (sections 5.2.3, 5.6.3 and 6) and of vhost-user's
-"Protocol features". Which bits the engine takes is the engine's to say, not this table's. Pure.
+"Protocol features". The engine decides which bits it uses, not this table. Pure.
 """
 
 from collections.abc import Sequence
@@ -20,12 +20,12 @@ class Feature:
     bit: int
     name: str
     meaning: str
-    unused: str = _NO_USE  # why the engine may leave it, although it is offered
+    unused: str = _NO_USE  # why the engine may not use it, although it is offered
 
 
 @dataclass(frozen=True)
 class State:
-    """A feature as one back-end has it."""
+    """Whether one back-end offers a feature, and whether it is used."""
 
     feature: Feature
     offered: bool
@@ -91,7 +91,7 @@ PROTOCOL_FEATURES = (
         5,
         "VHOST_USER_PROTOCOL_F_BACKEND_REQ",
         "requests from the back-end",
-        "all it could say is that the configuration changed, and answers to requests say so too",
+        "it could only report a changed configuration, which the engine learns from requests too",
     ),
     Feature(6, "VHOST_USER_PROTOCOL_F_CROSS_ENDIAN", "foreign byte order", "ours is the same"),
     Feature(7, "VHOST_USER_PROTOCOL_F_CRYPTO_SESSION", "sessions", "for crypto devices"),
@@ -121,18 +121,18 @@ PROTOCOL_FEATURES = (
 
 
 def virtio_features(device_type: int) -> tuple[Feature, ...]:
-    """The bits of a device type and those that all have; unnamed ones are not among them."""
+    """The bits of a device type, and those of all types. Bits without a name are left out."""
     own = {BLK: BLK_FEATURES, SCSI: SCSI_FEATURES}.get(device_type, ())
     return (*own, *RING_FEATURES)
 
 
 def states(known: Sequence[Feature], offered: int, negotiated: int) -> list[State]:
-    """Each known feature, and each bit without a name that is offered, by its number."""
+    """Each known feature and each unknown bit that is offered, in the order of their numbers."""
     named = {feature.bit: feature for feature in known}
     unnamed = [bit for bit in range(64) if offered >> bit & 1 and bit not in named]
-    strangers = (Feature(bit, f"bit {bit}", "unknown here") for bit in unnamed)
-    everyone = sorted((*known, *strangers), key=lambda feature: feature.bit)
+    unknown = (Feature(bit, f"bit {bit}", "unknown to this version") for bit in unnamed)
+    features = sorted((*known, *unknown), key=lambda feature: feature.bit)
     return [
         State(feature, bool(offered >> feature.bit & 1), bool(negotiated >> feature.bit & 1))
-        for feature in everyone
+        for feature in features
     ]

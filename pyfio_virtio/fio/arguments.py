@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What users write after `--`: fio's own options, told apart from options of jobs.
+"""Reads the options of fio that users write after `--`: those of the program and those of jobs.
 
-fio lets a job file win over options that stand before it on the command line. Here what was typed
-last wins: job options are put into the job, `--name=` opens a further job as it does for fio, and
-what belongs to the program (--eta, --output ...) is passed on. Pure.
+In fio, a job file takes precedence over options before it on the command line. Here the command
+line takes precedence: job options are put into the job, and `--name=` begins a further job, as in
+fio. Options of the program (--eta, --output ...) are passed on to fio. Pure.
 """
 
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pyfio_virtio.errors import UsageError
 from pyfio_virtio.fio.job import Job
 
-# Options of the program, not of a job (fio --help); True: a value follows when there is no "=".
+# Options of the program, not of a job (fio --help). True: without "=", the next word is the value.
 _PROGRAM = {
     "alloc-size": True,
     "append-terse": False,
@@ -49,10 +49,10 @@ _PROGRAM = {
 }
 _ELSEWHERE = "the job must run on this machine"
 _REFUSED = {
-    # They hand the job to another fio, which has no socket of ours.
+    # These hand the job to another fio, which may not reach the socket of our disk.
     **dict.fromkeys(("server", "client", "daemonize", "remote-config"), _ELSEWHERE),
     "trigger-remote": _ELSEWHERE,
-    "profile": "it makes jobs of its own, for other engines and disks",
+    "profile": "it makes its own jobs, for other engines and disks",
 }
 
 Options = dict[str, str | None]
@@ -60,9 +60,9 @@ Options = dict[str, str | None]
 
 @dataclass(frozen=True)
 class FioArguments:
-    program: tuple[str, ...]  # passed on
-    everywhere: Options  # hold in every job
-    jobs: tuple[tuple[str, Options], ...]  # jobs that --name= opened
+    program: tuple[str, ...]  # passed on to fio
+    everywhere: Options  # for every job
+    jobs: tuple[tuple[str, Options], ...]  # jobs that begin with --name=
 
     def applied(self, job: Job) -> Job:
         return job.with_options(self.everywhere).with_sections(self.jobs)
@@ -85,13 +85,13 @@ def parse(arguments: Sequence[str]) -> FioArguments:
 
 
 def _take(waiting: list[str]) -> tuple[str, str | None]:
-    """Takes one option, with its value, from the front."""
+    """Takes one option, with its value, from the front of the list."""
     word = waiting.pop(0)
     if not word.startswith("-") or not word.strip("-"):
         raise UsageError(
             f"cannot pass {word!r} to fio",
-            "it is no option",
-            "name one job file, and name it before --",
+            "it is not an option",
+            "name only one job file, and before --",
         )
     key, equals, value = word.lstrip("-").partition("=")
     if key in _REFUSED:

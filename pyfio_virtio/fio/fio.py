@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""fio itself: found, asked for its release, launched, waited for, its output taken apart.
+"""The program fio: how it is found, asked for its release and options, started and waited for.
 
-launch() runs in the main thread, since it handles signals. It never edits a job and never
-decides what runs: both are given to it.
+launch() must be called in the main thread, because it handles signals. This module does not edit
+jobs and does not decide what is run.
 """
 
 import os
@@ -20,10 +20,10 @@ from typing import IO
 from pyfio_virtio.errors import MachineError
 from pyfio_virtio.machine import process, signals
 
-# The first whose external engines have the shape that ours is written for.
+# The first release whose interface for external engines is the one that our engine uses.
 OLDEST = (3, 30)
-# A signal that comes so often is meant: fio is killed.
-_PATIENCE = 3
+# fio is killed when this many signals have come.
+_SIGNALS_UNTIL_KILL = 3
 _QUESTION_S = 10
 _HOW_TO_INSTALL = "install it (Debian: apt install fio) or name it with --fio"
 
@@ -31,11 +31,11 @@ _HOW_TO_INSTALL = "install it (Debian: apt install fio) or name it with --fio"
 @dataclass(frozen=True)
 class Fio:
     path: str
-    release: str  # as `fio --version` says it: "fio-3.33"
+    release: str  # as `fio --version` prints it: "fio-3.33"
 
 
 def find(program: str = "fio") -> Fio:
-    """The fio on the PATH, or the one named."""
+    """Finds `program` in the PATH, or at its path, and checks that it is a fio that we can use."""
     path = shutil.which(program)
     if path is None:
         raise MachineError(f"cannot run {program}", "there is no such program", _HOW_TO_INSTALL)
@@ -60,7 +60,7 @@ def _ask_release(path: str) -> str:
 def _ask(
     command: Sequence[str], environment: Mapping[str, str]
 ) -> "subprocess.CompletedProcess[str]":
-    """Has fio say something about itself; no job runs."""
+    """Runs fio to ask it about itself. No job runs."""
     try:
         return subprocess.run(
             command,
@@ -79,7 +79,7 @@ def _ask(
 
 
 def check_release(fio: Fio, engine_release: str) -> None:
-    """Refuses a fio that the engine was not built for: their structures differ."""
+    """Refuses a fio that the engine was not built for, because their structures may differ."""
     if fio.release != engine_release:
         raise MachineError(
             f"cannot load the engine in {fio.path}",
@@ -89,9 +89,9 @@ def check_release(fio: Fio, engine_release: str) -> None:
 
 
 def check_engine_loads(fio: Fio, engine_folder: Path, engine: str) -> None:
-    """Has fio load the engine and list its options; the engine refuses a fio with other structures.
+    """Lets fio load the engine and list its options. The engine refuses other structures.
 
-    Patches change structures and leave the release's name as it is.
+    check_release() is not enough, because a patched fio may have the same release.
     """
     environment = {"LD_LIBRARY_PATH": library_path(engine_folder)}
     asked = _ask([fio.path, f"--enghelp={engine}"], environment)
@@ -100,13 +100,13 @@ def check_engine_loads(fio: Fio, engine_folder: Path, engine: str) -> None:
     refusal = re.search(rf"^{engine}: (.*); (.*)$", asked.stderr, re.MULTILINE)
     raise MachineError(
         f"{fio.path} does not load {engine_folder / engine}",
-        refusal[1] if refusal else asked.stderr or asked.stdout or "it says nothing",
+        refusal[1] if refusal else asked.stderr or asked.stdout or "it printed nothing",
         refusal[2] if refusal else "build the engine for this fio: make clean && make",
     )
 
 
 def library_path(engine_folder: Path) -> str:
-    """LD_LIBRARY_PATH with which fio finds the engine, keeping what it held."""
+    """The LD_LIBRARY_PATH with which fio finds the engine. It keeps the former folders."""
     held = os.environ.get("LD_LIBRARY_PATH")
     return f"{engine_folder}:{held}" if held else str(engine_folder)
 
@@ -118,8 +118,8 @@ def command(fio: Fio, job_file: Path, arguments: Sequence[str], as_json: bool) -
 
 @dataclass(frozen=True)
 class Outcome:
-    status: int  # fio's exit status; 128 + the signal's number when one ended it
-    output: str  # what it wrote to stdout, when that was captured
+    status: int  # the exit status of fio, or 128 + the number of the signal that ended it
+    output: str  # its stdout; empty if it was not captured
 
 
 def start(
@@ -130,7 +130,7 @@ def start(
     errors: IO[bytes] | None = None,
     folder: Path | None = None,
 ) -> process.Process:
-    """Starts fio, with `environment` added to ours; it leads a process group of its jobs."""
+    """Starts fio with `environment` added to ours, in a process group of fio and its jobs."""
     return process.start(
         command,
         death_signal=death_signal,
@@ -144,10 +144,10 @@ def start(
 def launch(
     command: Sequence[str], environment: Mapping[str, str], capture: bool = False
 ) -> Outcome:
-    """Runs fio to its end. SIGINT and SIGTERM go to fio, which then ends by itself.
+    """Runs fio to its end. SIGINT and SIGTERM are passed on to fio, which then ends by itself.
 
-    Should this process be killed, the kernel sends fio SIGTERM. `capture` keeps its stdout,
-    which is the terminal's otherwise, for fio's own status line.
+    If this process is killed, the kernel sends SIGTERM to fio. With `capture`, its stdout is kept;
+    otherwise it is ours, so that fio can show its status line in the terminal.
     """
     held: list[process.Process] = []
     with _signals_passed_on(held):
@@ -159,23 +159,23 @@ def launch(
 
 @contextmanager
 def _signals_passed_on(held: Sequence[process.Process]) -> Iterator[None]:
-    """fio has a process group of its own, so the terminal's ^C and ^Z reach us alone."""
+    """Passes signals on to fio, because the terminal's ^C and ^Z do not reach its group."""
     received = 0
 
     def pass_on(number: int, frame: FrameType | None) -> None:
         nonlocal received
         received += 1
-        if not held:  # fio is about to start: its parent-death signal ends it with us
+        if not held:  # fio is about to start; its parent-death signal ends it with us
             raise SystemExit(128 + number)
         for fio in held:
             # SIGHUP would end fio, but not the processes of its jobs.
             kind = signal.SIGTERM if number == signal.SIGHUP else number
-            send_signal(fio, kind if received < _PATIENCE else signal.SIGKILL)
+            send_signal(fio, kind if received < _SIGNALS_UNTIL_KILL else signal.SIGKILL)
 
     def pause(number: int, frame: FrameType | None) -> None:
         for fio in held:
             _send_to_group(fio, signal.SIGSTOP)
-        os.kill(os.getpid(), signal.SIGSTOP)  # until the shell says fg or bg
+        os.kill(os.getpid(), signal.SIGSTOP)  # until the shell continues us (fg or bg)
         for fio in held:
             _send_to_group(fio, signal.SIGCONT)
 
@@ -186,20 +186,21 @@ def _signals_passed_on(held: Sequence[process.Process]) -> Iterator[None]:
 
 
 def send_signal(fio: process.Process, number: int) -> None:
-    """To fio alone, which tells its jobs; SIGKILL to its whole group, or the jobs would live on."""
+    """Sends a signal to fio, which ends its jobs. SIGKILL goes to the whole process group, because
+    fio could not end its jobs any more."""
     if number == signal.SIGKILL:
         _send_to_group(fio, number)
     elif fio.child is not None:
-        fio.child.send_signal(number)  # does nothing once fio was waited for
+        fio.child.send_signal(number)  # does nothing if fio was waited for
 
 
 def _send_to_group(fio: process.Process, number: int) -> None:
-    with suppress(ProcessLookupError):  # all of it has ended
+    with suppress(ProcessLookupError):  # every process of the group has ended
         os.killpg(fio.pid, number)
 
 
 def split_notes(text: str) -> tuple[str, str]:
-    """Parts fio's notes, which may stand before and after, from its JSON."""
+    """Separates fio's notes, which may stand before and after its JSON, from the JSON."""
     json = re.search(r"^\{.*^\}$", text, re.MULTILINE | re.DOTALL)
     if json is None:
         return text, ""
@@ -207,7 +208,7 @@ def split_notes(text: str) -> tuple[str, str]:
 
 
 def has_option(fio: Fio, name: str) -> bool:
-    """Whether fio itself has an option for jobs of this name. --cmdhelp=all leaves some out."""
+    """Whether fio itself has this job option. (--cmdhelp=all does not list every option.)"""
     return "type:" in _ask([fio.path, f"--cmdhelp={name}"], {}).stdout
 
 

@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""fio job files as data: read, changed, asked what they would do, written back.
+"""fio job files as data: they are read, examined, changed and written back.
 
-Owns the grammar of fio's job files as far as it is needed here; comments and order are kept. A
-line that fio might read otherwise than we do is refused, since what a job may do is decided from
-what is read here. Everything but read() is pure. It never judges whether fio will like an option:
-fio does that.
+Owns the part of the grammar of fio's job files that is needed here. Comments and order are kept.
+Other modules decide from this data what a job may do, so a line that fio might read differently is
+refused. Everything except read() is pure. fio, not this module, checks the options themselves.
 """
 
 import os
@@ -17,10 +16,10 @@ from pyfio_virtio.errors import UsageError
 
 ENGINE = "fio_virtio"
 GLOBAL = "global"
-# What fio's option ioengine= takes before the path of an engine that lies in a file.
+# fio's ioengine= has this before the path of an engine that is a file.
 _EXTERNAL = "external"
 
-# fio's second names for options, as `fio --cmdhelp=all` lists them.
+# Second names of fio's options, as `fio --cmdhelp=all` lists them.
 _ALIASES = {
     "readwrite": "rw",
     "iodepth_batch_submit": "iodepth_batch",
@@ -68,43 +67,43 @@ class Line:
 
     @property
     def engine(self) -> str | None:
-        """The engine that it chooses, if that is what it does."""
+        """The engine that this line chooses; None if the line sets another option or none."""
         return _engine_of(_expand(self.value or "")) if self.key == "ioengine" else None
 
 
 @dataclass(frozen=True)
 class Given:
-    """An option as a section has it; `level` tells which header it stands under."""
+    """An option of a section. `level` is the number of the header above it."""
 
     level: int
     key: str  # its first name
-    value: str  # with the variables of the environment in it
+    value: str  # environment variables are already replaced
 
 
 @dataclass(frozen=True)
 class Section:
-    """A job as fio would see it: its own options after those of the global sections before it."""
+    """A job as fio sees it: the options of the global sections before it, and then its own."""
 
     name: str
     given: tuple[Given, ...]
 
     @property
     def options(self) -> Mapping[str, str]:
-        """Each option once, as the last line says it."""
+        """Each option with its last value."""
         return {each.key: each.value for each in self.given}
 
     def every(self, key: str) -> list[str]:
-        """All values of an option that adds up, as filename= does over global sections too."""
+        """All values of an option that adds up over all sections above, such as filename=."""
         return [each.value for each in self.given if each.key == key]
 
     def latest(self, key: str) -> list[str]:
-        """The values under the last header that has the option: of several, fio may take any."""
+        """The values under the last header that has the option. fio may use any of them."""
         level = max((each.level for each in self.given if each.key == key), default=None)
         return [each.value for each in self.given if (each.key, each.level) == (key, level)]
 
     @property
     def engine(self) -> str:
-        """The name of its engine, or the path where that is what is given; "": fio's default."""
+        """The name of its engine, or its path if a path is given; "": fio's default engine."""
         return _engine_of(self.options.get("ioengine", ""))
 
     def uses_engine(self) -> bool:
@@ -112,12 +111,12 @@ class Section:
         return is_ours(self.engine)
 
     def writes(self) -> bool:
-        """Whether this job can change its disk. Checking what was written (verify) does not."""
+        """Whether this job can change its disk. A job that only verifies does not."""
         directions = {value.partition(":")[0].strip() for value in self.latest("rw") or ["read"]}
         return not directions <= set(_READING) or "read_iolog" in self.options
 
     def count(self) -> int:
-        """How many jobs fio makes of this one."""
+        """How many jobs fio makes from this section."""
         cpus = str(os.sysconf("SC_NPROCESSORS_CONF"))
         number = self.options.get("numjobs", "1").replace("$ncpus", cpus)
         return max(1, int(number)) if number.isdecimal() else 1
@@ -131,7 +130,7 @@ class Job:
         return "".join(f"{line.text}\n" for line in self.lines)
 
     def sections(self) -> list[Section]:
-        """The jobs in the file; the global sections are folded into those that follow them."""
+        """The jobs in the file. Each has the options of the global sections before it."""
         shared: list[Given] = []
         found: list[tuple[str, list[Given]]] = []
         options, level = shared, 0
@@ -153,30 +152,30 @@ class Job:
         return [section for section in self.sections() if section.writes()]
 
     def stats_files(self) -> list[str]:
-        """Where its jobs have the engine's counters written, each once."""
+        """The files to which the engine writes the counters of its jobs, each file once."""
         named = (section.options.get("stats_file") for section in self.sections())
         return list(dict.fromkeys(path for path in named if path))
 
     def devices(self) -> list[str]:
-        """The kinds of device that its jobs on the engine ask for, each once; auto is none."""
+        """The kinds of device that jobs for our engine ask for, each once and without auto."""
         named = (
             section.options.get("device") for section in self.sections() if section.uses_engine()
         )
         return list(dict.fromkeys(kind for kind in named if kind and kind != "auto"))
 
     def queues(self) -> int:
-        """Queues wanted of the back-end: each job that runs at a time has one."""
+        """How many queues the jobs need: one for each job, because all may run at the same time."""
         return sum(section.count() for section in self.sections())
 
     def with_options(self, options: Mapping[str, str | None]) -> "Job":
-        """The job with `options` holding in every section, whatever they said before."""
+        """The job with these options in every section, instead of the values that it had."""
         job = self
         for key, value in options.items():
             job = job._with_option(option(key, value))
         return job
 
     def _with_option(self, wanted: Line) -> "Job":
-        """In place where that reaches every job, else at the head of the file."""
+        """Replaces the option where it is set, if that reaches every job; else adds it for all."""
         key = canonical(wanted.key or "")
         replaced = [wanted if canonical(line.key or "") == key else line for line in self.lines]
         jobs = Job(tuple(replaced)).sections()
@@ -185,7 +184,7 @@ class Job:
         return self.without([key]).with_default(wanted)
 
     def with_default(self, wanted: Line) -> "Job":
-        """The job with an option that holds wherever a section says nothing else."""
+        """The job with an option for all sections that do not set it themselves."""
         lines = list(self.lines)
         where = _first_global(lines)
         if where is None:
@@ -194,16 +193,16 @@ class Job:
         return Job((*lines[: where + 1], wanted, *lines[where + 1 :]))
 
     def without(self, keys: Collection[str]) -> "Job":
-        """The job without the lines that set one of these options, by their first names."""
+        """The job without the lines that set one of these options. `keys` are first names."""
         return Job(tuple(line for line in self.lines if canonical(line.key or "") not in keys))
 
     def with_our_engine(self) -> "Job":
-        """The job with the engine by its name alone wherever it is chosen, in whatever file."""
+        """The job in which our engine is chosen by its name, wherever it was chosen by a path."""
         ours = option("ioengine", ENGINE)
         return Job(tuple(ours if is_ours(line.engine) else line for line in self.lines))
 
     def with_engine_option(self, key: str, value: str) -> "Job":
-        """The job with an option of the engine's wherever the engine is chosen."""
+        """The job with an option of our engine after each line that chooses the engine."""
         lines: list[Line] = []
         for line in self.lines:
             lines.append(line)
@@ -212,7 +211,7 @@ class Job:
         return Job(tuple(lines))
 
     def with_sections(self, sections: Sequence[tuple[str, Mapping[str, str | None]]]) -> "Job":
-        """The job with further sections after its own."""
+        """The job with further sections at the end."""
         lines = list(self.lines)
         for name, options in sections:
             lines.append(_header(name))
@@ -234,7 +233,7 @@ def _first_header(lines: Sequence[Line]) -> int:
 
 
 def _first_global(lines: Sequence[Line]) -> int | None:
-    """Where the file begins with a global section, so that all jobs come after it."""
+    """The place of the first header if it is a global section, which holds for all jobs then."""
     first = _first_header(lines)
     opens = first < len(lines) and (lines[first].header or "").startswith(GLOBAL)
     return first if opens else None
@@ -242,7 +241,9 @@ def _first_global(lines: Sequence[Line]) -> int | None:
 
 def _header(name: str) -> Line:
     if not _is_name(name) or re.search(r"[;#]", name):
-        raise UsageError(f"cannot name a job {name!r}", "fio would read another name", "change it")
+        raise UsageError(
+            f"cannot name a job {name!r}", "fio would read another name", "use another name"
+        )
     return Line(f"[{name}]", header=name)
 
 
@@ -251,12 +252,12 @@ def _is_name(name: str) -> bool:
 
 
 def option(key: str, value: str | None) -> Line:
-    """A line that sets `key`; without a value it is a flag, such as time_based."""
+    """A line that sets `key`. Without a value, `key` is a flag such as time_based."""
     text = key if value is None else f"{key}={value}"
     if re.search(r"[;#]", text):
         raise UsageError(
             f"cannot write {text} in a job file",
-            "fio takes ; and # for the beginning of a comment",
+            "fio takes ; and # for the start of a comment",
             "leave them out",
         )
     problem = _problem_of(text) or _problem_of_key(key)
@@ -266,22 +267,22 @@ def option(key: str, value: str | None) -> Line:
 
 
 def canonical(key: str) -> str:
-    """The first name of an option that has two."""
+    """The first name of an option that has two names."""
     return _ALIASES.get(key, key)
 
 
 def _expand(value: str) -> str:
-    """${VARIABLE} as fio replaces it: by the environment, or by nothing."""
+    """Replaces ${VARIABLE} by the value in the environment, or by nothing, as fio does."""
     return re.sub(r"\$\{([^}]*)\}", lambda name: os.environ.get(name[1], ""), value)
 
 
 def escaped_filename(path: str) -> str:
-    """`path` as the value of filename=, where a colon would part two files."""
+    """`path` as a value of filename=, in which a plain colon separates two files."""
     if path != path.strip() or not path or re.search(r"[#;$\\\n\r]", path):
         raise UsageError(
             f"cannot name {path!r} in a job file",
-            "fio takes # ; $ \\, line ends and outer spaces in it for something else",
-            "use a socket with a plainer path",
+            "fio would not take #, ;, $, \\, line ends or outer spaces as part of it",
+            "use another path for the socket",
         )
     return path.replace(":", "\\:")
 
@@ -296,7 +297,7 @@ def parse(text: str) -> Job:
 
 def _parse_line(text: str, number: int) -> Line:
     text = text.rstrip("\r")
-    # As fio does it: everything after ; or # is a comment, wherever it stands.
+    # As in fio, everything after ; or # is a comment.
     content = re.split(r"[;#]", text, maxsplit=1)[0].strip(_BLANKS)
     problem = _problem_of(text)
     if problem:
@@ -317,20 +318,20 @@ def _parse_line(text: str, number: int) -> Line:
 def _parse_header(text: str, content: str, number: int) -> Line:
     name = content[1:-1]
     if not content.endswith("]") or not _is_name(name):
-        raise _misread(text, number, "a section's name stands between [ and ], as in [job]")
+        raise _misread(text, number, "the name of a section stands between [ and ], as in [job]")
     return Line(text, header=name)
 
 
 def _parse_include(text: str, content: str, number: int) -> Line:
-    """fio takes every line that begins so for an include, whatever follows the word."""
+    """fio takes every line that begins with this word for an include, whatever follows it."""
     gap, name = content[len(_INCLUDE) :][:1], content[len(_INCLUDE) :].strip(_BLANKS)
     if gap not in tuple(_BLANKS) or not name:
-        raise _misread(text, number, "a file is included by: include FILE")
+        raise _misread(text, number, "to include a file, write: include FILE")
     return Line(text, include=name)
 
 
 def _problem_of(text: str) -> str:
-    """Why fio may read a line otherwise than we do; "" if it does not."""
+    """Why fio may read a line differently than we do; "" if it reads the same."""
     if len(text.encode()) > _LINE_BYTES:
         return f"it is longer than {_LINE_BYTES} bytes, and fio would cut it"
     if _CONTROL.search(text):
@@ -342,7 +343,7 @@ def _problem_of_key(key: str) -> str:
     if key.startswith(_INCLUDE):
         return "fio would take it for an include"
     if not _KEY.fullmatch(key):
-        return "no option of fio has such a name, and names do not come from variables"
+        return "fio has no option with this name"
     return ""
 
 
@@ -352,11 +353,11 @@ def _misread(text: str, number: int, why: str) -> UsageError:
 
 
 def read(path: Path, depth: int = 0) -> Job:
-    """Reads a job file, with the files that it includes in their places."""
+    """Reads a job file, and puts the content of included files in the place of their include."""
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else "it is not text in UTF-8"
+        why = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise UsageError(f"cannot read the job file {path}", why or str(error)) from error
     try:
         parsed = parse(text)
@@ -370,8 +371,6 @@ def read(path: Path, depth: int = 0) -> Job:
 
 def _include(path: Path, name: str, depth: int) -> Sequence[Line]:
     if depth >= _INCLUDE_DEPTH:
-        raise UsageError(
-            f"cannot read the job file {path}", f"include {name} goes round in circles"
-        )
-    # fio looks from the working directory first, then beside the including file.
+        raise UsageError(f"cannot read the job file {path}", f"include {name} is nested too deeply")
+    # fio looks in the working directory first, and then beside the including file.
     return read(Path(name) if Path(name).exists() else path.parent / name, depth + 1).lines

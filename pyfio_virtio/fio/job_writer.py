@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Job files from options, with a comment on each line that says what it does. Pure."""
+"""Writes job files from options, with a comment that explains each line. Pure."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -7,18 +7,18 @@ from dataclasses import dataclass
 from pyfio_virtio.fio.job import ENGINE, escaped_filename
 
 WAITS = {
-    "event": "sleep until the back-end calls: least CPU where completions are rare",
-    "busy": "look at the ring again and again: lowest latency, one core spent",
-    "sleepy": "sleep between two looks at the ring: for depth, or where cores are scarce",
-    "adaptive": "whichever of the other ways does most here, found by trying",
+    "event": "sleep until the back-end calls: uses the least CPU if completions are rare",
+    "busy": "look at the ring all the time: the lowest latency, but it uses a whole CPU",
+    "sleepy": "sleep between two looks at the ring: for many I/Os in flight, or for few CPUs",
+    "adaptive": "try the other ways, and use the one that completes the most I/Os",
 }
 
 
 @dataclass(frozen=True)
 class JobOptions:
-    """What the job should do; None leaves a line out, and the choice to fio or the engine."""
+    """What the job should do. None leaves the line out, so that fio or the engine decides."""
 
-    socket: str = "/tmp/vhost.0"  # noqa: S108 - where the examples have it
+    socket: str = "/tmp/vhost.0"  # noqa: S108 - the path of the examples
     rw: str = "randread"
     bs: str = "4k"
     iodepth: int = 128
@@ -41,7 +41,9 @@ def _engine(options: JobOptions) -> Iterator[str]:
     yield from _line(
         "fio's external engine; fio looks for it in LD_LIBRARY_PATH", f"ioengine={ENGINE}"
     )
-    yield from _line("threads share one connection, one virtqueue each", "thread=1")
+    yield from _line(
+        "jobs are threads that share one connection, each with its own virtqueue", "thread=1"
+    )
     yield from _line(
         "the socket that the back-end serves", f"filename={escaped_filename(options.socket)}"
     )
@@ -62,19 +64,24 @@ def _engine(options: JobOptions) -> Iterator[str]:
 def _workload(options: JobOptions) -> Iterator[str]:
     yield f"[{options.name}]"
     yield from _line(
-        "direction: read, write, rw, trim; rand... in random order", f"rw={options.rw}"
+        "direction: read, write, rw, trim; with rand before it, in random order", f"rw={options.rw}"
     )
-    yield from _line("bytes of each I/O", f"bs={options.bs}")
-    yield from _line("I/Os in flight, of each job", f"iodepth={options.iodepth}")
+    yield from _line("size of each I/O", f"bs={options.bs}")
+    yield from _line("I/Os in flight in each job", f"iodepth={options.iodepth}")
     if options.numjobs > 1:
         yield from _line(
-            "jobs at a time; the back-end needs a queue for each", f"numjobs={options.numjobs}"
+            "jobs that run at the same time; the back-end needs a queue for each",
+            f"numjobs={options.numjobs}",
         )
-        yield from _line("one result for all of them", "group_reporting")
+        yield from _line("report one result for all jobs", "group_reporting")
     if options.size:
-        yield from _line("bytes of the disk that are used, or a percentage", f"size={options.size}")
+        yield from _line(
+            "size of the part of the disk that is used, or a percentage", f"size={options.size}"
+        )
     if options.runtime:
-        yield from _line("seconds; go on until then, however small the disk", "time_based")
+        yield from _line(
+            "run for this many seconds; begin again at the end of the disk", "time_based"
+        )
         yield f"runtime={options.runtime}"
 
 

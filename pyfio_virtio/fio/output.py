@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What fio's JSON says: jobs, directions, latency bins.
+"""Reads fio's JSON: jobs, directions, latency bins.
 
-Owns the reading of fio's output formats json and json+, of one process or of clients,
-and its summary. Pure but for read_fio_json(), which reads one file; any thread may call
-it. It trusts no field to be there, knows no sweep, and never averages percentiles.
+Owns how fio's output formats json and json+ are read, of one process or of several clients, and
+how they are summarised. Everything is pure except read_fio_json(), which reads one file. Any
+thread may call it. Every field may be missing. Percentiles are never averaged.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from typing import Any
 from pyfio_virtio.errors import PyfioVirtioError
 
 DIRECTIONS = ("read", "write", "trim")
-# Ten I/Os beyond a percentile are the fewest that make it more than chance:
-# so 1,000 for p99 and 100,000 for p99.99.
+# A percentile is reported only if at least ten I/Os lie beyond it, because fewer would make it a
+# matter of chance. So p99 needs 1,000 I/Os, and p99.99 needs 100,000.
 FEWEST_BEYOND = 10
 _ALL_CLIENTS = "All clients"
 
@@ -31,7 +31,7 @@ class FioJsonError(PyfioVirtioError):
 
 @dataclass(frozen=True)
 class Summary:
-    """One direction, or all of them together; None where fio's sample cannot tell."""
+    """One direction, or all of them together. A value is None if fio's samples cannot tell it."""
 
     iops: float = 0.0
     bw_bytes: float = 0.0
@@ -45,7 +45,7 @@ class Summary:
     p99_99_ns: float | None = None
 
 
-# Column name to percentile: p99_9_ns is the 99.9th.
+# The percentile of each column: p99_9_ns is the 99.9th.
 PERCENTILE_COLUMNS = {
     field.name: float(field.name[1:-3].replace("_", "."))
     for field in fields(Summary)
@@ -55,7 +55,7 @@ PERCENTILE_COLUMNS = {
 
 @dataclass(frozen=True)
 class Direction:
-    """What a job did in one direction; latencies in ns, bins from ns to count (json+)."""
+    """The results of a job in one direction. Latencies are in ns; bins map ns to counts (json+)."""
 
     iops: float
     bw_bytes: float
@@ -83,19 +83,19 @@ class FioJob:
 
 @dataclass(frozen=True)
 class FioRun:
-    """One JSON document of fio's."""
+    """One JSON document from fio."""
 
     version: str
     jobs: tuple[FioJob, ...]
 
 
 def is_supported(percent: float, samples: float) -> bool:
-    """Whether so many samples carry this percentile."""
+    """Whether this many samples are enough for this percentile."""
     return samples * (100 - percent) >= 100 * FEWEST_BEYOND - 1e-6
 
 
 def read_fio_json(path: Path) -> FioRun:
-    """Read one file; with --status-interval it holds several documents: the last counts."""
+    """Reads one file. With --status-interval it has several documents, and the last one counts."""
     try:
         text = path.read_text(encoding="utf-8", errors="replace")
     except OSError as failure:
@@ -104,7 +104,7 @@ def read_fio_json(path: Path) -> FioRun:
 
 
 def parse_fio_json(text: str, source: str = "fio's output") -> FioRun:
-    """Parse the last complete document, past any notes before, between or after."""
+    """Parses the last complete document. fio's notes may stand before, between and after."""
     decoder, document, start = json.JSONDecoder(), None, _next_document(text, 0)
     while start >= 0:
         try:
@@ -115,14 +115,17 @@ def parse_fio_json(text: str, source: str = "fio's output") -> FioRun:
     if not isinstance(document, dict) or not _raw_jobs(document):
         raise FioJsonError(
             f"{source} is not fio's JSON",
-            "no complete document with jobs in it",
+            "it has no complete document with jobs in it",
             "run fio with --output-format=json+",
         )
     return _run(document)
 
 
 def _next_document(text: str, start: int) -> int:
-    """Where fio's next opening brace is: a line of its own; any brace failing that."""
+    """The place of the next document, which begins with { at the start of a line; -1: none.
+
+    If no line of the text begins with {, its first { counts.
+    """
     if start == 0:
         return 0 if text.startswith("{") else max(text.find("\n{") + 1, 0) or text.find("{")
     following = text.find("\n{", start)
@@ -160,7 +163,7 @@ def _job(raw: Mapping[str, Any], shared: Mapping[str, Any]) -> FioJob:
 
 
 def _direction(raw: Mapping[str, Any]) -> Direction:
-    # With lat_percentiles=1 the whole latency has bins; else completion's has them.
+    # With lat_percentiles=1 the bins are of the total latency, otherwise of the completion latency.
     whole, completion = _section(raw, "lat_ns"), _section(raw, "clat_ns")
     detailed = whole if "percentile" in whole else completion
     samples = int(_number(detailed, "N"))
@@ -179,7 +182,7 @@ def _direction(raw: Mapping[str, Any]) -> Direction:
 
 
 def summarise(directions: Iterable[Direction]) -> Summary:
-    """All the given directions as one; percentiles from the sum of their bins."""
+    """Summarises several directions as one. The percentiles come from the sum of their bins."""
     busy = [each for each in directions if each.ios]
     samples = sum(each.samples for each in busy)
     total_ns = sum(each.mean_ns * each.samples for each in busy)
@@ -203,12 +206,12 @@ def merge_bins(directions: Iterable[Direction]) -> dict[int, int]:
 
 
 def _percentiles(busy: list[Direction], samples: int) -> dict[str, float | None]:
-    """Columns p50_ns and so on; without bins only a lone direction has any to give."""
+    """The columns p50_ns and so on. Without bins, only a single direction has percentiles."""
     if all(each.bins for each in busy):
         return _percentiles_of_bins(merge_bins(busy))
-    lone = busy[0].percentiles if len(busy) == 1 else {}
+    single = busy[0].percentiles if len(busy) == 1 else {}
     return {
-        column: lone.get(percent) if is_supported(percent, samples) else None
+        column: single.get(percent) if is_supported(percent, samples) else None
         for column, percent in PERCENTILE_COLUMNS.items()
     }
 
@@ -224,14 +227,14 @@ def _percentiles_of_bins(bins: Mapping[int, int]) -> dict[str, float | None]:
 def percentile_of_bins(
     values: Sequence[float], counts: Iterable[float], percent: float
 ) -> float | None:
-    """The value that `percent` of the counted I/Os did not exceed; values ascend.
+    """The value that `percent` of the counted I/Os did not exceed. `values` must be ascending.
 
-    None where fewer than FEWEST_BEYOND I/Os lie beyond it, because chance would decide it.
+    None if fewer than FEWEST_BEYOND I/Os lie beyond it, because chance would decide it.
     """
     reached = list(accumulate(counts))
     if not reached or not is_supported(percent, reached[-1]):
         return None
-    # The product is rounded: 99.9% of 1000 must be the 999th, not the next.
+    # The product is rounded, because 99.9% of 1000 must be 999, not a little more.
     wanted = round(percent / 100 * reached[-1], 6)
     return float(values[min(bisect_left(reached, wanted), len(reached) - 1)])
 
@@ -247,7 +250,7 @@ def _number(raw: Mapping[str, Any], key: str) -> float:
 
 
 def _numbers(raw: Mapping[str, Any]) -> dict[float, float]:
-    """Numeric keys that JSON made text; what is no number is left out."""
+    """The entries whose key, a string in JSON, and value are numbers; the others are left out."""
     pairs = {}
     for key, value in raw.items():
         try:

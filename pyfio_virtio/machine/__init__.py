@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """This machine and its processes: how child processes are started and ended, what signals do
-to this one, the private folders of this user, and what the host is.
+to this process, the private folders of this user, and facts about the host.
 
 It may use: nothing.
 Enter at process.py, signals.py, folders.py or host.py, one subject each.

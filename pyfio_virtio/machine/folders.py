@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The folders in which sockets, records and job copies of this user lie.
+"""The private folders of this user, for sockets, records and copies of jobs.
 
-Owns one folder per user, mode 0700, and in it a folder for each run and for each back-end that
-stays; and another one in memory, for runs that need their files there. Whoever works in one of
-these holds its lock, so a folder that can be locked is left over.
-The user's folder is used only if no other user can write to it or exchange it; then what lies in
-it is this user's own. Called from the main thread.
+Owns one folder for each user, with mode 0700. In it are a folder for each run and one for each
+back-end that keeps running. A second folder is in memory, for runs that need their files there. A
+process that works in a run's or a back-end's folder holds its lock, so a folder that can be locked
+is left over. The user's folder is used only if no other user can write to it or replace it, so that
+its content belongs to this user. Called from the main thread.
 """
 
 import errno
@@ -25,19 +25,19 @@ from typing import IO
 from pyfio_virtio.errors import MachineError, UsageError
 from pyfio_virtio.machine.process import this_process
 
-# Its files lie in memory wherever there is Linux; the folder in it is private.
+# Its files are in memory on every Linux; we use a private folder in it.
 _MEMORY = Path("/dev/shm")  # noqa: S108
-# sizeof(sun_path) less the closing zero, unix(7).
+# sizeof(sun_path) without the closing zero, unix(7).
 SOCKET_PATH_BYTES = 107
-_LOOK_S = 0.02  # between two looks at a lock
+_LOCK_INTERVAL_S = 0.02  # between two tries to take a lock
 _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 _ADVICE = "set XDG_RUNTIME_DIR to a folder of yours"
 
 
 def state_folder() -> Path:
-    """This user's folder; neither made nor checked yet.
+    """The path of this user's folder. The folder is neither made nor checked here.
 
-    XDG_RUNTIME_DIR may be another user's, as su keeps it: then it is not used.
+    XDG_RUNTIME_DIR is not used if it is another user's, because su keeps the variable.
     """
     runtime = Path(os.environ.get("XDG_RUNTIME_DIR", ""))
     if runtime.is_absolute() and not _flaw_above(runtime):
@@ -50,12 +50,12 @@ def state_folder() -> Path:
 
 
 def memory_folder() -> Path:
-    """This user's folder whose files lie in memory; neither made nor checked yet."""
+    """The path of this user's folder in memory. The folder is neither made nor checked here."""
     return _MEMORY / f"pyfio-virtio-{os.geteuid()}"
 
 
 def make_state_folder() -> Path:
-    """Makes this user's folder, and refuses one that others can change."""
+    """Makes this user's folder, and refuses a folder that others can change."""
     return _make_private(state_folder())
 
 
@@ -73,7 +73,7 @@ def _make_private(folder: Path) -> Path:
 
 
 def find_state_folder() -> Path | None:
-    """This user's folder if there is one; refuses one that others can change."""
+    """This user's folder; None if there is none. Refuses a folder that others can change."""
     folder = state_folder()
     if not os.path.lexists(folder):
         return None
@@ -99,7 +99,7 @@ def _advice() -> str:
 
 
 def flaw(folder: Path) -> str:
-    """Why the content of `folder` may be another user's; "" if it cannot."""
+    """Why the content of `folder` may belong to another user; "" if it cannot."""
     status = folder.lstat()
     if not stat.S_ISDIR(status.st_mode):
         return "it is not a folder of yours"
@@ -111,26 +111,26 @@ def flaw(folder: Path) -> str:
 
 
 def _flaw_above(folder: Path) -> str:
-    """Why another user could exchange what lies in `folder`; "" if none but root can, or if
-    there is no such folder."""
-    # In a user namespace root's files have another owner: that of / is trusted as root is.
+    """Why another user could replace the entries of `folder`; "" if only root can, or if it does
+    not exist."""
+    # In a user namespace, root's files have another owner, so the owner of / is trusted as root is.
     trusted = {0, os.geteuid(), Path("/").stat().st_uid}
     try:
         folder = folder.resolve(strict=True)
         for place in (folder, *folder.parents):
             status = place.lstat()
             if not stat.S_ISDIR(status.st_mode):
-                return f"{place} is no folder"
+                return f"{place} is not a folder"
             if status.st_uid not in trusted:
                 return f"{place} belongs to {_name(status.st_uid)}"
             if status.st_mode & _OTHERS_WRITE and not status.st_mode & stat.S_ISVTX:
-                return f"other users may rename what lies in {place}"
+                return f"other users may rename files in {place}"
     except FileNotFoundError:
         return ""
     except OSError as error:
         return f"{error.filename or folder}: {error.strerror or error}"
-    except RuntimeError:  # resolve(), at links in a circle
-        return f"{folder} leads nowhere"
+    except RuntimeError:  # from resolve(), if symbolic links form a circle
+        return f"the symbolic links of {folder} form a circle"
     return ""
 
 
@@ -142,15 +142,15 @@ def _name(uid: int) -> str:
 
 
 def claim(folder: Path, wait_s: float = 0) -> int | None:
-    """Makes `folder`, or takes it over once nobody works in it; None if somebody still does.
+    """Makes `folder`, or takes it over when no process works in it; None if one still does.
 
-    It is this process's until the descriptor that this returns is closed.
+    The folder belongs to this process until the returned descriptor is closed.
     """
     deadline = time.monotonic() + wait_s
     while True:
         with suppress(FileExistsError):
             folder.mkdir(mode=0o700)
-        with suppress(FileNotFoundError):  # removed just now, by whoever worked in it
+        with suppress(FileNotFoundError):  # the process that worked in it has just removed it
             descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
             is_locked = _lock(descriptor)
             if is_locked and _is_at(folder, descriptor):
@@ -158,7 +158,7 @@ def claim(folder: Path, wait_s: float = 0) -> int | None:
             os.close(descriptor)
             if not is_locked and time.monotonic() >= deadline:
                 return None
-            time.sleep(0 if is_locked else _LOOK_S)
+            time.sleep(0 if is_locked else _LOCK_INTERVAL_S)
 
 
 def _lock(descriptor: int) -> bool:
@@ -170,31 +170,31 @@ def _lock(descriptor: int) -> bool:
 
 
 def open_plain(path: Path) -> IO[bytes]:
-    """A plain file of this user's, for reading: no link is followed, no pipe waited for."""
+    """Opens a regular file of this user for reading. No link is followed; no pipe blocks it."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     status = os.fstat(descriptor)
     if stat.S_ISREG(status.st_mode) and status.st_uid == os.geteuid():
         return os.fdopen(descriptor, "rb")
     os.close(descriptor)
-    raise OSError(errno.EINVAL, "it is no plain file of yours", str(path))
+    raise OSError(errno.EINVAL, "it is not a regular file of yours", str(path))
 
 
 def _is_at(path: Path, descriptor: int) -> bool:
-    """Whether what is open still lies at its path."""
+    """Whether the open file or folder is still the one at its path."""
     with suppress(FileNotFoundError):
         return os.path.samestat(path.lstat(), os.fstat(descriptor))
     return False
 
 
 def run_folder_path(parent: Path | None = None) -> Path:
-    """Where this process keeps the files of its run, by default in state_folder(); not made yet."""
+    """The path of the folder for this process's run, by default in state_folder()."""
     me = this_process()
     return (parent or state_folder()) / f"run-{me.pid}-{me.start_ticks}"
 
 
 @contextmanager
 def run_folder(folder: Path) -> Iterator[None]:
-    """Makes a folder of mode 0700 for this run, gone afterwards."""
+    """Makes a folder of mode 0700 for this run, and removes it at the end."""
     remove_stale_run_folders(_make_private(folder.parent))
     # Another run that looks for stale folders may hold it for a moment.
     descriptor = claim(folder, wait_s=5)
@@ -208,7 +208,7 @@ def run_folder(folder: Path) -> Iterator[None]:
 
 
 def remove_stale_run_folders(folder: Path) -> None:
-    """Removes what runs that were killed left behind."""
+    """Removes the folders of runs that were killed."""
     for entry in folder.glob("run-*-*"):
         if re.fullmatch(r"run-\d+-\d+", entry.name):
             with suppress(OSError):
@@ -223,16 +223,16 @@ def _remove_if_left(folder: Path) -> None:
 
 
 def check_socket_path(path: str) -> None:
-    """Refuses a path that no Unix socket can have."""
+    """Refuses a path that is too long for a Unix socket."""
     length = len(os.fsencode(path))
     if length > SOCKET_PATH_BYTES:
         raise UsageError(
             f"cannot use the socket path {path}",
             f"it has {length} bytes, and Unix sockets allow {SOCKET_PATH_BYTES}",
-            "choose a shorter path (XDG_RUNTIME_DIR and TMPDIR count)",
+            "choose a shorter path (XDG_RUNTIME_DIR and TMPDIR are part of the default path)",
         )
 
 
 def absolute(path: str) -> str:
-    """`path` as seen from anywhere, symbolic links left alone."""
+    """`path` as an absolute path. Symbolic links are not resolved."""
     return str(Path(path).absolute())

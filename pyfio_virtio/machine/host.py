@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""This machine, as far as it decides what is measured: CPUs, kernel, memory, limits.
+"""Facts about this machine that influence measurements: CPUs, kernel, memory, limits.
 
-Reads /proc and /sys, changes nothing, and takes what it cannot read for absent. Any thread.
+Reads /proc and /sys and changes nothing. A file that cannot be read counts as absent. Any thread
+may call.
 """
 
 import os
@@ -24,17 +25,17 @@ class HugePages:
     size_bytes: int
     total: int
     free: int
-    file: str  # where their number is set
+    file: str  # the file that sets their number
 
 
 @dataclass(frozen=True)
 class Host:
     cpu_model: str
     cpus: int  # that this process may run on
-    governor: str | None  # of the first CPU; None where frequency is not Linux's to choose
+    governor: str | None  # of the first CPU; None if Linux does not set the frequency
     kernel: str
     mitigations: str  # on, or off by the kernel's command line
-    load: float  # processes that ran or waited, over the last minute
+    load: float  # the load average of the last minute
     memlock_bytes: int | None  # None: no limit
     timer_slack_ns: int | None
     hugepages: tuple[HugePages, ...]
@@ -90,16 +91,17 @@ def _number(path: Path) -> int:
 
 
 def fio_clock() -> str | None:
-    """fio's clocksource=cpu where Linux itself keeps time by the CPUs' own counter; else None.
+    """The value of fio's clocksource=: cpu if Linux itself uses the CPU's counter as its clock.
 
-    Left to itself, fio tests that counter at each start, and where two CPUs look some cycles apart
-    it takes clock_gettime(2): by chance, and every I/O then costs some 80 ns more.
+    Otherwise None, and fio decides. By itself fio tests the counter at each start, and if two CPUs
+    seem to be some cycles apart, which is a matter of chance, it uses clock_gettime(2). Each I/O
+    then takes about 80 ns longer.
     """
     return "cpu" if _read(_CLOCK) in ("tsc", "arch_sys_counter") else None
 
 
 def cores() -> list[list[int]]:
-    """The CPUs that this process may run on, those of one core together, in order."""
+    """The CPUs that this process may run on, in order. The CPUs of a core are in one list."""
     found: dict[str, list[int]] = {}
     for cpu in sorted(os.sched_getaffinity(0)):
         siblings = _read(_CPU / f"cpu{cpu}" / "topology" / "thread_siblings_list")
@@ -109,8 +111,8 @@ def cores() -> list[list[int]]:
 
 # ---- memory --------------------------------------------------------------------------------------
 
-# Of the two versions of control groups: where they lie, a limit, what is used, and of that what can
-# be given back at once.
+# For the two versions of control groups: their folder, and the names of the limit, of the memory in
+# use, and of the part of it that can be freed at once.
 _GROUPS = (
     ("sys/fs/cgroup", "memory.max", "memory.current", "inactive_file"),
     (
@@ -123,7 +125,7 @@ _GROUPS = (
 
 
 def free_memory_bytes(root: Path = Path("/")) -> int:
-    """What we may still take of this machine's memory, and of our control groups' limits."""
+    """The memory that this process may still take, within its control groups' limits."""
     kib = _fields(root / "proc/meminfo").get("MemAvailable")
     machine = sys.maxsize if kib is None else kib * 1024
     return max(0, min([machine, *_rooms_of_groups(root)]))
@@ -146,6 +148,6 @@ def _rooms_of_groups(root: Path) -> Iterator[int]:
 
 
 def _fields(path: Path) -> dict[str, int]:
-    """Numbers by their names, of lines such as "MemFree: 12 kB"."""
+    """The numbers by name in a file with lines such as "MemFree: 12 kB"."""
     words = [line.split() for line in (_read(path) or "").splitlines()]
     return {word[0].rstrip(":"): int(word[1]) for word in words if word[1:] and word[1].isdecimal()}

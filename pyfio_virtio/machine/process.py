@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""How child processes are started, told apart and ended.
+"""How child processes are started, identified and ended.
 
-Owns the identity of a process (its number, its start time and the boot, since numbers are reused)
-and the parent-death signal that keeps a kill -9 from leaving orphans. Any thread may call; the
-kernel sends that signal when the *thread* that started a child ends, so start children from a
-thread that outlives them. Never prints, never looks for processes by name, and never signals a
-process that could be another one than was meant.
+Owns the identity of a process: its number, its start time and the boot, because numbers are reused.
+Owns the parent-death signal, so that children do not survive a kill -9 of this process. Any thread
+may call. The kernel sends that signal when the *thread* that started a child ends, so the thread
+must live longer than its children. Nothing is printed. No process is searched by name, and no
+process is signalled that could be another one than was meant.
 """
 
 import errno
@@ -27,27 +27,27 @@ import psutil
 
 from pyfio_virtio.errors import MachineError
 
-_AFTER_KILL_S = 5.0  # the kernel needs a moment, more if much memory is to be freed
+_AFTER_KILL_S = 5.0  # the kernel needs time to free the memory of a process
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def start_ticks(pid: int) -> int | None:
-    """When process `pid` started, in clock ticks since boot; None when there is none alive.
+    """When process `pid` started, in clock ticks since boot; None if no such process runs.
 
-    psutil gives the start as a time of day, which changes when the machine's clock is set.
+    psutil is not used, because it gives a time of day, which changes when the clock is set.
     """
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
     except OSError:
         return None
-    # The name, in brackets, may hold spaces: fields are counted from the last bracket (proc(5)).
+    # The name, in brackets, may have spaces, so fields are counted from the last bracket (proc(5)).
     fields = stat.rpartition(")")[2].split()
     return None if fields[0] in "ZX" else int(fields[19])
 
 
 @cache
 def boot_id() -> str:
-    """What tells this boot of the machine from every other: start times are counted from it."""
+    """Identifies this boot of the machine, because start times are counted from the boot."""
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     except OSError:
@@ -62,11 +62,11 @@ class Process:
     start_ticks: int
     child: "subprocess.Popen[bytes] | None" = field(default=None, repr=False, compare=False)
     boot_id: str = field(default_factory=boot_id)
-    mark: str = ""  # NAME=VALUE that it was started with in its environment; "": none is needed
+    mark: str = ""  # NAME=VALUE that its environment must have; "": it need not have one
 
     def is_running(self) -> bool:
         if self.child is not None:
-            return self.child.poll() is None  # which also takes its exit status off the system
+            return self.child.poll() is None  # poll() also reaps the child
         return (
             self.boot_id == boot_id()
             and start_ticks(self.pid) == self.start_ticks
@@ -74,7 +74,7 @@ class Process:
         )
 
     def wait(self, timeout_s: float) -> bool:
-        """Waits for the end; True when it came in time."""
+        """Waits until the process ends; False if it does not end in time."""
         deadline = time.monotonic() + timeout_s
         while self.is_running():
             if time.monotonic() >= deadline:
@@ -83,22 +83,22 @@ class Process:
         return True
 
     def end(self, grace_s: float = 2.0) -> None:
-        """Asks the process to end, and kills it after `grace_s` seconds; 0: at once."""
+        """Sends SIGTERM, and SIGKILL after `grace_s` seconds. If that is 0, only SIGKILL."""
         if self.child is None:
             self._end_by_descriptor(grace_s)
             return
         for number, limit_s in _ways_to_end(grace_s):
-            self.child.send_signal(number)  # does nothing once the child was waited for
+            self.child.send_signal(number)  # does nothing if the child was waited for
             if self.wait(limit_s):
                 return
 
     def _end_by_descriptor(self, grace_s: float) -> None:
-        """By a descriptor: a number could be another process's from one line to the next."""
+        """Ends it by a pidfd, because its number may be given to another process at any time."""
         descriptor = _open(self.pid)
         if descriptor is None:
             return
         try:
-            # Asked after the descriptor was opened, so what is_running() sees is what it holds.
+            # is_running() is called after the pidfd was opened, so both mean the same process.
             if self.is_running():
                 _end(descriptor, grace_s)
         finally:
@@ -106,7 +106,7 @@ class Process:
 
 
 def _ways_to_end(grace_s: float) -> list[tuple[int, float]]:
-    """Signals, each with the seconds that the process then gets."""
+    """The signals to send, each with the seconds that the process then has to end."""
     asked = [(signal.SIGTERM, grace_s)] if grace_s else []
     return [*asked, (signal.SIGKILL, _AFTER_KILL_S)]
 
@@ -115,17 +115,18 @@ def _open(pid: int) -> int | None:
     try:
         return os.pidfd_open(pid)
     except OSError as error:
-        if error.errno in (errno.ESRCH, errno.EINVAL, errno.ENOENT):  # none, or only a thread
+        # There is no such process, or the number is that of a thread.
+        if error.errno in (errno.ESRCH, errno.EINVAL, errno.ENOENT):
             return None
         raise MachineError(
             f"will not end process {pid}",
-            f"it cannot be told from a later one: pidfd_open: {error.strerror}",
+            f"its number may have been given to a later process: pidfd_open: {error.strerror}",
             f"end it yourself: kill {pid}",
         ) from error
 
 
 def _end(descriptor: int, grace_s: float) -> None:
-    """Ends the process that a pidfd holds."""
+    """Ends the process of a pidfd."""
     ended = select.poll()
     ended.register(descriptor, select.POLLIN)
     for number, limit_s in _ways_to_end(grace_s):
@@ -136,7 +137,7 @@ def _end(descriptor: int, grace_s: float) -> None:
 
 
 def _is_marked(pid: int, mark: str) -> bool:
-    """Whether a process is this user's, and its environment began with `mark`."""
+    """Whether a process belongs to this user and was started with `mark` in its environment."""
     name, _, value = mark.partition("=")
     try:
         found = psutil.Process(pid)
@@ -146,15 +147,15 @@ def _is_marked(pid: int, mark: str) -> bool:
 
 
 def finish(process: Process) -> tuple[int, bytes]:
-    """Waits for a child of ours; its return code, and what it wrote to a captured stdout."""
+    """Waits for a child of ours. Returns its return code, and its stdout if that was captured."""
     if process.child is None:
-        raise ValueError(f"process {process.pid} is no child of ours")
+        raise ValueError(f"process {process.pid} is not a child of ours")
     output, _ = process.child.communicate()
     return process.child.returncode, output or b""
 
 
 def output_of(process: Process) -> int:
-    """The descriptor from which a child's captured stdout is read."""
+    """The descriptor from which the captured stdout of a child is read."""
     if process.child is None or process.child.stdout is None:
         raise ValueError(f"the output of process {process.pid} is not captured")
     return process.child.stdout.fileno()
@@ -165,18 +166,18 @@ def this_process() -> Process:
     return Process(pid, start_ticks(pid) or 0)
 
 
-# A new process waits for a line, so that it becomes nothing that its starter does not know; if the
-# starter ends before, the process reads the end of the pipe and ends too. Nothing of ours runs
-# between fork and exec, because another thread's locks may be held there.
+# A new process waits for a line before it executes the command, so that its starter knows it then.
+# If the starter ends before, the process reads the end of the pipe and ends too. No code of ours runs
+# between fork and exec, because another thread may hold locks at the fork.
 _WAITING = ("sh", "-c", 'read -r go && exec "$@" </dev/null', "sh")
 
 
 def _dying_with_parent(number: int) -> list[str]:
-    """The beginning of a command that gets signal `number` when the thread that started it ends."""
+    """The first words of a command that gets signal `number` when its starting thread ends."""
     if shutil.which("setpriv") is None:
         raise MachineError(
             "cannot start processes",
-            "there is no setpriv, which ends them with us",
+            "there is no setpriv, which makes them end with us",
             "install it: apt install util-linux",
         )
     return ["setpriv", "--pdeathsig", signal.Signals(number).name.removeprefix("SIG"), "--"]
@@ -194,12 +195,12 @@ def start(
     folder: Path | None = None,
     before: Callable[[Process], None] | None = None,
 ) -> Process:
-    """Starts `command` in a process group (or session) of its own, in `folder` or in ours.
+    """Starts `command` in its own process group (or session), in `folder` or in our folder.
 
-    `death_signal` is what it gets when the starting thread ends; None lets it live on. A group of
-    its own keeps ^C of the terminal from reaching it before we decided what ^C means. `before` is
-    called with the new process before that becomes `command`; if `before` raises, or we are killed
-    at any moment, there is no process that `before` has not seen.
+    The kernel sends it `death_signal` when the starting thread ends; with None it keeps running.
+    It has its own group so that ^C in the terminal does not reach it: this process decides what ^C
+    does. `before` is called with the new process before that executes `command`. `command` runs
+    only after `before` has returned, even if we are killed at any moment.
     """
     prefix = [] if death_signal is None else _dying_with_parent(death_signal)
     with _signals_held(), _pipe() as (reader, writer):
@@ -236,17 +237,18 @@ def _pipe() -> Iterator[tuple[IO[bytes], IO[bytes]]]:
 
 @contextmanager
 def _signals_held() -> Iterator[None]:
-    """Lets signals take effect afterwards, not while there is a child that nobody knows yet.
+    """Delays signals until the end of the block, because the new child is not known before that.
 
-    Python drops what a handler raises during its own work before and after a fork. To block the
-    signals would not do: another thread may take them, and the handlers run in the main thread.
+    Python ignores an exception of a handler that runs during its own work before and after a fork.
+    Blocking the signals would not help, because another thread may receive them, and the handlers
+    run in the main thread.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     came: list[int] = []
     handlers = {number: signal.getsignal(number) for number in _ENDING}
-    # A child inherits what is ignored, and nothing else.
+    # Ignored signals stay ignored, because the child must inherit that.
     held = {number: each for number, each in handlers.items() if each not in (None, signal.SIG_IGN)}
     for number in held:
         signal.signal(number, lambda which, frame: came.append(which))

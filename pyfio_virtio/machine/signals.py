@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What signals do to this process for the length of a block.
+"""Sets signal handlers for the duration of a block.
 
 Owns how handlers are set and how the former ones are put back. Called from the main thread,
-because only that thread may set handlers. It sends no signals.
+because only that thread may set handlers. It does not send signals.
 """
 
 import signal
@@ -15,7 +15,7 @@ Handler = Callable[[int, FrameType | None], None]
 
 @contextmanager
 def handled(handlers: Mapping[signal.Signals, Handler]) -> Iterator[None]:
-    """Has each signal call its handler; the former handlers are put back at the end."""
+    """Each signal calls its handler in the block. The former handlers are put back at the end."""
     before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
     try:
         yield

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The record of one run of a sweep: its columns, and their versions.
 
-Owns what is remembered of a run and how that becomes one flat object and back, for this
-and every older version of the columns. Pure; any thread may call it. It never touches a
-file (results/results.py does) and never judges a number.
+Owns which facts of a run are kept, and how a record becomes one flat object and is read again, for
+this version and every older version of the columns. Pure; any thread may call it. It does not touch
+files, because results/results.py does, and it does not judge the numbers.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Scalar = str | int | float | bool | None
 
 
 def typed(text: str) -> Scalar:
-    """A number as a number, so that a table sorts it; all else (4k, randread) as it stands."""
+    """A number becomes a number, so that a table can sort it. Other text (4k, randread) is kept."""
     for kind in (int, float):
         try:
             return kind(text)
@@ -39,25 +39,25 @@ SCHEMA = 2
 
 
 def _with_wall_s(row: Row) -> Row:
-    """Version 1 did not measure how long fio took from its start to its end."""
+    """In version 1, the time from fio's start to its end was not measured."""
     return {**row, "wall_s": None}
 
 
-# From a version to the next: takes a row of that version, returns one of the next.
+# By version: a function that turns a row of that version into a row of the next version.
 MIGRATIONS: Mapping[int, Migration] = MappingProxyType({1: _with_wall_s})
 
-# What a run was for: a point that was asked for, fio's null engine (the ceiling), or the
-# twin of a point, whose difference from it is the noise floor.
+# The purpose of a run: a point that the user asked for, fio's null engine (the upper limit), or the
+# twin of a point, which is the same again and shows the noise.
 MEASURED, NULL, TWIN = "measured", "null", "twin"
 
 
 class RecordError(PyfioVirtioError):
-    """A record does not hold what its version should."""
+    """A record does not have the columns of its version."""
 
 
 @dataclass(frozen=True)
 class CpuUse:
-    """CPU time and context switches of a process's threads during a run."""
+    """CPU time and context switches of all threads of a process during a run."""
 
     user_s: float
     system_s: float
@@ -67,10 +67,10 @@ class CpuUse:
 
 @dataclass(frozen=True)
 class Point:
-    """What makes runs repeats of one another; its hash names their folder.
+    """Identifies the runs that are repeats of each other. Its hash is the name of their folder.
 
-    The job text has a placeholder where the socket's path goes, as paths differ from
-    sweep to sweep.
+    The job text has a placeholder instead of the socket's path, because paths differ from sweep to
+    sweep.
     """
 
     job: str
@@ -83,24 +83,24 @@ class Point:
 
     @property
     def hash(self) -> str:
-        """Twelve hexadecimal digits, equal for equal points on any machine."""
+        """Twelve hexadecimal digits, which are equal for equal points on any machine."""
         parts = [getattr(self, each.name) for each in fields(self)]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:12]
 
 
 @dataclass(frozen=True)
 class Record:
-    """One run: what was asked, what came of it, at what cost, and where.
+    """One run: its options, results, costs and environment.
 
-    Options, counters and host are open sets, in fio's and the engine's own names. The
-    engine counts the ramp too: its counters go with its own number of I/Os, "reaped".
+    The names in options, counters and host are not fixed; they are those of fio and the engine.
+    The engine's counters include the ramp, so they belong to its own number of I/Os, "reaped".
     """
 
     point: Point
     repeat: int
-    order: int  # place in the sweep's sequence of runs
+    order: int  # its place in the sequence of runs
     started: str  # ISO 8601, UTC
-    elapsed_s: float  # fio's measured part, ramp left out; the CPU times cover the same
+    elapsed_s: float  # the time that fio measured, without the ramp; CPU times cover the same time
     fio_command: str
     backend_command: str
     options: Mapping[str, Scalar]
@@ -110,7 +110,7 @@ class Record:
     fio_cpu: CpuUse | None = None
     backend_cpu: CpuUse | None = None
     host: Mapping[str, Scalar] = field(default_factory=dict)
-    wall_s: float | None = None  # from fio's start to its end; None: it was not measured
+    wall_s: float | None = None  # from fio's start to its end; None if it was not measured
     error: str | None = None
     schema: int = SCHEMA
 
@@ -129,7 +129,7 @@ _SINGLE = (
 
 
 def to_row(record: Record) -> Row:
-    """The record as one flat object, each name once, for JSON and for a table."""
+    """The record as one flat object for JSON and for a table. Each name occurs once."""
     row: Row = {}
     for group in _groups(record):
         for name, value in group.items():
@@ -158,7 +158,7 @@ def _columns(part: Point | Summary | CpuUse | None, prefix: str = "") -> Row:
 
 
 def from_row(row: Row) -> Record:
-    """A record again, from a row of any version up to ours."""
+    """Makes a record from a row of this version or an older one."""
     row = upgrade(row)
     try:
         return Record(
@@ -188,7 +188,7 @@ def _optional(kind: type[Part], row: Row, prefix: str) -> Part | None:
 
 
 def upgrade(row: Row, to: int = SCHEMA, steps: Mapping[int, Migration] = MIGRATIONS) -> Row:
-    """A row of an older version brought up, one version at a time."""
+    """Brings a row of an older version up to version `to`, one version at a time."""
     version = row.get("schema")
     if not isinstance(version, int) or version < 1:
         raise RecordError("a record has no schema version")

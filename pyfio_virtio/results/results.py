@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The folder of a sweep's results, in which nothing is ever torn.
+"""The folder of a sweep's results, which stays complete whenever the process is killed.
 
-Owns the layout below, and that a run's folder appears whole or not at all, and its line in
-runs.jsonl too, wherever a kill strikes. The process that holds the lock writes, from one
-thread; any thread or process may read meanwhile. It never runs fio, never changes what is
-finished, never judges a number, and never writes through a link: the folder may be shared.
+Owns the layout below. The folder of a run and its line in runs.jsonl appear as a whole or not at
+all. One thread of the process that holds the lock writes; any thread or process may read at the
+same time. Finished runs are not changed, and numbers are not judged. The folder may be shared with
+other users, so nothing is written through a link.
 
-    SWEEP/plan.toml             the sweep as resolved
-    SWEEP/runs.jsonl            a line a run, append-only; the latest line of a run counts
+    SWEEP/plan.toml             the settings of the sweep, and what they were resolved to
+    SWEEP/runs.jsonl            a line for each run, append-only; the last line of a run counts
     SWEEP/points/HASH/r01/      job.fio, fio.json, counters.jsonl, environment.json,
-                                samples.jsonl, backend.log, and record.json: its line again
+                                samples.jsonl, backend.log, and record.json: a copy of its line
 """
 
 from __future__ import annotations
@@ -33,23 +33,23 @@ _UNFINISHED = ".unfinished"
 
 
 class ResultsError(PyfioVirtioError):
-    """A folder of results cannot be read or written as asked."""
+    """A folder of results cannot be read or written."""
 
 
 @dataclass(frozen=True)
 class Sample:
-    """What a running fio and its machine did in one moment; a line of samples.jsonl."""
+    """What fio and the machine did at one moment of a run; a line of samples.jsonl."""
 
-    time_s: float  # since fio started, ramp and all
+    time_s: float  # since fio started, ramp included
     is_ramp: bool
     iops: float
-    fio_cpu: float  # CPUs in use: 1.0 is a whole one
+    fio_cpu: float  # CPUs in use: 1.0 is one whole CPU
     backend_cpu: float
     steal_percent: float
 
 
 class SweepFolder:
-    """One sweep's results. Reading needs nothing; writing needs lock()."""
+    """The results of one sweep. Writing needs lock(); reading does not."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -57,27 +57,27 @@ class SweepFolder:
     # ---- reading -------------------------------------------------------------
 
     def rows(self) -> list[Row]:
-        """The latest row of each run, in the order of the file, in today's columns."""
+        """The last row of each run, in the order of the file, with the present columns."""
         latest = {(row["hash"], row["repeat"]): row for row in read_rows(self.path / RUNS)}
         return list(latest.values())
 
     def records(self) -> list[Record]:
-        """The same as records."""
+        """The same rows as records."""
         return [from_row(row) for row in self.rows()]
 
     def finished(self) -> set[tuple[str, int]]:
-        """Point hash and repeat of each run that needs no second try."""
+        """The point hash and the repeat of each run that succeeded."""
         return {(row["hash"], row["repeat"]) for row in self.rows() if not row["error"]}
 
     def run_folder(self, point: str, repeat: int) -> Path:
-        """Where a run's own files are, or will be."""
+        """The folder of a run's files, which may not exist yet."""
         return self.path / POINTS / point / f"r{repeat:02d}"
 
     # ---- writing, under the lock ------------------------------------------------
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Keeps a second sweep out, and mends what a killed one left; made on demand."""
+        """Locks out a second sweep, and repairs the folder after a kill. Makes it if needed."""
         with _writing(self.path):
             (self.path / POINTS).mkdir(parents=True, exist_ok=True)
             lock = os.open(self.path / LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
@@ -90,11 +90,11 @@ class SweepFolder:
             yield
 
     def write_plan(self, text: str) -> None:
-        """Keeps the sweep as resolved."""
+        """Writes plan.toml."""
         write_atomically(self.path / PLAN, text)
 
     def begin(self, point: str, repeat: int) -> Path:
-        """An empty folder for fio and the others to write into; finish() makes it the run's."""
+        """Makes an empty folder for the files of a run; finish() makes it the folder of the run."""
         folder = self._unfinished(point, repeat)
         with _writing(folder):
             shutil.rmtree(folder, ignore_errors=True)
@@ -102,7 +102,7 @@ class SweepFolder:
         return folder
 
     def finish(self, record: Record) -> Path:
-        """Keeps a run for good: its folder first, then its line."""
+        """Keeps a run: first its folder, then its line."""
         point, repeat = record.point.hash, record.repeat
         line = json.dumps(to_row(record), allow_nan=False)
         working, folder = self._unfinished(point, repeat), self.run_folder(point, repeat)
@@ -110,7 +110,7 @@ class SweepFolder:
             working.mkdir(parents=True, exist_ok=True)
             write_atomically(working / RECORD, line + "\n")
             _sync_files(working)
-            # A failed run gives way to its next try; rename() takes an empty target only.
+            # A new try replaces a failed run. rename() needs a target that is empty or missing.
             shutil.rmtree(folder, ignore_errors=True)
             working.rename(folder)
             _sync(folder.parent)
@@ -122,10 +122,10 @@ class SweepFolder:
         return folder.with_name(folder.name + _UNFINISHED)
 
     def _recover(self) -> None:
-        """Ends what a kill left between: no half folder, no folder without its line."""
+        """Repairs the results after a kill: removes unfinished folders, and adds missing lines."""
         for leftover in self.path.glob(f"{POINTS}/*/*{_UNFINISHED}"):
             shutil.rmtree(leftover)
-        cut_torn_line(self.path / RUNS)
+        cut_incomplete_line(self.path / RUNS)
         known = {(row["hash"], row["repeat"], row["started"]) for row in self.rows()}
         for record in sorted(self.path.glob(f"{POINTS}/*/r*/{RECORD}")):
             line = record.read_text(encoding="utf-8").strip()
@@ -135,20 +135,20 @@ class SweepFolder:
 
 
 def open_sweep(path: Path) -> SweepFolder:
-    """An existing folder of results; an error says what is missing."""
+    """Opens an existing folder of results. The error says what is missing."""
     if not (path / RUNS).is_file():
-        reason = f"it has no {RUNS}" if path.is_dir() else "no such folder"
+        reason = f"it has no {RUNS}" if path.is_dir() else "there is no such folder"
         raise ResultsError(f"{path} holds no sweep", reason, "name the folder that sweep -o wrote")
     return SweepFolder(path)
 
 
 def read_rows(path: Path) -> list[Row]:
-    """All rows of a runs.jsonl; a torn last line, which a kill leaves, is passed over."""
+    """All rows of a runs.jsonl. An incomplete last line, which a kill may leave, is ignored."""
     try:
         text = path.read_bytes()
     except FileNotFoundError:
         return []
-    *lines, _torn = text.split(b"\n")
+    *lines, _incomplete = text.split(b"\n")
     return [_row(line, path, number) for number, line in enumerate(lines, 1) if line.strip()]
 
 
@@ -157,16 +157,16 @@ def _row(line: bytes, path: Path, number: int) -> Row:
         row = json.loads(line)
         return upgrade(row)
     except (ValueError, AttributeError) as failure:
-        raise ResultsError(f"{path}, line {number}", "it is no record") from failure
+        raise ResultsError(f"{path}, line {number}", "it is not a record") from failure
     except RecordError as failure:
         raise ResultsError(f"{path}, line {number}", str(failure)) from failure
 
 
-# ---- writing that cannot be torn -----------------------------------------------------
+# ---- writing that survives a kill ----------------------------------------------------
 
 
 def write_atomically(path: Path, text: str) -> None:
-    """The file has its old content or the new one, and after a power cut too."""
+    """Replaces the file, which has its old or its new content even after a power failure."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     temporary.unlink(missing_ok=True)
     with temporary.open("x", encoding="utf-8") as file:
@@ -178,15 +178,15 @@ def write_atomically(path: Path, text: str) -> None:
 
 
 def append_line(path: Path, line: str) -> None:
-    """One write at the end of the file, so that a reader sees all of the line or no newline."""
+    """Adds the line with one write, so that a reader sees the whole line or no newline."""
     descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o666)
     with os.fdopen(descriptor, "ab", buffering=0) as file:
         file.write(line.encode() + b"\n")
         os.fsync(descriptor)
 
 
-def cut_torn_line(path: Path) -> None:
-    """Removes what follows the last newline: a line whose writer was killed."""
+def cut_incomplete_line(path: Path) -> None:
+    """Removes the text after the last newline, because its writer was killed."""
     with suppress(FileNotFoundError):
         descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW)
         with os.fdopen(descriptor, "r+b") as file:
@@ -195,14 +195,14 @@ def cut_torn_line(path: Path) -> None:
 
 @contextmanager
 def _writing(path: Path) -> Iterator[None]:
-    """Turns what the file system refuses into a sentence."""
+    """Turns an OSError into a ResultsError."""
     try:
         yield
     except OSError as failure:
         raise ResultsError(
             f"cannot write results to {path}",
             failure.strerror or str(failure),
-            "finished runs are safe: mend it and give the same command again",
+            "finished runs are kept; fix this and give the same command again",
         ) from failure
 
 

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""One point of a finished sweep, run once more.
+"""Runs one point of a finished sweep again.
 
-Finds the point by its hash from the sweep's plan.toml, with the versions of that day, and
-prepares to run it with the programs of today. The folder may come from anybody: nothing of it is
-run here, and reached() says what running it would do. Called from the main thread.
+Finds the point by its hash in the sweep's plan.toml, with the versions of that sweep, and prepares
+to run it with the present programs. The folder may come from anybody, so reached() tells what
+running the point would do, before it is run. Called from the main thread.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ _ROOT = 0
 
 @dataclass(frozen=True)
 class Replay:
-    """A point of another day, as it would be run today."""
+    """A point of an earlier sweep, prepared to run with the present programs."""
 
-    plan: Path  # where it comes from
+    plan: Path  # the plan.toml that it comes from
     sweep: Sweep
     planned: Planned
 
     def reached(self) -> Reach:
-        """What running it may change, and would run: nobody typed any of it."""
+        """What the run may change and which commands it would run."""
         return joined((reached([self.planned], True), self._new_file(), _of_its_owner(self.plan)))
 
     def _new_file(self) -> Reach:
-        """A file that would be made, where the folder says."""
+        """A file that the run would make, at the path that the folder names."""
         needed = self.planned.wanted
         file = needed.spec.file if needed.spec else Path(needed.file or SCRATCH)
         if file is None or file == Path(SCRATCH) or file.exists():
@@ -46,12 +46,12 @@ class Replay:
         return Reach((str(file),))
 
     def run(self, output: Path, watcher: Watcher) -> Record:
-        """The point's new run, which is kept in `output`."""
+        """Runs the point, and keeps the result in `output`."""
         return run_again(self.sweep, self.planned, output, watcher)
 
 
 def prepare(plan: Path, point: str, program: str) -> Replay:
-    """The point as it would be run today."""
+    """Finds the point, and prepares to run it."""
     settings, found = read_settings(plan)
     now = resolve(settings, program)
     then = replace(now, versions=found.get("versions", now.versions))
@@ -65,8 +65,8 @@ def _find(then: Sweep, point: str, maximum: dict[str, float]) -> Planned:
             return planned
     raise UsageError(
         f"cannot run point {point} again",
-        "it is not among the points of the sweep's plan.toml on this machine",
-        "its job file lies in its folder: results show tells where",
+        "it is not a point of the sweep's plan.toml on this machine",
+        "its job file is in its folder, which pyfio-virtio results show prints",
     )
 
 

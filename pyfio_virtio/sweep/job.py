@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The job file of a choice, what has to be served for it, and its columns in a record.
+"""The job file of a choice, the disk that it needs, and its columns in a record.
 
-Owns the text that makes two points the same or not. Pure; any thread may call. Paths that
-differ from run to run are not in the text: fio fills in ${DISK} from its environment, and
-the engine's counters go to the folder in which fio runs.
+Owns the job text, which decides whether two points are the same. Pure; any thread may call. Paths
+that differ from run to run are not in the text: fio replaces ${DISK} from its environment, and the
+engine's counters go to the folder in which fio runs.
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ from pyfio_virtio.sweep.settings import VIRTIO, Settings
 
 DISK_VARIABLE = "DISK"
 SCRATCH = "file"  # storage: a file that is made for the sweep
-# With this for a path until the sweep has made the file.
+# The path is a placeholder, until at() puts the real path in its place.
 _SCRATCH_STORAGE = f"file:{SCRATCH}"
 NBD = "nbd"
-# The null engine wants to know how large the disk is that it does not have.
+# The null engine needs a size, although it has no disk.
 _NULL_SIZE = "1g"
-# A moment of the heat map.
+# The time between two columns of the heat map.
 _HEAT_MAP_MS = 100
 _MIXED = ("rw", "readwrite", "randrw")
 
 
 @dataclass(frozen=True)
 class Placement:
-    """Where fio's jobs and the back-end run, as taskset takes it; None: anywhere."""
+    """The CPUs of fio's jobs and of the back-end, as taskset reads them; None: any CPU."""
 
     fio: str | None = None
     backend: str | None = None
@@ -44,15 +44,15 @@ class Placement:
 
 @dataclass(frozen=True)
 class Wanted:
-    """What a point needs before fio starts: a back-end, somebody's socket, a file, or nothing."""
+    """What a point needs before fio starts: a back-end, a served socket, a file, or nothing."""
 
     spec: BackendSpec | None = None
     socket: str | None = None
     file: str | None = None
-    size_bytes: int = 0  # of a file that is to be made
+    size_bytes: int = 0  # of a file that must be made
 
     def describe(self) -> str:
-        """What tells one back-end from another: paths of the moment do not."""
+        """Describes the back-end in a record. Temporary paths are left out, because they differ."""
         scratch = f"scratch file, {format_size(self.size_bytes)}"
         if self.spec is None:
             file = scratch if self.file == SCRATCH else f"file {self.file}"
@@ -65,7 +65,7 @@ class Wanted:
 
 
 def placement(cpus: str, cores: list[list[int]]) -> Placement:
-    """`cpus` of a choice on a machine with these cores, each a list of its CPUs.
+    """The CPUs for the value `cpus` of a choice. Each core is the list of its CPUs.
 
     separate: half of the cores for fio, the others for the back-end. shared: one CPU for both.
     """
@@ -77,13 +77,15 @@ def placement(cpus: str, cores: list[list[int]]) -> Placement:
     if cpus == "separate":
         halves = cores if len(cores) > 1 else [[each] for each in cores[0]]
         if len(halves) < 2:
-            raise UsageError("cannot put fio and back-end on separate CPUs", "there is one CPU")
+            raise UsageError(
+                "cannot put fio and the back-end on separate CPUs", "there is only one"
+            )
         middle = len(halves) // 2
         return Placement(_list(halves[:middle]), _list(halves[middle:]))
     fio, colon, backend = cpus.partition(":")
     if not (colon and fio and backend):
         raise UsageError(
-            f"unknown cpus {cpus!r}", "", "say any, separate, shared or FIO:BACKEND, as 0:1"
+            f"unknown cpus {cpus!r}", "", "use any, separate, shared or FIO:BACKEND, such as 0:1"
         )
     return Placement(fio, backend)
 
@@ -93,7 +95,7 @@ def _list(cores: list[list[int]]) -> str:
 
 
 def wanted(choice: Choice, settings: Settings, where: Placement) -> Wanted:
-    """What has to be there for the choice."""
+    """The disk that the choice needs."""
     if choice.engine == NULL_ENGINE:
         return Wanted()
     if choice.engine == VIRTIO and settings.socket:
@@ -104,7 +106,7 @@ def wanted(choice: Choice, settings: Settings, where: Placement) -> Wanted:
         raise UsageError(
             f"{choice.engine} needs a file, and storage is {settings.storage}",
             "",
-            "say --storage file, or file:PATH",
+            "use --storage file or --storage file:PATH",
         )
     file = settings.storage.removeprefix("file:")
     return Wanted(file=file, size_bytes=parse_size(settings.disk_size))
@@ -129,7 +131,7 @@ def _spec(choice: Choice, settings: Settings, where: Placement) -> BackendSpec:
 
 
 def at(wanted: Wanted, scratch: Path) -> Wanted:
-    """The same with the scratch file where it lies."""
+    """The same with the real path of the scratch file."""
     if wanted.spec and wanted.spec.storage == _SCRATCH_STORAGE:
         return replace(wanted, spec=replace(wanted.spec, storage=f"file:{scratch}"))
     return replace(wanted, file=str(scratch)) if wanted.file == SCRATCH else wanted
@@ -142,7 +144,7 @@ def job_text(
     rate_iops: int | None,
     clock: str | None = None,
 ) -> str:
-    """clock: fio's clocksource; None leaves it to fio, which takes one or another by chance."""
+    """`clock` is fio's clocksource; with None fio chooses one, partly by chance."""
     return "\n".join(_lines(choice, settings, where, rate_iops, clock)) + "\n"
 
 
@@ -151,7 +153,7 @@ def _lines(
 ) -> Iterator[str]:
     yield "[global]"
     yield from _engine(choice)
-    # Threads, so that a job ends when fio is killed.
+    # With threads, the jobs end when fio is killed.
     yield "thread=1"
     yield "time_based"
     yield f"runtime={seconds(settings.runtime)}"
@@ -180,11 +182,11 @@ def _engine(choice: Choice) -> Iterator[str]:
         yield option("ioengine", choice.engine).text
         yield f"uri={disk}" if choice.engine == NBD else f"filename={disk}"
     if choice.get("read_iolog") and choice.engine != NULL_ENGINE:
-        yield f"replay_redirect={disk}"  # whatever disks the log names
+        yield f"replay_redirect={disk}"  # instead of the disks that the log names
 
 
 def _rate(choice: Choice, rate_iops: int) -> str:
-    """fio's rate is that of one job and one direction."""
+    """The value of rate_iops=, which fio applies to each job and each direction."""
     each = max(1, round(rate_iops / choice.number("numjobs")))
     if choice.get("rw").partition(":")[0] not in _MIXED:
         return str(each)
@@ -193,12 +195,12 @@ def _rate(choice: Choice, rate_iops: int) -> str:
 
 
 def seconds(value: float) -> str:
-    """As fio reads it; it takes no fraction."""
+    """A time as fio reads it. It takes no fractions, so they are written in milliseconds."""
     return str(int(value)) if value == int(value) else f"{round(value * 1000)}ms"
 
 
 def columns(choice: Choice, settings: Settings, rate_iops: int | None) -> dict[str, Scalar]:
-    """The choice as columns of a record, in fio's names and the sweep's."""
+    """The choice as columns of a record, with the names of fio and of the sweep."""
     values: dict[str, Scalar] = {name: typed(value) for name, value in choice.options}
     values |= {"runtime": settings.runtime, "ramp_time": settings.ramp_time}
     if choice.cpus != "any":
@@ -211,5 +213,5 @@ def columns(choice: Choice, settings: Settings, rate_iops: int | None) -> dict[s
 
 
 def engine_name(choice: Choice) -> str:
-    """As a record has it."""
+    """The engine's name in a record."""
     return NAME if choice.engine == VIRTIO else choice.engine

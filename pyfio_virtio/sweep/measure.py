@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""One run of fio under observation: CPU time, IOPS along time, and an end when it hangs.
+"""Observes one run of fio: its CPU time and its IOPS over time. Kills fio if it hangs.
 
-Owns the fio process of a sweep, from start to end. Called from the main thread, as the
-kernel kills fio when the thread that started it ends. It writes samples beside what fio
-writes, judges no number, and never leaves fio behind: whoever interrupts it.
+Owns the fio process of a run, from start to end. Called from the main thread, because the kernel
+kills fio when the thread that started it ends. It writes samples into the folder of fio's output,
+and does not judge the numbers. fio has always ended when measure() returns or raises.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ from pyfio_virtio.sweep import sampling
 from pyfio_virtio.sweep.sampling import Moment
 
 STDERR = "fio.log"
-# fio shows its IOPS no oftener.
+# fio does not show its IOPS more often.
 ETA_MS = 250
-# What fio may need to end once its jobs have: moments so late are not of the run.
+# fio may need this long to end after its jobs, so CPU times near the end are not used.
 _LONGEST_END_S = 0.1
-_TICKS = 20  # in a run
+_TICKS = 20  # the fewest in a run
 _LONGEST_TICK_S = 0.25
-# Fewer make no picture.
+# Fewer samples are not worth a picture.
 _FEWEST_SAMPLES = 5
 _STATUS = re.compile(r"\[(?P<jobs>[^]]*)\]\[[^]]*\].*\[(?P<iops>[^]]*) IOPS\]")
 _RATE = re.compile(r"=([\d.]+)([kMG]?)")
@@ -52,18 +52,18 @@ class Task:
     folder: Path  # in which fio runs
     runtime_s: float
     ramp_s: float
-    patience_s: float  # that it may take beyond these
+    patience_s: float  # how long fio may run beyond these two
     backend_pid: int | None
 
 
 @dataclass(frozen=True)
 class Measured:
-    """What was seen from outside."""
+    """What was observed from outside of fio."""
 
-    status: int  # fio's; negative: the signal that ended it
+    status: int  # the exit status of fio; if negative, the signal that ended it
     hung: bool
     wall_s: float  # from fio's start to its end
-    watched_s: float  # of the measured time: what the CPU use is of
+    watched_s: float  # the part of the measured time that the CPU use is from
     fio_cpu: CpuUse | None
     backend_cpu: CpuUse | None
     steal_percent: float
@@ -77,7 +77,7 @@ class _Observation:
 
 
 def measure(task: Task, live: Live) -> Measured:
-    """Runs fio to its end, or kills it once it is overdue; `live` hears of the IOPS."""
+    """Runs fio to its end, or kills it when it is overdue. `live` gets the present IOPS."""
     seen = _Observation(time.monotonic())
     with (task.folder / STDERR).open("wb") as errors:
         running = fio.start(
@@ -92,7 +92,7 @@ def measure(task: Task, live: Live) -> Measured:
         hung = not _watch(running, task, seen, live)
         wall_s = time.monotonic() - seen.started_s
     finally:
-        # fio has ended or is overdue, or we were interrupted; some of its jobs may live on.
+        # fio has ended or is overdue, or we were interrupted. Some of its jobs may still run.
         fio.send_signal(running, signal.SIGKILL)
     status, _ = process.finish(running)
     _write_samples(task.folder / SAMPLES, seen.samples)
@@ -100,7 +100,7 @@ def measure(task: Task, live: Live) -> Measured:
 
 
 def _watch(running: process.Process, task: Task, seen: _Observation, live: Live) -> bool:
-    """Looks until fio closes its output; False when it is overdue."""
+    """Samples until fio closes its output. Returns False if fio is overdue."""
     output = process.output_of(running)
     tick_s = min(_LONGEST_TICK_S, task.runtime_s / _TICKS)
     deadline = seen.started_s + task.ramp_s + task.runtime_s + task.patience_s
@@ -116,7 +116,7 @@ def _watch(running: process.Process, task: Task, seen: _Observation, live: Live)
 
 
 def _note(text: str, seen: _Observation, live: Live) -> None:
-    """Takes the IOPS from fio's status line."""
+    """Reads the IOPS from fio's status line."""
     for line in re.split(r"[\r\n]", text):
         status = _STATUS.search(line)
         if status:
@@ -126,7 +126,7 @@ def _note(text: str, seen: _Observation, live: Live) -> None:
 
 
 def _sample(iops: float, is_ramp: bool, seen: _Observation) -> Sample:
-    """The CPU use is that since the moment before last: the last one may be just now."""
+    """The CPU use is since two moments before the last, because the last two may be very close."""
     first, last = seen.moments[max(0, len(seen.moments) - 3)], seen.moments[-1]
     span_s = last.time_s - first.time_s
     return Sample(
@@ -145,7 +145,7 @@ def _write_samples(path: Path, samples: Sequence[Sample]) -> None:
 
 
 def _within(moments: Sequence[Moment], runtime_s: float) -> Sequence[Moment]:
-    """The moments that were surely within the measured time: fio ends just after it."""
+    """The moments that were surely within the measured time. fio ends shortly after that time."""
     if not moments:
         return ()
     end_s = min(_LONGEST_END_S, runtime_s / 5)

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""One run after another, each kept whole before the next begins.
+"""Makes single runs, and keeps each of them before the next one begins.
 
-Owns the way of a run from an empty folder to its line in runs.jsonl, and what is known of the
-runs that the folder holds already. Called from the main thread, which starts every process.
-A run that fails is kept with its error. It decides neither what is run nor in which order.
+Owns the steps of a run from an empty folder to its line in runs.jsonl, and the records of the runs
+that the folder has already. Called from the main thread, which starts every process. A run that
+fails is kept with its error. The caller decides what is run, and in which order.
 """
 
 from __future__ import annotations
@@ -31,29 +31,29 @@ PATIENCE_S = 30.0
 
 @dataclass(frozen=True)
 class Trial:
-    """All that it takes to run a point once."""
+    """Everything that is needed to run a point once."""
 
     point: Point
     wanted: Wanted
     options: Mapping[str, Scalar]  # the columns of its record
-    command: Sequence[str]  # of fio, which writes FIO_JSON into its working folder
+    command: Sequence[str]  # fio's; it must write FIO_JSON into its working folder
     runtime_s: float
     ramp_s: float = 0.0
 
 
 class Runner:
-    """Runs what is asked of it, and keeps it."""
+    """Makes runs, and keeps their results in a folder."""
 
     def __init__(
         self,
         folder: SweepFolder,
-        them: Servers,
+        disks: Servers,
         versions: Mapping[str, str],
         patience_s: float,
         live: Live,
     ) -> None:
         self.folder = folder
-        self._servers = them
+        self._servers = disks
         self._versions = versions
         self._patience_s = patience_s
         self._live = live
@@ -61,7 +61,7 @@ class Runner:
         self._order = max((each.order for each in self._records.values()), default=0)
 
     def finished(self, point: Point) -> dict[int, Record]:
-        """The runs of the point that need no second try, by their repeat."""
+        """The successful runs of the point, by their repeat."""
         return {
             repeat: record
             for (hash_, repeat), record in sorted(self._records.items())
@@ -69,11 +69,11 @@ class Runner:
         }
 
     def run(self, trial: Trial, repeat: int) -> Record:
-        """One run, from an empty folder to a line in runs.jsonl."""
+        """Makes one run, from an empty folder to a line in runs.jsonl."""
         working = self.folder.begin(trial.point.hash, repeat)
         try:
             record = self._attempt(trial, repeat, working)
-        except BaseException:  # interrupted: what is not whole is not kept
+        except BaseException:  # interrupted, so the run is incomplete and is not kept
             shutil.rmtree(working, ignore_errors=True)
             raise
         self.folder.finish(record)
@@ -111,14 +111,16 @@ class Runner:
         measured = measure(task, self._live)
         problem = None
         if measured.hung:
-            problem = f"fio had not ended {self._patience_s:g} s after its time, and was killed"
+            problem = (
+                f"fio was killed because it had not ended {self._patience_s:g} s after its runtime"
+            )
         elif (death := served.death()) is not None:
             problem = f"the back-end ended during the run: {death}"
         return Observed(served.shell_line(trial.command), served.command, measured, problem)
 
 
-def _nobody(iops: float) -> None:
-    """Hears of the IOPS where nobody shows them."""
+def _ignore(iops: float) -> None:
+    """Does not show the present IOPS."""
 
 
 @contextmanager
@@ -129,20 +131,21 @@ def runner(
     *,
     keep_backend: bool = False,
     patience_s: float = PATIENCE_S,
-    live: Live = _nobody,
+    live: Live = _ignore,
 ) -> Iterator[Runner]:
-    """A runner that alone writes to the folder; what it started ends with the block.
+    """Makes a runner, which is the only one that writes to `folder` during the block.
 
-    `private` is made for its sockets and its scratch file, and is removed at the end.
+    At the end, its back-end is stopped. The folder `private` is made for its sockets and its
+    scratch file, and is removed at the end.
     """
     with (
-        signals.ending_tidily(_as_by_ctrl_c),
+        signals.ending_tidily(_interrupt),
         folder.lock(),
         folders.run_folder(private),
-        servers(private, keep_backend) as them,
+        servers(private, keep_backend) as disks,
     ):
-        yield Runner(folder, them, versions, patience_s, live)
+        yield Runner(folder, disks, versions, patience_s, live)
 
 
-def _as_by_ctrl_c(number: int) -> KeyboardInterrupt:
+def _interrupt(number: int) -> KeyboardInterrupt:
     return KeyboardInterrupt()

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The record of a run, from what was asked, what was seen, and the files that fio left.
+"""Makes the record of a run from its point, from what was observed, and from the files of fio.
 
-Owns how a run's outcome is judged: whether it counts, or which sentence says why not. Reads
-the run's folder and changes nothing; called from the main thread.
+Owns whether a run counts as a success, and the sentence that says why it does not. Reads the run's
+folder and changes nothing. Called from the main thread.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from pyfio_virtio.sweep.measure import STDERR, Measured
 from pyfio_virtio.sweep.settings import WAY
 
 _MIB = 1 << 20
-# With these lines fio ends; those before say why.
+# fio prints these lines when a job fails. The lines before them say why.
 _SUMMING_UP = re.compile(r"fio: (pid=|job .* dropped)")
 
 
 @dataclass(frozen=True)
 class Asked:
-    """What was to be run, when, and on which machine."""
+    """What should be run, when, and on which machine."""
 
     point: Point
     options: Mapping[str, Scalar]
@@ -43,16 +43,16 @@ class Asked:
 
 @dataclass(frozen=True)
 class Observed:
-    """What was done, and what came of it; without `measured`, fio never ran."""
+    """What was run, and what was observed. If `measured` is None, fio did not run."""
 
     fio_command: str
     backend_command: str
     measured: Measured | None
-    problem: str | None  # seen from outside; fio's own error is in its files
+    problem: str | None  # a problem outside of fio; fio's own error is in its files
 
 
 def build(asked: Asked, observed: Observed, folder: Path) -> Record:
-    """The record; its error is None if the run counts."""
+    """Makes the record. Its error is None if the run succeeded."""
     seen = observed.measured
     run, error = _outcome(observed, folder)
     jobs = run.jobs if run and error is None else ()
@@ -78,7 +78,7 @@ def build(asked: Asked, observed: Observed, folder: Path) -> Record:
 
 
 def _whole(seen: Measured, use: CpuUse | None, elapsed_s: float) -> CpuUse | None:
-    """The use during all of the measured time, from what was seen of most of it."""
+    """The use during the whole measured time, calculated from the part that was watched."""
     if use is None or not seen.watched_s:
         return None
     factor = elapsed_s / seen.watched_s
@@ -91,7 +91,7 @@ def _whole(seen: Measured, use: CpuUse | None, elapsed_s: float) -> CpuUse | Non
 
 
 def _outcome(observed: Observed, folder: Path) -> tuple[FioRun | None, str | None]:
-    """fio's results, and what is wrong with them."""
+    """fio's results, and the reason why the run failed, if it did."""
     if observed.problem or observed.measured is None:
         return None, observed.problem or "fio was not run"
     try:
@@ -109,7 +109,7 @@ def _outcome(observed: Observed, folder: Path) -> tuple[FioRun | None, str | Non
 
 
 def _words(folder: Path) -> str:
-    """The sentence that says why fio failed: the last before it sums up, if it said any."""
+    """The line in which fio says why it failed: the last one before its summary; "": none."""
     for name in (FIO_JSON, STDERR):
         path = folder / name
         text = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
@@ -122,7 +122,7 @@ def _words(folder: Path) -> str:
 
 
 def _options(asked: Asked, folder: Path) -> dict[str, Scalar]:
-    """As asked; the way of waiting as the engine chose it, where it was left to it."""
+    """The options of the point, with the way of waiting that the engine chose if none is set."""
     named = any(name in asked.options for name in WAY)
     return {**asked.options, **({} if named else _way_taken(folder))}
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""From axes to points, and from points to the order in which they are run.
+"""Combines the axes of a sweep to points, and puts their runs into an order.
 
-Owns which combinations a sweep measures, its controls, and the order of the runs. Pure; any
-thread may call. It knows the names of fio's options, and nothing of jobs, files or clocks.
+Owns which combinations a sweep measures, its controls, and the order of the runs. Pure; any thread
+may call. It knows the names of fio's options, but not jobs, files or clocks.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from pyfio_virtio.results.record import MEASURED, NULL, TWIN
 from pyfio_virtio.sweep.settings import VIRTIO, Settings
 
 NULL_ENGINE = "null"
-# What a sweep measures where nothing else was said; the depth decides what waiting is worth.
+# The default axes. The best way of waiting depends on iodepth, so it has several values.
 DEFAULTS = {"rw": ("randread",), "bs": ("4k",), "iodepth": ("1", "32", "128"), "numjobs": ("1",)}
-_OWN = ("engine", "cpus", "serve")  # parts of a choice that are no options of fio
+_OWN = ("engine", "cpus", "serve")  # parts of a choice that are not options of fio
 _MOST_POINTS = 10_000
 
 Part = Mapping[str, str]
@@ -27,7 +27,7 @@ Part = Mapping[str, str]
 
 @dataclass(frozen=True)
 class Choice:
-    """One combination: an engine, fio's options in their order, and where it all runs."""
+    """One combination: an engine, fio's options in order, CPUs, and how the back-end waits."""
 
     engine: str
     options: tuple[tuple[str, str], ...]
@@ -40,13 +40,13 @@ class Choice:
         return dict(self.options).get(name, default)
 
     def number(self, name: str) -> int:
-        """A count that a back-end has to know; 1 where it is no number."""
+        """The value as a count, for the back-end; 1 if it is not a number."""
         text = self.get(name, "1")
         return max(1, int(text)) if text.isdecimal() else 1
 
     @property
     def label(self) -> str:
-        """The choice in one line, for people."""
+        """The choice in one line, for messages."""
         parts = [self.engine] + [f"{name}={value}" for name, value in self.options]
         parts += [f"cpus={self.cpus}"] if self.cpus != "any" else []
         parts += [f"serve={self.serve}"] if self.serve else []
@@ -56,7 +56,7 @@ class Choice:
 
 @dataclass(frozen=True)
 class Run:
-    """One turn of one choice; the first repeat is 1."""
+    """One run of one choice. The first repeat is 1."""
 
     choice: Choice
     repeat: int
@@ -66,9 +66,9 @@ class Run:
 
 
 def choices(settings: Settings, engine_options: Collection[str]) -> list[Choice]:
-    """Every choice that goes as fast as it can: the points asked for, then the controls.
+    """Every choice without a rate limit: first the points that were asked for, then the controls.
 
-    `engine_options` are those of the virtio engine: other engines do without.
+    `engine_options` are the options of our engine, which other engines do not get.
     """
     parts = list(_combinations(_axes(settings), settings.one_at_a_time))
     asked = list(dict.fromkeys(_choice(part, engine_options) for part in parts))
@@ -76,7 +76,7 @@ def choices(settings: Settings, engine_options: Collection[str]) -> list[Choice]
 
 
 def with_rates(choices: Sequence[Choice], steps: Sequence[int]) -> list[Choice]:
-    """The measured choices again, at shares of what each of them reached."""
+    """The measured choices again, at shares of the IOPS that each of them reached."""
     measured = [choice for choice in choices if choice.role == MEASURED]
     return [replace(choice, rate_percent=step) for choice in measured for step in steps]
 
@@ -90,17 +90,17 @@ def _axes(settings: Settings) -> list[list[Part]]:
     axes.append(ways(sleeps, waits))
     for name, values in options.items():
         if not values:
-            raise UsageError(f"no value for {name}", "", f"say which, as {name}=1,2")
+            raise UsageError(f"no value for {name}", "", f"write its values, such as {name}=1,2")
         axes.append([{name: value} for value in values])
     return [axis for axis in axes if axis]
 
 
 def ways(sleeps: Sequence[str], waits: Sequence[str]) -> list[Part]:
-    """The axis that both options make up; sleeping 0 µs is waiting for the eventfd."""
+    """The axis that sleepy_poll and wait form. A sleep of 0 µs means wait=event."""
     found: list[Part] = []
     for sleep in sleeps:
         if not sleep.isdecimal():
-            raise UsageError(f"sleepy_poll={sleep} is no number of microseconds")
+            raise UsageError(f"sleepy_poll={sleep} is not a number of microseconds")
         sleeping = {"wait": "sleepy", "sleepy_poll": str(int(sleep))}
         found.append(sleeping if int(sleep) else {"wait": "event"})
     found += [{"wait": wait} for wait in waits]
@@ -114,7 +114,9 @@ def _combinations(axes: Sequence[Sequence[Part]], one_at_a_time: bool) -> Iterat
             count *= len(axis)
         if count > _MOST_POINTS:
             raise UsageError(
-                f"these axes make {count} points", f"more than {_MOST_POINTS}", "--one-at-a-time"
+                f"these lists make {count} points",
+                f"at most {_MOST_POINTS} are allowed",
+                "use shorter lists or --one-at-a-time",
             )
         yield from (_merged(parts) for parts in product(*axes))
         return
@@ -140,7 +142,7 @@ def _choice(part: Part, engine_options: Collection[str]) -> Choice:
 
 
 def _controls(first: Choice, engine_options: Collection[str]) -> list[Choice]:
-    """A against A, which shows the noise, and fio's null engine, which shows fio's own limit."""
+    """The first choice again, which shows the noise, and fio's null engine, its upper limit."""
     kept = tuple(pair for pair in first.options if pair[0] not in engine_options)
     return [
         replace(first, role=TWIN),
@@ -152,10 +154,10 @@ def _controls(first: Choice, engine_options: Collection[str]) -> list[Choice]:
 
 
 def order(choices: Sequence[Choice], repeats: range, how: str, seed: int) -> list[Run]:
-    """The runs in their order: the same for the same seed, however far the repeats go.
+    """The runs in their order, which is the same for the same seed.
 
-    interleaved: round by round, each choice once a round, so that drift strikes all alike;
-    in each round in another order, so that no choice always follows the same one.
+    interleaved: each round has every choice once, so that a drift of the machine affects all of
+    them. The order differs from round to round, so that no choice always follows the same one.
     """
     if how == "sequential":
         return [Run(choice, repeat) for choice in choices for repeat in repeats]
@@ -170,6 +172,6 @@ def order(choices: Sequence[Choice], repeats: range, how: str, seed: int) -> lis
 
 
 def _shuffled(runs: list[Run], seed: str) -> list[Run]:
-    # Repeatable is what is wanted here; a text as seed means the same on every machine.
+    # The order must be repeatable, and a text as the seed gives the same order on every machine.
     random.Random(seed).shuffle(runs)  # noqa: S311
     return runs

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A sweep as resolved on this machine: its points with their jobs, hashes and commands.
 
-Owns what a sweep will do, down to every command line, before anything is done. Asks fio and
-the back-ends for their versions, starts nothing. Called from the main thread.
+Owns what a sweep will do, with every command line, before it does anything. Asks fio and the
+back-ends for their versions, but starts no job and no back-end. Called from the main thread.
 """
 
 from __future__ import annotations
@@ -39,13 +39,13 @@ from pyfio_virtio.sweep.servers import DISK, SOCKET, Served
 from pyfio_virtio.sweep.settings import VIRTIO, Settings
 from pyfio_virtio.sweep.versions import ENGINE, FIO, versions
 
-# To start a back-end and fio, and to end both, in each run; seen on an idle machine.
+# The time to start and end a back-end and fio in each run, as seen on an idle machine.
 OVERHEAD_S = 0.7
 
 
 @dataclass(frozen=True)
 class Planned:
-    """A point, and all it takes to run it."""
+    """A point, and everything that is needed to run it."""
 
     choice: Choice
     point: Point
@@ -55,22 +55,22 @@ class Planned:
 
 @dataclass(frozen=True)
 class Sweep:
-    """Settings, and the machine that they were resolved on."""
+    """Settings, and facts about the machine on which they were resolved."""
 
     settings: Settings
     fio: Fio
     versions: Mapping[str, str]
     engine_options: frozenset[str]
     cores: list[list[int]]
-    clock: str | None  # fio's clocksource; None: fio's choice
+    clock: str | None  # fio's clocksource; None: fio chooses
 
     def points(self) -> list[Planned]:
-        """Everything that goes as fast as it can, controls too."""
+        """All points without a rate limit, with the controls."""
         asked = choices(self.settings, self.engine_options)
         return [self.planned(choice, None) for choice in asked]
 
     def rated_points(self, maximum: Mapping[str, float]) -> list[Planned]:
-        """The rates to walk, of each point whose most IOPS is known, by its hash."""
+        """The points with a rate limit. `maximum` has the IOPS that points reach, by their hash."""
         found = []
         for planned in self.points():
             most = maximum.get(planned.point.hash)
@@ -95,23 +95,23 @@ class Sweep:
         return Planned(choice, point, needed, rate_iops)
 
     def command(self) -> list[str]:
-        """fio's command line, the same in each run's folder."""
+        """fio's command line, which is the same in the folder of each run."""
         eta = ("--eta=always", f"--eta-interval={ETA_MS}ms")
         return [self.fio.path, "--output-format=json+", f"--output={FIO_JSON}", *eta, JOB]
 
     def run_seconds(self) -> float:
-        """What one run takes, about."""
+        """The approximate time that one run takes."""
         return self.settings.runtime + self.settings.ramp_time + OVERHEAD_S
 
     def runs(self) -> int:
-        """How many runs are sure to come; rounds that target_ci adds are not."""
+        """The number of runs, without the rounds that target_ci may add."""
         points = self.points()
         rated = with_rates([each.choice for each in points], self.settings.rate_steps)
         return self.settings.repeats * (len(points) + len(rated))
 
 
 def resolve(settings: Settings, program: str = "fio") -> Sweep:
-    """Finds fio, the engine and the back-ends, or says which of them is missing."""
+    """Finds fio, the engine and the back-ends. The error says which of them is missing."""
     settings.check()
     if settings.storage == "auto":
         settings = replace(settings, storage=SCRATCH if _needs_file(settings) else "null")
@@ -128,7 +128,7 @@ def resolve(settings: Settings, program: str = "fio") -> Sweep:
 
 
 def _needs_file(settings: Settings) -> bool:
-    """Whether an engine works on the file behind the back-end."""
+    """Whether an engine works on a file instead of a back-end."""
     return any(each not in (VIRTIO, NBD, NULL_ENGINE) for each in settings.engines)
 
 
@@ -142,8 +142,8 @@ def _check_engines(found: Fio, settings: Settings) -> None:
 
 
 def reached(points: Sequence[Planned], with_backends: bool) -> Reach:
-    """What the runs of these points may change that is not made for them, and would run;
-    `with_backends`: also by options of back-ends."""
+    """What the runs of these points may change that is not made for them, and which commands they
+    would run. `with_backends` includes the effects of the back-ends' options."""
     every = [_reached(planned) for planned in points]
     if with_backends:
         specs = (planned.wanted.spec for planned in points)
@@ -152,7 +152,7 @@ def reached(points: Sequence[Planned], with_backends: bool) -> Reach:
 
 
 def _reached(planned: Planned) -> Reach:
-    """fio runs in a folder that is new; ${DISK} is somebody's, or lies in our own folder."""
+    """fio runs in a new folder. ${DISK} is a served socket, a file, or lies in our own folder."""
     folder = folders.run_folder_path()
     needed = at(planned.wanted, folder / DISK)
     disk = needed.socket or needed.file or str(folder / SOCKET)
@@ -165,7 +165,7 @@ def _reached(planned: Planned) -> Reach:
 
 
 def script(sweep: Sweep) -> Iterator[str]:
-    """All that the sweep would do, for --dry-run."""
+    """Everything that the sweep would do, for --dry-run."""
     folder = folders.run_folder_path()
     for planned in sweep.points():
         yield f"# point {planned.point.hash}: {planned.choice.label}"

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A sweep carried out, round by round.
+"""Carries out a sweep, round by round.
 
-Owns what is run when, and what is passed over because it was finished. Called from the main
-thread. A run that fails is kept with its error and the sweep goes on; a sweep that is
-interrupted goes on with the same command.
+Owns which run comes next, and which runs are skipped because they are finished. Called from the
+main thread. A run that fails is kept with its error, and the sweep continues. After an
+interruption, the same command continues the sweep.
 """
 
 from __future__ import annotations
@@ -25,23 +25,23 @@ from pyfio_virtio.sweep.plan import order
 from pyfio_virtio.sweep.points import Planned, Sweep
 from pyfio_virtio.sweep.settings import Settings, read_settings, to_toml
 
-# May change between one call and the next: they tell how far a sweep goes, not what it is.
+# These settings may change when a sweep is continued, because they do not change its points.
 _EXTENT = ("title", "repeats", "target_ci", "max_repeats")
 
 Settled = Callable[[Sequence[float]], bool]
 
 
 class Watcher(Protocol):
-    """Who wants to know how far it is."""
+    """Is told about the progress of a sweep."""
 
     def expect(self, runs: int) -> None:
-        """So many more runs are to come."""
+        """This many more runs will follow."""
 
     def begin(self, planned: Planned, repeat: int) -> None:
         """A run begins."""
 
     def live(self, iops: float) -> None:
-        """The IOPS of this moment."""
+        """The present IOPS."""
 
     def end(self, record: Record) -> None:
         """A run was kept."""
@@ -49,7 +49,7 @@ class Watcher(Protocol):
 
 @dataclass(frozen=True)
 class Tally:
-    """What a sweep has kept."""
+    """The number of runs that the folder has, and how many of them failed."""
 
     kept: int
     failed: int
@@ -62,7 +62,7 @@ def carry_out(
     settled: Settled,
     patience_s: float = PATIENCE_S,
 ) -> Tally:
-    """Runs all that is not finished; `settled` says whether these IOPS are known well enough."""
+    """Makes all runs that are not finished. `settled` says whether IOPS are known well enough."""
     folder = SweepFolder(path)
     with runner(
         folder,
@@ -84,7 +84,7 @@ def carry_out(
 
 
 def run_again(sweep: Sweep, planned: Planned, path: Path, watcher: Watcher) -> Record:
-    """One more run of a point, kept in a folder of its own."""
+    """Runs a point once more, and keeps the result in another folder."""
     folder = SweepFolder(path)
     with runner(folder, folders.run_folder_path(), sweep.versions, live=watcher.live) as running:
         folder.write_plan(plan_text(sweep, {}))
@@ -93,16 +93,19 @@ def run_again(sweep: Sweep, planned: Planned, path: Path, watcher: Watcher) -> R
         return _Rounds(sweep, running, watcher).run(planned, 1 + max(repeats, default=0))
 
 
-# ---- what is known of it already --------------------------------------------------------
+# ---- the plan, and a folder that holds a sweep already ----------------------------------
 
 
 def plan_text(sweep: Sweep, maximum: Mapping[str, float]) -> str:
-    """plan.toml: the settings, and what they were resolved to."""
+    """The text of plan.toml: the settings, and what they were resolved to."""
     return to_toml(sweep.settings, {"versions": sweep.versions, "maximum": maximum})
 
 
 def _resumed(sweep: Sweep, folder: SweepFolder) -> tuple[Sweep, Mapping[str, float]]:
-    """The sweep with the seed and the maxima of the one that the folder holds, if it is it."""
+    """The sweep with the seed of the sweep in the folder, and the maxima that were found there.
+
+    Refuses a folder that holds another sweep.
+    """
     settings, maximum = sweep.settings, {}
     if (folder.path / PLAN).exists():
         before, found = read_settings(folder.path / PLAN)
@@ -120,14 +123,14 @@ def _check_same(
     before: Settings, now: Settings, versions: Mapping[str, str], sweep: Sweep, path: Path
 ) -> None:
     names = [each.name for each in fields(Settings) if each.name not in _EXTENT]
-    unlike = [name for name in names if getattr(before, name) != getattr(now, name)]
+    differing = [name for name in names if getattr(before, name) != getattr(now, name)]
     changed = [name for name, is_now in sweep.versions.items() if versions.get(name) != is_now]
-    unlike += [f"{name}'s version" for name in changed]
-    if unlike:
+    differing += [f"{name}'s version" for name in changed]
+    if differing:
         raise UsageError(
             f"{path} holds another sweep",
-            f"{', '.join(unlike)} {'differ' if len(unlike) > 1 else 'differs'}",
-            f"name another folder with -o, or go on with: pyfio-virtio sweep {path / PLAN} "
+            f"{', '.join(differing)} {'differ' if len(differing) > 1 else 'differs'}",
+            f"name another folder with -o, or continue with: pyfio-virtio sweep {path / PLAN} "
             f"-o {path}",
         )
 
@@ -136,7 +139,7 @@ def _check_same(
 
 
 class _Rounds:
-    """Has every run carried out that is not finished, in its order."""
+    """Makes every run that is not finished, in order."""
 
     def __init__(self, sweep: Sweep, running: Runner, watcher: Watcher) -> None:
         self._sweep = sweep
@@ -145,16 +148,16 @@ class _Rounds:
         self._watcher = watcher
 
     def measure(self, points: Sequence[Planned], settled: Settled) -> None:
-        """Every repeat of every point, then rounds of those that are not known well enough."""
+        """Every repeat of every point, and then more rounds of points that are not settled."""
         self._runs(points, range(1, self._settings.repeats + 1))
         if self._settings.target_ci is None:
             return
         for repeat in range(self._settings.repeats + 1, self._settings.max_repeats + 1):
-            loose = [each for each in points if self._is_loose(each, repeat, settled)]
-            self._runs(loose, range(repeat, repeat + 1))
+            unsettled = [each for each in points if self._is_unsettled(each, repeat, settled)]
+            self._runs(unsettled, range(repeat, repeat + 1))
 
-    def _is_loose(self, planned: Planned, repeat: int, settled: Settled) -> bool:
-        """Judged by the rounds before, so that a sweep that goes on decides as it did."""
+    def _is_unsettled(self, planned: Planned, repeat: int, settled: Settled) -> bool:
+        """Judges by the rounds before `repeat`, so that a continued sweep decides the same."""
         values = self._iops(planned, below=repeat)
         return planned.point.role == MEASURED and bool(values) and not settled(values)
 
@@ -166,7 +169,7 @@ class _Rounds:
         ]
 
     def maximum(self, points: Sequence[Planned]) -> dict[str, float]:
-        """What each measured point reached, by its hash."""
+        """The median IOPS of each measured point, by its hash."""
         reached = {
             each.point.hash: self._iops(each) for each in points if each.point.role == MEASURED
         }

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What processes and the machine have used so far, looked at in one moment.
+"""The CPU time that processes and the machine have used up to one moment.
 
-Owns the reading of CPU time and context switches, of all threads of a process together, and
-of the time that a hypervisor took away. Called from one thread; reads /proc and changes
-nothing. A process that has gone reads as None.
+Owns how CPU time and context switches of all threads of a process are read, and the time that a
+hypervisor took away (steal). Called from one thread; reads /proc and changes nothing. A process
+that has ended reads as None.
 """
 
 from __future__ import annotations
@@ -22,24 +22,24 @@ _SWITCHES = re.compile(r"^(?:non)?voluntary_ctxt_switches:\s+(\d+)$", re.MULTILI
 
 @dataclass(frozen=True)
 class Moment:
-    """Totals since each process, and the machine, began."""
+    """Totals since the start of each process and of the machine."""
 
     time_s: float  # monotonic
     fio: CpuUse | None
     backend: CpuUse | None
     stolen_s: float
-    machine_s: float  # CPU time of all CPUs, idle ones too
+    machine_s: float  # time of all CPUs, idle time included
 
 
 def look(fio_pid: int, backend_pid: int | None) -> Moment:
-    """All of it now."""
+    """Reads the totals of this moment."""
     machine = psutil.cpu_times()
     return Moment(
         time_s=time.monotonic(),
         fio=cpu_use(fio_pid),
         backend=None if backend_pid is None else cpu_use(backend_pid),
         stolen_s=machine.steal,
-        # guest time is within user time already
+        # guest time is part of user time
         machine_s=sum(machine) - machine.guest - machine.guest_nice,
     )
 
@@ -61,7 +61,7 @@ def _switches(thread: Path) -> tuple[int, int]:
 
 
 def between(first: CpuUse | None, last: CpuUse | None) -> CpuUse | None:
-    """What was used from one moment to another; threads that ended took their switches along."""
+    """The use between two moments. Context switches of threads that have ended are not counted."""
     if first is None or last is None:
         return None
     return CpuUse(
@@ -73,12 +73,12 @@ def between(first: CpuUse | None, last: CpuUse | None) -> CpuUse | None:
 
 
 def cpus_used(first: CpuUse | None, last: CpuUse | None, elapsed_s: float) -> float:
-    """CPUs in use from one moment to another: 1.0 is a whole one."""
+    """The CPUs in use between two moments: 1.0 is one whole CPU."""
     used = between(first, last)
     return (used.user_s + used.system_s) / elapsed_s if used and elapsed_s > 0 else 0.0
 
 
 def steal_percent(first: Moment, last: Moment) -> float:
-    """The share of all CPUs' time that went to other guests."""
+    """The percentage of the time of all CPUs that other virtual machines took (steal)."""
     span = last.machine_s - first.machine_s
     return 100 * (last.stolen_s - first.stolen_s) / span if span > 0 else 0.0

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What fio runs on in a sweep: back-ends, a scratch file, or a socket that somebody serves.
+"""The disks of a sweep: back-ends, a scratch file, or a socket that somebody else serves.
 
-Owns the back-end that is running and the scratch file, for as long as the sweep; both lie in
-the sweep's private folder. Called from the main thread. It knows no point and no result.
+Owns the running back-end and the scratch file during the sweep. Both are in the sweep's private
+folder. Called from the main thread. It does not know points or results.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ SOCKET, LOG, DISK = "disk.sock", "backend.log", "disk.img"
 
 @dataclass(frozen=True)
 class Served:
-    """What there is for fio: the value of ${DISK}, and who serves it."""
+    """A disk for fio: the value of ${DISK}, and the process that serves it."""
 
     disk: str
     command: str = ""
@@ -35,7 +35,7 @@ class Served:
     backend: Backend | None = None
 
     def environment(self) -> dict[str, str]:
-        """What fio's environment needs beside ours."""
+        """The variables that fio's environment needs in addition to ours."""
         return {DISK_VARIABLE: self.disk, "LD_LIBRARY_PATH": fio.library_path(engine.folder())}
 
     def shell_line(self, command: Sequence[str]) -> str:
@@ -44,14 +44,14 @@ class Served:
         return " ".join([*variables, shlex.join(command)])
 
     def death(self) -> str | None:
-        """How a back-end of ours ended, if it did."""
+        """How a back-end of ours ended; None if it runs or is not ours."""
         if self.backend is None or self.backend.is_running():
             return None
-        return self.backend.last_words() or "it said nothing"
+        return self.backend.last_words() or "it printed nothing"
 
 
 class Servers:
-    """Serves one wanted thing after another."""
+    """Provides the disk that each point needs, one after the other."""
 
     def __init__(self, folder: Path, keep: bool) -> None:
         self._folder = folder
@@ -60,7 +60,7 @@ class Servers:
         self._backend: Backend | None = None
 
     def serve(self, wanted: Wanted) -> Served:
-        """A back-end started for this, or the one that runs if it may be kept."""
+        """The disk for a point. It starts a back-end if the running one cannot be used."""
         if wanted.socket:
             pid = unix_sockets.listener(wanted.socket) or None
             return Served(escaped_filename(wanted.socket), pid=pid)
@@ -82,7 +82,7 @@ class Servers:
         return self._folder / LOG
 
     def leave(self, run: Path, failed: bool) -> None:
-        """Ends a run: its part of the log is kept, and a back-end goes that is not to stay."""
+        """Ends a run: copies the log to the run's folder, and stops a back-end that is not kept."""
         if self._backend and self.log.exists():
             shutil.copyfile(self.log, run / LOG)
         if failed or not self._keep:
@@ -94,7 +94,7 @@ class Servers:
         self._backend = None
 
     def _make_file(self, placed: Wanted) -> None:
-        """The scratch file, filled: reading holes would be another thing than reading data."""
+        """Makes the scratch file and fills it, because reading holes is not like reading data."""
         path = self._folder / DISK
         used = placed.spec.file if placed.spec else placed.file
         if str(used) != str(path) or path.exists():
@@ -106,7 +106,7 @@ class Servers:
             path.unlink(missing_ok=True)
             why = error.strerror or str(error)
             raise PyfioVirtioError(
-                f"cannot make the scratch file {path}", why, "take a smaller --disk-size"
+                f"cannot make the scratch file {path}", why, "use a smaller --disk-size"
             ) from error
 
 
@@ -119,9 +119,9 @@ def _served(backend: Backend) -> Served:
 
 @contextmanager
 def servers(folder: Path, keep: bool) -> Iterator[Servers]:
-    """Servers that end with the block."""
-    them = Servers(folder, keep)
+    """Makes a Servers object, and stops its back-end at the end of the block."""
+    made = Servers(folder, keep)
     try:
-        yield them
+        yield made
     finally:
-        them.stop()
+        made.stop()

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What a sweep is asked to do, as its flags say it and as its TOML file says it.
+"""The settings of a sweep, from its flags and from its TOML file.
 
-Owns the names, the defaults and the checks of single values; a key of the file is the flag
-without its dashes. Pure but for read_settings(), which reads one file; any thread may call.
-It never combines values to points: sweep/plan.py does.
+Owns the names, the defaults and the checks of single values. A key of the file is the name of the
+flag without the leading dashes. Everything is pure except read_settings(), which reads one file.
+Any thread may call. sweep/plan.py combines the values to points, not this module.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from pyfio_virtio.sizes import parse_size
 
 ORDERS = ("interleaved", "random", "sequential")
 VIRTIO = "virtio"
-# Two options of the engine that make up one axis: the way of waiting.
+# The two options of the engine that form one axis: the way of waiting.
 WAY = ("sleepy_poll", "wait")
-# Set by the sweep itself, from settings of its own or because it could not work without.
+# fio's options that the sweep sets itself, and the flag to use instead ("": there is none).
 _OWN_OPTIONS = {
     **dict.fromkeys(("runtime", "timeout"), "--runtime"),
     "ramp_time": "--ramp-time",
@@ -39,24 +39,24 @@ _OWN_OPTIONS = {
     ),
     **dict.fromkeys(("thread", "time_based", "stats_file"), ""),
 }
-# Tables of the file that tell what came of the settings, for those who go on with a sweep.
+# Tables of the file in which a sweep keeps what it found, so that it can be continued.
 FOUND = ("versions", "maximum")
 
 
 @dataclass(frozen=True)
 class Settings:
-    """All that tells one sweep from another."""
+    """Everything that distinguishes one sweep from another."""
 
     title: str = ""
-    options: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # of fio, by name
+    options: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # fio's, by name
     engines: tuple[str, ...] = (VIRTIO,)
     cpus: tuple[str, ...] = ("any",)  # any, separate, shared, FIO:BACKEND
     serve: tuple[str, ...] = ()  # how the built-in back-end waits
     one_at_a_time: bool = False
     repeats: int = 5
-    target_ci: float | None = None  # half width of the interval, as a share: 0.02
+    target_ci: float | None = None  # the half width of the interval as a share, such as 0.02
     max_repeats: int = 30
-    rate_steps: tuple[int, ...] = ()  # percent of the IOPS that each point reaches without a rate
+    rate_steps: tuple[int, ...] = ()  # percent of the IOPS that a point reaches without a limit
     runtime: float = 5.0  # seconds
     ramp_time: float = 1.0  # seconds
     order: str = "interleaved"
@@ -68,43 +68,47 @@ class Settings:
     block_size: str = "512"
     backend_option: tuple[str, ...] = ()
     keep_backend: bool = False
-    heat_map: bool = False  # latency by time is logged for it
+    heat_map: bool = False  # log latency over time
 
     @property
     def socket(self) -> str | None:
-        """The socket that somebody serves, if that is what was named."""
+        """The socket of a back-end that we do not start, if `backend` names one."""
         return self.backend if "/" in self.backend else None
 
     def check(self) -> None:
-        """Refuses values that no sweep can have."""
+        """Refuses impossible values."""
         if self.order not in ORDERS:
-            raise UsageError(f"unknown order {self.order!r}", "", f"say {_or(ORDERS)}")
+            raise UsageError(f"unknown order {self.order!r}", "", f"use {_or(ORDERS)}")
         if self.repeats < 1:
-            raise UsageError(f"unusable repeats {self.repeats}", "it takes one or more")
+            raise UsageError(f"unusable repeats {self.repeats}", "it must be 1 or more")
         if self.target_ci is not None and self.max_repeats < self.repeats:
             raise UsageError(
                 f"unusable max_repeats {self.max_repeats}",
-                f"it is the cap of repeats, and they begin with {self.repeats}",
+                f"it must be at least repeats, which is {self.repeats}",
             )
         if self.runtime <= 0 or self.ramp_time < 0:
-            raise UsageError("unusable runtime or ramp_time", "a run takes more than no time")
+            raise UsageError(
+                "unusable runtime or ramp_time", "the runtime must be above 0, the ramp 0 or more"
+            )
         if self.target_ci is not None and not 0 < self.target_ci < 1:
-            raise UsageError("unusable target_ci", "", "say it as 2%")
+            raise UsageError("unusable target_ci", "", "write it as 2%")
         for step in self.rate_steps:
             if not 1 <= step <= 100:
-                raise UsageError(f"unusable rate step {step}%", "", "say 1 to 100, as 10,20..100")
+                raise UsageError(
+                    f"unusable rate step {step}%", "", "use 1 to 100, as in 10,20..100"
+                )
         if self.socket is None and self.backend not in VHOST_USER_KINDS:
             raise UsageError(
                 f"unknown back-end {self.backend!r}",
                 "",
-                f"say {_or(VHOST_USER_KINDS)}, or the path of a socket",
+                f"use {_or(VHOST_USER_KINDS)}, or the path of a socket",
             )
         if self.serve and self.backend != "builtin":
-            raise UsageError(f"{self.backend} has no --serve", "it is the built-in back-end's")
+            raise UsageError(f"{self.backend} has no --serve", "only the built-in back-end has it")
         for name, values in self.options.items():
             _check_option(name)
             for value in values:
-                option(name, value)  # refuses what would be more than a value in a job file
+                option(name, value)  # refuses text that is more than a value in a job file
         parse_size(self.disk_size)
         parse_size(self.block_size)
         for name, value in _given(self).items():
@@ -112,7 +116,7 @@ class Settings:
 
 
 def _check_text(name: str, value: object) -> None:
-    """Refuses bytes of the command line that are not UTF-8, because a TOML file is."""
+    """Refuses bytes of the command line that are not UTF-8, because a TOML file must be UTF-8."""
     try:
         tomli_w.dumps({name: value}).encode()
     except UnicodeEncodeError as error:
@@ -127,11 +131,14 @@ def _check_option(name: str) -> None:
             f"cannot set fio's option {name}", "the sweep sets it", f"use {flag}" if flag else ""
         )
     if not re.fullmatch(r"[a-z0-9_]+", name):
-        raise UsageError(f"{name!r} is no option of fio")
+        raise UsageError(f"{name!r} is not an option of fio")
 
 
 def merge(base: Settings, given: Mapping[str, Any]) -> Settings:
-    """`base` with what was given in its place; axes one by one, the way of waiting as one."""
+    """`base` with the given values instead of its own.
+
+    Options are replaced one by one, but the options of WAY are replaced together.
+    """
     given = dict(given)
     options = given.pop("options", {})
     kept = {
@@ -146,7 +153,7 @@ def merge(base: Settings, given: Mapping[str, Any]) -> Settings:
 
 
 def words(value: object) -> tuple[str, ...]:
-    """ "a,b" or a list or one value, as texts."""
+    """Splits "a,b", a list or one value into texts."""
     if isinstance(value, str):
         return tuple(word.strip() for word in value.split(",") if word.strip())
     if isinstance(value, Sequence):
@@ -159,23 +166,23 @@ def _word(value: object) -> str:
 
 
 def share(value: object) -> float | None:
-    """ "2%" or 0.02 as 0.02."""
+    """Reads "2%" or 0.02 as 0.02."""
     if value is None:
         return None
     text = str(value).strip()
     try:
         return float(text[:-1]) / 100 if text.endswith("%") else float(text)
     except ValueError as error:
-        raise UsageError(f"{text!r} is no share", "", "write it as 2%") from error
+        raise UsageError(f"{text!r} is not a share", "", "write it as 2%") from error
 
 
 def steps(value: object) -> tuple[int, ...]:
-    """ "10,20..100%": the dots go on as the two numbers before them began."""
+    """Reads "10,20..100%". The dots continue with the difference of the two numbers before them."""
     numbers: list[int] = []
     for word in words(value):
         parts = re.fullmatch(r"(\d+)%?(?:\.\.\.?(\d+)%?)?", word)
         if parts is None:
-            raise UsageError(f"{word!r} is no rate step", "", "write them as 10,20..100%")
+            raise UsageError(f"{word!r} is not a rate step", "", "write them as 10,20..100%")
         numbers.append(int(parts[1]))
         if parts[2]:
             by = numbers[-1] - numbers[-2] if len(numbers) > 1 else numbers[-1]
@@ -184,13 +191,13 @@ def steps(value: object) -> tuple[int, ...]:
 
 
 def option_name(name: str) -> str:
-    """As fio spells it: --event-idx is event_idx, and readwrite is rw."""
+    """The option's first name in fio: event_idx for event-idx, and rw for readwrite."""
     return canonical(name.strip().replace("-", "_"))
 
 
 def _options(value: object) -> dict[str, tuple[str, ...]]:
     if not isinstance(value, Mapping):
-        raise UsageError("options is no table", "", "write [options] and a line for each")
+        raise UsageError("options is not a table", "", "write [options] and a line for each option")
     return {option_name(name): words(each) for name, each in value.items()}
 
 
@@ -236,17 +243,19 @@ _KINDS = {each.name: str(each.type) for each in fields(Settings)}
 
 
 def read_settings(path: Path) -> tuple[Settings, Mapping[str, Any]]:
-    """What a file says, and the tables in which an earlier sweep kept what it found."""
+    """The settings of a file, and the tables in which an earlier sweep kept what it found."""
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise UsageError(f"cannot read {path}", error.strerror or str(error)) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path} is no TOML file", str(error)) from error
+        raise UsageError(f"{path} is not a TOML file", str(error)) from error
     found = {name: table.pop(name) for name in FOUND if name in table}
     for name, kept in found.items():
         if not isinstance(kept, dict):
-            raise UsageError(f"{path}: {name} is no table", "", "let a sweep write it")
+            raise UsageError(
+                f"{path}: {name} is not a table", "", "leave it out; the sweep writes it"
+            )
     return replace(Settings(), **_read(table, path)), found
 
 
@@ -255,18 +264,18 @@ def _read(table: Mapping[str, Any], path: Path) -> dict[str, Any]:
     for name, value in table.items():
         if name not in _KINDS:
             raise UsageError(
-                f"{path}: unknown key {name}", "", f"known are {', '.join(sorted(_KINDS))}"
+                f"{path}: unknown key {name}", "", f"the keys are {', '.join(sorted(_KINDS))}"
             )
         try:
             values[name] = _READERS[_KINDS[name]](value)
         except ValueError as error:
-            raise UsageError(f"{path}: {name} = {value!r} is not of its kind") from error
+            raise UsageError(f"{path}: {name} = {value!r} has the wrong type") from error
     return values
 
 
 def to_toml(settings: Settings, found: Mapping[str, Mapping[str, str | float]]) -> str:
-    """The settings as a file, and what was found as tables."""
-    heading = "# A sweep: pyfio-virtio sweep FILE. Flags win over what stands here.\n"
+    """The text of a file with the settings, and with tables of what was found."""
+    heading = "# A sweep: pyfio-virtio sweep FILE. Flags take precedence over this file.\n"
     return heading + tomli_w.dumps({**_given(settings), **found})
 
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What tells the programs of one run from those of another: releases, and builds of our own.
+"""The versions of the programs of a run: their releases, and for our own programs their builds.
 
-Reads the shared objects and asks programs for their versions; changes nothing. Any thread.
-A build of ours is told by its content, so that a change that was compiled is another build.
+Reads the shared objects and asks programs for their versions; changes nothing. Any thread may call.
+A build of ours is identified by its content, so a compiled change is another build.
 """
 
 import hashlib
@@ -18,7 +18,7 @@ FIO, ENGINE = "fio", "engine"
 
 
 def versions(fio: Fio, kinds: Iterable[str]) -> dict[str, str]:
-    """Of fio, of the engine, and of each kind of back-end, by its name."""
+    """The versions of fio, of the engine and of each kind of back-end, by name."""
     ours = f"{engine.version()}+{build(engine.folder() / engine.NAME)}"
     return {FIO: fio.release, ENGINE: ours, **{kind: _of_backend(kind) for kind in kinds}}
 
@@ -32,5 +32,5 @@ def _of_backend(kind: str) -> str:
 
 
 def build(path: Path) -> str:
-    """Eight digits that any change of a program or shared object changes."""
+    """Eight hexadecimal digits that change with the content of a program or shared object."""
     return hashlib.sha256(path.read_bytes()).hexdigest()[:8]

@@ -41,10 +41,10 @@ def test_the_load_stays_and_the_rest_is_for_the_disk() -> None:
 def test_every_change_is_told() -> None:
     assert _convert(LIBAIO).changes == (
         "ioengine=libaio is now ioengine=fio_virtio",
-        "size=4g is now size=100%: the disk has 1 GiB (--disk-size makes it larger)",
-        "the disk that it runs on takes the place of filename=/data/test",
-        "left out, as they mean nothing to that disk: direct=1, invalidate=1, userspace_reap",
-        "thread=1 was added: the jobs share one connection to the disk",
+        "size=4g is now size=100%, because the disk has 1 GiB (--disk-size changes it)",
+        "it runs on the disk of this run instead of filename=/data/test",
+        "left out, because it has no meaning for that disk: direct=1, invalidate=1, userspace_reap",
+        "thread=1 was added, so that the jobs share one connection to the disk",
     )
 
 
@@ -97,7 +97,7 @@ def test_a_disk_whose_size_is_not_known_is_taken_to_be_large_enough() -> None:
 def test_a_depth_that_was_none_before_is_told() -> None:
     text = "[a]\nioengine=psync\niodepth=8\nthread\n[b]\nioengine=libaio\niodepth=8\nthread\n"
     told = [change for change in _convert(text).changes if "iodepth" in change]
-    assert told == ["[a] now has iodepth=8 in flight, which ioengine=psync had not"]
+    assert told == ["[a] now has iodepth=8 in flight; ioengine=psync had only one I/O"]
 
 
 @pytest.mark.parametrize(
@@ -176,7 +176,7 @@ def test_an_engine_that_is_only_a_file_is_never_loaded_to_be_converted(
     job_file.write_text(f"{head}rw=randread\nnumber_ios=8\n")
     ended = command("run", str(job_file), "--convert", "--disk-size=16M")
     assert ended.status == 0, ended.stderr
-    assert "mean nothing to that disk: spdk_json_conf=/x\n" in ended.stderr
+    assert "has no meaning for that disk: spdk_json_conf=/x\n" in ended.stderr
 
 
 def test_a_job_as_it_stands_cannot_be_converted(command: RunCommand) -> None:

@@ -414,7 +414,7 @@ def test_no_yes_lets_a_file_take_the_place_of_a_socket(
     files = {"job": "[a]\nioengine=psync\nrw=read\nsize=4m\nfilename={disk}\n"}
     ended = command("run", "--backend=none", *answer, str(_write(files, theirs)))
     assert ended.status == 2
-    assert "ioengine=psync would put a file in its place" in ended.stderr
+    assert "ioengine=psync would replace it by a file" in ended.stderr
 
 
 def test_a_job_that_only_burns_cpu_may_run_beside(command: RunCommand, theirs: Path) -> None:
@@ -429,7 +429,7 @@ def test_a_command_of_a_job_needs_a_yes(command: RunCommand, private: Path, when
     job_file.write_text(f"[a]\n{HEAD}{when}=touch {mark}\n")
     refused = command("run", str(job_file), "--disk-size=16M")
     assert (refused.status, refused.stderr.count("\n")) == (2, 1)
-    assert f'runs the command "touch {mark}"; say --yes' in refused.stderr
+    assert f'runs the command "touch {mark}"; use --yes' in refused.stderr
     assert not mark.exists()
     assert command("run", str(job_file), "--disk-size=16M", "--yes").status == 0
     assert mark.exists()

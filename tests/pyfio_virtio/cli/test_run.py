@@ -110,7 +110,7 @@ def test_a_file_without_a_job_is_refused(command: RunCommand, private: Path, tex
     (private / "job").write_text(text)
     ended = command("run", str(private / "job"))
     assert (ended.status, ended.stdout, ended.stderr.count("\n")) == (2, "", 1)
-    assert "there is no job in it" in ended.stderr
+    assert "it has no job" in ended.stderr
 
 
 def test_a_dash_is_a_job_on_standard_input(private: Path) -> None:
@@ -267,7 +267,7 @@ def test_at_a_terminal_one_is_asked(private: Path) -> None:
         _, stderr = process.communicate(timeout=PATIENCE_S)
     os.close(ours)
     os.close(theirs)
-    assert "Go on?" in stderr
+    assert "Continue?" in stderr
     assert process.returncode == 130
 
 

@@ -208,7 +208,7 @@ def test_failed_runs_end_with_one(command: RunCommand, private: Path) -> None:
     [
         (("--set", "thread=0"), "cannot set fio's option thread"),
         (("--set", "bs"), "cannot read --set bs"),
-        (("--sleepy-poll", "long"), "sleepy_poll=long is no number of microseconds"),
+        (("--sleepy-poll", "long"), "sleepy_poll=long is not a number of microseconds"),
         (("--order", "backwards"), "'backwards' is not one of"),
         (("--backend", "qsd", "--serve", "poll"), "qsd has no --serve"),
         (("--rw", "randwrite", "--backend", "/none/disk.sock"), "writes to /none/disk.sock"),

@@ -357,7 +357,7 @@ def test_an_unknown_wait_is_refused(backend: Backend) -> None:
 
 
 def test_an_unknown_device_is_refused(backend: Backend) -> None:
-    with pytest.raises(UsageError, match="say one of auto, blk, scsi"):
+    with pytest.raises(UsageError, match="use one of auto, blk, scsi"):
         open_disk(backend, device="tape")
 
 

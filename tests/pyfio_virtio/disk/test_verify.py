@@ -135,7 +135,7 @@ def test_a_difference_is_shown_and_ends_in_failure(socket: str, command: RunComm
 def test_a_disk_of_somebody_elses_is_not_written(socket: str, command: RunCommand) -> None:
     done = command("verify", "-s", socket)
     assert done.status == 2
-    assert "which was not made for it; say --yes" in done.stderr
+    assert "which was not made for it; use --yes" in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -65,7 +65,7 @@ def test_the_line_says_what_an_io_took() -> None:
 
 def test_what_adaptive_settled_on_is_named() -> None:
     [line, *_] = counters.summary([replace(JOB, wait="adaptive", way="spin")])
-    assert line.startswith("virtio, wait=adaptive, at last spin: ")
+    assert line.startswith("virtio, wait=adaptive (at the end spin): ")
 
 
 def test_jobs_of_one_name_are_told_apart() -> None:

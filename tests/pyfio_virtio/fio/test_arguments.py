@@ -43,7 +43,7 @@ def test_readonly_is_noticed() -> None:
 
 @pytest.mark.parametrize("word", ["job.fio", "-", "--"])
 def test_what_is_no_option_is_refused(word: str) -> None:
-    with pytest.raises(UsageError, match="no option; name one job file"):
+    with pytest.raises(UsageError, match="not an option; name only one job file"):
         fio_arguments.parse([word])
 
 
@@ -54,7 +54,7 @@ def test_other_fios_are_refused(option: str) -> None:
 
 
 def test_a_profile_is_refused() -> None:
-    with pytest.raises(UsageError, match="jobs of its own"):
+    with pytest.raises(UsageError, match="its own jobs"):
         fio_arguments.parse(["--profile=tiobench"])
 
 

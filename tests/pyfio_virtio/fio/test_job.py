@@ -225,7 +225,7 @@ def test_included_files_take_their_places(tmp_path: Path) -> None:
 
 def test_files_that_include_each_other_are_refused(tmp_path: Path) -> None:
     (tmp_path / "a.fio").write_text("[a]\ninclude a.fio\n")
-    with pytest.raises(UsageError, match="circles"):
+    with pytest.raises(UsageError, match="nested too deeply"):
         job.read(tmp_path / "a.fio")
 
 
@@ -236,7 +236,7 @@ def test_a_mark_of_the_byte_order_is_not_part_of_a_job(tmp_path: Path) -> None:
 
 def test_a_binary_file_is_no_job(tmp_path: Path) -> None:
     (tmp_path / "a.fio").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(UsageError, match="not text"):
+    with pytest.raises(UsageError, match="not UTF-8 text"):
         job.read(tmp_path / "a.fio")
 
 

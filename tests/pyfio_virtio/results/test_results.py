@@ -100,7 +100,7 @@ def test_a_torn_last_line_is_passed_over_and_mended(tmp_path: Path) -> None:
 def test_a_broken_line_elsewhere_is_named(tmp_path: Path) -> None:
     line = json.dumps(to_row(RUN))
     (tmp_path / RUNS).write_text(f"{line}\nnonsense\n{line}\n")
-    with pytest.raises(ResultsError, match=r"runs\.jsonl, line 2: it is no record"):
+    with pytest.raises(ResultsError, match=r"runs\.jsonl, line 2: it is not a record"):
         read_rows(tmp_path / RUNS)
 
 

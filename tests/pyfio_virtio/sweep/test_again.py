@@ -79,7 +79,7 @@ def test_a_file_that_the_folder_names_needs_a_yes(
     precious = private / "precious"
     precious.write_bytes(bytes(16 << 20))
     folder = forge(storage=f"file:{precious}", engines=engines)
-    _assert_refused(replayed(folder), f"writes to {precious}, which was not made for it; say --yes")
+    _assert_refused(replayed(folder), f"writes to {precious}, which was not made for it; use --yes")
     assert not any(precious.read_bytes())
     assert replayed(folder, "--yes").status == 0
     assert any(precious.read_bytes())
@@ -190,7 +190,7 @@ def test_a_plan_whose_tables_are_none_is_refused(
     shutil.copytree(swept, folder)
     (folder / PLAN).write_text("versions = 3\n" + to_toml(BASE, {}))
     ended = command("replay", SweepFolder(folder).records()[0].point.hash, str(folder))
-    _assert_refused(ended, "versions is no table")
+    _assert_refused(ended, "versions is not a table")
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can give a file away")
@@ -200,7 +200,7 @@ def test_a_plan_of_somebody_else_needs_a_yes(
     folder = forge()
     os.chown(folder / PLAN, SOMEBODY, SOMEBODY)
     _assert_refused(
-        replayed(folder), f"{folder / PLAN}, which belongs to user {SOMEBODY}; say --yes"
+        replayed(folder), f"{folder / PLAN}, which belongs to user {SOMEBODY}; use --yes"
     )
     assert replayed(folder, "--yes").status == 0
 

@@ -109,7 +109,7 @@ def test_cpus_that_say_no_place_are_refused(cpus: str) -> None:
 
 
 def test_one_cpu_cannot_be_parted() -> None:
-    with pytest.raises(UsageError, match="there is one CPU"):
+    with pytest.raises(UsageError, match="there is only one"):
         placement("separate", [[0]])
 
 

@@ -26,7 +26,7 @@ def test_sleeping_and_waiting_make_up_one_axis() -> None:
 
 
 def test_a_sleep_that_is_no_number_is_refused() -> None:
-    with pytest.raises(UsageError, match="sleepy_poll=long is no number of microseconds"):
+    with pytest.raises(UsageError, match="sleepy_poll=long is not a number of microseconds"):
         ways(("long",), ())
 
 

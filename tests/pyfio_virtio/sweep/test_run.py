@@ -177,7 +177,7 @@ def test_a_point_that_hangs_is_killed_and_kept(sweep: Sweeping) -> None:
     tally, folder = sweep(settings, patience_s=1.0)
     errors = {each.options["rw"]: each.error for each in folder.records()}
     assert errors["randwrite"] is None
-    assert "1 s after its time, and was killed" in str(errors["randread"])
+    assert "killed because it had not ended 1 s after its runtime" in str(errors["randread"])
     assert tally == Tally(2, 1)
 
 

@@ -91,13 +91,13 @@ def test_a_file_may_be_written_as_people_would(tmp_path: Path) -> None:
     ("text", "sentence"),
     [
         ("repeat = 3", "unknown key repeat"),
-        ('repeats = "many"', "repeats = 'many' is not of its kind"),
-        ("repeats = true", "not of its kind"),
-        ("title = [1]", "not of its kind"),
-        ("options = 3", "options is no table"),
-        ("repeats = ", "is no TOML file"),
-        ('rate_steps = "half"', "'half' is no rate step"),
-        ('target_ci = "much"', "'much' is no share"),
+        ('repeats = "many"', "repeats = 'many' has the wrong type"),
+        ("repeats = true", "the wrong type"),
+        ("title = [1]", "the wrong type"),
+        ("options = 3", "options is not a table"),
+        ("repeats = ", "is not a TOML file"),
+        ('rate_steps = "half"', "'half' is not a rate step"),
+        ('target_ci = "much"', "'much' is not a share"),
     ],
 )
 def test_a_file_that_makes_no_sense_is_refused(text: str, sentence: str, tmp_path: Path) -> None:
@@ -124,8 +124,8 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
         (Settings(backend="qsd", serve=("poll",)), "qsd has no --serve"),
         (Settings(options={"runtime": ("3",)}), "use --runtime"),
         (Settings(options={"thread": ("0",)}), "cannot set fio's option thread"),
-        (Settings(options={"no such": ("0",)}), "is no option of fio"),
-        (Settings(disk_size="much"), "'much' is no size"),
+        (Settings(options={"no such": ("0",)}), "is not an option of fio"),
+        (Settings(disk_size="much"), "'much' is not a size"),
     ],
 )
 def test_what_no_sweep_can_be_is_refused(settings: Settings, sentence: str) -> None:

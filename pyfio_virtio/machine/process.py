@@ -167,8 +167,8 @@ def this_process() -> Process:
 
 
 # A new process waits for a line before it executes the command, so that its starter knows it then.
-# If the starter ends before, the process reads the end of the pipe and ends too. No code of ours runs
-# between fork and exec, because another thread may hold locks at the fork.
+# If the starter ends before, the process reads the end of the pipe and ends too. No code of ours
+# runs between fork and exec, because another thread may hold locks at the fork.
 _WAITING = ("sh", "-c", 'read -r go && exec "$@" </dev/null', "sh")
 
 

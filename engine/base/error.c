@@ -28,7 +28,7 @@ void error_name(const char *object)
 	if (!strncmp(message, object, length))
 		return;
 	memcpy(sentence, message, sizeof(message));
-	snprintf(message, sizeof(message), "%s: %s", object, sentence);
+	error_set(0, "%s: %s", object, sentence);
 }
 
 struct error_kept error_keep(void)

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What Python and fio's glue see of the engine.
+ * The interface of the engine for Python, for C programs and for fio's hooks.
  *
- * This file is also cffi's cdef: it is read without its # lines, so it holds
- * declarations only, and its constants are enums. Functions return 0, a count
- * or a negative errno unless they say otherwise; error_message() then holds
- * one sentence for the calling thread. Sizes and offsets are in bytes.
+ * This file is also cffi's cdef: cffi reads it without its # lines, so it holds
+ * only declarations, and its constants are enums. Unless a comment says otherwise,
+ * a function returns 0, a count or a negative errno. After a negative errno,
+ * error_message() returns one sentence for the calling thread. Sizes and offsets
+ * are in bytes.
  */
 #ifndef API_H
 #define API_H
@@ -14,7 +15,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* The C library exports what is declared here, and nothing else. */
+/* The C library exports only the functions that are declared here. */
 #ifdef ENGINE_LIBRARY
 #pragma GCC visibility push(default)
 #endif
@@ -23,24 +24,25 @@
 
 /* Version of the engine, as in pyproject.toml. */
 const char *engine_version(void);
-/* fio's release as its binary says it ("fio-3.33"), and its interface number;
- * the engine serves exactly this release. Not in the C library. */
+/* The fio release that the engine is built for ("fio-3.33"), and the number of its
+ * engine interface. No other release can load the engine. The C library lacks both
+ * functions. */
 const char *engine_fio_release(void);
 int engine_fio_interface(void);
-/* The SLEEPY_POLL baked in by make, in microseconds; 0: none. */
+/* The SLEEPY_POLL that the engine was built with, in microseconds; 0: none. */
 unsigned int engine_default_sleepy_poll_us(void);
 
 /* ---- errors (of the calling thread) ------------------------------------ */
 
-/* The sentence recorded by the last failure in this thread, or "". The text
- * belongs to the engine and lasts until the next failure in this thread. */
+/* The sentence that the last failure in this thread recorded, or "". The engine
+ * owns the text, and keeps it until the next failure in this thread. */
 const char *error_message(void);
 
 /* ---- devices ------------------------------------------------------------ */
 
 enum device_type {
 	DEVICE_AUTO = 0,
-	DEVICE_BLK = 2,  /* virtio 1.2, 5: device ids */
+	DEVICE_BLK = 2,  /* device IDs of virtio 1.2, 5 */
 	DEVICE_SCSI = 8,
 };
 
@@ -51,7 +53,7 @@ enum hugepages {
 	HUGEPAGES_1G = 3,
 };
 
-/* A choice that may be left to the engine. */
+/* CHOICE_AUTO leaves the choice to the engine. */
 enum choice {
 	CHOICE_AUTO = 0,
 	CHOICE_ON = 1,
@@ -60,46 +62,46 @@ enum choice {
 
 struct memory;
 
-/* What a caller wants. All zeros but the socket and connect_timeout_ms is a
- * sound beginning. */
+/* How a caller wants the device. Every member but socket and connect_timeout_ms
+ * can be left at zero. */
 struct device_config {
-	const char *socket;          /* path; must outlive the call only */
+	const char *socket;          /* path; the engine copies it */
 	int type;                    /* enum device_type */
 	int indirect;                /* enum choice */
 	int event_idx;               /* enum choice */
 	int hugepages;               /* enum hugepages */
 	unsigned int num_queues;     /* request queues; 0: one */
-	unsigned int queue_size;     /* entries, a power of two; 0: for depth */
+	unsigned int queue_size;     /* entries, a power of two; 0: fits depth */
 	unsigned int depth;          /* requests in flight per queue; 0: 128 */
 	unsigned int connect_timeout_ms;
 	unsigned int scsi_target;
 	unsigned int scsi_lun;
-	bool scsi_address_set;       /* scsi_target and scsi_lun were chosen */
+	bool scsi_address_set;       /* false: target and LUN are not used */
 	size_t memory_bytes;         /* shared memory for I/O buffers */
-	struct memory *memory;       /* shared with other devices, and outliving
-	                              * this one; NULL: memory of its own */
+	struct memory *memory;       /* may be shared with other devices, and must
+	                              * outlive this one; NULL: the device's own */
 	size_t max_request_bytes;    /* largest read or write; 0: 1 MiB */
 };
 
-/* What a back-end said of itself, and what was agreed on. */
+/* What the back-end reported, and what was negotiated. */
 struct device_info {
 	int type;                    /* DEVICE_BLK or DEVICE_SCSI */
 	bool read_only;
 	bool can_flush;
 	bool can_discard;
 	bool can_write_zeroes;
-	bool has_config;             /* configuration space could be read */
-	bool writeback;              /* volatile write cache is on */
+	bool has_config;             /* the configuration space could be read */
+	bool writeback;              /* the volatile write cache is on */
 	uint64_t offered_features;   /* virtio feature bits */
-	uint64_t features;           /* those negotiated */
+	uint64_t features;           /* the negotiated ones */
 	uint64_t offered_protocol;   /* vhost-user protocol feature bits */
 	uint64_t protocol;
 	uint64_t capacity_bytes;
 	unsigned int block_size;     /* logical, in bytes */
 	unsigned int physical_block_size;
-	unsigned int optimal_io_size;   /* bytes; 0: none named */
+	unsigned int optimal_io_size;   /* bytes; 0: not reported */
 	unsigned int max_queues;     /* request queues that the back-end has */
-	unsigned int max_mem_slots;  /* memory regions that it takes */
+	unsigned int max_mem_slots;  /* memory regions that it accepts */
 	unsigned int size_max;       /* bytes in a segment; 0: no limit */
 	unsigned int seg_max;        /* data segments in a request */
 	uint64_t max_discard_bytes;
@@ -110,9 +112,10 @@ struct device_info {
 	unsigned int num_queues;     /* in use; 0 until started */
 	unsigned int queue_size;     /* of each; 0 until started */
 	unsigned int page_size;      /* of the shared memory; 0 until started */
-	bool hugepages_short;        /* hugepages=auto had to take ordinary pages */
-	char id[256];                /* virtio-blk id, or scsi vendor, product and
-	                              * serial; "" until started */
+	bool hugepages_short;        /* hugepages=auto fell back to ordinary pages */
+	char id[256];                /* virtio-blk: its ID, "" until device_identify();
+	                              * virtio-scsi: vendor, product and serial, ""
+	                              * until started */
 };
 
 /* A disk behind a virtio-scsi controller. */
@@ -132,106 +135,113 @@ enum { DEVICE_MAX_DISKS = 64 };
 
 struct device;
 
-/* Connects to config->socket, negotiates features and reads the
- * configuration; no ring runs yet. Blocks for connect_timeout_ms at most.
- * -ENOENT, -ENOTSOCK, -ECONNREFUSED, -EACCES: the socket; -ETIMEDOUT: no
- * answer; -EPROTO: a wrong one; -ECONNRESET: a hang-up; -EOPNOTSUPP: a device
- * without what is asked for. On success *dev is the caller's to close. */
+/* Connects to config->socket, negotiates features and reads the configuration
+ * space; no ring runs yet. Blocks for connect_timeout_ms at most. Returns -ENOENT,
+ * -ENOTSOCK, -ECONNREFUSED or -EACCES if the socket cannot be connected to,
+ * -ETIMEDOUT if the back-end does not answer, -EPROTO if its answer is wrong,
+ * -ECONNRESET if it hangs up, and -EOPNOTSUPP if the device lacks something that
+ * config asks for. On success the caller must close *dev. */
 int device_open(struct device **dev, const struct device_config *config);
-/* Shares memory, sets the rings up and starts them; for scsi, finds the disk.
- * Once a device. -ENODEV: no disk, or several and none was chosen. */
+/* Shares memory, sets up the rings and starts them. For virtio-scsi it also finds
+ * the disk, and returns -ENODEV if there is none, or if there are several and
+ * config chooses none. Called at most once for each device. */
 int device_start(struct device *dev);
-/* Asks a started virtio-blk device for its id; virtio-scsi's is known from the
- * start. A device without one keeps "". Nothing may be in flight. */
+/* Asks a started virtio-blk device for its ID; it stays "" if the device has none.
+ * Does nothing for virtio-scsi, where device_start() reads it. No request may be
+ * in flight. */
 void device_identify(struct device *dev);
-/* virtio-scsi: the disks that device_start() found, also where it failed for
- * want of a choice. Fills in up to max; returns how many there are. */
+/* virtio-scsi: lists the disks that device_start() found, also if it failed because
+ * there are several. Fills in up to max; returns how many there are. */
 unsigned int device_list_disks(const struct device *dev,
 			       struct disk_summary *list, unsigned int max);
-/* Stops what runs and frees dev; NULL is fine. */
+/* Stops the rings, disconnects and frees dev. dev may be NULL. */
 void device_close(struct device *dev);
-/* What is known of dev by now; any thread, but not during the calls above. */
+/* Describes dev as far as it is known. Any thread, but not during the calls above. */
 void device_describe(const struct device *dev, struct device_info *info);
 
 /* ---- memory that the back-end can reach --------------------------------- */
 
-/* Memory for device_config.memory: it outlives the devices that use it, and
- * buffers in it serve all of them. hugepages: enum hugepages. NULL: none. */
+/* Creates memory for device_config.memory. It must outlive the devices that use it,
+ * and buffers in it can be used with all of them. hugepages is an enum hugepages.
+ * Returns NULL on failure. */
 struct memory *memory_create(int hugepages);
-/* From now on one more memory_destroy() is needed. Any thread. */
+/* Takes a reference: one more memory_destroy() is needed. Any thread. */
 void memory_keep(struct memory *memory);
-/* Destroys it if nobody else keeps it: then no device may use it any more, and
- * its buffers are gone. Any thread; NULL is fine. What a back-end that hung up or
- * hangs writes later goes where nobody sees it. */
+/* Drops a reference. The last one frees the memory and all buffers in it, so no
+ * device may use it any more. A back-end that still has it mapped can write to it
+ * later, but this process does not see that. Any thread. memory may be NULL. */
 void memory_destroy(struct memory *memory);
-/* As device_free(), also when the device is closed already. Any thread. */
+/* Like device_free(), but also works after the device is closed. Any thread. */
 void memory_free(struct memory *memory, void *address);
 
-/* For I/O buffers of a started device: whole blocks in it move without a
- * copy. alignment is a power of two. More memory is shared as it is needed
- * and the back-end has slots for it. NULL, with a sentence, if there is none.
- * Any thread. */
+/* Allocates an I/O buffer for a started device: whole blocks move between it and
+ * the device without a copy. alignment is a power of two. The engine shares more
+ * memory when it is needed, as long as the back-end accepts more regions. Returns
+ * NULL, with a sentence, if there is no memory. Any thread. */
 void *device_alloc(struct device *dev, size_t size_bytes, size_t alignment);
-/* address came from device_alloc(), or is NULL. Any thread. Memory that a back-end
- * may still write to, for an operation that failed, is not allocated again before
- * the back-end has given it back. */
+/* address came from device_alloc(), or is NULL. If the back-end may still write to
+ * the memory for an operation that failed, the memory is not allocated again before
+ * the back-end has given it back. Any thread. */
 void device_free(struct device *dev, void *address);
-/* Shares memory of the program's own with a started device: size_bytes at
- * address, which are mapped (MAP_SHARED) from fd at file_offset_bytes; all three
- * are whole pages. It must stay mapped, and the file must not shrink, until the
- * device is closed; fd is not needed any more. Other devices, also those of the
- * same struct memory, do not know it. Any thread. -EINVAL; -ENOSPC: no slot is
- * left; -EREMOTEIO: the back-end refused it. What fails changes nothing. */
+/* Shares the program's own memory with a started device: size_bytes at address,
+ * which are mapped (MAP_SHARED) from fd at file_offset_bytes. All three must be
+ * multiples of the page size. The memory must stay mapped, and the file must not
+ * shrink, until the device is closed; fd can be closed after this call. No other
+ * device can use the memory, not even one with the same struct memory. Any thread.
+ * Returns -EINVAL; -ENOSPC if no further region can be shared; or -EREMOTEIO if the
+ * back-end refused it. A call that fails changes nothing. */
 int device_register_memory(struct device *dev, void *address, size_t size_bytes,
 			   int fd, uint64_t file_offset_bytes);
 
 /* ---- a disk for ordinary programs ---------------------------------------- */
 
 /*
- * The calls of this section are for any number of threads at once. They take
- * any bytes at any offset in any memory; whole blocks in memory of the section
- * above move without a copy. Threads that write different bytes of one block
- * at the same time both keep what they wrote.
+ * Any number of threads may make the calls of this section at the same time. A call
+ * accepts any size, any offset and any memory; whole blocks in shared memory (see
+ * the section above) move without a copy. If two threads write different bytes of
+ * one block at the same time, both writes take effect.
  *
- * When the back-end goes away, or stands still for request_timeout_ms, calls
- * fail; they do not hang.
+ * If the back-end hangs up, or a call makes no progress for request_timeout_ms, the
+ * call fails; it does not hang.
  *
- * Memory of the section above that an operation reads into or writes from belongs
- * to the back-end while it moves whole blocks. A call that fails with -ETIMEDOUT,
- * -EIO or -ECANCELED leaves it there: the back-end may still write to it until it
- * has carried the operation out, or until device_detach() has stopped it. So do
- * not use such memory again, but free it and allocate other; of memory that you
- * registered, keep it mapped until then. All other memory is yours at once.
+ * While an operation moves whole blocks to or from shared memory, that memory belongs
+ * to the back-end. It still does after a call has failed with -ETIMEDOUT, -EIO or
+ * -ECANCELED: the back-end may read or write it until it has carried out the
+ * operation, or until device_detach() has stopped it. So do not use this memory
+ * again: free it and allocate a new buffer, or, if you registered it, keep it mapped
+ * until then. All other memory can be used again at once.
  */
 
-/* How the threads that use a device wait for it. All zeros is fine. */
+/* How threads wait for the device. Every member can be left at zero. */
 struct attach_options {
-	const char *wait;                /* event, busy, sleepy ...; NULL: event */
+	const char *wait;                /* event, busy, sleepy, adaptive; NULL: event */
 	unsigned int sleepy_poll_us;     /* wait=sleepy; 0: 50 */
-	unsigned int request_timeout_ms; /* without progress; 0: 30,000 */
+	unsigned int request_timeout_ms; /* without progress; 0: 30000 */
 };
 
-/* Opens and starts a device and makes it ready for the calls below. */
+/* Opens and starts a device, and prepares it for the calls below. */
 int device_attach(struct device **dev, const struct device_config *config,
 		  const struct attach_options *options);
-/* Ends the calls of all threads, and what is in flight: with -ECANCELED, as what
- * begins later. Any thread. */
+/* Ends the calls of all threads and the operations in flight with -ECANCELED. Later
+ * ones fail in the same way. Any thread. */
 void device_shutdown(struct device *dev);
-/* Closes it; no thread may be in a call, and each async closed. NULL is fine. */
+/* Closes dev. No thread may be in a call, and every async of dev must be closed.
+ * dev may be NULL. */
 void device_detach(struct device *dev);
 
-/* As pread(2) and pwrite(2): the number of bytes moved, fewer than asked for
- * only at the end of the device; -ENOSPC for a write that begins behind it. */
+/* Like pread(2) and pwrite(2): return the number of bytes moved, which is smaller
+ * than size_bytes only at the end of the device. A write that begins at or beyond the
+ * end fails with -ENOSPC. */
 int64_t device_read(struct device *dev, void *buffer, size_t size_bytes,
 		    uint64_t offset_bytes);
 int64_t device_write(struct device *dev, const void *buffer, size_t size_bytes,
 		     uint64_t offset_bytes);
-/* What was written before is on stable storage after it. */
+/* Puts everything that was written before on stable storage. */
 int device_flush(struct device *dev);
-/* The bytes are not needed any more; of blocks in part nothing changes.
- * -EOPNOTSUPP: the device does not know how to. */
+/* Tells the device that the bytes are not needed any more. Blocks that the range
+ * covers only in part stay as they are. -EOPNOTSUPP: the device cannot discard. */
 int device_discard(struct device *dev, uint64_t offset_bytes, uint64_t size_bytes);
-/* Writes zeroes, whether the device knows how to or not. */
+/* Writes zeroes, also if the device does not offer this command. */
 int device_write_zeroes(struct device *dev, uint64_t offset_bytes,
 			uint64_t size_bytes);
 
@@ -245,52 +255,56 @@ enum operation_type {
 	OPERATION_FLUSH = 4,
 };
 
-/* The caller's; it and the buffer stay until it was collected, also when it was
- * cancelled or took too long. */
+/* The caller owns it. It and its buffer must exist until it has been collected, also
+ * if it was cancelled or timed out. */
 struct operation {
 	int type;              /* enum operation_type */
 	void *buffer;          /* to read into or to write from */
 	size_t size_bytes;
 	uint64_t offset_bytes;
-	void *user;            /* not looked at */
-	int64_t result;        /* once collected: as the calls above return it */
+	void *user;            /* for the caller; the engine does not use it */
+	int64_t result;        /* set once collected; as the calls above return */
 };
 
-/* Operations in flight, on one queue of the device; a program that wants all
- * queues opens as many. Any thread may make the calls. */
+/* Submits operations to one queue of the device and collects them. A program that
+ * wants to use all queues opens one async for each. Any thread may make the calls. */
 struct async;
 
 int async_open(struct async **async, struct device *dev);
-/* Ends the calls of other threads that wait: with -ECANCELED, as what is submitted
- * later. Any thread. */
+/* Ends the calls of other threads that wait, with -ECANCELED. Later submissions fail
+ * in the same way. Any thread. */
 void async_shutdown(struct async *async);
-/* Cancels what is in flight, and leaves its memory to the back-end (see above).
- * No thread may be in a call. NULL is fine. */
+/* Cancels the operations in flight. Their shared memory still belongs to the back-end
+ * (see the section above). No thread may be in a call. async may be NULL. */
 void async_close(struct async *async);
 
-/* Begins op. 0: it will be collected, whatever becomes of it. */
+/* Begins op. After 0, op must be collected, whether it succeeds or fails. */
 int async_submit(struct async *async, struct operation *op);
-/* Waits until min operations can be collected, or all that are in flight, or
- * timeout_ms have passed (-1: for ever); looks at the ring at least once. Their
- * number. Operations that made no progress for request_timeout_ms end with
- * -ETIMEDOUT; if the back-end still has memory of theirs, they are overdue, and
- * collected once it has given it back. -ETIMEDOUT: only overdue ones are in
- * flight. A call that finds nothing else in flight waits for these as well, but
- * not with -1. */
+/* Waits until min operations can be collected, or all that are in flight, or until
+ * timeout_ms have passed (-1: no limit). With min 0 it looks at the ring once and does
+ * not wait. Returns how many can be collected.
+ *
+ * An operation that makes no progress for request_timeout_ms ends with -ETIMEDOUT.
+ * But while the back-end still has shared memory of it, the operation is overdue, and
+ * can be collected only after the back-end has given the memory back. The call
+ * returns -ETIMEDOUT if nothing can be collected and all operations in flight are
+ * overdue. If that is so from the beginning and timeout_ms is not -1, it waits for
+ * them first. */
 int async_completed(struct async *async, unsigned int min, int timeout_ms);
-/* The next one that completed, or NULL. If it failed, error_message() says
- * why. */
+/* Returns the next operation that completed, or NULL. If the operation failed,
+ * error_message() says why. */
 struct operation *async_get_completed(struct async *async);
-/* The next one that became overdue, each once, or NULL; error_message() says so.
- * It is not collected by this, and it and its buffer stay. */
+/* Returns the next operation that became overdue, each only once, or NULL;
+ * error_message() says why. This does not collect the operation, so it and its buffer
+ * must still exist. */
 struct operation *async_get_overdue(struct async *async);
-/* Gives op up: unless it is done already it is collected with -ETIMEDOUT, once
- * the back-end has given back memory of its. The back-end may still carry it
+/* Cancels op. Unless it is done already, it can be collected with -ETIMEDOUT after
+ * the back-end has given back its shared memory. The back-end may still carry it
  * out. */
 void async_cancel(struct async *async, struct operation *op);
-/* An eventfd that is readable when operations have completed or become overdue
- * since it was last read. From the first call on, a thread of the engine's looks for
- * completions. Belongs to async; closing that makes it readable first. */
+/* Returns an eventfd that is readable if operations have completed or become overdue
+ * since it was last read. The first call starts a thread that looks for completions.
+ * The eventfd belongs to async: async_close() makes it readable, then closes it. */
 int async_fd(struct async *async);
 
 #ifdef ENGINE_LIBRARY

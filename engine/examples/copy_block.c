@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Copies a block of a disk over another one, in two ways: with calls that
- * wait, and with operations that are collected later. It changes the disk.
+ * Copies one block of a disk over another one in two ways: with calls that wait for
+ * their result, and with operations that are collected later. It changes the disk.
  *
  *   cc copy_block.c $(pkg-config --cflags --libs pyfio-virtio) -o copy_block
  *   ./copy_block vhost.sock 0 4096
@@ -20,7 +20,7 @@ static int fail(const char *what)
 	return 1;
 }
 
-/* Any memory will do; what comes from device_alloc() moves without a copy. */
+/* The calls accept any memory, but memory from device_alloc() moves without a copy. */
 static int copy_waiting(struct device *dev, uint64_t from, uint64_t to)
 {
 	char *block = device_alloc(dev, BLOCK_BYTES, BLOCK_BYTES);
@@ -37,7 +37,7 @@ static int copy_waiting(struct device *dev, uint64_t from, uint64_t to)
 	return device_flush(dev) ? fail("cannot flush") : 0;
 }
 
-/* The same, and the thread could do other things between the calls. */
+/* The thread could do other work between these calls. */
 static int do_later(struct async *async, struct operation *op)
 {
 	if (async_submit(async, op))

@@ -12,48 +12,48 @@
 
 /* ---- submission ---------------------------------------------------------------- */
 
-static int board(struct async *async, struct flight *flight)
+static int add_pending(struct async *async, struct submission *submission)
 {
 	bool is_shut;
 
 	pthread_mutex_lock(&async->lock);
 	is_shut = async->is_shut;
 	if (!is_shut) {
-		TAILQ_INSERT_TAIL(&async->under_way, flight, link);
-		if (!async->num_under_way++)
+		TAILQ_INSERT_TAIL(&async->pending, submission, link);
+		if (!async->num_pending++)
 			pthread_cond_signal(&async->has_work);
 	}
 	pthread_mutex_unlock(&async->lock);
 	return is_shut ? async_refuse(async) : 0;
 }
 
-/* What was not begun. */
-static int discard(struct flight *flight, int code)
+/* For a submission that did not begin. */
+static int drop(struct submission *submission, int code)
 {
-	if (flight->transfer)
-		transfer_free(flight->transfer);
-	free(flight);
+	if (submission->transfer)
+		transfer_free(submission->transfer);
+	free(submission);
 	return code;
 }
 
 int async_submit(struct async *async, struct operation *op)
 {
-	struct flight *flight = calloc(1, sizeof(*flight));
+	struct submission *submission = calloc(1, sizeof(*submission));
 	int code = 0;
 
-	if (!flight)
+	if (!submission)
 		return error_set(ENOMEM, "no memory for an operation");
-	flight->async = async;
-	flight->op = op;
-	flight->transfer = blocking_make_transfer(async->sq, op, &code);
-	if (!flight->transfer)
-		return discard(flight, code);
-	flight->transfer->finished = async_finished;
-	flight->transfer->context = flight;
-	code = board(async, flight);
+	submission->async = async;
+	submission->op = op;
+	submission->transfer = blocking_make_transfer(async->sq, op, &code);
+	if (!submission->transfer)
+		return drop(submission, code);
+	submission->transfer->finished = async_finished;
+	submission->transfer->context = submission;
+	code = add_pending(async, submission);
 	if (code)
-		return discard(flight, code);
-	blocking_begin(flight->transfer);
+		return drop(submission, code);
+	blocking_begin(submission->transfer);
 	return 0;
 }
 
@@ -62,38 +62,39 @@ int async_submit(struct async *async, struct operation *op)
 struct operation *async_get_completed(struct async *async)
 {
 	struct operation *op = NULL;
-	struct flight *flight;
+	struct submission *submission;
 
 	pthread_mutex_lock(&async->lock);
-	flight = TAILQ_FIRST(&async->done);
-	if (flight) {
-		TAILQ_REMOVE(&async->done, flight, link);
+	submission = TAILQ_FIRST(&async->done);
+	if (submission) {
+		TAILQ_REMOVE(&async->done, submission, link);
 		async->num_done--;
 	}
 	pthread_mutex_unlock(&async->lock);
-	if (!flight)
+	if (!submission)
 		return NULL;
-	op = flight->op;
-	if (flight->sentence)
-		error_set((int)-op->result, "%s", flight->sentence);
-	free(flight->sentence);
-	free(flight);
+	op = submission->op;
+	if (submission->sentence)
+		error_set((int)-op->result, "%s", submission->sentence);
+	free(submission->sentence);
+	free(submission);
 	return op;
 }
 
 struct operation *async_get_overdue(struct async *async)
 {
 	struct operation *op = NULL;
-	struct flight *flight;
+	struct submission *submission;
 
 	pthread_mutex_lock(&async->lock);
-	TAILQ_FOREACH(flight, &async->overdue, link)
-		if (!flight->is_told)
+	TAILQ_FOREACH(submission, &async->overdue, link)
+		if (!submission->is_reported)
 			break;
-	if (flight) {
-		flight->is_told = true;
-		op = flight->op;
-		error_set(ETIMEDOUT, "%s", flight->sentence ? flight->sentence : "");
+	if (submission) {
+		submission->is_reported = true;
+		op = submission->op;
+		error_set(ETIMEDOUT, "%s",
+			  submission->sentence ? submission->sentence : "");
 	}
 	pthread_mutex_unlock(&async->lock);
 	return op;
@@ -102,15 +103,15 @@ struct operation *async_get_overdue(struct async *async)
 void async_cancel(struct async *async, struct operation *op)
 {
 	struct transfer_list work = TAILQ_HEAD_INITIALIZER(work);
-	struct flight *flight;
+	struct submission *submission;
 
 	pthread_mutex_lock(&async->lock);
-	TAILQ_FOREACH(flight, &async->under_way, link)
-		if (flight->op == op)
+	TAILQ_FOREACH(submission, &async->pending, link)
+		if (submission->op == op)
 			break;
-	if (flight) {
+	if (submission) {
 		blocking_cancelled(async->sq->dev, op);
-		async_give_up(flight, false, &work);
+		async_give_up(submission, false, &work);
 	}
 	pthread_mutex_unlock(&async->lock);
 	carry_work(&work);
@@ -126,7 +127,7 @@ int async_open(struct async **result, struct device *dev)
 		return error_set(ENOMEM, "%s: no memory for an async", dev->vu.path);
 	async->sq = blocking_next_queue(dev);
 	async->event_fd = -1;
-	TAILQ_INIT(&async->under_way);
+	TAILQ_INIT(&async->pending);
 	TAILQ_INIT(&async->overdue);
 	TAILQ_INIT(&async->done);
 	TAILQ_INIT(&async->waiters);
@@ -136,14 +137,14 @@ int async_open(struct async **result, struct device *dev)
 	return 0;
 }
 
-static void cancel_list(struct flight_list *list, struct transfer_list *work)
+static void cancel_list(struct submission_list *list, struct transfer_list *work)
 {
-	struct flight *flight, *next;
+	struct submission *submission, *next;
 
-	for (flight = TAILQ_FIRST(list); flight; flight = next) {
-		next = TAILQ_NEXT(flight, link);
-		blocking_cancelled(flight->async->sq->dev, flight->op);
-		async_give_up(flight, true, work);
+	for (submission = TAILQ_FIRST(list); submission; submission = next) {
+		next = TAILQ_NEXT(submission, link);
+		blocking_cancelled(submission->async->sq->dev, submission->op);
+		async_give_up(submission, true, work);
 	}
 }
 
@@ -154,13 +155,13 @@ static void cancel_all(struct async *async)
 	pthread_mutex_lock(&async->lock);
 	async->is_closing = true;
 	pthread_cond_signal(&async->has_work);
-	/* For threads that wait for the eventfd, also where nothing is in flight. */
+	/* A thread may wait for the eventfd even if nothing is in flight. */
 	async_announce(async);
-	cancel_list(&async->under_way, &work);
+	cancel_list(&async->pending, &work);
 	cancel_list(&async->overdue, &work);
 	pthread_mutex_unlock(&async->lock);
 	carry_work(&work);
-	/* The rest finishes in a moment. */
+	/* A transfer that another thread is working on finishes soon. */
 	async_wait_for_all(async);
 }
 
@@ -172,8 +173,8 @@ void async_shutdown(struct async *async)
 	pthread_mutex_unlock(&async->lock);
 }
 
-/* Keeps the calling thread's sentence, as it may be called when another call
- * has failed. */
+/* Keeps the calling thread's sentence, because a program may close the async after
+ * another call has failed. */
 void async_close(struct async *async)
 {
 	struct error_kept kept = error_keep();

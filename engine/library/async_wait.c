@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Waiting for operations, and the thread that waits for an eventfd; see library/async.h. */
+/* Waits for operations, and runs the thread behind the eventfd; see library/async.h. */
 #include <errno.h>
 #include <limits.h>
 #include <string.h>
@@ -12,14 +12,16 @@
 
 /* ---- waiting --------------------------------------------------------------------- */
 
-/* When it may be time to give something up. */
+/* When to look for submissions that have timed out: at the deadline of the oldest
+ * one. A younger one is then given up late if its deadline is earlier, because each
+ * completed step puts a deadline off. */
 static uint64_t next_deadline_ns(struct async *async)
 {
 	uint64_t deadline_ns = UINT64_MAX;
-	const struct flight *first;
+	const struct submission *first;
 
 	pthread_mutex_lock(&async->lock);
-	first = TAILQ_FIRST(&async->under_way);
+	first = TAILQ_FIRST(&async->pending);
 	if (first)
 		deadline_ns = transfer_deadline_ns(first->transfer);
 	pthread_mutex_unlock(&async->lock);
@@ -47,8 +49,9 @@ static void wait_until_woken(struct async *async, struct waiter *waiter,
 static void wait_for(struct async *async, struct async_waiter *w, uint64_t deadline_ns)
 {
 	pthread_mutex_lock(&async->lock);
-	/* A program that waits for others is told at once that they became overdue. */
-	w->waits_for_overdue &= w->is_ours || !async->num_under_way;
+	/* If something is pending, the wait ends once all of it is done or overdue, so
+	 * that the program learns at once what became overdue. */
+	w->waits_for_overdue &= w->is_ours || !async->num_pending;
 	if (!async_is_satisfied(async, w)) {
 		TAILQ_INSERT_TAIL(&async->waiters, w, link);
 		pthread_mutex_unlock(&async->lock);
@@ -73,11 +76,11 @@ static int explain_overdue(const struct async *async)
 	const char *sentence = TAILQ_FIRST(&async->overdue)->sentence;
 
 	return error_set(ETIMEDOUT, "%s, and still has its memory (overdue operations: "
-			 "%u): wait on, or close the disk", sentence ? sentence : "",
+			 "%u): keep waiting, or close the disk", sentence ? sentence : "",
 			 async->num_overdue);
 }
 
-/* How many can be collected, or why none can be for now. */
+/* How many can be collected, or a negative errno if none can be. */
 static int outcome(struct async *async)
 {
 	int outcome;
@@ -85,7 +88,7 @@ static int outcome(struct async *async)
 	pthread_mutex_lock(&async->lock);
 	if (async->is_shut)
 		outcome = async_refuse(async);
-	else if (async->num_done || async->num_under_way || !async->num_overdue)
+	else if (async->num_done || async->num_pending || !async->num_overdue)
 		outcome = (int)async->num_done;
 	else
 		outcome = explain_overdue(async);
@@ -93,7 +96,7 @@ static int outcome(struct async *async)
 	return outcome;
 }
 
-/* What has completed, and from time to time what never will. */
+/* Finds completions and, every 10 ms, operations that have timed out. */
 static void look_once(struct async *async)
 {
 	poller_look(&async->sq->poller);
@@ -113,7 +116,7 @@ int async_completed(struct async *async, unsigned int min, int timeout_ms)
 		look_once(async);
 	wait_for(async, &w, deadline_ns);
 	code = outcome(async);
-	/* It did not wait, so it has not looked. */
+	/* wait_for() returned at once, so it has not looked at the ring. */
 	if (code == -ETIMEDOUT && timeout_ms < 0) {
 		look_once(async);
 		code = outcome(async);
@@ -123,8 +126,8 @@ int async_completed(struct async *async, unsigned int min, int timeout_ms)
 
 /* ---- the completion eventfd ------------------------------------------------------------ */
 
-/* The lock is held. For what is overdue a look from time to time is enough: in a
- * busy way of waiting a back-end that hangs would cost a CPU. */
+/* The lock is held. While only overdue operations are in flight, one look every 10 ms
+ * is enough: with wait=busy, a back-end that hangs would otherwise cost a CPU. */
 static void wait_for_work(struct async *async)
 {
 	uint64_t until_ns = clock_now_ns() + WAIT_CHECK_INTERVAL_NS;
@@ -148,7 +151,7 @@ static void *look_for_completions(void *context)
 
 	pthread_mutex_lock(&async->lock);
 	while (!async->is_closing) {
-		if (!async->num_under_way) {
+		if (!async->num_pending) {
 			wait_for_work(async);
 			continue;
 		}
@@ -161,7 +164,7 @@ static void *look_for_completions(void *context)
 	return NULL;
 }
 
-/* The lock is held. What is done already counts. */
+/* The lock is held. The eventfd also counts what was done before it existed. */
 static int start_thread(struct async *async)
 {
 	int fd = eventfd(async->num_done, EFD_CLOEXEC | EFD_NONBLOCK);

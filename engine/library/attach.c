@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Devices made ready for many threads, and closed again: device_attach() and
- * device_detach() of api.h. One thread calls, while no other is in a call.
+ * Opens devices for many threads and closes them: device_attach() and
+ * device_detach() of api.h. One thread calls, and no other thread uses the device
+ * during these calls.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -14,7 +15,7 @@
 #define DEFAULT_SLEEPY_POLL_US 50
 #define DEFAULT_REQUEST_TIMEOUT_MS 30000
 
-/* What a bounce buffer holds, if a block does not ask for more. */
+/* The size of a bounce buffer, unless a block is larger. */
 #define SLOT_BYTES (64u << 10)
 
 static int find_wait(const char *name, enum wait_kind *kind)
@@ -34,7 +35,7 @@ static uint64_t slot_bytes(const struct device *dev)
 	return block_size > SLOT_BYTES ? block_size : SLOT_BYTES;
 }
 
-/* Bounce buffers lie in the first region, beside the rings. */
+/* Bounce buffers lie in the first region, together with the rings. */
 static int plan_slots(struct device *dev)
 {
 	struct device_config *config = &dev->config;
@@ -53,7 +54,7 @@ static int plan_slots(struct device *dev)
 
 static int open_and_start(struct device **result, const struct device_config *config)
 {
-	struct device *dev;
+	struct device *dev = NULL;
 	int code = device_open(&dev, config);
 
 	if (code)
@@ -137,7 +138,8 @@ void device_detach(struct device *dev)
 		for (unsigned int i = 0; i < blocking->num_queues; i++)
 			shared_queue_close(&blocking->queues[i]);
 		range_lock_close(&blocking->ranges);
-		/* Memory may outlive the device, and be used again. */
+		/* The memory may outlive the device, so its holds end here, and the
+		 * bounce buffers are freed if the back-end cannot write to them. */
 		is_stopped = device_stop(dev);
 		memory_end_holds(dev->memory, dev, is_stopped);
 		if (is_stopped)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Calls that wait, from any number of threads; see library/blocking.h. */
+/* Calls that wait for their result; see library/blocking.h. */
 #include "library/blocking.h"
 
 #include <errno.h>
@@ -9,7 +9,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 
-/* The operations of api.h are the requests of disk/request.h. */
+/* blocking_make_transfer() converts one type to the other by a cast. */
 _Static_assert((int)OPERATION_READ == (int)REQUEST_READ, "one numbering");
 _Static_assert((int)OPERATION_WRITE == (int)REQUEST_WRITE, "one numbering");
 _Static_assert((int)OPERATION_FLUSH == (int)REQUEST_FLUSH, "one numbering");
@@ -26,7 +26,7 @@ struct shared_queue *blocking_next_queue(struct device *dev)
 	return &blocking->queues[turn % blocking->num_queues];
 }
 
-/* Threads are numbered as they come, and spread over the queues. */
+/* Threads are numbered by their first call, and distributed over the queues. */
 static struct shared_queue *queue_of_thread(struct device *dev)
 {
 	static unsigned int num_threads;
@@ -44,13 +44,13 @@ static bool is_data(int type)
 	return type == OPERATION_READ || type == OPERATION_WRITE;
 }
 
-/* Beyond these are negative numbers of callers, as for pread(2). */
+/* Larger values were negative in the calling program; pread(2) refuses them too. */
 static int check_range(const struct operation *op, const char *name)
 {
 	if (op->offset_bytes <= DISK_MAX_BYTES && op->size_bytes <= DISK_MAX_BYTES)
 		return 0;
-	return error_set(EINVAL, "a %s of %zu bytes at %llu: a size and an offset "
-			 "are at most %llu", name, op->size_bytes,
+	return error_set(EINVAL, "a %s of %zu bytes at %llu is impossible, because a "
+			 "size and an offset are at most %llu", name, op->size_bytes,
 			 (unsigned long long)op->offset_bytes,
 			 (unsigned long long)DISK_MAX_BYTES);
 }
@@ -61,9 +61,9 @@ static int check(const struct device_info *info, const struct operation *op)
 	const char *name = disk_request_name((uint8_t)op->type);
 
 	if (op->type < OPERATION_READ || op->type > OPERATION_FLUSH)
-		return error_set(EINVAL, "%d is no type of an operation", op->type);
+		return error_set(EINVAL, "%d is not a type of operation", op->type);
 	if (is_data(op->type) && op->size_bytes && !op->buffer)
-		return error_set(EINVAL, "a %s without a buffer", name);
+		return error_set(EINVAL, "a %s needs a buffer", name);
 	if (check_range(op, name))
 		return -EINVAL;
 	if (is_change && info->read_only)
@@ -73,16 +73,16 @@ static int check(const struct device_info *info, const struct operation *op)
 		return error_set(EOPNOTSUPP, "a discard goes to a device that "
 				 "does not offer it");
 	if (is_change && op->size_bytes && op->offset_bytes >= info->capacity_bytes)
-		return error_set(ENOSPC, "a %s at %llu begins behind the device's "
-				 "%llu bytes", name,
+		return error_set(ENOSPC, "a %s at %llu begins at or beyond the end of "
+				 "the device (%llu bytes)", name,
 				 (unsigned long long)op->offset_bytes,
 				 (unsigned long long)info->capacity_bytes);
 	return 0;
 }
 
-/* As pread(2): what lies behind the end is left out. The only place where an
- * offset and a size of the program meet the size of the disk: afterwards the sum
- * of both is no more than that, and so than DISK_MAX_BYTES. */
+/* Cuts the transfer at the end of the disk, as pread(2) does at the end of a file.
+ * From then on the sum of its offset and size is at most the size of the disk, and so
+ * at most DISK_MAX_BYTES. */
 static void set_range(struct transfer *t, const struct device_info *info,
 		      const struct operation *op)
 {
@@ -170,8 +170,8 @@ static void wake_caller(struct transfer *t)
 	poller_wake(&t->sq->poller, &t->waiter);
 }
 
-/* Each step that completes puts the deadline off. False if t was given up,
- * and is not the caller's any more. */
+/* Each step that completes puts the deadline off. Returns false if t was given up;
+ * the caller does not own t any more then. */
 static bool wait_for(struct transfer *t, const struct operation *op)
 {
 	struct transfer_list work = TAILQ_HEAD_INITIALIZER(work);
@@ -190,8 +190,8 @@ static bool wait_for(struct transfer *t, const struct operation *op)
 	       poller_wait(&t->sq->poller, &t->waiter, UINT64_MAX);
 }
 
-/* Nothing to do, as for no bytes, and for a flush where writes are stable once
- * they are completed (virtio 1.2, 5.2.6.2). */
+/* True if there is nothing to do: no byte is left, or t is a flush and the device
+ * keeps writes on stable storage when it completes them (virtio 1.2, 5.2.6.2). */
 static bool is_done_already(const struct transfer *t)
 {
 	if (t->type == REQUEST_FLUSH)

@@ -1,37 +1,38 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A device as ordinary programs use it: attach and detach, and the calls that
- * wait, device_read() and its like (all declared in api.h).
+ * The calls for ordinary programs that wait for their result, such as
+ * device_read() (declared in api.h), and what all calls of this room share.
  *
- * Any thread may call between attach and detach. Each keeps to one queue. The
- * carrying is library/shared_queue.h's, the waiting library/poller.h's.
+ * Any thread may call between device_attach() and device_detach(). Each thread
+ * always uses the same queue. library/shared_queue.h carries out the transfers, and
+ * library/poller.h waits.
  */
 #ifndef BLOCKING_H
 #define BLOCKING_H
 
 #include "library/shared_queue.h"
 
-/* What an attached device has beside the rest. */
+/* What a device needs once it is attached. */
 struct blocking {
 	struct range_lock ranges;
 	char *slots;              /* bounce buffers of all queues */
-	uint64_t timeout_ns;      /* of a step */
+	uint64_t timeout_ns;      /* for each step of a transfer */
 	unsigned int num_queues;
 	unsigned int next_queue;  /* atomic */
 	struct shared_queue queues[];
 };
 
-/* Queues in turn, for who keeps to one of them. */
+/* Returns the next queue of the device, in turn. */
 struct shared_queue *blocking_next_queue(struct device *dev);
-/* A transfer, checked and cut to the device's size, or NULL with a sentence
- * and *code. What is left to be set: finished, context. */
+/* Checks op, cuts it to the device's size and makes a transfer of it. Returns NULL,
+ * with a sentence and *code, on failure. The caller sets finished and context. */
 struct transfer *blocking_make_transfer(struct shared_queue *sq,
 					const struct operation *op, int *code);
-/* Begins it; t->finished() may be called before this returns. */
+/* Begins t; t->finished() may be called before this returns. */
 void blocking_begin(struct transfer *t);
-/* What a finished transfer comes to, as api.h has it; records its sentence. */
+/* The result of a finished transfer, as in api.h; records the sentence if it failed. */
 int64_t blocking_result(const struct transfer *t);
-/* The sentences for operations that were given up, both with -ETIMEDOUT. */
+/* Record the sentence for an operation that was given up, with ETIMEDOUT. */
 void blocking_cancelled(const struct device *dev, const struct operation *op);
 int blocking_timed_out(const struct device *dev, const struct operation *op);
 

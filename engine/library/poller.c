@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Whose turn it is to look; see library/poller.h. */
+/* Decides which thread looks for completions; see library/poller.h. */
 #include "library/poller.h"
 
 #include <limits.h>
@@ -8,19 +8,20 @@
 #include "base/clock.h"
 #include "base/futex.h"
 
-/* Looking on where others wait too: about what it takes to fall asleep, to be
- * woken and to get the CPU back. */
-#define LOOK_ON_NS (20 * NS_PER_US)
-/* Who mostly looks on in vain soon leaves it, but for now and then. */
-#define MOST_LUCK 8
-#define LEAST_LUCK (-32)
+/* How long a thread polls before it sleeps: about the time that it takes to fall
+ * asleep, to be woken and to get the CPU back. */
+#define BRIEF_POLL_NS (20 * NS_PER_US)
+/* Each brief poll that succeeds adds 1 to the score, and each that fails subtracts 1.
+ * After a failure at 0 the next 32 waits sleep at once, then one polls again. */
+#define MAX_POLL_SCORE 8
+#define MIN_POLL_SCORE (-32)
 
 enum waiter_state {
-	WAITER_RUNS,    /* looks, or is about to sleep */
+	WAITER_RUNS,    /* polls briefly, or is about to sleep or to leave */
 	WAITER_SLEEPS,  /* on the futex */
 	WAITER_POLLS,   /* is the poller */
-	WAITER_TURN,    /* is to become the poller */
-	WAITER_DONE,    /* has what it waited for; final */
+	WAITER_TURN,    /* must become the poller */
+	WAITER_DONE,    /* its wait is over; final */
 };
 
 static uint32_t state_of(const struct waiter *waiter)
@@ -39,7 +40,7 @@ bool poller_is_awake(const struct waiter *waiter)
 	return state_of(waiter) == WAITER_DONE;
 }
 
-/* The waiter of the calling thread while that is a poller. */
+/* The waiter of the calling thread while this thread is the poller. */
 static __thread const struct waiter *own_turn;
 
 void poller_wake(struct poller *poller, struct waiter *waiter)
@@ -55,7 +56,7 @@ void poller_wake(struct poller *poller, struct waiter *waiter)
 
 /* ---- turns ----------------------------------------------------------------- */
 
-/* True if it is the waiter's turn at once. */
+/* Returns true if the waiter becomes the poller at once. */
 static bool enter(struct poller *poller, struct waiter *waiter)
 {
 	bool is_poller;
@@ -69,8 +70,8 @@ static bool enter(struct poller *poller, struct waiter *waiter)
 	return is_poller;
 }
 
-/* Makes waiter the poller, unless it is done: then it needs no turn, and is
- * about to leave. */
+/* Makes waiter the poller, unless it is done: then it is about to leave, so it cannot
+ * be the poller. */
 static bool give_turn(struct waiter *waiter, bool *sleeps)
 {
 	uint32_t before = state_of(waiter);
@@ -87,7 +88,7 @@ static bool give_turn(struct waiter *waiter, bool *sleeps)
 	return false;
 }
 
-/* The next poller, if any. */
+/* Returns the next poller, or NULL if all other waiters are done. */
 static struct waiter *pass_turn(struct poller *poller, bool *sleeps)
 {
 	struct waiter *next;
@@ -108,7 +109,7 @@ static void leave(struct poller *poller, struct waiter *waiter)
 	bool sleeps = false;
 
 	pthread_mutex_lock(&poller->lock);
-	/* A turn that came just after the deadline is passed on. */
+	/* If the turn came just after the deadline, it is passed on below. */
 	change(waiter, WAITER_TURN, WAITER_RUNS);
 	change(waiter, WAITER_POLLS, WAITER_RUNS);
 	if (waiter->is_poller)
@@ -143,7 +144,7 @@ bool poller_check(struct poller *poller)
 	return true;
 }
 
-/* Ends wait_until() when the poller has what it waits for itself. */
+/* Ends wait_until() when the poller's own wait is over. */
 static unsigned int look(void *context)
 {
 	struct poller *poller = context;
@@ -156,7 +157,8 @@ static bool ask_calls(void *context)
 {
 	struct poller *poller = context;
 
-	/* Asking first: who wakes the poller looks in the opposite order. */
+	/* Calls are asked for first, because poller_wake() acts in the opposite order:
+	 * it changes the state, then looks whether the poller waits for a call. */
 	return poller->source.ask_calls(poller->source.context) ||
 	       poller_is_awake(poller->turn);
 }
@@ -181,7 +183,7 @@ static void poll_until(struct poller *poller, struct waiter *waiter,
 	change(waiter, WAITER_RUNS, WAITER_POLLS);
 	change(waiter, WAITER_TURN, WAITER_POLLS);
 	poller->turn = own_turn = waiter;
-	/* At least one look: a deadline may have passed before. */
+	/* Looks at least once, even if the deadline has passed. */
 	while (!poller_is_awake(waiter)) {
 		uint64_t check_ns = clock_now_ns() + WAIT_CHECK_INTERVAL_NS;
 
@@ -198,33 +200,33 @@ static void poll_until(struct poller *poller, struct waiter *waiter,
 	own_turn = NULL;
 }
 
-static bool feels_lucky(struct poller *poller)
+static bool may_poll_briefly(struct poller *poller)
 {
-	int luck = __atomic_load_n(&poller->luck, __ATOMIC_RELAXED);
+	int score = __atomic_load_n(&poller->poll_score, __ATOMIC_RELAXED);
 
-	/* From the least luck up to 0 without trying. */
-	if (luck < 0)
-		__atomic_store_n(&poller->luck, luck + 1, __ATOMIC_RELAXED);
-	return luck >= 0;
+	/* A score below 0 counts the waits until the next try. */
+	if (score < 0)
+		__atomic_store_n(&poller->poll_score, score + 1, __ATOMIC_RELAXED);
+	return score >= 0;
 }
 
 static void learn(struct poller *poller, bool is_done)
 {
-	int luck = __atomic_load_n(&poller->luck, __ATOMIC_RELAXED);
+	int score = __atomic_load_n(&poller->poll_score, __ATOMIC_RELAXED);
 
-	if (is_done && luck < MOST_LUCK)
-		luck++;
+	if (is_done && score < MAX_POLL_SCORE)
+		score++;
 	else if (!is_done)
-		luck = luck ? luck - 1 : LEAST_LUCK;
-	__atomic_store_n(&poller->luck, luck, __ATOMIC_RELAXED);
+		score = score ? score - 1 : MIN_POLL_SCORE;
+	__atomic_store_n(&poller->poll_score, score, __ATOMIC_RELAXED);
 }
 
-/* True if what is waited for came meanwhile. */
-static bool look_on(struct poller *poller, const struct waiter *waiter)
+/* Returns true if the wait is over. */
+static bool poll_briefly(struct poller *poller, const struct waiter *waiter)
 {
-	uint64_t until_ns = clock_now_ns() + LOOK_ON_NS;
+	uint64_t until_ns = clock_now_ns() + BRIEF_POLL_NS;
 
-	if (!feels_lucky(poller))
+	if (!may_poll_briefly(poller))
 		return false;
 	do {
 		cpu_relax();
@@ -234,7 +236,8 @@ static bool look_on(struct poller *poller, const struct waiter *waiter)
 	return poller_is_awake(waiter);
 }
 
-/* Until done, until deadline_ns, or until it is this thread's turn. */
+/* Sleeps until the wait is over, until deadline_ns, or until it is this thread's
+ * turn. */
 static void sleep_until(struct waiter *waiter, uint64_t deadline_ns)
 {
 	change(waiter, WAITER_RUNS, WAITER_SLEEPS);
@@ -264,7 +267,7 @@ bool poller_wait(struct poller *poller, struct waiter *waiter, uint64_t deadline
 	if (poller_is_awake(waiter))
 		return true;
 	others = __atomic_fetch_add(&poller->num_waiting, 1, __ATOMIC_RELAXED);
-	if (!others || !look_on(poller, waiter))
+	if (!others || !poll_briefly(poller, waiter))
 		take_turns(poller, waiter, deadline_ns);
 	__atomic_fetch_sub(&poller->num_waiting, 1, __ATOMIC_RELAXED);
 	return poller_is_awake(waiter);

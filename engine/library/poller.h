@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Whose turn it is to look. Of all threads that wait for one queue, one is the
- * poller: it looks in the chosen way of waiting, and wakes those whose
- * requests it finds done; the others sleep, each on a futex of its own. Once
- * the poller has what it waits for itself, it passes the turn on. So a thread
- * that is alone finds its own completion, and none is handed over. Who comes
- * while others wait looks on for an instant before it takes its place, no
- * longer than falling asleep and being woken would take.
+ * Decides which thread looks for completions. Of all threads that wait for one
+ * queue, one is the poller: it looks in the chosen way of waiting, and wakes the
+ * threads whose requests it finds done. The others sleep, each on its own futex.
+ * When the request of the poller itself is done, it passes the turn on. So a thread
+ * that waits alone finds its own completion, and no other thread has to wake it.
  *
- * Any thread may wait and wake. Knows callbacks, no queue and no device.
+ * A thread that arrives while others are waiting polls for 20 us before it takes its
+ * place, because it takes about as long to fall asleep and to be woken.
+ *
+ * Any thread may wait and wake. This file knows callbacks, but no queue and no device.
  */
 #ifndef POLLER_H
 #define POLLER_H
@@ -20,7 +21,7 @@
 
 #include "wait/wait.h"
 
-/* One wait of one thread. All zeros before; used once. */
+/* One wait of one thread. All zeros before, and used for one wait. */
 struct waiter {
 	uint32_t state;  /* enum waiter_state; also the futex */
 	bool is_poller;  /* guarded by poller.lock */
@@ -29,17 +30,17 @@ struct waiter {
 
 struct poller_source {
 	void *context;
-	/* Looks once, and calls poller_wake() for what is done. How much it
-	 * found. Any thread. */
+	/* Looks once, calls poller_wake() for all that is done, and returns how
+	 * many completions it found. Any thread. */
 	unsigned int (*look)(void *context);
-	/* These three by the poller alone, but ... */
+	/* Only the poller calls these two; see wait/wait.h. */
 	bool (*ask_calls)(void *context);
 	void (*refuse_calls)(void *context);
-	/* ... this one by others: ends the poller's wait for a call. */
+	/* Ends the poller's wait for a call. Other threads call it. */
 	void (*interrupt)(void *context);
-	/* How many requests are on their way. */
+	/* How many requests are in flight. Only the poller calls it. */
 	unsigned int (*in_flight)(void *context);
-	/* Every some milliseconds, by the poller or poller_check(): is all well? */
+	/* Checks for hang-ups. The poller and poller_check() call it every 10 ms. */
 	void (*check)(void *context);
 	/* As in wait/wait.h. */
 	struct pollfd *fds;
@@ -49,35 +50,36 @@ struct poller_source {
 
 struct poller {
 	pthread_mutex_t lock;
-	bool is_taken;                     /* some waiter is the poller */
-	unsigned int num_waiting;          /* atomic: in poller_wait() */
-	TAILQ_HEAD(, waiter) sleepers;     /* those that are not */
-	/* The poller's own. */
-	struct poller_source source;
+	bool is_taken;                     /* there is a poller */
+	unsigned int num_waiting;          /* atomic: threads in poller_wait() */
+	TAILQ_HEAD(, waiter) sleepers;     /* waiters that are not the poller */
+	struct poller_source source;       /* constant after poller_open() */
+	/* Used only by the poller. */
 	struct wait wait;
-	const struct waiter *turn;         /* whose turn it is */
+	const struct waiter *turn;         /* the poller's waiter */
 	unsigned int found;                /* in this wait_until() */
-	uint64_t found_in_all;             /* atomic: by whoever looked */
-	int luck;                          /* atomic: of those who look on */
-	uint64_t checked_ns;               /* atomic: by poller_check() */
+	/* Used by all threads. */
+	uint64_t found_in_all;             /* atomic: by all threads that look */
+	int poll_score;                    /* atomic; see poller.c */
+	uint64_t checked_ns;               /* atomic: the last poller_check() */
 };
 
 void poller_open(struct poller *poller, enum wait_kind kind,
 		 unsigned int sleepy_poll_us, const struct poller_source *source);
-/* Nobody may wait any more. */
+/* No thread may be waiting. */
 void poller_close(struct poller *poller);
 
 /* Returns true once poller_wake(waiter) was called, or false at deadline_ns
  * (CLOCK_MONOTONIC; UINT64_MAX: none). May be called again after false. */
 bool poller_wait(struct poller *poller, struct waiter *waiter, uint64_t deadline_ns);
-/* Looks once, whoever's turn it is; how much it found. Any thread. */
+/* Looks once, and returns how many completions it found. Any thread, poller or not. */
 unsigned int poller_look(struct poller *poller);
-/* For who looks without waiting: calls check() if it is time for it, and is true
- * then. Any thread. */
+/* For threads that look without waiting: calls check() and returns true if the last
+ * check was 10 ms ago or longer. Any thread. */
 bool poller_check(struct poller *poller);
-/* What waiter waits for is there. The waiter may be gone when this returns.
- * Any thread. */
+/* Ends the wait of waiter. Its memory may be gone when this returns. Any thread. */
 void poller_wake(struct poller *poller, struct waiter *waiter);
+/* True once poller_wake(waiter) was called. */
 bool poller_is_awake(const struct waiter *waiter);
 
 #endif

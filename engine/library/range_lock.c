@@ -33,7 +33,7 @@ static bool conflict(const struct claim *a, const struct claim *b)
 	       b->first_byte < a->end_byte;
 }
 
-/* Does one of list, up to but without limit, stand in the way? */
+/* True if claim conflicts with a claim in list that comes before limit. */
 static bool is_blocked(const struct claim_list *list, const struct claim *limit,
 		       const struct claim *claim)
 {
@@ -55,7 +55,7 @@ bool range_lock_take(struct range_lock *ranges, struct claim *claim)
 
 	pthread_mutex_lock(&shard->lock);
 	shard->num_alone += claim->is_alone;
-	/* Without any claim for oneself alone, no two are in conflict. */
+	/* Two claims conflict only if one of them is exclusive. */
 	is_waiting = shard->num_alone &&
 		     (is_blocked(&shard->held, NULL, claim) ||
 		      is_blocked(&shard->waiting, NULL, claim));
@@ -65,7 +65,8 @@ bool range_lock_take(struct range_lock *ranges, struct claim *claim)
 	return !is_waiting;
 }
 
-/* In the order of asking: a claim also waits for those before it. */
+/* A claim also waits for claims that were made before it and still wait, so that a
+ * stream of later claims cannot hold it up for ever. */
 static void grant(struct range_lock_shard *shard, struct claim_list *granted)
 {
 	struct claim *claim = TAILQ_FIRST(&shard->waiting), *next;

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Which bytes of a disk are being written, and by whom: what changes a part of
- * a block (read, change, write back) claims its blocks alone; what writes
- * whole blocks shares them with its like, but not with the former.
+ * Claims on ranges of a disk that are being written. A write that changes a part
+ * of a block (read, change, write back) needs an exclusive claim on its blocks.
+ * Writes of whole blocks can share blocks with each other, but not with an exclusive
+ * claim.
  *
- * Claims are granted in the order of asking. Nobody blocks here: who does not
- * get a claim at once is named by the call that makes room for it. Any thread.
- * The disk is cut into stretches, and a claim lies within one, so that
- * writers far apart take different mutexes, and those for an instant only.
+ * Conflicting claims are granted in the order in which they were made. No call waits
+ * for a claim: if a claim is not granted at once, the call that makes room for it
+ * returns it later. Any thread may call. The disk is divided into stretches, and a
+ * claim lies within one of them, so writers that are far apart use different mutexes.
  */
 #ifndef RANGE_LOCK_H
 #define RANGE_LOCK_H
@@ -20,15 +21,16 @@
 #define RANGE_LOCK_STRETCH_BYTES (4ull << 20)
 #define RANGE_LOCK_SHARDS 64
 
-/* The caller's, from take to give or withdraw; all zeros before. */
+/* The caller owns it, and it must exist from take to give or withdraw. All zeros
+ * before. */
 struct claim {
 	uint64_t first_byte;
-	uint64_t end_byte;   /* the first behind it; of the same stretch */
-	bool is_alone;
+	uint64_t end_byte;   /* the byte after the last; in the same stretch */
+	bool is_alone;       /* exclusive */
 	bool is_waiting;     /* guarded by the shard's lock */
-	void *owner;         /* the caller's */
+	void *owner;         /* for the caller; not used here */
 	TAILQ_ENTRY(claim) link;    /* in its shard */
-	TAILQ_ENTRY(claim) granted; /* in a list of those just granted */
+	TAILQ_ENTRY(claim) granted; /* in a list of claims that a call granted */
 };
 
 TAILQ_HEAD(claim_list, claim);
@@ -47,13 +49,13 @@ struct range_lock {
 void range_lock_init(struct range_lock *ranges);
 void range_lock_close(struct range_lock *ranges);
 
-/* True if the claim is granted; else it waits. */
+/* Returns true if the claim is granted at once, else false: then it waits. */
 bool range_lock_take(struct range_lock *ranges, struct claim *claim);
-/* Ends a granted claim; those that this grants are appended to granted. */
+/* Ends a granted claim. The claims that are granted by this are appended to granted. */
 void range_lock_give(struct range_lock *ranges, struct claim *claim,
 		     struct claim_list *granted);
-/* Ends a claim that waits, in the same way. False if it is granted by now, or
- * was never taken. */
+/* Ends a claim that waits, in the same way. Returns false, and changes nothing, if it
+ * does not wait: it was granted, or never taken. */
 bool range_lock_withdraw(struct range_lock *ranges, struct claim *claim,
 			 struct claim_list *granted);
 

@@ -20,13 +20,14 @@ void shared_queue_begin(struct transfer *t)
 
 /* ---- looking (any thread) ------------------------------------------------------- */
 
-/* Of an abandoned queue nothing comes back: see queue.h. */
+/* Still true after a request of an abandoned queue was reaped: see device/queue.h. */
 static bool is_with_back_end(const struct transfer *t)
 {
 	return t->sq->queue->vq.is_in_flight[t->req->chain];
 }
 
-/* The transfer ends, but the back-end may still write to the program's memory. */
+/* For a transfer that ends although the back-end may still write to the program's
+ * memory. */
 static void hold_memory(struct transfer *t)
 {
 	if (t->is_held || !transfer_lends_memory(t))
@@ -48,7 +49,8 @@ static void release_memory(struct transfer *t)
 	t->is_held = false;
 }
 
-/* What needs no copying gives its chain back at once, which saves a lock. */
+/* A transfer without a bounce buffer gives its chain back here, because the lock is
+ * held already. */
 static void take_from_device(struct transfer *t, const struct request *req,
 			     struct transfer_list *work)
 {
@@ -80,7 +82,8 @@ static unsigned int reap(struct shared_queue *sq, struct transfer_list *work)
 	return count;
 }
 
-/* Who reaps what the poller asked for a call for asks anew in its place. */
+/* A thread that takes the completions for which the poller wants a call asks for
+ * calls again, because the poller may still be blocked. */
 static unsigned int reap_all(struct shared_queue *sq, struct transfer_list *work)
 {
 	struct virtq *vq = &sq->queue->vq;
@@ -94,7 +97,7 @@ static unsigned int reap_all(struct shared_queue *sq, struct transfer_list *work
 	return count;
 }
 
-/* While another has the lock there is no need: it submits, or looks itself. */
+/* Another thread that has the lock submits or looks, so this thread need not wait. */
 static unsigned int look(void *context)
 {
 	struct shared_queue *sq = context;
@@ -141,7 +144,7 @@ static void interrupt(void *context)
 	pthread_mutex_lock(&sq->lock);
 	is_asking = sq->is_asking;
 	pthread_mutex_unlock(&sq->lock);
-	/* Should this fail, the poller looks again in some milliseconds. */
+	/* If this fails, the poller still looks again within 10 ms. */
 	if (is_asking)
 		eventfd_kick(sq->queue->call_fd);
 }
@@ -153,7 +156,8 @@ static unsigned int in_flight(void *context)
 	return __atomic_load_n(&sq->num_in_flight, __ATOMIC_RELAXED);
 }
 
-/* With the calling thread's sentence. What has come back is done, the rest ends. */
+/* Takes what has completed, and ends all other transfers with code and the calling
+ * thread's sentence. */
 static void abandon(struct shared_queue *sq, int code)
 {
 	struct transfer_list work = TAILQ_HEAD_INITIALIZER(work);
@@ -169,8 +173,9 @@ static void abandon(struct shared_queue *sq, int code)
 	carry_work(&work);
 }
 
-/* Also the device's other queues: a transfer that is waited for here may wait for
- * blocks that one of another queue has claimed, which nobody else looks at. */
+/* Also looks at the other queues of the device: a transfer of this queue may wait for
+ * blocks that a transfer of another queue has claimed, and perhaps no thread looks at
+ * that queue. */
 static void check(void *context)
 {
 	struct shared_queue *sq = context;
@@ -213,14 +218,14 @@ static enum cancelled withdraw(struct transfer *t, struct transfer_list *work)
 	if (!range_lock_withdraw(t->sq->ranges, &t->claim, &granted))
 		return CANCELLED_SOON;
 	t->has_claim = false;
-	t->is_orphan = true;
+	t->is_detached = true;
 	carry_fail(t, ETIMEDOUT, t->why_cancelled, work);
 	TAILQ_FOREACH(claim, &granted, granted)
 		TAILQ_INSERT_TAIL(work, (struct transfer *)claim->owner, link);
 	return CANCELLED_NOW;
 }
 
-/* Its part in flight must come back; no further one follows it. */
+/* The part in flight must come back, but no further part is sent after it. */
 static enum cancelled recall(struct transfer *t, bool leaves_memory)
 {
 	t->req->left_bytes = 0;
@@ -229,7 +234,7 @@ static enum cancelled recall(struct transfer *t, bool leaves_memory)
 		return CANCELLED_LATER;
 	}
 	hold_memory(t);
-	t->is_orphan = true;
+	t->is_detached = true;
 	return CANCELLED_NOW;
 }
 
@@ -241,7 +246,7 @@ static enum cancelled detach(struct transfer *t, bool leaves_memory,
 		return recall(t, leaves_memory);
 	case PLACE_BACKLOG:
 		TAILQ_REMOVE(&t->sq->backlog, t, link);
-		t->is_orphan = true;
+		t->is_detached = true;
 		carry_fail(t, ETIMEDOUT, t->why_cancelled, work);
 		return CANCELLED_NOW;
 	case PLACE_PARKED:
@@ -285,7 +290,8 @@ void shared_queue_set_wait(struct shared_queue *sq, enum wait_kind kind,
 	poller_open(&sq->poller, kind, sleepy_poll_us, &source);
 }
 
-/* It is held for instants: who finds it taken looks on before it sleeps. */
+/* The lock is held only briefly, so a thread that has to wait for it spins before it
+ * sleeps. */
 static void make_lock(pthread_mutex_t *lock)
 {
 	pthread_mutexattr_t attributes;
@@ -316,7 +322,7 @@ int shared_queue_open(struct shared_queue *sq, struct device *dev,
 	return 0;
 }
 
-/* Orphans that the back-end has not given back. */
+/* Frees the detached transfers that the back-end has not given back. */
 static void free_in_flight(const struct queue *queue)
 {
 	for (uint16_t i = 0; i < queue->vq.shape.num_chains; i++)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Transfers from stage to stage; see library/stages.h. */
+/* Moves transfers from stage to stage; see library/stages.h. */
 #include "library/stages.h"
 
 #include <errno.h>
@@ -35,7 +35,6 @@ void carry_note_abandoned(struct shared_queue *sq)
 	__atomic_store_n(&sq->is_abandoned, true, __ATOMIC_RELEASE);
 }
 
-/* Makes t's next stage its last. */
 void carry_fail(struct transfer *t, int code, const char *sentence,
 		 struct transfer_list *work)
 {
@@ -45,7 +44,7 @@ void carry_fail(struct transfer *t, int code, const char *sentence,
 	TAILQ_INSERT_TAIL(work, t, link);
 }
 
-/* True if t may not go on. */
+/* Returns true if t may not continue; it is in work then. */
 static bool is_stopped(struct transfer *t, struct transfer_list *work)
 {
 	if (t->sq->is_abandoned)
@@ -59,7 +58,6 @@ static bool is_stopped(struct transfer *t, struct transfer_list *work)
 
 /* ---- chains (the queue's lock is held) ---------------------------------------- */
 
-/* Gives free chains to those that wait for one. */
 void carry_pump_backlog(struct shared_queue *sq, struct transfer_list *work)
 {
 	struct transfer *t;
@@ -114,7 +112,8 @@ static void send(struct transfer *t, struct transfer_list *work)
 	sq->needs_kick |= queue_publish(sq->queue);
 }
 
-/* Copying is for outside the lock, so such a step comes back for it. */
+/* A step that uses a bounce buffer returns to work, because it is filled without the
+ * lock. */
 static void start(struct transfer *t, struct transfer_list *work)
 {
 	struct shared_queue *sq = t->sq;
@@ -166,7 +165,7 @@ static void plan(struct transfer *t)
 				 __ATOMIC_RELAXED);
 }
 
-/* Gives up chain and claim; who waited for them goes to work. */
+/* Gives back the chain and the claim. The transfers that waited for them continue. */
 static void release(struct transfer *t, struct transfer_list *work)
 {
 	struct shared_queue *sq = t->sq;
@@ -189,7 +188,7 @@ static void release(struct transfer *t, struct transfer_list *work)
 static void finish(struct transfer *t, struct transfer_list *work)
 {
 	release(t, work);
-	if (t->is_orphan)
+	if (t->is_detached)
 		transfer_free(t);
 	else
 		t->finished(t);
@@ -198,10 +197,10 @@ static void finish(struct transfer *t, struct transfer_list *work)
 static void take_back(struct transfer *t, struct transfer_list *work)
 {
 	t->stage = STAGE_FINISH;
-	if (!t->error && !t->is_orphan && t->step.is_reading) {
+	if (!t->error && !t->is_detached && t->step.is_reading) {
 		t->step.is_reading = false;
 		t->stage = STAGE_SEND;
-	} else if (!t->error && !t->is_orphan) {
+	} else if (!t->error && !t->is_detached) {
 		transfer_complete_step(t, t->req ? slot_of(t) : NULL);
 		if (t->left_bytes)
 			t->stage = STAGE_PLAN;
@@ -210,7 +209,8 @@ static void take_back(struct transfer *t, struct transfer_list *work)
 	TAILQ_INSERT_HEAD(work, t, link);
 }
 
-/* A kick is a system call: others need not wait for it. t may be gone. */
+/* Kicks after unlocking, because a kick is a system call for which other threads need
+ * not wait. The transfer may be gone by then, so it is not used. */
 static void unlock_and_kick(struct shared_queue *sq)
 {
 	bool needs_kick = sq->needs_kick;

@@ -1,36 +1,39 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Carrying transfers from stage to stage: plan a step, claim its blocks, get a
- * chain, fill it, send it; once it came back, copy what it brought, and go on
- * or finish. What cannot go on now waits in the backlog for a chain, or in the
- * range lock for its blocks, and whoever makes room carries it further.
+ * Moves transfers from stage to stage: plan a step, claim its blocks, get a
+ * descriptor chain, fill it and send it; after it came back, copy the data that was
+ * read, then plan the next step or finish. A transfer that cannot continue waits in
+ * the backlog for a chain, or in the range lock for its blocks, and the thread that
+ * makes room for it continues it.
  *
- * Any thread calls, about a transfer that is with no other (see
- * library/shared_queue.h). Looks at no ring, and waits for nothing.
+ * Any thread may call, but only with a transfer that it holds (see
+ * library/shared_queue.h). This file looks at no ring, and waits for nothing.
  */
-#ifndef CARRY_H
-#define CARRY_H
+#ifndef STAGES_H
+#define STAGES_H
 
 #include "library/shared_queue.h"
 
-/* Carries all of work on, and what this sets free; they may be of different
- * queues. No lock may be held. */
+/* Continues all transfers in work, and those that can continue because of this. They
+ * may belong to different queues. No lock may be held. */
 void carry_work(struct transfer_list *work);
 
-/* The rest is called with the lock of the queue held. */
+/* The functions below are called with the lock of the queue held. */
 
-/* Makes the next stage of t, which is in no list, its last. */
+/* Ends t early with an error: its next stage becomes the last, and it is appended to
+ * work. t must not be in any list. */
 void carry_fail(struct transfer *t, int code, const char *sentence,
 		struct transfer_list *work);
-/* Gives chains that are free to those that wait for one. */
+/* Gives free chains to transfers that wait for one, and appends these to work. */
 void carry_pump_backlog(struct shared_queue *sq, struct transfer_list *work);
 void carry_put_chain(struct transfer *t);
-/* After calls that submit or reap: how many are in flight, for who waits. */
+/* Called after calls that submit or reap: stores how many requests are in flight, for
+ * the thread that waits. */
 void carry_note_in_flight(struct shared_queue *sq);
-/* After calls that may abandon the queue: keeps the reason, and marks it for the
- * poller, which reaps what is in flight at its next look. */
+/* Called after calls that may abandon the queue: if they did, copies the reason and
+ * tells the poller, which then reaps all requests in flight at its next look. */
 void carry_note_abandoned(struct shared_queue *sq);
-/* Also without the lock. */
+/* May also be called without the lock. */
 bool carry_is_abandoned(const struct shared_queue *sq);
 
 #endif

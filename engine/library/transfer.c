@@ -10,7 +10,8 @@ static uint64_t smaller(uint64_t a, uint64_t b)
 	return a < b ? a : b;
 }
 
-/* Where a step must end: what changes blocks stays within a claim's stretch. */
+/* Where the step must end. If it changes blocks, it must stay within one stretch of
+ * the range lock. */
 static uint64_t limit_of(const struct transfer *t)
 {
 	uint64_t end = t->offset_bytes + t->left_bytes;
@@ -21,8 +22,8 @@ static uint64_t limit_of(const struct transfer *t)
 	return smaller(end, (stretch + 1) * RANGE_LOCK_STRETCH_BYTES);
 }
 
-/* Whole blocks, between the device and the program's buffer; none if the next
- * byte is within a block. */
+/* The bytes of whole blocks that can move without a bounce buffer; 0 if the next byte
+ * is not at the beginning of a block. */
 static uint64_t direct_bytes(const struct transfer *t, uint64_t limit,
 			     uint64_t block_mask)
 {
@@ -31,8 +32,8 @@ static uint64_t direct_bytes(const struct transfer *t, uint64_t limit,
 	return (limit & ~block_mask) - t->offset_bytes;
 }
 
-/* By way of a bounce buffer. Where whole blocks need none, one block is all
- * that does. */
+/* Plans a step that uses a bounce buffer. If the transfer is direct, only its partial
+ * blocks need one, so such a step is one block. */
 static void plan_slot(struct transfer *t, uint64_t limit, uint64_t block_mask,
 		      uint64_t slot_bytes)
 {

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A transfer: what one call of a program wants of the disk, any bytes at any
- * offset, and how it is cut into steps of whole blocks, each one request or,
- * where blocks are changed in part, two: read, and write back.
+ * A transfer is one call of a program: any bytes at any offset. It is cut into
+ * steps of whole blocks. A step is one request, or two (read, then write back) if it
+ * changes only a part of a block.
  *
- * Arithmetic and copying alone: no lock, no queue. Whoever holds the transfer
- * (see library/shared_queue.h) is the one thread that calls.
+ * This file only calculates and copies; it knows no lock and no queue. Only the
+ * thread that holds the transfer (see library/shared_queue.h) calls.
  */
 #ifndef TRANSFER_H
 #define TRANSFER_H
@@ -17,36 +17,37 @@
 
 struct shared_queue;
 
-/* Whole blocks on the disk, and which of their bytes are meant. */
+/* Whole blocks on the disk, and the bytes of them that the program wants: the
+ * payload. */
 struct step {
 	uint64_t first_byte;    /* start of the first block */
 	uint64_t size_bytes;    /* of the blocks */
-	uint64_t payload_bytes; /* those that are meant */
-	uint64_t skip_bytes;    /* of the first block, before the payload */
+	uint64_t payload_bytes;
+	uint64_t skip_bytes;    /* in the first block, before the payload */
 	uint8_t type;           /* enum request_type */
-	bool uses_slot;         /* by way of a bounce buffer */
-	bool is_partial;        /* a write of less than the blocks */
-	bool is_reading;        /* a partial write, before its change */
+	bool uses_slot;         /* it moves through a bounce buffer */
+	bool is_partial;        /* a write whose payload is less than the blocks */
+	bool is_reading;        /* a partial write that has to read its blocks first */
 };
 
 enum transfer_stage {
-	STAGE_PLAN,     /* the next step is to be planned */
-	STAGE_CLAIM,    /* its blocks are to be claimed */
-	STAGE_START,    /* it needs a chain */
-	STAGE_SEND,     /* it has a chain */
-	STAGE_RETURNED, /* its request came back */
+	STAGE_PLAN,     /* the next step must be planned */
+	STAGE_CLAIM,    /* the step's blocks must be claimed, if it changes them */
+	STAGE_START,    /* the step needs a descriptor chain */
+	STAGE_SEND,     /* the step has a chain, or waits for one in the backlog */
+	STAGE_RETURNED, /* the request is with the device, or came back */
 	STAGE_FINISH,
 };
 
 enum transfer_place {
-	PLACE_WORKER,  /* some thread is at work on it */
-	PLACE_PARKED,  /* waits for its claim */
-	PLACE_BACKLOG, /* waits for a chain */
+	PLACE_WORKER,  /* a thread is working on it */
+	PLACE_PARKED,  /* it waits for its claim */
+	PLACE_BACKLOG, /* it waits for a chain */
 	PLACE_DEVICE,  /* the back-end has it */
 };
 
 struct transfer {
-	/* Set by who makes it, who gets it back by finished(). */
+	/* Set by the maker of the transfer, who gets it back with finished(). */
 	struct shared_queue *sq;
 	uint8_t type;            /* enum request_type */
 	bool is_direct;          /* whole blocks need no bounce buffer */
@@ -56,10 +57,10 @@ struct transfer {
 	void *context;
 	struct waiter waiter;
 	TAILQ_ENTRY(transfer) sibling;
-	uint64_t deadline_ns;    /* atomic: put off by each step */
-	/* The holder's. */
-	uint64_t offset_bytes;   /* what is left to do; on the disk, so their sum ... */
-	uint64_t left_bytes;     /* ... is DISK_MAX_BYTES at most */
+	uint64_t deadline_ns;    /* atomic: each completed step puts it off */
+	/* Used by the thread that holds the transfer. */
+	uint64_t offset_bytes;   /* of what is left to do */
+	uint64_t left_bytes;     /* offset + left: DISK_MAX_BYTES at most */
 	uint64_t done_bytes;
 	struct step step;
 	enum transfer_stage stage;
@@ -67,12 +68,12 @@ struct transfer {
 	bool has_claim;
 	struct claim claim;
 	int error;               /* 0 or a positive errno */
-	char *sentence;          /* or NULL; freed with the transfer */
+	char *sentence;          /* may be NULL; freed with the transfer */
 	/* Guarded by the queue's lock. */
 	enum transfer_place place;
-	bool is_cancelled;       /* does not go to the device any more ... */
-	char *why_cancelled;     /* ... for this reason; or NULL */
-	bool is_orphan;          /* nobody waits for it */
+	bool is_cancelled;       /* no further request of it goes to the device */
+	char *why_cancelled;     /* the sentence for that; may be NULL */
+	bool is_detached;        /* nobody waits for it: it is freed, not finished() */
 	bool is_held;            /* hold is in the memory's list */
 	struct memory_hold hold;
 	TAILQ_ENTRY(transfer) link;
@@ -85,21 +86,22 @@ static inline uint64_t transfer_deadline_ns(const struct transfer *t)
 	return __atomic_load_n(&t->deadline_ns, __ATOMIC_RELAXED);
 }
 
-/* Plans the next step; a bounce buffer holds slot_bytes. */
+/* Plans the next step; a bounce buffer has slot_bytes. */
 void transfer_plan(struct transfer *t, uint32_t block_size, uint64_t slot_bytes);
-/* True if the step changes blocks, and so needs a claim on them. */
+/* True if the transfer changes blocks, so that each step needs a claim on them. */
 bool transfer_needs_claim(const struct transfer *t);
-/* Before a step's request: what it takes from the program's buffer. */
+/* Before a step is sent: fills the bounce buffer if the step writes through one. */
 void transfer_fill(const struct transfer *t, char *slot);
-/* After it: what the program's buffer gets, and what is left. */
+/* After a step: copies what was read to the program's buffer, if it was bounced, and
+ * updates what is left to do. */
 void transfer_complete_step(struct transfer *t, const char *slot);
 
-/* Keeps code and the sentence for the thread that waits, unless there is an
- * error already. */
+/* Keeps code (a positive errno) and a copy of the sentence, which may be NULL, unless
+ * there is an error already. */
 void transfer_fail(struct transfer *t, int code, const char *sentence);
-/* True while its step moves data between the device and the program's memory. */
+/* True if its step moves data between the device and the program's memory directly. */
 bool transfer_lends_memory(const struct transfer *t);
-/* What holds memory is freed with the hold, by the memory. */
+/* Frees t. But if t still holds memory, the memory frees it together with the hold. */
 void transfer_free(struct transfer *t);
 
 #endif

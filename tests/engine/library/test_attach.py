@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Memory that outlives its device, and what a back-end may still do to it: library/attach.c."""
+"""Memory that outlives its device while a back-end may still write to it: library/attach.c."""
 
 import errno
 from collections.abc import Callable, Iterator

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The C library: what `make install` puts where, and a program that is compiled against it."""
+"""The C library: the files that `make install` creates, and a program that uses them."""
 
 import os
 import re

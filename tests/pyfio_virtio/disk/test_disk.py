@@ -119,7 +119,7 @@ def test_a_write_ends_where_the_disk_ends(disk: Disk) -> None:
 
 
 def test_a_write_behind_the_end_is_refused(disk: Disk) -> None:
-    with pytest.raises(DiskError, match="begins behind the device's") as refused:
+    with pytest.raises(DiskError, match="begins at or beyond the end of the device") as refused:
         disk.pwrite(b"x", DISK_BYTES)
     assert refused.value.errno == errno.ENOSPC
 
@@ -386,7 +386,7 @@ def test_more_operations_than_the_queue_holds(backend: Backend) -> None:
 
 def test_a_failed_operation_says_why(disk: Disk) -> None:
     with disk.operations() as operations:
-        with pytest.raises(DiskError, match="begins behind"):
+        with pytest.raises(DiskError, match="begins at or beyond the end"):
             operations.write(b"x", DISK_BYTES)
         assert operations.completed(1) == 0
 

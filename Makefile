@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # Builds pyfio-virtio below build/ and runs its checks. `make help` lists the targets.
 #
-# The work is done by engine/fio_headers.py (gets fio's headers), engine/build.py (compiles) and
-# tools/packages.sh (Debian's packages); this file knows what depends on what, and nothing else.
+# engine/fio_headers.py gets fio's headers, engine/build.py compiles, and tools/packages.sh installs
+# Debian's packages. This file only knows what depends on what.
 
 SLEEPY_POLL ?= 0
 FIO_SOURCE_DIR ?=
@@ -12,17 +12,17 @@ export FIO_SOURCE_DIR
 
 VENV := build/venv
 IN_VENV := $(VENV)/bin/python
-# Each room is a folder; the back-end's lie one level below engine/backend.
+# Each room is a folder; the back-end's rooms lie in engine/backend.
 FRONT_END_SOURCES := $(filter-out engine/backend/% engine/examples/%,$(wildcard engine/*.[ch] engine/*/*.[ch]))
 BACK_END_SOURCES := $(wildcard engine/backend/*.[ch] engine/backend/*/*.[ch] engine/vhost/proto.h)
 BUILDERS := $(wildcard engine/*.py) pyproject.toml $(VENV)/.ready
-# A newer fio in FIO_SOURCE_DIR, or one patched or configured afresh, is another fio.
+# If these files change, FIO_SOURCE_DIR holds another fio: a newer, patched or reconfigured one.
 FIO_TREE_MARKS := $(wildcard $(addprefix $(FIO_SOURCE_DIR)/,FIO-VERSION-FILE *.h options.c))
 
 FRONT_END := build/lib/fio_virtio
-# The front-end's inside, for the unit tests alone.
+# The module by which the unit tests call internal functions of the engine.
 INTERNALS := build/lib/engine_internals
-# Where `make install` puts things; DESTDIR is for those who make packages of it.
+# Where `make install` puts files. DESTDIR is for people who package the library.
 INTO = $(DESTDIR)$(abspath $(PREFIX))
 SONAME = $(shell sed -n 's/^LIBRARY_SONAME = "\(.*\)"/\1/p' engine/build.py)
 VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
@@ -34,7 +34,7 @@ BACK_END := build/lib/vhost_backend
 
 all: $(FRONT_END) $(BACK_END) ## build the engine (the default): build/lib/fio_virtio
 
-run: install-packages ## run jobs/virtio.fio on a disk in memory, by the built-in back-end
+run: install-packages ## run jobs/virtio.fio on a disk in memory of the built-in back-end
 	@$(MAKE) --no-print-directory all
 	@$(VENV)/bin/pyfio-virtio run jobs/virtio.fio
 
@@ -42,16 +42,16 @@ test: install-packages ## run the tests
 	@$(MAKE) --no-print-directory all $(INTERNALS) $(VENV)/.dev
 	@$(IN_VENV) -m pytest
 
-lint: $(VENV)/.dev ## check style and types: ruff, mypy
+lint: $(VENV)/.dev ## check style and types with ruff and mypy
 	@$(VENV)/bin/ruff check .
 	@$(VENV)/bin/ruff format --check .
 	@$(VENV)/bin/mypy
 
-bench: install-packages ## compare with fio's own engines and keep all runs in build/bench/
+bench: install-packages ## compare the engine with fio's own engines; all runs are kept in build/bench/
 	@$(MAKE) --no-print-directory all build/bench/bare_loop build/bench/blocking_loop
 	@$(IN_VENV) -m bench $(BENCH)
 
-# Without fio and Python, optimised as the engine is.
+# These programs use neither fio nor Python, and are optimised like the engine.
 build/bench/%_loop: bench/%_loop.c bench/result.h $(FRONT_END_SOURCES)
 	@mkdir -p $(@D)
 	@echo "Compiling $@"
@@ -59,10 +59,10 @@ build/bench/%_loop: bench/%_loop.c bench/result.h $(FRONT_END_SOURCES)
 	  -DENGINE_VERSION='"bench"' -DSLEEPY_POLL_DEFAULT=0 -iquote engine \
 	  $< $(filter-out engine/fio/%,$(filter %.c,$(FRONT_END_SOURCES))) -o $@
 
-install-packages: ## install Debian's packages that are missing (root), or say which
+install-packages: ## install missing Debian packages (as root), or report which are missing
 	@tools/packages.sh install
 
-install: build/lib/libpyfio_virtio.so ## install the C library: header, shared library, pkg-config file, below PREFIX
+install: build/lib/libpyfio_virtio.so ## install the C library (header, shared library, pkg-config file) below PREFIX
 	@install -d $(INTO)/include $(INTO)/lib/pkgconfig
 	@install -m 644 engine/api.h $(INTO)/include/pyfio_virtio.h
 	@install -m 755 $< $(INTO)/lib/$(SONAME)
@@ -70,21 +70,21 @@ install: build/lib/libpyfio_virtio.so ## install the C library: header, shared l
 	@sed 's|@PREFIX@|$(abspath $(PREFIX))|; s|@VERSION@|$(VERSION)|' engine/pyfio-virtio.pc.in \
 	  > $(INTO)/lib/pkgconfig/pyfio-virtio.pc
 
-clean: ## remove all that was built
+clean: ## remove everything that was built
 	@rm -rf build *.egg-info
 
 help: ## list the targets and variables
 	@sed -n 's/^\([a-z0-9.-]*\):.*## /\1 - /p' Makefile | awk -F' - ' '{ printf "make %-18s %s\n", $$1, $$2 }'
 	@echo
-	@echo "SLEEPY_POLL=N       bake in wait=sleepy with N microseconds as the default; 0: wait=adaptive"
-	@echo "FIO_SOURCE_DIR=DIR  sources of the fio to build for, instead of the installed package's"
-	@echo "PREFIX=DIR          where make install puts the C library; else /usr/local"
-	@echo "BENCH='NAME... --pairs N' what make bench runs; BENCH=--help lists the names"
+	@echo "SLEEPY_POLL=N       make wait=sleepy with N microseconds the default; 0 (the default): wait=adaptive"
+	@echo "FIO_SOURCE_DIR=DIR  build for the fio with these sources instead of the installed package"
+	@echo "PREFIX=DIR          the folder into which make install puts the C library (default: /usr/local)"
+	@echo "BENCH='NAME... --pairs N'  the comparisons that make bench runs; BENCH=--help lists them"
 	@echo "V=1                 show the compiler's commands"
 
 # ---- what is built ------------------------------------------------------
 
-# $(1): options of build.py, $(2): the tree of fio's sources, $(3): further options of front-end
+# $(1): options of build.py, $(2): the tree of fio's sources, $(3): options of its front-end command
 build_front_end = $(IN_VENV) engine/build.py --output $@ $(1) front-end --sleepy-poll $(SLEEPY_POLL) --fio-tree $(2) $(3)
 
 FRONT_END_NEEDS := $(FRONT_END_SOURCES) $(BUILDERS) build/sleepy-poll
@@ -116,20 +116,21 @@ $(VENV)/.ready: pyproject.toml setup.py
 	@$(IN_VENV) -m pip install -qq --no-build-isolation --editable .
 	@touch $@
 
-# What tests and checks need beside that: several hundred megabytes.
+# The packages that only tests and checks need: several hundred megabytes.
 $(VENV)/.dev: $(VENV)/.ready
 	@echo "Installing what tests need into $(VENV)"
 	@$(IN_VENV) -m pip install -qq --no-build-isolation --editable '.[dev]'
 	@touch $@
 
-# Files that change when what they say does: the names below, and the values that they hold.
-build/fio-wanted: SAYS = $(or $(FIO_SOURCE_DIR),$(shell fio --version 2>&1; dpkg-query -W fio 2>&1))
-build/sleepy-poll: SAYS = $(SLEEPY_POLL)
+# Each of these files holds a value, and is written only when the value changes, so that what depends
+# on it is built again.
+build/fio-wanted: VALUE = $(or $(FIO_SOURCE_DIR),$(shell fio --version 2>&1; dpkg-query -W fio 2>&1))
+build/sleepy-poll: VALUE = $(SLEEPY_POLL)
 build/fio-wanted build/sleepy-poll: FORCE
 	@mkdir -p build
-	@echo '$(SAYS)' | cmp -s - $@ || echo '$(SAYS)' > $@
+	@echo '$(VALUE)' | cmp -s - $@ || echo '$(VALUE)' > $@
 
-# ---- both with the sanitizers ---------------------------------------------
+# ---- with the sanitizers --------------------------------------------------
 
 ASAN := $(patsubst build/lib/%,build/asan/lib/%,$(FRONT_END) $(INTERNALS) $(BACK_END))
 SANITIZE := --sanitize address,undefined
@@ -147,15 +148,15 @@ build/asan/lib/vhost_backend: $(BACK_END_SOURCES) $(BUILDERS)
 	@echo "Compiling $@"
 	@$(IN_VENV) engine/build.py --output $@ $(SANITIZE) back-end
 
-# The sanitizer's library has to come first in every process that loads one of these. Leaks are not
-# looked for: fio and Python keep much until they exit.
-asan: $(ASAN) $(VENV)/.dev ## run the end-to-end tests (ASAN_TESTS) with gcc's address and undefined-behaviour sanitizers
+# The sanitizer's library must be loaded first in every process that loads one of these files. Leaks
+# are not checked, because fio and Python keep much memory until they exit.
+asan: $(ASAN) $(VENV)/.dev ## run the end-to-end tests (or ASAN_TESTS) with gcc's address and undefined-behaviour sanitizers
 	@PYFIO_VIRTIO_LIB="$(CURDIR)/build/asan/lib" LD_PRELOAD="$$(gcc -print-file-name=libasan.so)" \
 	  ASAN_OPTIONS=detect_leaks=0:verify_asan_link_order=0 $(IN_VENV) -m pytest $(ASAN_TESTS)
 
 # ---- another fio, beside the installed one --------------------------------
 
-fio-3.41: build/fio-3.41/fio build/fio-3.41-engine/fio_virtio ## fetch and build fio 3.41, and an engine for it, below build/
+fio-3.41: build/fio-3.41/fio build/fio-3.41-engine/fio_virtio ## fetch and build fio 3.41 and an engine for it below build/
 
 build/fio-3.41/fio:
 	@$(PYTHON) engine/fio_headers.py --release fio-3.41 --suite sid > /dev/null

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Compiles the engine and the built-in back-end into the package when pip builds a wheel.
 
-All else is in pyproject.toml. An editable install compiles nothing: a checkout uses build/lib,
-which make keeps up to date. SLEEPY_POLL and FIO_SOURCE_DIR come from the environment here.
+All other settings are in pyproject.toml. An editable install compiles nothing, because a checkout
+uses build/lib, which make keeps up to date. SLEEPY_POLL and FIO_SOURCE_DIR are read from the
+environment.
 """
 
 import os
@@ -17,7 +18,7 @@ ROOT = Path(__file__).resolve().parent
 FRONT_END = "pyfio_virtio.lib.fio_virtio"
 BACK_END = "pyfio_virtio.lib.vhost_backend"
 
-# Without these folders an installed package would lack its reports, or its jobs.
+# Without these folders an installed package would lack its reports or its jobs.
 for link in ("analysis", "jobs"):
     if (ROOT / "pyfio_virtio" / link).is_file():
         raise SystemExit(
@@ -28,17 +29,17 @@ for link in ("analysis", "jobs"):
 
 
 def run(*command: str) -> str:
-    """Runs a Python file of the project, and returns what it prints; its own words tell errors."""
+    """Runs a Python file of the project and returns what it prints. It prints its own errors."""
     done = subprocess.run(
         [sys.executable, *command], cwd=ROOT, stdout=subprocess.PIPE, text=True, check=False
     )
     if done.returncode:
-        raise SystemExit(f"{command[0]} failed; its message stands above")
+        raise SystemExit(f"{command[0]} failed; its message is above")
     return done.stdout.strip()
 
 
 class BuildEngine(build_ext):
-    """Leaves the work to engine/build.py, and the shared objects without Python's suffix."""
+    """Lets engine/build.py build the shared objects, and names them without Python's suffix."""
 
     def run(self) -> None:
         if not self.editable_mode:

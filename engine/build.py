@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Compiles the engine, the built-in back-end and the C library, each into one shared object.
 
-The file fio_virtio is two things at once: fio loads it as an I/O engine (dlopen of exactly that
-name, then get_ioengine()), and Python imports it as the cffi module `fio_virtio`. The file has no
-suffix, so Python is told where it lies:
+Two programs load the file fio_virtio: fio loads it as an I/O engine (dlopen of exactly that name,
+then get_ioengine()), and Python imports it as the cffi module `fio_virtio`. The file has no suffix,
+so Python must be told its path:
 
     loader = importlib.machinery.ExtensionFileLoader("fio_virtio", str(path))
     spec = importlib.util.spec_from_file_location("fio_virtio", path, loader=loader)
@@ -11,18 +11,19 @@ suffix, so Python is told where it lies:
     loader.exec_module(module)
     module.lib, module.ffi
 
-The built-in back-end is the cffi module `vhost_backend`, in a file of that name, imported the same
-way.
+The built-in back-end is the cffi module `vhost_backend`, in a file of that name, which is imported
+in the same way.
 
-The C library is the engine without fio's part and without Python, for programs in C.
+The C library is the engine without its fio hooks and without the cffi module, for programs in C.
 
-Unit tests call the inside of the engine through a module of their own, `engine_internals`: the same
-C files, and more declarations. So what users load exports nothing that only tests need.
+Unit tests call internal functions of the engine through another module, `engine_internals`, which
+is built from the same C files with more declarations. So the files that users load export nothing
+that only tests need.
 
-Neither host has the other's symbols, so what cffi takes from Python is bound at the first call
-(-z lazy), and what the engine takes from fio is declared weak. This file runs in the virtual
-environment, as one process; it fetches nothing (fio_headers.py does) and decides nothing about when
-to build (the Makefile does).
+fio lacks Python's symbols, so those that cffi uses are bound at the first call (-z lazy). Python
+lacks fio's symbols, so those that the engine uses are declared weak. This file runs as one process
+in the virtual environment. It fetches nothing (fio_headers.py does that), and it does not decide
+when to build (the Makefile does).
 """
 
 import argparse
@@ -45,38 +46,39 @@ import fio_option_table
 
 ROOT = Path(__file__).resolve().parent.parent
 ENGINE = ROOT / "engine"
-# The room whose files include fio's headers, and so are compiled with them.
+# Only the files of this room include fio's headers, so only they are compiled with them.
 FIO_ROOM = ENGINE / "fio"
-# Generated beside the objects: what fio/layout.c compares the running fio with.
+# This header is generated beside the objects. fio/layout.c compares the running fio with it.
 KNOWN_OPTIONS = "fio_known_options.h"
 
 FLAGS = (
     *("-std=gnu11", "-D_GNU_SOURCE", "-g", "-fPIC", "-pthread", "-fvisibility=hidden"),
     *("-Wall", "-Wextra", "-Werror=implicit-function-declaration"),
-    # fio's messages name the file that reports an error: as it is called in the project.
+    # fio prints the path of the source file that reports an error: relative to the project.
     f"-fmacro-prefix-map={ROOT}/=",
 )
-# Calls between files are inlined: the I/O path crosses several, and one I/O takes some 200 ns.
+# Calls between files are inlined, because the I/O path crosses several files and one I/O takes only
+# about 200 ns.
 OPTIMIZE = ("-O2", "-flto=auto", "-flto-partition=one")
 SANITIZE = ("-O1", "-fno-omit-frame-pointer", "-fno-sanitize-recover=undefined")
 LINK = ("-shared", "-Wl,-z,lazy")
-# The name that programs in C ask the loader for; its number changes with what they rely on.
+# Programs in C ask the loader for this name. Its number changes when api.h becomes incompatible.
 LIBRARY_SONAME = "libpyfio_virtio.so.0"
 
 
 class BuildError(Exception):
-    """A sentence for people, or the compiler's own words."""
+    """The message is a sentence for people, or the output of the compiler."""
 
 
 @dataclass(frozen=True)
 class Module:
-    """A cffi module in API mode: the C files below a folder, and what Python sees of them."""
+    """A cffi module in API mode: the C files below a folder, and their declarations for Python."""
 
     name: str
     folder: Path
-    # Folders below it whose files belong to other programs.
+    # Folders below `folder` whose files belong to other programs.
     others: tuple[Path, ...] = ()
-    # Read in this order. What is for the preprocessor goes to the compiler, the rest to cffi.
+    # Files, read in this order. Lines that begin with # go to the compiler, the others to cffi.
     declarations: tuple[str, ...] = ("api.h",)
 
     def sources(self) -> list[Path]:
@@ -103,7 +105,7 @@ BACK_END = Module("vhost_backend", ENGINE / "backend")
 
 @dataclass(frozen=True)
 class Compiler:
-    """How each file is compiled; `sanitizers` is empty or, say, address,undefined.
+    """How each file is compiled; `sanitizers` is empty, or a list such as address,undefined.
 
     Files include one another by paths that begin at `folder`, such as "ring/virtq.h".
     """
@@ -133,7 +135,7 @@ class Compiler:
         return target
 
     def compile_glue(self, glue: Path, module: Module, target: Path) -> Path:
-        """cffi's C code: not ours, so its warnings are not asked for, nor errors over void *."""
+        """Compiles cffi's C code. It is not ours, so warnings and errors about void * are off."""
         include = sysconfig.get_path("include")
         if not (Path(include) / "Python.h").exists():
             raise BuildError(f"no Python.h in {include}: install the Debian package python3-dev")
@@ -144,24 +146,24 @@ class Compiler:
     def _fio_flags(self, source: Path, generated: Path) -> tuple[str, ...]:
         if not source.is_relative_to(FIO_ROOM) or self.fio_tree is None:
             return ()
-        # System headers to the compiler: their warnings are fio's affair.
+        # The compiler does not warn about system headers; fio's are not ours to correct.
         fio = ("-isystem", str(self.fio_tree), "-include", str(self.fio_tree / "config-host.h"))
         return (*fio, "-iquote", str(generated))
 
 
 def emit_glue(module: Module, target: Path) -> Path:
-    """Writes cffi's C code, which makes api.h's functions a Python module."""
+    """Writes cffi's C code, which makes a Python module of the functions in api.h."""
     ffi = cffi.FFI()
     ffi.cdef(module.cdef())
-    # None is the only datum of Python's that the code refers to; data is never bound lazily.
+    # Data is never bound lazily, so None, the only data of Python in this code, must be weak.
     ffi.set_source(module.name, module.includes() + "#pragma weak _Py_NoneStruct\n")
-    with contextlib.redirect_stdout(None):  # it says that it writes the file
+    with contextlib.redirect_stdout(None):  # cffi prints that it writes the file
         ffi.emit_c_code(str(target))
     return target
 
 
 def build(module: Module, compiler: Compiler, output: Path) -> None:
-    """Compiles all of the module afresh; a file in use is replaced, never written into."""
+    """Compiles the whole module. A new file replaces the old one, which may still be in use."""
     output.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=output.parent, prefix=".objects-") as folder:
         glue = emit_glue(module, Path(folder) / "glue.c")
@@ -182,12 +184,12 @@ def build(module: Module, compiler: Compiler, output: Path) -> None:
 
 
 def library_sources() -> list[Path]:
-    """The engine without fio's part."""
+    """The C files of the engine without its fio hooks."""
     return [path for path in FRONT_END.sources() if not path.is_relative_to(FIO_ROOM)]
 
 
 def build_library(compiler: Compiler, output: Path) -> None:
-    """Exports what api.h declares (ENGINE_LIBRARY), less what is fio's."""
+    """Exports the functions that api.h declares (ENGINE_LIBRARY), except those about fio."""
     link = ("-shared", "-Wl,-z,defs", f"-Wl,-soname,{LIBRARY_SONAME}")
     output.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=output.parent, prefix=".objects-") as folder:
@@ -199,14 +201,14 @@ def build_library(compiler: Compiler, output: Path) -> None:
 
 
 def check_undefined(shared_object: Path) -> None:
-    """Python binds all at once: a symbol that only fio has must be weak, or the import fails."""
+    """Fails if a symbol that only fio defines is not weak, because then Python's import fails."""
     command = ["nm", "--dynamic", "--undefined-only", str(shared_object)]
     listing = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     strong = re.findall(r"^\s+U (\w+)$", listing, re.MULTILINE)  # libc's have @ and a version
     if missing := [symbol for symbol in strong if not symbol.startswith(("Py", "_Py"))]:
         raise BuildError(
-            f"defined nowhere: {', '.join(missing)}; what fio provides is to be declared weak "
-            "(#pragma weak NAME), so that Python can import the engine too"
+            f"these symbols are not defined: {', '.join(missing)}; if fio defines them, declare "
+            "them weak (#pragma weak NAME), so that Python can import the engine too"
         )
 
 
@@ -229,19 +231,25 @@ def front_end_compiler(fio_tree: Path, sleepy_poll_us: int, sanitizers: str) -> 
 
 def microseconds(text: str) -> int:
     if not text.isdecimal() or int(text) > 1_000_000:
-        raise BuildError(f"SLEEPY_POLL={text}: a whole number of microseconds, 0 to 1000000")
+        raise BuildError(f"SLEEPY_POLL={text}: give a whole number of microseconds, 0 to 1000000")
     return int(text)
 
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Compile the engine or the built-in back-end.")
     parser.add_argument("--output", type=Path, required=True, help="shared object to write")
-    parser.add_argument("--sanitize", default="", help="as for gcc's -fsanitize=")
+    parser.add_argument("--sanitize", default="", help="a list for gcc's -fsanitize=")
     modules = parser.add_subparsers(dest="module", required=True)
     front_end = modules.add_parser("front-end", help="the engine, for fio and Python")
-    front_end.add_argument("--fio-tree", type=Path, required=True, help="configured fio sources")
-    front_end.add_argument("--sleepy-poll", default="0", help="default, in microseconds")
-    front_end.add_argument("--internals", action="store_true", help="for the unit tests")
+    front_end.add_argument(
+        "--fio-tree", type=Path, required=True, help="folder of configured fio sources"
+    )
+    front_end.add_argument(
+        "--sleepy-poll", default="0", help="default of sleepy_poll, in microseconds"
+    )
+    front_end.add_argument(
+        "--internals", action="store_true", help="build the module for the unit tests"
+    )
     modules.add_parser("library", help="the engine, for programs in C")
     modules.add_parser("back-end", help="the built-in back-end, for Python")
     return parser.parse_args()

@@ -1,22 +1,23 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Finds or fetches a configured tree of fio's sources, for its headers.
+"""Finds or fetches a configured tree of fio's sources, because the engine needs its headers.
 
 The engine must be compiled against the headers of the exact fio that will load it. They come from
-FIO_SOURCE_DIR, or from the source package of the installed fio, as Debian or Ubuntu patched it:
-their patches may change structures and keep the release's name. A tree that was fetched bears the
-full version of its package. apt-get runs with a configuration, sources list, lists folder and cache
-of its own below the build folder, so nothing of the system's changes. One process, one thread,
-standard library only: it runs before the virtual environment exists. It never compiles the engine
-and never installs anything.
+FIO_SOURCE_DIR, or from the source package of the installed fio, with the patches of Debian or
+Ubuntu, because a patch may change structures without changing the release's name. The folder of a
+fetched tree is named after the full version of its package. apt-get runs with its own
+configuration, sources list, lists folder and cache below the build folder, so the system's files do
+not change. This file runs as one thread and uses only the standard library, because it runs before
+the virtual environment exists. It never compiles the engine and never installs anything.
 
 Which options of fio's configure alter the structures that an engine shares with fio?
-- struct io_u: a union at its end (3.33) or just before a last pointer (3.41) gains members with
-  libaio, posixaio and RDMA. The largest by far is posixaio's struct aiocb, which glibc always has,
-  so size and offsets are the same with or without libaio (struct iocb) or RDMA (a pointer).
-- struct thread_data: CUDA adds members, after those that an engine uses. It is off unless asked
-  for with --enable-cuda, which neither Debian nor we do.
-- struct thread_options, fio_file and ioengine_ops depend on no option at all.
-So a plain ./configure gives the layout of Debian's binary, and no library's headers are needed.
+- struct io_u: a union at its end (3.33) or just before a last pointer (3.41) has more members with
+  libaio, posixaio and RDMA. By far the largest is posixaio's struct aiocb, which glibc always has,
+  so the size and the offsets are the same with and without libaio (struct iocb) and RDMA (a
+  pointer).
+- struct thread_data: CUDA adds members, but after those that an engine uses. It is off unless
+  --enable-cuda is given, which neither Debian nor this file does.
+- struct thread_options, fio_file and ioengine_ops depend on no option.
+So a plain ./configure gives the layout of Debian's binary, and needs no library's headers.
 """
 
 import argparse
@@ -35,7 +36,7 @@ KEYRINGS = {
     "Debian": Path("/usr/share/keyrings/debian-archive-keyring.gpg"),
     "Ubuntu": Path("/usr/share/keyrings/ubuntu-archive-keyring.gpg"),
 }
-# As automake's test runner has it: what was asked for cannot be had here.
+# The exit status by which automake's test runner knows a test that cannot run here.
 EXIT_UNAVAILABLE = 77
 OR_SOURCE_DIR = (
     "or set FIO_SOURCE_DIR to the sources of your fio, with the patches it was built with"
@@ -43,16 +44,16 @@ OR_SOURCE_DIR = (
 
 
 class HeadersError(Exception):
-    """A sentence for people: what could not be done, and what to do next."""
+    """The message is a sentence for people: what failed, and often what to do next."""
 
 
 class UnavailableError(HeadersError):
-    """The release asked for is not to be had from the archive."""
+    """The archive does not have the chosen release, or this system has no archive."""
 
 
 @dataclass(frozen=True)
 class Archive:
-    """A suite of a package archive, as apt knows it."""
+    """One component of one suite of a package archive, as apt knows it."""
 
     uri: str
     suite: str
@@ -70,7 +71,7 @@ def say(text: str) -> None:
 
 
 def output_of(*command: str, env: dict[str, str] | None = None, cwd: Path | None = None) -> str:
-    """What the command prints; HeadersError with its own words if it fails."""
+    """Returns what the command prints. If it fails, raises HeadersError with its error message."""
     try:
         done = subprocess.run(
             command, env=env, cwd=cwd, capture_output=True, text=True, check=False
@@ -79,14 +80,14 @@ def output_of(*command: str, env: dict[str, str] | None = None, cwd: Path | None
         raise HeadersError(f"cannot run {command[0]}: {error.strerror}") from None
     if done.returncode:
         words = (done.stderr or done.stdout).strip().splitlines() or ["no message"]
-        # apt names the cause first and what followed from it last
+        # apt-get prints the cause first and its consequences last.
         cause = next((line for line in words if line.startswith("E: ")), words[-1])
         raise HeadersError(f"{Path(command[0]).name} failed: {cause.removeprefix('E: ')}")
     return done.stdout
 
 
 def installed_release() -> str:
-    """What the fio in PATH calls itself, such as fio-3.33."""
+    """The version that the fio in PATH prints, such as fio-3.33."""
     fio = shutil.which("fio")
     if fio is None:
         raise HeadersError("fio is not installed: run make install-packages")
@@ -94,17 +95,17 @@ def installed_release() -> str:
 
 
 def installed_package_version(release: str) -> str:
-    """Version of the source package that the fio in PATH was built from."""
+    """The version of the source package that the fio in PATH was built from."""
     if shutil.which("dpkg-query") is None or shutil.which("apt-get") is None:
-        raise HeadersError(f"this system has no apt-get to fetch the sources of {release} with")
+        raise HeadersError(f"the sources of {release} cannot be fetched without dpkg and apt-get")
     version = output_of("dpkg-query", "-W", "-f", "${source:Version}", "fio")
     if upstream_version(version) != release.removeprefix("fio-"):
-        raise HeadersError(f"{shutil.which('fio')} is {release}, the fio package is {version}")
+        raise HeadersError(f"{shutil.which('fio')} is {release}, but the fio package is {version}")
     return version
 
 
 def without_epoch(version: str) -> str:
-    """As it stands in the names of a package's files."""
+    """The version as it appears in the names of a package's files."""
     return version.split(":")[-1]
 
 
@@ -113,7 +114,7 @@ def upstream_version(version: str) -> str:
 
 
 def archives() -> list[Archive]:
-    """The distribution's own archives among those that apt is configured for."""
+    """The archives of Debian and Ubuntu themselves, among those that apt is configured for."""
     fields = "$(REPO_URI)|$(RELEASE)|$(COMPONENT)|$(ORIGIN)"
     rows = output_of("apt-get", "indextargets", "--format", fields, "Created-By: Packages")
     found = {Archive(*row.split("|")) for row in rows.splitlines()}
@@ -132,10 +133,10 @@ def known_archives() -> list[Archive]:
 
 
 def private_apt(folder: Path, source_lines: list[str]) -> dict[str, str]:
-    """An environment in which apt-get uses these sources and writes below folder alone.
+    """An environment in which apt-get uses these sources and writes only below folder.
 
-    How the machine reaches its archives (proxies and the like) is carried over; its hooks, which
-    may touch the system after an update, are not.
+    It copies the settings by which this machine reaches its archives (such as proxies), but not the
+    hooks, which may change the system after an update.
     """
     shutil.rmtree(folder, ignore_errors=True)
     for name in ("lists/partial", "cache/archives/partial", "parts"):
@@ -149,14 +150,14 @@ def private_apt(folder: Path, source_lines: list[str]) -> dict[str, str]:
         + f'Dir::Etc::SourceParts "{folder}/parts";\n'
         + f'Dir::State::Lists "{folder}/lists";\n'
         + f'Dir::Cache "{folder}/cache";\n'
-        # root's downloads are made by the user _apt otherwise, who may not write here
+        # Otherwise root downloads as the user _apt, who may not write here.
         + 'APT::Sandbox::User "root";\n'
     )
     return {**os.environ, "APT_CONFIG": str(folder / "apt.conf"), "LC_ALL": "C"}
 
 
 def download(package: str, options: list[str], source_lines: list[str], folder: Path) -> Path:
-    """Has apt-get fetch a source package and compare it with the signed index; gives its folder."""
+    """Lets apt-get fetch a source package, checked by the signed index; returns its folder."""
     env = private_apt(folder / "apt", source_lines)
     files = folder / "files"
     files.mkdir()
@@ -170,11 +171,11 @@ def only_one(files: Path, pattern: str, release: str) -> Path:
     if found := list(files.glob(pattern)):
         return found[0]
     names = ", ".join(sorted(path.name for path in files.iterdir())) or "nothing"
-    raise HeadersError(f"the archive has {names}, not the sources of {release}")
+    raise HeadersError(f"the archive has {names}, but not the sources of {release}")
 
 
 def fetch_patched(version: str, release: str, source_lines: list[str], tree: Path) -> None:
-    """Puts the source package at tree with its patches applied, whole or not at all."""
+    """Unpacks the source package at tree and applies its patches. A failure leaves no tree."""
     if shutil.which("dpkg-source") is None:
         raise HeadersError("there is no dpkg-source: install the Debian package dpkg-dev")
     with scratch_folder(tree) as folder:
@@ -185,7 +186,7 @@ def fetch_patched(version: str, release: str, source_lines: list[str], tree: Pat
 
 
 def fetch_upstream(release: str, source_lines: list[str], tree: Path) -> None:
-    """Puts upstream's sources at tree, as they are before a distribution patches them."""
+    """Unpacks upstream's sources at tree, without a distribution's patches."""
     with scratch_folder(tree) as folder:
         files = download("fio", ["--tar-only"], source_lines, folder)
         tarball = only_one(files, f"fio_{release.removeprefix('fio-')}.orig.tar.*", release)
@@ -199,14 +200,14 @@ def fetch_upstream(release: str, source_lines: list[str], tree: Path) -> None:
 
 @contextmanager
 def scratch_folder(tree: Path) -> Iterator[Path]:
-    """A folder beside the tree, for what is in the making."""
+    """A temporary folder beside the tree, from which the finished tree is moved."""
     tree.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=tree.parent, prefix=".fetched-") as folder:
         yield Path(folder)
 
 
 def configure(tree: Path) -> None:
-    """Runs fio's configure unless config-host.h is there already."""
+    """Runs fio's configure unless config-host.h exists."""
     if (tree / "config-host.h").exists():
         return
     if not (tree / "configure").exists():
@@ -225,11 +226,11 @@ def configure(tree: Path) -> None:
     if done.returncode:
         (tree / "config-host.h").unlink(missing_ok=True)
         words = log.read_text().strip().splitlines() or ["no message"]
-        raise HeadersError(f"configure failed in {tree}: {words[-1]} (all of it: {log})")
+        raise HeadersError(f"configure failed in {tree}: {words[-1]} (all output: {log})")
 
 
 def release_of(tree: Path) -> str:
-    """What a fio built from the tree calls itself; fio's own script works it out."""
+    """The version that a fio built from the tree prints, according to fio's own script."""
     generator = tree / "FIO-VERSION-GEN"
     if not generator.exists():
         raise HeadersError(f"{tree} has no FIO-VERSION-GEN: it is not a tree of fio's sources")
@@ -238,7 +239,7 @@ def release_of(tree: Path) -> str:
 
 
 def origin_of(tree: Path) -> str:
-    """Where the tree comes from, for people."""
+    """Where the tree comes from, in words for people."""
     changelog = tree / "debian" / "changelog"
     if changelog.exists():
         with changelog.open(errors="replace") as file:
@@ -248,7 +249,7 @@ def origin_of(tree: Path) -> str:
 
 
 def tree_of_installed(build: Path) -> Path:
-    """The sources that the installed package was built from."""
+    """The tree of the sources that the installed package was built from."""
     release = installed_release()
     version = installed_package_version(release)
     tree = build / f"fio_{without_epoch(version)}"
@@ -263,14 +264,15 @@ def tree_of_installed(build: Path) -> Path:
 
 
 def tree_from_suite(release: str, suite: str, build: Path) -> Path:
-    """Another release than the installed one, as upstream made it; a fio is to be built from it.
+    """The tree of upstream's sources of another release, from which a fio can be built.
 
-    The named suite of Debian carries it."""
+    It is fetched from the named suite of Debian.
+    """
     tree = build / release
     if not tree.exists():
         debian = [archive for archive in known_archives() if archive.origin == "Debian"]
         if not debian:
-            raise UnavailableError(f"{release}: no Debian archive is configured here")
+            raise UnavailableError(f"{release}: apt-get has no package lists of Debian")
         main = next((a for a in debian if a.uri.rstrip("/").endswith("/debian")), debian[0])
         say(f"Fetching the sources of {release} (Debian's {suite})")
         try:
@@ -278,18 +280,18 @@ def tree_from_suite(release: str, suite: str, build: Path) -> Path:
             fetch_upstream(release, [line], tree)
         except HeadersError as error:
             raise UnavailableError(
-                f"{release} cannot be had from Debian {suite}: {error}"
+                f"{release} cannot be fetched from Debian {suite}: {error}"
             ) from None
     configure(tree)
     return tree
 
 
 def configured_tree(build: Path) -> Path:
-    """The tree whose headers the engine is to be compiled with."""
+    """The tree whose headers the engine is compiled with."""
     if chosen := os.environ.get("FIO_SOURCE_DIR"):
         tree = Path(chosen).expanduser().resolve()
         if not (tree / "ioengines.h").exists():
-            raise HeadersError(f"FIO_SOURCE_DIR={chosen} holds no sources of fio (no ioengines.h)")
+            raise HeadersError(f"FIO_SOURCE_DIR={chosen} has no sources of fio (no ioengines.h)")
         configure(tree)
         return tree
     try:
@@ -300,8 +302,12 @@ def configured_tree(build: Path) -> Path:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description="Print the path of a configured fio source tree.")
-    parser.add_argument("--build", type=Path, default=Path("build"), help="folder to fetch into")
-    parser.add_argument("--release", help="not the installed one but this, such as fio-3.41")
+    parser.add_argument(
+        "--build", type=Path, default=Path("build"), help="folder for fetched sources"
+    )
+    parser.add_argument(
+        "--release", help="another release than the installed one, such as fio-3.41"
+    )
     parser.add_argument("--suite", default="sid", help="the suite of Debian that has the release")
     chosen = parser.parse_args()
     build = chosen.build.resolve()

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Reads which options a tree of fio's sources has, and where struct thread_options keeps them.
 
-fio/guard.c compares them with the options of the fio that loads the engine. They are read from the
-text of options.c, because its binary may have been configured with other libraries than the tree:
-an option below an #if is in some binaries only, or without an offset there.
+fio/layout.c compares them with the options of the fio that loads the engine. They are read from the
+text of options.c, because the binary may have been configured with other libraries than the tree:
+an option below an #if is missing, or has no offset, in some binaries.
 """
 
 import re
@@ -23,14 +23,14 @@ _OFFSET = re.compile(r"\.off[1-6]\s*=")
 
 
 class OptionTableError(Exception):
-    """A sentence for people: the tree's options.c is not as expected."""
+    """The message is a sentence for people: options.c is missing or has another form."""
 
 
 @dataclass
 class Option:
     name: str
-    always: bool  # not below an #if, so every binary has it
-    members: dict[int, str]  # by the number of .off1 to .off6
+    always: bool  # it is not below an #if, so every binary has it
+    members: dict[int, str]  # key: 1 to 6, as in .off1 to .off6
 
     def initializer(self) -> str:
         """One element of the array in C."""
@@ -43,17 +43,17 @@ class Option:
 
 
 def read(tree: Path) -> list[Option]:
-    """The options in the order of options.c; a name stands twice where an #else has it again."""
+    """The options in the order of options.c; one that an #else repeats is there twice."""
     source = tree / "options.c"
     if not source.exists():
         raise OptionTableError(f"{tree} has no options.c: it is not a tree of fio's sources")
     table = _TABLE.search(_COMMENT.sub("", source.read_text()))
     if table is None:
-        raise OptionTableError(f"{source} has no array fio_options")
+        raise OptionTableError(f"{source} has no array named fio_options")
     options = _parse(table[0])
     found = sum(len(option.members) for option in options)
     if not options or found != len(_OFFSET.findall(table[0])):
-        raise OptionTableError(f"{source} gives offsets of options in a way that is not known")
+        raise OptionTableError(f"{source} gives the offsets of options in an unknown form")
     return options
 
 
@@ -71,6 +71,6 @@ def _parse(table: str) -> list[Option]:
 
 
 def header(tree: Path) -> str:
-    """What fio/guard.c includes as fio_known_options.h."""
+    """The text of fio_known_options.h, which fio/layout.c includes."""
     lines = [option.initializer() for option in read(tree)]
     return "\n".join(["static const struct known_option known_options[] = {", *lines, "};", ""])

@@ -213,7 +213,7 @@ def test_a_senseless_sleepy_poll_is_refused(checkout: Checkout, value: str) -> N
 def test_a_folder_without_fio_is_refused(checkout: Checkout) -> None:
     done = checkout.run_make(f"FIO_SOURCE_DIR={checkout.folder}")
     assert done.returncode != 0
-    assert f"FIO_SOURCE_DIR={checkout.folder} holds no sources of fio" in done.stderr
+    assert f"FIO_SOURCE_DIR={checkout.folder} has no sources of fio" in done.stderr
     assert "Traceback" not in done.stderr
 
 

@@ -1,19 +1,19 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-or-later
-# Finds which Debian packages are missing, and installs them when it may.
+# Finds which Debian packages are missing, and installs them if it runs as root.
 #
-# packages.sh check    what `make` needs: says what is missing
-# packages.sh install  what `make run` and `make test` need: as root on Debian installs what is
-#                      missing, else says so and gives the command
+# packages.sh check    reports which packages are missing for `make`
+# packages.sh install  installs the packages that are missing for `make run` and `make test`; if it
+#                      does not run as root, or the system has no apt-get, it reports them instead
 #
-# It looks for the things themselves, not for packages, so that another Python or compiler will do.
-# It asks nothing, upgrades nothing, and touches nothing when all is there.
+# It looks for programs and headers, not for packages, so another Python or compiler is accepted.
+# It asks no questions, upgrades nothing, and changes nothing if nothing is missing.
 
 set -u
 missing=
 lists=
 
-# need PACKAGE COMMAND...: the package is missing unless the command succeeds
+# need PACKAGE COMMAND...: notes that the package is missing if the command fails
 need() {
 	package=$1
 	shift
@@ -30,7 +30,7 @@ has_python_headers() {
 os.stat(os.path.join(sysconfig.get_path("include"), "Python.h"))'
 }
 
-# From Debian 13 on another package has the daemon.
+# Debian 13 moved the daemon to another package.
 daemon_package() {
 	if grep -qs 'VERSION_ID="12"' /etc/os-release; then
 		echo qemu-system-common
@@ -39,7 +39,7 @@ daemon_package() {
 	fi
 }
 
-# fio's headers come from the source package, which apt-get finds by its lists.
+# fio's headers come from its source package, which apt-get can find only with package lists.
 needs_package_lists() {
 	[ -z "${FIO_SOURCE_DIR:-}" ] && [ ! -e build/fio-tree ] &&
 		[ -z "$(apt-get indextargets 'Created-By: Packages')" ]
@@ -52,29 +52,29 @@ need gcc command -v "${CC:-gcc}"
 need libc6-dev has_libc_headers
 need make command -v make
 [ -n "${FIO_SOURCE_DIR:-}" ] && [ "$1" = check ] || need fio command -v fio
-# It unpacks and patches the source package, for fio's headers.
+# dpkg-source unpacks and patches fio's source package.
 [ -n "${FIO_SOURCE_DIR:-}" ] && [ "$1" = check ] || need dpkg-dev command -v dpkg-source
 [ "$1" = check ] || need "$(daemon_package)" command -v qemu-storage-daemon
-# The test of the C library compiles as its users do.
+# The test of the C library compiles a program as the library's users do.
 [ "$1" = check ] || need pkgconf command -v pkg-config
 
 if command -v apt-get >/dev/null; then
 	needs_package_lists && lists=yes
 elif [ -n "$missing" ]; then
-	echo "Missing, by the names of Debian's packages:$missing." \
-		"Install what your system calls them." >&2
+	echo "These Debian packages are missing:$missing." \
+		"Install the packages of your system that correspond to them." >&2
 	exit 1
 fi
 [ -n "$missing$lists" ] || exit 0
 
 install="apt-get update${missing:+ && apt-get install --yes --no-install-recommends$missing}"
 if [ "$1" = install ] && [ "$(id -u)" = 0 ]; then
-	echo "Installing Debian's packages:${missing:- none, but apt-get has no package lists}"
+	echo "Installing Debian's packages:${missing:- none, only apt-get's package lists}"
 	mkdir -p build
 	export DEBIAN_FRONTEND=noninteractive
 	sh -c "$install" </dev/null >build/packages.output 2>&1 || {
 		tail -n 5 build/packages.output >&2
-		echo "packages: this failed: $install (all of it: build/packages.output)" >&2
+		echo "packages: this failed: $install (all output: build/packages.output)" >&2
 		exit 1
 	}
 else

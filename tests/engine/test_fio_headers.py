@@ -83,7 +83,7 @@ def test_another_version_of_the_package_is_refused(archive: LocalArchive, build:
 @needs_dpkg
 def test_another_release_of_upstreams_is_refused(archive: LocalArchive, build: Path) -> None:
     with pytest.raises(
-        HeadersError, match=r"has fio_9\.9\.orig\.tar\.gz, not the sources of fio-9\.8"
+        HeadersError, match=r"has fio_9\.9\.orig\.tar\.gz, but not the sources of fio-9\.8"
     ):
         fio_headers.fetch_upstream("fio-9.8", [archive.source_line()], build / "tree")
     assert list(build.iterdir()) == []
@@ -159,7 +159,7 @@ def test_fio_source_dir_without_sources_is_refused(
     if content:
         folder.mkdir()
     monkeypatch.setenv("FIO_SOURCE_DIR", str(folder))
-    with pytest.raises(HeadersError, match="holds no sources of fio"):
+    with pytest.raises(HeadersError, match="has no sources of fio"):
         fio_headers.configured_tree(tmp_path / "build")
 
 
@@ -240,5 +240,5 @@ def test_a_release_that_is_not_to_be_had_has_a_status_of_its_own(tmp_path: Path)
         check=False,
     )
     assert done.returncode == fio_headers.EXIT_UNAVAILABLE
-    assert "fio-0.1 cannot be had from Debian no-such-suite" in done.stderr
+    assert "fio-0.1 cannot be fetched from Debian no-such-suite" in done.stderr
     assert list(tmp_path.iterdir()) == []

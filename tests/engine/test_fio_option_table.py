@@ -65,7 +65,7 @@ def test_a_file_without_options_is_refused(text: str, tree: Path) -> None:
 
 
 def test_an_offset_that_is_not_understood_is_refused(tree: Path) -> None:
-    with pytest.raises(OptionTableError, match="not known"):
+    with pytest.raises(OptionTableError, match="in an unknown form"):
         read(tree, SIMPLE + '{ .name = "other", .off1 = SOMEWHERE(other) },\n')
 
 

@@ -22,7 +22,7 @@ def test_the_job_runs(command: RunCommand, path: Path) -> None:
 
 @pytest.mark.parametrize("path", JOBS, ids=lambda path: path.stem)
 def test_the_job_warns_if_and_only_if_it_writes(path: Path) -> None:
-    warned = "It writes: what is on the disk is lost." in path.read_text()
+    warned = "It writes, so all data on the disk is lost." in path.read_text()
     assert warned == bool(job.read(path).writing())
 
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Reasons to doubt a result: noise, drift, stolen time, full CPUs, few samples, unlike hosts.
+"""Warns about noise, drift, stolen CPU time, full CPUs, few samples and different hosts.
 
-Owns the warnings, a sentence each with its numbers. Pure functions of frames, for any
-thread. It never drops a run: it tells, and the reader decides.
+This file owns the warnings; each is one sentence with its numbers. All functions are pure
+functions of frames, so any thread may call them. They never drop a run: the reader decides.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from pyfio_virtio.analysis import stats
 from pyfio_virtio.analysis.frame import axes, measured, points
 from pyfio_virtio.results.record import TWIN
 
-NOISY = 0.05  # half an interval's width, as a share of the median
+NOISY = 0.05  # half the width of an interval divided by the median
 STOLEN_PERCENT = 1.0
 FULL_CPU = 0.97
 FEWEST_RUNS = 5
-FEWEST_IOS = 1000  # under these there is no p99
+FEWEST_IOS = 1000  # with fewer there is no p99
 FEWEST_FOR_DRIFT = 20
-# Facts whose difference makes runs unlike: a ratio across them says nothing of the change.
+# If one of these facts differs, a ratio of the runs says nothing about the change.
 ENVIRONMENT = (
     "fio_version",
     "host_cpu_model",
@@ -34,7 +34,7 @@ ENVIRONMENT = (
 
 
 def warnings(frame: pd.DataFrame) -> list[str]:
-    """All that a reader should know before believing the frame."""
+    """All warnings that a reader should see before the results."""
     runs = measured(frame)
     found = [*_failed(frame), *unlike(runs)]
     if len(runs):
@@ -43,34 +43,34 @@ def warnings(frame: pd.DataFrame) -> list[str]:
 
 
 def name_point(row: pd.Series, keys: Sequence[str]) -> str:
-    """A point as a sentence says it, "sleepy 20 µs, iodepth 32"."""
+    """The name of a point in a sentence, such as "sleepy 20 µs, iodepth 32"."""
     texts = {key: _plain(row[key]) for key in keys}
     return ", ".join(texts[k] if k in ("way", "rw") else f"{k} {texts[k]}" for k in keys)
 
 
 def _plain(value: object) -> str:
-    """Whole numbers without a fraction, which a column with gaps gives them."""
+    """Removes the ".0" that pandas adds to whole numbers in a column with gaps."""
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
 def unlike(frame: pd.DataFrame) -> list[str]:
-    """A sentence for each fact in which the frame's runs differ."""
+    """One sentence for each fact of ENVIRONMENT in which the runs differ."""
     found = []
     for name in ENVIRONMENT:
         values = sorted(map(str, frame[name].dropna().unique())) if name in frame else []
         if len(values) > 1:
             fact = name.removeprefix("host_").replace("_", " ")
-            found.append(f"Unlike environments: {fact} was {' and '.join(values)}.")
+            found.append(f"The environments differ: {fact} was {' and '.join(values)}.")
     return found
 
 
 def noise_floor(frame: pd.DataFrame, metric: str = "iops") -> stats.Comparison | None:
-    """What a difference between two alike points looks like here: A against A."""
+    """The ratio of two measurements of the same point, A against A; None if there are none."""
     twins = frame[(frame["role"] == TWIN) & frame["error"].isna()].set_index("repeat")
     if twins.empty:
         return None
     keys = [name for name in ("way", *axes(frame)) if name in twins]
-    # As text: what neither was given (a rate) is equal too.
+    # As text, so that two missing values (no rate) are equal.
     wanted = twins[keys].map(str).iloc[0]
     alike = (measured(frame)[keys].map(str) == wanted).all(axis=1)
     first = measured(frame)[alike].drop_duplicates("repeat").set_index("repeat")
@@ -94,25 +94,25 @@ def _noisy(runs: pd.DataFrame) -> list[str]:
         return []
     worst = name_point(table.loc[bad.index[0]], axes(runs))
     return [
-        f"{len(bad)} of {len(table)} points are noisy (IOPS known no better than ±{NOISY:.0%}); "
-        f"the worst, {worst}, is known to ±{bad.iloc[0]:.0%}."
+        f"{len(bad)} of {len(table)} points are noisy (their IOPS are uncertain by more than "
+        f"±{NOISY:.0%}). The worst is {worst}, with ±{bad.iloc[0]:.0%}."
     ]
 
 
 def _drift(runs: pd.DataFrame) -> list[str]:
-    """Each run against its own point's median, in the order in which they ran."""
+    """Compares each run with its point's median, in the order in which the runs took place."""
     keys = axes(runs)
     ordered = runs.sort_values("order") if "order" in runs else runs
     if len(ordered) < FEWEST_FOR_DRIFT:
         return []
     middle = ordered.groupby(keys, dropna=False)["iops"].transform("median") if keys else 1.0
     resemblance = stats.autocorrelation((ordered["iops"] / middle).to_numpy())
-    # Independent runs stay within 2 / sqrt(n) nineteen times of twenty.
+    # For independent runs, the value is within 2 / sqrt(n) in 95% of all cases.
     if resemblance <= 2 / np.sqrt(len(ordered)):
         return []
     return [
-        f"The machine drifted: each run resembles the one before it (lag-1 autocorrelation "
-        f"{resemblance:.2f} over {len(ordered)} runs). Trust interleaved ratios only."
+        f"The machine drifted: each run resembles the run before it (lag-1 autocorrelation "
+        f"{resemblance:.2f} over {len(ordered)} runs). Trust only ratios of interleaved runs."
     ]
 
 
@@ -123,7 +123,7 @@ def _steal(runs: pd.DataFrame) -> list[str]:
     many = int((stolen > STOLEN_PERCENT).sum())
     return (
         [
-            f"The hypervisor took CPU time in {many} of {len(runs)} runs "
+            f"The hypervisor took CPU time from this machine in {many} of {len(runs)} runs "
             f"(up to {stolen.max():.1f}% steal)."
         ]
         if many
@@ -132,7 +132,7 @@ def _steal(runs: pd.DataFrame) -> list[str]:
 
 
 def _full(runs: pd.DataFrame) -> list[str]:
-    """Which process had no CPU time left in how many points: it, not the wait, set the pace."""
+    """In how many runs a process used its whole CPU, so that it limited the IOPS."""
     found = []
     for who, name in (("fio", "fio"), ("backend", "The back-end")):
         if f"{who}_user_s" not in runs or "elapsed_s" not in runs:
@@ -144,7 +144,7 @@ def _full(runs: pd.DataFrame) -> list[str]:
         if full:
             found.append(
                 f"{name} used a whole CPU in {full} of {len(runs)} runs: "
-                "there it, and not the way of waiting, may have set the pace."
+                "there, it may have limited the IOPS, and not the way of waiting."
             )
     return found
 
@@ -155,13 +155,15 @@ def _few(runs: pd.DataFrame) -> list[str]:
     found = []
     if (repeats < FEWEST_RUNS).any():
         fewest = int(repeats.min())
-        truly = f"{stats.order_ranks(fewest)[1]:.0%} confidence only"
+        reached = f"only {stats.order_ranks(fewest)[1]:.0%} confidence"
         found.append(
             f"{int((repeats < FEWEST_RUNS).sum())} of {len(repeats)} points have fewer than "
             f"{FEWEST_RUNS} runs: "
-            + (f"intervals hold with {truly}." if fewest > 1 else "one run has no interval.")
+            + (f"intervals have {reached}." if fewest > 1 else "one run has no interval.")
         )
     scarce = int((runs["ios"] < FEWEST_IOS).sum())
     if scarce:
-        found.append(f"{scarce} of {len(runs)} runs did fewer than {FEWEST_IOS} I/Os: no p99.")
+        found.append(
+            f"{scarce} of {len(runs)} runs did fewer than {FEWEST_IOS} I/Os, so they have no p99."
+        )
     return found

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Two sets of runs, point by point: what changed, and whether it may be said.
+"""Compares two sets of runs point by point, and finds which points surely became slower.
 
-Owns the pairing of points between sweeps, the refusal to compare unlike machines, and the
-gate. Pure functions of frames, for any thread; stats.py judges, cli/main.py prints.
+This file owns the pairing of points between sweeps, and it refuses to compare runs of different
+machines. All functions are pure functions of frames, so any thread may call them. stats.py
+computes the verdicts, and cli/report.py prints them.
 """
 
 from __future__ import annotations
@@ -16,13 +17,13 @@ from pyfio_virtio.analysis import checks, stats
 from pyfio_virtio.analysis.frame import axes, measured, options, require_numbers
 from pyfio_virtio.results.results import ResultsError
 
-# Metrics of which less is better; of all others, more is.
+# Endings of the metrics for which less is better. For all others, more is better.
 _COSTS = ("_ns", "_us")
 
 
 @dataclass(frozen=True)
 class Change:
-    """One point in both sets."""
+    """The comparison of one point that is in both sets."""
 
     name: str
     base: float
@@ -30,21 +31,21 @@ class Change:
     comparison: stats.Comparison
 
     def regressed(self, share: float) -> bool:
-        """Surely worse, and by more than this share."""
+        """Whether it is surely worse, by more than this share."""
         return self.comparison.exceeds(share)
 
 
 def compare(
     base: pd.DataFrame, other: pd.DataFrame, metric: str = "iops", allow_unlike: bool = False
 ) -> list[Change]:
-    """Each point that both have. The sets ran at different times, so runs are not paired."""
+    """Compares each point that both sets have; their runs are not paired in time."""
     first, second = measured(base), measured(other)
     for runs in (first, second):
         require_numbers(runs, metric)
     both = pd.concat([first, second], ignore_index=True)
     differences = checks.unlike(both)
     if differences and not allow_unlike:
-        raise ResultsError("these results do not compare", " ".join(differences))
+        raise ResultsError("these results cannot be compared", " ".join(differences))
     keys = _keys(first, second, both)
     pairs = _by_point(first, keys), _by_point(second, keys)
     shared = [point for point in pairs[0] if point in pairs[1]]
@@ -59,13 +60,13 @@ def compare(
 
 
 def _keys(first: pd.DataFrame, second: pd.DataFrame, both: pd.DataFrame) -> list[str]:
-    """What identifies a point: the way and every option that both sets know."""
+    """The columns that identify a point: the way, and every option that both sets have."""
     known = [name for name in options(both) if name in first and name in second]
     return ["way", *(name for name in known if name not in ("wait", "sleepy_poll", "filename"))]
 
 
 def _by_point(runs: pd.DataFrame, keys: Sequence[str]) -> dict[tuple[str, ...], pd.DataFrame]:
-    # As text, since a missing value does not equal itself.
+    # As text, because a missing value does not equal itself.
     texts = runs[list(keys)].map(str)
     return {
         tuple(group.iloc[0]): runs.loc[group.index]

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What a sweep found, in sentences whose every number comes from its runs.
+"""Says in sentences what a sweep found; every number in them comes from its runs.
 
-Owns the answers: which way of waiting is best where, by how much, at what CPU cost; where
-a latency curve bends. Pure functions of frames, for any thread. Pictures take their titles
-from here, reports their answers, so that the two cannot disagree.
+This file owns the answers: which way of waiting is best at which point, by how much, and at
+which CPU cost, and where a latency curve bends. All functions are pure functions of frames, so
+any thread may call them. Pictures take their titles from here and reports their answers, so
+that they agree.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ from pyfio_virtio.analysis.style import short
 from pyfio_virtio.results.record import Row
 
 BASELINE = "event"
-# A way that reaches this share of the best one's IOPS is worth naming if it costs less.
+# A way is mentioned beside the best one if it has at least NEARLY of its IOPS for at most
+# CHEAPER of its CPU time.
 NEARLY = 0.90
 CHEAPER = 0.90
 _NEEDED = ("way", "way_order", "repeat", "role", "error", "iops", "cpu_us")
@@ -29,45 +31,45 @@ _NEEDED = ("way", "way_order", "repeat", "role", "error", "iops", "cpu_us")
 
 @dataclass(frozen=True)
 class Best:
-    """The way with the most IOPS at one place of the grid, and what it was measured against."""
+    """The way with the most IOPS at one combination of the other axes, and its rivals."""
 
     where: Row
     way: str
     iops: stats.Estimate
-    equals: tuple[str, ...]  # ways that cannot be told from it
+    equals: tuple[str, ...]  # ways that cannot be distinguished from it
     baseline: str
-    gain: stats.Comparison | None  # best / baseline; None when it is the baseline
+    gain: stats.Comparison | None  # best / baseline; None if the best is the baseline
     cpu_us: float | None
     baseline_cpu_us: float | None
-    thrifty: tuple[str, float, float] | None  # way, share of the IOPS, µs of CPU an I/O
+    thrifty: tuple[str, float, float] | None  # way, share of the IOPS, µs of CPU per I/O
 
     @property
     def times(self) -> str:
-        """The gain as a factor, as in "2.2 times"; nothing for the baseline itself."""
+        """The gain as a factor with a multiplication sign; empty for the baseline itself."""
         return f"{self.gain.ratio.value:.3g}\N{MULTIPLICATION SIGN}" if self.gain else ""
 
     @property
     def sentence(self) -> str:
-        """All of it in words."""
+        """The answer in words."""
         parts = [f"{_place(self.where)}{self.way} is best with {short(self.iops.value)} IOPS"]
         is_told = self.gain is not None and self.baseline not in self.equals
         if is_told:
             parts.append(f"{self.times} {self.baseline}'s")
         if self.cpu_us is not None and self.baseline_cpu_us is not None and is_told:
             parts.append(
-                f"for {self.cpu_us:.2g} µs of CPU an I/O against {self.baseline_cpu_us:.2g}"
+                f"for {self.cpu_us:.2g} µs of CPU per I/O against {self.baseline_cpu_us:.2g}"
             )
         sentence = ", ".join(parts) + "."
         if self.equals:
-            sentence += f" {_list(self.equals)} cannot be told from it."
+            sentence += f" {_list(self.equals)} cannot be distinguished from it."
         if self.thrifty:
             way, share, cost = self.thrifty
-            sentence += f" {way} reaches {share:.0%} of that for {cost:.2g} µs of CPU an I/O."
+            sentence += f" {way} reaches {share:.0%} of that for {cost:.2g} µs of CPU per I/O."
         return _capital(sentence)
 
 
 def best(frame: pd.DataFrame) -> list[Best]:
-    """The best way at each place: each combination of the axes other than the way."""
+    """The best way at each combination of the axes other than the way."""
     runs = unrated(frame)
     others = [name for name in axes(runs) if name != "way"]
     if runs["way"].nunique() < 2:
@@ -111,7 +113,7 @@ def _cost(cost: pd.Series, way: str) -> float | None:
 
 
 def _thrifty(iops: pd.Series, cost: pd.Series, way: str) -> tuple[str, float, float] | None:
-    """The cheapest of the ways nearly as good as the best, if it saves enough to mention."""
+    """The cheapest of the ways that are nearly the best, if it saves enough to mention it."""
     near = cost[iops >= NEARLY * iops[way]].dropna() if len(cost) else cost
     if near.empty or way not in near.index or near.min() > CHEAPER * near[way]:
         return None
@@ -120,21 +122,21 @@ def _thrifty(iops: pd.Series, cost: pd.Series, way: str) -> tuple[str, float, fl
 
 
 def by_round(runs: pd.DataFrame, metric: str = "iops") -> pd.DataFrame:
-    """A row a repeat, a column a way; runs of one row were measured close together."""
+    """One row for each repeat, one column for each way; a row was measured close together."""
     return runs.pivot_table(index="repeat", columns="way", values=metric, aggfunc="median")
 
 
 def compare_ways(
     rounds: pd.DataFrame, base: str, other: str, higher_is_better: bool = True
 ) -> stats.Comparison:
-    """other / base over the rounds of by_round() that have both."""
+    """Compares other with base, over the rounds of by_round() that have both."""
     first, second = rounds[base].to_numpy(), rounds[other].to_numpy()
     both = np.isfinite(first) & np.isfinite(second)
     return stats.compare_pairs(first[both], second[both], higher_is_better)
 
 
 def unrated(frame: pd.DataFrame) -> pd.DataFrame:
-    """The runs that went as fast as they could, unless all had a rate."""
+    """The runs without a set rate; all runs if each has a rate."""
     runs = measured(frame)
     if "rate_iops" not in runs:
         return runs
@@ -145,7 +147,7 @@ def unrated(frame: pd.DataFrame) -> pd.DataFrame:
 def headline(answers: Sequence[Best]) -> str:
     """All the answers in one sentence."""
     if not answers:
-        return "One way of waiting was measured: there is nothing to compare."
+        return "Only one way of waiting was measured, so there is nothing to compare."
     ways = list(dict.fromkeys(answer.way for answer in answers))
     if len(answers) == 1:
         return _capital(f"{answers[0].way} gives the most IOPS.")
@@ -155,11 +157,8 @@ def headline(answers: Sequence[Best]) -> str:
     if {tuple(answer.where) for answer in answers} == {("iodepth",)}:
         parts = [f"{way} at iodepth {_list(_depths(answers, way))}" for way in ways]
         return f"No way of waiting is best everywhere: {'; '.join(parts)}."
-    counts = [f"{way} at {sum(a.way == way for a in answers)}" for way in ways]
-    return (
-        f"No way of waiting is best everywhere: of {len(answers)} places, "
-        f"{_list(counts)} gives most IOPS."
-    )
+    counts = [f"{way} is best at {sum(a.way == way for a in answers)}" for way in ways]
+    return f"No way of waiting is best everywhere: of {len(answers)} points, {_list(counts)}."
 
 
 def _depths(answers: Sequence[Best], way: str) -> list[str]:
@@ -177,10 +176,10 @@ def gain_sentence(answers: Sequence[Best]) -> str:
 
 
 def knee(iops: Sequence[float], latency: Sequence[float]) -> int | None:
-    """Where a latency curve bends: the point farthest below the chord of its ends.
+    """Where a latency curve bends: the point that is farthest below the line between its ends.
 
-    Latency is taken in logarithms, as it is drawn; None where the curve does not end in a
-    rise, as one that falls or wanders has no knee.
+    The logarithm of the latency is used, because it is drawn on a logarithmic axis. None if the
+    curve does not rise at its end, because it has no knee then.
     """
     x, y = np.asarray(iops, float), np.log(np.asarray(latency, float))
     if x.size < 4 or x.argmax() < x.size - 2 or y.argmax() != y.size - 1:
@@ -193,7 +192,7 @@ def knee(iops: Sequence[float], latency: Sequence[float]) -> int | None:
 
 
 def pareto(cost: Sequence[float], latency: Sequence[float]) -> list[int]:
-    """The points that no other one beats in both, by ascending cost."""
+    """The points that no other point beats in both cost and latency, by ascending cost."""
     front: list[int] = []
     for index in np.lexsort((latency, cost)):
         if not front or latency[index] < latency[front[-1]]:
@@ -202,11 +201,11 @@ def pareto(cost: Sequence[float], latency: Sequence[float]) -> list[int]:
 
 
 def conditions(frame: pd.DataFrame) -> str:
-    """What held for every run, in one line: options, back-end, fio, runs, intervals."""
+    """The conditions of all runs in one line: options, back-end, fio, runs, intervals."""
     runs = measured(frame)
     shared = fixed(frame)
     parts = [str(shared[name]) for name in ("rw", "bs") if name in shared]
-    parts += [f"{n} {v}" for n, v in shared.items() if n not in _ODDS and (n, v) != ("numjobs", 1)]
+    parts += [f"{n} {v}" for n, v in shared.items() if n not in _OMIT and (n, v) != ("numjobs", 1)]
     for column in ("backend", "fio_version", "host_cpu_model"):
         if column in runs and runs[column].dropna().nunique() == 1:
             parts.append(str(runs[column].dropna().iloc[0]))
@@ -227,15 +226,16 @@ def _floor(frame: pd.DataFrame) -> list[str]:
     return [f"noise ±{floor.ratio.half_width:.1%}"] if floor and floor.ratio.n > 1 else []
 
 
-_ODDS = {
+# Options that conditions() does not show, or shows in another form.
+_OMIT = {
     *("rw", "bs", "runtime", "ramp_time", "time_based", "filename", "ioengine", "size"),
     *("group_reporting", "thread", "direct", "stats_file"),
 }
 
 
 def _confidence(runs: int) -> str:
-    truly = stats.order_ranks(runs)[1] if runs < stats.FEW_RUNS else stats.CONFIDENCE
-    return f"{int(truly * 100)}%"
+    reached = stats.order_ranks(runs)[1] if runs < stats.FEW_RUNS else stats.CONFIDENCE
+    return f"{int(reached * 100)}%"
 
 
 def _place(where: Row, leading: bool = True) -> str:

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Tidy tables: a row a run from sweeps and from fio's JSON files, a row a point from those.
+"""Tables: one row for each run of sweeps and fio's JSON files, or one row for each point.
 
-Owns reading results into pandas frames and the columns derived from them. Called from one
-thread; reads files and changes none. It draws nothing and judges nothing: plots.py and
-checks.py do.
+This file reads results into pandas frames, and owns the columns that are derived from them. It
+is called from one thread, reads files and changes none. It draws nothing and gives no verdict;
+plots.py and checks.py do that.
 
-Columns are named as fio's options, the engine's options and results/record.py name them. Derived:
-way (how completions were waited for, or which other engine ran), way_order, cpu_us,
+Columns are named after fio's options, the engine's options and the fields of results/record.py.
+Derived columns are way (the way of waiting, or the name of another engine), way_order, cpu_us,
 fio_cpu_us, backend_cpu_us (µs of CPU per I/O) and NAME_per_io for each counter.
 """
 
@@ -36,12 +36,12 @@ from pyfio_virtio.fio.output import (
 from pyfio_virtio.results.record import MEASURED, Row, typed
 from pyfio_virtio.results.results import FIO_JSON, SAMPLES, ResultsError, open_sweep
 
-# fio's own defaults, for options that a job did not name.
+# fio's defaults, for options that a job does not name.
 FIO_DEFAULTS: Row = {"rw": "read", "bs": "4k", "iodepth": 1, "numjobs": 1}
 ENGINE = "fio_virtio"
 ALL_JOBS = -1
-HISTOGRAM_LOGS = "*_clat_hist.*log"  # as fio names what write_hist_log asks for
-# Estimated for each point, where the column exists.
+HISTOGRAM_LOGS = "*_clat_hist.*log"  # the logs that fio writes with write_hist_log
+# The metrics that are estimated for each point, if the column exists.
 METRICS = (
     "iops",
     "bw_bytes",
@@ -52,12 +52,12 @@ METRICS = (
     "backend_cpu_us",
 )
 _FOR_HISTOGRAMS = ("fio_json", "job_index", "rate_iops", "iodepth")
-# Options that tell how a run was carried out, not what was asked.
+# Options that say how a run was carried out, and not what was measured.
 _NOT_AXES = {"runtime", "ramp_time", "time_based", "filename", "ioengine", "stats_file", "name"}
 
 
 def load(*paths: str | Path) -> pd.DataFrame:
-    """Every run of the given sweep folders and fio JSON files, a row each."""
+    """Every run of the given sweep folders and fio JSON files, one row for each."""
     rows = [row for path in paths for row in _rows(Path(path))]
     if not rows:
         raise ResultsError(f"no run in {', '.join(map(str, paths))}")
@@ -122,7 +122,7 @@ def _fio_row(job: FioJob, version: str, path: Path, index: int) -> Row:
 
 
 def derive(frame: pd.DataFrame) -> pd.DataFrame:
-    """Adds what follows from the columns that are there."""
+    """Adds the derived columns for which the frame has the data."""
     frame = frame.copy()
     ways = [_way(row) for row in _columns(frame, ("engine", "wait", "sleepy_poll"))]
     frame["way"] = [label for label, _ in ways]
@@ -136,13 +136,13 @@ def derive(frame: pd.DataFrame) -> pd.DataFrame:
     if both:
         frame["cpu_us"] = sum(both[1:], both[0])
     for name in counters(frame):
-        # The engine's counters cover the ramp too, and so does its own number of I/Os.
+        # The engine's counters include the ramp, so its own number of I/Os is the divisor.
         frame[f"{name}_per_io"] = pd.to_numeric(frame[name]) / frame.get(REAPED, ios)
     return frame
 
 
 def _way(row: Sequence[Any]) -> tuple[str, float]:
-    """The label and place of a way of waiting: event, then sleeps by length, then others."""
+    """The label of a way and its place in the order: event, sleeps by length, then others."""
     engine, wait, poll = row
     if engine != ENGINE:
         return str(engine), 3e9
@@ -153,7 +153,7 @@ def _way(row: Sequence[Any]) -> tuple[str, float]:
         return "event", 0.0
     if wait == "sleepy" and poll_us is None:
         poll_us = 50.0
-    # Where nothing is said the engine takes wait=adaptive.
+    # The engine's default is wait=adaptive.
     return (f"sleepy {poll_us:g} µs", poll_us) if poll_us else ("adaptive", 2e9)
 
 
@@ -172,7 +172,7 @@ def counters(frame: pd.DataFrame) -> list[str]:
 
 
 def options(frame: pd.DataFrame) -> list[str]:
-    """All options that some run of the frame was given."""
+    """All options that at least one run of the frame was given."""
     return _named(frame, "option_names")
 
 
@@ -186,7 +186,7 @@ def _named(frame: pd.DataFrame, column: str) -> list[str]:
 
 
 def axes(frame: pd.DataFrame) -> list[str]:
-    """What varies: way, if it does, then the options that differ between runs."""
+    """The names of what varies: the way, if it does, and the options that differ between runs."""
     runs = measured(frame)
     names = [name for name in options(frame) if name not in _NOT_AXES | {"wait", "sleepy_poll"}]
     varying = [name for name in names if runs[name].nunique(dropna=False) > 1]
@@ -194,7 +194,7 @@ def axes(frame: pd.DataFrame) -> list[str]:
 
 
 def fixed(frame: pd.DataFrame) -> Row:
-    """What every run shares, for a caption."""
+    """The options that all runs share, with their values, for a caption."""
     runs = measured(frame)
     names = [name for name in options(frame) if runs[name].nunique(dropna=False) == 1]
     shared = {name: runs[name].iloc[0] for name in names if name not in ("wait", "sleepy_poll")}
@@ -202,23 +202,23 @@ def fixed(frame: pd.DataFrame) -> Row:
 
 
 def measured(frame: pd.DataFrame) -> pd.DataFrame:
-    """The runs that were asked for and succeeded: no controls, no failures."""
+    """The runs of the sweep's points that succeeded, without controls and failures."""
     return frame[(frame["role"] == MEASURED) & frame["error"].isna()]
 
 
 def require_numbers(frame: pd.DataFrame, column: str) -> None:
-    """Refuses a column that is not there, or is none of numbers."""
+    """Refuses a column that does not exist or does not hold numbers."""
     if column not in frame or not pd.api.types.is_numeric_dtype(frame[column]):
-        raise ResultsError(f"{column} is no column of numbers", "", "take iops, for one")
+        raise ResultsError(f"{column} is no column of numbers", "", "choose one such as iops")
 
 
 def column_names(frame: pd.DataFrame) -> list[str]:
-    """The columns' names, which are all text."""
+    """The columns' names as text."""
     return [str(name) for name in frame.columns]
 
 
 def extreme(frame: pd.DataFrame, column: str, largest: bool = True) -> pd.Series:
-    """The row in which a column is largest, or smallest."""
+    """The row in which a column has its largest or smallest value."""
     values = frame[column].to_numpy(float)
     return frame.iloc[int(np.nanargmax(values if largest else -values))]
 
@@ -229,10 +229,10 @@ def extreme(frame: pd.DataFrame, column: str, largest: bool = True) -> pd.Series
 def points(
     frame: pd.DataFrame, by: Sequence[str] | None = None, metrics: Sequence[str] = METRICS
 ) -> pd.DataFrame:
-    """A row for each combination of by (default: all axes), METRIC with _low and _high.
+    """One row for each combination of by (default: all axes), with METRIC_low and METRIC_high.
 
-    Medians over the runs, but percentiles from all runs' I/Os together where fio kept bins;
-    intervals are of the runs, and confidence is the one that they truly have.
+    The values are medians of the runs. But percentiles are taken from all runs' I/Os together if
+    fio kept bins. The intervals are those of the runs, and confidence is their real confidence.
     """
     runs = measured(frame)
     keys = list(by if by is not None else axes(frame)) or ["engine"]
@@ -262,7 +262,7 @@ def _groups(runs: pd.DataFrame, keys: Sequence[str]) -> list[NDArray[np.intp]]:
 def _estimates(
     runs: pd.DataFrame, groups: Sequence[NDArray[np.intp]], known: Sequence[str]
 ) -> dict[str, NDArray[Any]]:
-    """Medians of every column, bounds of the known ones; groups of one size in one go."""
+    """Medians of all columns and bounds of the known ones; groups of equal size go together."""
     values = runs.apply(pd.to_numeric).to_numpy(float)
     shape = (len(groups), values.shape[1])
     middle, low, high = np.full(shape, np.nan), np.full(shape, np.nan), np.full(shape, np.nan)
@@ -281,7 +281,7 @@ def _estimates(
 
 
 def _merged(runs: pd.DataFrame, columns: Sequence[str]) -> Row:
-    """Percentiles of all these runs' I/Os, and as a client at a set rate felt them."""
+    """Percentiles of all these runs' I/Os, and the corrected ones if the rate was set."""
     whole = histogram(runs) if columns else latency.EMPTY
     if not whole.total:
         return {}
@@ -294,7 +294,7 @@ def _merged(runs: pd.DataFrame, columns: Sequence[str]) -> Row:
     return row
 
 
-# ---- what lies beside a run ----------------------------------------------------------------
+# ---- the files of a run ---------------------------------------------------------------------
 
 
 @lru_cache(maxsize=20_000)
@@ -308,13 +308,13 @@ def _job_histogram(path: str, index: int, direction: str | None) -> Histogram:
 
 
 def histogram(frame: pd.DataFrame, direction: str | None = None) -> Histogram:
-    """The latencies of all the frame's runs together; empty where fio kept no bins."""
+    """The latencies of all the frame's runs together; empty if fio kept no bins."""
     places = zip(frame["fio_json"], frame["job_index"], strict=True)
     return latency.merge(_job_histogram(path, index, direction) for path, index in places)
 
 
 def rate_interval_ns(frame: pd.DataFrame) -> float | None:
-    """The time between two I/Os of one slot, where all the runs had the same set rate."""
+    """The time between two I/Os of one slot; None unless all runs have the same set rate."""
     rate, depth = _only(frame, "rate_iops"), _only(frame, "iodepth")
     return latency.interval_at_rate(rate, int(depth or 1)) if rate else None
 
@@ -325,7 +325,7 @@ def _only(frame: pd.DataFrame, column: str) -> float | None:
 
 
 def samples(frame: pd.DataFrame) -> pd.DataFrame:
-    """What was sampled during the frame's runs, by time since fio's start; may be empty."""
+    """The samples of the frame's runs, by the time since fio's start; may be empty."""
     tables = []
     for path in frame["fio_json"]:
         file = Path(path).with_name(SAMPLES)
@@ -336,7 +336,7 @@ def samples(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def latency_over_time(folder: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """fio's histogram logs of a run: times in s, latencies in ns, counts by time and latency."""
+    """Reads fio's histogram logs: times in s, latencies in ns, counts by time and latency."""
     counts: dict[float, np.ndarray] = {}
     for path in sorted(folder.glob(HISTOGRAM_LOGS)):
         for line in path.read_text(encoding="ascii").splitlines():
@@ -349,7 +349,7 @@ def latency_over_time(folder: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
 def bin_latencies_ns(count: int) -> np.ndarray:
-    """The middle of each of fio's bins: 128 of 1 ns, then 64 in each doubling."""
+    """The middle of each of fio's bins: 128 bins of 1 ns, then 64 for each doubling."""
     index = np.arange(count)
     doubling = np.maximum(index // 64 - 1, 0)
     middle = (index % 64 + 64.5) * 2.0**doubling

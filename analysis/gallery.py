@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The pictures by name, for a command line that draws one.
+"""Draws a picture by its name, for the command line.
 
-Owns the names and the choice between one picture and small multiples. Called from one
-thread; the drawing itself is in plots.py and timeplots.py.
+This file owns the names, and the choice between one picture and small multiples. It is called
+from one thread. plots.py and timeplots.py do the drawing.
 """
 
 from __future__ import annotations
@@ -31,16 +31,16 @@ PICTURES: Mapping[str, plots.Plot] = MappingProxyType(
 
 
 def draw(frame: pd.DataFrame, name: str, facet: str | None = None) -> Figure:
-    """The named picture of all runs, or one for each value of the column facet."""
+    """The named picture of all runs, or one picture for each value of the column facet."""
     if name not in PICTURES:
-        raise ResultsError(f"no picture {name}", "", f"take one of {', '.join(PICTURES)}")
+        raise ResultsError(f"no picture {name}", "", f"choose one of {', '.join(PICTURES)}")
     return _draw(frame, PICTURES[name], facet)
 
 
 def draw_columns(
     frame: pd.DataFrame, x: str, y: str, by: str | None = None, facet: str | None = None
 ) -> Figure:
-    """Any column against any other, a line for each value of by."""
+    """Any column against any other, with one line for each value of by."""
     return _draw(frame, lambda part, axes: plots.xy(part, axes, x, y, by), facet)
 
 

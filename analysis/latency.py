@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Latency histograms: merging, percentiles, and correction for coordinated omission.
 
-Owns what may be said of a distribution of latencies. Pure functions of frozen data,
-for any thread. It never averages percentiles: histograms of several runs are added
-first, and a percentile is read from their sum. It never names a percentile that the
-sample cannot carry.
+This file owns the statistics of latencies. All functions are pure functions of frozen
+data, so any thread may call them. They never average percentiles: the histograms of several
+runs are added first, and the percentile is taken from their sum. They return no percentile
+that has too few I/Os beyond it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ PERCENTILES = (50.0, 90.0, 99.0, 99.9, 99.99, 99.999)
 
 @dataclass(frozen=True)
 class Histogram:
-    """Counts of I/Os by latency; values_ns ascend, each the middle of fio's bin."""
+    """The number of I/Os by latency; values_ns ascends, and each is the middle of a bin of fio."""
 
     values_ns: NDArray[np.float64]
     counts: NDArray[np.float64]
@@ -37,7 +37,7 @@ EMPTY = Histogram(np.empty(0), np.empty(0))
 
 
 def from_bins(bins: Mapping[int, int]) -> Histogram:
-    """From fio's json+ bins, nanoseconds to count."""
+    """Makes a histogram from the bins in fio's json+ output, which map ns to a count."""
     if not bins:
         return EMPTY
     values = np.fromiter(bins.keys(), float, len(bins))
@@ -58,21 +58,21 @@ def merge(histograms: Iterable[Histogram]) -> Histogram:
 
 
 def percentile(histogram: Histogram, percent: float) -> float | None:
-    """The latency in ns that `percent` of the I/Os did not exceed; None with too few beyond."""
+    """The latency in ns that `percent` of the I/Os did not exceed; None if too few exceeded it."""
     return percentile_of_bins(histogram.values_ns.tolist(), histogram.counts.tolist(), percent)
 
 
 def supported(histogram: Histogram) -> list[float]:
-    """Those of PERCENTILES that this many I/Os can carry."""
+    """Those of PERCENTILES that have enough I/Os beyond them."""
     return [each for each in PERCENTILES if is_supported(each, histogram.total)]
 
 
 def corrected(histogram: Histogram, interval_ns: float) -> Histogram:
-    """With the I/Os that a stall kept from being issued.
+    """Adds the I/Os that were not issued in time because an earlier I/O was slow.
 
-    At a fixed rate an I/O is due every interval_ns. One that took longer held back
-    those due meanwhile, which would have waited for the rest of it: v - 1, v - 2, ...
-    intervals. They are put back, each as long as it would have waited.
+    At a fixed rate, an I/O is due every interval_ns. While an I/O takes v intervals, the I/Os
+    that become due are delayed. They would have waited for v - 1, v - 2, ... intervals, and
+    they are added with these latencies.
     """
     if interval_ns <= 0 or not histogram.values_ns.size:
         return histogram
@@ -88,7 +88,7 @@ def corrected(histogram: Histogram, interval_ns: float) -> Histogram:
 
 
 def interval_at_rate(rate_iops: float, in_flight: int) -> float:
-    """The time in ns between two I/Os of one slot, where in_flight slots share the rate."""
+    """The time in ns between two I/Os of one slot, if in_flight slots share the rate."""
     return in_flight * 1e9 / rate_iops
 
 

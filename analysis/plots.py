@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Pictures of ways of waiting: throughput, latency, cost, and the counters that explain them.
 
-Owns what is drawn of points; pictures along time are in timeplots.py. Each function takes
-a frame of runs and axes, draws, and returns the axes. Called from one thread. It computes
-no statistics: frame.py and findings.py do, and style.py has the look.
+This file owns the pictures of points; timeplots.py has the pictures along time. Each function
+takes a frame of runs and axes, draws, and returns the axes. All are called from one thread.
+This file computes no statistics; frame.py and findings.py do. style.py has the look.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from pyfio_virtio.results.results import ResultsError
 
 Plot = Callable[[pd.DataFrame, Axes], Axes]
 _POLLED = ("event", "sleepy")
-_TELLING = ("kicks", "calls", "looks", "empty_looks", "sleeps")
+_MAIN_COUNTERS = ("kicks", "calls", "looks", "empty_looks", "sleeps")
 NAMES = {
     "iops": "IOPS",
     "bw_bytes": "bandwidth (bytes/s)",
@@ -42,7 +42,7 @@ NAMES = {
     "p99_ns": "p99 latency",
     "p99_9_ns": "p99.9 latency",
     "p99_99_ns": "p99.99 latency",
-    "cpu_us": "µs of CPU an I/O",
+    "cpu_us": "µs of CPU per I/O",
     "way": "way of waiting (numbers: sleepy_poll in µs)",
 }
 
@@ -51,14 +51,14 @@ NAMES = {
 
 
 def iops_by_wait(frame: pd.DataFrame, axes: Axes) -> Axes:
-    """IOPS against the way of waiting, a line for each depth."""
+    """IOPS against the way of waiting, with one line for each iodepth."""
     _by_wait(frame, axes, "iops")
     style.titles(axes, findings.gain_sentence(findings.best(frame)), findings.conditions(frame))
     return axes
 
 
 def p99_by_wait(frame: pd.DataFrame, axes: Axes) -> Axes:
-    """p99 latency against the way of waiting, a line for each depth."""
+    """p99 latency against the way of waiting, with one line for each iodepth."""
     table = _by_wait(frame, axes, "p99_ns")
     style.titles(axes, _lowest(table, "p99_ns"), findings.conditions(frame))
     return axes
@@ -95,7 +95,7 @@ def _lines_and_marks(
     drawn: dict[str, Any],
     floor: float,
 ) -> None:
-    """Sleeps are joined, as lengths of one thing; busy, adaptive and other engines stand alone."""
+    """Joins event and the sleeps by a line, because they differ only in a length."""
     joined = line["way"].str.startswith(_POLLED).to_numpy()
     value = line[metric].to_numpy(float)
     axes.plot(place[joined], value[joined], color=drawn["color"], linestyle=drawn["linestyle"])
@@ -119,7 +119,7 @@ def _whiskers(
 
 
 def _noise(frame: pd.DataFrame, metric: str) -> float:
-    """Half the width that A against A showed, as a share; 0 where it was not measured."""
+    """Half the width of the interval of A against A, as a share; 0 if it was not measured."""
     floor = checks.noise_floor(frame, metric)
     return floor.ratio.half_width if floor and np.isfinite(floor.ratio.half_width) else 0.0
 
@@ -142,7 +142,7 @@ def _lowest(table: pd.DataFrame, metric: str) -> str:
 
 
 def latency_by_iops(frame: pd.DataFrame, axes: Axes, metric: str = "p99_ns") -> Axes:
-    """Latency against throughput, a line a way: by set rates where there are any, else by depth."""
+    """Latency against IOPS, one line for each way: by set rates if there are any, or by depth."""
     runs = measured(frame)
     rated = "rate_iops" in runs and runs["rate_iops"].notna().any()
     along = "rate_iops" if rated else "iodepth"
@@ -158,13 +158,8 @@ def latency_by_iops(frame: pd.DataFrame, axes: Axes, metric: str = "p99_ns") -> 
     _value_axis(axes, "y", metric)
     axes.grid(axis="x")
     if f"{metric}_corrected" in table:
-        axes.plot(
-            [],
-            [],
-            color=style.MUTED,
-            linewidth=0.9,
-            label="thin: with the waits\nof I/Os held back",
-        )
+        label = "thin: corrected for\ndelayed I/Os"
+        axes.plot([], [], color=style.MUTED, linewidth=0.9, label=label)
     _legend(axes)
     style.titles(axes, _knees(bends, metric, along), findings.conditions(frame))
     return axes
@@ -190,11 +185,11 @@ def _knees(bends: Sequence[tuple[str, float, float]], metric: str, along: str) -
     if not bends:
         return f"{NAMES[metric]} against IOPS: no knee within the {along} measured"
     way, x, _ = max(bends, key=lambda bend: bend[1])
-    return f"{way} goes furthest: its knee (circled) is at {style.short(x)} IOPS"
+    return f"{way} has the last knee (circled), at {style.short(x)} IOPS"
 
 
 def percentiles(frame: pd.DataFrame, axes: Axes, by: str = "way") -> Axes:
-    """Latency by percentile, the tail stretched: each nine has the same room."""
+    """Latency by percentile; 90 to 99, 99 to 99.9 and so on get the same width."""
     runs = measured(frame)
     _refuse_more_than(runs, (by,))
     tails, most = {}, 0.0
@@ -209,7 +204,7 @@ def percentiles(frame: pd.DataFrame, axes: Axes, by: str = "way") -> Axes:
     ticks = [each for each in latency.PERCENTILES if each <= most]
     axes.set_yscale("log")
     axes.set_xticks([_nines(each) for each in ticks], [f"p{each:g}" for each in ticks])
-    axes.set_xlabel("percentile of all runs' I/Os together (ends where ten I/Os are left)")
+    axes.set_xlabel("percentile of all runs' I/Os together (at least ten I/Os are beyond the end)")
     _value_axis(axes, "y", "latency")
     _legend(axes)
     style.titles(axes, _tail_finding(tails), findings.conditions(frame))
@@ -231,7 +226,7 @@ def _tail(
         linestyle=drawn["linestyle"],
     )
     axes.plot(_nines(marks), at_marks, marker=drawn["marker"], color=drawn["color"], linestyle="")
-    axes.plot([], [], label=name, **drawn)  # for the legend: line and marker as one
+    axes.plot([], [], label=name, **drawn)  # for the legend: line and marker together
 
 
 def _nines(percent: ArrayLike) -> NDArray[np.float64]:
@@ -255,7 +250,7 @@ def _tail_finding(tails: dict[str, float | None]) -> str:
 
 
 def cost_by_latency(frame: pd.DataFrame, axes: Axes, metric: str = "lat_mean_ns") -> Axes:
-    """µs of CPU an I/O, fio's share and the back-end's, against latency; the front is joined."""
+    """Latency against µs of CPU per I/O of fio and the back-end; a band joins the best points."""
     runs = findings.unrated(frame)
     _refuse_more_than(runs, ("way", "iodepth"))
     costs = ("cpu_us", "fio_cpu_us", "backend_cpu_us", metric)
@@ -281,7 +276,7 @@ def cost_by_latency(frame: pd.DataFrame, axes: Axes, metric: str = "lat_mean_ns"
     axes.set_xscale("log")
     axes.set_yscale("log")
     axes.set_xlabel(
-        "µs of CPU an I/O (tick: fio's share; symbol: fio and back-end; number: iodepth)"
+        "µs of CPU per I/O (tick: fio's share; symbol: fio and back-end; number: iodepth)"
     )
     style.plain(axes.xaxis)
     _value_axis(axes, "y", metric)
@@ -299,11 +294,11 @@ def _front_finding(front: pd.DataFrame) -> str:
 
 
 def counters_by_wait(frame: pd.DataFrame, axes: Axes) -> Axes:
-    """The engine's counters per I/O, each counter's bars relative to its largest."""
+    """The engine's counters per I/O; the bars of a counter are relative to its largest value."""
     runs = measured(frame)
     _refuse_more_than(runs, ("way",))
     table = points(runs, ["way"], ("iops",))
-    wanted = [name for name in _TELLING if name in counters(runs)] or counters(runs)
+    wanted = [name for name in _MAIN_COUNTERS if name in counters(runs)] or counters(runs)
     shown = [name for name in wanted if table[f"{name}_per_io"].max() > 0]
     for column, name in enumerate(shown):
         _counter_column(axes, column, table[f"{name}_per_io"], name)
@@ -315,7 +310,7 @@ def counters_by_wait(frame: pd.DataFrame, axes: Axes) -> Axes:
     axes.spines["bottom"].set_visible(False)
     axes.spines["left"].set_visible(False)
     axes.tick_params(axis="y", length=0)
-    axes.set_xlabel("per I/O; bars are relative to the longest of their column")
+    axes.set_xlabel("per I/O; bars are relative to the longest bar of their column")
     style.titles(axes, _counter_finding(table, shown), findings.conditions(frame))
     return axes
 
@@ -341,16 +336,17 @@ def _counter_finding(table: pd.DataFrame, shown: Sequence[str]) -> str:
         return "The engine counted nothing here"
     spreads = {n: table[f"{n}_per_io"].max() - table[f"{n}_per_io"].min() for n in shown}
     name = max(spreads, key=lambda each: spreads[each])
-    word, column = name.replace("_", " "), f"{name}_per_io"
-    top, least = extreme(table, column), extreme(table, column, largest=False)
-    return f"{top['way']} makes {top[column]:.3g} {word} an I/O, {least['way']} {least[column]:.3g}"
+    column = f"{name}_per_io"
+    top, low = extreme(table, column), extreme(table, column, largest=False)
+    most, fewest = (f"{row[column]:.3g} ({row['way']})" for row in (top, low))
+    return f"{name.replace('_', ' ')} per I/O: {most} to {fewest}"
 
 
 # ---- anything against anything ------------------------------------------------------------
 
 
 def xy(frame: pd.DataFrame, axes: Axes, x: str, y: str, by: str | None = None) -> Axes:
-    """Any column against any other, a line for each value of a third."""
+    """Any column against any other, with one line for each value of a third column."""
     runs = measured(frame)
     _refuse_unknown(runs, (x, by))
     require_numbers(runs, y)
@@ -402,7 +398,7 @@ def small_multiples(frame: pd.DataFrame, by: str, plot: Plot, columns: int = 2) 
 
 
 def _share_heights(drawing: Figure) -> None:
-    """Panels side by side are compared by eye, so they need one scale."""
+    """Gives all panels the same scale, because readers compare them by eye."""
     panels = [each for each in drawing.axes if each.get_subplotspec() and not each.yaxis_inverted()]
     if panels:
         low = min(each.get_ylim()[0] for each in panels)
@@ -415,12 +411,12 @@ def _share_heights(drawing: Figure) -> None:
 
 
 def _refuse_more_than(runs: pd.DataFrame, drawn: Sequence[str]) -> None:
-    """Runs that differ in something undrawn are not repeats of one another."""
+    """Refuses runs that differ in an axis which the picture does not show."""
     others = [name for name in axes_of(runs) if name not in drawn and name != "rate_iops"]
     if others:
         raise ResultsError(
             f"{' and '.join(others)} vary among these runs",
-            "a point would mix unlike runs",
+            "a point would mix different runs",
             f"choose one value, or draw small multiples by {others[0]}",
         )
 
@@ -429,7 +425,7 @@ def _refuse_unknown(runs: pd.DataFrame, names: Sequence[str | None]) -> None:
     for name in filter(None, names):
         if name not in runs:
             known = sorted(each for each in column_names(runs) if not each.startswith("host_"))
-            raise ResultsError(f"no column {name}", "", f"take one of {', '.join(known)}")
+            raise ResultsError(f"no column {name}", "", f"choose one of {', '.join(known)}")
 
 
 def _ordered(runs: pd.DataFrame, by: str) -> list[tuple[Any, pd.DataFrame]]:

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The report: one page that answers the sweep's question, alone in its file.
+"""The report: one page, in one file, that answers the sweep's question.
 
-Owns what stands in the page and in what order; the sentences come from findings.py, the
-doubts from checks.py, the pictures from plots.py. Called from one thread. The page refers
-to nothing outside itself, and equal results make equal pages.
+This file owns the content of the page and its order. The sentences come from findings.py, the
+warnings from checks.py, and the pictures from plots.py and timeplots.py. It is called from one
+thread. The page refers to nothing outside itself, and equal results make equal pages.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from pyfio_virtio.analysis.frame import (
 )
 from pyfio_virtio.results.record import NULL
 
-# More would bury the reader; the table has every point.
+# More would be too much to read; the table has every point.
 MOST_FACETS = 3
 MOST_COMMANDS = 20
 DASH = "\N{EN DASH}"
@@ -41,7 +41,7 @@ _OWN_AXES = ("way", "iodepth", "rate_iops")
 
 @dataclass(frozen=True)
 class Picture:
-    """A drawing in the page, with the facet that it shows."""
+    """A picture in the page, with the facet that it shows as its caption."""
 
     svg: Markup
     caption: str
@@ -49,7 +49,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class Cell:
-    """A table's entry: the value that sorts, and the text that shows."""
+    """An entry of a table: the value by which it is sorted, and the text that is shown."""
 
     value: float | str
     text: str
@@ -65,7 +65,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Report:
-    """All that the templates fill in."""
+    """The values that the templates insert."""
 
     title: str
     question: str
@@ -81,14 +81,14 @@ class Report:
 
 
 def html(frame: pd.DataFrame, plan: str = "", title: str = "") -> str:
-    """The page."""
+    """The page as HTML."""
     filled = describe(frame, plan, title)
     pictures = tuple(draw(frame))
     return _render("report.html.j2", report=filled, pictures=pictures)
 
 
 def markdown(frame: pd.DataFrame, plan: str = "", title: str = "") -> str:
-    """The same for a pull request, without pictures."""
+    """The report as Markdown without pictures, for a pull request."""
     return _render("report.md.j2", report=describe(frame, plan, title))
 
 
@@ -107,7 +107,7 @@ def _render(name: str, **values: object) -> str:
 
 
 def describe(frame: pd.DataFrame, plan: str = "", title: str = "") -> Report:
-    """Everything of the report but its pictures."""
+    """The report without its pictures."""
     answers = findings.best(frame)
     runs = measured(frame)
     return Report(
@@ -126,7 +126,7 @@ def describe(frame: pd.DataFrame, plan: str = "", title: str = "") -> Report:
 
 
 def question(frame: pd.DataFrame) -> str:
-    """What the sweep asked, from what it varied."""
+    """The question that the sweep answers, from the axes that it varied."""
     varied = [name for name in axes(frame) if name != "way"]
     shared = fixed(frame)
     what = " ".join(str(shared[name]) for name in ("rw", "bs") if name in shared)
@@ -141,12 +141,12 @@ def _controls(frame: pd.DataFrame) -> Iterator[str]:
     if floor and floor.ratio.n:
         width, between = floor.ratio.half_width, floor.ratio.interval
         yield (
-            f"Noise floor: ±{width:.1%}. One point was measured twice in each round; the ratio of "
-            f"the two lay between {between.low:.3f} and {between.high:.3f}, so differences "
-            "smaller than that are not findings."
+            f"Noise floor: ±{width:.1%}. One point was measured twice in each round. The ratio of "
+            f"the two is between {between.low:.3f} and {between.high:.3f}, so smaller differences "
+            "mean nothing."
         )
         if floor.verdict != "cannot tell":
-            yield "Beware: the two differ, though they are the same point."
+            yield "Warning: the two measurements differ, although they are of the same point."
     nulls = frame[(frame["role"] == NULL) & frame["error"].isna()]
     if len(nulls):
         ceiling = style.short(nulls["iops"].median())
@@ -157,7 +157,7 @@ def _environment(frame: pd.DataFrame) -> Iterator[tuple[str, str]]:
     wanted = ["fio_version", "engine_version", "backend", "backend_version"]
     for name in wanted + sorted(each for each in column_names(frame) if each.startswith("host_")):
         known = frame[name].dropna().unique().tolist() if name in frame else []
-        # Controls run without an engine of ours, and without a back-end.
+        # The null engine runs without our engine and without a back-end.
         values = [value for value in known if value not in ("", "none")]
         if values:
             label = name.removeprefix("host_").replace("_", " ")
@@ -190,14 +190,14 @@ _COLUMNS: tuple[tuple[str, str, Callable[[float], str]], ...] = (
     ("p50_ns", "p50", style.duration),
     ("p99_ns", "p99", style.duration),
     ("p99_9_ns", "p99.9", style.duration),
-    ("p99_9_ns_corrected", "p99.9 with held back", style.duration),
+    ("p99_9_ns_corrected", "p99.9 corrected", style.duration),
     ("fio_cpu_us", "fio µs/I/O", lambda value: f"{value:.3g}"),
     ("backend_cpu_us", "back-end µs/I/O", lambda value: f"{value:.3g}"),
 )
 
 
 def tabulate(frame: pd.DataFrame) -> Table:
-    """A row for each point, a column for each thing that varies or was measured."""
+    """One row for each point, one column for each axis and each metric."""
     if not len(measured(frame)):
         return Table((), ())
     keys = axes(frame) or ["way"]
@@ -244,7 +244,7 @@ def _number_cell(value: float) -> Cell:
 
 
 def draw(frame: pd.DataFrame) -> Iterator[Picture]:
-    """The pictures that this frame has the data for, facet by facet."""
+    """The pictures for which this frame has the data, facet by facet."""
     facets = list(_facets(frame))
     for number, (name, group) in enumerate(facets[:MOST_FACETS]):
         for kind, (plot, part) in enumerate(_fitting(group, detailed=number == 0)):
@@ -252,7 +252,7 @@ def draw(frame: pd.DataFrame) -> Iterator[Picture]:
 
 
 def _facets(frame: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
-    """The frame parted by whatever one picture cannot show; controls go along with each."""
+    """Splits the runs by the axes that one picture cannot show; without these, all of the frame."""
     others = [name for name in axes(frame) if name not in _OWN_AXES]
     if not others:
         yield "", frame
@@ -280,7 +280,7 @@ def _fitting(frame: pd.DataFrame, detailed: bool) -> Iterator[tuple[plots.Plot, 
 
 
 def _details(runs: pd.DataFrame) -> Iterator[tuple[plots.Plot, pd.DataFrame]]:
-    """Pictures of one depth: the deepest and the shallowest; and of one point, along time."""
+    """Pictures of the largest and the smallest iodepth, and of the fastest point along time."""
     free = findings.unrated(runs)
     for depth in sorted({free["iodepth"].max(), free["iodepth"].min()}, reverse=True):
         part = free[free["iodepth"] == depth]
@@ -317,7 +317,7 @@ def _picture(plot: plots.Plot, part: pd.DataFrame, name: str, caption: str) -> P
         plot(part, where)
         finding = style.finding_of(where)
         svg = style.inline_svg(drawing, name, finding)
-    # Drawn here, and what it says of the data is escaped by style.inline_svg().
+    # The SVG is made here, and style.inline_svg() escapes the texts from the data.
     return Picture(Markup(svg), caption)  # noqa: S704
 
 

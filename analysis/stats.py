@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Medians, ratios and verdicts, each with the interval that belongs to it.
 
-Owns the statistics of runs: how sure a median is, whether two series differ and by
-how much, and whether a series has settled. Pure functions of numpy arrays, so any
-thread may call them; they never read files, draw, or judge a machine (checks.py does).
+This file owns the statistics of runs: how certain a median is, whether two series differ
+and by how much, and whether a series is steady. All functions are pure functions of numpy
+arrays, so any thread may call them. They never read files, draw, or judge a machine (checks.py
+does).
 
-The methods ask little of the data, because run times are skewed and often bimodal:
-ranks only, no normal distribution. Where few runs cannot give the confidence that
-was asked for, the interval says which confidence it truly has.
+The methods use only ranks and assume no normal distribution, because run times are skewed and
+often bimodal. If there are too few runs for the confidence that was asked for, the interval
+says which confidence it has.
 """
 
 from __future__ import annotations
@@ -24,18 +25,18 @@ Floats = NDArray[np.float64]
 Verdict = Literal["faster", "slower", "cannot tell"]
 
 CONFIDENCE = 0.95
-# Below this many runs the ranks' exact confidence is used; above it, a bootstrap,
-# whose coverage suffers only when there are few runs.
+# With fewer runs, ranks give an exact confidence. From this number on, a bootstrap is used,
+# because it covers too little only if there are few runs.
 FEW_RUNS = 20
-# Four pairs can agree by luck one time in eight: no verdict on fewer than five.
+# Four pairs agree by chance in one case of eight, so a verdict needs at least five pairs.
 FEWEST_PAIRS = 5
 RESAMPLES = 2000
-SEED = 20240229  # the same data give the same interval, always
+SEED = 20240229  # fixed, so that the same data always give the same interval
 
 
 @dataclass(frozen=True)
 class Interval:
-    """Where the true value lies, with the confidence that this method truly has."""
+    """The bounds of the true value, with the confidence that this method has."""
 
     low: float
     high: float
@@ -44,13 +45,13 @@ class Interval:
 
     @property
     def label(self) -> str:
-        """As a caption says it, "94% order statistics"."""
+        """The text for a caption, such as "94% order statistics"."""
         return f"{math.floor(self.confidence * 100 + 1e-9)}% {self.method}"
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A value, how sure it is, and from how many runs (or pairs)."""
+    """A value, its interval, and the number of runs (or pairs) behind it."""
 
     value: float
     interval: Interval
@@ -58,7 +59,7 @@ class Estimate:
 
     @property
     def half_width(self) -> float:
-        """Half the interval's width as a share of the value."""
+        """Half the interval's width divided by the value."""
         width = self.interval.high - self.interval.low
         return math.inf if self.value == 0 else abs(width / 2 / self.value)
 
@@ -70,9 +71,10 @@ class Estimate:
 def order_ranks(n: int, confidence: float = CONFIDENCE) -> tuple[int, float]:
     """The rank from either end that bounds a median of n, and its true confidence.
 
-    The median lies below the k-th smallest only if fewer than k of n fell below it,
-    a binomial matter whatever the distribution. The narrowest pair that reaches the
-    confidence is taken, else the extremes with the lower confidence that they have.
+    The median is below the k-th smallest of n values only if fewer than k values are below the
+    median. That number is binomially distributed, whatever the distribution of the values is.
+    The result is the narrowest pair that reaches the confidence. If none does, it is the pair of
+    extremes, with their lower confidence.
     """
     best = (1, 1 - 2 * 0.5**n)
     tail = 0.0
@@ -93,8 +95,8 @@ def order_bounds(samples: Floats, confidence: float) -> tuple[Floats, Floats, fl
 def bootstrap_bounds(samples: Floats, confidence: float) -> tuple[Floats, Floats, float]:
     """Percentile-bootstrap bounds of the median along the last axis.
 
-    A resample of sorted data is sorted once its indices are, so that its median is
-    two look-ups, for any number of series at once.
+    If the data and the indices of a resample are sorted, the resample is sorted too. So its
+    median takes two look-ups, for any number of series at once.
     """
     n = samples.shape[-1]
     picks = np.sort(np.random.default_rng(SEED).integers(0, n, (RESAMPLES, n)), axis=1)
@@ -106,7 +108,7 @@ def bootstrap_bounds(samples: Floats, confidence: float) -> tuple[Floats, Floats
 
 
 def median_bounds(samples: Floats, confidence: float = CONFIDENCE) -> tuple[Floats, Floats, float]:
-    """Bounds of the median along the last axis, by the method that n allows."""
+    """Bounds of the median along the last axis, by the method that suits the number of runs."""
     few = samples.shape[-1] < FEW_RUNS
     return (order_bounds if few else bootstrap_bounds)(samples, confidence)
 
@@ -116,10 +118,10 @@ def median(values: ArrayLike, confidence: float = CONFIDENCE) -> Estimate:
     runs = _finite(values)
     if runs.size == 0:
         return Estimate(math.nan, Interval(math.nan, math.nan, 0.0, "no runs"), 0)
-    low, high, truly = median_bounds(runs, confidence)
+    low, high, reached = median_bounds(runs, confidence)
     method = "order statistics" if runs.size < FEW_RUNS else "bootstrap"
     return Estimate(
-        float(np.median(runs)), Interval(float(low), float(high), truly, method), runs.size
+        float(np.median(runs)), Interval(float(low), float(high), reached, method), runs.size
     )
 
 
@@ -128,10 +130,10 @@ def median(values: ArrayLike, confidence: float = CONFIDENCE) -> Estimate:
 
 @cache
 def signed_rank(n: int, confidence: float = CONFIDENCE) -> tuple[int, float]:
-    """Which Walsh average, counted from either end, bounds the centre of n pairs.
+    """The rank, from either end, of the Walsh average that bounds the centre of n pairs.
 
-    Swapping two alike series mirrors every pair, so all 2**n sign patterns of the
-    ranks 1..n are equally likely; their sums are counted exactly.
+    If two series do not differ, exchanging the values of a pair changes nothing. So all 2**n sign
+    patterns of the ranks 1..n are equally likely, and their sums are counted exactly.
     """
     ways = np.zeros(n * (n + 1) // 2 + 1)
     ways[0] = 1
@@ -142,8 +144,8 @@ def signed_rank(n: int, confidence: float = CONFIDENCE) -> tuple[int, float]:
 
 @cache
 def rank_sum(n: int, m: int, confidence: float = CONFIDENCE) -> tuple[int, float]:
-    """The same for the n * m differences of two series that were not interleaved."""
-    # ways[i][u]: interleavings of i values of one and those so far of the other
+    """The same rank for the n * m differences of two series that were not interleaved."""
+    # ways[i][u]: the number of orders of i values of one series and `others` values of the other
     # with u pairs in the wrong order (Mann and Whitney's recurrence).
     ways = np.zeros((n + 1, n * m + 1))
     ways[:, 0] = 1
@@ -156,7 +158,7 @@ def rank_sum(n: int, m: int, confidence: float = CONFIDENCE) -> tuple[int, float
 
 
 def _narrowest(probability: Floats, confidence: float) -> tuple[int, float]:
-    """The largest rank whose two-sided confidence still reaches what was asked."""
+    """The largest rank whose two-sided confidence is at least `confidence`."""
     reached = 1 - 2 * np.cumsum(probability)
     enough = np.flatnonzero(reached >= confidence)
     rank = int(enough[-1]) if enough.size else 0
@@ -168,8 +170,8 @@ def paired_bounds(logs: Floats, confidence: float) -> tuple[Floats, Floats, Floa
     n = logs.shape[-1]
     first, second = np.triu_indices(n)
     averages = np.sort((logs[..., first] + logs[..., second]) / 2, axis=-1)
-    rank, truly = signed_rank(n, confidence)
-    return np.median(averages, axis=-1), averages[..., rank - 1], averages[..., -rank], truly
+    rank, reached = signed_rank(n, confidence)
+    return np.median(averages, axis=-1), averages[..., rank - 1], averages[..., -rank], reached
 
 
 def unpaired_bounds(
@@ -178,13 +180,13 @@ def unpaired_bounds(
     """Centre and bounds of the shift from base to other along the last axis."""
     shifts = other[..., :, None] - base[..., None, :]
     shifts = np.sort(shifts.reshape(*shifts.shape[:-2], -1), axis=-1)
-    rank, truly = rank_sum(base.shape[-1], other.shape[-1], confidence)
-    return np.median(shifts, axis=-1), shifts[..., rank - 1], shifts[..., -rank], truly
+    rank, reached = rank_sum(base.shape[-1], other.shape[-1], confidence)
+    return np.median(shifts, axis=-1), shifts[..., rank - 1], shifts[..., -rank], reached
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """What a change did: the ratio other / base, and what may be said of it."""
+    """The effect of a change: the ratio other / base, and the verdict on it."""
 
     ratio: Estimate
     verdict: Verdict
@@ -196,9 +198,9 @@ class Comparison:
         return 100 * (self.ratio.value - 1)
 
     def more_pairs(self, resolution: float = 0.02) -> int:
-        """How many more pairs would settle a difference of this share (0.02: 2%).
+        """How many more pairs would show a difference of this share (0.02: 2%).
 
-        An interval narrows with the root of the number of pairs.
+        The width of an interval falls with the square root of the number of pairs.
         """
         if not math.isfinite(self.ratio.half_width) or self.ratio.n == 0:
             return FEWEST_PAIRS
@@ -206,19 +208,19 @@ class Comparison:
         return max(needed, FEWEST_PAIRS) - self.ratio.n if needed > self.ratio.n else 0
 
     def exceeds(self, share: float) -> bool:
-        """Whether it is surely worse, and by more than this share."""
+        """Whether other is surely worse than base, by more than this share."""
         return self.verdict == "slower" and abs(math.log(self.ratio.value)) > -math.log1p(-share)
 
     def sentence(self, resolution: float = 0.02) -> str:
-        """The verdict in words, with what would settle it where it is open."""
+        """The verdict in words; if it is open, also how many pairs or runs are missing."""
         if self.verdict != "cannot tell":
             return f"{self.verdict} by {abs(self.percent):.1f}%"
         unit = "pairs" if self.paired else "runs of each"
         if self.ratio.n < FEWEST_PAIRS:
             return f"cannot tell: {self.ratio.n} {unit} are too few, {FEWEST_PAIRS} are needed"
         more = self.more_pairs(resolution)
-        settle = f"{more} more {unit} would settle ±{resolution:.0%}"
-        settled = f"any difference is under {math.expm1(self._reach()):.1%}"
+        settle = f"{more} more {unit} would show a difference of {resolution:.0%}"
+        settled = f"any difference is below {math.expm1(self._reach()):.1%}"
         return f"cannot tell: {settle if more else settled}"
 
     def _log_half_width(self) -> float:
@@ -230,27 +232,28 @@ class Comparison:
 
 
 def compare_pairs(base: ArrayLike, other: ArrayLike, higher_is_better: bool = True) -> Comparison:
-    """Judge pairs that were measured in turn, base[i] beside other[i].
+    """Compare pairs that were measured in turn, base[i] beside other[i].
 
-    Neighbours in time share the machine's mood, which a ratio cancels.
+    The two runs of a pair took place close together, so a change of the machine's speed affects
+    both of them, and their ratio does not contain it.
     """
     first, second = np.asarray(base, float), np.asarray(other, float)
     good = (first > 0) & (second > 0)
     logs = np.log(second[good] / first[good])
     if logs.size == 0:
         return Comparison(_no_ratio(), "cannot tell", True)
-    centre, low, high, truly = paired_bounds(logs, CONFIDENCE)
-    ratio = _ratio(centre, low, high, truly, "signed ranks", logs.size)
+    centre, low, high, reached = paired_bounds(logs, CONFIDENCE)
+    ratio = _ratio(centre, low, high, reached, "signed ranks", logs.size)
     return Comparison(ratio, _verdict(ratio, higher_is_better), True)
 
 
 def compare_series(base: ArrayLike, other: ArrayLike, higher_is_better: bool = True) -> Comparison:
-    """Judge two series that were measured at different times, as two sweeps are."""
+    """Compare two series that were measured at different times, such as two sweeps."""
     first, second = _positive(base), _positive(other)
     if first.size == 0 or second.size == 0:
         return Comparison(_no_ratio(), "cannot tell", False)
-    centre, low, high, truly = unpaired_bounds(np.log(first), np.log(second), CONFIDENCE)
-    ratio = _ratio(centre, low, high, truly, "rank sums", min(first.size, second.size))
+    centre, low, high, reached = unpaired_bounds(np.log(first), np.log(second), CONFIDENCE)
+    ratio = _ratio(centre, low, high, reached, "rank sums", min(first.size, second.size))
     return Comparison(ratio, _verdict(ratio, higher_is_better), False)
 
 
@@ -284,12 +287,12 @@ class Steadiness:
 
     @property
     def is_steady(self) -> bool:
-        """Range under 20% and the fitted line's rise under 10%, over five rounds."""
+        """Whether the range is below 20% and the fitted line's rise below 10%, over five rounds."""
         return self.rounds >= 5 and self.spread < 0.20 and self.slope < 0.10
 
 
 def steadiness(values: ArrayLike, rounds: int = 5) -> Steadiness:
-    """How settled the last rounds of a series are (SNIA's performance test specification)."""
+    """How steady the last rounds of a series are (SNIA's performance test specification)."""
     window = _finite(values)[-rounds:]
     if window.size < 2 or window.mean() == 0:
         return Steadiness(math.nan, math.nan, int(window.size))

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The look of every picture: colours, marks, titles, labels, and files that never differ.
+"""The look of every picture: colours, markers, titles, labels, and reproducible files.
 
-Owns matplotlib's settings and the drawing of text around a plot. Called from one thread,
-as matplotlib asks. It knows no storage and computes no statistics.
+This file owns matplotlib's settings and the text around a plot. It is called from one thread,
+because matplotlib requires that. It knows nothing about storage and computes no statistics.
 
-Series differ by colour (Okabe and Ito's, safe for colour-blind eyes), by marker and by
-dash, so that a black-and-white print still tells them apart.
+Series differ by colour (the palette of Okabe and Ito, for colour-blind readers), by marker and
+by dash, so that they also differ in a black-and-white print.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ DASHES: tuple[Any, ...] = (
     (0, (9, 2)),
     (0, (1, 2)),
 )
-# In a page, each colour is a variable, so that the page's theme chooses it.
+# In a page, each colour is a CSS variable, so that the page's theme sets it.
 VARIABLES = {
     INK: "currentColor",
     MUTED: "var(--muted)",
@@ -65,7 +65,7 @@ _NOTE_LETTERS_PER_INCH = 13.5
 _SETTINGS: Any = {
     "figure.facecolor": PAPER,
     "axes.facecolor": "none",
-    "font.family": "DejaVu Sans",  # comes with matplotlib: the same on every machine
+    "font.family": "DejaVu Sans",  # part of matplotlib, so it is the same on every machine
     "font.size": 9.5,
     "text.color": INK,
     "axes.edgecolor": MUTED,
@@ -92,13 +92,13 @@ _SETTINGS: Any = {
 
 @contextmanager
 def look() -> Iterator[None]:
-    """Everything drawn inside has the project's look; the caller's settings come back."""
+    """Sets the project's look for pictures drawn inside, and restores the settings afterwards."""
     with matplotlib.rc_context(_SETTINGS):
         yield
 
 
 def figure(width: float = SIZE[0], height: float = SIZE[1]) -> Figure:
-    """An empty figure that no window system knows of."""
+    """An empty figure that needs no window system."""
     new = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(new)
     return new
@@ -111,7 +111,7 @@ def series(number: int) -> dict[str, Any]:
 
 
 def save(drawing: Figure, path: Path) -> None:
-    """PNG or SVG by the name's ending; equal pictures make equal files."""
+    """Writes PNG or SVG, by the ending of the name; equal pictures make equal files."""
     kind = path.suffix.lstrip(".").lower()
     with look():
         _lay_out(drawing)
@@ -119,7 +119,7 @@ def save(drawing: Figure, path: Path) -> None:
 
 
 def inline_svg(drawing: Figure, name: str, description: str) -> str:
-    """The picture as an element of a page, in the page's colours; name makes its ids unique."""
+    """The picture as an element of a page, in the page's colours; name makes its IDs unique."""
     text = io.StringIO()
     with look(), matplotlib.rc_context({"svg.hashsalt": name}):
         _lay_out(drawing)
@@ -129,7 +129,7 @@ def inline_svg(drawing: Figure, name: str, description: str) -> str:
     body = re.sub(r"<metadata>.*?</metadata>\s*", "", body, flags=re.DOTALL)
     body = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", body, count=1)
     body = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", body, count=1)
-    # Names of glyphs and groups must not meet those of another picture in the page.
+    # IDs of glyphs and groups must differ from those of other pictures in the page.
     body = re.sub(r'(id="|href="#|url\(#)', rf"\1{name}-", body)
     for colour, variable in VARIABLES.items():
         body = body.replace(colour, variable)
@@ -137,10 +137,10 @@ def inline_svg(drawing: Figure, name: str, description: str) -> str:
 
 
 def titles(axes: Axes, finding: str, conditions: str) -> None:
-    """The finding above, the conditions below it in grey, both wrapped to the figure."""
+    """Writes the finding above the plot and the conditions below it in grey, both wrapped."""
     width = _width(axes)
     note = textwrap.fill(conditions, int(width * _NOTE_LETTERS_PER_INCH))
-    # Percentiles keep their small letter.
+    # Names of percentiles, such as p99, keep their lower-case letter.
     finding = finding if finding[1:2].isdigit() else finding[:1].upper() + finding[1:]
     title = textwrap.fill(finding, int(width * _TITLE_LETTERS_PER_INCH))
     lines = note.count("\n") + 1
@@ -154,7 +154,7 @@ def titles(axes: Axes, finding: str, conditions: str) -> None:
         fontsize=8.5,
         va="bottom",
     )
-    # The title above it keeps the height free, and neither may push the plot aside.
+    # The title's pad reserves the height, so the layout ignores this text.
     below.set_in_layout(False)
     axes.set_title(
         title, loc="left", pad=11 + 11.5 * lines, fontsize=11.5, weight="bold", gid=_FINDING
@@ -162,12 +162,12 @@ def titles(axes: Axes, finding: str, conditions: str) -> None:
 
 
 def finding_of(axes: Axes) -> str:
-    """The title that a picture was given, on one line."""
+    """The finding in the title of a picture, on one line."""
     return axes.get_title("left").replace("\n", " ")
 
 
 def prefix_finding(axes: Axes, words: str) -> None:
-    """Puts words before the title, as small multiples name their panels."""
+    """Puts words before the title, to name the panel of small multiples."""
     whole = f"{words}: {finding_of(axes)}"
     for title in axes.findobj(lambda each: each.get_gid() == _FINDING):
         title.set(text=textwrap.fill(whole, int(_width(axes) * _TITLE_LETTERS_PER_INCH)))
@@ -176,19 +176,19 @@ def prefix_finding(axes: Axes, words: str) -> None:
 def root_of(axes: Axes) -> Figure:
     """The whole figure that the axes are drawn in."""
     root = axes.get_figure(root=True)
-    assert root is not None, "axes that were removed from their figure"  # noqa: S101
+    assert root is not None, "the axes were removed from their figure"  # noqa: S101
     return root
 
 
 def _width(axes: Axes) -> float:
-    """Inches of the figure that are this picture's."""
+    """The width of this picture in the figure, in inches."""
     spec = axes.get_subplotspec()
     columns = spec.get_topmost_subplotspec().get_gridspec().ncols if spec else 1
     return root_of(axes).get_figwidth() / columns
 
 
 def end_labels(axes: Axes, ends: Iterable[tuple[float, float, str, str]]) -> None:
-    """Writes each series' name (x, y, name, colour) beside its end, none over another."""
+    """Writes the name of each series (x, y, name, colour) beside its end, without overlap."""
     labels = [_end_label(axes, *end) for end in ends]
 
     def place(_: Axes) -> None:
@@ -201,7 +201,7 @@ def end_labels(axes: Axes, ends: Iterable[tuple[float, float, str, str]]) -> Non
             labels[number].set_position((1.02, height))
 
     place(axes)
-    # Panels side by side get one scale once all of them are drawn.
+    # Panels side by side get one scale after all of them are drawn.
     axes.callbacks.connect("ylim_changed", place)
 
 
@@ -227,7 +227,7 @@ def _end_label(axes: Axes, x: float, y: float, name: str, colour: str) -> Annota
 
 
 def point_labels(axes: Axes, points: Iterable[tuple[float, float, str, str]]) -> None:
-    """Writes (x, y, name, colour) beside points, leaving out those that would hide another."""
+    """Writes the name of each point (x, y, name, colour), except names that would overlap."""
     to_axes = _to_axes(axes)
     taken: list[tuple[float, float]] = []
     for x, y, name, colour in points:
@@ -247,13 +247,13 @@ def point_labels(axes: Axes, points: Iterable[tuple[float, float, str, str]]) ->
 
 
 def _to_axes(axes: Axes) -> Transform:
-    """From data to shares of the axes' sides."""
-    axes.get_xlim(), axes.get_ylim()  # limits follow the data only when they are asked for
+    """The transform from data to fractions of the axes' sides."""
+    axes.get_xlim(), axes.get_ylim()  # matplotlib updates the limits only when they are read
     return axes.transScale + axes.transLimits
 
 
 def spread(places: list[float], gap: float) -> list[float]:
-    """The ascending places moved apart to at least gap, each as little as can be."""
+    """Moves ascending places apart to at least gap, and each of them as little as possible."""
     groups: list[list[float]] = []  # sum of (place - its offset in the group), and its size
     for place in places:
         groups.append([place, 1])
@@ -270,7 +270,7 @@ def spread(places: list[float], gap: float) -> list[float]:
 
 
 def short(value: float, digits: int = 3) -> str:
-    """A number as a person says it: 2.61M, 85k, 0.35."""
+    """A number in short form: 2.61M, 85k, 0.35."""
     for limit, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
         if abs(value) >= limit * 0.9995:
             return f"{value / limit:.{digits}g}{letter}"
@@ -278,7 +278,7 @@ def short(value: float, digits: int = 3) -> str:
 
 
 def duration(nanoseconds: float) -> str:
-    """A time with the unit that suits it."""
+    """A time with a unit that fits its size."""
     for limit, unit in ((1e9, "s"), (1e6, "ms"), (1e3, "µs")):
         if nanoseconds >= limit * 0.9995:
             return f"{nanoseconds / limit:.3g} {unit}"
@@ -286,7 +286,7 @@ def duration(nanoseconds: float) -> str:
 
 
 def plain(axis: Axis, text: Callable[[float], str] = short) -> None:
-    """Ticks written as people say them; a short log axis gets 2 and 5 beside 1 and 10."""
+    """Ticks with short numbers; a short log axis also gets ticks at 2 and 5."""
     axis.set_major_formatter(FuncFormatter(lambda value, _: text(value)))
     axis.set_minor_locator(NullLocator())
     low, high = axis.get_view_interval()
@@ -295,7 +295,7 @@ def plain(axis: Axis, text: Callable[[float], str] = short) -> None:
 
 
 def _lay_out(drawing: Figure) -> None:
-    """Finds room for all texts once; savefig() would do so by drawing everything twice."""
+    """Computes the layout once, because savefig() would draw everything twice to do so."""
     engine = drawing.get_layout_engine()
     if engine:
         engine.execute(drawing)

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Pictures along time: IOPS with the ramp marked, and latency as a heat map.
 
-Owns what is drawn of moments within runs, from the samples and logs that lie beside each
-run. Each function takes a frame of runs and axes, draws, and returns the axes. Called from
-one thread. It never mixes runs of different points.
+This file owns the pictures of times within runs, from the samples and logs in each run's
+folder. Each function takes a frame of runs and axes, draws, and returns the axes. All are
+called from one thread. A picture never mixes runs of different points.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ from pyfio_virtio.results.results import ResultsError
 
 
 def iops_over_time(frame: pd.DataFrame, axes: Axes) -> Axes:
-    """IOPS of each of a point's runs by time, the ramp in grey, the measured median across."""
+    """IOPS of each run of a point by time, with the ramp in grey and the runs' median."""
     runs = _one_point(frame)
     table = samples(runs)
     if table.empty:
-        raise ResultsError("these runs were not sampled", "they have no samples.jsonl")
+        raise ResultsError("these runs have no samples", "their folders lack samples.jsonl")
     for number, (_, run) in enumerate(table.groupby("run", sort=True)):
         drawn = style.series(number)
         axes.plot(run["time_s"], run["iops"], color=drawn["color"], linewidth=1.1, alpha=0.85)
@@ -54,7 +54,7 @@ def iops_over_time(frame: pd.DataFrame, axes: Axes) -> Axes:
 
 
 def _steady(counted: pd.DataFrame) -> str:
-    """Steadiness of the median run of five equal spans."""
+    """Steadiness over five equal spans of time; each span has the mean of all samples in it."""
     spans = pd.cut(counted["time_s"], 5, labels=False)
     rounds = stats.steadiness(counted.groupby(spans)["iops"].mean().to_numpy())
     word = "steady" if rounds.is_steady else "not steady"
@@ -82,7 +82,7 @@ def _mark_ramp(axes: Axes, table: pd.DataFrame) -> None:
 
 
 def latency_heatmap(frame: pd.DataFrame, axes: Axes) -> Axes:
-    """Where latencies lay in each moment of one run; under it the back-end's CPU and steal."""
+    """The latencies of one run by time, and below them the back-end's CPU time and steal."""
     runs = _one_point(frame)
     run = runs.iloc[[0]]
     times, bins_ns, counts = latency_over_time(Path(run["fio_json"].iloc[0]).parent)
@@ -97,7 +97,7 @@ def latency_heatmap(frame: pd.DataFrame, axes: Axes) -> Axes:
 
 
 def has_latency_log(frame: pd.DataFrame) -> bool:
-    """Whether the first run of the frame has what latency_heatmap() draws."""
+    """Whether the first run of the frame has the log that latency_heatmap() needs."""
     folder = Path(frame.sort_values("repeat")["fio_json"].iloc[0]).parent
     return next(folder.glob(HISTOGRAM_LOGS), None) is not None
 
@@ -113,18 +113,18 @@ def _heat(axes: Axes, times: np.ndarray, bins_ns: np.ndarray, counts: np.ndarray
         norm=LogNorm(),
         rasterized=True,
     )
-    axes.set_facecolor("#f4f5f7")  # the colours are chosen for a light ground, in any theme
+    axes.set_facecolor("#f4f5f7")  # the colours need a light background in any theme
     axes.set_yscale("log")
     axes.set_ylabel("latency")
     axes.grid(visible=False)
     style.plain(axes.yaxis, style.duration)
     bar = style.root_of(axes).colorbar(drawn, ax=axes, pad=0.02, aspect=28)
-    bar.set_label("I/Os in a moment")
+    bar.set_label("I/Os per interval")
     style.plain(bar.ax.yaxis)
 
 
 def _rebin(bins_ns: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Eight rows a doubling, only as far as anything was counted: fio's 64 are too thin to see."""
+    """Merges fio's 64 rows for each doubling into 8, because 64 are too thin; omits empty rows."""
     used = np.flatnonzero(counts.sum(axis=0))
     low, high = np.log2(np.maximum(bins_ns[used[[0, -1]]], 1))
     edges = 2 ** (np.arange(np.floor(low * 8), np.floor(high * 8) + 2) / 8)
@@ -135,7 +135,7 @@ def _rebin(bins_ns: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndar
 
 
 def _strip(axes: Axes, table: pd.DataFrame) -> Axes | None:
-    """Parts the axes' place: below, the back-end's CPU and the steal in the same seconds."""
+    """Splits the space of the axes; the lower part shows the back-end's CPU time and the steal."""
     place = axes.get_subplotspec()
     if table.empty or place is None:
         return None
@@ -169,7 +169,7 @@ def _worst_moment(times: np.ndarray, bins_ns: np.ndarray, counts: np.ndarray) ->
 def _one_point(frame: pd.DataFrame) -> pd.DataFrame:
     runs = measured(frame)
     if runs.empty or ("hash" in runs and runs["hash"].nunique() > 1):
-        raise ResultsError("time is drawn for one point at a time", "choose one by its hash")
+        raise ResultsError("a picture along time shows only one point", "choose one by its hash")
     return runs.sort_values("repeat")
 
 

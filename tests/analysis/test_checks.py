@@ -54,19 +54,19 @@ def test_a_full_back_end_is_told_but_not_a_busy_wait(sweep: pd.DataFrame) -> Non
 
 
 def test_few_runs_are_told_with_the_confidence_left(sweep: pd.DataFrame) -> None:
-    assert doubts(sweep[sweep["repeat"] <= 4], "with 88% confidence")
+    assert doubts(sweep[sweep["repeat"] <= 4], "only 88% confidence")
     assert doubts(sweep[sweep["repeat"] == 1], "no interval")
 
 
 def test_few_ios_are_told(sweep: pd.DataFrame) -> None:
-    assert doubts(sweep.assign(ios=900), "fewer than 1000 I/Os: no p99")
+    assert doubts(sweep.assign(ios=900), "fewer than 1000 I/Os, so they have no p99")
 
 
 @pytest.mark.parametrize("fact", ["fio_version", "host_kernel", "host_governor"])
 def test_unlike_environments_are_told(sweep: pd.DataFrame, fact: str) -> None:
     other = sweep.copy()
     other.loc[other["repeat"] == 2, fact] = "another"
-    assert doubts(other, "Unlike environments")
+    assert doubts(other, "environments differ")
 
 
 def test_the_noise_floor_is_a_point_against_its_twin(sweep: pd.DataFrame) -> None:

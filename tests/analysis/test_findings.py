@@ -23,13 +23,13 @@ def test_the_best_way_is_named_with_its_gain_and_cost(sweep: pd.DataFrame) -> No
         one["iops"]["busy"] / one["iops"]["event"], rel=0.05
     )
     assert best.sentence.startswith("At iodepth 1, busy is best with 249k IOPS, 25.1")
-    assert f"{one['cpu_us']['busy']:.2g} µs of CPU an I/O against" in best.sentence
+    assert f"{one['cpu_us']['busy']:.2g} µs of CPU per I/O against" in best.sentence
 
 
 def test_ways_that_cannot_be_told_from_the_best_are_named(sweep: pd.DataFrame) -> None:
     best = at_depth(sweep, 128)
     assert {best.way, *best.equals} >= {"busy", "sleepy 5 µs"}
-    assert "cannot be told from it" in best.sentence
+    assert "cannot be distinguished from it" in best.sentence
 
 
 def test_a_cheaper_way_that_is_nearly_as_good_is_named(sweep: pd.DataFrame) -> None:

@@ -33,7 +33,7 @@ def test_every_name_draws_and_says_what_it_found(
 
 
 def test_an_unknown_name_is_refused_with_those_there_are(sweep: pd.DataFrame) -> None:
-    with pytest.raises(ResultsError, match="no picture pie; take one of iops, p99"):
+    with pytest.raises(ResultsError, match="no picture pie; choose one of iops, p99"):
         gallery.draw(sweep, "pie")
 
 

@@ -92,8 +92,8 @@ def test_p99_by_wait_draws_merged_percentiles(sweep: pd.DataFrame, axes: Axes) -
 
 def test_latency_by_iops_names_its_knee(rated: pd.DataFrame, axes: Axes) -> None:
     plots.latency_by_iops(rated, axes)
-    assert "knee (circled) is at" in style.finding_of(axes)
-    assert "of I/Os held back" in texts(axes)
+    assert "knee (circled), at" in style.finding_of(axes)
+    assert "delayed I/Os" in texts(axes)
     for way in ("event", "sleepy 20 µs"):
         assert way in texts(axes)
 
@@ -131,7 +131,7 @@ def test_counters_are_written_beside_their_bars(sweep: pd.DataFrame, axes: Axes)
     runs = at_depth(sweep, 1)
     plots.counters_by_wait(runs, axes)
     table = points(runs, ["way"], ("iops",))
-    assert "looks an I/O" in style.finding_of(axes)
+    assert "Looks per I/O" in style.finding_of(axes)
     for value in table["looks_per_io"]:
         assert f"{value:.2g}" in texts(axes)
     widths = [bar.get_width() for bar in axes.patches if hasattr(bar, "get_width")]
@@ -159,7 +159,7 @@ def test_the_heat_map_shows_the_stall_and_who_was_busy(sweep: pd.DataFrame, axes
 
 @pytest.mark.parametrize("draw", [timeplots.iops_over_time, timeplots.latency_heatmap])
 def test_time_is_of_one_point_only(sweep: pd.DataFrame, axes: Axes, draw: Draw) -> None:
-    with pytest.raises(ResultsError, match="one point at a time"):
+    with pytest.raises(ResultsError, match="only one point"):
         draw(sweep, axes)
 
 
@@ -196,7 +196,7 @@ def test_words_make_an_axis_too(sweep: pd.DataFrame, axes: Axes) -> None:
 
 
 def test_an_unknown_column_is_refused_with_those_there_are(sweep: pd.DataFrame, axes: Axes) -> None:
-    with pytest.raises(ResultsError, match=r"no column depth; take one of .*iodepth"):
+    with pytest.raises(ResultsError, match=r"no column depth; choose one of .*iodepth"):
         plots.xy(sweep, axes, "depth", "iops")
 
 

@@ -169,7 +169,7 @@ def test_the_pairs_that_are_promised_settle_it() -> None:
     base, other = pairs(1.0, 12)
     judged = stats.compare_pairs(base[0], other[0])
     more = judged.more_pairs(0.01)
-    assert f"{more} more pairs would settle ±1%" in judged.sentence(0.01)
+    assert f"{more} more pairs would show a difference of 1%" in judged.sentence(0.01)
     logs = np.random.default_rng(5).normal(0, 0.03 * np.sqrt(2), (200, 12 + more))
     _, low, high, _ = stats.paired_bounds(logs, 0.95)
     assert np.median(high - low) / 2 == pytest.approx(0.01, rel=0.35)
@@ -179,7 +179,7 @@ def test_a_settled_question_asks_for_no_more_pairs() -> None:
     base, other = pairs(1.0, 30, noise=0.001)
     judged = stats.compare_pairs(base[0], other[0])
     assert judged.more_pairs(0.02) == 0
-    assert "any difference is under" in judged.sentence(0.02)
+    assert "any difference is below" in judged.sentence(0.02)
 
 
 def test_only_a_sure_and_large_loss_passes_a_limit() -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Comparisons with fio's own engines and between our ways, as ratios of interleaved runs.
+"""Compares the engine with fio's own engines, and its ways of waiting, by interleaved runs.
 
-`python -m bench --help` lists them; README.md here tells how to read what they print.
+`python -m bench --help` lists the comparisons. README.md here says how to read the tables.
 """

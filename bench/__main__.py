@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""python -m bench [NAME...]: runs comparisons, prints their tables, keeps all runs as JSON.
+"""python -m bench [NAME...]: runs comparisons, prints their tables, stores all runs as JSON.
 
-The only file here that prints. Every run is kept when it ends, so that the same command goes on
-where a bench was interrupted.
+No other file in this folder prints. Each run is stored when it ends, so that the same command
+continues a bench that was interrupted.
 """
 
 import json
@@ -25,9 +25,9 @@ from pyfio_virtio.results.results import write_atomically
 INSTRUCTIONS, ADAPTIVE, LEVEL = "instructions", "adaptive", "level"
 ABOUT: Mapping[str, str] = {
     **{name: group.about for name, group in GROUPS.items()},
-    LEVEL: "how level a run is: half seconds beside the run's median",
+    LEVEL: "how even a run is: half seconds beside the run's median",
     INSTRUCTIONS: "instructions for each I/O, by valgrind's callgrind",
-    ADAPTIVE: "wait=adaptive beside the best other way at 40 points; long, so on request only",
+    ADAPTIVE: "wait=adaptive beside the best other way at 40 points; long, so only on request",
 }
 DEFAULT = tuple(name for name in ABOUT if name != ADAPTIVE)
 OUTPUT = Path(__file__).resolve().parent.parent / "build" / "bench"
@@ -37,7 +37,7 @@ _INTERRUPTED = 130
 
 @dataclass(frozen=True)
 class Bench:
-    """How all comparisons are run, and where they are kept."""
+    """How all comparisons are run, and where their results are stored."""
 
     cores: Cores
     pairs: int
@@ -45,12 +45,12 @@ class Bench:
     environment: Mapping[str, object]
 
     def turns(self, name: str) -> AbstractContextManager[Turns]:
-        """Those who run the sides of the name's comparisons."""
+        """The object that runs the sides of the name's comparisons in turn."""
         patience_s = instructions.PATIENCE_S if name == INSTRUCTIONS else PATIENCE_S
         return turns(self.folder / name, self.cores, patience_s)
 
     def keep(self, name: str, results: object, text: str) -> None:
-        """NAME.json with every run, NAME.md with the table."""
+        """Writes NAME.json with every run and NAME.md with the table."""
         self.folder.mkdir(parents=True, exist_ok=True)
         whole = {"name": name, "environment": self.environment, "results": results}
         write_atomically(self.folder / f"{name}.json", json.dumps(whole, indent=1) + "\n")
@@ -59,7 +59,7 @@ class Bench:
 
 
 def plain(each: Outcome) -> dict[str, object]:
-    """An outcome as it is kept."""
+    """An outcome in the form in which it is stored."""
     comparison = each.comparison
     return {
         "title": comparison.title,
@@ -94,7 +94,7 @@ def _compared(bench: Bench, running: Turns, comparison: Comparison) -> Outcome:
 
 
 def _added(outcomes: Sequence[Outcome]) -> str:
-    """What fio adds to the median latency, where it stands beside the bare loop at depth 1."""
+    """The latency that fio adds to the median, if its peer is the bare loop at iodepth 1."""
     text = ""
     for each in outcomes:
         base = each.comparison.base
@@ -172,7 +172,7 @@ def _about() -> str:
     type=click.IntRange(1),
     default=PAIRS,
     show_default=True,
-    help="Rounds of each comparison; fewer than 12 only to see that it works.",
+    help="Rounds of each comparison; use fewer than 12 only to see that it works.",
 )
 @click.option("--fio-cpu", type=click.IntRange(0), default=0, show_default=True)
 @click.option("--backend-cpu", type=click.IntRange(0), default=1, show_default=True)
@@ -181,17 +181,17 @@ def _about() -> str:
     "--output",
     type=click.Path(file_okay=False, path_type=Path),
     default=OUTPUT,
-    help="Folder for the results; a bench that was interrupted there goes on.  "
+    help="Folder for the results. A bench that was interrupted there continues.  "
     "[default: build/bench]",
 )
 def main(names: Sequence[str], pairs: int, fio_cpu: int, backend_cpu: int, output: Path) -> None:
-    """Compare, on two cores, and print tables for bench/README.md.
+    """Run comparisons on two cores, and print tables for bench/README.md.
 
-    Without NAME everything but adaptive is run.
+    Without NAME, all comparisons except adaptive are run.
     """
     cores = Cores(fio_cpu, backend_cpu)
     if INSTRUCTIONS in (names or DEFAULT) and shutil.which("valgrind") is None:
-        raise click.ClickException("counting instructions takes valgrind: apt install valgrind")
+        raise click.ClickException("valgrind is needed to count instructions: apt install valgrind")
     bench = Bench(cores, pairs, output, environment.describe(cores, pairs))
     _warn_if_busy()
     names = tuple(dict.fromkeys(names)) or DEFAULT
@@ -199,18 +199,18 @@ def main(names: Sequence[str], pairs: int, fio_cpu: int, backend_cpu: int, outpu
         for name in names:
             _show(bench, name)
     except KeyboardInterrupt:
-        click.echo("\nbench: interrupted; the same command goes on where it was", err=True)
+        click.echo("\nbench: interrupted; the same command continues it", err=True)
         sys.exit(_INTERRUPTED)
-    # Not before all are there: else the same command would begin with the first ones again.
+    # Only after all names are done, because otherwise the same command would repeat the first ones.
     for name in names:
         finish(output / name)
 
 
 def _show(bench: Bench, name: str) -> None:
-    """Runs the name's comparisons, and prints what came of them."""
+    """Runs the name's comparisons, and prints their tables."""
     kept = unfinished(bench.folder / name)
-    goes_on = f", on with the runs in {kept}" if kept.exists() else ""
-    click.echo(f"{name}: {ABOUT[name]}{goes_on}", err=True)
+    continues = f", continuing with the runs in {kept}" if kept.exists() else ""
+    click.echo(f"{name}: {ABOUT[name]}{continues}", err=True)
     stolen_s = environment.steal_s()
     text = _run(bench, name)
     stolen_s = environment.steal_s() - stolen_s
@@ -221,7 +221,7 @@ def _show(bench: Bench, name: str) -> None:
 def _warn_if_busy() -> None:
     load = environment.load()
     if load > environment.QUIET_LOAD:
-        click.echo(f"bench: this machine is busy (load {load:.1f}): wait, or mistrust", err=True)
+        click.echo(f"bench: this machine is busy (load {load:.1f}): results may be wrong", err=True)
 
 
 if __name__ == "__main__":

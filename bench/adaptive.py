@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """wait=adaptive beside the best of the other ways, at forty points.
 
-A point is a depth, a latency that the built-in back-end plays, and a placement. Every fixed way is
-screened by short runs; the fastest meets adaptive in fresh interleaved pairs. Pure, but for
-contest(), which runs in the main thread and prints nothing.
+A point is an iodepth, a latency that the built-in back-end adds, and a choice of CPUs. Short runs
+find the fastest fixed way at each point, and new interleaved runs compare it with adaptive. All
+functions are pure except contest(), which runs in the main thread and prints nothing.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -30,7 +30,7 @@ DEPTHS = (1, 4, 16, 64, 128)
 ALTERNATING = "10us,100us/1s"
 LATENCIES = ("none", "20us", "100us", ALTERNATING)
 SCREENING_RUNS = 3
-# A point falls short when all of its interval lies below this.
+# A point is too slow if its whole interval is below this ratio.
 NEAR = 0.95
 
 
@@ -57,7 +57,7 @@ class Point:
 
     @property
     def runtime_s(self) -> float:
-        # Half a second would show one of two latencies that alternate.
+        # Two latencies alternate every second, and half a second would show only one of them.
         return 2.0 if self.latency == ALTERNATING else SHORT_S
 
 
@@ -70,7 +70,7 @@ POINTS = tuple(
 
 
 def contest(point: Point, turns: Turns, pairs: int) -> Outcome:
-    """Screens the fixed ways, then sets adaptive beside the fastest."""
+    """Finds the fastest fixed way by short runs, then compares adaptive with it."""
     best = winner(point.ways(), _screen(point, turns))
     comparison = Comparison(
         point.title,
@@ -91,13 +91,13 @@ def _screen(point: Point, turns: Turns) -> Sequence[Sequence[Run]]:
 
 
 def winner(sides: Sequence[Side], runs: Sequence[Sequence[Run]]) -> Side:
-    """The side with the highest median of IOPS."""
+    """The side with the highest median IOPS."""
     rates = [middle(each, lambda run: run.iops) for each in runs]
     return sides[rates.index(max(rates))]
 
 
 def half_a_core() -> Comparison:
-    """What adaptive_cpu=50 costs beside busy, at depth 1 and 100 µs."""
+    """Compares the CPU time of adaptive_cpu=50 with that of busy, at iodepth 1 and 100 µs."""
     point = Point(1, "100us", shares_core=False)
     limited: Mapping[str, str] = {**ADAPTIVE, "adaptive_cpu": "50"}
     return Comparison(
@@ -109,13 +109,13 @@ def half_a_core() -> Comparison:
 
 
 def summary(outcomes: Sequence[Outcome]) -> Iterator[str]:
-    """How the points stand, all of them together and those that fall short by name."""
+    """The median over all points, and the name of each point that is too slow."""
     ratios = [each.ratios()[0] for each in outcomes]
-    short = [
+    slow = [
         f"- {each.comparison.title}: {ratio_text(ratio)} of {each.comparison.base.name}"
         for each, ratio in zip(outcomes, ratios, strict=True)
         if ratio.interval.high < NEAR
     ]
     yield f"Median of {len(ratios)} ratios: {median(ratio.value for ratio in ratios):.3f}."
-    yield f"Points whose interval lies wholly below {NEAR}: {len(short)}."
-    yield from short
+    yield f"Points whose interval lies wholly below {NEAR}: {len(slow)}."
+    yield from slow

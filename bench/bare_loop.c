@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Random reads of 4 KiB through the engine's queue with nothing around it: what
- * fio and its glue cost is what fio is slower than this.
+ * Random reads of 4 KiB through the engine's queue without fio. The difference
+ * from a run of fio is the cost of fio and the code for it.
  *
- * DISK=SOCKET bare_loop RESULT DEPTH BYTES MILLISECONDS PAUSE_NS: looks all the time,
- * and writes the file RESULT. It waits for PAUSE_NS before it sends what came
- * back anew, as a program that has something to do between two requests. One
- * thread. It never writes to the disk.
+ * DISK=SOCKET bare_loop RESULT DEPTH BYTES MILLISECONDS PAUSE_NS: polls without a
+ * pause, and writes the file RESULT. After each completed request, it waits for
+ * PAUSE_NS before it submits the next one, like a program that has work to do between
+ * two requests. It has one thread and never writes to the disk.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,7 +21,7 @@
 struct loop {
 	struct queue *queue;
 	char *buffers;
-	uint64_t blocks;                /* of the disk, that are read */
+	uint64_t blocks;                /* reads go to the first blocks of the disk */
 	uint64_t pause_ns;
 	uint64_t random;
 	uint64_t issued_ns[MAX_DEPTH];  /* by buffer */
@@ -69,7 +69,7 @@ static uint64_t pause_from(const struct loop *loop, uint64_t begun_ns)
 	return now_ns;
 }
 
-/* Reaps what is there, and sends as much anew. The time. */
+/* Reaps completed requests, and submits a new one for each. Returns the time. */
 static uint64_t turn(struct loop *loop)
 {
 	struct request *done[QUEUE_REAP_AT_ONCE];

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Random reads of 4 KiB by threads that wait for each: device_read() as
- * ordinary programs call it, to be set beside fio.
+ * Random reads of 4 KiB by threads that call device_read(), as ordinary programs
+ * do, for a comparison with fio.
  *
- * DISK=SOCKET blocking_loop RESULT THREADS BYTES MILLISECONDS WAIT: all threads on
- * one queue; writes the file RESULT. It never writes to the disk.
+ * DISK=SOCKET blocking_loop RESULT THREADS BYTES MILLISECONDS WAIT: all threads share
+ * one queue. Writes the file RESULT, and never writes to the disk.
  */
 #include <pthread.h>
 #include <stdio.h>
@@ -20,7 +20,7 @@
 struct reader {
 	pthread_t thread;
 	struct device *dev;
-	uint64_t blocks;       /* of the disk, that are read */
+	uint64_t blocks;       /* reads go to the first blocks of the disk */
 	uint64_t until_ns;
 	uint64_t random;
 	uint64_t failed;
@@ -71,7 +71,7 @@ static void *run(void *context)
 	return NULL;
 }
 
-/* All readers' sums go into the first one. */
+/* Waits for all readers, and adds their results to the first reader's. */
 static void join(unsigned int threads)
 {
 	for (unsigned int i = 0; i < threads; i++) {

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Under which conditions a bench ran, as far as they can be told.
+"""Describes the conditions under which a bench ran.
 
-Called once a bench, in the main thread; what cannot be found out is absent, and nothing fails.
+It is called once for each bench, in the main thread. A version that cannot be found is "unknown",
+and is no failure.
 """
 
 import subprocess
@@ -16,12 +17,12 @@ from pyfio_virtio.engine import engine
 from pyfio_virtio.fio import fio
 from pyfio_virtio.machine import host
 
-# More runnable processes than this, before the bench begins, disturb it.
+# If the load is higher before the bench begins, other processes disturb the bench.
 QUIET_LOAD = 0.5
 
 
 def describe(cores: Cores, rounds: int) -> dict[str, object]:
-    """To be kept with the results."""
+    """The conditions, which are stored with the results."""
     return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "fio": fio.find().release,
@@ -35,7 +36,7 @@ def describe(cores: Cores, rounds: int) -> dict[str, object]:
 
 
 def summary(environment: Mapping[str, object]) -> str:
-    """The conditions in a line, to stand above a table."""
+    """The conditions in one line, for the text near a table."""
     machine = host.describe()
     names = " ".join(str(environment[key]) for key in ("fio", "qemu_storage_daemon"))
     what = f"{machine.cpus} CPUs of {machine.cpu_model}, Linux {machine.kernel}"
@@ -48,12 +49,12 @@ def load() -> float:
 
 
 def steal_s() -> float:
-    """CPU time that the machine below took from this one since it booted; 0 where unknown."""
+    """CPU time that the hypervisor took from this machine since it booted; 0 if unknown."""
     return float(getattr(psutil.cpu_times(), "steal", 0.0))
 
 
 def _said(*command: str) -> str:
-    """The first line of what a command says."""
+    """The first line of a command's output."""
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
     except (OSError, subprocess.TimeoutExpired):

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Instructions for each I/O, counted by valgrind's callgrind: fio's null engine and ours.
 
-Looks at the ring that find nothing depend on the back-end alone, and are left out. What one takes
-is told by two runs on back-ends that are slow to a different degree, and so differ in such looks
-alone; what an I/O takes by two runs that differ in number_ios. Called from the main thread; nothing
-is printed here.
+The number of looks at the ring that find nothing depends only on the back-end's speed, so such
+looks are subtracted. Two runs on back-ends with different latencies differ only in the number of
+these looks, and give the cost of one. Two runs with different number_ios give the cost of an I/O.
+All of this is called from the main thread, and prints nothing.
 """
 
 import re
@@ -22,16 +22,17 @@ from pyfio_virtio.errors import PyfioVirtioError
 from pyfio_virtio.results.results import COUNTERS
 
 FEW, MANY = 20_000, 60_000
-# Slower than callgrind makes fio at iodepth 32, or it would never look in vain; not so slow that
-# looking for SCSI disks takes too long.
+# These latencies must be longer than fio takes under callgrind for 32 I/Os, because otherwise fio
+# would make no look that finds nothing. They must not be so long that the search for SCSI disks
+# takes too long.
 SLOW, SLOWER = "latency=3ms", "latency=6ms"
-# Fewer looks in vain for each I/O than this are none.
+# If there are fewer empty looks for each I/O, their cost is not measured.
 _FEWEST_LOOKS = 0.01
 _OBJECT = re.compile(r"^\s*([\d,]+)\s.*\[(?P<object>[^\]]+)\]$")
 PATIENCE_S = 300.0
 _PROFILE = "callgrind.out"
-# fio unloads the engine of a job file before it ends, and callgrind would then not know any more
-# which object its instructions were of.
+# fio unloads the engine before it ends, and callgrind would then not know the object of the
+# engine's instructions. So the engine is preloaded, which keeps it loaded.
 _LOADED = ("env", f"LD_PRELOAD={engine.NAME}")
 _CALLGRIND = (
     *(*_LOADED, "valgrind", "-q", "--tool=callgrind"),
@@ -41,7 +42,7 @@ _CALLGRIND = (
 
 @dataclass(frozen=True)
 class Count:
-    """One run: instructions in all, and those in the engine's own object."""
+    """One run: all instructions, and those in the engine's shared object."""
 
     ios: int
     empty_looks: int
@@ -51,7 +52,7 @@ class Count:
 
 @dataclass(frozen=True)
 class PerIo:
-    """What one I/O takes; and one look that finds nothing."""
+    """The instructions for one I/O, and for one look that finds nothing."""
 
     name: str
     total: float
@@ -60,9 +61,9 @@ class PerIo:
 
 
 def per_look(slow: Count, slower: Count) -> float:
-    """What one look takes that finds nothing; all of it is in the engine's own object.
+    """The instructions for one look that finds nothing; all are in the engine's shared object.
 
-    0 where there are none to leave out: at great depth there is always something.
+    0 if there are no such looks, because at a large iodepth a look always finds something.
     """
     more_looks = slower.empty_looks - slow.empty_looks
     if more_looks < _FEWEST_LOOKS * slower.ios:
@@ -71,14 +72,14 @@ def per_look(slow: Count, slower: Count) -> float:
 
 
 def per_io(name: str, few: Count, many: Count, look: float) -> PerIo:
-    """What one I/O takes, without looks that find nothing."""
+    """The instructions for one I/O, without looks that find nothing."""
     ios, looks = many.ios - few.ios, look * (many.empty_looks - few.empty_looks)
     total, own = many.total - few.total - looks, many.own - few.own - looks
     return PerIo(name, total / ios, own / ios, look)
 
 
 def sides() -> list[tuple[Side, Side]]:
-    """fio's null engine and ours, at the same depth."""
+    """Pairs of fio's null engine and ours, at the same iodepth."""
     scsi = replace(BUILTIN_NULL, options=("device=scsi", *BUILTIN_NULL.options))
     queues = replace(BUILTIN_NULL, queues=16)
     asked = (
@@ -101,7 +102,7 @@ def _with_jobs(side: Side, jobs: int) -> Side:
 
 
 def measure(side: Side, turns: Turns) -> PerIo:
-    """What an I/O of this side takes; without a disk there is nothing to look at."""
+    """The instructions for one I/O of this side; a side without a disk makes no looks."""
     look = 0.0
     if isinstance(side.disk, BackendSpec):
         slow, slower = (
@@ -114,7 +115,7 @@ def measure(side: Side, turns: Turns) -> PerIo:
 
 def _count(side: Side, turns: Turns, ios: int) -> Count:
     each = ios // int(side.options["numjobs"])
-    # Without fio's map of blocks done: the fuller it is, the longer it is searched.
+    # Without fio's map of random blocks, because a search in it takes longer the fuller it is.
     options = {**side.options, "number_ios": str(each), "norandommap": "1"}
     if side.engine == engine.NAME:
         options["stats_file"] = COUNTERS
@@ -137,10 +138,10 @@ def _annotate(profile: Path) -> str:
 
 
 def parse(text: str) -> tuple[int, int]:
-    """Of callgrind_annotate: all instructions, and those of our object."""
+    """Reads callgrind_annotate's output: all instructions, and those of our shared object."""
     total = re.search(r"^\s*([\d,]+)\s.*PROGRAM TOTALS", text, re.MULTILINE)
     if total is None:
-        raise PyfioVirtioError("callgrind_annotate names no totals", text[-200:])
+        raise PyfioVirtioError("callgrind_annotate printed no totals", text[-200:])
     own = 0
     for line in text.splitlines():
         found = _OBJECT.match(line)
@@ -154,10 +155,10 @@ def _number(text: str) -> int:
 
 
 def table(pairs: Sequence[tuple[PerIo, PerIo]]) -> str:
-    """A table in markdown, a line a pair."""
+    """A table in Markdown, with one line for each pair."""
     lines = [
         "| engine | fio with its null engine | fio with ours | added | in our object "
-        "| an empty look, left out |",
+        "| an empty look, not included |",
         "|---|---|---|---|---|---|",
     ]
     lines += [

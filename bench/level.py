@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""How level a run is: each half second of it beside the median of them all.
+"""How even a run is: compares each half second of a run with the median of all of them.
 
-The load is that of jobs/virtio.fio. A first touch of memory, or anything else that a run pays for
-only once, shows as a first half second below the others. Pure, but for level_of(), which reads what
-a run left.
+The load is that of jobs/virtio.fio. If a run pays a cost only once, such as the first touch of
+memory, its first half second is slower than the others. All functions are pure except level_of(),
+which reads the files of a run.
 """
 
 from collections import defaultdict
@@ -19,7 +19,8 @@ from pyfio_virtio.backends.backends import BackendSpec
 from pyfio_virtio.results.record import Record
 
 HALF_MS = 500
-# Half seconds of a run. It lasts for one more, because the log may lack a moment of the last.
+# The number of half seconds that are used. A run lasts for one more, because fio's log may not
+# cover the last one completely.
 HALVES = 8
 LOG = "level"
 RUNTIME_S = (HALVES + 1) * HALF_MS / 1000
@@ -45,7 +46,7 @@ class Level:
         return median(self.halves)
 
     def ratio(self, half: int) -> float:
-        """That half second to the median."""
+        """The IOPS of that half second divided by the median."""
         return self.halves[half] / self.median
 
     @property
@@ -54,7 +55,7 @@ class Level:
 
 
 def comparison() -> Comparison:
-    """All disks with the same load."""
+    """A comparison of all disks under the same load."""
     options = {
         "ioengine": "fio_virtio",
         "filename": DISK,
@@ -76,13 +77,13 @@ def halves(log: str) -> tuple[float, ...]:
     sums: dict[int, float] = defaultdict(float)
     for line in log.splitlines():
         at_ms, value = line.split(",")[:2]
-        # A line stands for the time before it, which ends a few ms late.
+        # A line covers the time before its time stamp, which may be a few ms late.
         sums[round(int(at_ms) / HALF_MS) - 1] += float(value)
     return tuple(sums[half] for half in range(HALVES))
 
 
 def level_of(record: Record, folder: Path) -> Level:
-    """Of a run whose files lie in `folder`."""
+    """Reads a run whose files are in `folder`."""
     reads = record.directions["read"]
     p99_us = None if reads.p99_ns is None else reads.p99_ns / 1000
     return Level(halves((folder / f"{LOG}_iops.log").read_text()), p99_us)
@@ -95,7 +96,7 @@ COLUMNS = (
 
 
 def table(measured: Sequence[Sequence[Level]]) -> str:
-    """A table in markdown, a line a disk; each figure is a median over the runs."""
+    """A table in Markdown, one line for each disk; each figure is a median over the runs."""
     lines: list[Sequence[str]] = [COLUMNS, ["---"] * len(COLUMNS)]
     for side, runs in zip(comparison().sides, zip(*measured, strict=True), strict=True):
         lines.append(_row(side.name, runs))

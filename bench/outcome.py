@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What came of a comparison: ratios with their intervals, and the table for people.
+"""The outcome of a comparison: ratios with their intervals, and the table in Markdown.
 
-Pure: runs in, numbers and text out. The statistics are those of pyfio_virtio.analysis.
+All functions are pure. The statistics come from pyfio_virtio.analysis.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -16,13 +16,13 @@ from pyfio_virtio.analysis.stats import Estimate
 
 @dataclass(frozen=True)
 class Outcome:
-    """All runs of one comparison: a list for each side, in the order of its sides."""
+    """All runs of one comparison: a tuple for each side, in the order of its sides."""
 
     comparison: Comparison
     runs: tuple[tuple[Run, ...], ...]
 
     def ratios(self) -> list[Estimate]:
-        """Of each of the others to the base: the median of the rounds' ratios."""
+        """For each other side, the median of its ratios to the base in the same round."""
         metric = self.comparison.metric
         base, *others = ([getattr(run, metric) for run in side] for side in self.runs)
         return [
@@ -32,19 +32,19 @@ class Outcome:
 
 
 def p50_added_ns(each: Outcome) -> Estimate:
-    """By how much the first of the others takes longer than the base: the rounds' median."""
+    """The median over the rounds of p50 of the first other side minus p50 of the base, in ns."""
     base, other = each.runs[:2]
     pairs = [(first.p50_us, second.p50_us) for first, second in zip(base, other, strict=True)]
     return stats.median([1000 * (b - a) for a, b in pairs if a is not None and b is not None])
 
 
 def outcome(comparison: Comparison, rounds: Sequence[Sequence[Run]]) -> Outcome:
-    """Rounds, as they were run, sorted by side."""
+    """Groups the runs of all rounds by side."""
     return Outcome(comparison, tuple(tuple(side) for side in zip(*rounds, strict=True)))
 
 
 def ratio_text(ratio: Estimate) -> str:
-    """The median of the ratios, and where the true one lies with its confidence."""
+    """The median of the ratios, with its interval and confidence."""
     interval = ratio.interval
     between = f"{interval.low:.2f} to {interval.high:.2f}"
     return f"{ratio.value:.2f} ({between}, {interval.confidence:.0%})"
@@ -64,7 +64,7 @@ _COLUMNS = (
 
 
 def table(outcomes: Sequence[Outcome]) -> str:
-    """A table in markdown, a line a side; each figure is a median over the runs."""
+    """A table in Markdown, one line for each side; each figure is a median over the runs."""
     metric_is_time = any(each.comparison.metric == "wall_ms" for each in outcomes)
     columns = (*_COLUMNS, "wall ms") if metric_is_time else _COLUMNS
     lines = [columns, ["---"] * len(columns)]

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What is compared with what: every comparison as data.
+"""Defines every comparison as data.
 
-Pure. It never starts anything; run.py does.
+All functions are pure. This file starts nothing; run.py does.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,33 +15,33 @@ Options = Mapping[str, str]
 # The loops: C files of this folder, without their suffix.
 BARE, BLOCKING = "bare_loop", "blocking_loop"
 
-# What a side runs on; fio takes the path from its environment.
+# The disk of a side; fio takes its path from an environment variable.
 DISK = f"${{{DISK_VARIABLE}}}"
 
 DISK_BYTES = 256 << 20
 SLEEPS_US = (5, 10, 20, 50, 100, 200)
-# What fio itself takes for an I/O, about, as its null engine shows.
+# About the time that fio itself takes for an I/O, measured with its null engine.
 FIOS_OWN_NS = 550
-# Of each run, where there are many.
+# The runtime of each run in comparisons with many runs.
 SHORT_S = 0.5
 
 
 @dataclass(frozen=True)
 class MemoryFile:
-    """A file in /dev/shm, all of its blocks there, for engines of fio's own."""
+    """A file in /dev/shm with all its blocks allocated, for fio's own engines."""
 
     size_bytes: int = DISK_BYTES
 
 
 @dataclass(frozen=True)
 class Side:
-    """One of those compared: options of fio, and what it runs on."""
+    """One side of a comparison: fio's options, and the disk."""
 
     name: str
     options: Options
     disk: BackendSpec | MemoryFile | None = None
-    program: str | None = None  # not fio, but a loop in C with the same load: BARE or BLOCKING
-    pause_ns: int = 0  # BARE: between an I/O and the next
+    program: str | None = None  # BARE or BLOCKING: a loop in C replaces fio
+    pause_ns: int = 0  # BARE: the pause between two I/Os
 
     @property
     def engine(self) -> str:
@@ -50,19 +50,19 @@ class Side:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Sides that take turns; each of the others is set in proportion to the base."""
+    """Sides that take turns; each of the others is compared with the base."""
 
     title: str
     base: Side
     others: tuple[Side, ...]
-    shares_core: bool = False  # fio with its back-end
+    shares_core: bool = False  # fio and its back-end run on one CPU
     metric: str = "iops"  # a field of run.Run
-    aim: float | None = None  # the ratio that is wanted, at least
+    aim: float | None = None  # the lowest ratio that we want to see
     runtime_s: float = 1.0
 
     @property
     def full_title(self) -> str:
-        """Tells it from all others of its group."""
+        """A title that no other comparison of the group has."""
         return f"{self.title}, beside {self.base.name}"
 
     @property
@@ -76,63 +76,63 @@ BUILTIN_NULL_EVENT = BackendSpec(kind="builtin", storage="null", options=("serve
 BUILTIN_MEMORY = BackendSpec(
     kind="builtin", storage="memory", size_bytes=DISK_BYTES, options=("serve=poll",)
 )
-# qemu-storage-daemon 7.2 aborts when an NBD client leaves a node that has an iothread, so that one
-# process cannot serve a node both ways as fast as it can: each has a daemon of its own.
+# qemu-storage-daemon 7.2 aborts when an NBD client disconnects from a node that has an iothread. So
+# NBD and vhost-user each get their own daemon.
 QSD_NULL_BY_NBD = BackendSpec(kind="nbd", storage="null")
 _DISKS = {"qemu-storage-daemon null-co": QSD_NULL, "built-in null, serve=poll": BUILTIN_NULL}
 
 
 def load(depth: int, size_bytes: int = DISK_BYTES) -> dict[str, str]:
-    """The load of every comparison, whatever the engine."""
+    """The load of every comparison, for all engines."""
     return {
         "rw": "randread",
         "bs": "4k",
         "iodepth": str(depth),
         "thread": "1",
         "size": str(size_bytes),
-        # Left to itself, fio takes the slower clock whenever its test at the start finds two CPUs
-        # some cycles apart: by chance, and every I/O then takes some 80 ns more.
+        # By default, fio tests the CPU's counter at its start. If it finds two CPUs a few cycles
+        # apart, by chance, it uses a slower clock, and every I/O takes about 80 ns more.
         "clocksource": "cpu",
     }
 
 
 def virtio(disk: BackendSpec, depth: int, wait: Options, name: str = "") -> Side:
-    """Our engine; wait is its options."""
+    """A side with our engine; wait holds the engine's options."""
     engine = {"ioengine": "fio_virtio", "filename": DISK, **wait}
     words = " ".join(f"{key}={value}" for key, value in wait.items())
     return Side(name or f"fio_virtio {words}", {**engine, **load(depth)}, disk)
 
 
 def null(depth: int) -> Side:
-    """fio's engine that does nothing: what fio itself costs."""
+    """A side with fio's null engine, which does nothing and shows the cost of fio itself."""
     return Side("fio's null engine", {"ioengine": "null", **load(depth)})
 
 
 def bare(disk: BackendSpec, depth: int, pause_ns: int = 0) -> Side:
-    """The engine's queue in a loop of its own: what it does without fio and fio's glue."""
+    """A side with a C loop over the engine's queue, without fio and the code for fio."""
     name = "a bare C loop" + (f", {pause_ns} ns between I/Os" if pause_ns else "")
     return Side(name, {"ioengine": "fio_virtio", **load(depth)}, disk, BARE, pause_ns)
 
 
 def blocking(disk: BackendSpec, threads: int, wait: Options) -> Side:
-    """device_read() by as many threads, on one queue, as programs call it."""
+    """A side with device_read(), called by that many threads on one queue."""
     options = {"ioengine": "fio_virtio", **wait, **load(threads)}
     return Side(f"device_read(), {threads} threads", options, disk, BLOCKING)
 
 
 def file(engine: str, depth: int) -> Side:
-    """An engine of fio's on a file in memory, buffered: tmpfs has no direct I/O."""
+    """A side with fio's engine on a file in memory, buffered because tmpfs has no direct I/O."""
     options = {"ioengine": engine, "filename": DISK, **load(depth)}
     return Side(f"fio's {engine}, file in memory", options, MemoryFile())
 
 
 def nbd(depth: int) -> Side:
-    """fio's nbd engine on a node like the one that our engine gets."""
+    """A side with fio's nbd engine, on a node like that of our engine."""
     options = {"ioengine": "nbd", "uri": DISK, **load(depth)}
     return Side("fio's nbd engine", options, QSD_NULL_BY_NBD)
 
 
-# As a loop around an eventfd has it that asks for calls all the time.
+# A simple loop around an eventfd, which asks for calls all the time.
 NAIVE = {"wait": "event", "call_suppression": "off"}
 EVENT, BUSY, ADAPTIVE = {"wait": "event"}, {"wait": "busy"}, {"wait": "adaptive"}
 
@@ -148,18 +148,18 @@ def _against_null() -> Iterator[Comparison]:
 
 
 def _bare() -> Iterator[Comparison]:
-    """A back-end that falls asleep answers the later, the later the next request comes: so that
-    what fio's glue adds is not taken for that, one of the loops is as slow as fio."""
+    """One of the loops pauses as long as fio takes, because a back-end that has fallen asleep
+    answers later. Otherwise this delay would count as the cost of fio's glue."""
     for name, disk in _DISKS.items():
         for depth, pause_ns in ((1, 0), (1, FIOS_OWN_NS), (128, 0)):
-            # p50 of all of the latency, as the loop takes it, not of completion alone.
+            # The loop measures the total latency, so fio reports the p50 of the total latency too.
             ours = virtio(disk, depth, BUSY)
             ours = Side(ours.name, {**ours.options, "lat_percentiles": "1"}, disk)
             yield Comparison(f"iodepth {depth}, {name}", bare(disk, depth, pause_ns), (ours,))
 
 
 def _library() -> Iterator[Comparison]:
-    """As many threads that wait as fio has in flight, in the same way of waiting."""
+    """As many threads as fio has requests in flight, in the same way of waiting."""
     for name, disk in _DISKS.items():
         for depth in (1, 8):
             for wait in (EVENT, BUSY, sleepy(50), ADAPTIVE):
@@ -181,7 +181,7 @@ def _waits() -> Iterator[Comparison]:
 
 
 def _rings() -> Iterator[Comparison]:
-    """The ring's features in all combinations, for looking and for waiting."""
+    """All combinations of the ring's features, with busy and with event."""
     features = [{"indirect": a, "event_idx": b} for a in ("on", "off") for b in ("on", "off")]
     for name, disk in _DISKS.items():
         for wait, depth in ((BUSY, 1), (BUSY, 128), (EVENT, 32)):
@@ -228,14 +228,14 @@ def _start() -> Iterator[Comparison]:
 
 @dataclass(frozen=True)
 class Group:
-    """Comparisons that are asked for by one name."""
+    """The comparisons that have one name on the command line."""
 
     about: str
     comparisons: Sequence[Comparison] = field(repr=False)
 
 
 GROUPS: Mapping[str, Group] = {
-    "null": Group("wait=busy beside fio's null engine: what all of it costs", [*_against_null()]),
+    "null": Group("wait=busy beside fio's null engine", [*_against_null()]),
     "bare": Group("wait=busy beside a bare C loop over the engine's queue", [*_bare()]),
     "library": Group("threads that call device_read() beside fio", [*_library()]),
     "waits": Group("wait=busy and wait=event beside each other", [*_waits()]),

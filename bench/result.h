@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What a loop measured, written as fio writes its own results, so that one
- * reader serves for both. One thread.
+ * The results of a loop, written in the form of fio's own results, so that the same
+ * code reads both. One thread calls these functions.
  */
 #ifndef BENCH_RESULT_H
 #define BENCH_RESULT_H
@@ -12,7 +12,7 @@
 
 #include "base/clock.h"
 
-/* Latencies in bins of 10 ns; the last one holds all that is longer. */
+/* Latencies in bins of 10 ns; the last bin also has all longer ones. */
 #define BIN_NS 10u
 #define BINS 100000u
 
@@ -56,7 +56,8 @@ static inline void result_write_bins(FILE *out, const struct histogram *histogra
 		histogram->count ? (double)total_ns / (double)histogram->count : 0);
 }
 
-/* Reads that took elapsed_ns in all go to the file `path`: 0 or -errno. */
+/* Writes the results of a loop that ran for elapsed_ns to the file `path`. Returns 0
+ * or -errno. */
 static inline int result_write(const char *path, const struct histogram *histogram,
 			       uint64_t elapsed_ns)
 {

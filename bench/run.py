@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Runs of one side, and rounds of runs: fio on one core, its back-end on another.
+"""Runs one side, and rounds of all sides: fio on one core, its back-end on another.
 
-Owns the job or the command of a side, and how its runs take turns. What is kept of a bench that
-was interrupted is not run again. Each run has a back-end of its own, started for it and ended with
-it, so that no idle one takes part. Called from the main thread; nothing is printed here.
+This file owns the job or the command of a side, and the order in which sides take turns. Runs that
+were stored by a bench that was interrupted are not repeated. Each run has its own back-end, which
+is started for it and ends with it, so that no idle back-end takes part. All of this is called from
+the main thread, and prints nothing.
 """
 
 import shutil
@@ -27,15 +28,15 @@ from pyfio_virtio.sweep.one_run import Runner, Trial, runner
 from pyfio_virtio.sweep.versions import ENGINE, FIO, build, versions
 
 LOOPS = Path(__file__).resolve().parent.parent / "build" / "bench"
-# Beyond a run's time; it only bounds a hang.
+# The time beyond its runtime after which a run counts as hung.
 PATIENCE_S = 60.0
-# Options that say where a side runs, and nothing of the load.
+# Options that say where a side runs, and nothing about the load.
 _PLACES = ("ioengine", "filename", "uri")
 
 
 @dataclass(frozen=True)
 class Cores:
-    """Which CPU fio runs on, and which its back-end."""
+    """The CPU of fio and the CPU of its back-end."""
 
     fio: int = 0
     backend: int = 1
@@ -46,7 +47,7 @@ class Cores:
 
 @dataclass(frozen=True)
 class Run:
-    """What one run came to, as a table shows it; None where it cannot be told."""
+    """The figures of one run for a table; None if a figure is not known."""
 
     iops: float
     p50_us: float | None
@@ -80,7 +81,7 @@ def _us_per_io(cpu: CpuUse | None, ios: int) -> float | None:
 
 
 def job_text(side: Side, runtime_s: float) -> str:
-    """fio's job; the engine comes first, as its options follow it."""
+    """fio's job file; the engine is named first, because its own options must follow it."""
     options = dict(side.options)
     if "number_ios" not in options:
         options |= {"time_based": "1", "runtime": seconds(runtime_s)}
@@ -88,7 +89,7 @@ def job_text(side: Side, runtime_s: float) -> str:
 
 
 def loop_command(side: Side, runtime_s: float) -> list[str]:
-    """The command of a loop in C with the same load; it is told how to wait, or to pause."""
+    """The command of a C loop with the same load; its last argument is the way or the pause."""
     load = (side.options["iodepth"], side.options["size"], str(round(runtime_s * 1000)))
     way = side.options["wait"] if side.program == BLOCKING else str(side.pause_ns)
     return [str(loop_path(str(side.program))), FIO_JSON, *load, way]
@@ -105,7 +106,7 @@ def loop_path(name: str) -> Path:
 
 
 def wanted(side: Side, core: int) -> Wanted:
-    """What the side runs on; a back-end runs on that core."""
+    """The disk of the side; its back-end runs on that core."""
     if isinstance(side.disk, BackendSpec):
         return Wanted(replace(side.disk, cpus=str(core)), size_bytes=side.disk.size_bytes)
     if isinstance(side.disk, MemoryFile):
@@ -114,14 +115,14 @@ def wanted(side: Side, core: int) -> Wanted:
 
 
 def order(sides: int, round_number: int) -> list[int]:
-    """Whose turn it is in a round: another begins each time."""
+    """The order of the sides in a round; each round begins with another side."""
     first = round_number % sides
     return [*range(first, sides), *range(first)]
 
 
 @dataclass(frozen=True)
 class Turns:
-    """Has sides run, and keeps what came of them."""
+    """Runs the sides in turn, and stores their records."""
 
     runner: Runner
     cores: Cores
@@ -129,14 +130,14 @@ class Turns:
     versions: Mapping[str, str]
 
     def rounds(self, comparison: Comparison, count: int) -> Iterator[list[Run]]:
-        """A list of runs a round, in the order of comparison.sides."""
+        """A list of runs for each round, in the order of comparison.sides."""
         for records in self.kept_rounds(comparison, count):
             yield [run_of(record) for record, _ in records]
 
     def kept_rounds(
         self, comparison: Comparison, count: int
     ) -> Iterator[list[tuple[Record, Path]]]:
-        """The same as records, each with the folder of its files."""
+        """The records for each round, each with the folder of its files."""
         cores = self.cores.shared() if comparison.shares_core else self.cores
         trials = [
             self.trial(side, comparison.full_title, cores, comparison.runtime_s)
@@ -150,7 +151,7 @@ class Turns:
             ]
 
     def _round(self, trials: Sequence[Trial], number: int) -> list[Record]:
-        """A round that was interrupted is run anew as a whole: what it compares is of one time."""
+        """Repeats all of an interrupted round, because its runs must take place close together."""
         kept = [self.runner.finished(trial.point).get(number + 1) for trial in trials]
         whole = [record for record in kept if record]
         if len(whole) == len(trials):
@@ -161,13 +162,13 @@ class Turns:
         return [found[index] for index in range(len(trials))]
 
     def once(self, trial: Trial) -> tuple[Record, Path]:
-        """A run that is compared with no other of its time, and the folder of its files."""
+        """A single run that is no part of a round, and the folder of its files."""
         record = self.runner.finished(trial.point).get(1) or self._run(trial, 1)
         return record, self.runner.folder.run_folder(trial.point.hash, 1)
 
     def _run(self, trial: Trial, repeat: int) -> Record:
         record = self.runner.run(trial, repeat)
-        if record.error:  # half a comparison is none
+        if record.error:  # a comparison needs all its runs
             folder = self.runner.folder.run_folder(trial.point.hash, repeat)
             raise PyfioVirtioError(f"a run failed, see {folder}", record.error)
         return record
@@ -180,7 +181,7 @@ class Turns:
         runtime_s: float = 1.0,
         under: Sequence[str] = (),
     ) -> Trial:
-        """All that it takes to run the side; `under` is a program that runs fio."""
+        """All that is needed to run the side; `under` is a program that runs fio."""
         cores = cores or self.cores
         load = job_text(side, runtime_s)
         program = [self.fio.path, "--output-format=json", f"--output={FIO_JSON}", JOB]
@@ -189,7 +190,8 @@ class Turns:
             load = f"# {' '.join([side.program, *words])}\n"
         command = ["taskset", "-c", str(cores.fio), *under, *program]
         disk = wanted(side, cores.backend)
-        # The same side in another comparison, or on another CPU, is another point.
+        # The text is part of the point, so a side in another comparison or on another CPU is
+        # another point.
         text = f"# {title}; CPU {cores.fio}\n{load}"
         options = {key: typed(each) for key, each in side.options.items() if key not in _PLACES}
         return Trial(self._point(side, text, disk), disk, options, command, runtime_s)
@@ -208,20 +210,20 @@ class Turns:
         )
 
 
-# ---- what is kept --------------------------------------------------------------------
+# ---- stored runs ---------------------------------------------------------------------
 
 
 def unfinished(folder: Path) -> Path:
-    """Where runs are kept until all that were asked for are there."""
+    """The folder in which runs are stored until all names of the command are done."""
     return folder.with_name(f"{folder.name}.unfinished")
 
 
 @contextmanager
 def turns(folder: Path, cores: Cores, patience_s: float = PATIENCE_S) -> Iterator[Turns]:
-    """Turns that go on with the runs in unfinished(folder)."""
+    """Turns that continue with the runs in unfinished(folder)."""
     if folder.exists() and not (folder / RUNS).is_file():
         raise UsageError(
-            f"will not replace {folder}", "it holds no runs", "name another folder with --output"
+            f"{folder} is not replaced", "it holds no runs", "name another folder with --output"
         )
     found = fio.find()
     has_daemon = shutil.which(backends.QSD) is not None
@@ -233,6 +235,6 @@ def turns(folder: Path, cores: Cores, patience_s: float = PATIENCE_S) -> Iterato
 
 
 def finish(folder: Path) -> None:
-    """The runs are in `folder` now, instead of those of the bench before."""
+    """Moves the runs to `folder`, where they replace the runs of the previous bench."""
     shutil.rmtree(folder, ignore_errors=True)
     unfinished(folder).rename(folder)

@@ -164,7 +164,7 @@ def test_a_file_in_memory_is_read_from_memory(turns: Turns, tmp_path: Path) -> N
 def test_a_folder_of_somebody_is_not_replaced(tmp_path: Path) -> None:
     (tmp_path / "tiny").mkdir()
     with (
-        pytest.raises(UsageError, match=r"will not replace .*/tiny: it holds no runs"),
+        pytest.raises(UsageError, match=r"tiny is not replaced: it holds no runs"),
         run.turns(tmp_path / "tiny", SHARED),
     ):
         pass
@@ -226,7 +226,7 @@ def test_a_bench_that_was_killed_goes_on(tmp_path: Path) -> None:
     rows = SweepFolder(tmp_path / "start").rows()
     assert [row["started"] for row in rows[:2]] == kept[:2]
     assert sorted(row["repeat"] for row in rows) == [1, 1, 2, 2, 3, 3]
-    assert "on with the runs in" in done.stderr
+    assert "continuing with the runs in" in done.stderr
     assert "3 rounds" in done.stdout
     assert not (tmp_path / "start.unfinished").exists()
 
@@ -234,4 +234,4 @@ def test_a_bench_that_was_killed_goes_on(tmp_path: Path) -> None:
 def test_an_interrupted_bench_says_that_it_goes_on(tmp_path: Path) -> None:
     status, said = ended_after(1, signal.SIGTERM, tmp_path)
     assert status == 130
-    assert said.endswith("bench: interrupted; the same command goes on where it was\n")
+    assert said.endswith("bench: interrupted; the same command continues it\n")

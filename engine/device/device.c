@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What a device has: its description, queues to hand out, memory to allocate;
- * see device/device.h. How it comes and goes is in device/open_close.c. A back-end that hangs
- * up ends the device: reconnecting would begin in device_is_gone().
+ * What a device has: its description, the queues that callers claim, and the memory
+ * that they allocate; see device/device.h. Opening and closing are in
+ * device/open_close.c. When the back-end hangs up, the device cannot be used any
+ * more. A reconnect would begin in device_is_gone().
  */
 #include "device/device.h"
 
@@ -38,15 +39,15 @@ unsigned int device_list_disks(const struct device *dev,
 	return dev->num_disks;
 }
 
-/* Task management goes over the control queue, one at a time. */
+/* Task management uses the control queue, one request at a time. */
 int device_reset_unit(struct device *dev)
 {
 	struct request *req = NULL;
 	int code;
 
 	if (dev->disk.info.type != DEVICE_SCSI)
-		return error_set(EOPNOTSUPP, "%s: virtio-blk cannot abort what "
-				 "is in flight", dev->vu.path);
+		return error_set(EOPNOTSUPP, "%s: virtio-blk cannot abort the "
+				 "requests in flight", dev->vu.path);
 	pthread_mutex_lock(&dev->lock);
 	if (!dev->queues[0].abandoned)
 		req = queue_get(&dev->queues[0]);
@@ -120,7 +121,8 @@ int device_share_memory(struct device *dev)
 	return code;
 }
 
-/* Only what the back-end knows, whatever other devices of the memory have. */
+/* Allocates only from regions that this device's back-end knows, because other
+ * devices may have added regions to the memory. */
 static void *alloc_known(struct device *dev, size_t size_bytes, size_t alignment)
 {
 	uint32_t regions = __atomic_load_n(&dev->shared.regions, __ATOMIC_ACQUIRE);
@@ -128,8 +130,8 @@ static void *alloc_known(struct device *dev, size_t size_bytes, size_t alignment
 	return memory_alloc_in(dev->memory, size_bytes, alignment, regions);
 }
 
-/* As much again as there is, since regions are few; or, if that is too much for
- * us or for the back-end, what is needed. */
+/* Doubles the memory, because the number of regions is limited. If that is too much
+ * for us or for the back-end, adds only what is needed. */
 static int grow(struct device *dev, size_t needed_bytes)
 {
 	size_t present_bytes = memory_bytes(dev->memory);
@@ -142,8 +144,8 @@ static int grow(struct device *dev, size_t needed_bytes)
 	return code;
 }
 
-/* One thread grows the memory; those who waited for it find room then, as in
- * what other devices of the memory have added. */
+/* One thread at a time adds memory. So first look again: another thread, or another
+ * device of the same memory, may have added some in the meantime. */
 static void *grow_and_alloc(struct device *dev, size_t size_bytes, size_t alignment)
 {
 	void *address = NULL;
@@ -170,8 +172,8 @@ static int check_started(const struct device *dev)
 static int check_size(size_t size_bytes, size_t alignment)
 {
 	if (!alignment || alignment & (alignment - 1))
-		return error_set(EINVAL, "an alignment of %zu bytes is no power of "
-				 "two", alignment);
+		return error_set(EINVAL, "an alignment of %zu bytes is not a "
+				 "power of two", alignment);
 	if ((size_bytes | alignment) > SIZE_MAX / 4)
 		return error_set(ENOMEM, "there is no memory for %zu bytes",
 				 size_bytes);
@@ -212,7 +214,7 @@ void device_free(struct device *dev, void *address)
 	memory_free(dev->memory, address);
 }
 
-/* Without a word to the back-end, which knows the other process alone. */
+/* Tells the back-end nothing, because it serves the other process. */
 void device_forget_inherited(struct device *dev)
 {
 	unsigned int count = dev->first_queue + dev->num_queues;
@@ -228,6 +230,6 @@ bool device_is_gone(struct device *dev)
 {
 	if (!vhost_user_is_gone(&dev->vu))
 		return false;
-	error_set(EIO, "the back-end hung up: its requests in flight fail");
+	error_set(EIO, "the back-end hung up, so its requests in flight fail");
 	return true;
 }

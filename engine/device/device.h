@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A device: its connection, what was negotiated, its shared memory and its
- * queues, from open to close (declared in api.h). The control path.
+ * A device is a connection, the result of its negotiation, shared memory, and
+ * queues. This is the control path, from open to close (declared in api.h).
  *
  * Any thread may claim and release queues and allocate memory of a started
- * device; open, start and close belong to one thread. The I/O path is
- * device/queue.h's, and takes no lock of this file.
+ * device; open, start and close belong to one thread. The I/O path is in
+ * device/queue.h and takes no lock of this file.
  */
 #ifndef DEVICE_H
 #define DEVICE_H
@@ -23,53 +23,54 @@ struct device {
 	struct vhost_user vu;
 	struct memory *memory;       /* config.memory, or own_memory */
 	struct memory own_memory;
-	struct shared shared;        /* what of it the back-end knows */
+	struct shared shared;        /* the parts of it that the back-end knows */
 	struct disk disk;
-	bool is_capacity_assumed;    /* the back-end told none */
+	bool is_capacity_assumed;    /* the back-end did not tell it */
 	const struct command_set *commands;
 	struct queue *queues;        /* first_queue + num_queues of them */
 	bool *is_claimed;            /* per request queue */
 	unsigned int num_queues;     /* request queues; 0 until started */
 	unsigned int first_queue;    /* virtqueues before them: control, events */
-	unsigned int num_open;       /* of queues */
-	struct disk_summary *disks;  /* that discovery found; virtio-scsi */
+	unsigned int num_open;       /* queues that were initialised */
+	struct disk_summary *disks;  /* virtio-scsi: the disks that were found */
 	unsigned int num_disks;
 	pthread_mutex_t lock;        /* guards is_claimed, and vu after start */
 	struct blocking *blocking;   /* library/blocking.c's; NULL unless attached */
 };
 
-/* Part of device_close(): stops the rings. True if the back-end agreed: then
- * it does not touch memory any more. */
+/* Stops the rings; a part of device_close(). True if the back-end confirmed it, so
+ * that it does not touch the memory any more. */
 bool device_stop(struct device *dev);
 
-/* A queue for the calling thread, or NULL while all are claimed (a sentence
- * names their number). */
+/* Claims a queue for the calling thread. NULL, with a sentence, while all are
+ * claimed. */
 struct queue *device_claim_queue(struct device *dev);
-/* No request may be in flight, unless the queue is abandoned: then it stays
- * out of use. */
+/* No request may be in flight, unless the queue is abandoned. An abandoned queue is
+ * not claimed again. */
 void device_release_queue(struct device *dev, struct queue *queue);
 
-/* Tells the back-end of regions that dev->memory got since it was last told:
- * what another device of the same memory allocated can then be used here. */
+/* Tells the back-end about the regions that were added to dev->memory since the last
+ * time. After that, this device can use what another device of the same memory
+ * allocated. */
 int device_share_memory(struct device *dev);
 
 /* True if whole blocks can move between the device and this memory. Any thread;
  * no lock. */
 bool device_reaches(const struct device *dev, const void *address, size_t size_bytes);
 
-/* virtio-scsi: resets the logical unit, so that what is in flight comes back.
+/* virtio-scsi: resets the logical unit, so that the requests in flight come back.
  * Blocks for a second at most. */
 int device_reset_unit(struct device *dev);
 
-/* For a back-end that does not say how large its disk is: what the caller knows;
- * of several callers the one who knows of most. Any thread. */
+/* Sets the capacity for a back-end that does not tell it. If several callers set
+ * different ones, the largest counts. Any thread. */
 void device_assume_capacity(struct device *dev, uint64_t capacity_bytes);
 
-/* In a process that was forked while the device was open: closes what it got of
- * the device, and leaves the device to the other process. */
+/* For a process that was forked while the device was open: closes the descriptors
+ * that it inherited, and leaves the device to the other process. */
 void device_forget_inherited(struct device *dev);
 
-/* True once the back-end has hung up; records the sentence, without the
+/* True once the back-end has hung up; records a sentence, which does not name the
  * socket. Does not block. */
 bool device_is_gone(struct device *dev);
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What is behind a device's queues; see device/discover.h. */
+/* Finds the disks behind a device's queues; see device/discover.h. */
 #include "device/discover.h"
 
 #include <errno.h>
@@ -18,11 +18,11 @@
 #define BUFFER_BYTES 4096
 #define ID_TIMEOUT_MS 2000
 
-/* What the address in a command holds (5.6.6.1). */
+/* The largest numbers that the address in a command can hold (5.6.6.1). */
 #define MAX_TARGET 255u
 #define MAX_LUN 16383u
 
-/* LUNs tried one by one where REPORT LUNS is not to be had. */
+/* The number of LUNs that are tried one by one if REPORT LUNS does not work. */
 #define SCANNED_LUNS 8
 
 #define SERVICE_ACTION_IN_16 0x9e
@@ -49,24 +49,24 @@ static uint64_t get_be64(const uint8_t *from)
 
 /* ---- commands ------------------------------------------------------------------ */
 
-/* What one conversation with a controller needs. */
+/* The state of one discovery. */
 struct talk {
 	struct device *dev;
 	struct queue *queue;
 	uint8_t *buffer; /* shared, BUFFER_BYTES */
-	uint64_t deadline_ns; /* of all of it */
-	char refusal[256]; /* why the first disk that cannot be used cannot be */
+	uint64_t deadline_ns; /* for all commands together */
+	char refusal[256]; /* why the first unusable disk cannot be used */
 };
 
-/* Sends cdb to the logical unit that dev->disk addresses; size bytes may come
- * back into talk->buffer. How many did, or a negative errno. */
+/* Sends cdb to the logical unit that dev->disk addresses, and reads at most size
+ * bytes into talk->buffer. Returns their number or a negative errno. */
 static int send(struct talk *talk, const uint8_t *cdb, size_t cdb_size, uint32_t size)
 {
 	struct scsi_command command = { 0 };
 	struct request *req;
 	int code;
 
-	/* The chain of what did not come back stays out of use. */
+	/* The chain of a request that did not come back is not used again. */
 	if (talk->queue->abandoned)
 		return error_set(talk->queue->abandoned, "%s", talk->queue->reason);
 	req = queue_get(talk->queue);
@@ -82,7 +82,7 @@ static int send(struct talk *talk, const uint8_t *cdb, size_t cdb_size, uint32_t
 	return code ? code : (int)(size - command.residual_bytes);
 }
 
-/* A vital product data page, or with page 0 the standard data. */
+/* Reads a vital product data page, or the standard data if page is 0. */
 static int inquire(struct talk *talk, uint8_t page)
 {
 	const uint8_t cdb[6] = { INQUIRY, page != 0, page, 0, 0xff };
@@ -104,7 +104,7 @@ static void copy_text(char *to, const uint8_t *from, size_t size)
 			*to = '?';
 }
 
-/* 1 if the logical unit is a disk, else 0; negative on a dead queue. */
+/* 1 if the logical unit is a disk, else 0; negative if the queue was abandoned. */
 static int inquire_disk(struct talk *talk, struct disk_summary *summary)
 {
 	int got = inquire(talk, 0);
@@ -133,7 +133,7 @@ static int set_capacity(struct disk_summary *summary, uint64_t last_block,
 	if (block_size < 512 || block_size > (1u << 20) ||
 	    (block_size & (block_size - 1)))
 		return error_set(EPROTO, "the disk says that its blocks have %u "
-			"bytes: not a power of two from 512", block_size);
+			"bytes, which is not a power of two from 512", block_size);
 	summary->block_size = block_size;
 	/* The number of the last block may be 2^64 - 1. */
 	if (last_block == UINT64_MAX)
@@ -152,7 +152,7 @@ static int read_capacity_10(struct talk *talk, struct disk_summary *summary)
 	if (got < 8)
 		return error_set(EPROTO, "the disk answered READ CAPACITY with "
 				 "%d bytes", got);
-	/* SBC-3, 5.12: the number does not fit, READ CAPACITY (16) tells it. */
+	/* The number does not fit; READ CAPACITY (16) would tell it (SBC-3, 5.12). */
 	if (get_be32(talk->buffer) == UINT32_MAX)
 		return error_set(EPROTO, "the disk has more blocks than READ "
 			"CAPACITY (10) can tell, and does not answer READ "
@@ -175,7 +175,7 @@ static int read_capacity(struct talk *talk, struct disk_summary *summary)
 			    get_be32(talk->buffer + 8));
 }
 
-/* Keeps the reason for the case that no other disk is found. */
+/* Keeps the reason, in case no other disk is found. */
 static void note_refusal(struct talk *talk, const struct disk_summary *summary)
 {
 	if (*talk->refusal)
@@ -185,7 +185,7 @@ static void note_refusal(struct talk *talk, const struct disk_summary *summary)
 		 summary->target, summary->lun, error_message());
 }
 
-/* Takes note of the disk at target and lun, if there is one. */
+/* Adds the disk at target and lun to the list, if there is one. */
 static int examine(struct talk *talk, unsigned int target, unsigned int lun)
 {
 	struct device *dev = talk->dev;
@@ -235,7 +235,7 @@ static int scan_target(struct talk *talk, unsigned int target)
 
 	scsi_set_address(&talk->dev->disk, target, 0);
 	got = send(talk, cdb, sizeof(cdb), BUFFER_BYTES);
-	/* Nothing there, as opposed to something that does not know it. */
+	/* There is no target, as opposed to a target that does not know the command. */
 	if (got == -ENXIO)
 		return 0;
 	if (talk->queue->abandoned)
@@ -251,13 +251,13 @@ static int scan_target(struct talk *talk, unsigned int target)
 	return code;
 }
 
-/* A number that does not fit would be cut, and name another disk. */
+/* A number that does not fit would be truncated and then name another disk. */
 static int check_address(const struct device_config *config)
 {
 	if (config->scsi_target <= MAX_TARGET && config->scsi_lun <= MAX_LUN)
 		return 0;
 	return error_set(EINVAL, "%s: scsi_target=%u and scsi_lun=%u: a target is "
-			 "at most %u, a LUN at most %u", config->socket,
+			 "at most %u, and a LUN at most %u", config->socket,
 			 config->scsi_target, config->scsi_lun, MAX_TARGET, MAX_LUN);
 }
 
@@ -276,9 +276,9 @@ static int scan(struct talk *talk)
 	return code;
 }
 
-/* ---- the chosen one ---------------------------------------------------------------- */
+/* ---- the chosen disk --------------------------------------------------------------- */
 
-/* What does not fit is not told: these are hints. */
+/* A value that does not fit is left out, because it is only a hint. */
 static unsigned int bytes_or_none(uint32_t blocks, uint32_t block_size)
 {
 	uint64_t bytes = (uint64_t)blocks * block_size;
@@ -308,7 +308,7 @@ static void read_block_limits(struct talk *talk, struct disk *disk)
 		bytes_or_none(get_be32(talk->buffer + 28), info->block_size);
 }
 
-/* UNMAP is there if the provisioning page says so. */
+/* The device supports UNMAP if the provisioning page says so. */
 static void read_provisioning(struct talk *talk, struct device_info *info)
 {
 	int got = inquire(talk, PAGE_PROVISIONING);
@@ -399,7 +399,7 @@ int discover_scsi(struct device *dev)
 	if (!code)
 		code = choose(&talk);
 	device_release_queue(dev, talk.queue);
-	/* The answer to a command that took too long may still be written to it. */
+	/* The back-end may still write the answer to a command that timed out into it. */
 	if (!talk.queue->abandoned)
 		device_free(dev, talk.buffer);
 	return code;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* One request, waited for; see device/execute_one.h. */
+/* Executes one request and waits for it; see device/execute_one.h. */
 #include "device/execute_one.h"
 
 #include <errno.h>
@@ -9,8 +9,8 @@
 #include "base/error.h"
 #include "base/eventfd.h"
 
-/* Between two looks at the ring, should calls be lost: short, since a scan of
- * all targets is hundreds of commands. */
+/* The time between two looks at the ring, in case calls are lost. It is short,
+ * because a scan of all targets consists of hundreds of commands. */
 #define LOOK_INTERVAL_MS 1
 
 /* False if the back-end hung up. */
@@ -31,7 +31,7 @@ static bool wait_for_call(struct queue *queue, int socket_fd, uint64_t deadline_
 	return !watched[1].revents;
 }
 
-/* Why the request that is waited for will not come back; else 0. */
+/* A negative errno with the reason why the request will not come back, or 0. */
 static int find_end(bool is_there, uint64_t deadline_ns, const struct request *req)
 {
 	if (!is_there)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * One request at a time, waited for: for discovery and the like, never on the
- * I/O path. The calling thread must own the queue, and have nothing else in
+ * Executes one request and waits for it, for example during discovery; never on the
+ * I/O path. The calling thread must own the queue, and no other request may be in
  * flight on it.
  */
 #ifndef EXECUTE_H
@@ -9,9 +9,9 @@
 
 #include "device/queue.h"
 
-/* Submits req and waits until it is done, and puts it back. 0, or a negative
- * errno with a sentence. The queue is abandoned when time is up, and when
- * socket_fd, the connection that it belongs to, says that the back-end hung up. */
+/* Submits req, waits until it is done, and puts it back. 0, or a negative errno with
+ * a sentence. The queue is abandoned after timeout_ms, and when the back-end has hung
+ * up on socket_fd, the connection of the queue's device. */
 int execute(struct queue *queue, struct request *req, int socket_fd,
 	    unsigned int timeout_ms);
 

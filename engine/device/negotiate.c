@@ -13,7 +13,7 @@
 #include "base/error.h"
 #include "disk/scsi.h"
 
-/* SET_VRING_KICK and its like name a queue in 8 bits. */
+/* SET_VRING_KICK and SET_VRING_CALL name a queue in 8 bits. */
 #define MAX_QUEUES 256
 
 static bool has(uint64_t bits, unsigned int bit)
@@ -23,8 +23,8 @@ static bool has(uint64_t bits, unsigned int bit)
 
 /* ---- protocol features ---------------------------------------------------- */
 
-/* Not BACKEND_REQ: the one thing that a back-end would say there is that its
- * configuration changed, and its answers to requests say what follows. */
+/* BACKEND_REQ is not wanted. The only message that a back-end would send over it says
+ * that its configuration changed, and the answers to requests show that, too. */
 static uint64_t wanted_protocol(uint64_t offered)
 {
 	uint64_t wanted = 1ull << VHOST_USER_PROTOCOL_F_MQ |
@@ -77,12 +77,12 @@ static int choose_ring(struct device *dev, uint64_t *wanted)
 	if (config->indirect == CHOICE_ON &&
 	    !has(offered, VIRTIO_RING_F_INDIRECT_DESC))
 		return error_set(EOPNOTSUPP, "%s: the back-end does not offer "
-			"indirect descriptors: leave out indirect=1",
+			"indirect descriptors: leave out indirect=on",
 			dev->vu.path);
 	if (config->event_idx == CHOICE_ON &&
 	    !has(offered, VIRTIO_RING_F_EVENT_IDX))
 		return error_set(EOPNOTSUPP, "%s: the back-end does not offer "
-			"event_idx: leave out event_idx=1", dev->vu.path);
+			"event_idx: leave out event_idx=on", dev->vu.path);
 	if (config->indirect != CHOICE_OFF)
 		*wanted |= 1ull << VIRTIO_RING_F_INDIRECT_DESC;
 	if (config->event_idx != CHOICE_OFF)
@@ -92,7 +92,7 @@ static int choose_ring(struct device *dev, uint64_t *wanted)
 
 /* ---- device type ------------------------------------------------------------ */
 
-/* Bits that virtio-blk has and virtio-scsi has not (5.2.3, 5.6.3). */
+/* True if a bit is offered that only virtio-blk has (5.2.3, 5.6.3). */
 static bool has_blk_bits(uint64_t offered)
 {
 	const uint64_t shared = 1ull << VIRTIO_BLK_F_SIZE_MAX |
@@ -101,9 +101,9 @@ static bool has_blk_bits(uint64_t offered)
 	return offered & blk_wanted_features() & ~shared;
 }
 
-/* Bits 1 and 2 are limits of virtio-blk and events of virtio-scsi. Limits would
- * stand in the configuration: offered without one they are events. Else its
- * sense_size and cdb_size tell, which virtio-scsi has fixed values for. */
+/* Bits 1 and 2 mean limits in virtio-blk and events in virtio-scsi. A limit needs a
+ * configuration space, so without one the bits mean events. If there is one, its
+ * sense_size and cdb_size decide, because they are fixed in virtio-scsi. */
 static int find_type_by_config(struct device *dev)
 {
 	const uint64_t shared = 1ull << VIRTIO_SCSI_F_HOTPLUG |
@@ -123,7 +123,7 @@ static int find_type_by_config(struct device *dev)
 	return code;
 }
 
-/* Nothing in the protocol says what a socket serves. */
+/* The protocol does not say what a socket serves, so the features must. */
 static int find_type(struct device *dev)
 {
 	struct device_info *info = &dev->disk.info;
@@ -150,11 +150,11 @@ static int check_type(struct device *dev)
 
 	if (code || chosen == DEVICE_AUTO || chosen == info->type)
 		return code;
-	/* Without a single bit of either, the user knows better. */
+	/* If the features show neither type, the user's choice counts. */
 	if (has_blk_bits(info->offered_features) ||
 	    has(info->offered_features, VIRTIO_SCSI_F_INOUT))
-		return error_set(EINVAL, "%s: device=%s does not fit: the "
-			"back-end offers features of virtio-%s: leave device= "
+		return error_set(EINVAL, "%s: device=%s does not fit, because "
+			"the back-end offers features of virtio-%s: leave device= "
 			"out", dev->vu.path, type_name(chosen),
 			type_name(info->type));
 	info->type = chosen;
@@ -181,7 +181,7 @@ static int read_scsi_config(struct device *dev)
 	char space[SCSI_CONFIG_BYTES];
 	int code;
 
-	/* Until the disk is known; commands have no blocks. */
+	/* A placeholder until the disk is known, because commands have no blocks. */
 	dev->disk.info.block_size = 512;
 	if (!has(dev->disk.info.protocol, VHOST_USER_PROTOCOL_F_CONFIG)) {
 		scsi_assume_config(&dev->disk);
@@ -207,7 +207,7 @@ static int read_blk_config(struct device *dev)
 	return code ? code : blk_read_config(space, info->features, info);
 }
 
-/* GET_QUEUE_NUM and the configuration can disagree: the smaller counts. */
+/* GET_QUEUE_NUM and the configuration can disagree; the smaller number counts. */
 static int read_queue_num(struct device *dev)
 {
 	struct device_info *info = &dev->disk.info;
@@ -226,7 +226,7 @@ static int read_queue_num(struct device *dev)
 		return error_set(EPROTO, "%s: the back-end says that it has %llu "
 			"queues, none of them for requests", dev->vu.path,
 			(unsigned long long)num);
-	/* Kick and call carry an index of a byte. */
+	/* The kick and call messages carry an index of one byte. */
 	if (num > MAX_QUEUES)
 		num = MAX_QUEUES;
 	num -= dev->first_queue;

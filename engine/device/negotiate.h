@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What a back-end offers, what of it is taken, and its configuration: from
- * the first message to the point where rings could start. Part of
- * device_open(), in its thread.
+ * Agrees on features with the back-end and reads its configuration: from the first
+ * message to the point where rings could start. Part of device_open(), in its
+ * thread.
  */
 #ifndef NEGOTIATE_H
 #define NEGOTIATE_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * How a device comes and goes: connect, negotiate, start, discover, stop,
- * close. Declared in api.h; one thread at a time, the owner of the device.
+ * Opens and closes a device: connect, negotiate, start, discover, stop, close.
+ * Declared in api.h. Only the owner of the device calls these functions.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -16,7 +16,7 @@
 #define DEFAULT_DEPTH 128
 #define DEFAULT_REQUEST_BYTES (1u << 20)
 
-/* How long a back-end that does not answer may hold up a close. */
+/* How long a close waits for a back-end that does not answer. */
 #define CLOSE_TIMEOUT_MS 1000
 
 static void apply_defaults(struct device_config *config)
@@ -94,7 +94,7 @@ bool device_stop(struct device *dev)
 	return !dev->vu.is_dead;
 }
 
-/* Keeps the sentence of what failed before it: closing is what callers do then. */
+/* Keeps the error sentence, because callers close a device after a failure. */
 void device_close(struct device *dev)
 {
 	struct error_kept kept = error_keep();

@@ -12,12 +12,12 @@
 #include "base/error.h"
 #include "base/eventfd.h"
 
-/* Of a part that comes back with what passes: a unit attention, "busy". */
+/* How often a part is sent in all if its failure is temporary, such as "busy". */
 #define MAX_TRIES 5
-/* Two switches of the CPU and a request take longer; a kick alone does not: 0.3
- * to 1 us and 8 to 16 us where it was measured. */
+/* A kick that takes longer included two context switches and a request: 8 to 16 us
+ * where it was measured. A kick alone took 0.3 to 1 us. */
 #define SWITCH_NS (2 * NS_PER_US)
-/* Ten switches or so; a batch of small requests is submitted in less. */
+/* About ten context switches. A batch of small requests is submitted in less time. */
 #define PATIENCE_NS (100 * NS_PER_US)
 
 static int open_eventfds(struct queue *queue)
@@ -79,7 +79,7 @@ void queue_close(struct queue *queue)
 	virtq_close(&queue->vq);
 }
 
-/* The chain freed last is taken first: its cache lines are the warmest. */
+/* The chain freed last is taken first, because its cache lines are still cached. */
 struct request *queue_get(struct queue *queue)
 {
 	if (!queue->num_free)
@@ -89,7 +89,7 @@ struct request *queue_get(struct queue *queue)
 
 void queue_put(struct queue *queue, struct request *req)
 {
-	/* After abandoning, the back-end may hold the chain still. */
+	/* The back-end may still use the chain if the queue was abandoned. */
 	if (!queue->vq.is_in_flight[req->chain])
 		queue->free_chains[queue->num_free++] = req->chain;
 }
@@ -111,7 +111,7 @@ static int refuse_type(const struct disk *disk, uint8_t type)
 			 "it", disk_request_name(type));
 }
 
-/* What the device would refuse, or worse: refused here, in words. */
+/* Refuses, with a sentence, a request that the device would refuse or mishandle. */
 static int check(const struct queue *queue, const struct request *req)
 {
 	const struct device_info *info = &queue->disk->info;
@@ -172,9 +172,8 @@ int queue_kick(const struct queue *queue)
 	return eventfd_kick(queue->kick_fd);
 }
 
-/* A back-end that was woken by our kick, took all that there was and sleeps again
- * by the time the kick returns either never slept, which is quick, or ran in
- * our stead. */
+/* When the kick returns, the back-end may have taken all requests and be asleep again.
+ * If the kick also took long, the back-end ran on our CPU in the meantime. */
 static void learn_from_kick(struct queue *queue, uint64_t began_ns)
 {
 	queue->shares_cpu = virtq_is_drained(&queue->vq) &&
@@ -184,8 +183,8 @@ static void learn_from_kick(struct queue *queue, uint64_t began_ns)
 
 void queue_commit(struct queue *queue)
 {
-	/* A lone request is not held up by reading the clock: where there never is
-	 * another, nothing can gather. */
+	/* The clock is not read for a single request: if there is never a second one
+	 * in flight, requests cannot gather. */
 	bool learns = queue->vq.in_flight > 1 || queue->shares_cpu;
 	uint64_t began_ns;
 
@@ -219,7 +218,7 @@ static void count_batch(struct queue *queue, unsigned int size)
 	queue->counters.batches[bucket]++;
 }
 
-/* All that is in flight comes back with the error, though not its chains. */
+/* All requests in flight come back with the error. Their chains are not reused. */
 static unsigned int reap_abandoned(struct queue *queue, struct request **done,
 				   unsigned int max)
 {
@@ -239,7 +238,7 @@ static unsigned int reap_abandoned(struct queue *queue, struct request **done,
 	return count;
 }
 
-/* What passes is tried again, though not for ever. */
+/* After a temporary failure the part is sent again, a limited number of times. */
 static bool try_again(struct queue *queue, struct request *req)
 {
 	if (req->error != DISK_TRY_AGAIN)
@@ -253,8 +252,8 @@ static bool try_again(struct queue *queue, struct request *req)
 	return true;
 }
 
-/* A part came back: true if the request is done, false if a part of it is
- * under way. */
+/* Handles a part that came back. True if the request is done, false if another part
+ * of it is in flight. */
 static bool finish_part(struct queue *queue, struct request *req)
 {
 	req->error = queue->commands->result(queue->disk, &queue->vq, req);

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A request queue of a started device: requests in, requests out. Joins a
- * virtqueue, a command set and the two eventfds.
+ * A request queue of a started device. It joins a virtqueue, a command set and the
+ * two eventfds: callers submit requests and reap them when they are finished.
  *
- * One thread owns a queue and makes all calls; no lock, no allocation, and no
- * system call but a kick that the back-end wants. Does not wait.
+ * One thread owns a queue and makes all calls. A queue takes no lock, allocates
+ * nothing, never waits, and makes no system call except a kick that the back-end
+ * wants.
  */
 #ifndef QUEUE_H
 #define QUEUE_H
@@ -12,7 +13,7 @@
 #include "base/counters.h"
 #include "disk/request.h"
 
-/* What one queue_reap() takes at most. */
+/* The most requests that one queue_reap() takes. */
 #define QUEUE_REAP_AT_ONCE 64
 
 struct queue {
@@ -25,8 +26,8 @@ struct queue {
 	unsigned int index;        /* of the virtqueue in the device */
 	int kick_fd;
 	int call_fd;
-	bool shares_cpu;           /* with the back-end, as a kick showed */
-	uint64_t patient_since_ns; /* see queue_saves_kick(); 0: not */
+	bool shares_cpu;           /* with the back-end, as the last kick showed */
+	uint64_t patient_since_ns; /* when queue_saves_kick() was first true; 0: it was not */
 	int abandoned;             /* 0, or the errno that all requests get */
 	char reason[256];          /* the sentence that goes with it */
 	struct queue_counters counters;
@@ -41,33 +42,35 @@ void queue_close(struct queue *queue);
 /* A request to fill in (type, buffer, offset_bytes, left_bytes, user), or
  * NULL while all are in use. */
 struct request *queue_get(struct queue *queue);
-/* Gives a finished or never submitted request back. */
+/* Puts back a request that is finished or was never submitted. */
 void queue_put(struct queue *queue, struct request *req);
 
-/* Hands req over; the back-end sees it after queue_commit(). 0, or a negative
- * errno with a sentence: req is then still the caller's to put back. */
+/* Submits req; the back-end sees it after queue_commit(). 0, or a negative errno with
+ * a sentence: the caller must then put req back. */
 int queue_submit(struct queue *queue, struct request *req);
-/* Publishes what was submitted, and kicks if the back-end wants that. */
+/* Publishes the submitted requests, and kicks if the back-end wants a kick. */
 void queue_commit(struct queue *queue);
-/* True while it is better to submit what else there is before queue_commit(): the
- * back-end shares our CPU and sleeps, so that each kick would let it run in our
- * stead, for what there is by then. Not for more than 100 us. */
+/* True while the caller should submit further requests before queue_commit(). The
+ * back-end shares our CPU and sleeps, so each kick would stop us and let it run for
+ * the few requests that are published. Never true for more than 100 us. */
 bool queue_saves_kick(struct queue *queue);
-/* The two halves of it. True if the back-end wants a kick; any thread may send
- * it, the owner or not. 0, or a negative errno with a sentence. */
+/* The two halves of queue_commit(). queue_publish() returns true if the back-end
+ * wants a kick. Any thread may call queue_kick(): 0, or a negative errno with a
+ * sentence. */
 bool queue_publish(struct queue *queue);
 int queue_kick(const struct queue *queue);
-/* Takes up to max finished requests; each has error set, and is the caller's
- * to put back. A used ring that cannot be abandons the queue. */
+/* Takes up to max finished requests. Each has its error set, and the caller must put
+ * it back. The queue is abandoned if the used ring is invalid. */
 unsigned int queue_reap(struct queue *queue, struct request **done,
 			unsigned int max);
-/* Why req failed, as the calling thread's sentence, which is returned. For a
- * request that was reaped with an error and not yet put back. */
+/* Records and returns the sentence that says why req failed. req was reaped with an
+ * error and is not yet put back. */
 const char *queue_explain(struct queue *queue, const struct request *req);
 
-/* From now on every request fails with code (a positive errno) and the calling
- * thread's sentence: those in flight at the next reap, later ones at submission.
- * Their chains stay out of use, since the back-end may still write to them. */
+/* Gives the queue up. From now on every request fails with code (a positive errno)
+ * and the calling thread's sentence: those in flight at the next reap, later ones at
+ * submission. The chains of those in flight are not used again, because the back-end
+ * may still write to them. */
 void queue_abandon(struct queue *queue, int code);
 
 #endif

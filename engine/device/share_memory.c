@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Regions told to the back-end; see device/share_memory.h. */
+/* Tells the back-end about regions; see device/share_memory.h. */
 #include "device/share_memory.h"
 
 #include <errno.h>
@@ -29,7 +29,7 @@ static unsigned int num_foreign(const struct device *dev)
 	return __atomic_load_n(&dev->shared.num_foreign, __ATOMIC_ACQUIRE);
 }
 
-/* ---- what the back-end can take ---------------------------------------------- */
+/* ---- limits of the back-end -------------------------------------------------- */
 
 static bool takes_single_regions(const struct device *dev)
 {
@@ -37,7 +37,7 @@ static bool takes_single_regions(const struct device *dev)
 				       VHOST_USER_PROTOCOL_F_CONFIGURE_MEM_SLOTS);
 }
 
-/* Regions of the memory that the back-end does not know yet. */
+/* The number of regions that the back-end does not know yet. */
 static unsigned int num_unknown(const struct device *dev)
 {
 	unsigned int count = 0;
@@ -47,7 +47,7 @@ static unsigned int num_unknown(const struct device *dev)
 	return count;
 }
 
-/* Before the first region is told, the rings cannot run. */
+/* The rings cannot run before the back-end knows a region. */
 static bool is_running(const struct device *dev)
 {
 	return known_regions(dev) != 0;
@@ -66,7 +66,8 @@ static int refuse_growth(const struct device *dev)
 		"to what is needed in all, in MiB", dev->vu.path, slots);
 }
 
-/* SET_MEM_TABLE replaces what running rings lie in: not while they do. */
+/* SET_MEM_TABLE replaces the memory of the rings, so it cannot be sent while they
+ * run. */
 static int check_takes(const struct device *dev, unsigned int count)
 {
 	unsigned int slots = dev->disk.info.max_mem_slots, used = num_foreign(dev);
@@ -86,7 +87,7 @@ static int check_takes(const struct device *dev, unsigned int count)
 
 /* ---- telling ------------------------------------------------------------------- */
 
-/* One address on both sides: see memory/regions.h. */
+/* The address is the same on both sides; see memory/regions.h. */
 static struct vhost_user_region as_sent(const void *address, size_t size_bytes,
 					uint64_t file_offset_bytes)
 {
@@ -106,7 +107,7 @@ static int tell_region(struct device *dev, const struct memory_region *region)
 	return vhost_user_add_mem_reg(&dev->vu, &sent, region->fd);
 }
 
-/* One by one; what is accepted is known even if a later one is refused. */
+/* A region that was accepted is known even if a later one is refused. */
 static int tell_one_by_one(struct device *dev, const struct memory_region *more)
 {
 	unsigned int count = memory_num_regions(dev->memory);

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Which memory a device's back-end knows: regions of the device's memory, and
- * regions of the program's own. It is told of them one by one where it takes
- * that, else at once before its rings run.
+ * Tells the back-end about memory, and records which memory it knows: regions of
+ * the device's memory, and foreign regions, which belong to the program. Regions are
+ * told one by one if the back-end supports that, else all at once before its rings
+ * run.
  *
- * Memory counts as known, and becomes part of anything, once the back-end has
- * accepted it, so that a refusal leaves nothing to undo. The caller holds
- * dev->lock or owns the device's control path, but for share_reaches().
+ * A region counts as known, and becomes part of the memory, only once the back-end
+ * has accepted it, so after a refusal nothing has to be undone. The caller holds
+ * dev->lock or owns the device's control path, except for share_reaches().
  */
 #ifndef SHARE_H
 #define SHARE_H
@@ -17,7 +18,7 @@
 
 struct device;
 
-/* Memory of the program's own that a back-end knows. */
+/* A region that belongs to the program and that the back-end knows. */
 struct foreign {
 	const char *address;
 	size_t size_bytes;
@@ -25,20 +26,21 @@ struct foreign {
 
 #define SHARE_MAX_FOREIGN 8
 
-/* What one back-end knows. */
+/* The memory that one back-end knows. */
 struct shared {
 	uint32_t regions;         /* atomic: a bit for each index in dev->memory */
 	unsigned int num_foreign; /* atomic: grows after its entry is there */
 	struct foreign foreign[SHARE_MAX_FOREIGN];
 };
 
-/* Tells of all regions of the memory that the back-end does not know yet. 0, or a
+/* Tells the back-end about all regions that it does not know yet. 0, or a
  * negative errno with a sentence. */
 int share_memory(struct device *dev);
-/* The same, with a new region of at least size_bytes, which becomes part of the
+/* The same, and adds a new region of at least size_bytes, which becomes part of the
  * memory. */
 int share_new_region(struct device *dev, size_t size_bytes);
-/* Tells of size_bytes at address, mapped from fd at file_offset_bytes. */
+/* Tells it about size_bytes at address, which are mapped from fd at
+ * file_offset_bytes. */
 int share_foreign(struct device *dev, const void *address, size_t size_bytes, int fd,
 		  uint64_t file_offset_bytes);
 /* True if the back-end knows all of [address, address + size_bytes). Any thread;

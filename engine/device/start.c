@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Shared memory and rings, started and stopped; see device/start.h. */
+/* Starts and stops the rings of a device; see device/start.h. */
 #include "device/start.h"
 
 #include <errno.h>
@@ -14,14 +14,14 @@
 #include "disk/scsi.h"
 #include "device/share_memory.h"
 
-/* What back-ends take without being asked: libvhost-user's and DPDK's limit. */
+/* Every known back-end supports this; it is the limit of libvhost-user and DPDK. */
 #define MAX_AUTO_QUEUE_SIZE 1024
 #define MIN_AUTO_QUEUE_SIZE 128
 
-/* A chain may be as long as the longest ring (2.7.5.3.1). */
+/* A chain may be as long as the largest ring (2.7.5.3.1). */
 #define MAX_SEGMENTS (32768 - OVERHEAD_DESCRIPTORS)
 
-/* A request's and a response's descriptor beside those of the data. */
+/* Each chain has a descriptor for the request and one for the response. */
 #define OVERHEAD_DESCRIPTORS 2
 
 static bool has(uint64_t bits, unsigned int bit)
@@ -31,7 +31,7 @@ static bool has(uint64_t bits, unsigned int bit)
 
 /* ---- shapes ---------------------------------------------------------------- */
 
-/* Data segments that the largest request needs in one part. */
+/* The number of data segments that the largest request needs in one part. */
 static uint32_t segments_needed(const struct device *dev)
 {
 	const struct disk *disk = &dev->disk;
@@ -69,8 +69,8 @@ static int limit_parts(struct disk *disk, uint16_t chain_length)
 		(unsigned int)segments, disk->info.block_size);
 }
 
-/* A chain longer than the ring is forbidden (2.7.5.3.1), indirect or not: what
- * does not fit goes in parts. */
+/* A chain longer than the ring is forbidden (2.7.5.3.1), even if it is indirect, so a
+ * larger request is split into parts. */
 static int choose_shape(struct device *dev, struct virtq_shape *shape)
 {
 	const struct device_config *config = &dev->config;
@@ -95,8 +95,8 @@ static int choose_shape(struct device *dev, struct virtq_shape *shape)
 	return limit_parts(&dev->disk, shape->chain_length);
 }
 
-/* Control and events of virtio-scsi: a few short chains. Some back-ends serve
- * a queue only if all before it are there too. */
+/* The control and event queues of virtio-scsi have a few short chains. They must
+ * exist, because some back-ends serve a queue only if all queues before it exist. */
 static void choose_fixed_shape(const struct device *dev, struct virtq_shape *shape)
 {
 	*shape = (struct virtq_shape){
@@ -127,8 +127,8 @@ static int check_config(const struct device *dev)
 
 /* ---- memory ---------------------------------------------------------------- */
 
-/* Rings and, unless the memory is shared with others and sized by them, I/O
- * buffers: in one region, since some back-ends take few. */
+/* Makes room for the rings. If the memory has none yet, a new region gets room for
+ * the I/O buffers as well, because some back-ends take only a few regions. */
 static int share_room(struct device *dev, const struct virtq_shape *fixed,
 		      const struct virtq_shape *shape)
 {
@@ -137,7 +137,7 @@ static int share_room(struct device *dev, const struct virtq_shape *fixed,
 	void *address = memory_alloc(dev->memory, ring_bytes, 4096);
 	size_t all_bytes;
 
-	/* What does not fit into 64 bits is refused as what does not fit in memory. */
+	/* A sum that overflows is refused like one that does not fit into memory. */
 	if (__builtin_add_overflow(ring_bytes, dev->config.memory_bytes, &all_bytes))
 		all_bytes = SIZE_MAX;
 	memory_free(dev->memory, address);
@@ -161,7 +161,7 @@ static int init_queue(struct device *dev, struct queue *queue,
 	return queue_init(queue, &dev->disk, commands, shape, memory);
 }
 
-/* CALL before KICK, and KICK last: the order that every back-end takes. */
+/* Every back-end accepts this order: CALL comes before KICK, and KICK is last. */
 static int start_ring(struct device *dev, struct queue *queue)
 {
 	struct vhost_user *vu = &dev->vu;
@@ -199,9 +199,9 @@ static int start_rings(struct device *dev)
 	return code;
 }
 
-/* A ring starts at its first kick, and a kick that overtakes ENABLE on its way
- * can be lost: without acknowledgements an answered request shows that ENABLE
- * took effect. */
+/* A ring starts at its first kick, and a kick that overtakes ENABLE can be lost. If
+ * messages are not acknowledged, a request with an answer shows that ENABLE took
+ * effect. */
 static int kick_rings(struct device *dev)
 {
 	uint64_t ignored;
@@ -308,8 +308,8 @@ int start_queues(struct device *dev)
 	return 0;
 }
 
-/* Once a ring is stopped the back-end does not touch its memory any more. One
- * that does not answer is not asked again, and may: its ring is not reused. */
+/* The back-end does not touch the memory of a stopped ring any more. If it does not
+ * answer, it is not asked again, and the memory of its rings is not reused. */
 static void stop_ring(struct device *dev, struct queue *queue)
 {
 	uint32_t base;

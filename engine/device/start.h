@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * From a negotiated device to running rings, and back: queue shapes, the order of messages that every back-end takes. Part of
+ * Starts the rings of a negotiated device, and stops them. Chooses the shapes of the
+ * queues, and sends messages in an order that every back-end accepts. Part of
  * device_start() and device_close(), in their thread.
  */
 #ifndef START_H
@@ -10,11 +11,11 @@ struct device;
 
 /* 0, or a negative errno with a sentence. */
 int start_queues(struct device *dev);
-/* Stops the rings as far as the back-end still answers, and frees them. */
+/* Stops the rings, if the back-end still answers, and frees them. */
 void stop_queues(struct device *dev);
-/* No part of a request may need more segments than the running queues' chains
- * have room for; called again once a disk's limits are known. 0, or -EPROTO
- * with a sentence. */
+/* Limits the parts of requests to the segments that a chain of the running queues has
+ * room for. Called again once the limits of a disk are known. 0, or -EPROTO with a
+ * sentence. */
 int start_limit_parts(struct device *dev);
 
 #endif

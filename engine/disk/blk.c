@@ -61,7 +61,7 @@ static int check_block_size(const struct virtio_blk_config *config)
 
 	if (size < SECTOR_BYTES || size > (1u << 20) || (size & (size - 1)))
 		return error_set(EPROTO, "the back-end says that its blocks "
-			"have %u bytes: not a power of two from 512", size);
+			"have %u bytes, which is not a power of two from 512", size);
 	if (config->capacity % (size / SECTOR_BYTES))
 		return error_set(EPROTO, "the back-end's capacity of %llu "
 			"sectors is no multiple of its %u byte blocks",

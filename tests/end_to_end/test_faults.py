@@ -294,7 +294,7 @@ def test_a_death_with_requests_in_flight(
         size_bytes=DISK_BYTES, options=(f"device={device}", "fault=die:type=write,after=100")
     )
     said = refusal(fio(backend.socket, wait=wait, **WRITES))
-    assert said == f"{backend.socket}: the back-end hung up: its requests in flight fail"
+    assert said == f"{backend.socket}: the back-end hung up, so its requests in flight fail"
 
 
 def test_a_death_while_a_disk_is_looked_for(faulty: StartFaulty, fio: Fio) -> None:

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What this build is: constants, baked in by build.py; see api.h. */
+/* Constants that describe this build, set by build.py; see api.h. */
 #include "api.h"
 
 const char *engine_version(void)

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Ordered loads and stores, and cpu relax: the only way in which the engine
- * touches memory that it shares with a back-end.
+ * Ordered loads and stores, and cpu_relax(). The engine accesses the memory that it
+ * shares with a back-end only by these functions.
  *
- * Which barrier pairs with which stands in ring/virtq.h. Acquire and release
- * accesses are preferred to fences, which the thread sanitizer does not
- * understand. Shared memory holds little-endian numbers (virtio 1.2, 2.7.2);
- * the engine runs on little-endian machines only, which this file asserts.
+ * ring/virtq.h says which barrier pairs with which. Acquire and release accesses are
+ * preferred to fences, because the thread sanitizer does not understand fences. Shared
+ * memory holds little-endian numbers (virtio 1.2, 2.7.2); the engine runs on
+ * little-endian machines only, which this file asserts.
  */
 #ifndef BARRIER_H
 #define BARRIER_H
@@ -26,7 +26,7 @@ static inline void store_release_u16(uint16_t *p, uint16_t value)
 	__atomic_store_n(p, value, __ATOMIC_RELEASE);
 }
 
-/* Relaxed: the value is a hint, or is ordered by a neighbouring access. */
+/* Relaxed, for a value that is a hint or is ordered by a neighbouring access. */
 static inline uint16_t load_relaxed_u16(const uint16_t *p)
 {
 	return __atomic_load_n(p, __ATOMIC_RELAXED);
@@ -47,8 +47,8 @@ static inline uint8_t load_relaxed_u8(const uint8_t *p)
 	return __atomic_load_n(p, __ATOMIC_RELAXED);
 }
 
-/* Sequentially consistent: a store that a later load must not overtake
- * (barriers C and D). On x86 the store is the fence, the load is plain. */
+/* Sequentially consistent, for a store that a later load must not overtake (barriers
+ * C and D). On x86 the store contains the fence, and the load is a plain one. */
 static inline void store_seq_cst_u16(uint16_t *p, uint16_t value)
 {
 	__atomic_store_n(p, value, __ATOMIC_SEQ_CST);
@@ -59,7 +59,7 @@ static inline uint16_t load_seq_cst_u16(const uint16_t *p)
 	return __atomic_load_n(p, __ATOMIC_SEQ_CST);
 }
 
-/* Tells the CPU that this is a loop that looks at memory. */
+/* Tells the CPU that this loop polls memory. */
 static inline void cpu_relax(void)
 {
 #if defined(__x86_64__) || defined(__i386__)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Monotonic time in nanoseconds; the one clock of the engine. Any thread. */
+/* Monotonic time in nanoseconds. The engine uses no other clock. Any thread. */
 #ifndef CLOCK_H
 #define CLOCK_H
 
@@ -19,7 +19,7 @@ static inline uint64_t clock_now_ns(void)
 	return (uint64_t)now.tv_sec * NS_PER_S + (uint64_t)now.tv_nsec;
 }
 
-/* CPU time that the calling thread has used. */
+/* The CPU time that the calling thread has used. */
 static inline uint64_t clock_cpu_ns(void)
 {
 	struct timespec spent;

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The last error of each thread: one sentence for people.
+ * The last error of each thread, as one sentence for people.
  *
- * The place that first sees a failure calls error_set() and returns what it
- * returns; callers pass the code on and add nothing. Any thread may call;
- * each sees its own. error_message() is declared in api.h.
+ * The function that first sees a failure calls error_set() and returns its result.
+ * Callers pass the code on and add nothing. Any thread may call these functions, and
+ * each sees its own sentence. error_message() is declared in api.h.
  */
 #ifndef ERROR_H
 #define ERROR_H
@@ -14,7 +14,7 @@
 int error_set(int code, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
 
-/* The sentence of the calling thread, put aside while something else is called. */
+/* The sentence of the calling thread, kept while other functions are called. */
 struct error_kept {
 	char sentence[512];
 };
@@ -22,8 +22,8 @@ struct error_kept {
 struct error_kept error_keep(void);
 void error_restore(const struct error_kept *kept);
 
-/* Puts "OBJECT: " in front of the calling thread's sentence, unless it begins
- * so: for rings and command sets, which do not know whose they are. */
+/* Puts "OBJECT: " in front of the calling thread's sentence, unless it begins with
+ * OBJECT. Rings and command sets need this, because they do not know their device. */
 void error_name(const char *object);
 
 #endif

@@ -30,8 +30,8 @@ int eventfd_kick(int fd)
 	return 0;
 }
 
-/* The back-end shares the open file and its flags: whatever it made of them,
- * this read does not wait (Linux before 5.12 knows only the flags). */
+/* The back-end shares the open file and may change its flags, so the read itself asks
+ * not to wait. Linux before 5.12 cannot do that and obeys the flags. */
 uint64_t eventfd_take(int fd)
 {
 	uint64_t count = 0;

@@ -1,20 +1,20 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Kicks and calls: eventfds whose other end a back-end holds, and may have
- * changed the flags of. Any thread.
+ * Kicks and calls are eventfds that a back-end holds as well, and whose flags it may
+ * have changed. Any thread.
  */
 #ifndef EVENTFD_H
 #define EVENTFD_H
 
 #include <stdint.h>
 
-/* A new one, or -errno with a sentence. */
+/* Returns a new eventfd, or -errno with a sentence. */
 int eventfd_open(void);
-/* 0, also when the counter is full, since then one is pending already; or
- * -errno with a sentence. A back-end that makes it block and fills its counter
- * can hold the caller up: no flag of write(2) prevents that. */
+/* 0, or -errno with a sentence. 0 also if the counter is full, because a kick is
+ * pending then. A back-end that clears O_NONBLOCK and fills the counter can make the
+ * caller wait; no flag of write(2) prevents that. */
 int eventfd_kick(int fd);
-/* Empties the counter and returns what it held; never blocks. */
+/* Resets the counter and returns its previous value; never blocks. */
 uint64_t eventfd_take(int fd);
 
 #endif

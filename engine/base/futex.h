@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Sleeping on a word of memory until another thread of the process changes it.
- * Any thread. Spurious wake-ups happen: look at the word again.
+ * A thread sleeps until another thread of the process changes a word of memory. Any
+ * thread. A wake-up may be spurious, so the caller must check the word again.
  */
 #ifndef FUTEX_H
 #define FUTEX_H
@@ -14,8 +14,8 @@
 
 #include "base/clock.h"
 
-/* Sleeps while *word is value, until deadline_ns (CLOCK_MONOTONIC) at most;
- * UINT64_MAX: no deadline. */
+/* Sleeps while *word is value, and until deadline_ns (CLOCK_MONOTONIC) at most.
+ * UINT64_MAX means no deadline. */
 static inline void futex_wait(const uint32_t *word, uint32_t value,
 			      uint64_t deadline_ns)
 {
@@ -30,8 +30,8 @@ static inline void futex_wait(const uint32_t *word, uint32_t value,
 		FUTEX_BITSET_MATCH_ANY);
 }
 
-/* Wakes the one thread that sleeps on word. The word may be gone already:
- * its address alone counts. */
+/* Wakes the thread that sleeps on word. The word may have been freed already, because
+ * only its address is used. */
 static inline void futex_wake(const uint32_t *word)
 {
 	syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);

@@ -9,16 +9,16 @@
 #include "base/barrier.h"
 #include "base/error.h"
 
-#define SECTOR_BYTES 512u /* 5.2.6: whatever the block size */
+#define SECTOR_BYTES 512u /* independent of the block size (5.2.6) */
 
-/* No status that the specification knows: what a back-end leaves behind when
- * it completes a chain that it could not read. */
+/* A value that is no status of the specification. It is still there if the back-end
+ * completes a chain that it could not read. */
 #define STATUS_UNTOUCHED 0xff
 
 struct blk_response {
 	uint8_t status; /* the back-end writes it */
 	char id[VIRTIO_BLK_ID_BYTES];
-	/* Ours, read by the back-end: the argument of a discard. */
+	/* The argument of a discard; we write it and the back-end reads it. */
 	struct virtio_blk_discard_write_zeroes range;
 };
 
@@ -64,7 +64,7 @@ static int check_block_size(const struct virtio_blk_config *config)
 			"have %u bytes, which is not a power of two from 512", size);
 	if (config->capacity % (size / SECTOR_BYTES))
 		return error_set(EPROTO, "the back-end's capacity of %llu "
-			"sectors is no multiple of its %u byte blocks",
+			"sectors is not a multiple of its %u byte blocks",
 			(unsigned long long)config->capacity, size);
 	return 0;
 }
@@ -79,7 +79,7 @@ static void read_discard(const struct virtio_blk_config *config,
 		info->max_discard_segments = config->max_discard_seg;
 		info->discard_alignment =
 			config->discard_sector_alignment * SECTOR_BYTES;
-		/* An alignment that wraps is none that can be kept. */
+		/* An alignment that overflows cannot be kept. */
 		if (config->discard_sector_alignment > UINT32_MAX / SECTOR_BYTES)
 			info->can_discard = false;
 	}
@@ -91,7 +91,7 @@ static void read_discard(const struct virtio_blk_config *config,
 	}
 }
 
-/* What does not fit is not told: these are hints. */
+/* A value that does not fit is left out, because it is only a hint. */
 static void read_topology(const struct virtio_blk_config *config,
 			  struct device_info *info)
 {
@@ -114,7 +114,7 @@ int blk_read_config(const void *space, uint64_t features,
 	memcpy(&config, space, BLK_CONFIG_BYTES);
 	blk_assume_config(features, info);
 	info->has_config = true;
-	/* In sectors also where blocks are larger (5.2.4). */
+	/* The capacity is in sectors even if blocks are larger (5.2.4). */
 	code = disk_capacity(config.capacity, SECTOR_BYTES, &info->capacity_bytes);
 	if (code)
 		return code;
@@ -126,7 +126,7 @@ int blk_read_config(const void *space, uint64_t features,
 	}
 	if (has(features, VIRTIO_BLK_F_TOPOLOGY))
 		read_topology(&config, info);
-	/* Some back-ends offer the limit and leave it 0: no limit. */
+	/* Some back-ends offer the limit but leave it 0, which means no limit. */
 	if (has(features, VIRTIO_BLK_F_SIZE_MAX))
 		info->size_max = config.size_max;
 	if (has(features, VIRTIO_BLK_F_SEG_MAX) && config.seg_max)
@@ -162,7 +162,7 @@ static uint16_t prepare_data(const struct disk *disk, struct vring_desc *desc,
 	return disk_fill_segments(disk, desc, req, flags, flags);
 }
 
-/* One range a request: every back-end takes that. */
+/* A request has one range, because every back-end takes that. */
 static uint16_t prepare_range(const struct disk *disk, struct vring_desc *desc,
 			      struct blk_response *response, struct request *req)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What both command sets need of a disk; see disk/request.h. */
+/* The functions that both command sets share; see disk/request.h. */
 #include "disk/request.h"
 
 #include <errno.h>
@@ -79,7 +79,7 @@ uint16_t disk_fill_segments(const struct disk *disk, struct vring_desc *desc,
 
 /* ---- limits ------------------------------------------------------------------ */
 
-/* 0 is "no limit". */
+/* The value 0 means no limit. */
 static uint64_t no_more_than(uint64_t value, uint64_t limit)
 {
 	return value && value < limit ? value : limit;
@@ -107,7 +107,7 @@ static void allow_types(struct disk *disk)
 		disk->allowed_types |= 1u << REQUEST_WRITE_ZEROES;
 }
 
-/* A limit under one block is none that can be kept: then it is not used. */
+/* Discard and write-zeroes are not used if their limit is less than one block. */
 int disk_derive_limits(struct disk *disk)
 {
 	struct device_info *info = &disk->info;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A disk, a request to it, and how a command set (virtio-blk, virtio-scsi)
- * turns one into the other's descriptors: data only.
+ * A disk, a request to it, and the interface of a command set (virtio-blk or
+ * virtio-scsi), which turns a request into descriptors.
  *
  * A request belongs to the thread that owns its queue.
  */
@@ -22,12 +22,12 @@ enum request_type {
 	/* ... these have none. */
 	REQUEST_FLUSH,
 	REQUEST_GET_ID,       /* virtio-blk */
-	REQUEST_COMMAND,      /* virtio-scsi: any that returns data */
+	REQUEST_COMMAND,      /* virtio-scsi: a command that returns data */
 	REQUEST_RESET_UNIT,   /* virtio-scsi, control queue */
 };
 
-/* One read, write ... of any length. What the device cannot take at once goes
- * to it in parts, one after the other, over the same chain. */
+/* A read, a write, or another operation, of any length. If it is too large for the
+ * device, it is sent in parts, one after the other, in the same chain. */
 struct request {
 	void *user;            /* the caller's */
 	char *buffer;          /* of the next part's data, in shared memory */
@@ -40,7 +40,7 @@ struct request {
 	int error;             /* 0, or a positive errno once done */
 };
 
-/* Longest part: what fits into 32 bits with room to spare. */
+/* The longest part. It fits into 32 bits with room to spare. */
 #define DISK_MAX_PART_BYTES (1u << 30)
 
 struct disk {
@@ -57,32 +57,32 @@ struct disk {
 	uint64_t max_transfer_bytes;
 };
 
-/* A command set's result that is no errno: the part went wrong for a reason
- * that passes, and is to be sent again. */
+/* A result of a command set that is not an errno: the part failed for a temporary
+ * reason and must be sent again. */
 #define DISK_TRY_AGAIN (-1)
 
 struct command_set {
 	uint16_t request_bytes;  /* of a chain's request area */
 	uint16_t response_bytes; /* of a chain's response area */
-	/* Fills in what never changes in a chain. */
+	/* Fills in the part of a chain that never changes. */
 	void (*lay)(const struct disk *disk, struct virtq *vq, uint16_t chain);
-	/* Fills in the next part of req, and takes it off what is left. The
-	 * number of descriptors in use. */
+	/* Fills in the next part of req, and subtracts it from left_bytes. Returns
+	 * the number of descriptors in use. */
 	uint16_t (*prepare)(const struct disk *disk, struct virtq *vq,
 			    struct request *req);
-	/* How the part that came back went: 0, or a positive errno or
+	/* The result of the part that came back: 0, or a positive errno or
 	 * DISK_TRY_AGAIN with a sentence. */
 	int (*result)(const struct disk *disk, struct virtq *vq,
 		      const struct request *req);
 };
 
-/* Offsets of programs and of files are signed, so no disk is larger. With this
- * limit, the sum of an offset on the disk and a block or a stretch of it fits
- * into 64 bits, which library/transfer.c and the command sets rely on. */
+/* Offsets of programs and of files are signed, so no disk is larger. Because of this
+ * limit, the sum of an offset on the disk and a length on it fits into 64 bits, which
+ * library/transfer.c and the command sets rely on. */
 #define DISK_MAX_BYTES ((uint64_t)INT64_MAX)
 
-/* The size of a disk of that many blocks, which the back-end told. 0, or -EPROTO
- * with a sentence: it is larger than DISK_MAX_BYTES. */
+/* Calculates the size of a disk from the number of blocks that the back-end told. 0,
+ * or -EPROTO with a sentence if it is larger than DISK_MAX_BYTES. */
 int disk_capacity(uint64_t blocks, uint32_t block_size, uint64_t *bytes);
 
 /* "read", "write" ... */
@@ -92,14 +92,14 @@ const char *disk_request_name(uint8_t type);
 uint32_t disk_take_part(struct request *req, uint64_t most_bytes);
 /* Undoes disk_take_part(): the part is the next one again. */
 void disk_give_part_back(struct request *req);
-/* Fills one descriptor a segment for the data of the part in flight, from
- * desc[0] on, the last one with other flags; their number. */
+/* Fills in one descriptor for each data segment of the part in flight, from desc[0]
+ * on; the last one has last_flags. Returns their number. */
 uint16_t disk_fill_segments(const struct disk *disk, struct vring_desc *desc,
 			    struct request *req, uint16_t flags,
 			    uint16_t last_flags);
 
-/* Puts what info says into the form that the I/O path wants. 0, or -EPROTO
- * with a sentence: the limits leave no room for a single block. */
+/* Calculates the limits that the I/O path uses from info. 0, or -EPROTO with a
+ * sentence if they leave no room for a single block. */
 int disk_derive_limits(struct disk *disk);
 
 #endif

@@ -11,7 +11,7 @@
 #include "base/error.h"
 #include "disk/sense.h"
 
-/* Neither a response code nor a status that a device sends. */
+/* A value that a device sends neither as a response code nor as a status. */
 #define UNTOUCHED 0xff
 
 /* Opcodes that <scsi/scsi.h> lacks (SBC-3). */
@@ -22,13 +22,13 @@
 
 #define UNMAP_LIST_BYTES 24 /* header and one descriptor */
 
-#define DEFAULT_MAX_SECTORS 0xffff /* what back-ends take that do not say */
+#define DEFAULT_MAX_SECTORS 0xffff /* for back-ends that tell no limit */
 #define SECTOR_BYTES 512u
 #define DEFAULT_MAX_TARGET 255
 
-/* The back-end writes the first part. The second is ours, the parameter list
- * of UNMAP: it lies here so that a command and the head of its response, all
- * that most requests need, fill one cache line. */
+/* The back-end writes the first member. We write the second one, the parameter list of
+ * UNMAP. It is placed here so that a command and the beginning of its response, which
+ * are enough for most requests, fill one cache line. */
 struct scsi_response {
 	struct virtio_scsi_cmd_resp answer;
 	uint8_t unmap_list[UNMAP_LIST_BYTES];
@@ -100,7 +100,7 @@ void scsi_read_config(const void *space, struct disk *disk)
 
 /* ---- command descriptor blocks ------------------------------------------------ */
 
-/* Ten bytes where they do: some devices know no others. */
+/* Uses the ten byte commands if possible, because some devices know no others. */
 static void fill_rw_cdb(uint8_t *cdb, bool is_read, uint64_t block, uint32_t blocks)
 {
 	if (block <= UINT32_MAX && blocks <= UINT16_MAX) {
@@ -117,7 +117,7 @@ static void fill_rw_cdb(uint8_t *cdb, bool is_read, uint64_t block, uint32_t blo
 	cdb[1] = 0;
 }
 
-/* Block 0 and no blocks: all of the cache. */
+/* Block 0 with a length of 0 means the whole cache. */
 static void fill_flush_cdb(const struct disk *disk, uint8_t *cdb)
 {
 	memset(cdb, 0, SCSI_CDB_BYTES);
@@ -131,8 +131,8 @@ static void fill_unmap(uint8_t *cdb, uint8_t *list, uint64_t block, uint32_t blo
 	cdb[0] = OP_UNMAP;
 	put_be16(cdb + 7, UNMAP_LIST_BYTES);
 	memset(list, 0, UNMAP_LIST_BYTES);
-	put_be16(list, UNMAP_LIST_BYTES - 2);     /* what follows */
-	put_be16(list + 2, UNMAP_LIST_BYTES - 8); /* of it, descriptors */
+	put_be16(list, UNMAP_LIST_BYTES - 2);     /* bytes that follow */
+	put_be16(list + 2, UNMAP_LIST_BYTES - 8); /* bytes of descriptors */
 	put_be64(list + 8, block);
 	put_be32(list + 16, blocks);
 }
@@ -160,8 +160,8 @@ static void fill_response(struct virtq *vq, uint16_t chain, struct vring_desc *d
 		       VRING_DESC_F_WRITE | flags);
 }
 
-/* Device-readable descriptors come first (2.7.4.2): what is written goes
- * before the response, what is read behind it. */
+/* Device-readable descriptors come first (2.7.4.2), so the data of a write come before
+ * the response, and the data of a read after it. */
 static uint16_t add_data_out(const struct disk *disk, struct virtq *vq,
 			     struct vring_desc *desc, struct request *req)
 {
@@ -307,7 +307,8 @@ static int explain_status(const struct virtio_scsi_cmd_resp *response,
 	return explain_sense(req, &sense, response->status);
 }
 
-/* Data that did not move: for a command it is an answer, else an error. */
+/* Data that were not transferred are an error, except for a command, whose answer may
+ * be shorter than the buffer. */
 static int check_residual(uint32_t residual, const struct request *req)
 {
 	if (req->type == REQUEST_COMMAND) {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * virtio-scsi: its configuration space, and requests as command descriptor
- * blocks (virtio 1.2, 5.6; SBC-3, SPC-4). Called by the queue's owner; calls
- * nobody but virtq.
+ * blocks (virtio 1.2, 5.6; SBC-3, SPC-4). The queue's owner calls it; it calls
+ * only virtq.
  */
 #ifndef SCSI_H
 #define SCSI_H
@@ -19,11 +19,11 @@ extern const struct command_set scsi_command_set;
 /* Task management on the control queue: REQUEST_RESET_UNIT. */
 extern const struct command_set scsi_control_command_set;
 
-/* A command that is not a read or write, for REQUEST_COMMAND: the request's
- * user points to it, and what it returns lands in the request's buffer. */
+/* A command other than a read or a write, for REQUEST_COMMAND. The member user of the
+ * request points to it, and the answer is written to the request's buffer. */
 struct scsi_command {
 	uint8_t cdb[SCSI_CDB_BYTES];
-	uint32_t residual_bytes; /* of the buffer, not filled: an answer */
+	uint32_t residual_bytes; /* the part of the buffer that was not filled */
 };
 
 /* SAM LUN of virtio-scsi: byte 0 is 1, byte 1 the target, bytes 2 and 3 the
@@ -33,7 +33,7 @@ void scsi_set_address(struct disk *disk, unsigned int target, unsigned int lun);
 /* True if space, SCSI_CONFIG_BYTES long, is a virtio-scsi configuration. */
 bool scsi_is_config(const void *space);
 void scsi_read_config(const void *space, struct disk *disk);
-/* Where there is no configuration space to read. */
+/* For a device without configuration space. */
 void scsi_assume_config(struct disk *disk);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * SCSI sense data turned into an errno and words (SPC-4, 4.5 and annex F).
- * Pure; any thread.
+ * Turns SCSI sense data into an errno and words (SPC-4, 4.5 and annex F). These are
+ * pure functions; any thread may call them.
  */
 #ifndef SENSE_H
 #define SENSE_H
@@ -19,12 +19,13 @@ struct sense {
 
 /* Fixed (70h, 71h) and descriptor (72h, 73h) formats. */
 struct sense sense_parse(const uint8_t *data, size_t size);
-/* A positive errno. */
+/* The errno, positive, that fits the sense data. */
 int sense_errno(const struct sense *sense);
-/* True for a unit attention: the device only wanted to say something, and the
- * command is to be sent again. */
+/* True for a unit attention, which only reports an event; the command must be sent
+ * again. */
 bool sense_is_attention(const struct sense *sense);
-/* "NOT READY", and "medium not present" or "" where it is not known. */
+/* The names, such as "NOT READY" and "medium not present". An unknown code has the
+ * name "". */
 const char *sense_key_name(uint8_t key);
 const char *sense_code_name(uint8_t asc, uint8_t ascq);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * fio's I/O buffers in shared memory: allocated when a job begins, freed when
- * nothing can write to them any more; see fio/job.h.
+ * fio's I/O buffers in shared memory. They are allocated when a job begins, and freed
+ * when nothing can write to them any more; see fio/job.h.
  */
 #include <sys/mman.h>
 
@@ -9,7 +9,8 @@
 #include "base/error.h"
 #include "fio/job.h"
 
-/* Every device of the job gets to know the memory that the first one found. */
+/* The first device allocates the buffers, and the other devices of the job are told
+ * about their memory. */
 static int share_buffers(struct thread_data *td, struct job *job, size_t bytes)
 {
 	int code = 0;
@@ -24,8 +25,8 @@ static int share_buffers(struct thread_data *td, struct job *job, size_t bytes)
 	return code;
 }
 
-/* A replay in chunks asks for larger buffers in the middle of its run, looks at no
- * error, and goes on: with buffers that nobody else has, and no request goes out. */
+/* A replay in chunks asks for larger buffers in the middle of its run, ignores a
+ * failure, and continues. So it gets private buffers, and all its requests fail. */
 static int make_private(struct thread_data *td, struct job *job, size_t bytes)
 {
 	void *address = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
@@ -49,13 +50,13 @@ int fio_buffers_alloc(struct thread_data *td, size_t bytes)
 	if (job)
 		code = share_buffers(td, job, bytes);
 	else
-		code = error_set(EINVAL, "fio wants buffers for a job that did not begin");
+		code = error_set(EINVAL, "fio wants buffers for a job that has not begun");
 	if (!code) {
 		job->has_had_buffers = true;
 		return 0;
 	}
 	td->orig_buffer = NULL;
-	/* fio goes on without buffers, and would crash at the first request. */
+	/* fio continues without buffers and would crash at the first request. */
 	fio_mark_td_terminate(td);
 	fio_fail(td, code, "iomem");
 	return job && job->has_had_buffers ? make_private(td, job, bytes) : 1;
@@ -79,7 +80,7 @@ static bool is_idle(const struct job *job)
 	return true;
 }
 
-/* fio has ended, and asks about no error any more. */
+/* Reports errors that fio does not ask for any more, because its run has ended. */
 static void report_failures(struct job *job)
 {
 	for (unsigned int i = job->num_taken; i < job->num_completed; i++) {
@@ -94,8 +95,8 @@ static void report_failures(struct job *job)
 	job->num_completed = job->num_taken = job->num_seen = 0;
 }
 
-/* fio can end with requests in flight (it does so after a replay). What was
- * handed over is carried out, as long as a run that is over may take. */
+/* fio can end with requests in flight, for example after a replay. They are completed
+ * here, within the time that a run which is over may take. */
 static void drain(struct job *job)
 {
 	job->is_draining = true;
@@ -112,8 +113,8 @@ static void drain(struct job *job)
 	job->is_draining = false;
 }
 
-/* fio calls this after a failed init too, and for a job without buffers. What a
- * back-end may still write to is not given to anybody else. */
+/* fio calls this after a failed init, too, and for a job without buffers. Memory that a
+ * back-end may still write to is not freed. */
 void fio_buffers_free(struct thread_data *td)
 {
 	struct job *job = td->io_ops_data;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Does the job fit the device? What would fail at the first request, or run
- * and mislead, is refused in words before the run; see fio/job.h.
+ * Checks whether the job fits the device. A job that would fail at the first request,
+ * or give a misleading result, is refused with a sentence before the run; see
+ * fio/job.h.
  */
 #include "base/error.h"
 #include "fio/job.h"
@@ -26,13 +27,13 @@ static int check_blocks(struct thread_data *td, const struct fio_file *f,
 		if (!does(td, ddir) || is_aligned(td, info->block_size, ddir))
 			continue;
 		return error_set(EINVAL, "%s: the device has blocks of %u "
-			"bytes: bs=%llu is no multiple of them",
+			"bytes: bs=%llu is not a multiple of that",
 			f->file_name, info->block_size,
 			(unsigned long long)td->o.min_bs[ddir]);
 	}
 	if (td->o.start_offset % info->block_size)
 		return error_set(EINVAL, "%s: the device has blocks of %u "
-			"bytes: offset=%llu is no multiple of them",
+			"bytes: offset=%llu is not a multiple of that",
 			f->file_name, info->block_size,
 			(unsigned long long)td->o.start_offset);
 	return 0;
@@ -51,7 +52,7 @@ static int check_directions(struct thread_data *td, const struct fio_file *f,
 	return 0;
 }
 
-/* size= counts for all of a job's files together. */
+/* size= is the sum over all files of a job. */
 static int check_size(struct thread_data *td, const struct fio_file *f,
 		      const struct device_info *info)
 {
@@ -75,7 +76,7 @@ static int check_size(struct thread_data *td, const struct fio_file *f,
 	return 0;
 }
 
-/* Whoever names a disk that is not there must not get the result of another. */
+/* A job that names a disk which does not exist must not run on another one. */
 static int check_address(const struct thread_data *td, const struct fio_file *f,
 			 const struct device_info *info)
 {
@@ -94,8 +95,8 @@ int fio_check_device(struct thread_data *td, const struct fio_file *f,
 
 	if (!code)
 		code = check_directions(td, f, info);
-	/* A replay does what its log says, of any size and anywhere: its requests
-	 * are checked one by one. */
+	/* The requests of a replay come from its log and can have any size and
+	 * offset, so they are checked one by one. */
 	if (code || td->o.read_iolog_file)
 		return code;
 	code = check_size(td, f, info);

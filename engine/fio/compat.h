@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * fio as this engine sees it, whatever the release: the only place that knows
- * how releases differ, and that includes fio's headers.
+ * The interface to fio, of any release. This is the only file that includes fio's
+ * headers and that knows how releases differ.
  *
- * fio's symbols are weak, so that Python, which has no fio, can import the
- * same shared object; they are called from fio's hooks only.
+ * fio's symbols are weak, so that Python can import the same shared object without
+ * fio. Only fio's hooks call them.
  */
 #ifndef FIO_COMPAT_H
 #define FIO_COMPAT_H
@@ -22,7 +22,7 @@
 #pragma weak io_u_mark_submit
 #pragma weak __fio_option_is_set
 #pragma weak utime_since_now
-/* These are called by fio/rehearsal.c alone. */
+/* Only fio/rehearsal.c calls the following. */
 #pragma weak allocate_io_mem
 #pragma weak fio_cmd_ioengine_option_parse
 #pragma weak free_io_mem
@@ -38,7 +38,7 @@
 #pragma weak td_io_queue
 #pragma weak td_set_runstate
 
-/* errdetails was given the thread with interface 36 (3.38). */
+/* Since interface 36 (3.38), errdetails has a thread_data argument. */
 #if FIO_IOOPS_VERSION >= 36
 #define ERRDETAILS_ARGUMENTS struct thread_data *td, struct io_u *io_u
 #define ERRDETAILS_UNUSED (void)td

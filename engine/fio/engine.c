@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * fio's ioengine over the core: the hooks that run while a job does, and the
- * one exported function, get_ioengine().
+ * fio's ioengine: the hooks that fio calls while a job runs, and the only exported
+ * function, get_ioengine().
  *
- * Each hook is called by the thread (or process) of its job, which owns the
- * job's queues: no lock on the I/O path. What comes before and after the run
- * is in fio/setup.c.
+ * The thread (or process) of a job calls its hooks and owns its queues, so the I/O path
+ * takes no lock. The hooks for the time before the run are in fio/setup.c and
+ * fio/start.c.
  */
 #include <stdlib.h>
 
@@ -103,7 +103,7 @@ static enum fio_q_status hook_queue(struct thread_data *td, struct io_u *io_u)
 	else
 		defer(job, file, io_u);
 	if (code) {
-		/* fio says nothing of what fails before it is queued. */
+		/* fio prints no message about a request that fails before it is queued. */
 		fio_report_failure(file, error_message());
 		return complete_now(io_u, code);
 	}
@@ -111,8 +111,8 @@ static enum fio_q_status hook_queue(struct thread_data *td, struct io_u *io_u)
 	return FIO_Q_QUEUED;
 }
 
-/* What fio wants to know of those that it submitted; now is their time of issue,
- * or NULL if it does not want that. */
+/* Does the accounting that fio wants for the submitted requests. now is their time of
+ * issue, or NULL if fio does not want it. */
 static void mark_issued(struct thread_data *td, struct job *job,
 			const struct timespec *now)
 {
@@ -130,10 +130,10 @@ static void mark_issued(struct thread_data *td, struct job *job,
 		td->last_issue = *now;
 }
 
-/* A back-end that takes requests one by one as they come does more of them when
- * it finds some at a time, and so do the cache lines that go to and fro. While it
- * has sixteen times as many to work on, the next ones gather; they are shown to
- * it at the latest when a look finds less than fio wants. */
+/* A back-end completes more requests per second if it finds several at a time, because
+ * fewer cache lines travel. So requests gather (they are submitted, but not yet
+ * published) while the back-end has at least sixteen times as many to work on. They
+ * are published at the latest when a look finds fewer completions than fio wants. */
 static bool has_enough(const struct queue *queue)
 {
 	unsigned int gathered = virtq_num_gathered(&queue->vq);
@@ -141,7 +141,7 @@ static bool has_enough(const struct queue *queue)
 	return gathered * 16 <= queue->vq.in_flight - gathered;
 }
 
-/* So do they where a kick can be saved, as long as fio has more to come back with. */
+/* Requests also gather if that saves a kick, as long as fio has completions to take. */
 static bool gathers(const struct job *job, struct queue *queue)
 {
 	return job->may_gather &&
@@ -149,9 +149,9 @@ static bool gathers(const struct job *job, struct queue *queue)
 		(job_num_ready(job) && queue_saves_kick(queue)));
 }
 
-/* The time of issue is when fio is done submitting. What gathers then counts as
- * the request's latency: it is the price of more of them a second. Books are kept
- * after the back-end was told. */
+/* The time of issue is the moment when fio has submitted a batch. The time during which
+ * a request gathers counts as its latency; this latency is the cost of a higher request
+ * rate. The accounting follows after the kick, while the back-end works. */
 static int hook_commit(struct thread_data *td)
 {
 	struct job *job = td->io_ops_data;
@@ -177,13 +177,13 @@ static void complete(struct job *job, struct io_u *io_u, int code,
 	io_u->error = (unsigned int)code;
 	if (code)
 		io_u->engine_data = strdup(sentence);
-	/* fio looks at no error of a flush. */
+	/* fio ignores the error of a flush. */
 	if (code && ddir_sync(io_u->ddir) && !job->td->error)
 		fio_fail(job->td, -code, "flush");
 	job->completed[job->num_completed++] = io_u;
 }
 
-/* Into the chains that have become free goes what had to stand back. */
+/* Submits requests of the backlog in the chains that have become free. */
 static void submit_backlog(struct job *job, struct job_file *file)
 {
 	struct queue *queue = file->queue;
@@ -216,8 +216,9 @@ static void look_at(struct job *job, struct job_file *file)
 			 code ? queue_explain(file->queue, done[i]) : NULL);
 	}
 	job->reaped += count;
-	/* Last first: fio, which takes them in order, then finds the chain of each
-	 * request for its next one, with the same buffer in its descriptors. */
+	/* The last one is put back first. fio takes the completions in order, so its
+	 * next request with the same buffer gets the same chain, whose descriptors
+	 * hold the buffer's address already. */
 	while (count)
 		queue_put(file->queue, done[--count]);
 	if (file->backlog_count)
@@ -314,8 +315,8 @@ static int hook_getevents(struct thread_data *td, unsigned int min,
 	return (int)ready;
 }
 
-/* One after the other, whatever the number: with latency_target, fio asks for
- * further events before it has seen all of the last ones. */
+/* Returns one after the other and ignores the number, because with latency_target fio
+ * gets further events before it has asked for all of the last ones. */
 static struct io_u *hook_event(struct thread_data *td, int event)
 {
 	struct job *job = td->io_ops_data;
@@ -336,7 +337,7 @@ static char *hook_errdetails(ERRDETAILS_ARGUMENTS)
 
 /* ---- a job's life ----------------------------------------------------------------- */
 
-/* Eventfds first, connections after: see wait/wait.h. */
+/* The eventfds come first, then the connections; see wait/wait.h. */
 static void open_wait(struct job *job)
 {
 	struct wait_source source = {
@@ -397,7 +398,7 @@ static void hook_io_u_free(struct thread_data *td, struct io_u *io_u)
 	io_u->engine_data = NULL;
 }
 
-/* There is no file to close or remove, cache to drop or size to ask for. */
+/* There is no file to close or remove, no cache to drop and no size to ask for. */
 static int hook_file(struct thread_data *td, struct fio_file *f)
 {
 	(void)td;

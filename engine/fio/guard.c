@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The guard of get_ioengine(): a fio of another release, or one with another
- * layout of its structures, is refused in a sentence; see fio/guard.h.
+ * The guard of get_ioengine() refuses, with a sentence, a fio of another release or
+ * with another layout of its structures; see fio/guard.h.
  *
- * Runs in fio's main thread while fio reads its job file, before any hook.
+ * It runs in fio's main thread while fio reads its job file, before any hook.
  */
 #include "fio/guard.h"
 
@@ -16,7 +16,7 @@
 
 #include "fio/compat.h"
 
-/* Ample for a comparison that takes milliseconds. */
+/* A comparison takes milliseconds, so this is more than enough. */
 #define CHILD_LIMIT_S 20
 #define NOTE_BYTES 256
 #define REMEDY "rebuild the engine with make if that fio is your distribution's " \
@@ -41,8 +41,8 @@ void fio_guard_expect(bool agrees)
 		_exit(1);
 }
 
-/* Wrong structures may lead fio to file descriptor 0 and to messages, and then
- * to a crash, which is to leave no core file and not to last. */
+/* With wrong structures, fio may use file descriptor 0, print messages, crash or hang.
+ * None of this may have an effect outside, so there is no core file, and an alarm. */
 static void contain(void)
 {
 	static const int fatal[] = { SIGABRT, SIGALRM, SIGBUS, SIGFPE, SIGILL,
@@ -66,8 +66,8 @@ static void compare_all(void)
 	_exit(0);
 }
 
-/* The note alone tells how it went: waitpid() does not where fio was started with
- * SIGCHLD ignored. 0, or an errno. */
+/* Only the note says how the comparison went, because waitpid() has no status if fio
+ * was started with SIGCHLD ignored. 0, or an errno. */
 static int compare_in_child(void)
 {
 	pid_t child;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Compares struct thread_options with the table of options that fio exports,
- * which says of each option where the fio that runs keeps its value.
+ * Compares struct thread_options with the table of options that fio exports. The table
+ * says where the running fio stores the value of each option.
  *
  * Runs in the child of fio/guard.c.
  */
@@ -17,7 +17,7 @@
 /* An option of the sources that the engine was built from. */
 struct known_option {
 	const char *name;
-	bool always; /* whatever libraries fio is configured with */
+	bool always; /* independent of the libraries that fio is configured with */
 	unsigned int offsets[NUM_OFFSETS];
 };
 
@@ -25,11 +25,11 @@ struct known_option {
 
 #define NUM_KNOWN (sizeof(known_options) / sizeof(*known_options))
 
-/* fio's own; in this file the name fio_options is that of the engine's. */
+/* fio's own table. It is found by dlsym(), because fio_options is our own table here. */
 static const struct fio_option *fios_options;
 
-/* fio adds the options of its profiles to the table, and empties them. They lie in
- * structures of the profiles' own. */
+/* The options of fio's profiles are in the table, too, but their values are in
+ * structures of the profiles. */
 static bool is_of_job(const struct fio_option *option)
 {
 	return !option->prof_name && option->type != FIO_OPT_INVALID;
@@ -86,7 +86,8 @@ static bool has_option(const char *name)
 	return false;
 }
 
-/* First, since an option too many or too few explains what lies elsewhere. */
+/* Names are compared first, because a missing or additional option explains why
+ * others have other offsets. */
 static void compare_names(void)
 {
 	for (const struct fio_option *o = fios_options; o->name; o++) {

@@ -6,7 +6,7 @@
 #include "base/error.h"
 #include "wait/wait.h"
 
-/* 0 is a value (the eventfd) that must be told from "not given". */
+/* 0 is a value (it means the eventfd), so a flag says whether the option was given. */
 static int set_sleepy_poll(void *data, int *value)
 {
 	struct options *options = data;
@@ -62,7 +62,7 @@ static int set_adaptive_cpu(void *data, int *value)
 struct fio_option fio_options[] = {
 	{
 		OPTION("device", "Device type", FIO_OPT_STR, device,
-		       "What the socket serves"),
+		       "Type of the device that the socket serves"),
 		.def = "auto",
 		.posval = {
 			{ .ival = "auto", .oval = DEVICE_AUTO, .help = "find out" },
@@ -84,17 +84,17 @@ struct fio_option fio_options[] = {
 	},
 	{
 		OPTION("wait", "Way of waiting", FIO_OPT_STR, wait,
-		       "How completions are waited for; left out: adaptive, or "
+		       "How to wait for completions; if left out: adaptive, or "
 		       "as sleepy_poll says"),
 		.posval = {
 			{ .ival = "event", .oval = WAIT_EVENT + 1,
 			  .help = "block on the eventfd" },
 			{ .ival = "busy", .oval = WAIT_BUSY + 1,
-			  .help = "look at the ring all the time" },
+			  .help = "poll the ring without a pause" },
 			{ .ival = "sleepy", .oval = WAIT_SLEEPY + 1,
-			  .help = "look, sleep sleepy_poll microseconds, look" },
+			  .help = "poll the ring every sleepy_poll microseconds" },
 			{ .ival = "adaptive", .oval = WAIT_ADAPTIVE + 1,
-			  .help = "whichever of these does most, found by trying" },
+			  .help = "use the fastest of these, found by trials" },
 		},
 	},
 	{
@@ -106,13 +106,13 @@ struct fio_option fio_options[] = {
 	},
 	{
 		OPTION("adaptive_cpu", "CPU for waiting", FIO_OPT_INT, adaptive_cpu,
-		       "With wait=adaptive: percent of a core that waiting may "
-		       "burn; 100 if left out"),
+		       "With wait=adaptive: percentage of a core that waiting may "
+		       "use; 100 if left out"),
 		.cb = set_adaptive_cpu, .maxval = 100,
 	},
 	{
 		OPTION("queue_size", "Queue size", FIO_OPT_INT, queue_size,
-		       "Entries of each virtqueue, a power of two; 0: for iodepth"),
+		       "Entries of each virtqueue, a power of two; 0: enough for iodepth"),
 		.def = "0", .maxval = 32768,
 	},
 	{
@@ -127,7 +127,7 @@ struct fio_option fio_options[] = {
 		.def = "on",
 		.posval = {
 			{ .ival = "on", .oval = CHOICE_ON,
-			  .help = "only while one is waited for" },
+			  .help = "only while a thread waits for one" },
 			{ .ival = "off", .oval = CHOICE_OFF,
 			  .help = "always, as a plain eventfd loop does" },
 			{ .ival = "1", .oval = CHOICE_ON, .help = "on" },
@@ -136,7 +136,7 @@ struct fio_option fio_options[] = {
 	},
 	{
 		OPTION("event_idx", "Event index", FIO_OPT_STR, event_idx,
-		       "Say at which index a kick or call is wanted"),
+		       "Tell the other side at which index a kick or call is wanted"),
 		CHOICES,
 	},
 	{
@@ -179,8 +179,8 @@ struct fio_option fio_options[] = {
 	{
 		OPTION("stats_file", "Statistics file", FIO_OPT_STR_STORE,
 		       stats_file,
-		       "File for the engine's own counters, a JSON object a "
-		       "line and job"),
+		       "File for the engine's own counters: one line with a JSON "
+		       "object for each job"),
 	},
 	{ .name = NULL },
 };
@@ -189,12 +189,12 @@ int fio_options_check(struct thread_data *td)
 {
 	const struct options *options = td->eo;
 
-	/* fio finds out only when its worker threads load the engine again. */
+	/* fio would notice this only when its worker threads load the engine again. */
 	if (td->o.io_submit_mode == IO_MODE_OFFLOAD)
-		return error_set(EINVAL, "io_submit_mode=offload does not go "
-			"with this engine, whose jobs own their queues: leave "
+		return error_set(EINVAL, "io_submit_mode=offload does not work "
+			"with this engine, because jobs own their queues: leave "
 			"it out");
-	/* fio says so too, and then goes on without buffers. */
+	/* fio prints an error, too, but then continues without buffers. */
 	if (fio_option_is_set(&td->o, mem_type))
 		return error_set(EINVAL, "mem= (iomem=) cannot be chosen: "
 			"buffers lie in the memory shared with the back-end: "

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The engine's options as fio parses them: one structure a job, filled in by
- * fio before any hook runs.
+ * The engine's options. fio parses them and fills in one structure for each job before
+ * any hook runs.
  */
 #ifndef FIO_OPTIONS_H
 #define FIO_OPTIONS_H
@@ -33,8 +33,8 @@ struct options {
 
 extern struct fio_option fio_options[];
 
-/* What fio's parser lets pass, or goes on after complaining: negative numbers,
- * mem=. 0, or -EINVAL with a sentence. */
+/* Checks options that fio's parser does not refuse, such as negative numbers and mem=.
+ * 0, or -EINVAL with a sentence. */
 int fio_options_check(struct thread_data *td);
 
 #endif

@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A rehearsal of a job: fio's own code reads a small file by fio's own engine
- * vsync, with structures that are filled in here as the headers lay them out,
- * and what it does to them is looked at in the same way. No table tells where
- * fio keeps the members of struct thread_data, io_u, fio_file and ioengine_ops,
- * but fio's code knows.
+ * A rehearsal of a job: fio's own code reads a small file with fio's own engine vsync.
+ * The structures are filled in, and then checked, by the headers that the engine was
+ * compiled with. fio exports no table of the members of struct thread_data, io_u,
+ * fio_file and ioengine_ops, but its code shows where they are.
  *
- * Runs in the child of fio/guard.c: fio's code may crash here. All memory that
- * it is given is zero but for what is filled in, so where it looks in the wrong
- * place it finds a null pointer, no flag, or descriptor 0, which is /dev/null.
+ * This runs in the child of fio/guard.c, because fio's code may crash here. All memory
+ * that fio gets is zero except for what is filled in. If fio reads a member elsewhere,
+ * it finds a null pointer, no flag, or descriptor 0, which is /dev/null.
  */
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -21,9 +20,9 @@
 #define READ_FROM 1000
 #define READ_BYTES 1500
 #define FILENO 3
-#define LOCK_MODE 99 /* none that locks */
+#define LOCK_MODE 99 /* a mode that does not lock */
 
-/* Of an engine's options. */
+/* The options of the engine in this rehearsal. */
 struct rehearsal_options {
 	void *td; /* fio's */
 	unsigned int number;
@@ -53,11 +52,11 @@ static bool was_queued;
 	fio_guard_note("struct " structure " has " members " elsewhere"); \
 	fio_guard_expect(agrees); \
 } while (0)
-/* Before a call of what may crash. */
+/* Notes a function that may crash, before it is called. */
 #define CALL(function) \
 	fio_guard_note("its " function " fails on those sources' structures")
 
-/* ---- an engine of ours: what fio does with its hooks ---------------------------- */
+/* ---- an engine of ours, whose hooks fio calls ----------------------------------- */
 
 static int hook_iomem_alloc(struct thread_data *of, size_t bytes)
 {
@@ -128,8 +127,8 @@ static struct ioengine_ops *load(char *name)
 	return ops;
 }
 
-/* What is here by chance in a structure that is laid out in another way is a
- * pointer, or nothing. */
+/* If the structure is laid out differently, this member is a pointer or 0, so its value
+ * is not that of a size. */
 static void rehearse_option_size(void)
 {
 	const struct ioengine_ops *ops = load((char *)"cpuio");
@@ -171,7 +170,7 @@ static void rehearse_number(void)
 
 	td->file_locks = locks;
 	td->o.file_lock_mode = LOCK_MODE;
-	file.lock = (void *)&file; /* nobody looks into it */
+	file.lock = (void *)&file; /* it is not used */
 	CALL("lock_file()");
 	lock_file(td, &file, DDIR_READ);
 	EXPECT("fio_file", "fileno", locks[FILENO] == LOCK_MODE);
@@ -237,7 +236,7 @@ static void fill_file(void)
 	fio_file_set_open(&file);
 }
 
-/* fio calls it after the engine's queue hook, and forgets it. */
+/* fio calls it after the engine's queue hook, and resets zbd_queue_io. */
 static void note_queued(struct thread_data *of, struct io_u *queued)
 {
 	was_queued = of == td && queued == &io_u;
@@ -300,7 +299,7 @@ static void look_at_result(void)
 	EXPECT("io_u", "error", !io_u.error);
 }
 
-/* A read is what a ddir in the wrong place would be taken for, as it is 0. */
+/* If fio read ddir elsewhere, it would find 0, which means a read. */
 static void rehearse_sync(const struct ioengine_ops *ops)
 {
 	enum fio_q_status status;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * From fio's options to planned devices: what is checked and read before the run,
- * for all jobs of the process; see fio/job.h. Keeps nothing of a job but its
- * plan. Not on the I/O path.
+ * Plans devices from fio's options. Before the run, it checks all jobs of the process
+ * and reads the sizes of their devices; see fio/job.h. It keeps nothing of a job
+ * except its plan. Not on the I/O path.
  */
 #include <stdlib.h>
 
@@ -12,8 +12,8 @@
 
 #define DEFAULT_SLEEPY_POLL_US 50
 
-/* A queue of automatic size holds no more requests, and fio raises iodepth no
- * further by itself. */
+/* A queue of automatic size holds at most so many requests, and fio does not raise
+ * iodepth further by itself. */
 #define GREATEST_AUTO_DEPTH 1024
 
 int fio_fail(struct thread_data *td, int code, const char *where)
@@ -26,7 +26,7 @@ int fio_fail(struct thread_data *td, int code, const char *where)
 
 /* ---- options -------------------------------------------------------------- */
 
-/* What was given must go with what was chosen. */
+/* Refuses options that do not fit the chosen way of waiting. */
 static int check_wait(const struct wait_choice *choice, const struct options *options)
 {
 	bool is_sleepy = options->wait == WAIT_SLEEPY + 1;
@@ -46,7 +46,7 @@ static int check_wait(const struct wait_choice *choice, const struct options *op
 	return 0;
 }
 
-/* sleepy_poll=0 asks for the eventfd; a 0 that was baked in asks for nothing. */
+/* sleepy_poll=0 asks for the eventfd; a default of 0, set by make, asks for nothing. */
 static enum wait_kind wait_without_name(const struct wait_choice *choice,
 					const struct options *options)
 {
@@ -125,9 +125,9 @@ void fio_deepen(struct device_config *config)
 
 /* ---- examining ------------------------------------------------------------ */
 
-/* A back-end without configuration space leaves its size to the job. A replay goes
- * where its log says, and fio adds the log's bytes up in size=: there the back-end
- * refuses what lies beyond its disk. */
+/* The job gives the capacity if the back-end has no configuration space. The requests
+ * of a replay can be anywhere, and fio sets size= to the sum of their bytes, so for a
+ * replay the back-end must refuse requests beyond the end of its disk. */
 static uint64_t given_capacity(const struct thread_data *td)
 {
 	uint64_t end;
@@ -155,7 +155,7 @@ int fio_size_file(struct thread_data *td, struct fio_file *f,
 	return fio_check_device(td, f, &sized);
 }
 
-/* Connects for as long as it takes to read what the device is. A disk behind a
+/* Connects, reads the description of the device, and disconnects. A disk behind a
  * virtio-scsi controller answers only once queues run. */
 static int describe(const struct device_config *config, struct device_info *info)
 {
@@ -193,7 +193,7 @@ static int examine(struct thread_data *td, struct fio_file *f, unsigned int *max
 
 /* ---- planning ------------------------------------------------------------- */
 
-/* The threads that use a socket: one for each job and file, kept until the
+/* The threads that use a socket, an entry for each job and file, kept until the
  * process ends. */
 struct noted_thread {
 	struct noted_thread *next;
@@ -229,7 +229,7 @@ void fio_stop_threads_on(const char *socket)
 	pthread_mutex_unlock(&noted_lock);
 }
 
-/* A binary log may raise iodepth, and is read only after setup. */
+/* A binary log may raise iodepth, and fio reads it only after setup. */
 static bool depth_may_rise(struct thread_data *td)
 {
 	return td->o.read_iolog_file && !fio_option_is_set(&td->o, iodepth);
@@ -258,8 +258,8 @@ static int plan(struct thread_data *td, const struct fio_file *f,
 		count);
 }
 
-/* All files are examined before the first one is planned: a job that cannot run
- * takes no queue from others. */
+/* All files are examined before the first one is planned, so that a job which cannot
+ * run does not take a queue from others. */
 static int examine_and_plan(struct thread_data *td, unsigned int *max_queues)
 {
 	struct fio_file *f;
@@ -269,7 +269,7 @@ static int examine_and_plan(struct thread_data *td, unsigned int *max_queues)
 	for_each_file(td, f, i)
 		if (!code)
 			code = examine(td, f, &max_queues[i]);
-	/* A job that is forked plans for itself, once it is a process. */
+	/* A job that is a process plans its devices after the fork. */
 	if (code || !td->o.use_thread)
 		return code;
 	for_each_file(td, f, i)

@@ -9,17 +9,17 @@
 
 #include "base/error.h"
 
-/* For the rings of a job's queue, plenty; should they need more after all, they
- * get a region of their own. */
+/* This is usually more than enough for the rings of a job's queue. If they need more,
+ * they get a region of their own. */
 #define RING_ROOM_BYTES (64ul << 10)
 #define RING_ROOM_BYTES_A_REQUEST 1024ul
 
 struct entry {
 	struct entry *next;
 	struct device_config config; /* merged over all jobs; socket is ours */
-	unsigned int phase;          /* of jobs */
-	int jobs;                    /* planned in that phase */
-	unsigned int most_jobs;      /* at once: in any phase, and unplanned ones */
+	unsigned int phase;          /* the phase of its last job */
+	int jobs;                    /* number planned in that phase */
+	unsigned int most_jobs;      /* the most at once, unplanned ones included */
 	struct device *device;       /* while users > 0 */
 	unsigned int users;
 };
@@ -32,9 +32,9 @@ static size_t planned_bytes; /* in the largest phase */
 static int planned_hugepages;
 static struct memory memory;
 static unsigned int open_devices;
-static pid_t forked_process; /* that began anew; 0: none */
+static pid_t forked_process; /* that has emptied the registry; 0: none */
 
-/* Two disks behind one controller are two devices, a connection each. */
+/* Two disks behind one controller are two devices with a connection each. */
 static bool is_same_disk(const struct device_config *a, const struct device_config *b)
 {
 	return !strcmp(a->socket, b->socket) &&
@@ -51,9 +51,9 @@ static struct entry *find(const struct device_config *config)
 	return entry;
 }
 
-/* A fork may come between any two of our lines, and the child walks the entries and
- * their devices: an entry is complete before it is in the list, and a device is
- * open for as long as an entry names it. */
+/* A fork may happen between any two statements, and the child then walks the entries
+ * and their devices. So an entry is complete before it is in the list, and a device is
+ * open as long as an entry names it. */
 static struct entry *add(const struct device_config *config)
 {
 	struct entry *entry = calloc(1, sizeof(*entry));
@@ -77,8 +77,8 @@ static void set_device(struct entry *entry, struct device *dev)
 	__atomic_store_n(&entry->device, dev, __ATOMIC_SEQ_CST);
 }
 
-/* The entries' own memory stays as it is: the heap has the parent's other threads'
- * half-done changes in it. */
+/* The memory of the entries is not freed, because another thread of the parent may have
+ * been changing the heap at the moment of the fork. */
 void registry_begin_process(void)
 {
 	if (forked_process == getpid())
@@ -174,7 +174,7 @@ int registry_plan(const struct device_config *config, unsigned int most_jobs)
 	return jobs;
 }
 
-/* The memory comes with the first device and goes with the last. */
+/* The memory is made for the first device and closed after the last one. */
 static int open_memory(void)
 {
 	int code = 0;
@@ -196,8 +196,8 @@ static void close_memory(void)
 		memory_close(&memory);
 }
 
-/* A queue for each job, as far as the back-end has them; what num_queues= asks for
- * it must have. */
+/* Asks for a queue for each job, or for all that the back-end has if these are fewer.
+ * num_queues= is a minimum that the back-end must have. */
 static void choose_num_queues(struct device *dev, unsigned int jobs)
 {
 	struct device_info info;

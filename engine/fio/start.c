@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A job's begin and end: takes what fio wants of it by now, acquires devices and
- * queues, gives them back; see fio/job.h. Entered by the job's own thread or
- * process. Not on the I/O path.
+ * Begins and ends a job: reads fio's present options, acquires devices and queues, and
+ * gives them back; see fio/job.h. The job's own thread or process calls it. Not on the
+ * I/O path.
  *
- * Nothing is taken from setup but the plan and the sizes of files. Since setup fio
- * may have forked; it may have read a log, which brings files, sizes and a depth of
- * its own; or it calls setup only later (create_serialize=0).
+ * It takes only the plan and the sizes of files from setup. After setup, fio may have
+ * forked, or read a log, which has its own files, sizes and iodepth. Or fio calls setup
+ * only later (create_serialize=0).
  */
 #include <stdlib.h>
 
@@ -15,7 +15,7 @@
 #include "fio/job.h"
 #include "fio/shared_devices.h"
 
-/* ---- what fio wants by now -------------------------------------------------- */
+/* ---- the job's present options ---------------------------------------------- */
 
 static unsigned int count_files(const struct thread_data *td)
 {
@@ -32,22 +32,22 @@ static int check_piece(struct thread_data *td, const struct io_piece *piece,
 {
 	if (piece->ddir != DDIR_WAIT &&
 	    (piece->fileno < 0 || (unsigned int)piece->fileno >= num_files))
-		return error_set(EINVAL, "the log speaks of a file that it does "
+		return error_set(EINVAL, "the log uses a file that it does "
 			"not name before: give it an \"add\" line");
 	if (piece->ddir == DDIR_TRIM && !td_trim(td))
 		return error_set(EINVAL, "fio reads this log in chunks and cannot "
-			"replay its trims so: leave read_iolog_chunked= out");
-	/* Of a log that it reads in chunks, fio's buffers may be too short for the
-	 * first chunk: a request would reach into what lies behind its buffer. */
+			"replay its trims then: leave read_iolog_chunked= out");
+	/* If fio reads the log in chunks, its buffers may be too short for the first
+	 * chunk, and a request would then use memory behind its buffer. */
 	if (ddir_rw(piece->ddir) && piece->len > td->o.max_bs[piece->ddir])
 		td->o.max_bs[piece->ddir] = piece->len;
 	return 0;
 }
 
-/* What a log has done with a file so far. */
+/* The state of a file at some line of the log. */
 struct logged_file {
 	bool is_open;
-	struct io_piece *close; /* after which nothing came yet */
+	struct io_piece *close; /* its last close, if no use follows it */
 };
 
 static bool is_action(const struct io_piece *piece, enum file_log_act action)
@@ -60,10 +60,10 @@ static void leave_out(struct io_piece *piece)
 	piece->file_action = FIO_LOG_ADD_FILE; /* fio does nothing */
 }
 
-/* fio aborts at a request for a file that is not open. Where replay_redirect= makes
- * one file of several, the end of the first one is not the end of the others, and
- * an opening that comes while requests are in flight after a close has no effect.
- * So of each file the first opening counts, and the last close. */
+/* fio aborts at a request for a file that is not open. If replay_redirect= maps several
+ * files to one, the close of the first one must not close it for the others, and an
+ * open has no effect while requests are in flight after a close. So only the first open
+ * and the last close of each file count. */
 static int follow_file(struct io_piece *piece, struct logged_file *file)
 {
 	bool opens = is_action(piece, FIO_LOG_OPEN_FILE);
@@ -114,12 +114,12 @@ static int check_job(struct thread_data *td, unsigned int num_files)
 		return error_set(ENODEV, "the job has no file: name the socket "
 			"of a back-end with filename=");
 	if (!td->o.iodepth)
-		return error_set(EINVAL, "the log holds flushes alone, which "
+		return error_set(EINVAL, "the log holds only flushes, which "
 			"tell fio no iodepth: add iodepth=1");
 	return 0;
 }
 
-/* Whether something lets fio sleep between two requests. */
+/* True if an option makes fio pause between two requests. */
 static bool has_pauses(const struct thread_data *td)
 {
 	const struct thread_options *o = &td->o;
@@ -179,8 +179,8 @@ static struct job *make_job(struct thread_data *td, unsigned int num_files)
 
 /* ---- devices and queues ----------------------------------------------------- */
 
-/* Files that setup did not see: other threads may come to them in the same way, as
- * many as fio has jobs, and are to find what they need when the first one has begun. */
+/* Plans a file that setup did not see. As many threads as fio has jobs may use such a
+ * file, so the device is planned for all of them. */
 static int plan_thread(struct thread_data *td, struct device_config *config)
 {
 	int code;
@@ -240,7 +240,8 @@ static int claim_queue(struct job *job, struct job_file *file,
 	return -EBUSY;
 }
 
-/* A log names files that setup did not see; so does a job that had no setup yet. */
+/* Sizes a file that setup did not see, because a log names it or because there was no
+ * setup yet. */
 static int size_file(struct thread_data *td, struct fio_file *f,
 		     const struct device *device)
 {
@@ -304,7 +305,7 @@ static void release(struct job *job)
 
 static void say_pages(const struct job *job)
 {
-	static bool is_said; /* by whichever job starts first */
+	static bool is_said; /* by the job that starts first */
 	struct device_info info;
 
 	device_describe(job->files[0].device, &info);

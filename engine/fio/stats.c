@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * stats_file: the engine's counters as JSON lines, an object a job; see
- * fio/job.h. Written once a job, when it has ended, by its own thread.
+ * Writes the engine's counters to stats_file, as one line with a JSON object for each
+ * job; see fio/job.h. The job's own thread writes it once, when the job has ended.
  */
 #include <fcntl.h>
 #include <stdio.h>
@@ -64,7 +64,7 @@ static void print_queue(FILE *out, const struct job_file *file)
 	fprintf(out, "]}");
 }
 
-/* How wait=adaptive decided, and from what: see wait/adaptive.h. */
+/* The state and the measurements of wait=adaptive; see wait/adaptive.h. */
 static void print_adaptive(FILE *out, const struct wait *wait)
 {
 	const struct adaptive *adaptive = &wait->adaptive;
@@ -131,8 +131,8 @@ static void print_job(FILE *out, const struct job *job)
 	fprintf(out, "]}\n");
 }
 
-/* One write to a file opened for appending: jobs end at the same time, and
- * their lines must not mix. */
+/* Appends with a single write, because jobs end at the same time and their lines must
+ * not mix. */
 static void append(const char *path, const char *text, size_t size)
 {
 	int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0666);

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What ends a wait beside completions: a back-end that hung up, a run that is
- * over, requests that do not come back; see fio/job.h. Called now and then by
- * the job's thread while it waits, never on the I/O path.
+ * Ends a wait when requests will not complete, because the back-end hung up, the run is
+ * over, or requests time out; see fio/job.h. The job's thread calls it now and then
+ * while it waits, never on the I/O path.
  */
 #include "base/clock.h"
 #include "base/error.h"
 #include "fio/job.h"
 
-/* How long requests in flight may complete nothing when the run is over. */
+/* The time without a completion after which requests fail when the run is over. */
 #define STOP_GRACE_NS NS_PER_S
 
 void fio_report_failure(struct job_file *file, const char *why)
@@ -41,10 +41,10 @@ static void abandon_all(struct job *job)
 			abandon(&job->files[i], ETIMEDOUT);
 }
 
-/* fio sets terminate at the end of runtime only between requests. */
+/* fio checks its runtime only between requests, so it is checked here as well. */
 static bool is_over(struct thread_data *td, const struct job *job)
 {
-	/* end_fsync=1: a flush takes as long as it takes, see request_timeout. */
+	/* The flush of end_fsync=1 may take long; only request_timeout limits it. */
 	if (td->runstate == TD_FSYNCING)
 		return false;
 	if (td->terminate || job->is_draining)
@@ -67,7 +67,7 @@ static void check_end(struct thread_data *td, struct job *job, uint64_t now_ns)
 	abandon_all(job);
 }
 
-/* Once a job: a unit that hangs again after its reset is given up. */
+/* Resets the units once in a job. A unit that hangs again after that is abandoned. */
 static bool reset_units(struct job *job)
 {
 	bool is_reset = false;
@@ -94,7 +94,7 @@ static void check_progress(struct thread_data *td, struct job *job, uint64_t now
 
 	if (!limit_ns || now_ns - job->last_progress_ns < limit_ns)
 		return;
-	/* First what the device can do about it: what is in flight comes back. */
+	/* First try a reset, after which the requests in flight come back. */
 	if (reset_units(job)) {
 		job->last_progress_ns = now_ns;
 		return;

@@ -7,8 +7,8 @@
 #include <stdint.h>
 #include <stdlib.h>
 
-/* Extents of a class that are looked at before a higher class is: a fit that
- * is nearly as good is found at once there. */
+/* The number of extents of a class that are tried before the next higher class, in
+ * which an extent that fits almost as well is found at once. */
 #define LOOKS_PER_CLASS 16
 
 void extents_init(struct extents *extents)
@@ -54,7 +54,7 @@ static void unset_free(struct extent *extent)
 }
 
 static struct extent *make_extent(char *address, size_t size_bytes,
-				  unsigned int stretch)
+				  unsigned int span)
 {
 	struct extent *extent = calloc(1, sizeof(*extent));
 
@@ -62,14 +62,14 @@ static struct extent *make_extent(char *address, size_t size_bytes,
 		return NULL;
 	extent->address = address;
 	extent->size_bytes = size_bytes;
-	extent->stretch = stretch;
+	extent->span = span;
 	return extent;
 }
 
 bool extents_add(struct extents *extents, void *address, size_t size_bytes,
-		 unsigned int stretch)
+		 unsigned int span)
 {
-	struct extent *extent = make_extent(address, size_bytes, stretch);
+	struct extent *extent = make_extent(address, size_bytes, span);
 
 	if (!extent)
 		return false;
@@ -93,29 +93,29 @@ static size_t padding_of(const struct extent *extent, size_t alignment)
 	return -(uintptr_t)extent->address & (alignment - 1);
 }
 
-/* What is looked for. */
-struct wish {
+/* The requirements of an allocation. */
+struct need {
 	size_t size_bytes;
 	size_t alignment;
-	uint32_t stretches;
+	uint32_t spans;
 };
 
-static bool fits(const struct extent *extent, const struct wish *wish)
+static bool fits(const struct extent *extent, const struct need *need)
 {
-	size_t padding = padding_of(extent, wish->alignment);
+	size_t padding = padding_of(extent, need->alignment);
 
-	return wish->stretches >> extent->stretch & 1 &&
+	return need->spans >> extent->span & 1 &&
 	       extent->size_bytes >= padding &&
-	       extent->size_bytes - padding >= wish->size_bytes;
+	       extent->size_bytes - padding >= need->size_bytes;
 }
 
 static struct extent *find_in(const struct extent_class *class,
-			      const struct wish *wish, unsigned int looks)
+			      const struct need *need, unsigned int looks)
 {
 	struct extent *extent;
 
 	LIST_FOREACH(extent, class, alike) {
-		if (fits(extent, wish))
+		if (fits(extent, need))
 			return extent;
 		if (!--looks)
 			break;
@@ -123,14 +123,14 @@ static struct extent *find_in(const struct extent_class *class,
 	return NULL;
 }
 
-static struct extent *find(struct extents *extents, const struct wish *wish,
+static struct extent *find(struct extents *extents, const struct need *need,
 			   unsigned int looks)
 {
 	struct extent *found = NULL;
 
-	for (unsigned int class = class_of(wish->size_bytes);
+	for (unsigned int class = class_of(need->size_bytes);
 	     class < EXTENTS_CLASSES && !found; class++)
-		found = find_in(&extents->free[class], wish, looks);
+		found = find_in(&extents->free[class], need, looks);
 	return found;
 }
 
@@ -140,7 +140,7 @@ static struct extent *split(struct extents *extents, struct extent *extent,
 {
 	struct extent *rest = make_extent(extent->address + size_bytes,
 					  extent->size_bytes - size_bytes,
-					  extent->stretch);
+					  extent->span);
 
 	if (!rest)
 		return NULL;
@@ -152,12 +152,12 @@ static struct extent *split(struct extents *extents, struct extent *extent,
 	return rest;
 }
 
-/* Makes extent allocated, less what is too much before and after. */
+/* Allocates an extent, after splitting off the unused space before and after. */
 static char *take(struct extents *extents, struct extent *extent,
-		  const struct wish *wish)
+		  const struct need *need)
 {
-	size_t size_bytes = wish->size_bytes;
-	size_t padding = padding_of(extent, wish->alignment);
+	size_t size_bytes = need->size_bytes;
+	size_t padding = padding_of(extent, need->alignment);
 
 	if (padding)
 		extent = split(extents, extent, padding);
@@ -171,26 +171,26 @@ static char *take(struct extents *extents, struct extent *extent,
 }
 
 void *extents_alloc(struct extents *extents, size_t size_bytes, size_t alignment,
-		    uint32_t stretches)
+		    uint32_t spans)
 {
 	size_t mask = EXTENTS_GRANULE_BYTES - 1;
-	struct wish wish = { .alignment = alignment, .stretches = stretches };
+	struct need need = { .alignment = alignment, .spans = spans };
 	struct extent *extent;
 
 	if (size_bytes > SIZE_MAX - mask)
 		return NULL;
-	wish.size_bytes = ((size_bytes ? size_bytes : 1) + mask) & ~mask;
+	need.size_bytes = ((size_bytes ? size_bytes : 1) + mask) & ~mask;
 	if (alignment < EXTENTS_GRANULE_BYTES)
-		wish.alignment = EXTENTS_GRANULE_BYTES;
-	extent = find(extents, &wish, LOOKS_PER_CLASS);
+		need.alignment = EXTENTS_GRANULE_BYTES;
+	extent = find(extents, &need, LOOKS_PER_CLASS);
 	if (!extent)
-		extent = find(extents, &wish, UINT_MAX);
-	return extent ? take(extents, extent, &wish) : NULL;
+		extent = find(extents, &need, UINT_MAX);
+	return extent ? take(extents, extent, &need) : NULL;
 }
 
 /* ---- freeing -------------------------------------------------------------------- */
 
-/* Two free neighbours of one stretch become one. */
+/* Merges two free neighbours of one span. */
 static void merge(struct extents *extents, struct extent *first,
 		  struct extent *second)
 {

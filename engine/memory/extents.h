@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * An allocator over stretches of address space, in whole cache lines: two
- * owners never share one. It touches none of the memory that it hands out, so
- * that whoever shares that memory cannot harm it.
+ * An allocator over spans of address space. It allocates whole cache lines, so two
+ * allocations never share one. It does not access the memory that it allocates, so a
+ * back-end that shares the memory cannot damage the allocator.
  *
- * A stretch has a number, and an allocation can be limited to some of them.
- * Free extents are kept by size, allocated ones by address; neighbours that
- * are free become one. Time grows with the logarithm of their number. No lock:
- * one thread at a time calls.
+ * A span has a number, and an allocation can be limited to some spans. Free extents
+ * are kept by size, allocated ones by address; free neighbours are merged. The time
+ * of a call grows with the logarithm of their number. There is no lock: only one
+ * thread at a time may call.
  */
 #ifndef EXTENTS_H
 #define EXTENTS_H
@@ -23,10 +23,10 @@
 struct extent {
 	char *address;
 	size_t size_bytes;
-	unsigned int stretch;
+	unsigned int span;
 	bool is_free;
-	bool is_first;                 /* of its stretch: none to merge with before it */
-	TAILQ_ENTRY(extent) neighbour; /* in the order of addresses in a stretch */
+	bool is_first;                 /* of its span: it has no neighbour before it */
+	TAILQ_ENTRY(extent) neighbour; /* in the order of addresses in a span */
 	LIST_ENTRY(extent) alike;      /* free and of the same class, or set aside */
 };
 
@@ -42,15 +42,15 @@ struct extents {
 
 void extents_init(struct extents *extents);
 void extents_close(struct extents *extents);
-/* Adds a stretch of whole granules, number 0 to 31. False without memory for
- * book-keeping. */
+/* Adds a span of whole granules; its number is 0 to 31. False if there is no memory
+ * for the list of extents. */
 bool extents_add(struct extents *extents, void *address, size_t size_bytes,
-		 unsigned int stretch);
-/* alignment is a power of two; stretches has a bit for each that will do. NULL
+		 unsigned int span);
+/* alignment is a power of two; spans has a bit for each span that may be used. NULL
  * if there is no room. */
 void *extents_alloc(struct extents *extents, size_t size_bytes, size_t alignment,
-		    uint32_t stretches);
-/* address came from extents_alloc(); any other is left alone. */
+		    uint32_t spans);
+/* An address that did not come from extents_alloc() is ignored. */
 void extents_free(struct extents *extents, void *address);
 /* What was allocated at address, or 0. */
 size_t extents_size(const struct extents *extents, void *address);

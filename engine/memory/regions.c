@@ -35,8 +35,8 @@ void memory_init(struct memory *memory, int hugepages)
 	memory->hugepages = hugepages;
 }
 
-/* Regions are not counted any more before their files are closed: a process that is
- * forked meanwhile must not close what has got a file's number since. */
+/* The count is set to 0 before the files are closed. Otherwise a process that is
+ * forked in the meantime could close a file that has reused a descriptor. */
 void memory_forget_inherited(struct memory *memory)
 {
 	unsigned int count = memory_num_regions(memory);
@@ -64,7 +64,7 @@ struct memory *memory_create(int hugepages)
 	struct memory *memory = malloc(sizeof(*memory));
 
 	if (!memory) {
-		error_set(ENOMEM, "no memory to keep books on shared memory");
+		error_set(ENOMEM, "no memory for a list of shared memory");
 		return NULL;
 	}
 	memory_init(memory, hugepages);
@@ -158,7 +158,7 @@ static unsigned int memfd_flags(size_t page_bytes)
 	return flags;
 }
 
-/* A back-end that maps the file dies of SIGBUS if it shrinks: seal it. */
+/* The file is sealed, because a back-end that maps it would get SIGBUS if it shrank. */
 static int make_file(size_t size_bytes, size_t page_bytes)
 {
 	int fd = memfd_create("pyfio-virtio", memfd_flags(page_bytes));
@@ -175,9 +175,9 @@ static int make_file(size_t size_bytes, size_t page_bytes)
 	return fd;
 }
 
-/* Maps one region on pages of page_bytes, of whole 2 MiB since some back-ends
- * take nothing else. What was asked for is made present now: a page fault in
- * the middle of a measurement belongs to no request. */
+/* Maps one region on pages of page_bytes. Its size is a multiple of 2 MiB, because
+ * some back-ends take nothing else. The pages are populated now, so that there is no
+ * page fault in the middle of a measurement. */
 static int map_region(struct memory_region *region, size_t size_bytes,
 		      size_t page_bytes)
 {
@@ -222,7 +222,7 @@ static int map_huge_or_fail(struct memory_region *region, size_t size_bytes,
 	return 0;
 }
 
-/* Populating more than there is would end in the kernel killing somebody. */
+/* Populating more memory than there is would make the kernel kill a process. */
 static size_t available_bytes(void)
 {
 	char line[128];
@@ -247,7 +247,7 @@ static int map_ordinary(struct memory_region *region, size_t size_bytes)
 	if (code)
 		return error_set(-code,
 			"cannot share %zu MiB of memory (%s): "
-			"take less with iodepth or bs, or free some",
+			"lower iodepth or bs, or free some memory",
 			size_bytes >> 20, strerror(-code));
 	return 0;
 }
@@ -317,7 +317,7 @@ void memory_unmap_region(const struct memory_region *region)
 	close(region->fd);
 }
 
-/* The region is there before it is counted: readers take no lock. */
+/* The region is stored before it is counted, because readers take no lock. */
 static int append_locked(struct memory *memory, const struct memory_region *region)
 {
 	unsigned int index = memory->num_regions;
@@ -326,7 +326,7 @@ static int append_locked(struct memory *memory, const struct memory_region *regi
 	if (code)
 		return code;
 	if (!extents_add(&memory->extents, region->address, region->size_bytes, index))
-		return error_set(ENOMEM, "no memory for the region's book-keeping");
+		return error_set(ENOMEM, "no memory to record the region");
 	memory->regions[index] = *region;
 	memory->fell_back |= memory->hugepages == HUGEPAGES_AUTO &&
 			     region->page_bytes < SIZE_2M;

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Memory shared with a back-end: regions (one memfd each), and allocating from
+ * Memory that we share with a back-end: regions (one memfd each), and allocation from
  * them.
  *
- * A region's address for the back-end is its address here, so that a pointer
- * into it goes into a descriptor as it stands. Regions are 2 MiB aligned (or
+ * A region has the same address for the back-end as for us, so a pointer into it is
+ * written into a descriptor unchanged. Regions are 2 MiB aligned (or
  * aligned to their page, if larger), sealed against shrinking, and live until
  * memory_close(). Any thread may add regions, allocate and free.
  */
@@ -49,40 +49,41 @@ struct memory {
 	unsigned int num_regions; /* atomic: any thread looks regions up */
 	unsigned int keepers;     /* atomic; of memory_create()'s */
 	int hugepages; /* enum hugepages */
-	bool fell_back; /* hugepages=auto took ordinary pages for want of huge */
+	bool fell_back; /* hugepages=auto: there were too few huge pages */
 };
 
 void memory_init(struct memory *memory, int hugepages);
-/* Unmaps everything; what was allocated is gone with it. */
+/* Unmaps all regions, and with them all allocations. */
 void memory_close(struct memory *memory);
 /* In a process that was forked while another thread was using memory: unmaps the
  * regions and closes their files here, and touches nothing else. */
 void memory_forget_inherited(struct memory *memory);
 
-/* Maps a region of at least size_bytes, which nobody knows of before it is
- * appended. 0, -ENOMEM (the sentence says how to get the pages), or -ENOSPC (all
- * regions are taken). */
+/* Maps a region of at least size_bytes, which is not part of the memory before it is
+ * appended. 0, -ENOMEM (the sentence says how to get the pages), or -ENOSPC (there is
+ * no further region). */
 int memory_map_region(struct memory *memory, size_t size_bytes,
 		      struct memory_region *region);
 void memory_unmap_region(const struct memory_region *region);
-/* Makes a mapped region part of the memory, for good. Returns its index, or a
- * negative errno with a sentence: then it is still the caller's to unmap. */
+/* Makes a mapped region a permanent part of the memory. Returns its index, or a
+ * negative errno with a sentence; the caller must then unmap the region. */
 int memory_append_region(struct memory *memory, const struct memory_region *region);
-/* Both at once, for memory that no back-end knows yet. The index, or as above. */
+/* Maps and appends a region, for memory that no back-end knows yet. Returns the
+ * index, or a negative errno with a sentence. */
 int memory_add_region(struct memory *memory, size_t size_bytes);
 
 unsigned int memory_num_regions(const struct memory *memory);
-/* Of all regions. */
+/* The size of all regions together. */
 size_t memory_bytes(const struct memory *memory);
 
 #define MEMORY_ALL_REGIONS UINT32_MAX
 
-/* alignment is a power of two; regions has a bit for each index that will do.
- * NULL when none of them has room: *no* sentence is recorded, since the caller
- * may add a region and try again. */
+/* alignment is a power of two; regions has a bit for each index that may be used.
+ * NULL if none of them has room. This records *no* sentence, because the caller may
+ * add a region and try again. */
 void *memory_alloc_in(struct memory *memory, size_t size_bytes, size_t alignment,
 		      uint32_t regions);
-/* In any region. */
+/* Allocates in any region. */
 void *memory_alloc(struct memory *memory, size_t size_bytes, size_t alignment);
 
 /* From now on hold, which the caller filled in, holds its memory. */

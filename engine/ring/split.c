@@ -20,8 +20,9 @@ void virtq_submit(struct virtq *vq, uint16_t chain, uint16_t length)
 			       VRING_DESC_F_INDIRECT);
 	else
 		head = (uint16_t)(chain * vq->shape.chain_length);
-	/* Relaxed: ordered by the release in virtq_publish(). Requests that come
-	 * back in order find the same entries again, see virtq_set_desc(). */
+	/* Relaxed, because the release in virtq_publish() orders it. If requests
+	 * complete in order, the entry often has the value already; see
+	 * virtq_set_desc(). */
 	if (load_relaxed_u16(entry) != head)
 		store_relaxed_u16(entry, head);
 	vq->avail_next++;
@@ -55,7 +56,7 @@ bool virtq_is_drained(const struct virtq *vq)
 	       load_relaxed_u16(vq->avail_event) == vq->avail_published;
 }
 
-/* Records why the used ring cannot be, and stops the virtqueue. */
+/* Records why the used ring is invalid, and marks the virtqueue broken. */
 static int break_ring(struct virtq *vq, const char *what, unsigned int number)
 {
 	vq->is_broken = true;
@@ -63,8 +64,8 @@ static int break_ring(struct virtq *vq, const char *what, unsigned int number)
 		"not be trusted further", what, number);
 }
 
-/* The chain that a used element names, or -1: ids are heads of chains that
- * the back-end holds. */
+/* The chain that a used element names, or -1 if the id is not the head of a chain
+ * that is in flight. */
 static int chain_of(const struct virtq *vq, uint32_t id)
 {
 	if (!vq->shape.indirect) {
@@ -94,7 +95,7 @@ int virtq_reap(struct virtq *vq, uint16_t *chains, unsigned int max)
 			&vq->used->ring[vq->used_next & vq->mask].id);
 		int chain = chain_of(vq, id);
 
-		/* What came before it did come back; the next look stops here. */
+		/* The chains before it are valid; the next look fails here. */
 		if (chain < 0)
 			return count ? (int)count :
 				break_ring(vq, "names a descriptor that is not in "
@@ -128,8 +129,9 @@ void virtq_refuse_calls(struct virtq *vq)
 {
 	if (vq->wants_all_calls)
 		return;
-	/* With event_idx the flag must stay 0 (2.7.10.1): an event just passed
-	 * comes round again after 65,535 elements. Relaxed: a hint. */
+	/* With event_idx the flag must stay 0 (2.7.10.1). Instead, an index just
+	 * passed is asked for, which is reached again after 65,535 elements.
+	 * Relaxed, because it is a hint. */
 	if (vq->shape.event_idx)
 		store_relaxed_u16(vq->used_event, vq->used_next - 1);
 	else

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* How a virtqueue lies in memory, and its invariants; see ring/virtq.h. */
+/* The layout of a virtqueue in memory, and its invariants; see ring/virtq.h. */
 #include "ring/virtq.h"
 
 #include <errno.h>
@@ -18,7 +18,7 @@ uint16_t virtq_max_chains(uint16_t size, uint16_t chain_length, bool indirect)
 	return indirect ? size : size / chain_length;
 }
 
-/* The avail ring and the used ring start on cache lines of their own: each is
+/* The avail ring and the used ring start on cache lines of their own, because each is
  * written by one side. */
 static size_t avail_offset(const struct virtq_shape *shape)
 {
@@ -87,7 +87,7 @@ static int check_shape(const struct virtq_shape *shape)
 	return 0;
 }
 
-/* What never changes in a chain: where each descriptor's successor is. */
+/* Writes the part of a chain that never changes: the links between descriptors. */
 static void lay_chain(struct virtq *vq, uint16_t chain)
 {
 	struct vring_desc *first = virtq_chain(vq, chain);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * vhost-user messages as they lie on the socket: data only, no function.
+ * The layout of vhost-user messages on the socket: data only, no function.
  *
- * Shared by the front-end and by the built-in back-end, which have nothing
- * else of ours in common. Numbers are in the machine's byte order.
+ * The front-end and the built-in back-end both use this file, and share no other
+ * file of ours. Numbers are in the machine's byte order.
  * Source: QEMU, docs/interop/vhost-user.rst, "Message Specification".
  */
 #ifndef VHOST_PROTO_H
@@ -88,8 +88,8 @@ enum vhost_user_protocol_feature {
 #define VHOST_USER_VRING_INDEX_MASK 0xffu
 #define VHOST_USER_VRING_NO_FD 0x100u
 
-/* Regions that one SET_MEM_TABLE carries at most, and bytes of configuration
- * space that one GET_CONFIG carries at most. */
+/* The most regions that one SET_MEM_TABLE carries, and the most bytes of
+ * configuration space that one GET_CONFIG carries. */
 #define VHOST_USER_MAX_REGIONS 8
 #define VHOST_USER_MAX_CONFIG 256
 
@@ -114,9 +114,9 @@ struct vhost_user_vring_addr {
 } __attribute__((packed));
 
 struct vhost_user_region {
-	uint64_t guest_address; /* what descriptors hold */
+	uint64_t guest_address; /* the address in descriptors */
 	uint64_t size;          /* bytes */
-	uint64_t user_address;  /* what SET_VRING_ADDR holds */
+	uint64_t user_address;  /* the address in SET_VRING_ADDR */
 	uint64_t mmap_offset;   /* bytes into the file descriptor */
 } __attribute__((packed));
 
@@ -143,8 +143,8 @@ struct vhost_user_inflight {
 	uint64_t mmap_offset;
 	uint16_t num_queues;
 	uint16_t queue_size;
-	/* Not in the specification, but QEMU and DPDK send and insist on the
-	 * 24 bytes that an unpacked structure has. */
+	/* Not in the specification, but QEMU and DPDK send and expect the 24
+	 * bytes that an unpacked structure has. */
 	uint32_t padding;
 } __attribute__((packed));
 
@@ -161,7 +161,7 @@ struct vhost_user_message {
 	} __attribute__((packed)) payload;
 } __attribute__((packed));
 
-/* File descriptors that one message carries at most. */
+/* The most file descriptors that one message carries. */
 #define VHOST_USER_MAX_FDS VHOST_USER_MAX_REGIONS
 
 #endif

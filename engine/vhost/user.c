@@ -46,7 +46,8 @@ static int explain_connect(const char *path, int code)
 	return error_set(code, "%s: cannot connect: %s", path, strerror(code));
 }
 
-/* A full backlog answers EAGAIN on a non-blocking socket: try until then. */
+/* A non-blocking connect() fails with EAGAIN while the backlog is full, so it is
+ * retried until the deadline. */
 static int connect_before(int fd, const struct sockaddr_un *address,
 			  uint64_t deadline_ns)
 {
@@ -86,8 +87,8 @@ int vhost_user_connect(struct vhost_user *vu, const char *path,
 	return explain_connect(path, code);
 }
 
-/* The connection ends now, even if a process that was forked meanwhile has the
- * socket too. */
+/* The shutdown ends the connection even if a process that was forked in the meantime
+ * has inherited the socket. */
 void vhost_user_close(struct vhost_user *vu)
 {
 	if (vu->fd >= 0) {
@@ -121,7 +122,7 @@ static void make_message(struct vhost_user_message *message, uint32_t request,
 	message->header.size = size;
 }
 
-/* Sends message and reads an answer whose payload has size bytes. */
+/* Sends message and reads an answer with a payload of size bytes. */
 static int ask(struct vhost_user *vu, struct vhost_user_message *message,
 	       uint32_t size)
 {
@@ -142,8 +143,8 @@ static int ask_u64(struct vhost_user *vu, uint32_t request, uint64_t *value)
 	return code;
 }
 
-/* Sends message; where REPLY_ACK was agreed on, asks whether it was carried
- * out ("REPLY_ACK": zero is success). */
+/* Sends message. If REPLY_ACK was agreed on, also asks whether the back-end carried it
+ * out (the answer zero means success). */
 static int tell(struct vhost_user *vu, struct vhost_user_message *message,
 		const int *fds, unsigned int num_fds)
 {
@@ -218,7 +219,7 @@ int vhost_user_set_protocol_features(struct vhost_user *vu, uint64_t features)
 {
 	int code;
 
-	/* REPLY_ACK holds from the next request on. */
+	/* REPLY_ACK takes effect with the next request. */
 	vu->protocol = 0;
 	code = tell_u64(vu, VHOST_USER_SET_PROTOCOL_FEATURES, features);
 	if (!code)
@@ -289,7 +290,7 @@ int vhost_user_set_mem_table(struct vhost_user *vu,
 				table->num_regions * sizeof(table->regions[0])));
 	message.payload.mem_table = *table;
 	code = tell(vu, &message, fds, table->num_regions);
-	/* Without acknowledgement, an answered request shows that it is done. */
+	/* Without REPLY_ACK, the answer to another request shows that it is done. */
 	if (!code && !vhost_user_has_protocol(vu, VHOST_USER_PROTOCOL_F_REPLY_ACK))
 		code = vhost_user_get_features(vu, &ignored);
 	return code;

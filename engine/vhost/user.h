@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The vhost-user connection: one typed function a request, each reply
+ * The vhost-user connection: one typed function for each request. Every reply is
  * validated. Source: QEMU, docs/interop/vhost-user.rst.
  *
  * One thread at a time uses a connection. Each call ends by the deadline set
- * with vhost_user_set_timeout(). After a failure that leaves the stream out
- * of step (time-out, wrong or short reply, hang-up) the connection is dead:
- * every later call fails at once with -ENOTCONN. The caller keeps file
- * descriptors that it passes in. Never touches rings or shared memory.
+ * with vhost_user_set_timeout(). After a failure in the middle of the stream
+ * (time-out, wrong or short reply, hang-up) the connection is dead, and every
+ * later call fails at once with -ENOTCONN. The caller still owns file descriptors
+ * that it passes in. This file never touches rings or shared memory.
  *
- * Errors, each with a sentence: -ETIMEDOUT no answer; -ECONNRESET the
- * back-end hung up; -EPROTO a wrong answer; -EREMOTEIO it said no.
+ * Errors, each with a sentence: -ETIMEDOUT: no answer; -ECONNRESET: the back-end
+ * hung up; -EPROTO: a wrong answer; -EREMOTEIO: the back-end refused.
  */
 #ifndef VHOST_USER_H
 #define VHOST_USER_H
@@ -32,7 +32,7 @@ struct vhost_user {
 int vhost_user_connect(struct vhost_user *vu, const char *path,
 		       unsigned int timeout_ms);
 void vhost_user_close(struct vhost_user *vu);
-/* The next calls together take timeout_ms at most. */
+/* All following calls together take timeout_ms at most. */
 void vhost_user_set_timeout(struct vhost_user *vu, unsigned int timeout_ms);
 
 bool vhost_user_has_protocol(const struct vhost_user *vu, unsigned int bit);

@@ -64,9 +64,8 @@ static int check_alive(struct vhost_user *vu, uint32_t request)
 		"closed", vu->path, vhost_wire_name(request));
 }
 
-/* A time-out is told by what was asked, and by the usual cause: a back-end
- * that serves one client at a time answers the second only when the first has
- * gone. */
+/* The message of a time-out names the request and the usual cause: a back-end that
+ * serves one client at a time answers the second one only after the first has left. */
 static int wait_for(struct vhost_user *vu, short events, uint32_t request)
 {
 	struct pollfd watched = { .fd = vu->fd, .events = events };
@@ -112,7 +111,7 @@ int vhost_wire_send(struct vhost_user *vu, struct vhost_user_message *message,
 					 .msg_control = control.bytes };
 		ssize_t count;
 
-		/* File descriptors go with the first byte. */
+		/* File descriptors are sent with the first byte. */
 		attach_fds(&header, fds, sent ? 0 : num_fds);
 		count = sendmsg(vu->fd, &header, MSG_NOSIGNAL);
 		if (count >= 0)
@@ -141,8 +140,8 @@ static void close_fds(struct msghdr *header)
 	}
 }
 
-/* No answer that we ask for carries file descriptors: any that come are
- * closed, so that a back-end cannot fill our table with them. */
+/* No answer to our requests carries file descriptors. Any that arrive are closed, so
+ * that a back-end cannot fill our table with them. */
 static ssize_t receive_some(int fd, void *buffer, size_t size)
 {
 	union {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * vhost-user messages over the socket: sends whole ones, receives and checks
- * answers, keeps each within the connection's deadline. Knows no request but
- * by name. Under vhost/user.c only, and by the same thread.
+ * Sends whole vhost-user messages over the socket, and receives and checks answers,
+ * within the connection's deadline. Of a request it knows only the name. Only
+ * vhost/user.c calls it, in the same thread.
  */
 #ifndef VHOST_WIRE_H
 #define VHOST_WIRE_H
@@ -16,8 +16,8 @@ const char *vhost_wire_name(uint32_t request);
 int vhost_wire_send(struct vhost_user *vu, struct vhost_user_message *message,
 		    const int *fds, unsigned int num_fds);
 
-/* Receives the answer to message, into message. It must name the same request,
- * be marked a reply, and have a payload of exactly size bytes. */
+/* Receives the answer to message into message. The answer must name the same request,
+ * be marked as a reply, and have a payload of exactly size bytes. */
 int vhost_wire_receive(struct vhost_user *vu, struct vhost_user_message *message,
 		       uint32_t size);
 

@@ -128,7 +128,7 @@ def test_a_feature_that_is_insisted_on_and_not_offered_is_told(
 ) -> None:
     backend = BlkBackend(features=BLK_FEATURES & ~bit)
     assert refused(backend, **{name: lib.CHOICE_ON}) == -errno.EOPNOTSUPP
-    assert f"leave out {name}=1" in sentence()
+    assert f"leave out {name}=on" in sentence()
 
 
 # ---- numbers -----------------------------------------------------------------

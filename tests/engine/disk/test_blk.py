@@ -85,7 +85,7 @@ def test_a_block_size_that_was_not_negotiated_is_not_read() -> None:
 
 @pytest.mark.parametrize("sectors", [1, 7, 9])
 def test_a_capacity_of_broken_blocks_is_refused_in_words(sectors: int) -> None:
-    assert "no multiple of its 4096 byte blocks" in refusal(blk_size=4096, capacity=sectors)
+    assert "not a multiple of its 4096 byte blocks" in refusal(blk_size=4096, capacity=sectors)
 
 
 def test_physical_blocks_are_a_power_of_two_of_logical_ones() -> None:

@@ -25,5 +25,5 @@ def doctor(context: click.Context, as_json: bool, program: str) -> None:
         from pyfio_virtio.cli.tables import print_table
 
         rows = [(check.name, check.state, check.finding, check.remedy) for check in checks]
-        print_table(("what", "state", "found", "what to do"), rows)
+        print_table(("check", "state", "finding", "remedy"), rows)
     context.exit(0 if examination.works(checks) else 1)

@@ -39,7 +39,7 @@ def list_points(folder: Path) -> None:
     from pyfio_virtio.cli.tables import print_table
 
     rows = [_summary(point, runs) for point, runs in _by_point(_open(folder)).items()]
-    print_table(("point", "runs", "failed", "IOPS", "p99 µs", "what"), rows)
+    print_table(("point", "runs", "failed", "IOPS", "p99 µs", "options"), rows)
 
 
 def _open(folder: Path) -> SweepFolder:

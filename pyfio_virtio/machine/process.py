@@ -223,7 +223,7 @@ def start(
             writer.close()
             child.wait()
             raise
-        with suppress(BrokenPipeError):  # somebody has ended it already
+        with suppress(BrokenPipeError):  # the process has ended already
             writer.write(b"go\n")
     return started
 

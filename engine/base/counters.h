@@ -20,6 +20,7 @@ struct queue_counters {
 	 * our CPU. */
 	uint64_t kicks_switched;
 	uint64_t errors;           /* requests that failed */
+	uint64_t retries;          /* requests that were sent again (virtio-scsi) */
 	uint64_t batches[COUNTERS_BATCHES]; /* successful reaps, by their number of chains */
 };
 

@@ -13,9 +13,9 @@
 #include "device/device.h"
 #include "base/error.h"
 #include "device/execute_one.h"
+#include "device/talk.h"
 #include "disk/scsi.h"
 
-#define BUFFER_BYTES 4096
 #define ID_TIMEOUT_MS 2000
 
 /* The largest numbers that the address in a command can hold (5.6.6.1). */
@@ -28,67 +28,11 @@
 #define SERVICE_ACTION_IN_16 0x9e
 #define ACTION_READ_CAPACITY_16 0x10
 #define REPORT_LUNS_OP 0xa0
-#define PAGE_SERIAL 0x80
+#define PAGE_CACHING 0x08 /* of MODE SENSE, as the next one */
+#define PAGE_ALL 0x3f
+#define PAGE_SERIAL 0x80  /* of INQUIRY, as those that follow */
 #define PAGE_BLOCK_LIMITS 0xb0
 #define PAGE_PROVISIONING 0xb2
-
-static uint16_t get_be16(const uint8_t *from)
-{
-	return (uint16_t)(from[0] << 8 | from[1]);
-}
-
-static uint32_t get_be32(const uint8_t *from)
-{
-	return (uint32_t)get_be16(from) << 16 | get_be16(from + 2);
-}
-
-static uint64_t get_be64(const uint8_t *from)
-{
-	return (uint64_t)get_be32(from) << 32 | get_be32(from + 4);
-}
-
-/* ---- commands ------------------------------------------------------------------ */
-
-/* The state of one discovery. */
-struct talk {
-	struct device *dev;
-	struct queue *queue;
-	uint8_t *buffer; /* shared, BUFFER_BYTES */
-	uint64_t deadline_ns; /* for all commands together */
-	char refusal[256]; /* why the first unusable disk cannot be used */
-};
-
-/* Sends cdb to the logical unit that dev->disk addresses, and reads at most size
- * bytes into talk->buffer. Returns their number or a negative errno. */
-static int send(struct talk *talk, const uint8_t *cdb, size_t cdb_size, uint32_t size)
-{
-	struct scsi_command command = { 0 };
-	struct request *req;
-	int code;
-
-	/* The chain of a request that did not come back is not used again. */
-	if (talk->queue->abandoned)
-		return error_set(talk->queue->abandoned, "%s", talk->queue->reason);
-	req = queue_get(talk->queue);
-	memcpy(command.cdb, cdb, cdb_size);
-	memset(talk->buffer, 0, BUFFER_BYTES);
-	req->type = REQUEST_COMMAND;
-	req->user = &command;
-	req->buffer = (char *)talk->buffer;
-	req->offset_bytes = 0;
-	req->left_bytes = size;
-	code = execute(talk->queue, req, talk->dev->vu.fd,
-		       (unsigned int)clock_left_ms(talk->deadline_ns));
-	return code ? code : (int)(size - command.residual_bytes);
-}
-
-/* Reads a vital product data page, or the standard data if page is 0. */
-static int inquire(struct talk *talk, uint8_t page)
-{
-	const uint8_t cdb[6] = { INQUIRY, page != 0, page, 0, 0xff };
-
-	return send(talk, cdb, sizeof(cdb), 0xff);
-}
 
 /* ---- one disk -------------------------------------------------------------------- */
 
@@ -104,26 +48,60 @@ static void copy_text(char *to, const uint8_t *from, size_t size)
 			*to = '?';
 }
 
+/* Keeps the reason, in case no other disk is found. */
+static void note_refusal(struct talk *talk, const struct disk_summary *summary)
+{
+	if (*talk->refusal)
+		return;
+	snprintf(talk->refusal, sizeof(talk->refusal),
+		 "the disk at target %u, LUN %u cannot be used: %s",
+		 summary->target, summary->lun, error_message());
+}
+
+/* What INQUIRY begins with (SPC-4, 6.6.2): the peripheral qualifier and the device
+ * type. 0 is a direct access device that is connected. */
+static bool is_disk(struct talk *talk, const struct disk_summary *summary)
+{
+	uint8_t qualifier = talk->buffer[0] >> 5, type = talk->buffer[0] & 0x1f;
+
+	/* Without a vendor, nothing came. */
+	if (!talk->buffer[8] || qualifier == 3)
+		return false;
+	if (!qualifier && !type)
+		return true;
+	if (qualifier)
+		error_set(ENODEV, "it is not connected");
+	else
+		error_set(ENODEV, "it is a device of type %02Xh, which is no disk", type);
+	note_refusal(talk, summary);
+	return false;
+}
+
+static void read_serial(struct talk *talk, struct disk_summary *summary)
+{
+	int size = talk_read_page(talk, PAGE_SERIAL) - 4;
+
+	if (size > (int)sizeof(summary->serial) - 1)
+		size = sizeof(summary->serial) - 1;
+	if (size > 0)
+		copy_text(summary->serial, talk->buffer + 4, (size_t)size);
+}
+
 /* 1 if the logical unit is a disk, else 0; negative if the queue was abandoned. */
 static int inquire_disk(struct talk *talk, struct disk_summary *summary)
 {
-	int got = inquire(talk, 0);
+	int code = talk_inquire(talk);
 
-	if (got < 0)
-		return talk->queue->abandoned ? got : 0;
-	/* Peripheral qualifier 0 and type 0: a connected direct access device. */
-	if (got < 36 || talk->buffer[0] != 0)
+	if (code && talk->queue->abandoned)
+		return code;
+	/* If no disk was chosen, most addresses have none, which is no failure. */
+	if (code && code != -ENXIO && talk->dev->config.scsi_address_set)
+		note_refusal(talk, summary);
+	if (code || !is_disk(talk, summary))
 		return 0;
 	copy_text(summary->vendor, talk->buffer + 8, 8);
 	copy_text(summary->product, talk->buffer + 16, 16);
-	got = inquire(talk, PAGE_SERIAL);
-	if (got > 4 && talk->buffer[1] == PAGE_SERIAL) {
-		size_t size = talk->buffer[3];
-
-		if (size > sizeof(summary->serial) - 1)
-			size = sizeof(summary->serial) - 1;
-		copy_text(summary->serial, talk->buffer + 4, size);
-	}
+	read_serial(talk, summary);
 	return 1;
 }
 
@@ -145,13 +123,13 @@ static int set_capacity(struct disk_summary *summary, uint64_t last_block,
 static int read_capacity_10(struct talk *talk, struct disk_summary *summary)
 {
 	const uint8_t cdb[10] = { READ_CAPACITY };
-	int got = send(talk, cdb, sizeof(cdb), 8);
+	int code = talk_send(talk, cdb, sizeof(cdb), 8);
 
-	if (got < 0)
-		return got;
-	if (got < 8)
-		return error_set(EPROTO, "the disk answered READ CAPACITY with "
-				 "%d bytes", got);
+	if (code)
+		return code;
+	if (!get_be32(talk->buffer) && !get_be32(talk->buffer + 4))
+		return error_set(ENODEV, "it says that it has no blocks, and that they "
+			"have 0 bytes: the back-end has no disk there any more");
 	/* The number does not fit; READ CAPACITY (16) would tell it (SBC-3, 5.12). */
 	if (get_be32(talk->buffer) == UINT32_MAX)
 		return error_set(EPROTO, "the disk has more blocks than READ "
@@ -165,24 +143,15 @@ static int read_capacity(struct talk *talk, struct disk_summary *summary)
 {
 	const uint8_t cdb[16] = { SERVICE_ACTION_IN_16, ACTION_READ_CAPACITY_16,
 				  [13] = 32 };
-	int got = send(talk, cdb, sizeof(cdb), 32);
+	int code = talk_send(talk, cdb, sizeof(cdb), 32);
 
-	if (got < 32)
+	/* All zeroes: nothing came. */
+	if (code || (!get_be64(talk->buffer) && !get_be32(talk->buffer + 8)))
 		return read_capacity_10(talk, summary);
 	summary->physical_exponent = talk->buffer[13] & 0xf;
 	summary->is_thin = talk->buffer[14] & 0x80;
 	return set_capacity(summary, get_be64(talk->buffer),
 			    get_be32(talk->buffer + 8));
-}
-
-/* Keeps the reason, in case no other disk is found. */
-static void note_refusal(struct talk *talk, const struct disk_summary *summary)
-{
-	if (*talk->refusal)
-		return;
-	snprintf(talk->refusal, sizeof(talk->refusal),
-		 "the disk at target %u, LUN %u cannot be used: %s",
-		 summary->target, summary->lun, error_message());
 }
 
 /* Adds the disk at target and lun to the list, if there is one. */
@@ -211,10 +180,14 @@ static int examine(struct talk *talk, unsigned int target, unsigned int lun)
 
 /* ---- all disks ------------------------------------------------------------------- */
 
-/* SAM LUN: flat (01b) or peripheral (00b) addressing, one level. */
-static unsigned int parse_lun(const uint8_t *lun)
+/* SAM LUN (SAM-5, 4.7): flat (01b) or peripheral (00b) addressing, one level; what
+ * is addressed in other ways cannot be named by virtio-scsi. False for such. */
+static bool parse_lun(const uint8_t *address, unsigned int *lun)
 {
-	return get_be16(lun) & 0x3fff;
+	bool is_flat = address[0] >> 6 == 1;
+
+	*lun = get_be16(address) & 0x3fff;
+	return (is_flat || !address[0]) && !get_be32(address + 2) && !get_be16(address + 6);
 }
 
 static int scan_luns(struct talk *talk, unsigned int target)
@@ -226,29 +199,46 @@ static int scan_luns(struct talk *talk, unsigned int target)
 	return code;
 }
 
+/* A list that claims more than came ends in zeroes, which is LUN 0 again. */
+static int examine_listed(struct talk *talk, unsigned int target, const uint8_t *luns,
+			  uint32_t count)
+{
+	bool has_zero = false;
+	unsigned int lun;
+	int code = 0;
+
+	for (uint32_t i = 0; !code && i < count; i++) {
+		if (!parse_lun(luns + 8 * i, &lun))
+			continue;
+		if (!lun && has_zero)
+			break;
+		has_zero |= !lun;
+		code = examine(talk, target, lun);
+	}
+	return code;
+}
+
 static int scan_target(struct talk *talk, unsigned int target)
 {
-	const uint8_t cdb[12] = { REPORT_LUNS_OP, [8] = BUFFER_BYTES >> 8 };
-	uint8_t luns[BUFFER_BYTES];
+	const uint8_t cdb[12] = { REPORT_LUNS_OP, [8] = TALK_BYTES >> 8 };
+	uint8_t luns[TALK_BYTES];
 	uint32_t count;
-	int got, code = 0;
+	int code;
 
 	scsi_set_address(&talk->dev->disk, target, 0);
-	got = send(talk, cdb, sizeof(cdb), BUFFER_BYTES);
+	code = talk_send(talk, cdb, sizeof(cdb), TALK_BYTES);
 	/* There is no target, as opposed to a target that does not know the command. */
-	if (got == -ENXIO)
+	if (code == -ENXIO)
 		return 0;
 	if (talk->queue->abandoned)
-		return got;
-	if (got < 16)
-		return scan_luns(talk, target);
-	memcpy(luns, talk->buffer, BUFFER_BYTES);
+		return code;
+	memcpy(luns, talk->buffer, TALK_BYTES);
 	count = get_be32(luns) / 8;
-	if (count > ((uint32_t)got - 8) / 8)
-		count = ((uint32_t)got - 8) / 8;
-	for (uint32_t i = 0; !code && i < count; i++)
-		code = examine(talk, target, parse_lun(luns + 8 + 8 * i));
-	return code;
+	if (code || !count)
+		return scan_luns(talk, target);
+	if (count > TALK_BYTES / 8 - 1)
+		count = TALK_BYTES / 8 - 1;
+	return examine_listed(talk, target, luns + 8, count);
 }
 
 /* A number that does not fit would be truncated and then name another disk. */
@@ -289,10 +279,10 @@ static unsigned int bytes_or_none(uint32_t blocks, uint32_t block_size)
 static void read_block_limits(struct talk *talk, struct disk *disk)
 {
 	struct device_info *info = &disk->info;
-	int got = inquire(talk, PAGE_BLOCK_LIMITS);
+	int got = talk_read_page(talk, PAGE_BLOCK_LIMITS);
 	uint64_t transfer;
 
-	if (got < 16 || talk->buffer[1] != PAGE_BLOCK_LIMITS)
+	if (got < 16)
 		return;
 	transfer = (uint64_t)get_be32(talk->buffer + 8) * info->block_size;
 	if (transfer && transfer < disk->max_transfer_bytes)
@@ -311,19 +301,23 @@ static void read_block_limits(struct talk *talk, struct disk *disk)
 /* The device supports UNMAP if the provisioning page says so. */
 static void read_provisioning(struct talk *talk, struct device_info *info)
 {
-	int got = inquire(talk, PAGE_PROVISIONING);
+	int got = talk_read_page(talk, PAGE_PROVISIONING);
 
-	info->can_discard = got >= 6 && talk->buffer[1] == PAGE_PROVISIONING &&
-			    talk->buffer[5] & 0x80 && info->max_discard_segments;
+	/* SBC-3, 6.6.4: limits of 0 say that there is no UNMAP. */
+	info->can_discard = got >= 6 && talk->buffer[5] & 0x80 &&
+			    info->max_discard_segments && info->max_discard_bytes;
 }
 
-/* MODE SENSE's device-specific parameter: bit 7 is write protection. */
-static void read_protection(struct talk *talk, struct device_info *info)
+/* SBC-3, 6.4.5: WCE. A disk that tells of no cache is taken for one that has none, as
+ * Linux takes it. */
+static void read_modes(struct talk *talk, struct device_info *info)
 {
-	const uint8_t cdb[6] = { MODE_SENSE, 0x08, 0x3f, 0, 0xff };
-	int got = send(talk, cdb, sizeof(cdb), 0xff);
+	struct mode mode;
 
-	info->read_only = got >= 4 && talk->buffer[2] & 0x80;
+	if (talk_read_mode(talk, PAGE_CACHING, &mode))
+		talk_read_mode(talk, PAGE_ALL, &mode);
+	info->read_only = mode.specific & 0x80;
+	info->writeback = mode.page == PAGE_CACHING && mode.flags & 0x04;
 }
 
 static void take_disk(struct talk *talk, const struct disk_summary *summary)
@@ -337,13 +331,13 @@ static void take_disk(struct talk *talk, const struct disk_summary *summary)
 	info->physical_block_size = summary->block_size;
 	if (summary->physical_exponent < 12)
 		info->physical_block_size <<= summary->physical_exponent;
-	info->can_flush = info->writeback = true;
+	info->can_flush = true;
 	snprintf(info->id, sizeof(info->id), "%s %s %s", summary->vendor,
 		 summary->product, summary->serial);
 	read_block_limits(talk, disk);
 	if (summary->is_thin)
 		read_provisioning(talk, info);
-	read_protection(talk, info);
+	read_modes(talk, info);
 }
 
 static int list_disks(const struct device *dev)
@@ -394,7 +388,7 @@ int discover_scsi(struct device *dev)
 	talk.queue = device_claim_queue(dev);
 	if (!talk.queue)
 		return -EBUSY;
-	talk.buffer = device_alloc(dev, BUFFER_BYTES, BUFFER_BYTES);
+	talk.buffer = device_alloc(dev, TALK_BYTES, TALK_BYTES);
 	code = talk.buffer ? scan(&talk) : -ENOMEM;
 	if (!code)
 		code = choose(&talk);

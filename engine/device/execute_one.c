@@ -32,14 +32,16 @@ static bool wait_for_call(struct queue *queue, int socket_fd, uint64_t deadline_
 }
 
 /* A negative errno with the reason why the request will not come back, or 0. */
-static int find_end(bool is_there, uint64_t deadline_ns, const struct request *req)
+static int find_end(bool is_there, bool is_busy, uint64_t deadline_ns,
+		    const struct request *req)
 {
 	if (!is_there)
 		return -error_set(EIO, "the back-end hung up during a %s",
 				  disk_request_name(req->type));
 	if (clock_now_ns() >= deadline_ns)
 		return -error_set(ETIMEDOUT, "the back-end did not complete a "
-				  "%s in time", disk_request_name(req->type));
+				  "%s in time%s", disk_request_name(req->type),
+				  is_busy ? ": it says that it is busy" : "");
 	return 0;
 }
 
@@ -56,7 +58,8 @@ int execute(struct queue *queue, struct request *req, int socket_fd,
 		int end = 0;
 
 		if (!virtq_has_used(&queue->vq))
-			end = find_end(is_there, deadline_ns, req);
+			end = find_end(is_there, queue->num_waiting != 0, deadline_ns,
+				       req);
 		if (end)
 			queue_abandon(queue, end);
 	}

@@ -12,8 +12,15 @@
 #include "base/error.h"
 #include "base/eventfd.h"
 
-/* How often a part is sent in all if its failure is temporary, such as "busy". */
+/* How often a part is sent in all if it came back for a reason that has passed, such
+ * as a unit attention or a reset. */
 #define MAX_TRIES 5
+/* The value of request.tries that says that the part is not sent again. */
+#define NO_MORE_TRIES UINT8_MAX
+/* The pauses before a part is sent again to a busy device. Each is twice as long as the
+ * one before. */
+#define FIRST_PAUSE_NS (50 * NS_PER_US)
+#define LONGEST_PAUSE_NS (100 * NS_PER_MS)
 /* A kick that takes longer included two context switches and a request: 8 to 16 us
  * where it was measured. A kick alone took 0.3 to 1 us. */
 #define SWITCH_NS (2 * NS_PER_US)
@@ -35,7 +42,8 @@ static int make_requests(struct queue *queue)
 
 	queue->requests = calloc(count, sizeof(*queue->requests));
 	queue->free_chains = calloc(count, sizeof(uint16_t));
-	if (!queue->requests || !queue->free_chains)
+	queue->retries = calloc(count, sizeof(*queue->retries));
+	if (!queue->requests || !queue->free_chains || !queue->retries)
 		return error_set(ENOMEM, "no memory for a queue of %u requests",
 				 count);
 	while (queue->num_free < count) {
@@ -76,6 +84,7 @@ void queue_close(struct queue *queue)
 		close(queue->call_fd);
 	free(queue->requests);
 	free(queue->free_chains);
+	free(queue->retries);
 	virtq_close(&queue->vq);
 }
 
@@ -209,6 +218,117 @@ bool queue_saves_kick(struct queue *queue)
 	return now_ns - queue->patient_since_ns < PATIENCE_NS;
 }
 
+/* ---- sending again ------------------------------------------------------- */
+
+bool queue_holds(const struct queue *queue, uint16_t chain)
+{
+	return queue->vq.is_in_flight[chain] || queue->retries[chain].due_ns;
+}
+
+bool queue_is_due(const struct queue *queue)
+{
+	return queue->num_waiting && clock_now_ns() >= queue->next_due_ns;
+}
+
+void queue_end_retries_of(struct request *req)
+{
+	req->tries = NO_MORE_TRIES;
+}
+
+void queue_end_retries(struct queue *queue)
+{
+	for (uint16_t i = 0; i < queue->vq.shape.num_chains; i++)
+		if (queue_holds(queue, i))
+			queue_end_retries_of(&queue->requests[i]);
+}
+
+static uint64_t pause_ns(const struct retry *retry)
+{
+	unsigned int doublings = retry->later < 16 ? retry->later : 16;
+	uint64_t pause = FIRST_PAUSE_NS << doublings;
+
+	return pause < LONGEST_PAUSE_NS ? pause : LONGEST_PAUSE_NS;
+}
+
+static void send_again(struct queue *queue, struct request *req)
+{
+	disk_give_part_back(req);
+	submit_part(queue, req);
+}
+
+static void start_waiting(struct queue *queue, struct request *req)
+{
+	struct retry *retry = &queue->retries[req->chain];
+
+	retry->due_ns = clock_now_ns() + pause_ns(retry);
+	retry->later++;
+	if (!queue->num_waiting || retry->due_ns < queue->next_due_ns)
+		queue->next_due_ns = retry->due_ns;
+	queue->num_waiting++;
+}
+
+static void stop_waiting(struct queue *queue, uint16_t chain)
+{
+	queue->num_waiting -= queue->retries[chain].due_ns != 0;
+	queue->retries[chain].due_ns = 0;
+}
+
+static void send_due(struct queue *queue)
+{
+	uint64_t now_ns = clock_now_ns();
+
+	queue->next_due_ns = UINT64_MAX;
+	for (uint16_t i = 0; i < queue->vq.shape.num_chains; i++) {
+		uint64_t due_ns = queue->retries[i].due_ns;
+
+		if (due_ns && due_ns <= now_ns) {
+			stop_waiting(queue, i);
+			send_again(queue, &queue->requests[i]);
+		} else if (due_ns && due_ns < queue->next_due_ns) {
+			queue->next_due_ns = due_ns;
+		}
+	}
+	queue_commit(queue);
+}
+
+/* A reason that has passed does not come again and again, so such tries are counted. A
+ * device may be busy for a while, so that has a limit in time. */
+static bool may_send_again(struct queue *queue, struct request *req, bool is_busy)
+{
+	struct retry *retry = &queue->retries[req->chain];
+
+	if (req->tries == NO_MORE_TRIES)
+		return false;
+	if (!req->tries)
+		*retry = (struct retry){ .since_ns = clock_now_ns() };
+	req->tries = 1;
+	if (!is_busy)
+		return ++retry->at_once < MAX_TRIES;
+	return !queue->retry_limit_ns ||
+	       clock_now_ns() - retry->since_ns < queue->retry_limit_ns;
+}
+
+/* True if the part that came back was not carried out, and is sent again. */
+static bool try_again(struct queue *queue, struct request *req)
+{
+	bool is_busy = req->error == DISK_TRY_LATER;
+
+	if (req->error > 0)
+		return false;
+	req->error = is_busy ? ETIMEDOUT : EIO;
+	if (!may_send_again(queue, req, is_busy))
+		return false;
+	req->error = 0;
+	queue->counters.retries++;
+	if (is_busy)
+		start_waiting(queue, req);
+	else
+		send_again(queue, req);
+	return true;
+}
+
+/* ---- completion ---------------------------------------------------------- */
+
 static void count_batch(struct queue *queue, unsigned int size)
 {
 	unsigned int bucket = 31 - (unsigned int)__builtin_clz(size);
@@ -229,8 +349,9 @@ static unsigned int reap_abandoned(struct queue *queue, struct request **done,
 	for (uint16_t i = 0; i < vq->shape.num_chains && count < max; i++) {
 		struct request *req = &queue->requests[i];
 
-		if (!vq->is_in_flight[i] || req->error)
+		if (!queue_holds(queue, i) || req->error)
 			continue;
+		stop_waiting(queue, i);
 		req->error = queue->abandoned;
 		queue->counters.errors++;
 		done[count++] = req;
@@ -238,22 +359,8 @@ static unsigned int reap_abandoned(struct queue *queue, struct request **done,
 	return count;
 }
 
-/* After a temporary failure the part is sent again, a limited number of times. */
-static bool try_again(struct queue *queue, struct request *req)
-{
-	if (req->error != DISK_TRY_AGAIN)
-		return false;
-	req->error = EIO;
-	if (++req->tries >= MAX_TRIES)
-		return false;
-	req->error = 0;
-	disk_give_part_back(req);
-	submit_part(queue, req);
-	return true;
-}
-
 /* Handles a part that came back. True if the request is done, false if another part
- * of it is in flight. */
+ * of it is in flight or waits to be sent again. */
 static bool finish_part(struct queue *queue, struct request *req)
 {
 	req->error = queue->commands->result(queue->disk, &queue->vq, req);
@@ -278,6 +385,8 @@ unsigned int queue_reap(struct queue *queue, struct request **done,
 
 	if (queue->abandoned)
 		return reap_abandoned(queue, done, max);
+	if (queue->num_waiting && queue_is_due(queue))
+		send_due(queue);
 	if (max > QUEUE_REAP_AT_ONCE)
 		max = QUEUE_REAP_AT_ONCE;
 	found = virtq_reap(&queue->vq, chains, max);
@@ -300,7 +409,7 @@ unsigned int queue_reap(struct queue *queue, struct request **done,
 
 const char *queue_explain(struct queue *queue, const struct request *req)
 {
-	if (queue->vq.is_in_flight[req->chain])
+	if (queue->abandoned)
 		error_set(req->error, "%s", queue->reason);
 	else if (!queue->commands->result(queue->disk, &queue->vq, req))
 		error_set(req->error, "the back-end reported that a %s failed, and "

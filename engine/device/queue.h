@@ -5,7 +5,8 @@
  *
  * One thread owns a queue and makes all calls. A queue takes no lock, allocates
  * nothing, never waits, and makes no system call except a kick that the back-end
- * wants.
+ * wants. A request that a busy device did not accept is sent again by a later
+ * queue_reap().
  */
 #ifndef QUEUE_H
 #define QUEUE_H
@@ -15,6 +16,14 @@
 
 /* The most requests that one queue_reap() takes. */
 #define QUEUE_REAP_AT_ONCE 64
+
+/* How a part that was not carried out is sent again. */
+struct retry {
+	uint64_t since_ns;    /* when it first came back */
+	uint64_t due_ns;      /* when it is sent again; 0: it is not waiting for that */
+	unsigned int at_once; /* how often it was sent again without a pause */
+	unsigned int later;   /* how often it was sent again after a pause */
+};
 
 struct queue {
 	struct virtq vq;
@@ -28,6 +37,10 @@ struct queue {
 	int call_fd;
 	bool shares_cpu;           /* with the back-end, as the last kick showed */
 	uint64_t patient_since_ns; /* when queue_saves_kick() was first true; 0: it was not */
+	struct retry *retries;     /* one per chain */
+	unsigned int num_waiting;  /* requests that wait to be sent again */
+	uint64_t next_due_ns;      /* when the first of them is sent again */
+	uint64_t retry_limit_ns;   /* how long a busy device is asked again; 0: no limit */
 	int abandoned;             /* 0, or the errno that all requests get */
 	char reason[256];          /* the sentence that goes with it */
 	struct queue_counters counters;
@@ -44,6 +57,21 @@ void queue_close(struct queue *queue);
 struct request *queue_get(struct queue *queue);
 /* Puts back a request that is finished or was never submitted. */
 void queue_put(struct queue *queue, struct request *req);
+
+/* The number of requests that were submitted and are not finished. */
+static inline unsigned int queue_in_flight(const struct queue *queue)
+{
+	return queue->vq.in_flight + queue->num_waiting;
+}
+
+/* True while the request of that chain is one of them. */
+bool queue_holds(const struct queue *queue, uint16_t chain);
+/* True if it is time for queue_reap() to send a request again. */
+bool queue_is_due(const struct queue *queue);
+/* From now on req, or every request in flight, is not sent again if it comes back
+ * without having been carried out, but fails. */
+void queue_end_retries_of(struct request *req);
+void queue_end_retries(struct queue *queue);
 
 /* Submits req; the back-end sees it after queue_commit(). 0, or a negative errno with
  * a sentence: the caller must then put req back. */

@@ -36,7 +36,7 @@ struct request {
 	uint32_t part_bytes;   /* in the part that is in flight */
 	uint16_t chain;        /* constant */
 	uint8_t type;          /* enum request_type */
-	uint8_t tries;         /* of the part that is in flight, so far */
+	uint8_t tries;         /* 0: the part in flight was sent once; see queue.c */
 	int error;             /* 0, or a positive errno once done */
 };
 
@@ -57,9 +57,11 @@ struct disk {
 	uint64_t max_transfer_bytes;
 };
 
-/* A result of a command set that is not an errno: the part failed for a temporary
- * reason and must be sent again. */
+/* Results of a command set that are not an errno: the part was not carried out, for a
+ * reason that has passed (AGAIN) or that passes after a while (LATER). It must be sent
+ * again, at once or after a pause. */
 #define DISK_TRY_AGAIN (-1)
+#define DISK_TRY_LATER (-2)
 
 struct command_set {
 	uint16_t request_bytes;  /* of a chain's request area */
@@ -70,8 +72,8 @@ struct command_set {
 	 * the number of descriptors in use. */
 	uint16_t (*prepare)(const struct disk *disk, struct virtq *vq,
 			    struct request *req);
-	/* The result of the part that came back: 0, or a positive errno or
-	 * DISK_TRY_AGAIN with a sentence. */
+	/* The result of the part that came back: 0, or with a sentence a positive
+	 * errno, DISK_TRY_AGAIN or DISK_TRY_LATER. */
 	int (*result)(const struct disk *disk, struct virtq *vq,
 		      const struct request *req);
 };

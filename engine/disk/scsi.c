@@ -9,10 +9,7 @@
 
 #include "base/barrier.h"
 #include "base/error.h"
-#include "disk/sense.h"
-
-/* A value that a device sends neither as a response code nor as a status. */
-#define UNTOUCHED 0xff
+#include "disk/scsi_answer.h"
 
 /* Opcodes that <scsi/scsi.h> lacks (SBC-3). */
 #define OP_READ_16 0x88
@@ -155,7 +152,7 @@ static void fill_response(struct virtq *vq, uint16_t chain, struct vring_desc *d
 {
 	struct virtio_scsi_cmd_resp *response = virtq_response(vq, chain);
 
-	response->response = response->status = UNTOUCHED;
+	response->response = response->status = SCSI_UNTOUCHED;
 	virtq_set_desc(desc, response, sizeof(*response),
 		       VRING_DESC_F_WRITE | flags);
 }
@@ -240,104 +237,15 @@ static uint16_t prepare(const struct disk *disk, struct virtq *vq,
 
 /* ---- responses ------------------------------------------------------------------ */
 
-static const char *response_name(uint8_t response)
-{
-	static const char *const names[] = {
-		[VIRTIO_SCSI_S_OVERRUN] = "more data than the buffer holds",
-		[VIRTIO_SCSI_S_ABORTED] = "aborted",
-		[VIRTIO_SCSI_S_BAD_TARGET] = "no such target or LUN",
-		[VIRTIO_SCSI_S_RESET] = "the bus or device was reset",
-		[VIRTIO_SCSI_S_BUSY] = "the device is busy",
-		[VIRTIO_SCSI_S_TRANSPORT_FAILURE] = "transport failure",
-		[VIRTIO_SCSI_S_TARGET_FAILURE] = "target failure",
-		[VIRTIO_SCSI_S_NEXUS_FAILURE] = "nexus failure",
-		[VIRTIO_SCSI_S_FAILURE] = "failure",
-	};
-
-	if (response == UNTOUCHED)
-		return "nothing: it could not read the request";
-	if (response >= sizeof(names) / sizeof(names[0]) || !names[response])
-		return "an unknown response";
-	return names[response];
-}
-
-static int explain_response(const struct request *req, uint8_t response)
-{
-	int code = response == VIRTIO_SCSI_S_BAD_TARGET ? ENXIO : EIO;
-
-	return -error_set(code, "the back-end answered a %s of %u bytes at %llu "
-		"with: %s (response %u)", disk_request_name(req->type),
-		req->part_bytes,
-		(unsigned long long)req->offset_bytes - req->part_bytes,
-		response_name(response), response);
-}
-
-static int explain_sense(const struct request *req, const struct sense *sense,
-			 uint8_t status)
-{
-	const char *name = sense_code_name(sense->asc, sense->ascq);
-
-	return -error_set(sense_errno(sense), "the disk refused a %s of %u bytes "
-		"at %llu: %s, ASC %02Xh, ASCQ %02Xh%s%s%s (status %02Xh)",
-		disk_request_name(req->type), req->part_bytes,
-		(unsigned long long)req->offset_bytes - req->part_bytes,
-		sense_key_name(sense->key), sense->asc, sense->ascq,
-		*name ? " (" : "", name, *name ? ")" : "", status);
-}
-
-/* SAM status codes, unshifted. */
-#define STATUS_GOOD 0x00
-#define STATUS_BUSY 0x08
-#define STATUS_TASK_SET_FULL 0x28
-
-static int explain_status(const struct virtio_scsi_cmd_resp *response,
-			  const struct request *req)
-{
-	uint32_t size = response->sense_len;
-	struct sense sense;
-
-	if (size > sizeof(response->sense))
-		size = sizeof(response->sense);
-	sense = sense_parse(response->sense, size);
-	if (sense_is_attention(&sense) || response->status == STATUS_BUSY ||
-	    response->status == STATUS_TASK_SET_FULL) {
-		explain_sense(req, &sense, response->status);
-		return DISK_TRY_AGAIN;
-	}
-	return explain_sense(req, &sense, response->status);
-}
-
-/* Data that were not transferred are an error, except for a command, whose answer may
- * be shorter than the buffer. */
-static int check_residual(uint32_t residual, const struct request *req)
-{
-	if (req->type == REQUEST_COMMAND) {
-		struct scsi_command *command = req->user;
-
-		command->residual_bytes = residual < req->part_bytes ?
-					  residual : req->part_bytes;
-		return 0;
-	}
-	if (!residual)
-		return 0;
-	return -error_set(EIO, "the back-end moved %u bytes less than the %u of "
-		"a %s at %llu", residual, req->part_bytes,
-		disk_request_name(req->type),
-		(unsigned long long)req->offset_bytes - req->part_bytes);
-}
-
 static int result(const struct disk *disk, struct virtq *vq,
 		  const struct request *req)
 {
 	const struct virtio_scsi_cmd_resp *response = virtq_response(vq, req->chain);
-	uint8_t code = load_relaxed_u8(&response->response);
 
-	(void)disk;
-	if (code != VIRTIO_SCSI_S_OK)
-		return explain_response(req, code);
-	if (load_relaxed_u8(&response->status) != STATUS_GOOD)
-		return explain_status(response, req);
-	return check_residual(response->resid, req);
+	if (load_relaxed_u8(&response->response) == VIRTIO_SCSI_S_OK &&
+	    load_relaxed_u8(&response->status) == GOOD && !response->resid)
+		return 0;
+	return scsi_judge(disk, response, req);
 }
 
 const struct command_set scsi_command_set = {
@@ -371,7 +279,7 @@ static uint16_t prepare_control(const struct disk *disk, struct virtq *vq,
 	area->type = VIRTIO_SCSI_T_TMF;
 	area->subtype = VIRTIO_SCSI_T_TMF_LOGICAL_UNIT_RESET;
 	memcpy(area->lun, disk->scsi_lun, sizeof(area->lun));
-	response->response = UNTOUCHED;
+	response->response = SCSI_UNTOUCHED;
 	req->part_bytes = 0;
 	return 2;
 }

@@ -20,10 +20,10 @@ extern const struct command_set scsi_command_set;
 extern const struct command_set scsi_control_command_set;
 
 /* A command other than a read or a write, for REQUEST_COMMAND. The member user of the
- * request points to it, and the answer is written to the request's buffer. */
+ * request points to it, and the answer is written to the request's buffer. The length
+ * of the answer is in its data: a residual means nothing here. */
 struct scsi_command {
 	uint8_t cdb[SCSI_CDB_BYTES];
-	uint32_t residual_bytes; /* the part of the buffer that was not filled */
 };
 
 /* SAM LUN of virtio-scsi: byte 0 is 1, byte 1 the target, bytes 2 and 3 the

@@ -75,7 +75,7 @@ static bool is_idle(const struct job *job)
 	if (job_num_ready(job))
 		return false;
 	for (unsigned int i = 0; i < job->num_files; i++)
-		if (job->files[i].queue->vq.in_flight)
+		if (queue_in_flight(job->files[i].queue))
 			return false;
 	return true;
 }

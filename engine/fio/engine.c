@@ -250,7 +250,7 @@ static unsigned int in_flight(void *context)
 	unsigned int count = 0;
 
 	for (unsigned int i = 0; i < job->num_files; i++)
-		count += job->files[i].queue->vq.in_flight;
+		count += queue_in_flight(job->files[i].queue);
 	return count;
 }
 

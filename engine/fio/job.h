@@ -52,7 +52,7 @@ struct job {
 	unsigned int num_seen;  /* of those, by fio's event */
 
 	uint64_t reaped;           /* requests that came back, in total */
-	uint64_t reaped_before;    /* the same at the last check */
+	uint64_t returned_before;  /* the same at the last check, with those sent again */
 	uint64_t last_progress_ns; /* 0: not checked in this wait */
 	uint64_t stop_seen_ns;     /* 0: the run is not over */
 	uint64_t cpu_begun_ns;     /* CPU time of the job's thread before its run */

@@ -271,6 +271,7 @@ static int acquire(struct job *job, struct fio_file *f, struct job_file *file)
 	if (code)
 		return code;
 	device_assume_capacity(file->device, f->real_file_size);
+	file->queue->retry_limit_ns = options->request_timeout_s * NS_PER_S;
 	virtq_want_all_calls(&file->queue->vq,
 			     options->call_suppression == CHOICE_OFF);
 	return 0;

@@ -57,6 +57,7 @@ static void print_queue(FILE *out, const struct job_file *file)
 	print_u64(out, "kicks_suppressed", counters->kicks_suppressed);
 	print_u64(out, "kicks_switched", counters->kicks_switched);
 	print_u64(out, "errors", counters->errors);
+	print_u64(out, "retries", counters->retries);
 	fprintf(out, ",\"batches\":[");
 	for (unsigned int i = 0; i < COUNTERS_BATCHES; i++)
 		fprintf(out, "%s%llu", i ? "," : "",

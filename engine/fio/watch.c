@@ -37,7 +37,7 @@ static void check_connections(struct job *job)
 static void abandon_all(struct job *job)
 {
 	for (unsigned int i = 0; i < job->num_files; i++)
-		if (job->files[i].queue->vq.in_flight)
+		if (queue_in_flight(job->files[i].queue))
 			abandon(&job->files[i], ETIMEDOUT);
 }
 
@@ -67,23 +67,44 @@ static void check_end(struct thread_data *td, struct job *job, uint64_t now_ns)
 	abandon_all(job);
 }
 
+/* The requests that took too long fail when the reset brings them back. The reset brings
+ * back the requests of other jobs, too, and their queues send those again. */
+static bool reset_unit(const struct job_file *file)
+{
+	queue_end_retries(file->queue);
+	return !device_reset_unit(file->device);
+}
+
 /* Resets the units once in a job. A unit that hangs again after that is abandoned. */
 static bool reset_units(struct job *job)
 {
 	bool is_reset = false;
 
 	for (unsigned int i = 0; i < job->num_files; i++)
-		if (job->files[i].queue->vq.in_flight && !job->has_reset)
-			is_reset |= !device_reset_unit(job->files[i].device);
+		if (queue_in_flight(job->files[i].queue) && !job->has_reset)
+			is_reset |= reset_unit(&job->files[i]);
 	job->has_reset = true;
 	return is_reset;
 }
 
+/* All requests that came back, with those that were sent again: they show, too, that the
+ * back-end works. */
+static uint64_t count_returned(const struct job *job)
+{
+	uint64_t count = job->reaped;
+
+	for (unsigned int i = 0; i < job->num_files; i++)
+		count += job->files[i].queue->counters.retries;
+	return count;
+}
+
 static void note_progress(struct job *job, uint64_t now_ns)
 {
-	if (job->reaped == job->reaped_before && job->last_progress_ns)
+	uint64_t returned = count_returned(job);
+
+	if (returned == job->returned_before && job->last_progress_ns)
 		return;
-	job->reaped_before = job->reaped;
+	job->returned_before = returned;
 	job->last_progress_ns = now_ns;
 }
 

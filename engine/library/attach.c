@@ -87,6 +87,7 @@ static int open_queues(struct device *dev, enum wait_kind kind,
 
 		if (code)
 			return code;
+		blocking->queues[i].queue->retry_limit_ns = blocking->timeout_ns;
 		blocking->queues[i].siblings = blocking->queues;
 		blocking->queues[i].num_siblings = dev->num_queues;
 		shared_queue_set_wait(&blocking->queues[i], kind, sleepy_poll_us);

@@ -89,7 +89,7 @@ static unsigned int reap_all(struct shared_queue *sq, struct transfer_list *work
 	struct virtq *vq = &sq->queue->vq;
 	unsigned int count = 0;
 
-	if (!virtq_has_used(vq) && !sq->is_abandoned)
+	if (!virtq_has_used(vq) && !sq->is_abandoned && !queue_is_due(sq->queue))
 		return 0;
 	do
 		count += reap(sq, work);
@@ -229,6 +229,7 @@ static enum cancelled withdraw(struct transfer *t, struct transfer_list *work)
 static enum cancelled recall(struct transfer *t, bool leaves_memory)
 {
 	t->req->left_bytes = 0;
+	queue_end_retries_of(t->req);
 	if (transfer_lends_memory(t) && !leaves_memory) {
 		transfer_fail(t, ETIMEDOUT, t->why_cancelled);
 		return CANCELLED_LATER;
@@ -326,7 +327,7 @@ int shared_queue_open(struct shared_queue *sq, struct device *dev,
 static void free_in_flight(const struct queue *queue)
 {
 	for (uint16_t i = 0; i < queue->vq.shape.num_chains; i++)
-		if (queue->vq.is_in_flight[i] && !queue->requests[i].error)
+		if (queue_holds(queue, i) && !queue->requests[i].error)
 			transfer_free(queue->requests[i].user);
 }
 

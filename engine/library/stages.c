@@ -23,7 +23,7 @@ bool carry_is_abandoned(const struct shared_queue *sq)
 
 void carry_note_in_flight(struct shared_queue *sq)
 {
-	__atomic_store_n(&sq->num_in_flight, sq->queue->vq.in_flight,
+	__atomic_store_n(&sq->num_in_flight, queue_in_flight(sq->queue),
 			 __ATOMIC_RELAXED);
 }
 

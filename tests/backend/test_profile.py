@@ -71,6 +71,20 @@ def test_an_unknown_profile_is_refused(backend: StartBuiltin) -> None:
         backend(profile="x")
 
 
+@pytest.mark.parametrize("profile", PROFILES)
+def test_only_spdk_leaves_the_list_of_unmap_out_of_its_residual(
+    backend: StartBuiltin, profile: str
+) -> None:
+    started = backend(profile=profile, device="scsi")
+    parameters = struct.pack(">HH4xQI4x", 22, 16, 1, 2)
+    cdb = struct.pack(">BB5xHB", 0x42, 0, len(parameters), 0)
+    with Frontend(started.settings.socket_path, queues=3) as frontend:
+        scsi(frontend, bytes(6))  # takes the unit attention, if there is one
+        done = scsi(frontend, cdb, out=parameters)
+    assert (done.response, done.status) == (0, 0)
+    assert done.residual == (len(parameters) if profile == "spdk" else 0)
+
+
 class TestSpdk:
     def test_null_storage_lacks_flush_and_discard(self, backend: StartBuiltin) -> None:
         started = backend(profile="spdk", storage="null")

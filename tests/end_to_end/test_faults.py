@@ -168,6 +168,40 @@ def test_lost_requests_of_scsi_come_back_with_a_reset_of_the_unit(
     assert backend.statistics()["tasks"] == 1
 
 
+@pytest.mark.parametrize("in_thread", [0, 1])
+def test_the_reset_of_one_job_does_not_fail_its_neighbours(
+    faulty: StartFaulty, fio: Fio, in_thread: int
+) -> None:
+    """The neighbour's requests are with the back-end nearly all the time, 50 ms each."""
+    first, last = 2048, 4095  # sectors of the job whose requests are lost
+    backend = faulty(
+        f"lose:type=write,sectors={first}-{last} delay:type=write,for=50ms", "scsi", queue_count=2
+    )
+    text = f"""[global]
+ioengine=fio_virtio
+filename={backend.settings.socket_path}
+thread={in_thread}
+bs=4k
+iodepth=8
+rw=write
+continue_on_error=none
+[lost]
+request_timeout=1
+offset=1m
+size=1m
+[neighbour]
+size=512k
+rw=write
+loops=3
+"""
+    done = fio.job(text)
+    lost, neighbour = done.jobs
+    assert (lost["error"], neighbour["error"]) == (EIO, 0), done.stderr
+    assert neighbour["write"]["total_ios"] == 3 * 128
+    assert "the bus or device was reset" in done.stderr
+    assert backend.statistics()["tasks"] == 1
+
+
 def test_a_unit_that_hangs_again_is_given_up(faulty: StartFaulty, fio: Fio) -> None:
     backend = faulty("lose:type=write,after=100", "scsi")
     done = run(fio, backend, request_timeout=1, continue_on_error="io", **WRITES)

@@ -72,6 +72,7 @@ static const struct profile profiles[] = {
 		.ignores_config_offset = true,
 		.completes_bad_chains = true,
 		.loose_used_length = true,
+		.ignores_unmap_list = true,
 		.null_lacks_flush = true,
 	},
 	{

@@ -36,6 +36,7 @@ struct profile {
 	bool ignores_config_offset; /* GET_CONFIG reads from offset 0 */
 	bool completes_bad_chains;  /* used length 0, status not written */
 	bool loose_used_length;	    /* drivers cannot rely on it */
+	bool ignores_unmap_list;    /* scsi: the residual of UNMAP is its whole list */
 	bool null_lacks_flush;	    /* null storage: no flush, no discard */
 	bool has_attention;	    /* scsi: power-on unit attention */
 };

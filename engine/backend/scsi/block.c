@@ -208,5 +208,6 @@ void scsi_unmap(struct scsi_command *command)
 		return;
 	}
 	unmap_ranges(command, list_bytes);
-	command->moved_bytes = list_bytes;
+	if (!command->session->device->profile->ignores_unmap_list)
+		command->moved_bytes = list_bytes;
 }

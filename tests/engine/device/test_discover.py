@@ -14,19 +14,26 @@ from tests.engine.blk_backend import describe
 from tests.engine.scsi_backend import (
     BLOCK_LIMITS,
     INQUIRY,
+    MODE_SENSE_6,
+    MODE_SENSE_10,
     PROVISIONING,
     READ_CAPACITY_10,
     READ_CAPACITY_16,
     REPORT_LUNS,
     Command,
+    Reply,
     block_limits,
+    caching_page,
     capacity_10,
     capacity_16,
     discovered,
+    fixed_sense,
     inquiry,
     luns,
+    mode_pages,
+    refused,
 )
-from tests.engine.shared_object import CData, sentence
+from tests.engine.shared_object import CData, ffi, lib, sentence
 
 IS_DISK: Mapping[Command, bytes] = {(INQUIRY, 0): inquiry()}
 ORDINARY: Mapping[Command, bytes] = {**IS_DISK, (READ_CAPACITY_16, 0): capacity_16(1023, 512)}
@@ -36,14 +43,14 @@ KNOWN = [
 ]
 
 
-def found(folder: Path, answers: Mapping[Command, bytes]) -> CData:
+def found(folder: Path, answers: Mapping[Command, bytes | Reply]) -> CData:
     """What is made of a disk: struct device_info."""
     with discovered(folder, {**IS_DISK, **answers}) as (code, device, _):
         assert code == 0, sentence()
         return describe(device)
 
 
-def refusal(folder: Path, answers: Mapping[Command, bytes]) -> int:
+def refusal(folder: Path, answers: Mapping[Command, bytes | Reply]) -> int:
     with discovered(folder, {**IS_DISK, **answers}) as (code, _, _):
         return code
 
@@ -128,6 +135,121 @@ def test_hints_in_bytes_do_not_wrap(private: Path, blocks: int, in_bytes: int) -
         {(READ_CAPACITY_16, 0): capacity_16(1023, 4096), (INQUIRY, BLOCK_LIMITS): limits},
     )
     assert (info.optimal_io_size, info.discard_alignment) == (in_bytes, in_bytes)
+
+
+# ---- what other disks answer -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("residual", [0, 1, 255, (1 << 32) - 1])
+def test_parameter_data_tells_its_own_length(private: Path, residual: int) -> None:
+    thin = {
+        **ORDINARY,
+        (READ_CAPACITY_16, 0): capacity_16(1023, 512, thin=True),
+        (INQUIRY, BLOCK_LIMITS): block_limits(),
+        (INQUIRY, PROVISIONING): bytes([0, PROVISIONING, 0, 4, 0, 0x80, 0, 0]),
+        (MODE_SENSE_6, 8): mode_pages(caching_page(write_cache=True), protected=True),
+    }
+    info = found(private, {key: Reply(data, residual=residual) for key, data in thin.items()})
+    assert (info.capacity_bytes, info.can_discard) == (1 << 19, True)
+    assert (info.writeback, info.read_only) == (True, True)
+
+
+@pytest.mark.parametrize("residual", [0, 4096])
+def test_a_list_of_luns_tells_its_own_length(private: Path, residual: int) -> None:
+    listed = Reply(luns(5), residual=residual)
+    answers: Mapping[Command, bytes | Reply] = {**ORDINARY, (REPORT_LUNS, 0): listed}
+    with discovered(private, answers, scsi_address_set=False) as (code, device, _):
+        assert code == -errno.ENODEV  # one behind each target
+        found = ffi.new("struct disk_summary[]", 1)
+        lib.device_list_disks(device, found, 1)
+        assert found[0].lun == 5
+
+
+@pytest.mark.parametrize(
+    "address", [b"\xc1\x01" + bytes(6), b"\x80\x01" + bytes(6), b"\x00\x01\x00\x02" + bytes(4)]
+)
+def test_luns_that_cannot_be_addressed_are_left_out(private: Path, address: bytes) -> None:
+    """Well-known ones, those of other buses, and those of a second level."""
+    listed = bytes([0, 0, 0, 8, 0, 0, 0, 0]) + address
+    answers = {**ORDINARY, (REPORT_LUNS, 0): listed}
+    with discovered(private, answers, scsi_address_set=False) as (code, device, _):
+        assert code == -errno.ENODEV
+        assert lib.device_list_disks(device, ffi.NULL, 0) == 0
+
+
+def test_a_disk_that_knows_only_the_long_mode_sense(private: Path) -> None:
+    header = bytes([0, 6 + 20, 0, 0x80, 0, 0, 0, 0])
+    answers = {**ORDINARY, (MODE_SENSE_10, 8): header + caching_page(write_cache=True)}
+    info = found(private, answers)
+    assert (info.read_only, info.writeback) == (True, True)
+
+
+def test_a_disk_that_knows_no_caching_page_may_be_protected(private: Path) -> None:
+    info = found(private, {**ORDINARY, (MODE_SENSE_6, 0x3F): mode_pages(protected=True)})
+    assert (info.read_only, info.writeback) == (True, False)
+
+
+def test_block_descriptors_come_before_the_pages(private: Path) -> None:
+    page = caching_page(write_cache=True)
+    answers = {**ORDINARY, (MODE_SENSE_6, 8): bytes([3 + 8 + 20, 0, 0, 8]) + bytes(8) + page}
+    assert found(private, answers).writeback
+
+
+def test_limits_of_0_are_no_unmap(private: Path) -> None:
+    limits = bytearray(block_limits())
+    limits[20:24] = bytes(4)  # blocks of a range
+    answers = {
+        (READ_CAPACITY_16, 0): capacity_16(1023, 512, thin=True),
+        (INQUIRY, BLOCK_LIMITS): bytes(limits),
+        (INQUIRY, PROVISIONING): bytes([0, PROVISIONING, 0, 4, 0, 0x80, 0, 0]),
+    }
+    assert not found(private, answers).can_discard
+
+
+@pytest.mark.parametrize(
+    ("answers", "words"),
+    [
+        ({(READ_CAPACITY_16, 0): capacity_16(1023, 520)}, "its blocks have 520 bytes"),
+        ({(INQUIRY, 0): inquiry(0x05)}, "it is a device of type 05h, which is no disk"),
+        ({(INQUIRY, 0): inquiry(0x20)}, "it is not connected"),
+        ({(INQUIRY, 0): Reply(response=6)}, "transport failure"),
+        ({(INQUIRY, 0): refused(fixed_sense(4, 0x44))}, "internal target failure"),
+        ({(READ_CAPACITY_10, 0): refused(fixed_sense(2, 0x3A))}, "medium not present"),
+        (
+            {(READ_CAPACITY_16, 0): bytes(32), (READ_CAPACITY_10, 0): bytes(8)},
+            "the back-end has no disk there any more",
+        ),
+    ],
+)
+def test_a_chosen_disk_that_cannot_be_used_has_a_reason(
+    private: Path, answers: Mapping[Command, bytes | Reply], words: str
+) -> None:
+    assert refusal(private, answers) == -errno.ENODEV
+    assert "the disk at target 0, LUN 0 cannot be used: " in sentence()
+    assert words in sentence()
+
+
+@pytest.mark.parametrize("answer", [inquiry(0x7F), Reply(response=3)], ids=["no LUN", "no target"])
+def test_a_chosen_disk_that_is_not_there(private: Path, answer: bytes | Reply) -> None:
+    assert refusal(private, {(INQUIRY, 0): answer}) == -errno.ENODEV
+    assert "there is no disk at target 0, LUN 0" in sentence()
+
+
+def test_a_disk_that_is_busy_while_it_is_described(private: Path) -> None:
+    busy = {code: [Reply(status=0x08)] * 3 for code in (INQUIRY, READ_CAPACITY_16, MODE_SENSE_6)}
+    with discovered(private, {**IS_DISK, **ORDINARY}, first_answers=busy) as (code, device, _):
+        assert code == 0, sentence()
+        assert describe(device).capacity_bytes == 1 << 19
+
+
+def test_a_disk_that_is_busy_for_ever_is_given_up_in_words(private: Path) -> None:
+    answers = {(INQUIRY, 0): Reply(status=0x28)}
+    with discovered(private, answers, connect_timeout_ms=300) as (code, _, _):
+        assert code == -errno.ETIMEDOUT
+        assert "did not complete a command in time: it says that it is busy" in sentence()
+
+
+# ---- a list of LUNs that cannot be -------------------------------------------------------------
 
 
 @pytest.mark.parametrize("claimed", [0, 1, 3, 1 << 28, (1 << 29) - 1])

@@ -61,13 +61,14 @@ def test_all_beyond_the_code_may_be_missing(make: CData) -> None:
     assert parse(make(MEDIUM_ERROR, 0x11, 0)[:needed]).is_valid
 
 
-@pytest.mark.parametrize("make", [fixed, descriptor])
-def test_short_data_says_nothing(make: CData) -> None:
-    whole = make(MEDIUM_ERROR, 0x11, 0)
-    needed = 14 if make is fixed else 4
-    for size in range(needed):
+@pytest.mark.parametrize(("make", "key_at"), [(fixed, 2), (descriptor, 1)])
+def test_short_data_says_what_it_has(make: CData, key_at: int) -> None:
+    whole = make(MEDIUM_ERROR, 0x11, 0x04)
+    for size in range(len(whole)):
         sense = parse(whole[:size])
-        assert not sense.is_valid
+        assert sense.is_valid == (size > key_at)
+        assert sense.key == (MEDIUM_ERROR if size > key_at else 0)
+        assert sense.asc in (0, 0x11)
         assert lib.sense_errno(sense) == errno.EIO
 
 
@@ -88,6 +89,7 @@ def test_other_formats_say_nothing(response_code: int) -> None:
         (NOT_READY, 0x04, 0x01, errno.EIO),
         (DATA_PROTECT, 0x27, 0x00, errno.EROFS),
         (DATA_PROTECT, 0x27, 0x07, errno.ENOSPC),
+        (0xD, 0x00, 0x00, errno.ENOSPC),
         (0, 0, 0, errno.EIO),
     ],
 )
@@ -95,14 +97,52 @@ def test_each_error_has_its_errno(key: int, asc: int, ascq: int, expected: int) 
     assert error_of(key, asc, ascq) == expected
 
 
-@given(key=keys)
-def test_only_a_unit_attention_is_one(key: int) -> None:
-    sense = parse(fixed(key, 0x29, 0))
-    assert lib.sense_is_attention(sense) == (key == UNIT_ATTENTION)
+OUTCOMES = {
+    (0x0, 0x00, 0x00): lib.SENSE_AGAIN,  # NO SENSE: a false alarm, and an unknown amount moved
+    (0x1, 0x17, 0x01): lib.SENSE_SUCCESS,  # RECOVERED ERROR
+    (0x2, 0x04, 0x01): lib.SENSE_LATER,  # becoming ready
+    (0x2, 0x04, 0x04): lib.SENSE_LATER,  # format in progress
+    (0x2, 0x04, 0x0A): lib.SENSE_LATER,  # asymmetric access state transition
+    (0x2, 0x04, 0x02): lib.SENSE_ERROR,  # START UNIT needed
+    (0x2, 0x3A, 0x00): lib.SENSE_ERROR,  # medium not present
+    (0x2, 0x3A, 0x01): lib.SENSE_ERROR,
+    (0x3, 0x11, 0x00): lib.SENSE_ERROR,
+    (0x4, 0x44, 0x00): lib.SENSE_ERROR,
+    (0x5, 0x20, 0x00): lib.SENSE_ERROR,
+    (0x6, 0x29, 0x00): lib.SENSE_AGAIN,
+    (0x6, 0x2A, 0x09): lib.SENSE_AGAIN,  # capacity data has changed
+    (0x7, 0x27, 0x00): lib.SENSE_ERROR,
+    (0x8, 0x00, 0x00): lib.SENSE_ERROR,
+    (0x9, 0x80, 0x00): lib.SENSE_ERROR,
+    (0xA, 0x00, 0x00): lib.SENSE_ERROR,
+    (0xB, 0x00, 0x00): lib.SENSE_AGAIN,  # ABORTED COMMAND
+    (0xB, 0x10, 0x01): lib.SENSE_ERROR,  # ... by a guard check that failed
+    (0xD, 0x00, 0x00): lib.SENSE_ERROR,
+    (0xE, 0x1D, 0x00): lib.SENSE_ERROR,
+    (0xF, 0x00, 0x1D): lib.SENSE_SUCCESS,  # COMPLETED
+}
 
 
-def test_data_that_cannot_be_read_is_no_attention() -> None:
-    assert not lib.sense_is_attention(parse(fixed(UNIT_ATTENTION, 0x29, 0)[:13]))
+@pytest.mark.parametrize("make", [fixed, descriptor])
+@pytest.mark.parametrize(("sense", "outcome"), OUTCOMES.items())
+def test_what_sense_data_means_for_the_command(
+    make: CData, sense: tuple[int, int, int], outcome: int
+) -> None:
+    assert lib.sense_judge(parse(make(*sense))) == outcome
+
+
+@pytest.mark.parametrize(("make", "code"), [(fixed, 0x71), (descriptor, 0x73)])
+@pytest.mark.parametrize("key", range(16))
+def test_an_error_of_an_earlier_command_is_not_hidden(make: CData, code: int, key: int) -> None:
+    """The command that brings it was not begun, so it has not succeeded in any case."""
+    sense = parse(make(key, 0x0C, 0, code))
+    is_harmless = key in (0, 1, UNIT_ATTENTION)
+    assert lib.sense_judge(sense) == (lib.SENSE_AGAIN if is_harmless else lib.SENSE_ERROR)
+    assert lib.sense_errno(sense) == errno.EIO
+
+
+def test_data_that_cannot_be_read_is_an_error() -> None:
+    assert lib.sense_judge(parse(fixed(UNIT_ATTENTION, 0x29, 0)[:2])) == lib.SENSE_ERROR
 
 
 @pytest.mark.parametrize(

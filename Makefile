@@ -30,7 +30,7 @@ BACK_END := build/lib/vhost_backend
 
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: all run test lint bench asan fio-3.41 install-packages install clean help FORCE
+.PHONY: all run test differential lint bench asan fio-3.41 install-packages install clean help FORCE
 
 all: $(FRONT_END) $(BACK_END) ## build the engine (the default): build/lib/fio_virtio
 
@@ -41,6 +41,10 @@ run: install-packages ## run jobs/virtio.fio on a disk in memory of the built-in
 test: install-packages ## run the tests
 	@$(MAKE) --no-print-directory all $(INTERNALS) $(VENV)/.dev
 	@$(IN_VENV) -m pytest
+
+differential: install-packages ## search for jobs that run otherwise on fio's own engines, for MINUTES (30)
+	@$(MAKE) --no-print-directory all $(VENV)/.dev
+	@$(IN_VENV) -m tests.differential.search $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED))
 
 lint: $(VENV)/.dev ## check style and types with ruff and mypy
 	@$(VENV)/bin/ruff check .
@@ -80,6 +84,7 @@ help: ## list the targets and variables
 	@echo "FIO_SOURCE_DIR=DIR  build for the fio with these sources instead of the installed package"
 	@echo "PREFIX=DIR          the folder into which make install puts the C library (default: /usr/local)"
 	@echo "BENCH='NAME... --pairs N'  the comparisons that make bench runs; BENCH=--help lists them"
+	@echo "MINUTES=30 SEED=N   how long make differential searches, and where it begins; else anywhere"
 	@echo "V=1                 show the compiler's commands"
 
 # ---- what is built ------------------------------------------------------

@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Differences that are fio's own, or ours by intention, with the reason of each.
+
+A row names the facts of compare.py in which such jobs may differ. The table is meant to stay as
+small as possible: a difference that our code can mend does not belong here.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from tests.differential.jobs import Job, Section
+from tests.differential.sides import Outcome
+
+FLUSHES = ("fsync", "fdatasync", "sync_file_range")
+
+
+@dataclass(frozen=True)
+class Known:
+    reason: str
+    applies: Callable[[Job, Outcome], bool]  # the outcome is ours
+    facts: frozenset[str]
+
+
+def some_section(holds: Callable[[Section], bool]) -> Callable[[Job, Outcome], bool]:
+    return lambda job, _: any(holds(each) for each in job.sections)
+
+
+def has(job: Job, name: str) -> bool:
+    return any(name in section.options for section in job.sections)
+
+
+def is_deep_replay(section: Section) -> bool:
+    return "read_iolog" in section.options and "iodepth" in section.options
+
+
+def flushes_while_deep(section: Section) -> bool:
+    return "iodepth" in section.options and any(name in section.options for name in FLUSHES)
+
+
+KNOWN = (
+    Known(
+        "fio ends a replay without waiting for what it submitted last, so it does not count all of "
+        "its bytes.",
+        some_section(is_deep_replay),
+        frozenset({"bytes"}),
+    ),
+    Known(
+        "While a flush is in flight, fio asks for it again. With libaio no flush is in flight, "
+        "because libaio waits for it; with io_uring as with ours there are as many more.",
+        some_section(flushes_while_deep),
+        frozenset({"ios", "bytes", "flushes", "disk"}),
+    ),
+    Known(
+        "fio counts an asynchronous trim of trimwrite as part of size=, but not a trim that has "
+        "completed when queue() returns. So the last write may be missing.",
+        some_section(lambda section: "trimwrite" in section.options.get("rw", "")),
+        frozenset({"ios", "bytes", "disk"}),
+    ),
+    Known(
+        "bs_unaligned=1 asks for requests of parts of blocks, so it is refused before the run. "
+        "fio's own engines fail at the first such request, if one comes.",
+        lambda job, ours: "is no multiple of them" in ours.said and has(job, "bs_unaligned"),
+        frozenset({"failed", "job failed"}),
+    ),
+    Known(
+        "A job that reaches beyond its disk is refused here. fio cuts it to the disk, or does "
+        "nothing, and says nothing.",
+        lambda _, ours: "reach beyond the device's" in ours.said,
+        frozenset({"failed", "job failed"}),
+    ),
+)
+
+
+def excused(job: Job, ours: Outcome) -> frozenset[str]:
+    """The facts in which this job may differ."""
+    return frozenset(fact for row in KNOWN if row.applies(job, ours) for fact in row.facts)

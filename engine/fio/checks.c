@@ -7,38 +7,6 @@
 #include "base/error.h"
 #include "fio/job.h"
 
-static bool does(struct thread_data *td, enum fio_ddir ddir)
-{
-	return ddir == DDIR_READ ? td_read(td) != 0 :
-	       ddir == DDIR_WRITE ? td_write(td) != 0 : td_trim(td) != 0;
-}
-
-static bool is_aligned(const struct thread_data *td, unsigned int block_size,
-		       enum fio_ddir ddir)
-{
-	return td->o.min_bs[ddir] % block_size == 0 &&
-	       td->o.ba[ddir] % block_size == 0 && !td->o.bs_unaligned;
-}
-
-static int check_blocks(struct thread_data *td, const struct fio_file *f,
-			const struct device_info *info)
-{
-	for (enum fio_ddir ddir = DDIR_READ; ddir <= DDIR_TRIM; ddir++) {
-		if (!does(td, ddir) || is_aligned(td, info->block_size, ddir))
-			continue;
-		return error_set(EINVAL, "%s: the device has blocks of %u "
-			"bytes: bs=%llu is not a multiple of that",
-			f->file_name, info->block_size,
-			(unsigned long long)td->o.min_bs[ddir]);
-	}
-	if (td->o.start_offset % info->block_size)
-		return error_set(EINVAL, "%s: the device has blocks of %u "
-			"bytes: offset=%llu is not a multiple of that",
-			f->file_name, info->block_size,
-			(unsigned long long)td->o.start_offset);
-	return 0;
-}
-
 static int check_directions(struct thread_data *td, const struct fio_file *f,
 			    const struct device_info *info)
 {
@@ -100,5 +68,5 @@ int fio_check_device(struct thread_data *td, const struct fio_file *f,
 	if (code || td->o.read_iolog_file)
 		return code;
 	code = check_size(td, f, info);
-	return code ? code : check_blocks(td, f, info);
+	return code ? code : fio_check_alignment(td, f, info);
 }

@@ -111,6 +111,9 @@ void fio_stop_threads_on(const char *socket);
 /* 0, or a negative errno with a sentence: the job cannot run on f. */
 int fio_check_device(struct thread_data *td, const struct fio_file *f,
 		     const struct device_info *info);
+/* Its part that checks sizes and offsets against the device's block size. */
+int fio_check_alignment(struct thread_data *td, const struct fio_file *f,
+			const struct device_info *info);
 
 /* Checks, while the job waits, for requests that will not come back, and abandons
  * their queues. */

@@ -8,6 +8,7 @@
 
 #include "device/device.h"
 #include "base/error.h"
+#include "base/remedies.h"
 
 static uint32_t known_regions(const struct device *dev)
 {
@@ -59,11 +60,10 @@ static int refuse_growth(const struct device *dev)
 
 	if (!is_running(dev))
 		return error_set(ENOSPC, "%s: the back-end takes %u memory regions "
-			"at most: set hugepage_mem to what all jobs need together, "
-			"in MiB", dev->vu.path, slots);
+			"at most: %s", dev->vu.path, slots, remedies.all_memory);
 	return error_set(ENOSPC, "%s: more shared memory is needed and all %u "
-		"regions that the back-end takes are in use: set hugepage_mem "
-		"to what is needed in all, in MiB", dev->vu.path, slots);
+		"regions that the back-end takes are in use: %s", dev->vu.path,
+		slots, remedies.all_memory);
 }
 
 /* SET_MEM_TABLE replaces the memory of the rings, so it cannot be sent while they
@@ -81,8 +81,8 @@ static int check_takes(const struct device *dev, unsigned int count)
 	if (!count || !is_running(dev) || takes_single_regions(dev))
 		return 0;
 	return error_set(ENOSPC, "%s: more shared memory is needed and the "
-		"back-end cannot take it while it runs: set hugepage_mem to "
-		"what is needed in all, in MiB", dev->vu.path);
+		"back-end cannot take it while it runs: %s",
+		dev->vu.path, remedies.all_memory);
 }
 
 /* ---- telling ------------------------------------------------------------------- */
@@ -147,6 +147,36 @@ static int tell_table(struct device *dev, const struct memory_region *more)
 	return code;
 }
 
+static bool is_ordinary(const struct memory_region *region)
+{
+	return region->page_bytes < MEMORY_ALIGNMENT;
+}
+
+static bool has_ordinary_pages(const struct device *dev, const struct memory_region *more)
+{
+	bool is_found = more && is_ordinary(more);
+
+	for (unsigned int i = 0; i < memory_num_regions(dev->memory); i++)
+		is_found |= is_ordinary(&dev->memory->regions[i]);
+	return is_found;
+}
+
+/* Some back-ends end, or hang up, when they are told of memory on ordinary pages. */
+static int explain_refusal(const struct device *dev, const struct memory_region *more,
+			   int code)
+{
+	struct error_kept kept = error_keep();
+	size_t needed_bytes = memory_bytes(dev->memory) + (more ? more->size_bytes : 0);
+	char advice[200];
+
+	if ((code != -ECONNRESET && code != -EREMOTEIO) || !has_ordinary_pages(dev, more))
+		return code;
+	memory_advise_huge_pages(advice, sizeof(advice), needed_bytes);
+	return error_set(-code, "%s. The memory is on ordinary pages, and some back-ends "
+			 "take only huge pages (SPDK, unless it was started with "
+			 "--iova-mode va): %s, and use hugepages=2m", kept.sentence, advice);
+}
+
 /* more: a mapped region that is not part of the memory yet, or NULL. */
 static int tell(struct device *dev, const struct memory_region *more)
 {
@@ -155,8 +185,9 @@ static int tell(struct device *dev, const struct memory_region *more)
 
 	if (code || !count)
 		return code;
-	return takes_single_regions(dev) ? tell_one_by_one(dev, more) :
+	code = takes_single_regions(dev) ? tell_one_by_one(dev, more) :
 					   tell_table(dev, more);
+	return explain_refusal(dev, more, code);
 }
 
 int share_memory(struct device *dev)

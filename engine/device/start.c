@@ -11,6 +11,7 @@
 #include "device/device.h"
 #include "base/error.h"
 #include "base/eventfd.h"
+#include "base/remedies.h"
 #include "disk/scsi.h"
 #include "device/share_memory.h"
 
@@ -267,6 +268,35 @@ static int agree_on_features(struct device *dev)
 	return code;
 }
 
+/* A back-end seldom says why it refuses a ring, and where messages are not acknowledged
+ * it hangs up at some later one. The size is the usual reason, if it is not a small one. */
+static int explain_rings(const struct device *dev, unsigned int size, int code)
+{
+	static const char subject[] = "the back-end ";
+	struct error_kept kept = error_keep();
+	const char *what = strstr(kept.sentence, subject);
+
+	if ((code != -ECONNRESET && code != -EREMOTEIO) || size <= MIN_AUTO_QUEUE_SIZE ||
+	    !what)
+		return code;
+	return error_set(-code, "%s: the back-end does not seem to take queues of %u "
+			 "entries, because it %s: %s (most back-ends take 1024 entries at "
+			 "most)", dev->vu.path, size, what + sizeof(subject) - 1,
+			 remedies.smaller_queue);
+}
+
+static int run_rings(struct device *dev)
+{
+	int code = start_rings(dev);
+
+	if (!code)
+		code = add_status(dev, VIRTIO_CONFIG_S_ACKNOWLEDGE |
+				  VIRTIO_CONFIG_S_DRIVER |
+				  VIRTIO_CONFIG_S_FEATURES_OK |
+				  VIRTIO_CONFIG_S_DRIVER_OK);
+	return code ? code : kick_rings(dev);
+}
+
 static int run(struct device *dev)
 {
 	struct virtq_shape fixed, shape = { 0 };
@@ -279,14 +309,7 @@ static int run(struct device *dev)
 		code = share_room(dev, &fixed, &shape);
 	if (!code)
 		code = make_queues(dev, &fixed, &shape);
-	if (!code)
-		code = start_rings(dev);
-	if (!code)
-		code = add_status(dev, VIRTIO_CONFIG_S_ACKNOWLEDGE |
-				  VIRTIO_CONFIG_S_DRIVER |
-				  VIRTIO_CONFIG_S_FEATURES_OK |
-				  VIRTIO_CONFIG_S_DRIVER_OK);
-	return code ? code : kick_rings(dev);
+	return code ? code : explain_rings(dev, shape.size, run_rings(dev));
 }
 
 int start_limit_parts(struct device *dev)

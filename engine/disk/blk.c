@@ -59,6 +59,10 @@ static int check_block_size(const struct virtio_blk_config *config)
 {
 	uint32_t size = config->blk_size;
 
+	/* SPDK says so of a disk that was removed from a running controller. */
+	if (!size && !config->capacity)
+		return error_set(ENODEV, "the back-end says that it has no blocks, and "
+			"that they have 0 bytes: there is no disk behind it any more");
 	if (size < SECTOR_BYTES || size > (1u << 20) || (size & (size - 1)))
 		return error_set(EPROTO, "the back-end says that its blocks "
 			"have %u bytes, which is not a power of two from 512", size);

@@ -30,6 +30,9 @@ static int check_size(struct thread_data *td, const struct fio_file *f,
 		wanted = 0;
 	if (td->o.file_size_high)
 		wanted = td->o.file_size_high;
+	if (!info->capacity_bytes && info->has_config)
+		return error_set(ENODEV, "%s: the back-end says that its disk has no "
+			"blocks: give it a disk", f->file_name);
 	if (!info->capacity_bytes)
 		return error_set(EINVAL, "%s: the back-end does not say how "
 			"large its disk is: give size=, or device=scsi if that "

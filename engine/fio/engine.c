@@ -436,5 +436,6 @@ __attribute__((visibility("default"))) void get_ioengine(struct ioengine_ops **o
 
 void get_ioengine(struct ioengine_ops **ops)
 {
+	fio_name_remedies();
 	*ops = fio_guard_admits() ? &operations : NULL;
 }

@@ -4,6 +4,7 @@
 
 #include "api.h"
 #include "base/error.h"
+#include "base/remedies.h"
 #include "wait/wait.h"
 
 /* 0 is a value (it means the eventfd), so a flag says whether the option was given. */
@@ -212,4 +213,13 @@ int fio_options_check(struct thread_data *td)
 				(unsigned long long)o->maxval);
 	}
 	return 0;
+}
+
+void fio_name_remedies(void)
+{
+	remedies = (struct remedies){
+		.all_memory = "set hugepage_mem to what all jobs need together, in MiB",
+		.less_memory = "lower iodepth or bs, or free some memory",
+		.smaller_queue = "choose a smaller queue_size",
+	};
 }

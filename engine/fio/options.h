@@ -36,5 +36,7 @@ extern struct fio_option fio_options[];
 /* Checks options that fio's parser does not refuse, such as negative numbers and mem=.
  * 0, or -EINVAL with a sentence. */
 int fio_options_check(struct thread_data *td);
+/* From now on sentences name the options of fio, not the arguments of the library. */
+void fio_name_remedies(void);
 
 #endif

@@ -147,7 +147,7 @@ int fio_size_file(struct thread_data *td, struct fio_file *f,
 {
 	struct device_info sized = *info;
 
-	if (!sized.capacity_bytes)
+	if (!sized.capacity_bytes && !sized.has_config)
 		sized.capacity_bytes = given_capacity(td);
 	f->real_file_size = sized.capacity_bytes;
 	f->filetype = FIO_TYPE_BLOCK;

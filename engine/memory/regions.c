@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "base/remedies.h"
 
 #define SIZE_2M (2ul << 20)
 #define SIZE_1G (1ul << 30)
@@ -105,19 +106,32 @@ static size_t huge_pages(size_t page_bytes, const char *which)
 	return pages;
 }
 
-static int huge_pages_short(size_t page_bytes, size_t size_bytes)
+static void advise(char *advice, size_t advice_size, size_t page_bytes,
+		   size_t size_bytes)
 {
 	size_t needed = round_up(size_bytes, page_bytes) / page_bytes;
 	size_t free_pages = huge_pages(page_bytes, "free");
 	size_t in_use = huge_pages(page_bytes, "nr") - free_pages;
 
-	return error_set(ENOMEM,
-		"%zu huge pages of %zu MiB are needed and %zu are free: "
-		"add them with: echo %zu > "
-		"/sys/kernel/mm/hugepages/hugepages-%zukB/nr_hugepages "
-		"(as root), or use hugepages=auto",
-		needed, page_bytes >> 20, free_pages, in_use + needed,
-		page_bytes >> 10);
+	snprintf(advice, advice_size,
+		 "%zu huge pages of %zu MiB are needed and %zu are free: "
+		 "add them with: echo %zu > "
+		 "/sys/kernel/mm/hugepages/hugepages-%zukB/nr_hugepages (as root)",
+		 needed, page_bytes >> 20, free_pages, in_use + needed,
+		 page_bytes >> 10);
+}
+
+void memory_advise_huge_pages(char *advice, size_t advice_size, size_t size_bytes)
+{
+	advise(advice, advice_size, SIZE_2M, size_bytes);
+}
+
+static int huge_pages_short(size_t page_bytes, size_t size_bytes)
+{
+	char advice[200];
+
+	advise(advice, sizeof(advice), page_bytes, size_bytes);
+	return error_set(ENOMEM, "%s, or use hugepages=auto", advice);
 }
 
 /* Reserves the address range first, so that a region can be aligned to 2 MiB
@@ -246,9 +260,8 @@ static int map_ordinary(struct memory_region *region, size_t size_bytes)
 				  (size_t)sysconf(_SC_PAGESIZE));
 	if (code)
 		return error_set(-code,
-			"cannot share %zu MiB of memory (%s): "
-			"lower iodepth or bs, or free some memory",
-			size_bytes >> 20, strerror(-code));
+			"cannot share %zu MiB of memory (%s): %s",
+			size_bytes >> 20, strerror(-code), remedies.less_memory);
 	return 0;
 }
 
@@ -296,8 +309,8 @@ static int check_room(const struct memory *memory)
 	if (memory_num_regions(memory) < MEMORY_MAX_REGIONS)
 		return 0;
 	return error_set(ENOSPC,
-		"all %d memory regions are in use: raise hugepage_mem, "
-		"so that fewer are needed", MEMORY_MAX_REGIONS);
+		"all %d memory regions are in use: %s", MEMORY_MAX_REGIONS,
+		remedies.all_memory);
 }
 
 int memory_map_region(struct memory *memory, size_t size_bytes,

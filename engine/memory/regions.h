@@ -72,6 +72,9 @@ int memory_append_region(struct memory *memory, const struct memory_region *regi
  * index, or a negative errno with a sentence. */
 int memory_add_region(struct memory *memory, size_t size_bytes);
 
+/* Says in advice how to have enough huge pages of 2 MiB for size_bytes. */
+void memory_advise_huge_pages(char *advice, size_t advice_size, size_t size_bytes);
+
 unsigned int memory_num_regions(const struct memory *memory);
 /* The size of all regions together. */
 size_t memory_bytes(const struct memory *memory);

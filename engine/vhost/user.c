@@ -277,12 +277,27 @@ int vhost_user_get_status(struct vhost_user *vu, uint8_t *status)
 
 /* ---- memory -------------------------------------------------------------- */
 
+/* Without acknowledgements, a request with an answer shows that the one before it is
+ * done. A back-end that hangs up instead hung up at that one. */
+static int confirm(struct vhost_user *vu, uint32_t request)
+{
+	uint64_t ignored;
+	int code;
+
+	if (vhost_user_has_protocol(vu, VHOST_USER_PROTOCOL_F_REPLY_ACK))
+		return 0;
+	code = vhost_user_get_features(vu, &ignored);
+	if (code == -ECONNRESET)
+		return error_set(ECONNRESET, "%s: the back-end hung up at %s", vu->path,
+				 vhost_wire_name(request));
+	return code;
+}
+
 int vhost_user_set_mem_table(struct vhost_user *vu,
 			     const struct vhost_user_mem_table *table,
 			     const int *fds)
 {
 	struct vhost_user_message message;
-	uint64_t ignored;
 	int code;
 
 	make_message(&message, VHOST_USER_SET_MEM_TABLE,
@@ -291,9 +306,7 @@ int vhost_user_set_mem_table(struct vhost_user *vu,
 	message.payload.mem_table = *table;
 	code = tell(vu, &message, fds, table->num_regions);
 	/* Without REPLY_ACK, the answer to another request shows that it is done. */
-	if (!code && !vhost_user_has_protocol(vu, VHOST_USER_PROTOCOL_F_REPLY_ACK))
-		code = vhost_user_get_features(vu, &ignored);
-	return code;
+	return code ? code : confirm(vu, message.header.request);
 }
 
 int vhost_user_get_max_mem_slots(struct vhost_user *vu, uint64_t *slots)
@@ -305,16 +318,13 @@ int vhost_user_add_mem_reg(struct vhost_user *vu,
 			   const struct vhost_user_region *region, int fd)
 {
 	struct vhost_user_message message;
-	uint64_t ignored;
 	int code;
 
 	make_message(&message, VHOST_USER_ADD_MEM_REG,
 		     sizeof(message.payload.mem_region));
 	message.payload.mem_region.region = *region;
 	code = tell(vu, &message, &fd, 1);
-	if (!code && !vhost_user_has_protocol(vu, VHOST_USER_PROTOCOL_F_REPLY_ACK))
-		code = vhost_user_get_features(vu, &ignored);
-	return code;
+	return code ? code : confirm(vu, message.header.request);
 }
 
 /* ---- rings --------------------------------------------------------------- */

@@ -112,7 +112,9 @@ def verify_command(
     content = _content(pattern, seed)
     if not only_reads:
         confirm("verify", Reach((folders.absolute(socket),)), yes, "--read-only-check")
-    with open_disk(socket, wait=wait) as disk:
+    pieces = None if full else iterations
+    buffers = verify.plan_buffers(piece_bytes, threads, is_async=is_async, pieces=pieces)
+    with open_disk(socket, wait=wait, memory_bytes=buffers.memory_bytes) as disk:
         size = disk.size if full else iterations * piece_bytes
         plan = verify.Plan(
             0 if full else first, size, piece_bytes, content, threads, is_async, only_reads

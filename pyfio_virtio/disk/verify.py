@@ -7,6 +7,7 @@ the same block if a piece does not consist of whole blocks. Each piece is read b
 pieces are read again at the end. Nothing is printed here.
 """
 
+import contextlib
 import random
 import threading
 from array import array
@@ -17,13 +18,16 @@ from typing import Protocol
 
 from pyfio_virtio.disk.disk import Disk
 from pyfio_virtio.disk.operations import Operations
-from pyfio_virtio.errors import UsageError
+from pyfio_virtio.errors import DiskError, UsageError
 from pyfio_virtio.sizes import format_size
 
 DEFAULT_PIECE_BYTES = 4096
 DEFAULT_FULL_PIECE_BYTES = 1 << 20
 # The operations in flight of each thread, with is_async.
 IN_FLIGHT = 64
+# All buffers together have no more shared memory than this.
+MOST_MEMORY_BYTES = 256 << 20
+_PAGE_BYTES = 4096
 
 # It is called with the number of bytes that were done since the last call.
 Progress = Callable[[int], None]
@@ -114,9 +118,38 @@ class Plan:
         return [Piece(start, min(self.piece_bytes, end - start)) for start in starts]
 
     @property
+    def buffers(self) -> "Buffers":
+        count = -(-self.size // self.piece_bytes)
+        return plan_buffers(self.piece_bytes, self.threads, is_async=self.is_async, pieces=count)
+
+    @property
     def work_bytes(self) -> int:
         """The sum of all calls of Progress."""
         return self.size if self.only_reads else 2 * self.size
+
+
+@dataclass(frozen=True)
+class Buffers:
+    """The buffers of each thread."""
+
+    count: int
+    memory_bytes: int  # of all threads; 0: they are too large to be shared with the back-end
+
+
+def plan_buffers(
+    piece_bytes: int, threads: int, *, is_async: bool, pieces: int | None = None
+) -> Buffers:
+    """Plans them before the disk is opened, because some back-ends take memory only then.
+
+    `pieces` is the number of all pieces, or None as long as the size of the disk is not known.
+    """
+    buffer_bytes = -(-piece_bytes // _PAGE_BYTES) * _PAGE_BYTES * threads
+    if buffer_bytes > MOST_MEMORY_BYTES:
+        return Buffers(1, 0)
+    count = min(IN_FLIGHT, MOST_MEMORY_BYTES // buffer_bytes) if is_async else 1
+    if pieces is not None:
+        count = max(1, min(count, -(-pieces // threads)))
+    return Buffers(count, count * buffer_bytes)
 
 
 # ---- what was found ----------------------------------------------------------------------------
@@ -184,6 +217,7 @@ class _Run:
         self.disk = disk
         self.content = plan.content
         self.piece_bytes = plan.piece_bytes
+        self.buffers = plan.buffers
         self._progress = progress
         self._lock = threading.Lock()
         self._wrong: list[int] = []  # the offset of the first wrong byte of each wrong piece
@@ -217,8 +251,16 @@ def run(disk: Disk, plan: Plan, progress: Progress = lambda size: None) -> Diffe
     return None
 
 
+def _buffer(shared: _Run) -> memoryview:
+    """In shared memory if there is some; other memory costs a copy by way of bounce buffers."""
+    if shared.buffers.memory_bytes:
+        with contextlib.suppress(DiskError):
+            return shared.disk.alloc(shared.piece_bytes)
+    return memoryview(bytearray(shared.piece_bytes))
+
+
 def _one_by_one(shared: _Run, pieces: Sequence[Piece], writes: bool) -> None:
-    whole = shared.disk.alloc(shared.piece_bytes)
+    whole = _buffer(shared)
     for piece in pieces:
         if shared.first_wrong is not None:
             return
@@ -232,12 +274,13 @@ def _one_by_one(shared: _Run, pieces: Sequence[Piece], writes: bool) -> None:
 
 
 def _in_flight(shared: _Run, pieces: Sequence[Piece], writes: bool) -> None:
-    buffers = [shared.disk.alloc(shared.piece_bytes) for _ in pieces[:IN_FLIGHT]]
+    count = shared.buffers.count
+    buffers = [_buffer(shared) for _ in pieces[:count]]
     with shared.disk.operations() as operations:
-        for first in range(0, len(pieces), IN_FLIGHT):
+        for first in range(0, len(pieces), count):
             if shared.first_wrong is not None:
                 return
-            some = zip(pieces[first : first + IN_FLIGHT], buffers, strict=False)
+            some = zip(pieces[first : first + count], buffers, strict=False)
             batch = [(piece, buffer[: piece.size]) for piece, buffer in some]
             _carry_out(shared, operations, batch, writes)
 

@@ -153,6 +153,17 @@ def test_a_back_end_that_says_nothing_of_itself_needs_options(
     assert "does not say how large its disk is: give size=, or device=scsi" in said
 
 
+@every_profile
+@every_device
+def test_a_queue_size_that_is_too_large_is_named(
+    play: PlayProfile, fio: Fio, profile: str, device: str
+) -> None:
+    done = run(fio, play(profile, device), rw="read", queue_size=2048)
+    said = refusal(done)
+    assert "does not seem to take queues of 2048 entries, because it" in said
+    assert "choose a smaller queue_size (most back-ends take 1024 entries at most)" in said
+
+
 @pytest.mark.parametrize("profile", ["spdk", "minimal"])
 def test_event_idx_is_refused_where_it_is_not_offered(
     play: PlayProfile, fio: Fio, profile: str

@@ -326,3 +326,55 @@ def test_a_close_gives_up_on_a_back_end_that_does_not_answer(private: Path) -> N
     with started(private, backend):
         pass
     assert len(backend.all_of(Request.GET_VRING_BASE)) == 1
+
+
+# ---- failures whose usual reason is known ----------------------------------------------------
+
+TAKEN_ONCE = PROTOCOL & ~MEM_SLOTS
+
+
+@pytest.mark.parametrize("protocol", [PROTOCOL, PROTOCOL & ~REPLY_ACK])
+@pytest.mark.parametrize("request_", RING, ids=lambda request: request.name)
+def test_a_hang_up_at_a_large_queue_names_its_size(
+    private: Path, protocol: int, request_: Request
+) -> None:
+    backend = BlkBackend(protocol=protocol, hang_up_at=request_)
+    assert refused(private, backend, queue_size=2048) == -errno.ECONNRESET
+    assert "does not seem to take queues of 2048 entries, because it hung up at" in sentence()
+    assert "choose a smaller depth (in C also queue_size)" in sentence()
+
+
+def test_a_refusal_of_a_large_queue_names_its_size(private: Path) -> None:
+    backend = BlkBackend(refuse=Request.SET_VRING_NUM)
+    assert refused(private, backend, depth=512) == -errno.EREMOTEIO
+    assert "queues of 512 entries, because it refused SET_VRING_NUM" in sentence()
+
+
+def test_a_small_queue_is_not_blamed(private: Path) -> None:
+    assert refused(private, BlkBackend(refuse=Request.SET_VRING_NUM)) == -errno.EREMOTEIO
+    assert "queues of" not in sentence()
+
+
+# Without acknowledgements nothing is refused.
+@pytest.mark.parametrize(
+    ("protocol", "fault"),
+    [
+        (PROTOCOL, "hang_up_at"),
+        (PROTOCOL, "refuse"),
+        (TAKEN_ONCE, "hang_up_at"),
+        (TAKEN_ONCE, "refuse"),
+        (TAKEN_ONCE & ~REPLY_ACK, "hang_up_at"),
+    ],
+)
+def test_ordinary_pages_that_a_back_end_does_not_take_are_told(
+    private: Path, protocol: int, fault: str
+) -> None:
+    request = Request.ADD_MEM_REG if protocol & MEM_SLOTS else Request.SET_MEM_TABLE
+    backend = BlkBackend(protocol=protocol)
+    setattr(backend, fault, request)
+    code = refused(private, backend, hugepages=lib.HUGEPAGES_OFF)
+    assert code == -(errno.EREMOTEIO if fault == "refuse" else errno.ECONNRESET)
+    word = "refused" if fault == "refuse" else "hung up at"
+    assert f"the back-end {word} {request.name}" in sentence()
+    assert "some back-ends take only huge pages" in sentence()
+    assert "nr_hugepages (as root), and use hugepages=2m" in sentence()

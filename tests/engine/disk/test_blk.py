@@ -58,6 +58,13 @@ def test_an_empty_disk_is_a_disk() -> None:
     assert read(capacity=0).capacity_bytes == 0
 
 
+def test_no_blocks_of_no_bytes_are_no_disk() -> None:
+    info = ffi.new("struct device_info *")
+    config = BlkConfig(capacity=0, blk_size=0).pack()
+    assert lib.blk_read_config(config, BLK_FEATURES, info) == -errno.ENODEV
+    assert "there is no disk behind it any more" in sentence()
+
+
 def test_the_largest_capacity_in_bytes_fits() -> None:
     assert read(capacity=(1 << 54) - 1).capacity_bytes == (1 << 63) - 512
 

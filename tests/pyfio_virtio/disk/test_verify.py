@@ -9,7 +9,7 @@ import pytest
 import pyfio_virtio
 from pyfio_virtio.backends.backends import Backend
 from pyfio_virtio.disk import verify
-from pyfio_virtio.errors import UsageError
+from pyfio_virtio.errors import DiskError, UsageError
 from tests.conftest import RunCommand
 from tests.pyfio_virtio.disks import DISK_BYTES, Kind, every_kind, open_disk
 
@@ -161,3 +161,52 @@ def test_nobody_serves_the_socket(command: RunCommand, tmp_path: Path) -> None:
     done = command("verify", "-s", str(tmp_path / "nobody"), "--yes")
     assert done.status == 1
     assert "no such socket" in done.stderr
+
+
+# ---- back-ends that take memory once -----------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        "--full -a",
+        "--full -t 4",
+        "--full -S 20M",
+        "-i 200 -S 128k -a",
+        "-i 2 -S 25M -a -t 2",
+        "-i 3 -S 999 -a -t 4",
+    ],
+)
+def test_memory_is_planned_before_the_disk_is_opened(
+    serve: Serve, command: RunCommand, options: str
+) -> None:
+    backend = serve("builtin", options=("profile=spdk",))
+    done = command("verify", "-s", backend.socket, "--yes", "--wait", "event", *options.split())
+    assert (done.status, done.stderr) == (0, "")
+
+
+def test_buffers_are_planned_for_as_many_pieces_as_there_are() -> None:
+    assert verify.plan_buffers(1000, 2, is_async=True, pieces=7) == verify.Buffers(4, 4 * 2 * 4096)
+    assert verify.plan_buffers(1000, 2, is_async=False, pieces=7) == verify.Buffers(1, 2 * 4096)
+
+
+def test_all_buffers_have_a_limit() -> None:
+    most = verify.MOST_MEMORY_BYTES
+    assert verify.plan_buffers(most // 8, 4, is_async=True) == verify.Buffers(2, most)
+    assert verify.plan_buffers(most // 2, 3, is_async=True) == verify.Buffers(1, 0)
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+def test_without_shared_memory_the_bounce_buffers_do(serve: Serve, *, is_async: bool) -> None:
+    backend = serve("builtin", options=("profile=spdk",))
+    plan = verify.Plan(100, 48 << 20, 4 << 20, verify.Offsets(), 1, is_async)
+    with open_disk(backend) as disk:
+        assert verify.run(disk, plan) is None
+
+
+def test_a_back_end_that_takes_memory_once_names_what_to_set(serve: Serve) -> None:
+    backend = serve("builtin", options=("profile=spdk",))
+    with open_disk(backend) as disk, pytest.raises(DiskError, match="set memory_bytes to what all"):
+        disk.alloc(64 << 20)
+    with open_disk(backend, memory_bytes=64 << 20) as disk:
+        assert len(disk.alloc(64 << 20)) == 64 << 20

@@ -42,7 +42,7 @@ from pathlib import Path
 
 import cffi
 import fio_headers
-import fio_option_table
+import fio_known_options
 
 ROOT = Path(__file__).resolve().parent.parent
 ENGINE = ROOT / "engine"
@@ -168,7 +168,7 @@ def build(module: Module, compiler: Compiler, output: Path) -> None:
     with tempfile.TemporaryDirectory(dir=output.parent, prefix=".objects-") as folder:
         glue = emit_glue(module, Path(folder) / "glue.c")
         if compiler.fio_tree:
-            (Path(folder) / KNOWN_OPTIONS).write_text(fio_option_table.header(compiler.fio_tree))
+            (Path(folder) / KNOWN_OPTIONS).write_text(fio_known_options.header(compiler.fio_tree))
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             jobs = [
                 pool.submit(compiler.compile, source, Path(folder) / f"{number}.o")
@@ -270,7 +270,7 @@ def main() -> int:
                 BACK_END.folder, sanitizers=chosen.sanitize, verbose="V" in os.environ
             )
             build(BACK_END, compiler, chosen.output)
-    except (BuildError, fio_headers.HeadersError, fio_option_table.OptionTableError) as error:
+    except (BuildError, fio_headers.HeadersError, fio_known_options.OptionTableError) as error:
         print(f"build: {error}", file=sys.stderr)
         return 1
     return 0

@@ -3,5 +3,6 @@
 another room, and prints. Nothing else in the package prints or imports click.
 
 It may use: backends, disk, engine, fio, machine, results, sweep.
-Enter at main.py; options.py holds the options that several commands share.
+Enter at main.py; options.py holds the options that several commands share. The flags of `sweep`
+that are settings of a sweep are in sweep_options.py, its others in sweep.py.
 """

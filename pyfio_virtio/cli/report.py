@@ -110,7 +110,7 @@ def plot(
       pyfio-virtio plot out --picture latency
       pyfio-virtio plot *.json --x iodepth --y p99_ns --by bs -o p99.svg
     """
-    from pyfio_virtio.analysis import gallery, load, style
+    from pyfio_virtio.analysis import load, picture_names, style
     from pyfio_virtio.analysis.frame import measured
 
     if output.suffix not in (".png", ".svg"):
@@ -128,9 +128,9 @@ def plot(
                 "use --where less often, or with other values",
             )
     if x:
-        drawing: Figure = gallery.draw_columns(frame, x, y, by, facet)
+        drawing: Figure = picture_names.draw_columns(frame, x, y, by, facet)
     else:
-        drawing = gallery.draw(frame, picture or "iops", facet)
+        drawing = picture_names.draw(frame, picture or "iops", facet)
     style.save(drawing, output)
     click.echo(str(output))
 

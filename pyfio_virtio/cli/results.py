@@ -147,11 +147,11 @@ def replay(point: str, folder: Path, output: Path, yes: bool, program: str) -> N
     """
     from pyfio_virtio.cli.progress import watching
     from pyfio_virtio.results.results import PLAN
-    from pyfio_virtio.sweep import again as sweep_again
+    from pyfio_virtio.sweep import rerun
 
     sweep = _open(folder)
     kept = _runs_of(sweep, point)
-    prepared = sweep_again.prepare(folder / PLAN, kept[0].point.hash, program)
+    prepared = rerun.prepare(folder / PLAN, kept[0].point.hash, program)
     confirm(f"replay of {point}", prepared.reached(), yes, "do not replay it")
     with watching() as watcher:
         again = prepared.run(output, watcher)

@@ -3,5 +3,5 @@
 
 It may use: backends, engine, fio, machine, results.
 Enter at run.py. settings.py, plan.py and points.py decide what it runs.
-bench/, which does not compare combinations of options, enters at one_run.py.
+bench/ makes single runs only, and enters at one_run.py.
 """

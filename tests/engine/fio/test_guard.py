@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import fio_headers
-import fio_option_table
+import fio_known_options
 import pytest
 
 from tests.conftest import Finished, run_to_end
@@ -45,7 +45,7 @@ class Probe:
     def run(self, *prefix: str) -> Finished:
         """fio loads the probe, and says what options it has: none."""
         table = self.folder / "fio_known_options.h"
-        table.write_text(fio_option_table.header(self.tree))
+        table.write_text(fio_known_options.header(self.tree))
         self.compile(PROBE, self.folder / "probe", "-shared")
         environment = {"LD_LIBRARY_PATH": str(self.folder)}
         return run_to_end([*prefix, "fio", "--enghelp=probe"], environment, folder=self.folder)

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""fio_option_table.py: the options and offsets that options.c names."""
+"""fio_known_options.py: the options and offsets that options.c names."""
 
 from pathlib import Path
 
-import fio_option_table
+import fio_known_options
 import pytest
-from fio_option_table import Option, OptionTableError
+from fio_known_options import Option, OptionTableError
 
 HEAD = "struct fio_option fio_options[FIO_MAX_OPTS] = {\n"
 SIMPLE = '\t{\n\t\t.name\t= "size",\n\t\t.off1\t= offsetof(struct thread_options, size),\n\t},\n'
@@ -19,7 +19,7 @@ def tree(tmp_path: Path) -> Path:
 
 def read(tree: Path, entries: str) -> list[Option]:
     (tree / "options.c").write_text(f"{HEAD}{entries}{END}")
-    return fio_option_table.read(tree)
+    return fio_known_options.read(tree)
 
 
 def test_an_option_has_its_name_and_its_member(tree: Path) -> None:
@@ -54,14 +54,14 @@ def test_a_comment_is_no_option(tree: Path) -> None:
 def test_the_compiler_gets_an_element_an_option(tree: Path) -> None:
     read(tree, SIMPLE)
     line = '{ "size", true, { [0] = offsetof(struct thread_options, size) } },'
-    assert line in fio_option_table.header(tree).splitlines()
+    assert line in fio_known_options.header(tree).splitlines()
 
 
 @pytest.mark.parametrize("text", ["", "int main;\n", HEAD + "};\n"])
 def test_a_file_without_options_is_refused(text: str, tree: Path) -> None:
     (tree / "options.c").write_text(text)
     with pytest.raises(OptionTableError):
-        fio_option_table.read(tree)
+        fio_known_options.read(tree)
 
 
 def test_an_offset_that_is_not_understood_is_refused(tree: Path) -> None:
@@ -71,4 +71,4 @@ def test_an_offset_that_is_not_understood_is_refused(tree: Path) -> None:
 
 def test_a_folder_without_the_file_is_refused(tree: Path) -> None:
     with pytest.raises(OptionTableError, match="no options\\.c"):
-        fio_option_table.read(tree)
+        fio_known_options.read(tree)

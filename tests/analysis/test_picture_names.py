@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""gallery.py: every picture by its name, of sweeps and of what fio itself wrote."""
+"""picture_names.py: every picture by its name, of sweeps and of what fio itself wrote."""
 
 import shutil
 import subprocess
@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from pyfio_virtio.analysis import gallery, style
+from pyfio_virtio.analysis import picture_names, style
 from pyfio_virtio.analysis.frame import latency_over_time, load
 from pyfio_virtio.results.results import ResultsError
 
@@ -21,11 +21,11 @@ def chosen(sweep: pd.DataFrame, name: str) -> pd.DataFrame:
     return deep if name in ("percentiles", "counters") else sweep
 
 
-@pytest.mark.parametrize("name", gallery.PICTURES)
+@pytest.mark.parametrize("name", picture_names.PICTURES)
 def test_every_name_draws_and_says_what_it_found(
     sweep: pd.DataFrame, name: str, tmp_path: Path
 ) -> None:
-    drawing = gallery.draw(chosen(sweep, name), name)
+    drawing = picture_names.draw(chosen(sweep, name), name)
     assert style.finding_of(drawing.axes[0])
     for kind in ("png", "svg"):
         style.save(drawing, tmp_path / f"{name}.{kind}")
@@ -34,16 +34,16 @@ def test_every_name_draws_and_says_what_it_found(
 
 def test_an_unknown_name_is_refused_with_those_there_are(sweep: pd.DataFrame) -> None:
     with pytest.raises(ResultsError, match="no picture pie; choose one of iops, p99"):
-        gallery.draw(sweep, "pie")
+        picture_names.draw(sweep, "pie")
 
 
 def test_a_facet_gives_a_panel_a_value(sweep: pd.DataFrame) -> None:
-    assert len(gallery.draw(sweep, "counters", "iodepth").axes) == 3
+    assert len(picture_names.draw(sweep, "counters", "iodepth").axes) == 3
 
 
 def test_an_unknown_facet_is_refused(sweep: pd.DataFrame) -> None:
     with pytest.raises(ResultsError, match="no column depth"):
-        gallery.draw(sweep, "iops", "depth")
+        picture_names.draw(sweep, "iops", "depth")
 
 
 @pytest.fixture(scope="module")
@@ -66,9 +66,9 @@ def fio_files(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 def test_one_s_own_fio_files_are_drawn(fio_files: list[Path]) -> None:
     runs = load(*fio_files)
-    drawing = gallery.draw_columns(runs, "iodepth", "p99_ns")
+    drawing = picture_names.draw_columns(runs, "iodepth", "p99_ns")
     assert style.finding_of(drawing.axes[0]).startswith("p99 latency runs from")
-    assert gallery.draw(runs, "percentiles", "iodepth").axes
+    assert picture_names.draw(runs, "percentiles", "iodepth").axes
 
 
 def test_fio_s_own_histogram_log_agrees_with_its_json(fio_files: list[Path]) -> None:

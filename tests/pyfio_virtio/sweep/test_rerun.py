@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""sweep/again.py: a point run again, from folders that somebody else may have made.
+"""sweep/rerun.py: a point run again, from folders that somebody else may have made.
 
 A forged folder is a real one with other settings, whose records fit them: as somebody would make
 one who wants more than a figure to be had by replay.

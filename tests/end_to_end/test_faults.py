@@ -5,6 +5,7 @@ A fault that hurts ends the run soon, with one sentence that names the socket; o
 is not noticed: what was written is what is read.
 """
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -366,9 +367,12 @@ def test_a_disk_that_shrinks_fails_what_lies_beyond_its_end(
     faulty: StartFaulty, fio: Fio, device: str, error: int
 ) -> None:
     backend = faulty("shrink:type=write,after=100,count=1,to=1MiB", device)
-    done = run(fio, backend, rw="write", **LOAD)
+    # The disk shrinks a moment after that request, so the job goes on until it meets the end.
+    done = run(fio, backend, rw="write", **{**LOAD, "time_based": True, "runtime": 60})
     assert (done.status, done.first["error"]) == (1, error)
-    assert "a write of 4096 bytes at 1048576" in done.stderr
+    offset = re.search(r"a write of 4096 bytes at (\d+)", done.stderr)
+    assert offset
+    assert int(offset[1]) >= 1 << 20
 
 
 def test_a_disk_that_shrinks_before_the_run_begins_is_told(faulty: StartFaulty, fio: Fio) -> None:

@@ -126,7 +126,8 @@ def test_runtime_holds_with_a_stopped_back_end(
     disk: StartBackend, start_fio: StartFio, wait: str
 ) -> None:
     backend = disk(storage="null")
-    options = {**LONG, "runtime": 1}
+    # The time in which a busy machine lets the back-end work at all, and then some.
+    options = {**LONG, "runtime": 4}
     running = start_fio(backend.socket, wait=wait, iodepth=16, **options)
     running.wait_until_served(backend.process.pid)
     with stopped(backend):

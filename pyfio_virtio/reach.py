@@ -180,6 +180,7 @@ def disks_of(section: Section) -> list[str]:
         disks = section.latest("replay_redirect") or _logged_disks(section)
     else:
         disks = _named_disks(section) or [_default_disk(section)]
+    _check_no_folder_hides_a_socket(section)
     _check_no_socket_is_laid_out(section, disks)
     return disks
 
@@ -228,6 +229,21 @@ def _disks_in_log(log: Path) -> list[str]:
             return list(dict.fromkeys(w[place] for w in map(str.split, lines) if len(w) > place))
     except OSError:
         return []
+
+
+def _check_no_folder_hides_a_socket(section: Section) -> None:
+    """Refuses directory= before the whole path of a socket, because fio joins the two."""
+    folder = section.options.get("directory")
+    if not folder or not section.uses_engine():
+        return
+    for file in (name for value in section.every("filename") for name in _split(value)):
+        mode = _mode_of(file)
+        if mode is not None and stat.S_ISSOCK(mode) and _mode_of(f"{folder}/{file}") is None:
+            raise UsageError(
+                f"cannot run [{section.name}] on {file}",
+                f"fio puts directory={folder} before it, and {folder}/{file} does not exist",
+                "leave directory= out",
+            )
 
 
 def _check_no_socket_is_laid_out(section: Section, disks: Sequence[str]) -> None:

@@ -7,9 +7,10 @@ and the user is not asked.
 """
 
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 
 from pyfio_virtio import convert, reach
@@ -24,7 +25,7 @@ from pyfio_virtio.reach import Reach
 
 DEFAULT_JOB = Path(__file__).resolve().parent / "jobs" / "virtio.fio"
 # Files in the folder of the run.
-_SOCKET, _JOB, _COUNTERS = "disk.sock", "job.fio", "counters.json"
+_SOCKET, _JOB, _NEXT_JOB, _COUNTERS = "disk.sock", "job.fio", "job-{}.fio", "counters.json"
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ class Disk:
 class Plan:
     title: str
     folder: Path  # of the run; carry_out() makes it
-    job: job.Job  # as it is passed to fio
+    jobs: tuple[job.Job, ...]  # as they are passed to fio, one for each job file
     disk: Disk
     fio: fio.Fio
     program_options: tuple[str, ...]
@@ -69,7 +70,8 @@ class Plan:
 
     def reach(self) -> Reach:
         """What the job may change that was not made for it, and what else it would do."""
-        found = reach.of_job(self.job, Path(), "--readonly" in self.program_options)
+        read_only = "--readonly" in self.program_options
+        found = reach.joined(reach.of_job(each, Path(), read_only) for each in self.jobs)
         if self.disk.spec is None:
             return found
         return found.behind(self.socket, None if self.disk.spec.read_only else self.disk.spec.file)
@@ -79,12 +81,19 @@ class Plan:
         """The socket of the disk that is started for the run."""
         return str(self.folder / _SOCKET)
 
+    def job_files(self) -> list[Path]:
+        """Where carry_out() writes the jobs. fio reads the files in this order."""
+        others = range(2, len(self.jobs) + 1)
+        return [self.folder / _JOB, *(self.folder / _NEXT_JOB.format(number) for number in others)]
+
     def fio_command(self) -> list[str]:
-        return fio.command(self.fio, self.folder / _JOB, self.program_options, self.as_json)
+        return fio.command(self.fio, self.job_files(), self.program_options, self.as_json)
 
     def script(self) -> str:
         """Everything that carry_out() would do, for --dry-run."""
-        parts = [f"# {self.folder / _JOB}", self.job.text()]
+        parts: list[str] = []
+        for path, each in zip(self.job_files(), self.jobs, strict=True):
+            parts += [f"# {path}", each.text()]
         if self.disk.spec:
             parts += ["# back-end", backends.dry_command(self.disk.spec, self.socket), ""]
         variables = [f"{key}={shlex.quote(value)}" for key, value in self.environment.items()]
@@ -93,7 +102,7 @@ class Plan:
 
 
 def plan(
-    job_file: Path | None,
+    job_files: Sequence[Path],
     fio_options: Sequence[str],
     disk: Disk,
     program: str = "fio",
@@ -101,12 +110,12 @@ def plan(
     with_counters: bool = False,
     converting: bool = False,
 ) -> Plan:
-    """Reads the job, finds fio, and checks that the job, fio and the engine work together."""
+    """Reads the jobs, finds fio, and checks that the jobs, fio and the engine work together."""
     arguments = fio_arguments.parse(fio_options)
-    title, given = _job(job_file, arguments)
-    wanted = arguments.applied(given)
+    title, given = _jobs(job_files, arguments)
     found = fio.find(program)
-    if not wanted.sections():
+    wanted = _applied(arguments, given, found)
+    if not any(each.sections() for each in wanted):
         raise UsageError(
             f"cannot run {title}", "it has no job", "begin a job with a line such as [job1]"
         )
@@ -114,49 +123,83 @@ def plan(
     if converting:
         wanted, changes = _converted(wanted, disk, found)
     environment = {}
-    if wanted.uses_engine():
+    if any(each.uses_engine() for each in wanted):
         fio.check_release(found, engine.fio_release())
         fio.check_engine_loads(found, engine.folder(), engine.NAME)
         environment["LD_LIBRARY_PATH"] = fio.library_path(engine.folder())
     folder = folders.run_folder_path()
-    placed = _placed(title, wanted, disk, folder)
+    placed = [_placed(title, each, disk, folder) for each in wanted]
     if with_counters:
         placed = _counted(placed, folder)
-    disk = _fitting(disk, wanted)
+    files = dict.fromkeys(file for each in placed for file in each.stats_files())
     return Plan(
         title=title,
         folder=folder,
-        job=placed,
-        disk=disk,
+        jobs=tuple(placed),
+        disk=_fitting(disk, placed),
         fio=found,
         program_options=arguments.program,
         environment=environment,
         as_json=as_json,
-        counters=tuple(placed.stats_files()) if with_counters else (),
+        counters=tuple(files) if with_counters else (),
         changes=changes,
     )
 
 
-def _converted(wanted: job.Job, disk: Disk, found: fio.Fio) -> tuple[job.Job, tuple[str, ...]]:
-    """The job converted to our engine, and a sentence for each change."""
+def _jobs(
+    job_files: Sequence[Path], arguments: fio_arguments.FioArguments
+) -> tuple[str, list[job.Job]]:
+    """What the jobs are called, and the jobs of each file."""
+    if not job_files and arguments.jobs:
+        return "the jobs of the command line", [job.Job(())]
+    title = ", ".join(map(str, job_files)) or "jobs/virtio.fio"
+    return title, [job.read(path) for path in job_files or [DEFAULT_JOB]]
+
+
+def _applied(
+    arguments: fio_arguments.FioArguments, given: Sequence[job.Job], found: fio.Fio
+) -> list[job.Job]:
+    """The jobs with the options that were typed. Typed jobs follow those of the last file."""
+    if not arguments.everywhere:
+        return [*given[:-1], arguments.applied(given[-1])]
+    options_of = _options_of(found, [*given, job.Job(()).with_options(arguments.everywhere)])
+    of_files = replace(arguments, jobs=())
+    others = [of_files.applied(each, options_of) for each in given[:-1]]
+    return [*others, arguments.applied(given[-1], options_of)]
+
+
+def _options_of(found: fio.Fio, jobs: Sequence[job.Job]) -> fio_arguments.OptionsOf:
+    """A function that gives the options that an engine adds to fio's own."""
+
+    @cache
+    def options_of(name: str) -> Collection[str]:
+        ours = fio.engine_options(found, engine.folder(), engine.NAME)
+        if job.is_ours(name):
+            return ours
+        if name in fio.engines(found):
+            return fio.engine_options(found, engine.folder(), name)
+        # fio would have to load that engine to list its options. So each option that neither fio
+        # nor our engine knows counts as an option of that engine.
+        keys = {job.canonical(line.key) for each in jobs for line in each.lines if line.key} - ours
+        return frozenset(key for key in keys if not fio.has_option(found, key))
+
+    return options_of
+
+
+def _converted(
+    wanted: Sequence[job.Job], disk: Disk, found: fio.Fio
+) -> tuple[list[job.Job], tuple[str, ...]]:
+    """The jobs converted to our engine, and a sentence for each change."""
     if disk.spec is None and disk.socket is None:
         raise UsageError(
             "cannot convert a job that runs without changes (--backend none)",
             "--convert puts the job on another disk",
             "leave --convert or --backend none out",
         )
-
-    def options_of(name: str) -> frozenset[str]:
-        if name in fio.engines(found):
-            return fio.engine_options(found, engine.folder(), name)
-        # fio would have to load that engine to list its options. So each option that neither fio
-        # nor our engine knows counts as an option of that engine.
-        ours = fio.engine_options(found, engine.folder(), engine.NAME)
-        keys = {job.canonical(line.key) for line in wanted.lines if line.key} - ours
-        return frozenset(key for key in keys if not fio.has_option(found, key))
-
-    result = convert.convert(wanted, options_of, disk.size_bytes())
-    return result.job, result.changes
+    options_of = _options_of(found, wanted)
+    results = [convert.convert(each, options_of, disk.size_bytes()) for each in wanted]
+    changes = dict.fromkeys(change for each in results for change in each.changes)
+    return [each.job for each in results], tuple(changes)
 
 
 def _placed(title: str, wanted: job.Job, disk: Disk, folder: Path) -> job.Job:
@@ -174,33 +217,29 @@ def _placed(title: str, wanted: job.Job, disk: Disk, folder: Path) -> job.Job:
     return reach.on_disk(wanted, socket)
 
 
-def _counted(wanted: job.Job, folder: Path) -> job.Job:
-    """The job with a file for the engine's counters, unless it names one itself."""
-    if not wanted.uses_engine():
+def _counted(wanted: Sequence[job.Job], folder: Path) -> list[job.Job]:
+    """The jobs with a file for the engine's counters, unless they name one themselves."""
+    if not any(each.uses_engine() for each in wanted):
         raise UsageError(
             "cannot count", f"no job uses ioengine={job.ENGINE}", "leave --counters out"
         )
-    if wanted.stats_files():
-        return wanted
-    return wanted.with_engine_option("stats_file", str(folder / _COUNTERS))
+    file = str(folder / _COUNTERS)
+    return [
+        each if each.stats_files() else each.with_engine_option("stats_file", file)
+        for each in wanted
+    ]
 
 
-def _fitting(disk: Disk, wanted: job.Job) -> Disk:
-    """The disk, with the number of queues and the kind of device that the job needs."""
+def _fitting(disk: Disk, wanted: Sequence[job.Job]) -> Disk:
+    """The disk, with the number of queues and the kind of device that the jobs need."""
     if disk.spec is None:
         return disk
-    spec = replace(disk.spec, queues=max(1, wanted.queues()))
-    if "scsi" in wanted.devices():
+    # fio begins the jobs of a file when those of the file before it have ended.
+    spec = replace(disk.spec, queues=max(1, *(each.queues() for each in wanted)))
+    if any("scsi" in each.devices() for each in wanted):
         spec = spec.as_scsi()
     spec.check()
     return Disk(spec)
-
-
-def _job(job_file: Path | None, arguments: fio_arguments.FioArguments) -> tuple[str, job.Job]:
-    if job_file is None and arguments.jobs:
-        return "the jobs of the command line", job.Job(())
-    path = job_file or DEFAULT_JOB
-    return str(job_file or "jobs/virtio.fio"), job.read(path)
 
 
 @dataclass(frozen=True)
@@ -218,7 +257,8 @@ def carry_out(plan: Plan) -> Result:
         folders.run_folder(plan.folder),
         _backend(plan) as backend,
     ):
-        (plan.folder / _JOB).write_text(plan.job.text())
+        for path, each in zip(plan.job_files(), plan.jobs, strict=True):
+            path.write_bytes(each.to_bytes())
         outcome = fio.launch(plan.fio_command(), plan.environment, capture=plan.as_json)
         died = backend is not None and not backend.is_running()
         # If fio refuses the options of a job, it says why and there is no file.

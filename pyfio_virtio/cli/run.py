@@ -23,7 +23,7 @@ _NO_BACKEND = "none"
 
 
 @click.command()
-@click.argument("words", nargs=-1, type=click.Path(), metavar="[JOBFILE] [-- FIO OPTIONS]")
+@click.argument("words", nargs=-1, type=click.Path(), metavar="[JOBFILE]... [-- FIO OPTIONS]")
 @click.option(
     "--backend",
     "kind",
@@ -66,7 +66,7 @@ def run(
     dry_run: bool,
     disk: BackendSpec,
 ) -> None:
-    """Run a job file with fio, on a disk started for this run.
+    """Run job files with fio, on a disk started for this run.
 
     That disk replaces the disks that the job names (filename=, directory=, and those in an I/O
     log), and it ends with the run. Without JOBFILE, jobs/virtio.fio runs. Options of fio follow
@@ -75,13 +75,13 @@ def run(
     \b
       pyfio-virtio run jobs/virtio.fio -- --rw=randread --runtime=2
     """
-    job_file, fio_options = _split(words)
+    job_files, fio_options = _split(words)
     where = _where(kind, socket, disk)
-    plan = runs.plan(job_file, fio_options, where, program, as_json, with_counters, converting)
+    plan = runs.plan(job_files, fio_options, where, program, as_json, with_counters, converting)
     if converting:
         _show_changes(plan)
     if dry_run:
-        click.echo(plan.script())
+        click.echo(plan.script().encode("utf-8", "surrogateescape"))
         return
     _ask(plan, yes)
     click.echo(plan.describe(), err=True)
@@ -96,15 +96,14 @@ def _where(kind: str, socket: str | None, disk: BackendSpec) -> runs.Disk:
     return runs.Disk() if kind == _NO_BACKEND else runs.Disk(replace(disk, kind=kind))
 
 
-def _split(words: tuple[str, ...]) -> tuple[Path | None, tuple[str, ...]]:
-    """Tells the job file from the options. click passes the words before and after -- as one list,
-    so the first word is the job file if it begins with no dash. "-" is standard input, as in fio.
+def _split(words: tuple[str, ...]) -> tuple[list[Path], tuple[str, ...]]:
+    """Tells the job files from the options. click passes the words before and after -- as one list,
+    so the first words are job files until one begins with a dash. "-" is standard input, as in fio.
     """
-    if words and words[0] == "-":
-        return Path("/dev/stdin"), words[1:]
-    if words and not words[0].startswith("-"):
-        return Path(words[0]), words[1:]
-    return None, words
+    is_option = (word.startswith("-") and word != "-" for word in words)
+    first = next((place for place, is_one in enumerate(is_option) if is_one), len(words))
+    paths = [Path("/dev/stdin" if word == "-" else word) for word in words[:first]]
+    return paths, words[first:]
 
 
 def _show_changes(plan: runs.Plan) -> None:

@@ -3,14 +3,15 @@
 
 In fio, a job file takes precedence over options before it on the command line. Here the command
 line takes precedence: job options are put into the job, and `--name=` begins a further job, as in
-fio. Options of the program (--eta, --output ...) are passed on to fio. Pure.
+fio. Options of the program (--eta, --output ...) are passed on to fio. Pure: the caller says which
+options an engine adds to fio's own.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from pyfio_virtio.errors import UsageError
-from pyfio_virtio.fio.job import Job
+from pyfio_virtio.fio.job import Job, canonical, option
 
 # Options of the program, not of a job (fio --help). True: without "=", the next word is the value.
 _PROGRAM = {
@@ -55,7 +56,36 @@ _REFUSED = {
     "profile": "it makes its own jobs, for other engines and disks",
 }
 
+# For each option, the options that fio would prefer to it, or that set the same value or are
+# refused beside it. They are removed from the job file.
+_RIVALS = {
+    "bs": ("bsrange", "bssplit"),
+    "bsrange": ("bssplit",),
+    "bssplit": ("bsrange",),
+    "direct": ("buffered",),
+    "buffered": ("direct",),
+    "rwmixread": ("rwmixwrite",),
+    "rwmixwrite": ("rwmixread",),
+    "percentage_random": ("percentage_sequential",),
+    "percentage_sequential": ("percentage_random",),
+    "cpumask": ("cpus_allowed",),
+    "cpus_allowed": ("cpumask",),
+    "wait": ("sleepy_poll", "adaptive_cpu"),
+    "sleepy_poll": ("wait", "adaptive_cpu"),
+    "adaptive_cpu": ("wait", "sleepy_poll"),
+}
+# These go together, so they are no rivals.
+_PARTNERS = {("wait", "sleepy"): "sleepy_poll", ("wait", "adaptive"): "adaptive_cpu"}
+# If one of these is given twice, fio uses both values.
+_ADDED_UP = ("filename", "opendir")
+
 Options = dict[str, str | None]
+# The options that an engine adds to fio's own.
+OptionsOf = Callable[[str], Collection[str]]
+
+
+def _none(engine: str) -> Collection[str]:
+    return ()
 
 
 @dataclass(frozen=True)
@@ -64,8 +94,54 @@ class FioArguments:
     everywhere: Options  # for every job
     jobs: tuple[tuple[str, Options], ...]  # jobs that begin with --name=
 
-    def applied(self, job: Job) -> Job:
-        return job.with_options(self.everywhere).with_sections(self.jobs)
+    def applied(self, job: Job, options_of: OptionsOf = _none) -> Job:
+        """The job with these options and jobs. What was typed replaces what the job file says."""
+        job = self._with_engine(job.without(self._rivals()), options_of)
+        engines = {*job.engines(), *(_engine(each) for _, each in self.jobs)}
+        has = {engine: frozenset(options_of(engine)) for engine in engines if engine}
+        of_engines = [key for key in self.everywhere if any(key in each for each in has.values())]
+        job = job.with_options(_without(self.everywhere, ["ioengine", *of_engines]))
+        for key in reversed(of_engines):
+            with_it = [engine for engine, keys in has.items() if key in keys]
+            job = job.with_engine_option(key, self.everywhere[key], with_it.__contains__)
+        return job.with_sections([(name, self._of_job(each, has)) for name, each in self.jobs])
+
+    def _with_engine(self, job: Job, options_of: OptionsOf) -> Job:
+        """The job with the engine that was typed, without options of the former engines alone."""
+        if "ioengine" not in self.everywhere:
+            return job
+        former = {key for engine in job.engines() for key in options_of(engine)}
+        job = job.with_options({"ioengine": self.everywhere["ioengine"]})
+        kept = {key for engine in job.engines() for key in options_of(engine)}
+        return job.without(former - kept)
+
+    def _of_job(self, options: Options, has: Mapping[str, Collection[str]]) -> Options:
+        """The options of a typed job. If it chooses its engine, the options of that engine that
+        were typed for every job follow."""
+        of_engine = has.get(_engine(options) or "", ())
+        return options | {
+            key: value
+            for key, value in self.everywhere.items()
+            if key in of_engine and key not in options
+        }
+
+    def _rivals(self) -> list[str]:
+        return [
+            rival
+            for key, value in self.everywhere.items()
+            for rival in _RIVALS.get(key, ())
+            if _PARTNERS.get((key, value or "")) != rival
+        ]
+
+
+def _engine(options: Options) -> str | None:
+    """The engine that a typed job chooses; None: it chooses none."""
+    chosen = options.get("ioengine")
+    return option("ioengine", chosen).engine if chosen else None
+
+
+def _without(options: Options, keys: Collection[str]) -> Options:
+    return {key: value for key, value in options.items() if key not in keys}
 
 
 def parse(arguments: Sequence[str]) -> FioArguments:
@@ -80,8 +156,15 @@ def parse(arguments: Sequence[str]) -> FioArguments:
         elif key == "name":
             jobs.append((value or "", {}))
         else:
-            (jobs[-1][1] if jobs else everywhere)[key] = value
+            _put(jobs[-1][1] if jobs else everywhere, canonical(key), value)
     return FioArguments(tuple(program), everywhere, tuple(jobs))
+
+
+def _put(options: Options, key: str, value: str | None) -> None:
+    """The last value of an option is valid, and the order is that of the last values."""
+    former = options.pop(key, None)
+    both = f"{former}:{value}" if former and value and key in _ADDED_UP else value
+    options[key] = both
 
 
 def _take(waiting: list[str]) -> tuple[str, str | None]:
@@ -91,7 +174,7 @@ def _take(waiting: list[str]) -> tuple[str, str | None]:
         raise UsageError(
             f"cannot pass {word!r} to fio",
             "it is not an option",
-            "name only one job file, and before --",
+            "name job files before --",
         )
     key, equals, value = word.lstrip("-").partition("=")
     if key in _REFUSED:

@@ -111,9 +111,11 @@ def library_path(engine_folder: Path) -> str:
     return f"{engine_folder}:{held}" if held else str(engine_folder)
 
 
-def command(fio: Fio, job_file: Path, arguments: Sequence[str], as_json: bool) -> list[str]:
+def command(
+    fio: Fio, job_files: Sequence[Path], arguments: Sequence[str], as_json: bool
+) -> list[str]:
     output = ["--output-format=json"] if as_json else []
-    return [fio.path, *arguments, *output, str(job_file)]
+    return [fio.path, *arguments, *output, *map(str, job_files)]
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ refused. Everything except read() is pure. fio, not this module, checks the opti
 
 import os
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -45,6 +45,8 @@ _ALIASES = {
     "ss_interval": "steadystate_check_interval",
     "data_placement": "dataplacement",
 }
+# fio adds up all values of these options.
+_ADDED_UP = ("filename", "opendir")
 _READING = ("read", "randread")
 _INCLUDE_DEPTH = 8
 _INCLUDE = "include"
@@ -53,6 +55,10 @@ _LINE_BYTES, _NAME_BYTES = 4000, 250
 _BLANKS = " \t"
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _KEY = re.compile(r"[A-Za-z_][\w-]*", re.ASCII)
+
+
+def is_ours(engine: str | None) -> bool:
+    return engine is not None and Path(engine).name == ENGINE
 
 
 @dataclass(frozen=True)
@@ -129,6 +135,10 @@ class Job:
     def text(self) -> str:
         return "".join(f"{line.text}\n" for line in self.lines)
 
+    def to_bytes(self) -> bytes:
+        """Its text with exactly the bytes that read() found."""
+        return _bytes_of(self.text())
+
     def sections(self) -> list[Section]:
         """The jobs in the file. Each has the options of the global sections before it."""
         shared: list[Given] = []
@@ -170,7 +180,8 @@ class Job:
     def with_options(self, options: Mapping[str, str | None]) -> "Job":
         """The job with these options in every section, instead of the values that it had."""
         job = self
-        for key, value in options.items():
+        # Each new line is put before the former ones, so the last option is the first.
+        for key, value in reversed(list(options.items())):
             job = job._with_option(option(key, value))
         return job
 
@@ -179,7 +190,8 @@ class Job:
         key = canonical(wanted.key or "")
         replaced = [wanted if canonical(line.key or "") == key else line for line in self.lines]
         jobs = Job(tuple(replaced)).sections()
-        if jobs and all(key in section.options for section in jobs):
+        values = [len(section.every(key)) for section in jobs]
+        if jobs and min(values) > 0 and (key not in _ADDED_UP or max(values) == 1):
             return Job(tuple(replaced))
         return self.without([key]).with_default(wanted)
 
@@ -201,12 +213,19 @@ class Job:
         ours = option("ioengine", ENGINE)
         return Job(tuple(ours if is_ours(line.engine) else line for line in self.lines))
 
-    def with_engine_option(self, key: str, value: str) -> "Job":
-        """The job with an option of our engine after each line that chooses the engine."""
+    def engines(self) -> list[str]:
+        """The engines that its lines choose, each once."""
+        return list(dict.fromkeys(line.engine for line in self.lines if line.engine is not None))
+
+    def with_engine_option(
+        self, key: str, value: str | None, has_it: Callable[[str], bool] = is_ours
+    ) -> "Job":
+        """The job with an option after each line that chooses an engine that has it; fio refuses
+        the option where another engine is chosen."""
         lines: list[Line] = []
-        for line in self.lines:
+        for line in self.without([canonical(key)]).lines:
             lines.append(line)
-            if is_ours(line.engine):
+            if line.engine is not None and has_it(line.engine):
                 lines.append(option(key, value))
         return Job(tuple(lines))
 
@@ -222,10 +241,6 @@ class Job:
 def _engine_of(value: str) -> str:
     kind, colon, path = value.partition(":")
     return path.strip() if colon and kind.strip() == _EXTERNAL else kind.strip()
-
-
-def is_ours(engine: str | None) -> bool:
-    return engine is not None and Path(engine).name == ENGINE
 
 
 def _first_header(lines: Sequence[Line]) -> int:
@@ -248,7 +263,11 @@ def _header(name: str) -> Line:
 
 
 def _is_name(name: str) -> bool:
-    return 0 < len(name.encode()) <= _NAME_BYTES and not _CONTROL.search(name)
+    return 0 < len(_bytes_of(name)) <= _NAME_BYTES and not _CONTROL.search(name)
+
+
+def _bytes_of(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")
 
 
 def option(key: str, value: str | None) -> Line:
@@ -260,7 +279,7 @@ def option(key: str, value: str | None) -> Line:
             "fio takes ; and # for the start of a comment",
             "leave them out",
         )
-    problem = _problem_of(text) or _problem_of_key(key)
+    problem = _problem_of_length(text) or _problem_of_content(text) or _problem_of_key(key)
     if problem:
         raise UsageError(f"cannot write {text!r} in a job file", problem)
     return Line(text, key=key, value=value)
@@ -299,7 +318,7 @@ def _parse_line(text: str, number: int) -> Line:
     text = text.rstrip("\r")
     # As in fio, everything after ; or # is a comment.
     content = re.split(r"[;#]", text, maxsplit=1)[0].strip(_BLANKS)
-    problem = _problem_of(text)
+    problem = _problem_of_length(text) or _problem_of_content(content)
     if problem:
         raise _misread(text, number, problem)
     if content.startswith("["):
@@ -330,13 +349,15 @@ def _parse_include(text: str, content: str, number: int) -> Line:
     return Line(text, include=name)
 
 
-def _problem_of(text: str) -> str:
+def _problem_of_length(text: str) -> str:
     """Why fio may read a line differently than we do; "" if it reads the same."""
-    if len(text.encode()) > _LINE_BYTES:
+    if len(_bytes_of(text)) > _LINE_BYTES:
         return f"it is longer than {_LINE_BYTES} bytes, and fio would cut it"
-    if _CONTROL.search(text):
-        return "it has a control character"
     return ""
+
+
+def _problem_of_content(content: str) -> str:
+    return "it has a control character" if _CONTROL.search(content) else ""
 
 
 def _problem_of_key(key: str) -> str:
@@ -355,12 +376,15 @@ def _misread(text: str, number: int, why: str) -> UsageError:
 def read(path: Path, depth: int = 0) -> Job:
     """Reads a job file, and puts the content of included files in the place of their include."""
     try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise UsageError(f"cannot read the job file {path}", why or str(error)) from error
+        held = path.read_bytes()
+    except OSError as error:
+        why = error.strerror or str(error)
+        raise UsageError(f"cannot read the job file {path}", why) from error
+    if b"\0" in held:
+        raise UsageError(f"cannot read the job file {path}", "it is a binary file, not text")
     try:
-        parsed = parse(text)
+        # fio takes any bytes. Those that are not UTF-8 become surrogates, see to_bytes().
+        parsed = parse(held.decode("utf-8-sig", "surrogateescape"))
     except UsageError as error:
         raise UsageError(f"cannot use the job file {path}", str(error)) from error
     lines: list[Line] = []

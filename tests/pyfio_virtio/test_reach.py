@@ -180,6 +180,21 @@ def test_no_engine_for_files_gets_a_socket(listening: Path, engine: str) -> None
         _reach(f"[x]\n{engine}\nrw=read\nfilename={listening}\n")
 
 
+def test_a_folder_before_the_whole_path_of_a_socket_is_refused(listening: Path) -> None:
+    options = f"ioengine=fio_virtio\ndirectory=/tmp\nfilename={listening}"
+    with pytest.raises(
+        UsageError, match=r"fio puts directory=/tmp before it.*leave directory= out"
+    ):
+        reach.of_job(job.parse(f"[a]\n{options}\n"), None)
+
+
+def test_a_folder_before_the_name_of_a_socket_is_part_of_its_path(listening: Path) -> None:
+    options = (
+        f"ioengine=fio_virtio\nrw=write\ndirectory={listening.parent}\nfilename={listening.name}"
+    )
+    assert reach.of_job(job.parse(f"[a]\n{options}\n"), None).written == (str(listening),)
+
+
 @pytest.mark.parametrize("line", ["write_iolog", "merge_blktrace_file", "stats_file", "mem=mmap:"])
 def test_a_file_that_a_job_would_overwrite_is_named(tmp_path: Path, line: str) -> None:
     precious = tmp_path / "precious"

@@ -386,3 +386,67 @@ def test_a_device_that_is_named_is_not_changed(command: RunCommand) -> None:
     ).stdout
     assert "--device=blk" in line
     assert "--device=scsi" not in line
+
+
+# ---- strangers' jobs ----------------------------------------------------------------------------
+
+
+def test_what_follows_the_dashes_wins_over_the_section_that_chooses_the_engine(
+    command: RunCommand, private: Path
+) -> None:
+    (private / "job").write_text(
+        "[a]\nioengine=fio_virtio\nwait=adaptive\nsize=64k\n"
+        "[b]\nioengine=cpuio\ncpuload=1\ncpuchunks=10\nruntime=1\n"
+    )
+    ended = command("run", "--counters", str(private / "job"), "--", "--wait=busy")
+    assert ended.status == 0, ended.stderr
+    assert "wait=busy" in ended.stdout
+
+
+def test_job_files_run_one_after_the_other(command: RunCommand, private: Path) -> None:
+    for name in ("one", "two"):
+        (private / name).write_text(f"[{name}]\nioengine=fio_virtio\nsize=64k\nbs=64k\n")
+    ended = command(
+        "run", "--json", str(private / "one"), str(private / "two"), "--", "--bs=4k", "--rw=write"
+    )
+    assert ended.status == 0, ended.stderr
+    jobs = json.loads(ended.stdout)["jobs"]
+    assert [(job["jobname"], job["write"]["total_ios"]) for job in jobs] == [
+        ("one", 16),
+        ("two", 16),
+    ]
+    assert [job["groupid"] for job in jobs] == [0, 1]
+
+
+def test_global_sections_of_a_job_file_end_with_it(command: RunCommand, private: Path) -> None:
+    (private / "one").write_text("[global]\nbs=8k\n[a]\nioengine=fio_virtio\nsize=64k\n")
+    (private / "two").write_text("[b]\nioengine=fio_virtio\nsize=64k\n")
+    ended = command("run", "--json", str(private / "one"), str(private / "two"))
+    jobs = json.loads(ended.stdout)["jobs"]
+    assert [job["read"]["total_ios"] for job in jobs] == [8, 16]
+
+
+def test_bytes_that_are_not_utf_8_are_no_obstacle(command: RunCommand, private: Path) -> None:
+    held = b"# caf\xe9 \x01\n[a]\nioengine=fio_virtio\ndescription=caf\xe9\nsize=64k\n"
+    (private / "job").write_bytes(held)
+    assert command("run", str(private / "job")).status == 0
+    shown = subprocess.run(
+        [sys.executable, "-m", "pyfio_virtio", "run", "--dry-run", str(private / "job")],
+        cwd=ROOT,
+        capture_output=True,
+        check=True,
+    ).stdout
+    assert b"description=caf\xe9\n" in shown
+
+
+@pytest.mark.parametrize("place", ["global", "job", "typed", "typed job"])
+def test_no_folder_is_put_before_the_socket(command: RunCommand, private: Path, place: str) -> None:
+    line = f"directory={private}"
+    (private / "job").write_text(
+        f"[global]\n{line if place == 'global' else ''}\nioengine=fio_virtio\nsize=64k\n"
+        f"[a]\n{line if place == 'job' else ''}\n"
+    )
+    typed = [f"--{line}"] if place == "typed" else []
+    typed += ["--name=b", f"--{line}"] if place == "typed job" else []
+    ended = command("run", str(private / "job"), "--", *typed)
+    assert ended.status == 0, ended.stderr

@@ -1,14 +1,51 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """fio/arguments.py: what users write after `--`."""
 
+import os
 import re
 import subprocess
+from collections.abc import Collection
+from itertools import product
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from pyfio_virtio.engine import engine
 from pyfio_virtio.errors import UsageError
 from pyfio_virtio.fio import arguments as fio_arguments
-from pyfio_virtio.fio import job
+from pyfio_virtio.fio import fio, job
+
+# Engines, and an option that each adds to fio's own.
+ENGINE_OPTIONS = {
+    "fio_virtio": "wait=adaptive",
+    "libaio": "userspace_reap=1",
+    "cpuio": "cpuload=10",
+    "null": None,
+}
+TYPED = {"fio_virtio": "wait=busy", "libaio": "nowait=1", "cpuio": "cpuload=50"}
+OURS = ("wait", "sleepy_poll", "adaptive_cpu", "queue_size", "device")
+
+
+def _options_of(name: str) -> Collection[str]:
+    theirs = {"libaio": ("userspace_reap", "nowait"), "cpuio": ("cpuload", "cpuchunks")}
+    return OURS if job.is_ours(name) else theirs.get(name, ())
+
+
+def _applied(text: str, *typed: str) -> job.Job:
+    return fio_arguments.parse(typed).applied(job.parse(text), _options_of)
+
+
+def _in_fio(wanted: job.Job) -> subprocess.CompletedProcess[str]:
+    """What fio says about a job that it only parses."""
+    return subprocess.run(
+        ["fio", "--parse-only", "--debug=parse", "-"],
+        input=wanted.text(),
+        capture_output=True,
+        env={**os.environ, "LD_LIBRARY_PATH": fio.library_path(engine.folder())},
+        check=False,
+        text=True,
+    )
 
 
 def test_options_of_the_program_are_passed_on() -> None:
@@ -43,7 +80,7 @@ def test_readonly_is_noticed() -> None:
 
 @pytest.mark.parametrize("word", ["job.fio", "-", "--"])
 def test_what_is_no_option_is_refused(word: str) -> None:
-    with pytest.raises(UsageError, match="not an option; name only one job file"):
+    with pytest.raises(UsageError, match="not an option; name job files before --"):
         fio_arguments.parse([word])
 
 
@@ -67,3 +104,128 @@ def test_every_option_of_the_program_is_known() -> None:
     assert not fio_arguments.parse(
         [f"--{name}=x" for name in names if name not in refused]
     ).everywhere
+
+
+# ---- what was typed wins -----------------------------------------------------------------------
+
+
+def test_an_option_of_the_engine_is_set_where_the_engine_is_chosen() -> None:
+    text = "[a]\nioengine=fio_virtio\nwait=adaptive\n[b]\nioengine=cpuio\ncpuload=9\n"
+    assert _applied(text, "--wait=busy").text() == text.replace("adaptive", "busy")
+
+
+def test_an_option_of_the_engine_is_set_in_the_global_section_that_chooses_it() -> None:
+    changed = _applied("[global]\nioengine=fio_virtio\n[a]\nwait=event\n", "--wait=busy")
+    assert changed.text() == "[global]\nioengine=fio_virtio\nwait=busy\n[a]\n"
+
+
+@pytest.mark.parametrize("engine", ["external:/x/fio_virtio", "${AN_ENGINE}"])
+def test_the_engine_is_known_however_it_is_written(
+    engine: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AN_ENGINE", "fio_virtio")
+    [section] = _applied(f"[a]\nioengine={engine}\n", "--wait=busy").sections()
+    assert section.options["wait"] == "busy"
+
+
+def test_an_option_that_no_engine_has_is_left_to_fio() -> None:
+    assert "no_such=1" in _applied("[a]\nioengine=fio_virtio\n", "--no_such=1").text()
+
+
+def test_the_engine_that_was_typed_replaces_that_of_each_job() -> None:
+    text = "[global]\nioengine=libaio\n[a]\nuserspace_reap\n[b]\nioengine=cpuio\ncpuload=9\n"
+    changed = _applied(text, "--wait=busy", "--ioengine=fio_virtio")
+    assert [section.engine for section in changed.sections()] == ["fio_virtio"] * 2
+    assert [section.options["wait"] for section in changed.sections()] == ["busy"] * 2
+    assert not re.search("userspace_reap|cpuload", changed.text())
+
+
+def test_an_engine_can_be_typed_for_a_job_that_has_none() -> None:
+    [section] = _applied("[a]\nrw=read\n", "--ioengine=fio_virtio", "--wait=busy").sections()
+    assert dict(section.options) == {"ioengine": "fio_virtio", "wait": "busy", "rw": "read"}
+
+
+def test_an_option_of_the_engine_reaches_a_typed_job_that_chooses_the_engine() -> None:
+    changed = _applied("", "--wait=busy", "--name=a", "--ioengine=fio_virtio", "--name=b")
+    assert changed.text() == "[a]\nioengine=fio_virtio\nwait=busy\n[b]\n"
+
+
+@pytest.mark.parametrize(
+    ("typed", "before", "after"),
+    [
+        ("--bs=4k", "bssplit=8k/50:16k/50", "bs=4k"),
+        ("--bs=4k", "bsrange=8k-16k", "bs=4k"),
+        ("--blocksize=4k", "blocksize_range=8k-16k", "bs=4k"),
+        ("--direct=1", "buffered=1", "direct=1"),
+        ("--rwmixread=10", "rwmixwrite=10", "rwmixread=10"),
+        ("--cpus_allowed=0", "cpumask=2", "cpus_allowed=0"),
+        ("--wait=busy", "sleepy_poll=50", "wait=busy"),
+        ("--wait=busy", "adaptive_cpu=50", "wait=busy"),
+        ("--wait=sleepy", "sleepy_poll=50", "wait=sleepy sleepy_poll=50"),
+        ("--sleepy_poll=50", "wait=busy", "sleepy_poll=50"),
+        ("--time_based", "time_based=0", "time_based"),
+        ("--time_based=0", "time_based", "time_based=0"),
+    ],
+)
+def test_an_option_that_would_win_over_the_typed_one_is_removed(
+    typed: str, before: str, after: str
+) -> None:
+    lines = _applied(f"[a]\nioengine=fio_virtio\n{before}\n", typed).text().splitlines()
+    assert set(lines) - {"[global]", "[a]", "ioengine=fio_virtio"} == set(after.split())
+
+
+def test_names_of_files_replace_those_of_all_sections_and_each_is_used_once() -> None:
+    text = "[global]\nfilename=/x\n[a]\n[b]\nfilename=/y\n"
+    sections = _applied(text, "--filename=/a", "--filename=/b").sections()
+    assert [section.every("filename") for section in sections] == [["/a:/b"]] * 2
+
+
+def test_the_last_value_of_an_option_is_valid_whatever_its_name() -> None:
+    [section] = _applied("[a]\n", "--rw=read", "--readwrite=write").sections()
+    assert section.options["rw"] == "write"
+
+
+PARTS = st.tuples(
+    st.sampled_from(["global", "a", "b"]),
+    st.sampled_from([None, *ENGINE_OPTIONS, "external:fio_virtio"]),
+    st.booleans(),
+    st.lists(st.sampled_from(["bs=8k", "blocksize=1k", "iodepth=2", "time_based"]), max_size=2),
+)
+
+
+def _text_of(parts: list[tuple[str, str | None, bool, list[str]]]) -> str:
+    lines: list[str] = []
+    for name, chosen, has_option, options in parts:
+        of_engine = ENGINE_OPTIONS.get((chosen or "").removeprefix("external:"))
+        own = [of_engine] if has_option and of_engine else []
+        engine_line = [f"ioengine={chosen}"] if chosen else []
+        lines += [f"[{name}]", *own, *options, *engine_line]
+    return "".join(f"{line}\n" for line in lines)
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.lists(PARTS, min_size=1, max_size=4),
+    st.lists(
+        st.sampled_from(["--bs=4k", "--iodepth=3", "--time_based=0", "--ioengine=fio_virtio"]),
+        unique=True,
+    ),
+    st.sets(st.sampled_from(list(TYPED))),
+)
+def test_what_was_typed_wins_in_each_job_that_fio_accepts(
+    parts: list[tuple[str, str | None, bool, list[str]]], typed: list[str], engines: set[str]
+) -> None:
+    before = job.parse(_text_of(parts))
+    is_accepted = _in_fio(before).returncode == 0
+    # An option is typed only if a job uses its engine then; otherwise fio would refuse it.
+    used = {section.engine for section in before.sections()} & engines
+    if "--ioengine=fio_virtio" in typed:
+        used = engines & {"fio_virtio"}
+    arguments = [*typed, *(f"--{TYPED[name]}" for name in used)]
+    after = fio_arguments.parse(arguments).applied(before, _options_of)
+    if is_accepted:
+        assert _in_fio(after).returncode == 0, _in_fio(after).stderr
+    for section, argument in product(after.sections(), arguments):
+        key, _, value = argument.removeprefix("--").partition("=")
+        if key in ("bs", "iodepth", "time_based", "ioengine") or key in _options_of(section.engine):
+            assert section.options[key] == value

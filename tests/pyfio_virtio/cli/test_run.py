@@ -60,13 +60,22 @@ def _family(process: subprocess.Popen[str]) -> list[psutil.Process]:
     It has three threads then: its main thread, its helper and the job. With two it may not yet
     handle signals, so that one of them would end it at once.
     """
+    family: list[psutil.Process] = []
 
-    def found() -> list[psutil.Process]:
-        children = psutil.Process(process.pid).children(recursive=True)
-        return children if any(_threads(child) > 2 for child in _fios(children)) else []
+    def is_found() -> bool:
+        family[:] = psutil.Process(process.pid).children(recursive=True)
+        return any(_threads(child) > 2 and _has_a_job(child) for child in _fios(family))
 
-    _until(lambda: bool(found()))
-    return found()
+    _until(is_found)
+    return family
+
+
+def _has_a_job(process: psutil.Process) -> bool:
+    """Whether this fio runs a job. Before that, fio is asked about its options."""
+    try:
+        return any(word.endswith("/job.fio") for word in process.cmdline())
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _fios(processes: list[psutil.Process]) -> list[psutil.Process]:

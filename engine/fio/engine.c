@@ -89,6 +89,8 @@ static bool needs_no_flush(const struct queue *queue, const struct io_u *io_u)
 	return ddir_sync(io_u->ddir) && !queue->disk->info.can_flush;
 }
 
+static int hook_commit(struct thread_data *td);
+
 static enum fio_q_status hook_queue(struct thread_data *td, struct io_u *io_u)
 {
 	struct job *job = td->io_ops_data;
@@ -106,6 +108,10 @@ static enum fio_q_status hook_queue(struct thread_data *td, struct io_u *io_u)
 		/* fio prints no message about a request that fails before it is queued. */
 		fio_report_failure(file, error_message());
 		return complete_now(io_u, code);
+	}
+	if (fio_is_at_once(td, io_u)) {
+		hook_commit(td);
+		return fio_finish_at_once(td, file, io_u);
 	}
 	job->submitted[job->num_submitted++] = io_u;
 	return FIO_Q_QUEUED;
@@ -177,9 +183,6 @@ static void complete(struct job *job, struct io_u *io_u, int code,
 	io_u->error = (unsigned int)code;
 	if (code)
 		io_u->engine_data = strdup(sentence);
-	/* fio ignores the error of a flush. */
-	if (code && ddir_sync(io_u->ddir) && !job->td->error)
-		fio_fail(job->td, -code, "flush");
 	job->completed[job->num_completed++] = io_u;
 }
 
@@ -272,7 +275,7 @@ static uint64_t limit_of(const struct timespec *timeout)
 	       (uint64_t)timeout->tv_nsec;
 }
 
-static void forget_seen(struct job *job)
+void fio_forget_seen(struct job *job)
 {
 	job->num_completed -= job->num_seen;
 	job->num_taken -= job->num_seen;
@@ -281,8 +284,8 @@ static void forget_seen(struct job *job)
 	job->num_seen = 0;
 }
 
-static void wait_for(struct thread_data *td, struct job *job, unsigned int min,
-		     const struct timespec *timeout)
+void fio_wait_for(struct thread_data *td, struct job *job, unsigned int min,
+		  const struct timespec *timeout)
 {
 	uint64_t limit_ns = limit_of(timeout);
 
@@ -302,11 +305,11 @@ static int hook_getevents(struct thread_data *td, unsigned int min,
 	unsigned int ready = job_num_ready(job);
 
 	if (ready < max) {
-		forget_seen(job);
+		fio_forget_seen(job);
 		job->wait.counters.looks++;
 		job->wait.counters.empty_looks += look(job) == ready;
 		if (job_num_ready(job) < min)
-			wait_for(td, job, min, timeout);
+			fio_wait_for(td, job, min, timeout);
 		ready = job_num_ready(job);
 	}
 	if (ready > max)

@@ -115,6 +115,19 @@ int fio_check_device(struct thread_data *td, const struct fio_file *f,
 int fio_check_alignment(struct thread_data *td, const struct fio_file *f,
 			const struct device_info *info);
 
+/* Whether fio relies on io_u being carried out when queue() returns. */
+bool fio_is_at_once(const struct thread_data *td, const struct io_u *io_u);
+/* Waits for io_u, which was submitted to file's queue. What comes back meanwhile stays for
+ * getevents. */
+enum fio_q_status fio_finish_at_once(struct thread_data *td, struct job_file *file,
+				     struct io_u *io_u);
+
+/* Waits until so many requests have come back that fio has not taken, or until the time
+ * is over; NULL: it has no limit. Then some requests may have failed. */
+void fio_wait_for(struct thread_data *td, struct job *job, unsigned int min,
+		  const struct timespec *timeout);
+/* Makes room among the completed requests by dropping those that fio has seen. */
+void fio_forget_seen(struct job *job);
 /* Checks, while the job waits, for requests that will not come back, and abandons
  * their queues. */
 void fio_watch(struct thread_data *td, struct job *job);

@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from tests.differential.jobs import Job, Section
 from tests.differential.sides import Outcome
 
-FLUSHES = ("fsync", "fdatasync", "sync_file_range")
-
 
 @dataclass(frozen=True)
 class Known:
@@ -33,28 +31,12 @@ def is_deep_replay(section: Section) -> bool:
     return "read_iolog" in section.options and "iodepth" in section.options
 
 
-def flushes_while_deep(section: Section) -> bool:
-    return "iodepth" in section.options and any(name in section.options for name in FLUSHES)
-
-
 KNOWN = (
     Known(
         "fio ends a replay without waiting for what it submitted last, so it does not count all of "
         "its bytes.",
         some_section(is_deep_replay),
         frozenset({"bytes"}),
-    ),
-    Known(
-        "While a flush is in flight, fio asks for it again. With libaio no flush is in flight, "
-        "because libaio waits for it; with io_uring as with ours there are as many more.",
-        some_section(flushes_while_deep),
-        frozenset({"ios", "bytes", "flushes", "disk"}),
-    ),
-    Known(
-        "fio counts an asynchronous trim of trimwrite as part of size=, but not a trim that has "
-        "completed when queue() returns. So the last write may be missing.",
-        some_section(lambda section: "trimwrite" in section.options.get("rw", "")),
-        frozenset({"ios", "bytes", "disk"}),
     ),
     Known(
         "bs_unaligned=1 asks for requests of parts of blocks, so it is refused before the run. "

@@ -9,6 +9,7 @@
 #include <linux/virtio_scsi.h>
 
 #include "disk/blk.h"
+#include "device/ask_type.h"
 #include "device/device.h"
 #include "base/error.h"
 #include "disk/scsi.h"
@@ -103,7 +104,8 @@ static bool has_blk_bits(uint64_t offered)
 
 /* Bits 1 and 2 mean limits in virtio-blk and events in virtio-scsi. A limit needs a
  * configuration space, so without one the bits mean events. If there is one, its
- * sense_size and cdb_size decide, because they are fixed in virtio-scsi. */
+ * sense_size and cdb_size decide, because they are fixed in virtio-scsi. A configuration
+ * of zeroes shows nothing: SPDK answers so for virtio-scsi. */
 static int find_type_by_config(struct device *dev)
 {
 	const uint64_t shared = 1ull << VIRTIO_SCSI_F_HOTPLUG |
@@ -113,17 +115,19 @@ static int find_type_by_config(struct device *dev)
 	int code;
 
 	if (!has(info->protocol, VHOST_USER_PROTOCOL_F_CONFIG)) {
-		if (info->offered_features & shared)
-			info->type = DEVICE_SCSI;
+		info->type = info->offered_features & shared ? DEVICE_SCSI : DEVICE_AUTO;
 		return 0;
 	}
 	code = vhost_user_get_config(&dev->vu, space, sizeof(space));
 	if (!code && scsi_is_config(space))
 		info->type = DEVICE_SCSI;
+	else if (!code && !blk_is_config(space))
+		info->type = DEVICE_AUTO;
 	return code;
 }
 
-/* The protocol does not say what a socket serves, so the features must. */
+/* The protocol does not say what a socket serves, so the features or the configuration
+ * must. DEVICE_AUTO if they do not. */
 static int find_type(struct device *dev)
 {
 	struct device_info *info = &dev->disk.info;
@@ -148,6 +152,8 @@ static int check_type(struct device *dev)
 	struct device_info *info = &dev->disk.info;
 	int code = find_type(dev);
 
+	if (!code && chosen == DEVICE_AUTO && info->type == DEVICE_AUTO)
+		return ask_type(dev);
 	if (code || chosen == DEVICE_AUTO || chosen == info->type)
 		return code;
 	/* If the features show neither type, the user's choice counts. */

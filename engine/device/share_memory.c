@@ -214,6 +214,19 @@ int share_new_region(struct device *dev, size_t size_bytes)
 	return 0;
 }
 
+void share_forget(struct device *dev)
+{
+	for (unsigned int i = 0; i < memory_num_regions(dev->memory); i++) {
+		const struct memory_region *region = &dev->memory->regions[i];
+		struct vhost_user_region told = as_sent(region->address,
+							region->size_bytes, 0);
+
+		if (is_known(dev, i) && takes_single_regions(dev) && !dev->vu.is_dead)
+			vhost_user_rem_mem_reg(&dev->vu, &told);
+	}
+	dev->shared = (struct shared){ 0 };
+}
+
 /* ---- the program's own regions --------------------------------------------------- */
 
 static int check_pages(const void *address, size_t size_bytes,

@@ -143,6 +143,14 @@ int blk_read_config(const void *space, uint64_t features,
 	return 0;
 }
 
+bool blk_is_config(const void *space)
+{
+	uint64_t capacity;
+
+	memcpy(&capacity, space, sizeof(capacity));
+	return capacity != 0;
+}
+
 /* ---- requests ------------------------------------------------------------ */
 
 static void lay(const struct disk *disk, struct virtq *vq, uint16_t chain)
@@ -265,6 +273,13 @@ static int result(const struct disk *disk, struct virtq *vq,
 const char *blk_id(const struct virtq *vq, uint16_t chain)
 {
 	return ((const struct blk_response *)virtq_response(vq, chain))->id;
+}
+
+bool blk_is_answered(const struct virtq *vq, uint16_t chain)
+{
+	const struct blk_response *response = virtq_response(vq, chain);
+
+	return load_relaxed_u8(&response->status) <= VIRTIO_BLK_S_UNSUPP;
 }
 
 const struct command_set blk_command_set = {

@@ -20,9 +20,13 @@ uint64_t blk_wanted_features(void);
  * BLK_CONFIG_BYTES long. 0, or -EPROTO for an invalid configuration. */
 int blk_read_config(const void *space, uint64_t features,
 		    struct device_info *info);
+/* True if space, which has at least 8 bytes, holds a capacity. */
+bool blk_is_config(const void *space);
 /* For a device without configuration space. */
 void blk_assume_config(uint64_t features, struct device_info *info);
 /* The 20 bytes that a finished REQUEST_GET_ID read. */
 const char *blk_id(const struct virtq *vq, uint16_t chain);
+/* True if the device wrote a status of virtio-blk to the chain. */
+bool blk_is_answered(const struct virtq *vq, uint16_t chain);
 
 #endif

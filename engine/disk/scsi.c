@@ -248,6 +248,13 @@ static int result(const struct disk *disk, struct virtq *vq,
 	return scsi_judge(disk, response, req);
 }
 
+bool scsi_is_answered(const struct virtq *vq, uint16_t chain)
+{
+	const struct virtio_scsi_cmd_resp *response = virtq_response(vq, chain);
+
+	return load_relaxed_u8(&response->response) != SCSI_UNTOUCHED;
+}
+
 const struct command_set scsi_command_set = {
 	.request_bytes = sizeof(struct virtio_scsi_cmd_req),
 	.response_bytes = sizeof(struct scsi_response),

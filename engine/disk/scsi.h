@@ -30,6 +30,9 @@ struct scsi_command {
  * LUN in flat addressing (5.6.6.1). */
 void scsi_set_address(struct disk *disk, unsigned int target, unsigned int lun);
 
+/* True if the controller wrote a response to the chain. */
+bool scsi_is_answered(const struct virtq *vq, uint16_t chain);
+
 /* True if space, SCSI_CONFIG_BYTES long, is a virtio-scsi configuration. */
 bool scsi_is_config(const void *space);
 void scsi_read_config(const void *space, struct disk *disk);

@@ -327,6 +327,18 @@ int vhost_user_add_mem_reg(struct vhost_user *vu,
 	return code ? code : confirm(vu, message.header.request);
 }
 
+int vhost_user_rem_mem_reg(struct vhost_user *vu, const struct vhost_user_region *region)
+{
+	struct vhost_user_message message;
+	int code;
+
+	make_message(&message, VHOST_USER_REM_MEM_REG,
+		     sizeof(message.payload.mem_region));
+	message.payload.mem_region.region = *region;
+	code = tell(vu, &message, NULL, 0);
+	return code ? code : confirm(vu, message.header.request);
+}
+
 /* ---- rings --------------------------------------------------------------- */
 
 int vhost_user_set_vring_num(struct vhost_user *vu, uint32_t index, uint32_t num)

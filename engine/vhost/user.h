@@ -52,10 +52,12 @@ int vhost_user_get_config(struct vhost_user *vu, void *space, uint32_t size);
 int vhost_user_set_mem_table(struct vhost_user *vu,
 			     const struct vhost_user_mem_table *table,
 			     const int *fds);
-/* These two need CONFIGURE_MEM_SLOTS. */
+/* These three need CONFIGURE_MEM_SLOTS. */
 int vhost_user_get_max_mem_slots(struct vhost_user *vu, uint64_t *slots);
 int vhost_user_add_mem_reg(struct vhost_user *vu,
 			   const struct vhost_user_region *region, int fd);
+int vhost_user_rem_mem_reg(struct vhost_user *vu,
+			   const struct vhost_user_region *region);
 
 int vhost_user_set_vring_num(struct vhost_user *vu, uint32_t index, uint32_t num);
 int vhost_user_set_vring_base(struct vhost_user *vu, uint32_t index, uint32_t base);

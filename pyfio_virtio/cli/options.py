@@ -49,6 +49,17 @@ def confirm(subject: str, reached: Reach, yes: bool, otherwise: str) -> None:
     click.confirm(f"{sentence}{loss}. Continue?", abort=True, err=True)
 
 
+def device_option(function: Callable[..., None]) -> Callable[..., None]:
+    """--device, for the few back-ends that do not show what they serve."""
+    return click.option(
+        "--device",
+        type=click.Choice(("auto", "blk", "scsi")),
+        default="auto",
+        show_default=True,
+        help="What the socket serves; auto finds out.",
+    )(function)
+
+
 # The options that describe a disk to start: name, metavar and help. Each command sets the defaults
 # itself, because `sweep` applies its defaults only after it has read its file.
 _DISK_WORDS = {

@@ -7,12 +7,17 @@ from dataclasses import asdict, replace
 
 import click
 
+from pyfio_virtio.cli.options import device_option
 from pyfio_virtio.engine import engine, features
 from pyfio_virtio.engine.features import State
 from pyfio_virtio.fio.job_writer import JobOptions, write_job
 from pyfio_virtio.machine import folders
 from pyfio_virtio.sizes import format_size
 
+# Without indirect descriptors a request takes three entries of a queue or more, and some back-ends
+# have only 128.
+_INDIRECT = 28
+_SHALLOW = 32
 _TYPES = {features.BLK: "virtio-blk", features.SCSI: "virtio-scsi"}
 
 
@@ -27,17 +32,19 @@ _TYPES = {features.BLK: "virtio-blk", features.SCSI: "virtio-scsi"}
     show_default=True,
     help="Seconds to wait for an answer.",
 )
-def probe(socket: str, as_json: bool, timeout_s: float) -> None:
+@device_option
+def probe(socket: str, as_json: bool, timeout_s: float, device: str) -> None:
     """Show what the back-end at SOCKET offers.
 
     It also shows which of its features the engine would use, and a job that works there.
     """
-    info = engine.describe(socket, timeout_s)
+    info = engine.describe(socket, timeout_s, device)
     virtio = features.states(
         features.virtio_features(info.type), info.offered_features, info.features
     )
     protocol = features.states(features.PROTOCOL_FEATURES, info.offered_protocol, info.protocol)
-    job = write_job(_job_that_works(folders.absolute(socket), info))
+    options = _job_that_works(folders.absolute(socket), info)
+    job = write_job(options if device == "auto" else replace(options, device=device))
     if as_json:
         click.echo(_json(info, virtio, protocol, job))
     else:
@@ -49,6 +56,10 @@ def _job_that_works(socket: str, info: engine.DeviceInfo) -> JobOptions:
     job = JobOptions(
         socket=socket, bs=str(max(4096, info.block_size)), numjobs=min(4, max(1, info.max_queues))
     )
+    if not info.features >> _INDIRECT & 1:
+        job = replace(job, iodepth=_SHALLOW)
+    if not info.capacity_bytes:
+        job = replace(job, size=_SIZE_OF_UNKNOWN_DISK)
     if len(info.disks) < 2:
         return job
     return replace(job, scsi_target=info.disks[0].target, scsi_lun=info.disks[0].lun)
@@ -112,8 +123,12 @@ def _feature_rows(states: Iterable[State]) -> Iterable[tuple[str, ...]]:
 def _device_rows(info: engine.DeviceInfo) -> Iterable[tuple[str, str]]:
     yield "type", _TYPES.get(info.type, f"device type {info.type}")
     yield "name", info.id or "none"
-    yield "capacity", f"{format_size(info.capacity_bytes)} ({info.capacity_bytes} bytes)"
-    yield "blocks", f"{info.block_size} bytes logical, {info.physical_block_size} physical"
+    yield "capacity", _capacity(info)
+    assumed = "" if _is_told(info) else " (assumed: the back-end does not say)"
+    yield (
+        "blocks",
+        f"{info.block_size} bytes logical, {info.physical_block_size} physical{assumed}",
+    )
     yield (
         "optimal I/O",
         format_size(info.optimal_io_size) if info.optimal_io_size else "not reported",
@@ -135,6 +150,21 @@ def _device_rows(info: engine.DeviceInfo) -> Iterable[tuple[str, str]]:
     yield "memory regions", f"{info.max_mem_slots} at most"
     yield "pages", format_size(info.page_size) + _HUGEPAGES_SHORT * info.hugepages_short
     yield "configuration", "read" if info.has_config else "not offered: defaults are assumed"
+
+
+# A job reads no more of a disk that may be small.
+_SIZE_OF_UNKNOWN_DISK = "1m"
+
+
+def _is_told(info: engine.DeviceInfo) -> bool:
+    """Whether the back-end described its disk; a SCSI disk describes itself."""
+    return info.has_config or info.type == features.SCSI
+
+
+def _capacity(info: engine.DeviceInfo) -> str:
+    if not info.capacity_bytes and not _is_told(info):
+        return "the back-end does not say (jobs need size=)"
+    return f"{format_size(info.capacity_bytes)} ({info.capacity_bytes} bytes)"
 
 
 _HUGEPAGES_SHORT = " (too few huge pages are free: pyfio-virtio doctor)"

@@ -3,7 +3,7 @@
 
 import click
 
-from pyfio_virtio.cli.options import as_size, confirm
+from pyfio_virtio.cli.options import as_size, confirm, device_option
 from pyfio_virtio.disk import verify
 from pyfio_virtio.disk.disk import DEFAULT_WAIT, Disk, open_disk
 from pyfio_virtio.errors import PyfioVirtioError, UsageError
@@ -82,6 +82,7 @@ def _optional_size(
     help="Only read, and compare with the data that the same command wrote before.",
 )
 @click.option("--wait", default=DEFAULT_WAIT, show_default=True, help="How to wait for the disk.")
+@device_option
 @click.option("--yes", is_flag=True, help="Do not ask before writing to the disk.")
 def verify_command(
     socket: str,
@@ -95,6 +96,7 @@ def verify_command(
     seed: int | None,
     only_reads: bool,
     wait: str,
+    device: str,
     yes: bool,
 ) -> None:
     """Write a disk, read it back, and compare.
@@ -114,7 +116,11 @@ def verify_command(
         confirm("verify", Reach((folders.absolute(socket),)), yes, "--read-only-check")
     pieces = None if full else iterations
     buffers = verify.plan_buffers(piece_bytes, threads, is_async=is_async, pieces=pieces)
-    with open_disk(socket, wait=wait, memory_bytes=buffers.memory_bytes) as disk:
+    memory_bytes = buffers.memory_bytes
+    depth = verify.IN_FLIGHT
+    with open_disk(
+        socket, wait=wait, device=device, depth=depth, memory_bytes=memory_bytes
+    ) as disk:
         size = disk.size if full else iterations * piece_bytes
         plan = verify.Plan(
             0 if full else first, size, piece_bytes, content, threads, is_async, only_reads

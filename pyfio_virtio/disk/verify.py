@@ -104,6 +104,8 @@ class Plan:
     only_reads: bool = False
 
     def check(self, disk_bytes: int) -> None:
+        if not disk_bytes:
+            raise UsageError("cannot verify this disk", "the back-end does not say how large it is")
         if self.first + self.size > disk_bytes:
             raise UsageError(
                 f"{self.size} bytes at {self.first} do not fit",

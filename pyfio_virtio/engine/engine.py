@@ -132,7 +132,7 @@ class DeviceInfo:
     disks: tuple[Disk, ...] = ()
 
 
-def describe(socket: str, timeout_s: float) -> DeviceInfo:
+def describe(socket: str, timeout_s: float, device: str = "auto") -> DeviceInfo:
     """Connects, negotiates, starts one queue, describes the device, and disconnects.
 
     If a controller has several disks, the first is described and all are listed.
@@ -141,6 +141,8 @@ def describe(socket: str, timeout_s: float) -> DeviceInfo:
     path = library().ffi.new("char[]", os.fsencode(socket))  # must live as long as config
     config.socket = path
     config.connect_timeout_ms = max(1, round(timeout_s * 1000))
+    config.depth = 16  # so that the queue fits back-ends whose queues are small
+    config.type = getattr(library().lib, f"DEVICE_{device.upper()}")
     info, disks = _visit(config)
     if info is None:
         config.scsi_target, config.scsi_lun = disks[0].target, disks[0].lun

@@ -28,6 +28,7 @@ class JobOptions:
     wait: str | None = None
     sleepy_poll: int | None = None
     name: str = "virtio"
+    device: str | None = None
     scsi_target: int | None = None
     scsi_lun: int | None = None
 
@@ -47,6 +48,8 @@ def _engine(options: JobOptions) -> Iterator[str]:
     yield from _line(
         "the socket that the back-end serves", f"filename={escaped_filename(options.socket)}"
     )
+    if options.device:
+        yield from _line("what the socket serves", f"device={options.device}")
     if options.scsi_target is not None and options.scsi_lun is not None:
         yield from _line(
             "which disk behind the virtio-scsi controller", f"scsi_target={options.scsi_target}"

@@ -142,15 +142,21 @@ def test_one_client_comes_after_another(play: PlayProfile, fio: Fio, profile: st
         assert_done(run(fio, backend, rw="read", size="1m"), read=256)
 
 
-@pytest.mark.parametrize(
-    ("profile", "device"), [("minimal", "blk"), ("minimal", "scsi"), ("rust-vmm", "scsi")]
-)
-def test_a_back_end_that_says_nothing_of_itself_needs_options(
-    play: PlayProfile, fio: Fio, profile: str, device: str
+def test_a_back_end_that_does_not_say_how_large_its_disk_is_needs_a_size(
+    play: PlayProfile, fio: Fio
 ) -> None:
-    backend = play(profile, device)
-    said = refusal(fio(backend.settings.socket_path, rw="read"))
-    assert "does not say how large its disk is: give size=, or device=scsi" in said
+    said = refusal(fio(play("minimal", "blk").settings.socket_path, rw="read"))
+    assert "does not say how large its disk is: give size=" in said
+
+
+@every_profile
+@serves_by_polling_and_by_events
+def test_virtio_scsi_is_found_without_options(
+    play: PlayProfile, fio: Fio, profile: str, serving: str
+) -> None:
+    backend = play(profile, "scsi", serve=serving)
+    done = fio(backend.settings.socket_path, rw="read", bs="64k")
+    assert_done(done, read=DISK_BYTES >> 16)
 
 
 @every_profile

@@ -58,6 +58,7 @@ NEEDS = {
     Request.GET_CONFIG: CONFIG,
     Request.GET_MAX_MEM_SLOTS: MEM_SLOTS,
     Request.ADD_MEM_REG: MEM_SLOTS,
+    Request.REM_MEM_REG: MEM_SLOTS,
     Request.SET_STATUS: STATUS,
     Request.GET_STATUS: STATUS,
 }
@@ -150,6 +151,8 @@ class BlkBackend:
             self.known = [entry[:2] for entry in REGION.iter_unpack(message.payload[8:])]
         elif request == Request.ADD_MEM_REG:
             self.known.append(REGION.unpack(message.payload[8:])[:2])
+        elif request == Request.REM_MEM_REG:
+            self.known.remove(REGION.unpack(message.payload[8:])[:2])
 
     def _answer(self, request: Request, message: Message) -> bytes:
         numbers = {

@@ -48,6 +48,7 @@ class Request(IntEnum):
     GET_CONFIG = 24
     GET_MAX_MEM_SLOTS = 36
     ADD_MEM_REG = 37
+    REM_MEM_REG = 38
     SET_STATUS = 39
     GET_STATUS = 40
 

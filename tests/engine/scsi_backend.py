@@ -110,6 +110,7 @@ class ScsiBackend(BlkBackend):
     # Given before those, one after the other.
     first_answers: dict[int, list[Reply]] = field(default_factory=dict)  # by operation code
     commands: list[Command] = field(default_factory=list)  # that came
+    ring: int = REQUEST_QUEUE  # the only one that is served
     _size: int = 0
     _addresses: tuple[int, ...] = ()
     _call_fd: int = -1
@@ -121,7 +122,7 @@ class ScsiBackend(BlkBackend):
         super()._serve(connection, request, message)
 
     def _take_note(self, request: Request, message: Message) -> None:
-        if message.payload[:1] != bytes([REQUEST_QUEUE]):
+        if message.payload[:1] != bytes([self.ring]):
             return
         if request == Request.SET_VRING_NUM:
             self._size = message.state[1]
@@ -130,6 +131,7 @@ class ScsiBackend(BlkBackend):
         elif request == Request.SET_VRING_CALL:
             self._call_fd = message.fds[0]
         elif request == Request.SET_VRING_KICK:
+            self._is_over = threading.Event()
             self._thread = threading.Thread(target=self._serve_ring, name="scripted disk")
             self._thread.start()
         elif request == Request.GET_VRING_BASE:

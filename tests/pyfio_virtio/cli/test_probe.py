@@ -5,6 +5,8 @@ import json
 import socket as sockets
 from pathlib import Path
 
+import pytest
+
 from pyfio_virtio.engine import features
 from tests.conftest import Fio, RunCommand, StartBackend
 
@@ -72,3 +74,35 @@ def test_the_job_names_one_of_several_disks(
     assert "scsi_target=0\nscsi_lun=0\n" in job
     short = job.replace("time_based", "number_ios=10").replace("runtime=10\n", "")
     assert fio.job(short).status == 0
+
+
+@pytest.mark.parametrize("device", ["blk", "scsi"])
+@pytest.mark.parametrize("profile", ["minimal", "rust-vmm"])
+def test_the_job_works_where_the_back_end_says_little(
+    command: RunCommand, builtin: StartBackend, fio: Fio, profile: str, device: str
+) -> None:
+    backend = builtin(options=(f"profile={profile}", f"device={device}"))
+    told = json.loads(command("probe", "--json", backend.socket).stdout)
+    assert told["device"]["type"] == (features.SCSI if device == "scsi" else features.BLK)
+    short = told["job"].replace("time_based", "number_ios=10").replace("runtime=10\n", "")
+    assert fio.job(short).status == 0
+
+
+def test_what_is_not_known_is_not_stated(command: RunCommand, builtin: StartBackend) -> None:
+    shown = command("probe", builtin(options=("profile=minimal",)).socket).stdout
+    assert "the back-end does not say (jobs need size=)" in shown
+    assert "(assumed: the back-end does not say)" in shown
+    assert "0 B" not in shown
+
+
+def test_the_device_can_be_chosen(command: RunCommand, builtin: StartBackend) -> None:
+    backend = builtin(options=("profile=minimal", "device=scsi"))
+    told = json.loads(command("probe", "--json", "--device", "scsi", backend.socket).stdout)
+    assert told["device"]["type"] == features.SCSI
+    assert "device=scsi\n" in told["job"]
+
+
+def test_a_device_that_does_not_fit_is_refused(command: RunCommand, qsd: StartBackend) -> None:
+    refused = command("probe", "--device", "scsi", qsd().socket)
+    assert (refused.status, refused.stderr.count("\n")) == (1, 1)
+    assert "device=scsi does not fit" in refused.stderr

@@ -185,6 +185,18 @@ def test_memory_is_planned_before_the_disk_is_opened(
     assert (done.status, done.stderr) == (0, "")
 
 
+@pytest.mark.parametrize("options", [("device=blk",), ("device=scsi",)])
+def test_a_back_end_that_offers_nothing_is_verified(
+    serve: Serve, command: RunCommand, options: tuple[str, ...]
+) -> None:
+    backend = serve("builtin", options=("profile=minimal", *options))
+    done = command("verify", "-s", backend.socket, "--yes", "-a", "--device", "auto")
+    if options == ("device=scsi",):
+        assert (done.status, done.stderr) == (0, "")
+    else:
+        assert "the back-end does not say how large it is" in done.stderr
+
+
 def test_buffers_are_planned_for_as_many_pieces_as_there_are() -> None:
     assert verify.plan_buffers(1000, 2, is_async=True, pieces=7) == verify.Buffers(4, 4 * 2 * 4096)
     assert verify.plan_buffers(1000, 2, is_async=False, pieces=7) == verify.Buffers(1, 2 * 4096)

@@ -23,10 +23,6 @@ def some_section(holds: Callable[[Section], bool]) -> Callable[[Job, Outcome], b
     return lambda job, _: any(holds(each) for each in job.sections)
 
 
-def has(job: Job, name: str) -> bool:
-    return any(name in section.options for section in job.sections)
-
-
 def is_deep_replay(section: Section) -> bool:
     return "read_iolog" in section.options and "iodepth" in section.options
 
@@ -37,12 +33,6 @@ KNOWN = (
         "its bytes.",
         some_section(is_deep_replay),
         frozenset({"bytes"}),
-    ),
-    Known(
-        "bs_unaligned=1 asks for requests of parts of blocks, so it is refused before the run. "
-        "fio's own engines fail at the first such request, if one comes.",
-        lambda job, ours: "is no multiple of them" in ours.said and has(job, "bs_unaligned"),
-        frozenset({"failed", "job failed"}),
     ),
     Known(
         "A job that reaches beyond its disk is refused here. fio cuts it to the disk, or does "

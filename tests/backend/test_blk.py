@@ -2,6 +2,7 @@
 """virtio-blk requests, one by one."""
 
 import struct
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -135,6 +136,49 @@ def test_limits_stand_in_the_configuration(backend: StartBuiltin) -> None:
         assert struct.unpack_from("<II", frontend.config(), 8) == (65536, 30)
         assert struct.unpack_from("<H", frontend.config(), 34) == (4,)
         assert frontend.offered & 1 << 1
+
+
+def in_segments(frontend: Frontend, kind: int, sizes: Sequence[int]) -> int:
+    """The status of a request whose data lies in segments of these sizes."""
+    memory = frontend.memory
+    header = memory.place(struct.pack("<IIQ", kind, 0, 0))
+    reads = kind == BLK_READ
+    data = [memory.place(bytes(size), device_writes=reads) for size in sizes]
+    status = memory.place(b"\xa5", device_writes=True)
+    frontend.queues[0].run([header, *data, status])
+    return memory.read(status)[0]
+
+
+@pytest.mark.parametrize("kind", [BLK_READ, BLK_WRITE])
+@pytest.mark.parametrize(
+    ("sizes", "status"),
+    [
+        ([4096], BLK_OK),
+        ([4608], BLK_IOERR),
+        ([512] * 3, BLK_OK),
+        ([512] * 4, BLK_IOERR),
+        ([512, 512, 4608], BLK_IOERR),
+    ],
+)
+def test_limits_that_were_negotiated_are_enforced(
+    backend: StartBuiltin, kind: int, sizes: Sequence[int], status: int
+) -> None:
+    started = backend(size_max=4096, seg_max=3)
+    with Frontend(started.settings.socket_path) as frontend:
+        assert frontend.offered & 0b110 == 0b110
+        assert in_segments(frontend, kind, sizes) == status
+        assert blk(frontend, BLK_READ, 0, in_bytes=512).status == BLK_OK
+
+
+def test_limits_that_were_not_negotiated_are_none(backend: StartBuiltin) -> None:
+    started = backend(profile="minimal", seg_max=3)
+    with Frontend(started.settings.socket_path) as frontend:
+        assert in_segments(frontend, BLK_WRITE, [512] * 4) == BLK_OK
+
+
+def test_a_size_max_of_0_is_no_limit(backend: StartBuiltin) -> None:
+    with Frontend(backend(profile="qemu").settings.socket_path) as frontend:
+        assert in_segments(frontend, BLK_WRITE, [1 << 16]) == BLK_OK
 
 
 def test_memory_with_a_path_outlives_the_back_end(backend: StartBuiltin, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@
 #include <linux/virtio_blk.h>
 
 #include "blk/blk.h"
+#include "base/error.h"
 #include "base/feature.h"
 
 typedef struct virtio_blk_outhdr blk_header;
@@ -108,11 +109,52 @@ static bool is_write_through(const struct session *session)
 	       !session->writeback;
 }
 
+static size_t longest_segment(const struct span *data)
+{
+	size_t longest = 0;
+	unsigned int i;
+
+	for (i = 0; i < data->count; i++)
+		if (data->segments[i].iov_len > longest)
+			longest = data->segments[i].iov_len;
+	return longest;
+}
+
+static int refuse_segments(const struct device *device, const struct span *data)
+{
+	log_line(device->disks[0].storage->log_fd,
+		 "blk: a request has %u segments, the longest of %zu bytes: seg_max "
+		 "is %u and size_max %u (0: no limit)",
+		 data->count, longest_segment(data), device->seg_max,
+		 device->size_max);
+	return -EINVAL;
+}
+
+/* 5.2.6.1: the driver keeps the limits that it negotiated. A device that let it go
+ * beyond them would hide its mistake. */
+static int check_segments(const struct session *session,
+			  const struct chain *chain, const struct span *data)
+{
+	const struct device *device = session->device;
+	bool has_size_max = device->size_max &&
+			    has_feature(session->features, VIRTIO_BLK_F_SIZE_MAX);
+	bool has_seg_max = device->seg_max &&
+			   has_feature(session->features, VIRTIO_BLK_F_SEG_MAX);
+
+	if (likely(!(has_seg_max && data->count > device->seg_max) &&
+		   !(has_size_max && longest_segment(data) > device->size_max)))
+		return 0;
+	/* More pieces than the driver made do not count. */
+	return chain->is_split ? 0 : refuse_segments(device, data);
+}
+
 static int blk_read(struct session *session, const blk_header *header,
 		    struct chain *chain, struct operation *what)
 {
 	what->kind = OPERATION_READ;
 	what->data_bytes = chain->in.bytes;
+	if (check_segments(session, chain, &chain->in))
+		return -EINVAL;
 	if (header->sector > UINT64_MAX / SECTOR_BYTES)
 		return -ERANGE;
 	return disk_read(&session->device->disks[0],
@@ -127,6 +169,8 @@ static int blk_write(struct session *session, const blk_header *header,
 
 	what->kind = OPERATION_WRITE;
 	what->data_bytes = chain->out.bytes;
+	if (check_segments(session, chain, &chain->out))
+		return -EINVAL;
 	if (header->sector > UINT64_MAX / SECTOR_BYTES)
 		return -ERANGE;
 	result = disk_write(disk, header->sector * SECTOR_BYTES, &chain->out);

@@ -27,6 +27,7 @@ static int span_add(struct chain *chain, struct span *span, void *base,
 static int chain_add_pieces(struct chain *chain, const struct memory *memory,
 			    struct span *span, uint64_t address, uint64_t bytes)
 {
+	chain->is_split = true;
 	while (bytes) {
 		const struct memory_region *region =
 			memory_find_guest(memory, address);

@@ -10,6 +10,7 @@
 #ifndef BACKEND_CHAIN_H
 #define BACKEND_CHAIN_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/uio.h>
@@ -29,6 +30,7 @@ struct span {
 struct chain {
 	struct span out; /* driver to device */
 	struct span in;  /* device to driver */
+	bool is_split;	  /* some buffer crosses regions, so it is several segments */
 	struct iovec segments[CHAIN_SEGMENTS_MAX];
 };
 
@@ -36,6 +38,7 @@ static inline void chain_clear(struct chain *chain)
 {
 	chain->out = (struct span){ .segments = chain->segments };
 	chain->in = (struct span){ .segments = chain->segments };
+	chain->is_split = false;
 }
 
 /* Adds guest memory at the end. `recent` is the region that was found last; it

@@ -118,7 +118,8 @@ def options(draw: st.DrawFn, block: int, *without: str) -> Options:
     )
     direction = draw(one(*PLAIN, *PLAIN, *TRIMMING))
     if draw(st.integers(0, 9)) == 9:
-        direction += draw(one(":3", f":{4 * block}"))
+        # Random: how many requests before the next jump. Sequential: the bytes between two.
+        direction += ":3" if "rand" in direction else f":{4 * block}"
     drawn = {"rw": direction, "bs": draw(bytes_of(block, BLOCKS))}
     for name in draw(names):
         drawn |= draw(some_of(vocabulary[name]))

@@ -19,7 +19,7 @@ from pyfio_virtio.engine import counters, engine
 from pyfio_virtio.engine.counters import JobCounters
 from pyfio_virtio.errors import UsageError
 from pyfio_virtio.fio import arguments as fio_arguments
-from pyfio_virtio.fio import fio, job
+from pyfio_virtio.fio import fio, job, together
 from pyfio_virtio.machine import folders, signals
 from pyfio_virtio.reach import Reach
 
@@ -136,7 +136,7 @@ def plan(
         title=title,
         folder=folder,
         jobs=tuple(placed),
-        disk=_fitting(disk, placed),
+        disk=_fitting(disk, placed, found, arguments.program),
         fio=found,
         program_options=arguments.program,
         environment=environment,
@@ -230,12 +230,17 @@ def _counted(wanted: Sequence[job.Job], folder: Path) -> list[job.Job]:
     ]
 
 
-def _fitting(disk: Disk, wanted: Sequence[job.Job]) -> Disk:
+def _fitting(
+    disk: Disk, wanted: Sequence[job.Job], found: fio.Fio, program_options: Sequence[str]
+) -> Disk:
     """The disk, with the number of queues and the kind of device that the jobs need."""
     if disk.spec is None:
         return disk
-    # fio begins the jobs of a file when those of the file before it have ended.
-    spec = replace(disk.spec, queues=max(1, *(each.queues() for each in wanted)))
+    said = fio.parsed(found, wanted, program_options, engine.folder())
+    sections = together.read(said)
+    # If fio refuses a job, it says why when it runs. A fio without --debug says nothing.
+    queues = together.most_at_once(sections) if sections else max(each.queues() for each in wanted)
+    spec = replace(disk.spec, queues=max(1, queues))
     if any("scsi" in each.devices() for each in wanted):
         spec = spec.as_scsi()
     spec.check()

@@ -14,6 +14,7 @@
 
 #pragma weak fio_version_string
 #pragma weak thread_number
+#pragma weak segments
 #pragma weak log_err
 #pragma weak log_info
 #pragma weak fio_gettime

@@ -244,7 +244,7 @@ static int plan(struct thread_data *td, const struct fio_file *f,
 	fio_fill_config(td, f, &config);
 	if (depth_may_rise(td))
 		fio_deepen(&config);
-	count = registry_plan(&config, 1);
+	count = registry_plan(&config, td->thread_number - 1, 1);
 	if (count < 0)
 		return count;
 	if (fio_note_thread(td, f->file_name))
@@ -253,9 +253,9 @@ static int plan(struct thread_data *td, const struct fio_file *f,
 		return 0;
 	fio_stop_threads_on(f->file_name);
 	return error_set(EBUSY, "%s: %d jobs want a queue each and the "
-		"back-end has %u: lower numjobs to %u, or start the back-end "
-		"with %d queues", f->file_name, count, max_queues, max_queues,
-		count);
+		"back-end has %u: let fewer jobs run at the same time "
+		"(numjobs, stonewall), or start the back-end with %d queues",
+		f->file_name, count, max_queues, count);
 }
 
 /* All files are examined before the first one is planned, so that a job which cannot
@@ -303,8 +303,6 @@ int fio_setup(struct thread_data *td)
 		return 0;
 	if (options->stats_file)
 		code = fio_stats_begin(options->stats_file);
-	if (td->o.stonewall)
-		registry_next_phase();
 	if (!code)
 		code = setup(td);
 	return code ? fio_fail(td, code, "setup") : 0;

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "fio/together.h"
 
 /* This is usually more than enough for the rings of a job's queue. If they need more,
  * they get a region of their own. */
@@ -17,18 +18,17 @@
 struct entry {
 	struct entry *next;
 	struct device_config config; /* merged over all jobs; socket is ours */
-	unsigned int phase;          /* the phase of its last job */
-	int jobs;                    /* number planned in that phase */
-	unsigned int most_jobs;      /* the most at once, unplanned ones included */
+	uint64_t *jobs;              /* queues of each of fio's jobs, by its number */
+	unsigned int planned_jobs;   /* the most of them at once */
+	unsigned int most_jobs;      /* the same with unplanned ones */
 	struct device *device;       /* while users > 0 */
 	unsigned int users;
 };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct entry *entries;
-static unsigned int phase;
-static size_t phase_bytes;   /* planned in this phase */
-static size_t planned_bytes; /* in the largest phase */
+static uint64_t *bytes_of_jobs; /* planned, by the number of the job */
+static size_t planned_bytes;    /* the most at once */
 static int planned_hugepages;
 static struct memory memory;
 static unsigned int open_devices;
@@ -58,15 +58,17 @@ static struct entry *add(const struct device_config *config)
 {
 	struct entry *entry = calloc(1, sizeof(*entry));
 	char *socket = strdup(config->socket);
+	uint64_t *jobs = calloc(fio_num_jobs(), sizeof(*jobs));
 
-	if (!entry || !socket) {
+	if (!entry || !socket || !jobs) {
 		free(entry);
 		free(socket);
+		free(jobs);
 		return NULL;
 	}
 	entry->config = *config;
 	entry->config.socket = socket;
-	entry->phase = phase;
+	entry->jobs = jobs;
 	entry->next = entries;
 	__atomic_store_n(&entries, entry, __ATOMIC_SEQ_CST);
 	return entry;
@@ -90,14 +92,9 @@ void registry_begin_process(void)
 			device_forget_inherited(entry->device);
 	memory_forget_inherited(&memory);
 	entries = NULL;
-	open_devices = phase = 0;
-	phase_bytes = planned_bytes = 0;
-}
-
-void registry_next_phase(void)
-{
-	phase++;
-	phase_bytes = 0;
+	open_devices = 0;
+	bytes_of_jobs = NULL;
+	planned_bytes = 0;
 }
 
 /* Jobs on one connection cannot have it set up in different ways. */
@@ -117,16 +114,36 @@ static const char *disagreement(const struct device_config *a,
 	return NULL;
 }
 
-static void count_job(struct entry *entry, unsigned int most_jobs)
+static void count_job(struct entry *entry, unsigned int job, unsigned int most_jobs)
 {
-	if (entry->phase != phase)
-		entry->jobs = 0;
-	entry->phase = phase;
-	entry->jobs++;
-	if ((unsigned int)entry->jobs > most_jobs)
-		most_jobs = (unsigned int)entry->jobs;
+	unsigned int together;
+
+	entry->jobs[job]++;
+	together = (unsigned int)fio_most_at_once(entry->jobs, job);
+	if (together > entry->planned_jobs)
+		entry->planned_jobs = together;
+	if (together > most_jobs)
+		most_jobs = together;
 	if (most_jobs > entry->most_jobs)
 		entry->most_jobs = most_jobs;
+}
+
+static void count_bytes(const struct device_config *config, unsigned int job)
+{
+	uint64_t most;
+
+	bytes_of_jobs[job] += config->memory_bytes + RING_ROOM_BYTES +
+			      config->depth * RING_ROOM_BYTES_A_REQUEST;
+	most = fio_most_at_once(bytes_of_jobs, job);
+	if (most > planned_bytes)
+		planned_bytes = most;
+}
+
+static bool make_room_for_plans(void)
+{
+	if (!bytes_of_jobs)
+		bytes_of_jobs = calloc(fio_num_jobs(), sizeof(*bytes_of_jobs));
+	return bytes_of_jobs && fio_place_jobs();
 }
 
 static void merge(struct entry *entry, const struct device_config *config)
@@ -141,12 +158,13 @@ static void merge(struct entry *entry, const struct device_config *config)
 		merged->num_queues = config->num_queues;
 }
 
-static int plan_locked(const struct device_config *config, unsigned int most_jobs)
+static int plan_locked(const struct device_config *config, unsigned int job,
+		       unsigned int most_jobs)
 {
 	struct entry *entry = find(config);
 	const char *option;
 
-	if (!entry)
+	if (!entry && make_room_for_plans())
 		entry = add(config);
 	if (!entry)
 		return error_set(ENOMEM, "%s: no memory for a plan", config->socket);
@@ -155,21 +173,19 @@ static int plan_locked(const struct device_config *config, unsigned int most_job
 		return error_set(EINVAL, "%s: jobs that share a connection "
 			"(thread=1) must agree on %s", config->socket, option);
 	merge(entry, config);
-	count_job(entry, most_jobs);
 	planned_hugepages = config->hugepages;
-	phase_bytes += config->memory_bytes + RING_ROOM_BYTES +
-		       config->depth * RING_ROOM_BYTES_A_REQUEST;
-	if (phase_bytes > planned_bytes)
-		planned_bytes = phase_bytes;
-	return entry->jobs;
+	count_bytes(config, job);
+	count_job(entry, job, most_jobs);
+	return (int)entry->planned_jobs;
 }
 
-int registry_plan(const struct device_config *config, unsigned int most_jobs)
+int registry_plan(const struct device_config *config, unsigned int job,
+		  unsigned int most_jobs)
 {
 	int jobs;
 
 	pthread_mutex_lock(&lock);
-	jobs = plan_locked(config, most_jobs);
+	jobs = plan_locked(config, job, most_jobs);
 	pthread_mutex_unlock(&lock);
 	return jobs;
 }

@@ -25,15 +25,16 @@
  * nothing.
  */
 void registry_begin_process(void);
-/* Jobs that are planned from now on run after those planned before. */
-void registry_next_phase(void);
-/* Plans a job on config->socket. num_queues of config is a minimum, and memory_bytes is
- * what this job needs. most_jobs is the number of similar jobs that may start at once
- * without having been planned before the first one acquires the device; else 1. The
- * device gets a queue for each job, or all queues that the back-end has. Returns the
- * number of jobs of this phase that use the device, or -EINVAL if they disagree on
- * its options. */
-int registry_plan(const struct device_config *config, unsigned int most_jobs);
+/* Plans a job, which is fio's job of this number, on config->socket. num_queues of config
+ * is a minimum, and memory_bytes is what this job needs. most_jobs is the number of
+ * similar jobs that may start at once without having been planned before the first one
+ * acquires the device; else 1. The device gets a queue for each job that may run at the
+ * same time, or all queues that the back-end has. Returns the most jobs that may
+ * use the device at one time, of those planned so far, or -EINVAL if they disagree on
+ * its options. So once there are too many, every later job is refused, too: fio would
+ * never end if some of the jobs ran and it had to pass over others again and again. */
+int registry_plan(const struct device_config *config, unsigned int job,
+		  unsigned int most_jobs);
 
 /* Opens and starts the device that was planned for the same socket and disk, unless it
  * is open already. */

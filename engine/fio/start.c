@@ -187,7 +187,7 @@ static int plan_thread(struct thread_data *td, struct device_config *config)
 
 	if (thread_number > 1)
 		fio_deepen(config);
-	code = registry_plan(config, thread_number);
+	code = registry_plan(config, td->thread_number - 1, thread_number);
 	return code < 0 ? code : fio_note_thread(td, config->socket);
 }
 
@@ -198,7 +198,7 @@ static int plan_file(struct thread_data *td, struct fio_file *f)
 
 	fio_fill_config(td, f, &config);
 	if (!td->o.use_thread)
-		code = registry_plan(&config, 1);
+		code = registry_plan(&config, td->thread_number - 1, 1);
 	else if (!fio_file_size_known(f))
 		code = plan_thread(td, &config);
 	return code < 0 ? code : 0;

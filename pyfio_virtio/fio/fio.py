@@ -18,6 +18,7 @@ from types import FrameType
 from typing import IO
 
 from pyfio_virtio.errors import MachineError
+from pyfio_virtio.fio.job import Job
 from pyfio_virtio.machine import process, signals
 
 # The first release whose interface for external engines is the one that our engine uses.
@@ -199,6 +200,33 @@ def send_signal(fio: process.Process, number: int) -> None:
 def _send_to_group(fio: process.Process, number: int) -> None:
     with suppress(ProcessLookupError):  # every process of the group has ended
         os.killpg(fio.pid, number)
+
+
+def parsed(
+    fio: Fio, jobs: Sequence[Job], arguments: Sequence[str], engine_folder: Path
+) -> list[str]:
+    """What fio says about the options of job files that it only parses, for each file.
+
+    fio does not open disks or run commands then, but it loads the engines that the jobs choose.
+    `arguments` are options of the program. Empty if fio refuses a job.
+    """
+    said: list[str] = []
+    environment = {**os.environ, "LD_LIBRARY_PATH": library_path(engine_folder)}
+    for each in jobs:
+        # fio takes --section for the first file only.
+        sections = [word for word in arguments if word.startswith("--section=") and not said]
+        asked = subprocess.run(
+            [fio.path, "--parse-only", "--debug=parse", *sections, "-"],
+            input=each.to_bytes(),
+            capture_output=True,
+            env=environment,
+            timeout=_QUESTION_S,
+            check=False,
+        )
+        if asked.returncode:
+            return []
+        said.append(asked.stdout.decode("utf-8", "surrogateescape"))
+    return said
 
 
 def split_notes(text: str) -> tuple[str, str]:

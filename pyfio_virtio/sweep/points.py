@@ -14,10 +14,11 @@ from pathlib import Path
 from pyfio_virtio import reach
 from pyfio_virtio.backends import backends
 from pyfio_virtio.engine import engine
-from pyfio_virtio.errors import MachineError
+from pyfio_virtio.errors import MachineError, UsageError
 from pyfio_virtio.fio import fio as fios
+from pyfio_virtio.fio import together
 from pyfio_virtio.fio.fio import Fio
-from pyfio_virtio.fio.job import escaped_filename, parse
+from pyfio_virtio.fio.job import escaped_filename, option, parse
 from pyfio_virtio.machine import folders, host
 from pyfio_virtio.reach import Reach
 from pyfio_virtio.results.record import Point
@@ -120,11 +121,27 @@ def resolve(settings: Settings, program: str = "fio") -> Sweep:
         fios.check_release(found, engine.fio_release())
         fios.check_engine_loads(found, engine.folder(), engine.NAME)
     _check_engines(found, settings)
+    settings = _with_numbers_of_jobs(settings, found)
     options = fios.engine_options(found, engine.folder(), engine.NAME)
     kinds = [] if settings.socket or VIRTIO not in settings.engines else [settings.backend]
     kinds += [NBD] if NBD in settings.engines else []
     known = versions(found, kinds)
     return Sweep(settings, found, known, options, host.cores(), host.fio_clock())
+
+
+def _with_numbers_of_jobs(settings: Settings, found: Fio) -> Settings:
+    """The settings with each numjobs as a plain number, as fio reads it ($ncpus, 0x10)."""
+    given = settings.options.get("numjobs", ())
+    values = tuple(value if value.isdecimal() else _number_of_jobs(value, found) for value in given)
+    return replace(settings, options={**settings.options, "numjobs": values}) if given else settings
+
+
+def _number_of_jobs(value: str, found: Fio) -> str:
+    asked = parse(f"[sweep]\n{option('numjobs', value).text}\n")
+    sections = together.read(fios.parsed(found, [asked], (), engine.folder()))
+    if not sections:
+        raise UsageError(f"fio cannot read numjobs={value}", "", "write a number, or $ncpus")
+    return str(sections[0].jobs)
 
 
 def _needs_file(settings: Settings) -> bool:

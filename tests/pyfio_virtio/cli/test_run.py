@@ -459,3 +459,21 @@ def test_no_folder_is_put_before_the_socket(command: RunCommand, private: Path, 
     typed += ["--name=b", f"--{line}"] if place == "typed job" else []
     ended = command("run", str(private / "job"), "--", *typed)
     assert ended.status == 0, ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "queues"),
+    [
+        ("".join(f"[j{number}]\nstonewall\nnumjobs=16\n" for number in range(20)), 16),
+        ("[a]\nnumjobs=$ncpus\n", os.sysconf("SC_NPROCESSORS_CONF")),
+        ("[a]\nnumjobs=0x2\n[b]\nwait_for=a\nnumjobs=3\n", 3),
+    ],
+)
+def test_the_disk_has_a_queue_for_each_job_that_runs_at_the_same_time(
+    command: RunCommand, private: Path, text: str, queues: int
+) -> None:
+    text = f"[global]\nioengine=fio_virtio\nthread=1\nsize=4k\ngroup_reporting\n{text}"
+    (private / "job").write_text(text)
+    ended = command("run", "--disk-size", "1M", str(private / "job"))
+    assert ended.status == 0, ended.stderr
+    assert re.search(rf"\b{queues} queues?\b", ended.stderr.splitlines()[0])

@@ -27,6 +27,7 @@ import psutil
 
 from pyfio_virtio.errors import MachineError
 
+_EXEC_S = 1.0  # far more than an execve(2) takes
 _AFTER_KILL_S = 5.0  # the kernel needs time to free the memory of a process
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -141,9 +142,17 @@ def _is_marked(pid: int, mark: str) -> bool:
     name, _, value = mark.partition("=")
     try:
         found = psutil.Process(pid)
-        return found.environ().get(name) == value and found.uids().effective == os.geteuid()
+        return found.uids().effective == os.geteuid() and _environment(found).get(name) == value
     except (psutil.Error, OSError):
         return False
+
+
+def _environment(of: psutil.Process) -> Mapping[str, str]:
+    """The environment is empty for a moment while a process executes another program."""
+    deadline = time.monotonic() + _EXEC_S
+    while not (found := of.environ()) and time.monotonic() < deadline:
+        time.sleep(0.001)
+    return found
 
 
 def finish(process: Process) -> tuple[int, bytes]:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """backends/filling.py: disks that are filled before they are measured, and those that are not."""
 
+import contextlib
 import os
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pyfio_virtio.backends import backends, filling
-from pyfio_virtio.backends.backends import BackendSpec
+from pyfio_virtio.backends.backends import Backend, BackendSpec
 from pyfio_virtio.errors import UsageError
 from pyfio_virtio.machine import host
 from tests.conftest import RunCommand, StartBackend
@@ -70,11 +71,17 @@ def test_half_of_the_free_room_is_enough(tmp_path: Path) -> None:
 # ---- back-ends -----------------------------------------------------------------------------------
 
 
+def _memory_of(disk: Backend) -> Path:
+    for fd in Path(f"/proc/{disk.process.pid}/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # it was closed in the meantime
+            if backends.MEMORY_FD_NAME in str(fd.readlink()):
+                return fd
+    raise AssertionError("it has no memory file")
+
+
 def test_memory_of_qemu_is_there_before_it_is_served(qsd: StartBackend) -> None:
     disk = qsd(storage="memory", size_bytes=64 * MIB)
-    folder = Path(f"/proc/{disk.process.pid}/fd")
-    memory = [fd for fd in folder.iterdir() if backends.MEMORY_FD_NAME in str(fd.readlink())]
-    assert memory[0].stat().st_blocks * 512 >= 64 * MIB
+    assert _memory_of(disk).stat().st_blocks * 512 >= 64 * MIB
 
 
 @pytest.mark.parametrize("kind", ["builtin", "qsd"])

@@ -9,7 +9,6 @@ import asyncio
 import contextlib
 import errno
 import gc
-import random
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -23,7 +22,6 @@ from hypothesis.stateful import (
     RuleBasedStateMachine,
     initialize,
     invariant,
-    precondition,
     rule,
     run_state_machine_as_test,
 )
@@ -377,6 +375,7 @@ def test_a_program_can_end_with_operations_in_flight(server: Server, ending: str
 
 PLACES = 64
 places = st.integers(0, PLACES - 1)
+choices = st.integers(0, 1 << 16)
 
 
 def pattern(number: int) -> bytes:
@@ -431,10 +430,11 @@ class LateAnswers(RuleBasedStateMachine):
         number, buffer = self.new_buffer(blocks)
         self.mine[number] = (buffer, pattern(number) * blocks)
 
-    @precondition(lambda self: self.mine)
-    @rule(chance=st.randoms(use_true_random=False))
-    def drop(self, chance: random.Random) -> None:
-        del self.mine[chance.choice(list(self.mine))]
+    # How many there are depends on time, so what is drawn must not depend on it.
+    @rule(which=choices)
+    def drop(self, which: int) -> None:
+        if self.mine:
+            del self.mine[list(self.mine)[which % len(self.mine)]]
 
     @rule()
     def stop(self) -> None:
@@ -461,10 +461,11 @@ class LateAnswers(RuleBasedStateMachine):
         number, buffer = self.new_buffer(1)
         self.operations.write(buffer, self.new_place(bytes(BLOCK), pattern(number)), number)
 
-    @rule(chance=st.randoms(use_true_random=False), which=st.integers(0, 5))
-    def cancel(self, chance: random.Random, which: int) -> None:
+    @rule(which=choices, is_all=st.integers(0, 5).map(lambda number: number == 0))
+    def cancel(self, which: int, is_all: bool) -> None:
         keys = [each.key for each in self.operations._submitted.copy().values()]
-        for key in keys if which == 0 else chance.sample(keys, min(1, len(keys))):
+        one = which % max(len(keys), 1)
+        for key in keys if is_all else keys[one : one + 1]:
             self.operations.cancel(key)
 
     @rule(timeout_s=st.sampled_from((0, 0.001, 0.05, None)))

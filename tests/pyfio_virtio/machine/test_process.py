@@ -114,6 +114,18 @@ def test_one_that_is_marked_is_known_by_its_mark() -> None:
     assert not child.is_running()
 
 
+def test_one_that_is_marked_is_known_while_it_executes_other_programs(tmp_path: Path) -> None:
+    script = tmp_path / "script"
+    script.write_text('[ "$1" = 0 ] && exec sleep 60; exec sh "$0" $(($1 - 1))')
+    environment = {**os.environ, "PYFIO_VIRTIO_TEST": "this"}
+    command = ["sh", str(script), "300"]
+    child = process.start(command, death_signal=signal.SIGKILL, environment=environment)
+    marked = replace(child, child=None, mark="PYFIO_VIRTIO_TEST=this")
+    while Path(f"/proc/{child.pid}/comm").read_text() != "sleep\n":
+        assert marked.is_running()
+    child.end()
+
+
 def test_without_time_to_end_it_is_killed(sleeper: process.Process) -> None:
     sleeper.end(grace_s=0)
     assert sleeper.child is not None

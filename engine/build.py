@@ -61,7 +61,7 @@ FLAGS = (
 # about 200 ns.
 OPTIMIZE = ("-O2", "-flto=auto", "-flto-partition=one")
 SANITIZE = ("-O1", "-fno-omit-frame-pointer", "-fno-sanitize-recover=undefined")
-LINK = ("-shared", "-Wl,-z,lazy")
+LINK = ("-shared", "-Wl,-z,lazy", "-Wl,-z,nodelete")
 # Programs in C ask the loader for this name. Its number changes when api.h becomes incompatible.
 LIBRARY_SONAME = "libpyfio_virtio.so.0"
 

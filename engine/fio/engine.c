@@ -13,6 +13,7 @@
 #include "base/error.h"
 #include "fio/guard.h"
 #include "fio/job.h"
+#include "fio/signals.h"
 
 const char *engine_fio_release(void)
 {
@@ -296,6 +297,8 @@ void fio_wait_for(struct thread_data *td, struct job *job, unsigned int min,
 		if (clock_now_ns() >= limit_ns)
 			break;
 	}
+	if (job->last_progress_ns)
+		fio_watch_end(job);
 }
 
 static int hook_getevents(struct thread_data *td, unsigned int min,
@@ -421,6 +424,7 @@ static struct ioengine_ops operations = {
 	.getevents = hook_getevents,
 	.event = hook_event,
 	.errdetails = hook_errdetails,
+	.terminate = fio_watch_terminate,
 	.cleanup = hook_cleanup,
 	.open_file = fio_open_file,
 	.close_file = hook_file,
@@ -439,6 +443,7 @@ __attribute__((visibility("default"))) void get_ioengine(struct ioengine_ops **o
 
 void get_ioengine(struct ioengine_ops **ops)
 {
+	fio_signals_prepare();
 	fio_name_remedies();
 	*ops = fio_guard_admits() ? &operations : NULL;
 }

@@ -54,7 +54,12 @@ struct job {
 	uint64_t reaped;           /* requests that came back, in total */
 	uint64_t returned_before;  /* the same at the last check, with those sent again */
 	uint64_t last_progress_ns; /* 0: not checked in this wait */
+	uint64_t longest_gap_ns;   /* the longest wait that brought no completion */
+	uint64_t begun_ns;
 	uint64_t stop_seen_ns;     /* 0: the run is not over */
+	uint64_t grace_s;          /* how long requests may take after that */
+	bool is_stop_asked;        /* fio has marked the job */
+	unsigned int signals_before; /* counted by then; see fio/signals.h */
 	uint64_t cpu_begun_ns;     /* CPU time of the job's thread before its run */
 	bool is_draining;          /* fio left requests in flight at its end */
 	bool has_reset;            /* its logical units were reset after a time-out */
@@ -131,6 +136,10 @@ void fio_forget_seen(struct job *job);
 /* Checks, while the job waits, for requests that will not come back, and abandons
  * their queues. */
 void fio_watch(struct thread_data *td, struct job *job);
+/* fio's terminate hook: fio has marked the job td. Async-signal-safe; in any process. */
+void fio_watch_terminate(struct thread_data *td);
+/* The wait in which fio_watch() was called is over. */
+void fio_watch_end(struct job *job);
 /* Prints why a queue was abandoned or a request refused, the first time. */
 void fio_report_failure(struct job_file *file, const char *why);
 

@@ -353,6 +353,7 @@ int fio_start(struct thread_data *td)
 	code = begin(td, &job);
 	if (code)
 		return fio_fail(td, code, "init");
+	job->begun_ns = clock_now_ns();
 	job->cpu_begun_ns = clock_cpu_ns();
 	td->io_ops_data = job;
 	say_pages(job);

@@ -7,9 +7,12 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "fio/job.h"
+#include "fio/signals.h"
 
-/* The time without a completion after which requests fail when the run is over. */
-#define STOP_GRACE_NS NS_PER_S
+/* When the run is over, the back-end may complete nothing for this long, or for so many
+ * times as long as it was seen to need. */
+#define LEAST_GRACE_S 1ull
+#define GRACE_MARGIN 5ull
 
 void fio_report_failure(struct job_file *file, const char *why)
 {
@@ -34,11 +37,11 @@ static void check_connections(struct job *job)
 	}
 }
 
-static void abandon_all(struct job *job)
+static void abandon_all(struct job *job, int code)
 {
 	for (unsigned int i = 0; i < job->num_files; i++)
 		if (queue_in_flight(job->files[i].queue))
-			abandon(&job->files[i], ETIMEDOUT);
+			abandon(&job->files[i], code);
 }
 
 /* fio checks its runtime only between requests, so it is checked here as well. */
@@ -53,18 +56,100 @@ static bool is_over(struct thread_data *td, const struct job *job)
 				td->o.timeout + td->o.ramp_time;
 }
 
+static unsigned int num_in_flight(const struct job *job)
+{
+	unsigned int count = 0;
+
+	for (unsigned int i = 0; i < job->num_files; i++)
+		count += queue_in_flight(job->files[i].queue);
+	return count;
+}
+
+/* The mean latency by Little's law, which also shows a slow disk that always had several
+ * requests to work on. */
+static uint64_t mean_latency_ns(const struct job *job, uint64_t now_ns)
+{
+	return (now_ns - job->begun_ns) / job->reaped * num_in_flight(job);
+}
+
+/* How long requests took in this run: the mean latency, or the longest time in which
+ * nothing completed, including the present one. If nothing has completed at all, any
+ * time is possible. */
+static uint64_t time_seen_ns(const struct job *job, uint64_t now_ns)
+{
+	uint64_t longest_ns = now_ns - job->last_progress_ns, mean_ns;
+
+	if (!job->reaped)
+		return UINT64_MAX;
+	mean_ns = mean_latency_ns(job, now_ns);
+	if (job->longest_gap_ns > longest_ns)
+		longest_ns = job->longest_gap_ns;
+	return mean_ns > longest_ns ? mean_ns : longest_ns;
+}
+
+/* The whole seconds that requests may take when the run is over. */
+static uint64_t grace_s(const struct job *job, uint64_t now_ns)
+{
+	uint64_t seen_ns = time_seen_ns(job, now_ns), seconds;
+
+	if (seen_ns > UINT64_MAX / GRACE_MARGIN)
+		return UINT64_MAX;
+	seconds = (seen_ns * GRACE_MARGIN + NS_PER_S - 1) / NS_PER_S;
+	return seconds > LEAST_GRACE_S ? seconds : LEAST_GRACE_S;
+}
+
+/* Longer times are request_timeout's; see check_progress(). */
+static bool is_grace_over(const struct job *job, uint64_t now_ns, uint64_t limit_s)
+{
+	uint64_t since_ns = job->stop_seen_ns > job->last_progress_ns ?
+			    job->stop_seen_ns : job->last_progress_ns;
+
+	return (now_ns - since_ns) / NS_PER_S >= limit_s;
+}
+
 static void check_end(struct thread_data *td, struct job *job, uint64_t now_ns)
 {
+	const struct options *options = td->eo;
+	uint64_t limit_s;
+
 	if (!is_over(td, job))
 		return;
-	if (!job->stop_seen_ns)
+	if (!job->stop_seen_ns) {
 		job->stop_seen_ns = now_ns;
-	if (now_ns - job->stop_seen_ns < STOP_GRACE_NS ||
-	    now_ns - job->last_progress_ns < STOP_GRACE_NS)
+		job->grace_s = grace_s(job, now_ns);
+	}
+	limit_s = job->grace_s;
+	if (options->request_timeout_s && limit_s >= options->request_timeout_s)
+		return;
+	if (!is_grace_over(job, now_ns, limit_s))
 		return;
 	error_set(ETIMEDOUT, "the run is over and the back-end completed nothing "
-		  "for a second: its requests in flight fail");
-	abandon_all(job);
+		  "for %llu s: its requests in flight fail",
+		  (unsigned long long)limit_s);
+	abandon_all(job, ETIMEDOUT);
+}
+
+void fio_watch_terminate(struct thread_data *td)
+{
+	(void)td;
+	fio_signals_count();
+}
+
+/* fio marks the job at the first signal, and at other ends of a run. */
+static void check_signals(struct thread_data *td, struct job *job)
+{
+	if (!td->terminate)
+		return;
+	if (!job->is_stop_asked) {
+		fio_signals_count();
+		job->signals_before = fio_signals_counted();
+	}
+	job->is_stop_asked = true;
+	if (fio_signals_counted() == job->signals_before)
+		return;
+	error_set(ECANCELED, "a second signal ended the run at once: its requests in "
+		  "flight fail");
+	abandon_all(job, ECANCELED);
 }
 
 /* The requests that took too long fail when the reset brings them back. The reset brings
@@ -123,7 +208,12 @@ static void check_progress(struct thread_data *td, struct job *job, uint64_t now
 	error_set(ETIMEDOUT, "the back-end completed nothing for %u s "
 		  "(request_timeout): its requests in flight fail",
 		  options->request_timeout_s);
-	abandon_all(job);
+	abandon_all(job, ETIMEDOUT);
+}
+
+void fio_watch_end(struct job *job)
+{
+	note_progress(job, clock_now_ns());
 }
 
 void fio_watch(struct thread_data *td, struct job *job)
@@ -132,6 +222,7 @@ void fio_watch(struct thread_data *td, struct job *job)
 
 	check_connections(job);
 	note_progress(job, now_ns);
+	check_signals(td, job);
 	check_end(td, job, now_ns);
 	check_progress(td, job, now_ns);
 }

@@ -40,8 +40,9 @@ class RunningFio:
                 pytest.fail(f"the back-end was given nothing to do: {self.finish()}")
             time.sleep(0.01)
 
-    def signal(self, number: int) -> None:
-        os.kill(self.child.pid, number)
+    def signal(self, number: int, to_all: bool = False) -> None:
+        """Sends a signal to fio's first process, or to all of them, as a terminal does."""
+        (os.killpg if to_all else os.kill)(self.child.pid, number)
 
     def finish(self, patience_s: float = PATIENCE_S) -> FioRun:
         """Waits for fio's end; a fio that does not end is killed, and fails the test."""

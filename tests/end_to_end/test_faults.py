@@ -6,6 +6,8 @@ is not noticed: what was written is what is read.
 """
 
 import re
+import signal
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -15,10 +17,11 @@ import pytest
 
 from pyfio_virtio.backends.builtin_engine import BuiltinBackend, Settings
 from tests.conftest import Fio, FioRun, Option, StartBackend
-from tests.end_to_end.conftest import DISK_BYTES, WAITS
+from tests.end_to_end.conftest import DISK_BYTES, WAITS, StartFio
 from tests.end_to_end.refusal import refusal, sentences
+from tests.end_to_end.running_fio import PATIENCE_S
 
-EIO, ENOSPC, ETIMEDOUT = 5, 28, 110
+EIO, ENOSPC, ETIMEDOUT, ECANCELED = 5, 28, 110, 125
 BLOCKS = 512
 LOAD: Mapping[str, Option] = {"bs": "4k", "size": "2m", "iodepth": 16}
 WRITES: Mapping[str, Option] = {**LOAD, "rw": "randwrite"}
@@ -40,7 +43,7 @@ def faulty(private: Path) -> Iterator[StartFaulty]:
     with ExitStack() as stack:
 
         def start(fault: str, device: str = "blk", **settings: str | int) -> BuiltinBackend:
-            chosen: dict[str, Any] = {"size_bytes": DISK_BYTES, **settings}
+            chosen: dict[str, Any] = {"size_bytes": DISK_BYTES, "queue_count": 2, **settings}
             path = str(private / "disk.sock")
             wanted = Settings(path, device=device, fault=fault, **chosen)
             return stack.enter_context(BuiltinBackend(wanted))
@@ -50,6 +53,17 @@ def faulty(private: Path) -> Iterator[StartFaulty]:
 
 def run(fio: Fio, backend: BuiltinBackend, **options: Option) -> FioRun:
     return fio(backend.settings.socket_path, **options)
+
+
+def wait_until(happened: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while not happened():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def wait_until_lost(backend: BuiltinBackend, count: int) -> None:
+    wait_until(lambda: int(backend.statistics().get("fault_lose", 0)) >= count)
 
 
 def assert_verified(done: FioRun) -> None:
@@ -220,7 +234,7 @@ def test_a_reset_that_does_not_complete_either_ends_the_run(faulty: StartFaulty,
 def test_runtime_ends_a_run_with_lost_requests(faulty: StartFaulty, fio: Fio, device: str) -> None:
     backend = faulty("lose:type=write,after=100", device)
     done = run(fio, backend, time_based=True, runtime=1, **WRITES)
-    assert "completed nothing for a second" in told(done, backend, ETIMEDOUT)
+    assert "the run is over and the back-end completed nothing" in told(done, backend, ETIMEDOUT)
 
 
 # ---- a used ring that cannot be ----------------------------------------------------------------
@@ -308,6 +322,58 @@ def test_a_slow_disk_may_finish_what_it_holds_when_the_run_is_over(
     done = fio(backend.socket, rw="randread", iodepth=8, time_based=True, runtime="200ms")
     assert done.status == 0, done.stderr
     assert done.first["read"]["total_ios"] >= 8
+
+
+@pytest.mark.parametrize("thread", [None, 1])
+@pytest.mark.parametrize("after", [0, 3, 100])
+def test_requests_may_take_longer_than_the_run(
+    faulty: StartFaulty, fio: Fio, thread: int | None, after: int
+) -> None:
+    # With after=0 the run shows only that they take longer than it lasted.
+    backend = faulty(f"delay:for=2500ms,after={after}")
+    timing: Mapping[str, Option] = {"time_based": True, "runtime": 1, "thread": thread}
+    done = run(fio, backend, rw="randread", iodepth=4, **timing)
+    assert done.status == 0, done.stderr
+    assert done.first["read"]["total_ios"] == after + 4
+
+
+def test_the_end_lasts_no_longer_than_request_timeout(faulty: StartFaulty, fio: Fio) -> None:
+    backend = faulty("lose")
+    timing: Mapping[str, Option] = {"time_based": True, "runtime": "200ms", "request_timeout": 1}
+    done = run(fio, backend, rw="randread", **timing)
+    assert "(request_timeout)" in told(done, backend, ETIMEDOUT)
+
+
+@pytest.mark.parametrize("jobs", [{"thread": 1}, {"thread": None}, {"thread": None, "numjobs": 2}])
+@pytest.mark.parametrize("ends", [False, True])
+@pytest.mark.parametrize("to_all", [False, True])
+def test_a_second_signal_ends_the_run_at_once(
+    faulty: StartFaulty, start_fio: StartFio, jobs: dict[str, Option], ends: bool, to_all: bool
+) -> None:
+    # Our command sends a signal to fio's first process; a terminal sends it to all of them.
+    backend = faulty("lose")
+    timing: Mapping[str, Option] = {"time_based": True, "runtime": 1 if ends else 60}
+    running = start_fio(
+        backend.settings.socket_path, rw="randread", request_timeout=0, **timing, **jobs
+    )
+    wait_until_lost(backend, int(jobs.get("numjobs") or 1))
+    time.sleep(1.5 if ends else 0)
+    running.signal(signal.SIGINT, to_all)
+    time.sleep(0.5)  # one ^C reaches all processes in less than that
+    running.signal(signal.SIGINT, to_all)
+    done = running.finish()
+    assert {job["error"] for job in done.jobs} == {ECANCELED}
+    assert all("a second signal ended the run" in said for said in sentences(done))
+
+
+def test_one_signal_lets_the_disk_finish(faulty: StartFaulty, start_fio: StartFio) -> None:
+    backend = faulty("delay:for=2500ms")
+    running = start_fio(backend.settings.socket_path, rw="randread", time_based=True, runtime=60)
+    wait_until(lambda: bool(backend.statistics().get("fault_delay")))
+    running.signal(signal.SIGINT)
+    done = running.finish()
+    assert (done.status, sentences(done)) == (128, [])
+    assert done.first["read"]["total_ios"] == 1
 
 
 def test_the_last_flush_may_take_longer_than_a_second(faulty: StartFaulty, fio: Fio) -> None:

@@ -132,7 +132,7 @@ def test_runtime_holds_with_a_stopped_back_end(
     running.wait_until_served(backend.process.pid)
     with stopped(backend):
         said = refusal(running.finish(SOON_S))
-    assert "completed nothing for a second" in said
+    assert "the run is over and the back-end completed nothing" in said
 
 
 @over_backends_and_waits

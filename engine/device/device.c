@@ -217,9 +217,7 @@ void device_free(struct device *dev, void *address)
 /* Tells the back-end nothing, because it serves the other process. */
 void device_forget_inherited(struct device *dev)
 {
-	unsigned int count = dev->first_queue + dev->num_queues;
-
-	for (unsigned int i = 0; i < count; i++) {
+	for (unsigned int i = 0; i < dev->num_open; i++) {
 		close(dev->queues[i].kick_fd);
 		close(dev->queues[i].call_fd);
 	}

@@ -25,6 +25,7 @@ struct device {
 	struct memory own_memory;
 	struct shared shared;        /* the parts of it that the back-end knows */
 	struct disk disk;
+	struct disk negotiated;      /* disk before the device was started */
 	bool is_capacity_assumed;    /* the back-end did not tell it */
 	const struct command_set *commands;
 	struct queue *queues;        /* first_queue + num_queues of them */
@@ -37,6 +38,11 @@ struct device {
 	pthread_mutex_t lock;        /* guards is_claimed, and vu after start */
 	struct blocking *blocking;   /* library/blocking.c's; NULL unless attached */
 };
+
+/* Prepares an open device, which was stopped if it was started, for a start with
+ * another config. Its type, ring features and address must be the same. After a failure,
+ * the device is closed. */
+int device_reopen(struct device *dev, const struct device_config *config);
 
 /* Stops the rings; a part of device_close(). True if the back-end confirmed it, so
  * that it does not touch the memory any more. */

@@ -252,6 +252,26 @@ static int read_config(struct device *dev)
 	return read_scsi_config(dev);
 }
 
+static int read_limits(struct device *dev)
+{
+	int code = read_config(dev);
+
+	if (!code)
+		code = read_queue_num(dev);
+	return code ? code : disk_derive_limits(&dev->disk);
+}
+
+int negotiate_again(struct device *dev)
+{
+	int code = 0;
+
+	/* Only virtio-scsi is started to be described. */
+	if (dev->disk.info.type == DEVICE_SCSI &&
+	    vhost_user_has_protocol(&dev->vu, VHOST_USER_PROTOCOL_F_STATUS))
+		code = vhost_user_set_status(&dev->vu, 0);
+	return code ? code : read_limits(dev);
+}
+
 int negotiate(struct device *dev)
 {
 	struct device_info *info = &dev->disk.info;
@@ -267,9 +287,5 @@ int negotiate(struct device *dev)
 		code = check_type(dev);
 	if (!code)
 		code = choose_features(dev);
-	if (!code)
-		code = read_config(dev);
-	if (!code)
-		code = read_queue_num(dev);
-	return code ? code : disk_derive_limits(&dev->disk);
+	return code ? code : read_limits(dev);
 }

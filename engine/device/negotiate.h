@@ -12,5 +12,8 @@ struct device;
 /* Fills in dev->disk, dev->commands and dev->vu.protocol. 0, or a negative
  * errno with a sentence. */
 int negotiate(struct device *dev);
+/* Reads the configuration again, which may have changed, and resets a device that was
+ * started. */
+int negotiate_again(struct device *dev);
 
 #endif

@@ -11,6 +11,7 @@
 #include "device/discover.h"
 #include "base/error.h"
 #include "device/negotiate.h"
+#include "device/share_memory.h"
 #include "device/start.h"
 
 #define DEFAULT_DEPTH 128
@@ -52,8 +53,31 @@ int device_open(struct device **result, const struct device_config *config)
 		device_close(dev);
 		return code;
 	}
+	dev->negotiated = dev->disk;
 	*result = dev;
 	return 0;
+}
+
+/* The back-end keeps what it knows of the connection. The rings are set up again, as
+ * after the reset of a guest, in the memory of config. */
+int device_reopen(struct device *dev, const struct device_config *config)
+{
+	int code;
+
+	share_forget(dev);
+	dev->disk = dev->negotiated;
+	dev->config = *config;
+	dev->config.socket = dev->vu.path;
+	apply_defaults(&dev->config);
+	dev->memory = config->memory ? config->memory : &dev->own_memory;
+	dev->num_disks = 0;
+	vhost_user_set_timeout(&dev->vu, config->connect_timeout_ms);
+	code = negotiate_again(dev);
+	if (code) {
+		error_name(dev->vu.path);
+		device_close(dev);
+	}
+	return code;
 }
 
 static int find_disk(struct device *dev)

@@ -100,6 +100,9 @@ int fio_choose(struct thread_data *td, struct wait_choice *choice);
 /* Fills in the configuration of f's device from the job's present options. */
 void fio_fill_config(const struct thread_data *td, const struct fio_file *f,
 		     struct device_config *config);
+/* Appends the remedy for a back-end that serves only one client. Returns code. */
+int fio_explain_unreachable(const struct thread_data *td, const struct fio_file *f,
+			    int code);
 /* Gives f the size of the device, and checks the job against the device. */
 int fio_size_file(struct thread_data *td, struct fio_file *f,
 		  const struct device_info *info);

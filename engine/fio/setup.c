@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "fio/job.h"
+#include "fio/kept.h"
 #include "fio/shared_devices.h"
 
 #define DEFAULT_SLEEPY_POLL_US 50
@@ -155,26 +156,28 @@ int fio_size_file(struct thread_data *td, struct fio_file *f,
 	return fio_check_device(td, f, &sized);
 }
 
-/* Connects, reads the description of the device, and disconnects. A disk behind a
- * virtio-scsi controller answers only once queues run. */
-static int describe(const struct device_config *config, struct device_info *info)
+/* True if the job can use a connection that setup makes: it is a thread, or the only
+ * process that fio will fork. */
+static bool can_inherit(const struct thread_data *td)
 {
-	struct device_config small = *config;
-	struct device *dev;
-	int code;
+	return td->o.use_thread || thread_number == 1;
+}
 
-	small.num_queues = 1;
-	small.memory_bytes = 1 << 16;
-	code = device_open(&dev, &small);
-	if (code)
+/* Appends what to do if the back-end has accepted a connection before and does not
+ * accept this one. */
+int fio_explain_unreachable(const struct thread_data *td, const struct fio_file *f,
+			    int code)
+{
+	struct error_kept kept = error_keep();
+
+	if (thread_number < 2 || !kept_has_described(f->file_name) ||
+	    (code != -ECONNREFUSED && code != -ENOENT && code != -ECONNRESET &&
+	     code != -ETIMEDOUT && code != -EPIPE))
 		return code;
-	device_describe(dev, info);
-	if (info->type == DEVICE_SCSI) {
-		code = device_start(dev);
-		device_describe(dev, info);
-	}
-	device_close(dev);
-	return code;
+	return error_set(-code, "%s; it accepted a connection before, so if it serves "
+		"only one client, %s", kept.sentence, td->o.use_thread ?
+		"leave stonewall out, so that the jobs share one connection" :
+		"add thread=1, so that the jobs share one connection");
 }
 
 static int examine(struct thread_data *td, struct fio_file *f, unsigned int *max_queues)
@@ -184,9 +187,9 @@ static int examine(struct thread_data *td, struct fio_file *f, unsigned int *max
 	int code;
 
 	fio_fill_config(td, f, &config);
-	code = describe(&config, &info);
+	code = kept_describe(&config, can_inherit(td), &info);
 	if (code)
-		return code;
+		return fio_explain_unreachable(td, f, code);
 	*max_queues = info.max_queues;
 	return fio_size_file(td, f, &info);
 }

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "fio/kept.h"
 #include "fio/together.h"
 
 /* This is usually more than enough for the rings of a job's queue. If they need more,
@@ -233,7 +234,7 @@ static int open_device(struct entry *entry)
 	if (code)
 		return code;
 	entry->config.memory = &memory;
-	code = device_open(&dev, &entry->config);
+	code = kept_open(&dev, &entry->config);
 	if (!code) {
 		choose_num_queues(dev, entry->most_jobs);
 		code = device_start(dev);

@@ -13,6 +13,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "fio/job.h"
+#include "fio/kept.h"
 #include "fio/shared_devices.h"
 
 /* ---- the job's present options ---------------------------------------------- */
@@ -210,8 +211,10 @@ static int plan_files(struct thread_data *td)
 	unsigned int i;
 	int code = 0;
 
-	if (!td->o.use_thread)
+	if (!td->o.use_thread) {
 		registry_begin_process();
+		kept_begin_process(thread_number == 1);
+	}
 	for_each_file(td, f, i)
 		if (!code)
 			code = plan_file(td, f);
@@ -261,6 +264,8 @@ static int acquire(struct job *job, struct fio_file *f, struct job_file *file)
 
 	fio_fill_config(job->td, f, &config);
 	code = registry_acquire(&config, &file->device);
+	if (code)
+		code = fio_explain_unreachable(job->td, f, code);
 	if (code && job->td->o.read_iolog_file && !fio_file_size_known(f))
 		error_name("the iolog names another device than filename= "
 			   "(replay_redirect= sends all to one)");
@@ -374,7 +379,11 @@ int fio_open_file(struct thread_data *td, struct fio_file *f)
 void fio_finish(struct thread_data *td)
 {
 	struct job *job = td->io_ops_data;
+	struct fio_file *f;
+	unsigned int i;
 
+	for_each_file(td, f, i)
+		kept_drop(f->file_name);
 	if (!job)
 		return;
 	release(job);

@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Back-ends that serve one client and then exit, as many example daemons do."""
+
+from collections.abc import Callable
+
+import pytest
+
+from tests.conftest import Fio, Option, StartBackend
+from tests.end_to_end.conftest import StartRelay
+from tests.end_to_end.refusal import refusal, sentences
+from tests.end_to_end.relay import HangUp, Message, Request
+
+READS: dict[str, Option] = {"rw": "randread", "bs": "4k", "number_ios": 100, "iodepth": 4}
+Once = Callable[[str], str]
+
+every_profile = pytest.mark.parametrize("profile", ["builtin", "qemu", "spdk", "rust-vmm"])
+every_device = pytest.mark.parametrize("device", ["blk", "scsi"])
+
+
+@pytest.fixture
+def once(relay: StartRelay) -> Once:
+    """A socket of a back-end that serves the first client and hangs up on all others."""
+
+    def start(socket: str) -> str:
+        owners = 0
+
+        def tamper(message: Message) -> Message:
+            nonlocal owners
+            owners += message.request == Request.SET_OWNER and not message.is_reply
+            if owners > 1:
+                raise HangUp
+            return message
+
+        return relay(socket, tamper)
+
+    return start
+
+
+@every_device
+@every_profile
+@pytest.mark.parametrize("jobs", [{"thread": 1}, {"thread": None}, {"thread": 1, "numjobs": 3}])
+@pytest.mark.parametrize("create_serialize", [1, 0])
+def test_jobs_that_can_share_a_connection_need_one(
+    builtin: StartBackend,
+    once: Once,
+    fio: Fio,
+    device: str,
+    profile: str,
+    jobs: dict[str, Option],
+    create_serialize: int,
+) -> None:
+    options = (f"device={device}", f"profile={profile}")
+    socket = once(builtin(queues=4, options=options).socket)
+    run = fio(socket, device=device, create_serialize=create_serialize, **READS, **jobs)
+    assert run.status == 0, run.stderr
+    assert [job["read"]["total_ios"] for job in run.jobs] == [100] * int(jobs.get("numjobs") or 1)
+
+
+def test_a_job_on_several_back_ends_needs_one_connection_to_each(
+    builtin: StartBackend, once: Once, fio: Fio
+) -> None:
+    sockets = [once(builtin().socket) for _ in range(2)]
+    run = fio(sockets[0], **{**READS, "filename": ":".join(sockets)})
+    assert run.status == 0, run.stderr
+
+
+def test_a_job_that_starts_later_uses_the_same_connection(
+    builtin: StartBackend, once: Once, fio: Fio
+) -> None:
+    run = fio(once(builtin(options=("device=scsi",)).socket), thread=None, startdelay=1, **READS)
+    assert run.status == 0, run.stderr
+
+
+def test_processes_are_told_to_share_a_connection(
+    builtin: StartBackend, once: Once, fio: Fio
+) -> None:
+    run = fio(once(builtin(queues=2).socket), thread=None, numjobs=2, **READS)
+    assert run.status > 0
+    assert all("add thread=1" in said for said in sentences(run))
+
+
+def test_jobs_that_run_one_after_the_other_are_told_to_share_a_connection(
+    builtin: StartBackend, once: Once, fio: Fio
+) -> None:
+    socket = once(builtin().socket)
+    text = f"""
+[global]
+ioengine=fio_virtio
+filename={socket}
+thread=1
+rw=read
+bs=4k
+number_ios=10
+[a]
+[b]
+stonewall
+"""
+    assert "leave stonewall out" in refusal(fio.job(text))
+
+
+def test_a_process_of_another_job_does_not_keep_the_connection(
+    builtin: StartBackend, fio: Fio
+) -> None:
+    # The thread's connection is kept while the process is forked, which makes its own.
+    backend = builtin(queues=2)
+    text = f"""
+[global]
+ioengine=fio_virtio
+filename={backend.socket}
+rw=randread
+bs=4k
+number_ios=100
+[process]
+[thread]
+thread=1
+startdelay=1
+"""
+    run = fio.job(text)
+    assert run.status == 0, run.stderr
+    assert [job["read"]["total_ios"] for job in run.jobs] == [100, 100]

@@ -224,6 +224,11 @@ void device_forget_inherited(struct device *dev)
 	close(dev->vu.fd);
 }
 
+bool device_takes_memory_once(const struct device_info *info)
+{
+	return !(info->protocol >> VHOST_USER_PROTOCOL_F_CONFIGURE_MEM_SLOTS & 1);
+}
+
 bool device_is_gone(struct device *dev)
 {
 	if (!vhost_user_is_gone(&dev->vu))

@@ -76,6 +76,9 @@ void device_assume_capacity(struct device *dev, uint64_t capacity_bytes);
  * that it inherited, and leaves the device to the other process. */
 void device_forget_inherited(struct device *dev);
 
+/* True if the back-end takes memory only before its queues run. */
+bool device_takes_memory_once(const struct device_info *info);
+
 /* True once the back-end has hung up; records a sentence, which does not name the
  * socket. Does not block. */
 bool device_is_gone(struct device *dev);

@@ -64,6 +64,7 @@ int device_reopen(struct device *dev, const struct device_config *config)
 {
 	int code;
 
+	vhost_user_set_timeout(&dev->vu, config->connect_timeout_ms);
 	share_forget(dev);
 	dev->disk = dev->negotiated;
 	dev->config = *config;
@@ -71,7 +72,6 @@ int device_reopen(struct device *dev, const struct device_config *config)
 	apply_defaults(&dev->config);
 	dev->memory = config->memory ? config->memory : &dev->own_memory;
 	dev->num_disks = 0;
-	vhost_user_set_timeout(&dev->vu, config->connect_timeout_ms);
 	code = negotiate_again(dev);
 	if (code) {
 		error_name(dev->vu.path);

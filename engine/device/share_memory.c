@@ -312,20 +312,6 @@ int share_foreign(struct device *dev, const void *address, size_t size_bytes, in
 	return code;
 }
 
-/* A new table replaces the old regions, but regions that were told one by one stay with
- * the back-end and keep their slots. */
-void share_forget(struct device *dev)
-{
-	for (unsigned int i = 0; i < memory_num_regions(dev->memory); i++) {
-		const struct memory_region *region = &dev->memory->regions[i];
-
-		if (is_known(dev, i) && takes_single_regions(dev) &&
-		    num_foreign(dev) < SHARE_MAX_FOREIGN)
-			note_foreign(dev, region->address, region->size_bytes);
-	}
-	__atomic_store_n(&dev->shared.regions, 0, __ATOMIC_RELEASE);
-}
-
 /* ---- looking up -------------------------------------------------------------------- */
 
 bool share_reaches(const struct device *dev, const void *address, size_t size_bytes)

@@ -46,8 +46,6 @@ void share_forget(struct device *dev);
  * file_offset_bytes. */
 int share_foreign(struct device *dev, const void *address, size_t size_bytes, int fd,
 		  uint64_t file_offset_bytes);
-/* The rings are stopped, and the device will use other memory. */
-void share_forget(struct device *dev);
 /* True if the back-end knows all of [address, address + size_bytes). Any thread;
  * no lock. */
 bool share_reaches(const struct device *dev, const void *address, size_t size_bytes);

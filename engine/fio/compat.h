@@ -22,6 +22,8 @@
 #pragma weak io_u_queued
 #pragma weak io_u_mark_submit
 #pragma weak __fio_option_is_set
+#pragma weak get_name_by_idx
+#pragma weak segments
 #pragma weak utime_since_now
 /* Only fio/rehearsal.c calls the following. */
 #pragma weak allocate_io_mem

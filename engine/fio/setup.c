@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "fio/job.h"
 #include "fio/kept.h"
+#include "fio/needs.h"
 #include "fio/shared_devices.h"
 
 #define DEFAULT_SLEEPY_POLL_US 50
@@ -80,18 +81,10 @@ int fio_choose(struct thread_data *td, struct wait_choice *choice)
 	return code ? code : choose_wait(choice, td->eo);
 }
 
-/* fio aligns buffers to pages, and may shift all of them by mem_align. */
-static size_t buffer_bytes(const struct thread_data *td)
-{
-	return (size_t)td_max_bs((struct thread_data *)td) * td->o.iodepth +
-	       4 * (size_t)sysconf(_SC_PAGESIZE) + 2 * td->o.mem_align;
-}
-
 void fio_fill_config(const struct thread_data *td, const struct fio_file *f,
 		     struct device_config *config)
 {
 	const struct options *options = td->eo;
-	size_t chosen_bytes = (size_t)options->hugepage_mem_mib << 20;
 
 	*config = (struct device_config){
 		.socket = f->file_name,
@@ -106,8 +99,8 @@ void fio_fill_config(const struct thread_data *td, const struct fio_file *f,
 		.queue_size = options->queue_size,
 		.depth = td->o.iodepth,
 		.connect_timeout_ms = options->connect_timeout_s * 1000,
-		.memory_bytes = chosen_bytes ? chosen_bytes : buffer_bytes(td),
-		.max_request_bytes = (size_t)td_max_bs((struct thread_data *)td),
+		.memory_bytes = needs_buffer_bytes(td),
+		.max_request_bytes = needs_request_bytes(td),
 	};
 }
 
@@ -180,6 +173,15 @@ int fio_explain_unreachable(const struct thread_data *td, const struct fio_file 
 		"add thread=1, so that the jobs share one connection");
 }
 
+/* A log may be long, so it is read only if its requests must be known. */
+static void know_log(struct thread_data *td, const struct device_info *info)
+{
+	if (device_takes_memory_once(info))
+		needs_measure_log(td);
+	else if (!needs_is_log_known(td))
+		needs_leave_log(td);
+}
+
 static int examine(struct thread_data *td, struct fio_file *f, unsigned int *max_queues)
 {
 	struct device_config config;
@@ -191,6 +193,8 @@ static int examine(struct thread_data *td, struct fio_file *f, unsigned int *max
 	if (code)
 		return fio_explain_unreachable(td, f, code);
 	*max_queues = info.max_queues;
+	if (td->o.read_iolog_file)
+		know_log(td, &info);
 	return fio_size_file(td, f, &info);
 }
 
@@ -247,6 +251,7 @@ static int plan(struct thread_data *td, const struct fio_file *f,
 	fio_fill_config(td, f, &config);
 	if (depth_may_rise(td))
 		fio_deepen(&config);
+	config.memory_bytes = needs_reserve(td);
 	count = registry_plan(&config, td->thread_number - 1, 1);
 	if (count < 0)
 		return count;
@@ -269,6 +274,9 @@ static int examine_and_plan(struct thread_data *td, unsigned int *max_queues)
 	unsigned int i;
 	int code = 0;
 
+	/* The devices are named only in the log. */
+	if (!td->o.nr_files && td->o.read_iolog_file)
+		needs_measure_log(td);
 	for_each_file(td, f, i)
 		if (!code)
 			code = examine(td, f, &max_queues[i]);

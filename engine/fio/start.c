@@ -14,6 +14,8 @@
 #include "base/error.h"
 #include "fio/job.h"
 #include "fio/kept.h"
+#include "fio/needs.h"
+#include "fio/replay.h"
 #include "fio/shared_devices.h"
 
 /* ---- the job's present options ---------------------------------------------- */
@@ -28,86 +30,9 @@ static unsigned int count_files(const struct thread_data *td)
 	return count;
 }
 
-static int check_piece(struct thread_data *td, const struct io_piece *piece,
-		       unsigned int num_files)
-{
-	if (piece->ddir != DDIR_WAIT &&
-	    (piece->fileno < 0 || (unsigned int)piece->fileno >= num_files))
-		return error_set(EINVAL, "the log uses a file that it does "
-			"not name before: give it an \"add\" line");
-	if (piece->ddir == DDIR_TRIM && !td_trim(td))
-		return error_set(EINVAL, "fio reads this log in chunks and cannot "
-			"replay its trims then: leave read_iolog_chunked= out");
-	/* If fio reads the log in chunks, its buffers may be too short for the first
-	 * chunk, and a request would then use memory behind its buffer. */
-	if (ddir_rw(piece->ddir) && piece->len > td->o.max_bs[piece->ddir])
-		td->o.max_bs[piece->ddir] = piece->len;
-	return 0;
-}
-
-/* The state of a file at some line of the log. */
-struct logged_file {
-	bool is_open;
-	struct io_piece *close; /* its last close, if no use follows it */
-};
-
-static bool is_action(const struct io_piece *piece, enum file_log_act action)
-{
-	return piece->ddir == DDIR_INVAL && piece->file_action == action;
-}
-
-static void leave_out(struct io_piece *piece)
-{
-	piece->file_action = FIO_LOG_ADD_FILE; /* fio does nothing */
-}
-
-/* fio aborts at a request for a file that is not open. If replay_redirect= maps several
- * files to one, the close of the first one must not close it for the others, and an
- * open has no effect while requests are in flight after a close. So only the first open
- * and the last close of each file count. */
-static int follow_file(struct io_piece *piece, struct logged_file *file)
-{
-	bool opens = is_action(piece, FIO_LOG_OPEN_FILE);
-	bool closes = is_action(piece, FIO_LOG_CLOSE_FILE);
-
-	if (is_action(piece, FIO_LOG_ADD_FILE))
-		return 0;
-	if (!file->is_open && piece->ddir != DDIR_INVAL)
-		return error_set(EINVAL, "the log uses a file that it does not open "
-			"before: give it an \"open\" line after its \"add\" line");
-	if (opens && file->is_open)
-		leave_out(piece);
-	file->is_open |= opens;
-	if (file->close)
-		leave_out(file->close);
-	file->close = closes ? piece : NULL;
-	return 0;
-}
-
-static int check_log(struct thread_data *td, unsigned int num_files)
-{
-	struct logged_file *files = calloc(num_files + 1ul, sizeof(*files));
-	struct flist_head *entry;
-	int code = 0;
-
-	if (!files)
-		return error_set(ENOMEM, "no memory for a log of %u files", num_files);
-	flist_for_each(entry, &td->io_log_list) {
-		struct io_piece *piece = flist_entry(entry, struct io_piece, list);
-
-		code = check_piece(td, piece, num_files);
-		if (!code && piece->ddir != DDIR_WAIT)
-			code = follow_file(piece, &files[piece->fileno]);
-		if (code)
-			break;
-	}
-	free(files);
-	return code;
-}
-
 static int check_job(struct thread_data *td, unsigned int num_files)
 {
-	int code = td->o.read_iolog_file ? check_log(td, num_files) : 0;
+	int code = td->o.read_iolog_file ? replay_check_log(td, num_files) : 0;
 
 	if (code)
 		return code;
@@ -181,14 +106,19 @@ static struct job *make_job(struct thread_data *td, unsigned int num_files)
 /* ---- devices and queues ----------------------------------------------------- */
 
 /* Plans a file that setup did not see. As many threads as fio has jobs may use such a
- * file, so the device is planned for all of them. */
+ * file, so the device and the memory are planned for all of them. Another thread waits
+ * until what was reserved for it is planned, because it may open the device first. */
 static int plan_thread(struct thread_data *td, struct device_config *config)
 {
+	static pthread_mutex_t planning = PTHREAD_MUTEX_INITIALIZER;
 	int code;
 
 	if (thread_number > 1)
 		fio_deepen(config);
+	pthread_mutex_lock(&planning);
+	config->memory_bytes = needs_reserve_all(td);
 	code = registry_plan(config, td->thread_number - 1, thread_number);
+	pthread_mutex_unlock(&planning);
 	return code < 0 ? code : fio_note_thread(td, config->socket);
 }
 
@@ -256,6 +186,11 @@ static int size_file(struct thread_data *td, struct fio_file *f,
 	return fio_size_file(td, f, &info);
 }
 
+static bool is_no_device(int code)
+{
+	return code == -ENOENT || code == -ENOTSOCK || code == -ECONNREFUSED;
+}
+
 static int acquire(struct job *job, struct fio_file *f, struct job_file *file)
 {
 	const struct options *options = job->td->eo;
@@ -266,7 +201,7 @@ static int acquire(struct job *job, struct fio_file *f, struct job_file *file)
 	code = registry_acquire(&config, &file->device);
 	if (code)
 		code = fio_explain_unreachable(job->td, f, code);
-	if (code && job->td->o.read_iolog_file && !fio_file_size_known(f))
+	if (is_no_device(code) && job->td->o.read_iolog_file && !fio_file_size_known(f))
 		error_name("the iolog names another device than filename= "
 			   "(replay_redirect= sends all to one)");
 	if (!code)
@@ -292,7 +227,7 @@ static int acquire_all(struct job *job)
 	for_each_file(td, f, i)
 		if (!code)
 			code = acquire(job, f, &job->files[i]);
-	return code;
+	return code ? code : replay_check_ends(job);
 }
 
 static void release(struct job *job)

@@ -146,14 +146,23 @@ def test_a_request_beyond_the_disk_fails(disk: StartBackend, fio: Fio, thread: i
 
 
 @THREADS
-def test_a_replay_on_a_backend_that_cannot_take_larger_buffers_while_it_runs(
-    builtin: StartBackend, fio: Fio, thread: int | None
+@CHUNKED
+@pytest.mark.parametrize("profile", ["minimal", "spdk"])
+def test_memory_is_planned_for_the_largest_request(
+    builtin: StartBackend, fio: Fio, thread: int | None, chunked: int, profile: str
 ) -> None:
     # fio learns of the large requests only after it has done the small ones.
-    socket = builtin(options=("profile=minimal",)).socket
-    actions = [*at_once(WRITE, 4096, 40), *at_once(WRITE, 8 * MIB, 40)]
-    run = replay(fio, socket, actions, thread=thread, read_iolog_chunked=1, iodepth=8)
-    assert "hugepage_mem" in refusal(run)
+    socket = builtin(options=(f"profile={profile}",)).socket
+    actions = [*at_once(WRITE, 4096, 40), *at_once(WRITE, 1 * MIB, 40)]
+    run = replay(fio, socket, actions, thread=thread, read_iolog_chunked=chunked, iodepth=8)
+    assert counts(run) == (0, 80, 0)
+
+
+def test_memory_is_planned_for_the_depth_of_the_log(builtin: StartBackend, fio: Fio) -> None:
+    socket = builtin(queues=2, options=("profile=spdk",)).socket
+    actions = [*at_once(WRITE, 256 * KIB, 64), *at_once(READ, 4096, 64)]
+    run = replay(fio, socket, actions, numjobs=2)
+    assert run.status == 0, run.stderr
 
 
 # ---- kinds of requests -----------------------------------------------------------------------

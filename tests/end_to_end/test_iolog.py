@@ -3,12 +3,14 @@
 
 import json
 import random
+import threading
 from collections.abc import Sequence
 from pathlib import Path
+from socket import AF_UNIX, SOCK_STREAM, socket
 
 import pytest
 
-from tests.conftest import Fio, FioRun, StartBackend
+from tests.conftest import Fio, FioRun, Option, StartBackend
 from tests.end_to_end.refusal import refusal
 
 KIB = 1 << 10
@@ -211,6 +213,133 @@ def test_a_log_may_move_more_than_the_disk_holds(
     log = write_log(private / "log", socket, [f"read 0 {1 << 20}"] * 100)
     run = fio(socket, filename=None, read_iolog=log, iodepth=8)
     assert counts(run) == (100, 0)
+
+
+@pytest.mark.parametrize("thread", [None, 1])
+@pytest.mark.parametrize("create_serialize", [1, 0])
+def test_a_log_longer_than_the_disk_is_replayed(
+    builtin: StartBackend, fio: Fio, private: Path, thread: int | None, create_serialize: int
+) -> None:
+    socket = builtin(size_bytes=4 << 20).socket
+    log = write_log(private / "log", socket, [f"read 0 {1 << 20}"] * 5)
+    run = fio(socket, read_iolog=log, thread=thread, create_serialize=create_serialize)
+    assert counts(run) == (5, 0)
+
+
+@pytest.mark.parametrize("chunked", [0, 1])
+def test_the_entry_that_ends_beyond_the_disk_is_named(
+    builtin: StartBackend, fio: Fio, private: Path, chunked: int
+) -> None:
+    socket = builtin(size_bytes=4 << 20).socket
+    actions = ["read 0 1048576", "sync 0 0", f"write {(4 << 20) - 4096} 8192", "read 0 4096"]
+    log = write_log(private / "log", socket, actions)
+    said = refusal(fio(socket, read_iolog=log, read_iolog_chunked=chunked))
+    assert "request 2 of the log, a write of 8192 bytes at 4190208, reaches beyond" in said
+
+
+def test_the_scaled_offset_counts(builtin: StartBackend, fio: Fio, private: Path) -> None:
+    socket = builtin(size_bytes=4 << 20).socket
+    log = write_log(private / "log", socket, [f"read {6 << 20} 4096"])
+    assert fio(socket, read_iolog=log).status > 0
+    assert counts(fio(socket, read_iolog=log, replay_scale=2)) == (1, 0)
+
+
+def test_continue_on_error_replays_what_fits(
+    builtin: StartBackend, fio: Fio, private: Path
+) -> None:
+    socket = builtin(size_bytes=4 << 20).socket
+    log = write_log(private / "log", socket, ["read 0 4096", f"read {8 << 20} 4096"])
+    run = fio(socket, read_iolog=log, continue_on_error="all")
+    assert run.first["total_err"] == 1
+
+
+# ---- back-ends that take memory once -----------------------------------------------------------
+
+ONCE = ("profile=spdk",)
+LARGE = [f"write {index << 20} {512 * KIB}" for index in range(40)]
+
+
+@pytest.mark.parametrize("jobs", [{"thread": 1, "numjobs": 3}, {"thread": None, "numjobs": 2}])
+@pytest.mark.parametrize("create_serialize", [1, 0])
+@pytest.mark.parametrize("chunked", [0, 1])
+@pytest.mark.parametrize("is_named", [True, False])
+def test_memory_is_planned_for_the_requests_of_a_log(
+    builtin: StartBackend,
+    fio: Fio,
+    private: Path,
+    jobs: dict[str, Option],
+    create_serialize: int,
+    chunked: int,
+    is_named: bool,
+) -> None:
+    # The last requests are the largest, so a chunk does not show them.
+    socket = builtin(queues=4, options=ONCE).socket
+    log = write_log(private / "log", socket, ["write 0 4096"] * 20 + LARGE)
+    run = fio(
+        socket,
+        filename=socket if is_named else None,
+        read_iolog=log,
+        read_iolog_chunked=chunked,
+        create_serialize=create_serialize,
+        iodepth=8,
+        **jobs,
+    )
+    assert run.status == 0, run.stderr
+
+
+def test_threads_with_logs_of_their_own_get_the_memory_that_they_need(
+    builtin: StartBackend, fio: Fio, private: Path
+) -> None:
+    socket = builtin(queues=4, options=ONCE).socket
+    small = write_log(private / "small", socket, ["read 0 4096"] * 20)
+    large = write_log(private / "large", socket, LARGE)
+    run = fio(socket, numjobs=2, read_iolog=f"{small}:{large}", iodepth=16)
+    assert run.status == 0, run.stderr
+
+
+def test_a_thread_with_a_log_that_starts_late_has_its_memory(
+    builtin: StartBackend, fio: Fio, private: Path
+) -> None:
+    socket = builtin(queues=4, options=ONCE).socket
+    text = f"""
+[global]
+ioengine=fio_virtio
+filename={socket}
+thread=1
+iodepth=16
+[early]
+rw=randread
+time_based
+runtime=2
+[late]
+startdelay=1
+read_iolog={write_log(private / "log", socket, LARGE)}
+"""
+    run = fio.job(text)
+    assert run.status == 0, run.stderr
+
+
+@pytest.mark.parametrize("thread", [None, 1])
+def test_a_log_from_a_socket_gets_its_memory(
+    builtin: StartBackend, fio: Fio, private: Path, thread: int | None
+) -> None:
+    backend = builtin(options=ONCE)
+    log = Path(write_log(private / "log", backend.socket, LARGE)).read_bytes()
+    with socket(AF_UNIX, SOCK_STREAM) as listener:
+        listener.bind(str(private / "log.sock"))
+        listener.listen()
+
+        def serve() -> None:
+            link, _ = listener.accept()
+            with link:
+                link.sendall(log)
+
+        server = threading.Thread(target=serve)
+        server.start()
+        path = str(private / "log.sock")
+        run = fio(backend.socket, read_iolog=path, thread=thread, iodepth=16)
+        server.join()
+    assert run.status == 0, run.stderr
 
 
 def test_a_logged_request_beyond_the_device_fails(

@@ -11,6 +11,8 @@ from tests.end_to_end.refusal import refusal, sentences
 from tests.end_to_end.relay import HangUp, Message, Request
 
 READS: dict[str, Option] = {"rw": "randread", "bs": "4k", "number_ios": 100, "iodepth": 4}
+# So long that all jobs have begun before the first one ends.
+TOGETHER: dict[str, Option] = {"rw": "randread", "bs": "4k", "time_based": True, "runtime": 1}
 Once = Callable[[str], str]
 
 every_profile = pytest.mark.parametrize("profile", ["builtin", "qemu", "spdk", "rust-vmm"])
@@ -51,9 +53,9 @@ def test_jobs_that_can_share_a_connection_need_one(
 ) -> None:
     options = (f"device={device}", f"profile={profile}")
     socket = once(builtin(queues=4, options=options).socket)
-    run = fio(socket, device=device, create_serialize=create_serialize, **READS, **jobs)
+    run = fio(socket, device=device, create_serialize=create_serialize, **TOGETHER, **jobs)
     assert run.status == 0, run.stderr
-    assert [job["read"]["total_ios"] for job in run.jobs] == [100] * int(jobs.get("numjobs") or 1)
+    assert all(job["read"]["total_ios"] > 0 for job in run.jobs)
 
 
 def test_a_job_on_several_back_ends_needs_one_connection_to_each(

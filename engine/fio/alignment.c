@@ -81,8 +81,7 @@ static bool does(struct thread_data *td, enum fio_ddir ddir)
 static int check_sizes_by_order(struct thread_data *td, const struct blocks *blocks)
 {
 	bool is_random = td_random(td);
-	bool is_sequential = !is_random || td->o.rw_seq != RW_SEQ_SEQ ||
-			     td->o.ddir_seq_nr > 1;
+	bool is_sequential = !is_random;
 	int code = 0;
 
 	for (enum fio_ddir ddir = DDIR_READ; ddir <= DDIR_TRIM; ddir++)

@@ -13,11 +13,7 @@ static int check_directions(struct thread_data *td, const struct fio_file *f,
 	if (info->read_only && (td_write(td) || td_trim(td)))
 		return error_set(EROFS, "%s: the device is read-only: use a "
 			"job that only reads", f->file_name);
-	if (td_trim(td) && !info->can_discard && !info->can_write_zeroes)
-		return error_set(EOPNOTSUPP, "%s: the device offers neither "
-			"discard nor write-zeroes: a job with trim cannot run "
-			"on it", f->file_name);
-	return 0;
+	return fio_check_trims(td, f, info);
 }
 
 /* size= is the sum over all files of a job. */

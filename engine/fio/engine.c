@@ -13,6 +13,7 @@
 #include "base/error.h"
 #include "fio/guard.h"
 #include "fio/job.h"
+#include "fio/notes.h"
 #include "fio/signals.h"
 
 const char *engine_fio_release(void)
@@ -35,7 +36,7 @@ static enum fio_q_status complete_now(struct io_u *io_u, int code)
 	return FIO_Q_COMPLETED;
 }
 
-static bool fill_request(const struct device_info *info, struct io_u *io_u,
+static bool fill_request(const struct job_file *file, struct io_u *io_u,
 			 struct request *req)
 {
 	req->user = io_u;
@@ -50,8 +51,7 @@ static bool fill_request(const struct device_info *info, struct io_u *io_u,
 		req->type = REQUEST_WRITE;
 		return true;
 	case DDIR_TRIM:
-		req->type = info->can_discard ? REQUEST_DISCARD :
-						REQUEST_WRITE_ZEROES;
+		req->type = (uint8_t)file->trim_type;
 		return true;
 	default:
 		req->type = REQUEST_FLUSH;
@@ -61,12 +61,13 @@ static bool fill_request(const struct device_info *info, struct io_u *io_u,
 }
 
 /* 0, or a positive errno. The caller has seen that a chain is free. */
-static int submit(struct queue *queue, struct io_u *io_u)
+static int submit(const struct job_file *file, struct io_u *io_u)
 {
+	struct queue *queue = file->queue;
 	struct request *req = queue_get(queue);
 	int code = -EINVAL;
 
-	if (fill_request(&queue->disk->info, io_u, req))
+	if (fill_request(file, io_u, req))
 		code = queue_submit(queue, req);
 	else
 		error_set(EINVAL, "fio asks for an operation (%d) that the "
@@ -102,7 +103,7 @@ static enum fio_q_status hook_queue(struct thread_data *td, struct io_u *io_u)
 	if (code || needs_no_flush(queue, io_u))
 		return complete_now(io_u, code);
 	if (queue->num_free)
-		code = submit(queue, io_u);
+		code = submit(file, io_u);
 	else
 		defer(job, file, io_u);
 	if (code) {
@@ -199,7 +200,7 @@ static void submit_backlog(struct job *job, struct job_file *file)
 		file->backlog_first = (file->backlog_first + 1) % job->depth;
 		file->backlog_count--;
 		if (!code)
-			code = submit(queue, io_u);
+			code = submit(file, io_u);
 		if (code)
 			complete(job, io_u, code, error_message());
 	}
@@ -211,6 +212,8 @@ static void look_at(struct job *job, struct job_file *file)
 	struct request *done[QUEUE_REAP_AT_ONCE];
 	unsigned int count = queue_reap(file->queue, done, QUEUE_REAP_AT_ONCE);
 
+	if (file->flushes_writes)
+		count = fio_flush_writes(job, file, done, count);
 	if (file->queue->abandoned)
 		fio_report_failure(file, file->queue->reason);
 	for (unsigned int i = 0; i < count; i++) {
@@ -445,5 +448,6 @@ void get_ioengine(struct ioengine_ops **ops)
 {
 	fio_signals_prepare();
 	fio_name_remedies();
+	fio_notes_begin();
 	*ops = fio_guard_admits() ? &operations : NULL;
 }

@@ -18,6 +18,8 @@
 struct job_file {
 	struct device *device; /* while the job runs */
 	struct queue *queue;
+	enum request_type trim_type; /* which request a trim becomes */
+	bool flushes_writes;   /* sync=1: see fio_flush_writes() */
 	bool is_reported;      /* its failure was printed */
 	/* Requests that fio queued while all chains were in use; a ring of depth
 	 * entries. fio never gets BUSY, because it would fill the buffer again for
@@ -146,13 +148,29 @@ void fio_watch_end(struct job *job);
 /* Prints why a queue was abandoned or a request refused, the first time. */
 void fio_report_failure(struct job_file *file, const char *why);
 
+/* Whether the device can carry out the job's trims: 0, or a negative errno with a
+ * sentence. */
+int fio_check_trims(const struct thread_data *td, const struct fio_file *f,
+		    const struct device_info *info);
+/* Chooses the request that a trim becomes, and says once if it is not the usual one. */
+enum request_type fio_choose_trim(const struct thread_data *td, const struct fio_file *f,
+				  const struct device_info *info);
+
+/* True if the job wants each write to be stable before it is complete (sync=1), and the
+ * device does not do that by itself. */
+bool fio_flushes_writes(const struct thread_data *td, const struct device_info *info);
+/* Sends a flush after each successful write of the finished requests in done. Moves the
+ * others to its beginning, and returns their number. */
+unsigned int fio_flush_writes(struct job *job, struct job_file *file,
+			      struct request **done, unsigned int count);
+
 /* fio's iomem_alloc and iomem_free. */
 int fio_buffers_alloc(struct thread_data *td, size_t bytes);
 void fio_buffers_free(struct thread_data *td);
 
 /* Appends the job's counters to stats_file. */
 void fio_stats_write(const struct job *job);
-/* Empties stats_file before the first job writes to it. */
+/* Empties stats_file, unless another job of this run of fio has done so. */
 int fio_stats_begin(const char *path);
 
 /* Prints the calling thread's error sentence, sets td's error. Returns 1. */

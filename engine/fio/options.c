@@ -112,6 +112,19 @@ struct fio_option fio_options[] = {
 		.cb = set_adaptive_cpu, .maxval = 100,
 	},
 	{
+		OPTION("trim", "Kind of trim", FIO_OPT_STR, trim,
+		       "Which request a trim becomes"),
+		.def = "auto",
+		.posval = {
+			{ .ival = "auto", .oval = TRIM_AUTO,
+			  .help = "discard, or write_zeroes if that is not offered" },
+			{ .ival = "discard", .oval = TRIM_DISCARD,
+			  .help = "DISCARD (virtio-scsi: UNMAP)" },
+			{ .ival = "write_zeroes", .oval = TRIM_WRITE_ZEROES,
+			  .help = "WRITE_ZEROES that may unmap" },
+		},
+	},
+	{
 		OPTION("queue_size", "Queue size", FIO_OPT_INT, queue_size,
 		       "Entries of each virtqueue, a power of two; 0: enough for iodepth"),
 		.def = "0", .maxval = 32768,
@@ -186,20 +199,8 @@ struct fio_option fio_options[] = {
 	{ .name = NULL },
 };
 
-int fio_options_check(struct thread_data *td)
+static int check_numbers(const struct options *options)
 {
-	const struct options *options = td->eo;
-
-	/* fio would notice this only when its worker threads load the engine again. */
-	if (td->o.io_submit_mode == IO_MODE_OFFLOAD)
-		return error_set(EINVAL, "io_submit_mode=offload does not work "
-			"with this engine, because jobs own their queues: leave "
-			"it out");
-	/* fio prints an error, too, but then continues without buffers. */
-	if (fio_option_is_set(&td->o, mem_type))
-		return error_set(EINVAL, "mem= (iomem=) cannot be chosen: "
-			"buffers lie in the memory shared with the back-end: "
-			"see hugepages=");
 	for (const struct fio_option *o = fio_options; o->name; o++) {
 		int value;
 
@@ -213,6 +214,17 @@ int fio_options_check(struct thread_data *td)
 				(unsigned long long)o->maxval);
 	}
 	return 0;
+}
+
+int fio_options_check(struct thread_data *td)
+{
+	int code = fio_refuse_promises(td);
+
+	if (!code)
+		code = check_numbers(td->eo);
+	if (!code)
+		fio_note_promises(td);
+	return code;
 }
 
 void fio_name_remedies(void)

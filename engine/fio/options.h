@@ -8,6 +8,12 @@
 
 #include "fio/compat.h"
 
+enum trim {
+	TRIM_AUTO,
+	TRIM_DISCARD,
+	TRIM_WRITE_ZEROES,
+};
+
 struct options {
 	void *td; /* fio's: it stores the job here */
 	unsigned int device;
@@ -19,6 +25,7 @@ struct options {
 	unsigned int scsi_target;
 	unsigned int scsi_lun;
 	unsigned int scsi_address_set;
+	unsigned int trim; /* enum trim */
 	unsigned int queue_size;
 	unsigned int num_queues;
 	unsigned int call_suppression;
@@ -33,9 +40,13 @@ struct options {
 
 extern struct fio_option fio_options[];
 
-/* Checks options that fio's parser does not refuse, such as negative numbers and mem=.
- * 0, or -EINVAL with a sentence. */
+/* Checks what fio's parser does not refuse: negative numbers, and options of fio that the
+ * engine cannot carry out. Says which options of fio have no effect. 0, or -EINVAL with
+ * a sentence. */
 int fio_options_check(struct thread_data *td);
+/* Its parts for the options of fio. */
+int fio_refuse_promises(struct thread_data *td);
+void fio_note_promises(struct thread_data *td);
 /* From now on sentences name the options of fio, not the arguments of the library. */
 void fio_name_remedies(void);
 

@@ -15,6 +15,7 @@
 #include "fio/job.h"
 #include "fio/kept.h"
 #include "fio/needs.h"
+#include "fio/notes.h"
 #include "fio/replay.h"
 #include "fio/shared_devices.h"
 
@@ -166,8 +167,11 @@ static int claim_queue(struct job *job, struct job_file *file,
 		       const struct device_config *config)
 {
 	file->queue = device_claim_queue(file->device);
-	if (file->queue)
+	if (file->queue) {
+		/* They are those of another job, or of the search for disks. */
+		file->queue->counters = (struct queue_counters){ 0 };
 		return check_depth(file, config);
+	}
 	if (job->td->o.use_thread)
 		fio_stop_threads_on(config->socket);
 	return -EBUSY;
@@ -195,6 +199,7 @@ static int acquire(struct job *job, struct fio_file *f, struct job_file *file)
 {
 	const struct options *options = job->td->eo;
 	struct device_config config;
+	struct device_info info;
 	int code;
 
 	fio_fill_config(job->td, f, &config);
@@ -211,6 +216,9 @@ static int acquire(struct job *job, struct fio_file *f, struct job_file *file)
 	if (code)
 		return code;
 	device_assume_capacity(file->device, f->real_file_size);
+	device_describe(file->device, &info);
+	file->trim_type = fio_choose_trim(job->td, f, &info);
+	file->flushes_writes = fio_flushes_writes(job->td, &info);
 	file->queue->retry_limit_ns = options->request_timeout_s * NS_PER_S;
 	virtq_want_all_calls(&file->queue->vq,
 			     options->call_suppression == CHOICE_OFF);
@@ -246,12 +254,10 @@ static void release(struct job *job)
 
 static void say_pages(const struct job *job)
 {
-	static bool is_said; /* by the job that starts first */
 	struct device_info info;
 
 	device_describe(job->files[0].device, &info);
-	if (info.hugepages_short &&
-	    !__atomic_exchange_n(&is_said, true, __ATOMIC_RELAXED))
+	if (info.hugepages_short && fio_is_first_to_say(NOTE_PAGES))
 		log_info("fio_virtio: ordinary pages: not enough free 2 MiB huge "
 			 "pages (pyfio-virtio doctor says how to get them)\n");
 }
@@ -285,12 +291,17 @@ static int begin(struct thread_data *td, struct job **result)
 
 int fio_start(struct thread_data *td)
 {
+	const struct options *options = td->eo;
 	struct job *job = NULL;
-	int code;
+	int code = 0;
 
 	if (td->io_ops_data)
 		return 0;
-	code = begin(td, &job);
+	/* Otherwise setup has done it. */
+	if (options->stats_file && !td->o.create_serialize)
+		code = fio_stats_begin(options->stats_file);
+	if (!code)
+		code = begin(td, &job);
 	if (code)
 		return fio_fail(td, code, "init");
 	job->begun_ns = clock_now_ns();

@@ -6,20 +6,31 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 
 #include "base/clock.h"
 #include "base/error.h"
 #include "fio/job.h"
+#include "fio/notes.h"
 
 int fio_stats_begin(const char *path)
 {
-	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+	int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
+	struct stat file;
+	int code = 0;
 
 	if (fd < 0)
 		return error_set(errno, "stats_file=%s cannot be written: %s",
 				 path, strerror(errno));
+	/* A device, such as /dev/stdout, has no length. */
+	if (fstat(fd, &file))
+		code = errno;
+	else if (S_ISREG(file.st_mode) && fio_is_first_to_open(file.st_dev, file.st_ino) &&
+		 ftruncate(fd, 0))
+		code = errno;
 	close(fd);
-	return 0;
+	return code ? error_set(code, "stats_file=%s cannot be emptied: %s", path,
+				strerror(code)) : 0;
 }
 
 static void print_string(FILE *out, const char *name, const char *text)

@@ -9,6 +9,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.conftest import Fio
+from tests.end_to_end.refusal import sentences
 
 EIO = 5
 StartQsd = Callable[..., str]
@@ -93,3 +94,9 @@ def test_ignore_error_passes_over_what_it_names(failing: FailingDisk, fio: Fio) 
 def test_a_request_that_fails_at_depth_1_is_not_repeated(failing: FailingDisk, fio: Fio) -> None:
     run = fio(failing("read"), rw="read", bs="4k", iodepth=1, number_ios=10)
     assert run.first["read"]["total_ios"] <= 1
+
+
+def test_flushes_that_fail_are_told_once(failing: FailingDisk, fio: Fio) -> None:
+    run = fio(failing("flush"), rw="write", bs="4k", size="400k", fsync=1, continue_on_error="all")
+    assert len(sentences(run)) == 1
+    assert run.first["total_err"] >= 99

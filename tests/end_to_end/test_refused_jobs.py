@@ -97,6 +97,39 @@ def test_a_trim_becomes_write_zeroes_where_there_is_no_discard(
     run = fio(socket, rw="trim", bs="64k", size="512k")
     assert run.status == 0, run.stderr
     assert image.read_bytes() == bytes(512 << 10) + b"\xff" * (512 << 10)
+    assert run.stdout.count("trims are sent as WRITE_ZEROES") == 1
+
+
+OFFERS = {"both": 0, "no-discard": DISCARD, "no-write-zeroes": WRITE_ZEROES}
+TRIMS = {
+    ("both", "auto"): "",
+    ("both", "discard"): "",
+    ("both", "write_zeroes"): "",
+    ("no-discard", "write_zeroes"): "",
+    ("no-discard", "discard"): "the device does not offer discard: use trim=write_zeroes",
+    ("no-write-zeroes", "auto"): "",
+    ("no-write-zeroes", "discard"): "",
+    ("no-write-zeroes", "write_zeroes"): "the device does not offer write-zeroes: use trim=discard",
+}
+
+
+@pytest.mark.parametrize(("offer", "trim"), TRIMS)
+def test_trim_chooses_the_request(
+    qsd: StartBackend, fio: Fio, relay: StartRelay, offer: str, trim: str
+) -> None:
+    socket = relay(qsd().socket, lambda message: without_features(OFFERS[offer], message))
+    run = fio(socket, rw="trim", bs="64k", size="512k", trim=trim)
+    if TRIMS[offer, trim]:
+        assert refusal(run).endswith(TRIMS[offer, trim])
+    else:
+        assert (run.status, run.stdout.count("WRITE_ZEROES")) == (0, 0), run.stderr
+
+
+def test_a_note_about_trims_is_left_out_if_nothing_is_trimmed(
+    qsd: StartBackend, fio: Fio, relay: StartRelay
+) -> None:
+    socket = relay(qsd().socket, lambda message: without_features(DISCARD, message))
+    assert "WRITE_ZEROES" not in fio(socket, rw="read", number_ios=1).stdout
 
 
 # ---- queues and memory -----------------------------------------------------------------------

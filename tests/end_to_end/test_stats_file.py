@@ -96,3 +96,56 @@ def test_a_name_with_quotes_is_still_json(qsd: StartBackend, fio: Fio, private: 
 def test_cpu_time_of_the_job_is_told(qsd: StartBackend, fio: Fio) -> None:
     (line,) = lines_of(fio, qsd().socket, number_ios=1000)
     assert line["cpu_ns"] > 0
+
+
+PLACES = {
+    "threads": "thread=1",
+    "processes": "thread=0",
+    "threads-without-setup": "thread=1\ncreate_serialize=0",
+    "processes-without-setup": "thread=0\ncreate_serialize=0",
+}
+
+
+@pytest.mark.parametrize("place", PLACES.values(), ids=PLACES)
+def test_the_file_of_each_job_is_emptied_once(
+    qsd: StartBackend, fio: Fio, private: Path, place: str
+) -> None:
+    text = f"[global]\nioengine=fio_virtio\nfilename={qsd(queues=4).socket}\n"
+    text += f"rw=read\nnumber_ios=3\n{place.replace('thread=0', '')}\n"
+    for job, name in (("a", "one"), ("b", "two"), ("c\nstonewall", "two"), ("d", "three")):
+        head, _, more = job.partition("\n")
+        text += f"[{head}]\n{more}\nstats_file={private / name}\n"
+    for name in ("one", "two", "three"):
+        (private / name).write_text("of another run\n")
+    run = fio.job(text)
+    assert run.status == 0, run.stderr
+    jobs = {
+        name: sorted(json.loads(line)["job"] for line in (private / name).read_text().splitlines())
+        for name in ("one", "two", "three")
+    }
+    assert jobs == {"one": ["a"], "two": ["b", "c"], "three": ["d"]}
+
+
+@pytest.mark.parametrize("device", ["blk", "scsi"])
+def test_the_counters_of_a_queue_are_those_of_its_job(
+    builtin: StartBackend, fio: Fio, private: Path, device: str
+) -> None:
+    stats = private / "stats.json"
+    text = f"""
+[global]
+ioengine=fio_virtio
+thread=1
+filename={builtin(options=(f"device={device}",)).socket}
+rw=randread
+stats_file={stats}
+[first]
+number_ios=100
+[second]
+stonewall
+number_ios=7
+"""
+    run = fio.job(text)
+    assert run.status == 0, run.stderr
+    lines = [json.loads(line) for line in stats.read_text().splitlines()]
+    assert [line["queues"][0]["requests"] for line in lines] == [100, 7]
+    assert all(sum(line["queues"][0]["batches"]) <= line["ios"] for line in lines)

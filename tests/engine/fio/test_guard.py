@@ -19,8 +19,8 @@ from tests.engine import fio_trees
 from tests.engine.fio_trees import ENGINE, insert_before, linked, rewrite, used_members
 
 PROBE = Path(__file__).with_name("fio_probe.c")
-# No witness tells where it lies; it is a number in stats_file.
-UNSEEN = {("thread_data", "thread_number")}
+# No witness tells where they lie: one is a number in stats_file, one multiplies offset_increment=.
+UNSEEN = {("thread_data", "thread_number"), ("thread_data", "subjob_number")}
 
 
 @dataclass(frozen=True)

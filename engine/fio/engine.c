@@ -16,16 +16,6 @@
 #include "fio/notes.h"
 #include "fio/signals.h"
 
-const char *engine_fio_release(void)
-{
-	return ENGINE_FIO_RELEASE;
-}
-
-int engine_fio_interface(void)
-{
-	return FIO_IOOPS_VERSION;
-}
-
 /* ---- submission ------------------------------------------------------------ */
 
 static enum fio_q_status complete_now(struct io_u *io_u, int code)

@@ -14,6 +14,7 @@
 #include <sys/prctl.h>
 #include <sys/wait.h>
 
+#include "api.h"
 #include "fio/compat.h"
 
 /* A comparison takes milliseconds, so this is more than enough. */
@@ -22,6 +23,16 @@
 #define REMEDY "rebuild the engine with make if that fio is your distribution's " \
 	"package, else with make FIO_SOURCE_DIR=(the sources of that fio, with " \
 	"their patches)"
+
+const char *engine_fio_release(void)
+{
+	return ENGINE_FIO_RELEASE;
+}
+
+int engine_fio_interface(void)
+{
+	return FIO_IOOPS_VERSION;
+}
 
 /* Shared with the child. Empty once all has been compared and agrees. */
 static char *note;

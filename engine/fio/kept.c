@@ -121,27 +121,54 @@ static bool describe_from_kept(const struct device_config *config,
 	return kept != NULL;
 }
 
-int kept_describe(const struct device_config *config, bool is_for_job,
-		  struct device_info *info)
+/* Ends the connections to the socket that were kept, because jobs make further ones and
+ * many back-ends serve one client at a time. Returns true if the socket is in the list. */
+static bool give_up(const char *socket)
+{
+	bool is_listed = false;
+
+	pthread_mutex_lock(&lock);
+	for (struct kept *kept = all; kept; kept = kept->next) {
+		if (strcmp(kept->config.socket, socket))
+			continue;
+		is_listed = true;
+		device_close(take_from(kept));
+	}
+	pthread_mutex_unlock(&lock);
+	return is_listed;
+}
+
+/* The connection is kept only if it is the first one to its socket. */
+static int connect_anew(const struct device_config *config, bool is_for_job,
+			struct device_info *info)
 {
 	struct device_config small = *config;
 	struct device *dev = NULL;
+	bool is_kept = !give_up(config->socket) && is_for_job;
 	int code;
 
-	if (describe_from_kept(config, info))
-		return 0;
 	small.num_queues = 1;
 	small.memory_bytes = 1 << 16;
 	code = device_open(&dev, &small);
 	if (!code)
 		code = describe(dev, info);
-	if (code || !is_for_job) {
+	if (code || !is_kept) {
 		device_close(dev);
 		dev = NULL;
 	}
 	if (!code)
 		add(config, info, dev);
 	return code;
+}
+
+int kept_describe(const struct device_config *config, bool is_for_job,
+		  struct device_info *info)
+{
+	if (!describe_from_kept(config, info))
+		return connect_anew(config, is_for_job, info);
+	if (!is_for_job)
+		give_up(config->socket);
+	return 0;
 }
 
 int kept_open(struct device **dev, const struct device_config *config)

@@ -120,3 +120,43 @@ startdelay=1
     run = fio.job(text)
     assert run.status == 0, run.stderr
     assert [job["read"]["total_ios"] for job in run.jobs] == [100, 100]
+
+
+# ---- back-ends that serve one client at a time ---------------------------------------------------
+
+
+@pytest.mark.parametrize("first", ["thread=1", "thread=0"])
+def test_a_process_and_a_thread_take_turns(qsd: StartBackend, fio: Fio, first: str) -> None:
+    """The connection of one is not kept while the other needs the back-end."""
+    second = {"thread=1": "thread=0", "thread=0": "thread=1"}[first]
+    run = fio.job(f"""
+[global]
+ioengine=fio_virtio
+filename={qsd().socket}
+rw=randread
+number_ios=10
+[one]
+{first}
+[two]
+stonewall
+{second}
+""")
+    assert run.status == 0, run.stderr
+
+
+def test_threads_with_other_options_take_turns(qsd: StartBackend, fio: Fio) -> None:
+    run = fio.job(f"""
+[global]
+ioengine=fio_virtio
+filename={qsd().socket}
+rw=randread
+number_ios=10
+thread=1
+[one]
+device=blk
+[two]
+stonewall
+device=blk
+event_idx=off
+""")
+    assert "must agree on event_idx" in run.stderr + run.stdout

@@ -31,7 +31,8 @@ static int check_size(struct thread_data *td, const struct fio_file *f,
 			"blocks: give it a disk", f->file_name);
 	if (!info->capacity_bytes)
 		return error_set(EINVAL, "%s: the back-end does not say how "
-			"large its disk is: give size=", f->file_name);
+			"large its disk is: give size=, or device=scsi if it "
+			"serves a virtio-scsi controller", f->file_name);
 	if (td->o.start_offset > info->capacity_bytes ||
 	    wanted > info->capacity_bytes - td->o.start_offset)
 		return error_set(ENOSPC, "%s: offset=%llu and size=%llu reach "

@@ -133,7 +133,11 @@ static bool may_run(int job, int phase)
 		return false;
 	if (job < phase)
 		return place->start_us > places[phase].start_us;
-	return place->stonewall <= phase;
+	if (place->stonewall <= phase)
+		return true;
+	/* A delayed stonewall starts after one that stands below it. */
+	return phase != NONE &&
+	       places[phase].start_us > places[place->stonewall].start_us;
 }
 
 static void fill_phase(const uint64_t *needs, int phase)

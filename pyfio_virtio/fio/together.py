@@ -164,4 +164,8 @@ def _may_run(places: Sequence[_Place], number: int, phase: int) -> bool:
         return False
     if number < phase:
         return places[number].start[1] > places[phase].start[0]
-    return places[number].stonewall <= phase
+    stonewall = places[number].stonewall
+    if stonewall <= phase:
+        return True
+    # A delayed stonewall may start after one that stands below it.
+    return phase >= 0 and places[phase].start[1] > places[stonewall].start[0]

@@ -52,7 +52,7 @@ NO_PATHS = {
 }
 # Options of fio_virtio that hold a text.
 ENGINE_NO_PATHS = {
-    *("device", "wait", "event_idx", "indirect", "hugepages", "call_suppression"),
+    *("device", "trim", "wait", "event_idx", "indirect", "hugepages", "call_suppression"),
 }
 # Each fio that is at hand, with its sources.
 FIOS = {"fio": Path((BUILD / "fio-tree").read_text().strip())}

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from pyfio_virtio.engine import engine
@@ -161,6 +161,13 @@ def test_without_delays_the_count_is_exact(plans: list[Planned]) -> None:
 
 @settings(max_examples=150, deadline=None)
 @given(_plans([0, 0, 2, 5]))
+@example(
+    [
+        Planned("j0", is_stonewalled=True, delay=(2, 2)),
+        Planned("j1", is_stonewalled=True),
+        Planned("j2", wait_for="j1"),
+    ]
+)
 def test_with_delays_there_are_never_too_few_queues(plans: list[Planned]) -> None:
     assert together.most_at_once(plans) >= _most_of_all(plans)
 

@@ -17,10 +17,7 @@ Tests run in one process each way, in the main thread; nothing here is shared be
 """
 
 import json
-import os
 import shutil
-import signal
-import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -35,6 +32,7 @@ from pyfio_virtio.backends import backends
 from pyfio_virtio.engine import engine
 from pyfio_virtio.fio.fio import library_path, split_notes
 from pyfio_virtio.fio.job import escaped_filename
+from tests.limited import run_limited
 
 ROOT = Path(__file__).resolve().parent.parent
 # Ample for any run of the tests; it only bounds a hang.
@@ -80,28 +78,11 @@ def run_to_end(
     timeout_s: float = TIMEOUT_S,
     folder: Path | None = None,
 ) -> Finished:
-    """Runs a command in a process group of its own; all of the group ends with it.
-
-    It runs in `folder`, so that what fio leaves in its working directory ends there.
-    """
-    with subprocess.Popen(
-        command,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        env={**os.environ, **environment},
-        cwd=folder,
-        process_group=0,
-        text=True,
-        errors="replace",
-    ) as process:
-        try:
-            stdout, stderr = process.communicate(timeout=timeout_s)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            stdout, stderr = process.communicate()
-            pytest.fail(f"did not end within {timeout_s} s: {command}\n{stdout}\n{stderr}")
-    return Finished(process.returncode, stdout, stderr)
+    """Fails where the command does not end in time; see run_limited()."""
+    ended, status, stdout, stderr = run_limited(command, environment, timeout_s, folder)
+    if not ended:
+        pytest.fail(f"did not end within {timeout_s} s: {command}\n{stdout}\n{stderr}")
+    return Finished(status, stdout, stderr)
 
 
 class Fio:

@@ -72,12 +72,7 @@ static bool has_abandoned(const struct job *job)
 
 static bool is_idle(const struct job *job)
 {
-	if (job_num_ready(job))
-		return false;
-	for (unsigned int i = 0; i < job->num_files; i++)
-		if (queue_in_flight(job->files[i].queue))
-			return false;
-	return true;
+	return !job_num_ready(job) && !job_num_in_flight(job);
 }
 
 /* Reports errors that fio does not ask for any more, because its run has ended. */

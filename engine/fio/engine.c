@@ -243,12 +243,7 @@ static bool ask_calls(void *context)
 
 static unsigned int in_flight(void *context)
 {
-	struct job *job = context;
-	unsigned int count = 0;
-
-	for (unsigned int i = 0; i < job->num_files; i++)
-		count += queue_in_flight(job->files[i].queue);
-	return count;
+	return job_num_in_flight(context);
 }
 
 static void refuse_calls(void *context)

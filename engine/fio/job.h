@@ -76,6 +76,16 @@ static inline unsigned int job_num_ready(const struct job *job)
 	return job->num_completed - job->num_taken;
 }
 
+/* The number of requests that the back-ends have not completed. */
+static inline unsigned int job_num_in_flight(const struct job *job)
+{
+	unsigned int count = 0;
+
+	for (unsigned int i = 0; i < job->num_files; i++)
+		count += queue_in_flight(job->files[i].queue);
+	return count;
+}
+
 /* Publishes all submitted requests to the back-ends. */
 static inline void job_commit(const struct job *job)
 {

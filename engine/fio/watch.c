@@ -56,20 +56,11 @@ static bool is_over(struct thread_data *td, const struct job *job)
 				td->o.timeout + td->o.ramp_time;
 }
 
-static unsigned int num_in_flight(const struct job *job)
-{
-	unsigned int count = 0;
-
-	for (unsigned int i = 0; i < job->num_files; i++)
-		count += queue_in_flight(job->files[i].queue);
-	return count;
-}
-
 /* The mean latency by Little's law, which also shows a slow disk that always had several
  * requests to work on. */
 static uint64_t mean_latency_ns(const struct job *job, uint64_t now_ns)
 {
-	return (now_ns - job->begun_ns) / job->reaped * num_in_flight(job);
+	return (now_ns - job->begun_ns) / job->reaped * job_num_in_flight(job);
 }
 
 /* How long requests took in this run: the mean latency, or the longest time in which

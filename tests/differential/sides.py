@@ -11,7 +11,6 @@ import json
 import os
 import random
 import shutil
-import signal
 import subprocess
 import tempfile
 from abc import ABC, abstractmethod
@@ -28,6 +27,7 @@ from pyfio_virtio.engine.engine import NAME
 from pyfio_virtio.engine.engine import folder as engine_folder
 from pyfio_virtio.fio.fio import library_path, split_notes
 from tests.differential.jobs import DIRECTIONS, LOG, Fault, Job
+from tests.limited import run_limited
 
 # Ample for each of the jobs; it only bounds a hang.
 LIMIT_S = 30.0
@@ -112,24 +112,7 @@ def names(job: Job) -> list[str]:
 def run_fio(folder: Path, text: str, environment: Environment) -> tuple[bool, int, str, str]:
     """Whether it ended, with which status, and what it wrote."""
     (folder / "job.fio").write_text(text)
-    with subprocess.Popen(
-        ["fio", "--output-format=json", "job.fio"],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        env={**os.environ, **environment},
-        cwd=folder,
-        process_group=0,
-        text=True,
-        errors="replace",
-    ) as process:
-        try:
-            stdout, stderr = process.communicate(timeout=LIMIT_S)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            stdout, stderr = process.communicate()
-            return False, process.returncode, stdout, stderr
-    return True, process.returncode, stdout, stderr
+    return run_limited(["fio", "--output-format=json", "job.fio"], environment, LIMIT_S, folder)
 
 
 def write_log(job: Job) -> str:

@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Runs a command that may hang."""
+
+import os
+import signal
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+
+def run_limited(
+    command: Sequence[str], environment: Mapping[str, str], limit_s: float, folder: Path | None
+) -> tuple[bool, int, str, str]:
+    """Whether it ended by itself within `limit_s`, with which status, and what it wrote.
+
+    It has a process group of its own, all of which ends at the limit. It runs in `folder`, so that
+    what fio leaves in its working directory ends there. `environment` is added to ours.
+    """
+    with subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env={**os.environ, **environment},
+        cwd=folder,
+        process_group=0,
+        text=True,
+        errors="replace",
+    ) as process:
+        try:
+            stdout, stderr = process.communicate(timeout=limit_s)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            stdout, stderr = process.communicate()
+            return False, process.returncode, stdout, stderr
+    return True, process.returncode, stdout, stderr

@@ -144,12 +144,20 @@ size_t needs_reserve(const struct thread_data *td)
 	return bytes;
 }
 
+/* Jobs that want other pages get memory of their own. */
+static bool use_one_memory(const struct thread_data *a, const struct thread_data *b)
+{
+	const struct options *options = a->eo, *others = b->eo;
+
+	return a->io_ops == b->io_ops && options->hugepages == others->hugepages;
+}
+
 static bool is_without_plan(const struct thread_data *td, const struct thread_data *other)
 {
 	const struct noted_job *job = find(other);
 
-	return other->o.use_thread && other->io_ops == td->io_ops &&
-	       other->runstate < TD_EXITED && !(job && job->reserved_bytes);
+	return other->o.use_thread && other->runstate < TD_EXITED &&
+	       use_one_memory(td, other) && !(job && job->reserved_bytes);
 }
 
 static void measure_logs(const struct thread_data *td)

@@ -16,6 +16,14 @@
 #define RING_ROOM_BYTES (64ul << 10)
 #define RING_ROOM_BYTES_A_REQUEST 1024ul
 
+/* Memory for all jobs that want the same kind of pages. */
+struct pool {
+	struct memory memory;        /* while devices > 0 */
+	unsigned int devices;
+	uint64_t *bytes_of_jobs;     /* planned, by the number of the job */
+	size_t planned_bytes;        /* the most at once */
+};
+
 struct entry {
 	struct entry *next;
 	struct device_config config; /* merged over all jobs; socket is ours */
@@ -28,11 +36,7 @@ struct entry {
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct entry *entries;
-static uint64_t *bytes_of_jobs; /* planned, by the number of the job */
-static size_t planned_bytes;    /* the most at once */
-static int planned_hugepages;
-static struct memory memory;
-static unsigned int open_devices;
+static struct pool pools[HUGEPAGES_1G + 1]; /* by enum hugepages */
 static pid_t forked_process; /* that has emptied the registry; 0: none */
 
 /* Two disks behind one controller are two devices with a connection each. */
@@ -91,11 +95,13 @@ void registry_begin_process(void)
 	for (struct entry *entry = entries; entry; entry = entry->next)
 		if (entry->device)
 			device_forget_inherited(entry->device);
-	memory_forget_inherited(&memory);
+	for (int i = HUGEPAGES_AUTO; i <= HUGEPAGES_1G; i++) {
+		memory_forget_inherited(&pools[i].memory);
+		pools[i].devices = 0;
+		pools[i].bytes_of_jobs = NULL;
+		pools[i].planned_bytes = 0;
+	}
 	entries = NULL;
-	open_devices = 0;
-	bytes_of_jobs = NULL;
-	planned_bytes = 0;
 }
 
 /* Jobs on one connection cannot have it set up in different ways. */
@@ -131,20 +137,22 @@ static void count_job(struct entry *entry, unsigned int job, unsigned int most_j
 
 static void count_bytes(const struct device_config *config, unsigned int job)
 {
+	struct pool *pool = &pools[config->hugepages];
 	uint64_t most;
 
-	bytes_of_jobs[job] += config->memory_bytes + RING_ROOM_BYTES +
-			      config->depth * RING_ROOM_BYTES_A_REQUEST;
-	most = fio_most_at_once(bytes_of_jobs, job);
-	if (most > planned_bytes)
-		planned_bytes = most;
+	pool->bytes_of_jobs[job] += config->memory_bytes + RING_ROOM_BYTES +
+				    config->depth * RING_ROOM_BYTES_A_REQUEST;
+	most = fio_most_at_once(pool->bytes_of_jobs, job);
+	if (most > pool->planned_bytes)
+		pool->planned_bytes = most;
 }
 
-static bool make_room_for_plans(void)
+static bool make_room_for_plans(struct pool *pool)
 {
-	if (!bytes_of_jobs)
-		bytes_of_jobs = calloc(fio_num_jobs(), sizeof(*bytes_of_jobs));
-	return bytes_of_jobs && fio_place_jobs();
+	if (!pool->bytes_of_jobs)
+		pool->bytes_of_jobs = calloc(fio_num_jobs(),
+					     sizeof(*pool->bytes_of_jobs));
+	return pool->bytes_of_jobs && fio_place_jobs();
 }
 
 static void merge(struct entry *entry, const struct device_config *config)
@@ -165,7 +173,7 @@ static int plan_locked(const struct device_config *config, unsigned int job,
 	struct entry *entry = find(config);
 	const char *option;
 
-	if (!entry && make_room_for_plans())
+	if (!entry && make_room_for_plans(&pools[config->hugepages]))
 		entry = add(config);
 	if (!entry)
 		return error_set(ENOMEM, "%s: no memory for a plan", config->socket);
@@ -174,7 +182,6 @@ static int plan_locked(const struct device_config *config, unsigned int job,
 		return error_set(EINVAL, "%s: jobs that share a connection "
 			"(thread=1) must agree on %s", config->socket, option);
 	merge(entry, config);
-	planned_hugepages = config->hugepages;
 	count_bytes(config, job);
 	count_job(entry, job, most_jobs);
 	return (int)entry->planned_jobs;
@@ -191,26 +198,31 @@ int registry_plan(const struct device_config *config, unsigned int job,
 	return jobs;
 }
 
-/* The memory is made for the first device and closed after the last one. */
-static int open_memory(void)
+static struct pool *pool_of(const struct entry *entry)
 {
-	int code = 0;
+	return &pools[entry->config.hugepages];
+}
 
-	if (open_devices)
+/* The memory is made for the first device and closed after the last one. */
+static int open_memory(struct pool *pool, int hugepages)
+{
+	int code;
+
+	if (pool->devices)
 		return 0;
-	memory_init(&memory, planned_hugepages);
-	code = memory_add_region(&memory, planned_bytes);
+	memory_init(&pool->memory, hugepages);
+	code = memory_add_region(&pool->memory, pool->planned_bytes);
 	if (code < 0) {
-		memory_close(&memory);
+		memory_close(&pool->memory);
 		return code;
 	}
 	return 0;
 }
 
-static void close_memory(void)
+static void close_memory(struct pool *pool)
 {
-	if (!open_devices)
-		memory_close(&memory);
+	if (!pool->devices)
+		memory_close(&pool->memory);
 }
 
 /* Asks for a queue for each job, or for all that the back-end has if these are fewer.
@@ -226,14 +238,17 @@ static void choose_num_queues(struct device *dev, unsigned int jobs)
 		dev->config.num_queues = jobs;
 }
 
-static int open_device(struct entry *entry)
+/* config is that of the job that waits for the back-end. */
+static int open_device(struct entry *entry, const struct device_config *config)
 {
+	struct pool *pool = pool_of(entry);
 	struct device *dev = NULL;
-	int code = open_memory();
+	int code = open_memory(pool, entry->config.hugepages);
 
 	if (code)
 		return code;
-	entry->config.memory = &memory;
+	entry->config.memory = &pool->memory;
+	entry->config.connect_timeout_ms = config->connect_timeout_ms;
 	code = kept_open(&dev, &entry->config);
 	if (!code) {
 		choose_num_queues(dev, entry->most_jobs);
@@ -241,11 +256,11 @@ static int open_device(struct entry *entry)
 	}
 	if (code) {
 		device_close(dev);
-		close_memory();
+		close_memory(pool);
 		return code;
 	}
 	set_device(entry, dev);
-	open_devices++;
+	pool->devices++;
 	return 0;
 }
 
@@ -260,7 +275,7 @@ int registry_acquire(const struct device_config *config, struct device **dev)
 		code = error_set(ENODEV, "%s: no job was planned on it",
 				 config->socket);
 	else if (!entry->users)
-		code = open_device(entry);
+		code = open_device(entry, config);
 	if (!code) {
 		entry->users++;
 		*dev = entry->device;
@@ -287,8 +302,8 @@ void registry_release(struct device *dev)
 	if (--entry->users == 0) {
 		set_device(entry, NULL);
 		device_close(dev);
-		open_devices--;
-		close_memory();
+		pool_of(entry)->devices--;
+		close_memory(pool_of(entry));
 	}
 	pthread_mutex_unlock(&lock);
 }

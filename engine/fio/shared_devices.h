@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The registry of devices that the threads of one process share, and the memory that
- * all of them use. Jobs with thread=1 on the same socket share one connection, and each
- * has a queue of its own.
+ * jobs with the same hugepages= use. Jobs with thread=1 on the same socket share one
+ * connection, and each has a queue of its own.
  *
  * First every job is planned, so that the first job that acquires a device opens it
  * with enough queues and memory for all. Any thread may plan, acquire and release. A
@@ -39,7 +39,7 @@ int registry_plan(const struct device_config *config, unsigned int job,
 /* Opens and starts the device that was planned for the same socket and disk, unless it
  * is open already. */
 int registry_acquire(const struct device_config *config, struct device **dev);
-/* Closes the device after its last user, and the memory after the last device. */
+/* Closes the device after its last user, and the memory after its last device. */
 void registry_release(struct device *dev);
 
 #endif

@@ -13,8 +13,9 @@ import pytest
 
 from pyfio_virtio.engine import engine
 from tests.conftest import Fio, StartBackend, run_to_end
-from tests.end_to_end.conftest import StartFio
+from tests.end_to_end.conftest import StartFio, StartRelay
 from tests.end_to_end.refusal import refusal
+from tests.end_to_end.relay import Message, Request
 
 
 @contextmanager
@@ -140,6 +141,35 @@ def test_two_processes_where_one_client_is_served(
         connect_timeout=1,
     ).finish()
     assert "one client at a time" in refusal(run)
+
+
+def test_a_job_waits_for_its_own_connect_timeout(
+    builtin: StartBackend, fio: Fio, relay: StartRelay
+) -> None:
+    """Not for that of another job, which was planned first and begins later."""
+    swallowed: list[Message] = []
+
+    def tamper(message: Message) -> Message | None:
+        if swallowed or message.request != Request.ADD_MEM_REG:
+            return message
+        swallowed.append(message)
+        return None
+
+    run = fio.job(f"""
+[global]
+ioengine=fio_virtio
+filename={relay(builtin(queues=2).socket, tamper)}
+rw=read
+number_ios=10
+thread=1
+[patient]
+startdelay=1
+connect_timeout=1000
+[hasty]
+connect_timeout=1
+""")
+    assert "did not answer ADD_MEM_REG in time" in refusal(run)
+    assert [job["read"]["total_ios"] for job in run.jobs] == [10, 0]
 
 
 def test_one_bad_device_among_several(qsd: StartBackend, fio: Fio, private: Path) -> None:

@@ -166,27 +166,47 @@ static int check_zones(struct thread_data *td, const struct blocks *blocks)
 	return 0;
 }
 
-/* Requests that go back begin at the end of the file. */
-static int check_end(const struct thread_options *o, const struct blocks *blocks)
+/* Requests that go back begin at the end of the job's part of the file, or of the device
+ * if that comes first. */
+static int check_end(const struct thread_options *o, const struct blocks *blocks,
+		     uint64_t capacity)
 {
 	uint64_t bytes = o->size == -1ULL ? 0 :
 			 o->size / (o->nr_files ? o->nr_files : 1);
 
 	if (o->file_size_high)
 		bytes = o->file_size_high;
-	return bytes % blocks->size ?
+	return bytes < capacity && bytes % blocks->size ?
 	       refuse(blocks, "rw=...:-N begins at the end, and size=", bytes, "") : 0;
 }
 
+static bool has_one_direction(struct thread_data *td)
+{
+	return does(td, DDIR_READ) + does(td, DDIR_WRITE) + does(td, DDIR_TRIM) == 1;
+}
+
+/* fio skips nothing before the first request of a zone. If a zone ends with each request,
+ * or if each request fills the part of the zone that is used, all requests are first ones. */
+static bool begins_zones(struct thread_data *td)
+{
+	const struct thread_options *o = &td->o;
+
+	if (o->zone_mode != ZONE_MODE_STRIDED)
+		return false;
+	return td_min_bs(td) >= o->zone_size ||
+	       (td_min_bs(td) >= o->zone_range && has_one_direction(td));
+}
+
 /* rw=read:8k skips 8 KiB after each request, and rw=read:-8k goes back. */
-static int check_skip(struct thread_data *td, const struct blocks *blocks)
+static int check_skip(struct thread_data *td, const struct blocks *blocks,
+		      uint64_t capacity)
 {
 	long long skip = td->o.ddir_seq_add;
 
-	if (td_random(td))
+	if (td_random(td) || begins_zones(td))
 		return 0;
 	if (skip % (long long)blocks->size == 0)
-		return skip < 0 ? check_end(&td->o, blocks) : 0;
+		return skip < 0 ? check_end(&td->o, blocks, capacity) : 0;
 	return error_set(EINVAL, "%s: the device has blocks of %u bytes: rw=...:%lld "
 		"is not a multiple of that", blocks->file, blocks->size, skip);
 }
@@ -201,5 +221,5 @@ int fio_check_alignment(struct thread_data *td, const struct fio_file *f,
 		code = check_start(td, &blocks);
 	if (!code)
 		code = check_zones(td, &blocks);
-	return code ? code : check_skip(td, &blocks);
+	return code ? code : check_skip(td, &blocks, info->capacity_bytes);
 }

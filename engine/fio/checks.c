@@ -6,6 +6,7 @@
  */
 #include "base/error.h"
 #include "fio/job.h"
+#include "fio/notes.h"
 
 static int check_directions(struct thread_data *td, const struct fio_file *f,
 			    const struct device_info *info)
@@ -16,16 +17,8 @@ static int check_directions(struct thread_data *td, const struct fio_file *f,
 	return fio_check_trims(td, f, info);
 }
 
-/* size= is the sum over all files of a job. */
-static int check_size(struct thread_data *td, const struct fio_file *f,
-		      const struct device_info *info)
+static int check_capacity(const struct fio_file *f, const struct device_info *info)
 {
-	uint64_t wanted = td->o.size / (td->o.nr_files ? td->o.nr_files : 1);
-
-	if (td->o.size == -1ULL || !wanted)
-		wanted = 0;
-	if (td->o.file_size_high)
-		wanted = td->o.file_size_high;
 	if (!info->capacity_bytes && info->has_config)
 		return error_set(ENODEV, "%s: the back-end says that its disk has no "
 			"blocks: give it a disk", f->file_name);
@@ -33,14 +26,27 @@ static int check_size(struct thread_data *td, const struct fio_file *f,
 		return error_set(EINVAL, "%s: the back-end does not say how "
 			"large its disk is: give size=, or device=scsi if it "
 			"serves a virtio-scsi controller", f->file_name);
-	if (td->o.start_offset > info->capacity_bytes ||
-	    wanted > info->capacity_bytes - td->o.start_offset)
-		return error_set(ENOSPC, "%s: offset=%llu and size=%llu reach "
-			"beyond the device's %llu bytes", f->file_name,
-			(unsigned long long)td->o.start_offset,
-			(unsigned long long)wanted,
-			(unsigned long long)info->capacity_bytes);
 	return 0;
+}
+
+/* fio ends a job on a block device, without a word, when a request would lie beyond the
+ * end. size= is the sum over all files of a job. */
+static void note_end(const struct thread_data *td, const struct fio_file *f,
+		     uint64_t capacity)
+{
+	uint64_t start = td->o.start_offset;
+	uint64_t wanted = td->o.size / (td->o.nr_files ? td->o.nr_files : 1);
+
+	if (td->o.size == -1ULL)
+		wanted = 0;
+	if (td->o.file_size_high)
+		wanted = td->o.file_size_high;
+	if ((start > capacity || wanted > capacity - start) &&
+	    fio_is_first_to_say(NOTE_END))
+		log_err("fio_virtio: %s: offset=%llu and size=%llu reach beyond the "
+			"device's %llu bytes, but fio sends no request beyond them, "
+			"and may end the job early\n", f->file_name, (unsigned long long)start,
+			(unsigned long long)wanted, (unsigned long long)capacity);
 }
 
 /* A job that names a disk which does not exist must not run on another one. */
@@ -66,6 +72,10 @@ int fio_check_device(struct thread_data *td, const struct fio_file *f,
 	 * offset, so they are checked one by one. */
 	if (code || td->o.read_iolog_file)
 		return code;
-	code = check_size(td, f, info);
-	return code ? code : fio_check_alignment(td, f, info);
+	code = check_capacity(f, info);
+	if (!code)
+		code = fio_check_alignment(td, f, info);
+	if (!code)
+		note_end(td, f, info->capacity_bytes);
+	return code;
 }

@@ -12,6 +12,7 @@
 enum note {
 	NOTE_PAGES,         /* ordinary pages for want of huge pages */
 	NOTE_TRIM,          /* trims are sent as WRITE_ZEROES */
+	NOTE_END,           /* the job reaches beyond its device */
 	NOTE_FIRST_OPTION,  /* and those that follow: see fio/promises.c */
 	NOTES = NOTE_FIRST_OPTION + 64,
 };

@@ -28,8 +28,6 @@
 
 #define NEXT(name) ((__typeof__(&name))dlsym(RTLD_NEXT, #name))
 
-#define NEXT(name) ((__typeof__(&name))dlsym(RTLD_NEXT, #name))
-
 /* ---- which files ------------------------------------------------------------ */
 
 /* `path` is absolute. */
@@ -133,9 +131,19 @@ static int refuse(char kind, off64_t capacity, off64_t offset, size_t size)
 {
 	if (is_misaligned(offset, size))
 		return EINVAL;
-	if (offset + (off64_t)size > capacity)
-		return kind == 'w' ? ENOSPC : EIO;
+	if (kind == 'w' && offset >= capacity)
+		return ENOSPC;
+	if (kind == 't' && offset + (off64_t)size > capacity)
+		return EINVAL;
 	return is_faulty(kind, offset, offset + (off64_t)size) ? EIO : 0;
+}
+
+/* Linux cuts reads and writes to the device. */
+static size_t cut(off64_t capacity, off64_t offset, size_t size)
+{
+	if (capacity < 0 || offset + (off64_t)size <= capacity)
+		return size;
+	return offset < capacity ? (size_t)(capacity - offset) : 0;
 }
 
 /* ---- requests --------------------------------------------------------------- */
@@ -145,7 +153,7 @@ ssize_t pread64(int fd, void *buffer, size_t size, off64_t offset)
 	off64_t capacity = device_bytes(fd);
 
 	errno = capacity < 0 ? 0 : refuse('r', capacity, offset, size);
-	return errno ? -1 : NEXT(pread64)(fd, buffer, size, offset);
+	return errno ? -1 : NEXT(pread64)(fd, buffer, cut(capacity, offset, size), offset);
 }
 
 ssize_t pwrite64(int fd, const void *buffer, size_t size, off64_t offset)
@@ -153,7 +161,7 @@ ssize_t pwrite64(int fd, const void *buffer, size_t size, off64_t offset)
 	off64_t capacity = device_bytes(fd);
 
 	errno = capacity < 0 ? 0 : refuse('w', capacity, offset, size);
-	return errno ? -1 : NEXT(pwrite64)(fd, buffer, size, offset);
+	return errno ? -1 : NEXT(pwrite64)(fd, buffer, cut(capacity, offset, size), offset);
 }
 
 static int discard(int fd, off64_t capacity, const uint64_t *range)
@@ -208,8 +216,8 @@ static void prepare(struct iocb *iocb)
 		return;
 	iocb->aio_reqprio = (short)refuse(is_read ? 'r' : 'w', capacity, iocb->aio_offset,
 					  iocb->aio_nbytes);
-	if (iocb->aio_reqprio)
-		iocb->aio_nbytes = 0;
+	iocb->aio_nbytes = iocb->aio_reqprio ? 0 :
+			   cut(capacity, iocb->aio_offset, iocb->aio_nbytes);
 }
 
 int io_submit(aio_context_t context, long count, struct iocb **iocbs)

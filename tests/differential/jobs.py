@@ -150,7 +150,11 @@ def extents(draw: st.DrawFn, block: int, first: int, end: int) -> Options:
 def alone(draw: st.DrawFn, block: int) -> list[Section]:
     """One job, which may use all of the disk, and more than there is."""
     everywhere = st.fixed_dictionaries(
-        {}, optional={"size": one("50%", "100%", "256k", "8m"), "offset": one("64k", "25%", "5m")}
+        {},
+        optional={
+            "size": one("50%", "100%", "256k", "8m", "10g"),
+            "offset": one("64k", "25%", "5m"),
+        },
     )
     extent = draw(everywhere | extents(block, 0, 2 * MIB))
     return [Section("only", draw(options(block)) | extent)]

@@ -34,12 +34,6 @@ KNOWN = (
         some_section(is_deep_replay),
         frozenset({"bytes"}),
     ),
-    Known(
-        "A job that reaches beyond its disk is refused here. fio cuts it to the disk, or does "
-        "nothing, and says nothing.",
-        lambda _, ours: "reach beyond the device's" in ours.said,
-        frozenset({"failed", "job failed"}),
-    ),
 )
 
 

@@ -4,8 +4,8 @@
 python -m tests.differential.search --minutes 30 [--seed N]
     draws jobs until the time is over, and prints the smallest job of each difference with what
     each side made of it. Ends with status 1 if there was one. A round draws jobs from a seed of its
-    own, which is printed; --seed begins with that round. Two rounds of three run on the built-in
-    back-end, one on qemu-storage-daemon.
+    own, which is printed; --seed begins with that round. The rounds go through the back-ends,
+    devices and block sizes in turn. At the end, a line for each of them says how much was tried.
 python -m tests.differential.search --draw 100 [--seed N]
     prints jobs for fixed.jsonl, which test_fixed.py runs.
 """
@@ -15,13 +15,14 @@ import random
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import hypothesis
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis.strategies import SearchStrategy
 
 from tests.differential.compare import Comparison, compare
-from tests.differential.jobs import Job, for_daemon, jobs
+from tests.differential.jobs import DEVICES, Job, for_daemon, jobs
 from tests.differential.sides import OnBuiltin, OnDaemon, Side
 
 JOBS_A_ROUND = 50
@@ -33,28 +34,56 @@ SETTINGS = settings(
     suppress_health_check=list(HealthCheck),
     verbosity=hypothesis.Verbosity.quiet,
 )
-BUILTIN: tuple[Side, SearchStrategy[Job]] = (OnBuiltin(), jobs())
-DAEMON: tuple[Side, SearchStrategy[Job]] = (OnDaemon(), jobs().map(for_daemon))
-# By the seed of a round.
-ROUNDS = (BUILTIN, BUILTIN, DAEMON)
+
+
+@dataclass
+class Place:
+    """Where the jobs of a round run, and how much of that there was."""
+
+    name: str
+    side: Side
+    strategy: SearchStrategy[Job]
+    jobs: int = 0
+    seconds: float = 0.0
+
+    def try_job(self, job: Job) -> Comparison:
+        begun = time.monotonic()
+        found = compare(job, self.side)
+        self.jobs += 1
+        self.seconds += time.monotonic() - begun
+        return found
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.jobs} jobs in {self.seconds / 60:.1f} minutes"
+
+
+def places() -> list[Place]:
+    """The seed of a round chooses one of them."""
+    found = []
+    for block in (512, 4096):
+        for device in DEVICES:
+            where = f"{device}, blocks of {block}"
+            found.append(Place(f"built-in, {where}", OnBuiltin(), jobs(device, block)))
+        daemon = jobs("blk", block).map(for_daemon)
+        found.append(Place(f"qemu-storage-daemon, blk, blocks of {block}", OnDaemon(), daemon))
+    return found
 
 
 class DifferenceError(Exception):
     """A job that differs; hypothesis shrinks what raises it."""
 
 
-def search_round(seed: int, until: float) -> Comparison | None:
+def search_round(place: Place, seed: int, until: float) -> Comparison | None:
     """Draws jobs; the smallest one that differs, if any does."""
-    side, strategy = ROUNDS[seed % len(ROUNDS)]
     smallest: list[Comparison] = []
 
     @hypothesis.seed(seed)
     @settings(SETTINGS, max_examples=JOBS_A_ROUND)
-    @given(strategy)
+    @given(place.strategy)
     def try_job(job: Job) -> None:
         if time.monotonic() > until:
             return
-        found = compare(job, side)
+        found = place.try_job(job)
         if found.differences:
             smallest[:] = [found]
             raise DifferenceError
@@ -70,14 +99,17 @@ def search(minutes: float, seed: int) -> int:
     """Prints what differs; returns how many kinds there were."""
     until = time.monotonic() + 60 * minutes
     seen: set[frozenset[str]] = set()
+    everywhere = places()
     while time.monotonic() < until:
-        print(f"seed {seed}", flush=True)
-        found = search_round(seed, until)
+        place = everywhere[seed % len(everywhere)]
+        print(f"seed {seed}: {place.name}", flush=True)
+        found = search_round(place, seed, until)
         seed += 1
         if found is None or kind(found) in seen:
             continue
         print(found.describe(), end="\n\n", flush=True)
         seen.add(kind(found))
+    print("\n".join(map(str, everywhere)))
     print(f"{len(seen)} differences")
     return len(seen)
 

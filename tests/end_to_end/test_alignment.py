@@ -86,6 +86,20 @@ AT_FAULT: dict[str, tuple[Options, str]] = {
         "zoneskip=512 is",
     ),
     "skip": ({"rw": "read:512", "bs": "4k"}, "rw=...:512 is"),
+    "skip-in-zones-of-two-requests": (
+        {"rw": "read:3", "bs": "4k", "zonemode": "strided", "zonesize": "8k"},
+        "rw=...:3 is",
+    ),
+    "skip-in-places-of-two-directions": (
+        {
+            "rw": "rw:3",
+            "bs": "4k",
+            "zonemode": "strided",
+            "zonesize": "64k",
+            "zonerange": "4k",
+        },
+        "rw=...:3 is",
+    ),
     "skip-back": ({"rw": "read:-5k", "bs": "4k"}, "rw=...:-5120 is"),
     "size-backwards": (
         {"rw": "read:-8k", "bs": "4k", "offset": "16k", "size": "40000"},
@@ -107,6 +121,21 @@ HARMLESS: dict[str, Options] = {
         "zonesize": "10000",
         "zonerange": "16k",
     },
+    "skip-in-zones-of-one-request": {
+        "rw": "rw:3",
+        "bs": "8k",
+        "zonemode": "strided",
+        "zonesize": "4k",
+        "zoneskip": "8k",
+    },
+    "skip-in-one-place": {
+        "rw": "write:-3",
+        "bs": "8k",
+        "zonemode": "strided",
+        "zonesize": "64k",
+        "zonerange": "8k",
+    },
+    "size-backwards-beyond-the-device": {"rw": "read:-8k", "bs": "4k", "size": "999999999"},
     "bs_unaligned-of-one-size": {"rw": "randread", "bs": "4k", "bs_unaligned": 1},
     "bssplit-that-fio-rounds": {"rw": "randread", "bssplit": "4k/50:5k/50"},
     "offset-in-percent": {"rw": "read", "bs": "4k", "offset": "33%"},

@@ -8,7 +8,7 @@ import pytest
 
 from tests.conftest import Fio, FioRun, Option, StartBackend
 from tests.end_to_end.conftest import WAITS
-from tests.end_to_end.refusal import refusal
+from tests.end_to_end.refusal import refusal, sentences
 
 MIB = 1 << 20
 
@@ -50,6 +50,34 @@ def test_a_range_is_written_and_nothing_else(
     assert run.status == 0, run.stderr
     written = {index for index, byte in enumerate(image.read_bytes()[:: 64 << 10]) if byte == 0x77}
     assert written == set(range(first * 16, end * 16))
+
+
+@pytest.mark.parametrize(
+    ("options", "mebibytes"),
+    [
+        ({"rw": "read", "size": "65m"}, 64),
+        ({"rw": "read", "size": "10g", "iodepth": 8}, 64),
+        ({"rw": "read", "filesize": "80m"}, 64),
+        ({"rw": "read", "offset": "60m", "size": "5m"}, 4),
+        ({"rw": "read", "offset": "70m", "size": "1m"}, 0),
+        ({"rw": "randread", "size": "10g"}, 64),
+        ({"rw": "randread", "size": "80m", "norandommap": 1}, 80),
+    ],
+)
+def test_a_job_ends_at_the_end_of_the_device_with_a_sentence(
+    disk: StartBackend, fio: Fio, options: dict[str, Option], mebibytes: int
+) -> None:
+    run = fio(disk().socket, bs="1m", **options)
+    assert reads(run) == mebibytes
+    (said,) = sentences(run)
+    assert f"reach beyond the device's {64 << 20} bytes" in said
+
+
+def test_several_jobs_beyond_the_device_say_it_once(disk: StartBackend, fio: Fio) -> None:
+    socket = disk(queues=2).socket
+    run = fio(socket, rw="read", bs="1m", size="80m", numjobs=2, thread=1)
+    assert run.status == 0
+    assert len(sentences(run)) == 1
 
 
 def test_io_size_ends_a_run_early(qsd: StartBackend, fio: Fio) -> None:

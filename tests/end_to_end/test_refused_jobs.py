@@ -13,20 +13,7 @@ from tests.end_to_end.relay import Message, Request
 DISCARD, WRITE_ZEROES = 1 << 13, 1 << 14
 
 
-# ---- size and alignment ----------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("options", [{"size": "65m"}, {"offset": "60m", "size": "5m"}])
-def test_a_device_smaller_than_size_is_refused(
-    disk: StartBackend, fio: Fio, options: dict[str, Option]
-) -> None:
-    said = refusal(fio(disk().socket, rw="read", **options))
-    assert "size=" in said
-    assert f"{64 << 20} bytes" in said
-
-
-def test_an_offset_beyond_the_device_is_refused(disk: StartBackend, fio: Fio) -> None:
-    assert fio(disk().socket, rw="read", offset="64m", size="1m").status == 1
+# ---- alignment -------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("rw", ["read", "randwrite", "trim"])

@@ -44,11 +44,11 @@ def warnings(frame: pd.DataFrame) -> list[str]:
 
 def name_point(row: pd.Series, keys: Sequence[str]) -> str:
     """The name of a point in a sentence, such as "sleepy 20 µs, iodepth 32"."""
-    texts = {key: _plain(row[key]) for key in keys}
+    texts = {key: plain(row[key]) for key in keys}
     return ", ".join(texts[k] if k in ("way", "rw") else f"{k} {texts[k]}" for k in keys)
 
 
-def _plain(value: object) -> str:
+def plain(value: object) -> str:
     """Removes the ".0" that pandas adds to whole numbers in a column with gaps."""
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
@@ -105,7 +105,9 @@ def _drift(runs: pd.DataFrame) -> list[str]:
     ordered = runs.sort_values("order") if "order" in runs else runs
     if len(ordered) < FEWEST_FOR_DRIFT:
         return []
-    middle = ordered.groupby(keys, dropna=False)["iops"].transform("median") if keys else 1.0
+    middle = (
+        ordered.groupby(keys, dropna=False, sort=False)["iops"].transform("median") if keys else 1.0
+    )
     resemblance = stats.autocorrelation((ordered["iops"] / middle).to_numpy())
     # For independent runs, the value is within 2 / sqrt(n) in 95% of all cases.
     if resemblance <= 2 / np.sqrt(len(ordered)):
@@ -151,7 +153,9 @@ def _full(runs: pd.DataFrame) -> list[str]:
 
 def _few(runs: pd.DataFrame) -> list[str]:
     keys = axes(runs)
-    repeats = runs.groupby(keys, dropna=False).size() if keys else pd.Series([len(runs)])
+    repeats = (
+        runs.groupby(keys, dropna=False, sort=False).size() if keys else pd.Series([len(runs)])
+    )
     found = []
     if (repeats < FEWEST_RUNS).any():
         fewest = int(repeats.min())

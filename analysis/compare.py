@@ -14,7 +14,8 @@ from dataclasses import dataclass
 import pandas as pd
 
 from pyfio_virtio.analysis import checks, stats
-from pyfio_virtio.analysis.frame import axes, measured, options, require_numbers
+from pyfio_virtio.analysis.frame import axes, canonical, measured, options, require_numbers
+from pyfio_virtio.analysis.names import require_one_kind
 from pyfio_virtio.results.results import ResultsError
 
 # Endings of the metrics for which less is better. For all others, more is better.
@@ -42,6 +43,7 @@ def compare(
     first, second = measured(base), measured(other)
     for runs in (first, second):
         require_numbers(runs, metric)
+    require_one_kind(metric, first, second)
     both = pd.concat([first, second], ignore_index=True)
     differences = checks.unlike(both)
     if differences and not allow_unlike:
@@ -66,8 +68,7 @@ def _keys(first: pd.DataFrame, second: pd.DataFrame, both: pd.DataFrame) -> list
 
 
 def _by_point(runs: pd.DataFrame, keys: Sequence[str]) -> dict[tuple[str, ...], pd.DataFrame]:
-    # As text, because a missing value does not equal itself.
-    texts = runs[list(keys)].map(str)
+    texts = canonical(runs, keys)
     return {
         tuple(group.iloc[0]): runs.loc[group.index]
         for _, group in texts.groupby(list(keys), sort=False)
@@ -83,9 +84,8 @@ def _change(
     metric: str,
 ) -> Change:
     better_up = not metric.endswith(_COSTS)
-    shown = pd.Series(dict(zip(keys, point, strict=True)))
     return Change(
-        name=checks.name_point(shown, names),
+        name=checks.name_point(first.iloc[0], names),
         base=float(first[metric].median()),
         other=float(second[metric].median()),
         comparison=stats.compare_series(first[metric], second[metric], better_up),

@@ -17,7 +17,7 @@ import pandas as pd
 
 from pyfio_virtio.analysis import stats
 from pyfio_virtio.analysis.checks import noise_floor
-from pyfio_virtio.analysis.frame import axes, fixed, measured, points
+from pyfio_virtio.analysis.frame import axes, fixed, grouped, measured, points
 from pyfio_virtio.analysis.style import short
 from pyfio_virtio.results.record import Row
 
@@ -78,10 +78,9 @@ def best(frame: pd.DataFrame) -> list[Best]:
     runs = runs[[name for name in runs if name in needed]]
     if not others:
         return [_best_of(runs, {})]
-    groups = runs.groupby(others, dropna=False, sort=True)
     return [
-        _best_of(group, dict(zip(others, values, strict=True)))
-        for values, group in groups
+        _best_of(group, where)
+        for where, group in grouped(runs, others)
         if group["way"].nunique() > 1
     ]
 
@@ -213,7 +212,7 @@ def conditions(frame: pd.DataFrame) -> str:
 
 
 def _repeats(runs: pd.DataFrame, keys: list[str]) -> str:
-    sizes = runs.groupby(keys, dropna=False).size() if keys else pd.Series([len(runs)])
+    sizes = runs.groupby(keys, dropna=False, sort=False).size() if keys else pd.Series([len(runs)])
     few, many = int(sizes.min()), int(sizes.max())
     if many == 1:
         return "1 run each, no intervals"

@@ -22,22 +22,15 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from pyfio_virtio.analysis import latency, stats
+from pyfio_virtio.analysis import fio_files, latency, stats
 from pyfio_virtio.analysis.latency import Histogram
 from pyfio_virtio.engine.counters import REAPED
-from pyfio_virtio.fio.output import (
-    DIRECTIONS,
-    PERCENTILE_COLUMNS,
-    FioJob,
-    merge_bins,
-    read_fio_json,
-    summarise,
-)
-from pyfio_virtio.results.record import MEASURED, Row, typed
+from pyfio_virtio.fio.directions import PERCENTILE_COLUMNS, merge_bins
+from pyfio_virtio.fio.output import read_fio_json
+from pyfio_virtio.results import values
+from pyfio_virtio.results.record import MEASURED, Row
 from pyfio_virtio.results.results import FIO_JSON, SAMPLES, ResultsError, open_sweep
 
-# fio's defaults, for options that a job does not name.
-FIO_DEFAULTS: Row = {"rw": "read", "bs": "4k", "iodepth": 1, "numjobs": 1}
 ENGINE = "fio_virtio"
 ALL_JOBS = -1
 HISTOGRAM_LOGS = "*_clat_hist.*log"  # the logs that fio writes with write_hist_log
@@ -61,11 +54,33 @@ def load(*paths: str | Path) -> pd.DataFrame:
     rows = [row for path in paths for row in _rows(Path(path))]
     if not rows:
         raise ResultsError(f"no run in {', '.join(map(str, paths))}")
-    return derive(pd.DataFrame(rows))
+    return derive(_spelled_alike(pd.DataFrame(rows)))
 
 
 def _rows(path: Path) -> list[Row]:
-    return _sweep_rows(path) if path.is_dir() else _fio_rows(path)
+    return _sweep_rows(path) if path.is_dir() else fio_files.rows(path)
+
+
+def _spelled_alike(frame: pd.DataFrame) -> pd.DataFrame:
+    """Gives values that mean the same (4096 and 4k) the spelling that comes first."""
+    bases = _kb_bases(frame)
+    for name in options(frame):
+        first: dict[str, Any] = {}
+        column = frame[name].tolist()
+        keys = [
+            values.canonical(name, value, base) for value, base in zip(column, bases, strict=True)
+        ]
+        for key, value in zip(keys, column, strict=True):
+            first.setdefault(key, value)
+        spelled = [first[key] for key in keys]
+        if any(a is not b and a != b and a == a for a, b in zip(column, spelled, strict=True)):
+            frame[name] = pd.Series(spelled, frame.index, object).infer_objects()
+    return frame
+
+
+def _kb_bases(frame: pd.DataFrame) -> list[int]:
+    given = frame["kb_base"].tolist() if "kb_base" in frame else [None] * len(frame)
+    return [1000 if str(each).removesuffix(".0") == "1000" else 1024 for each in given]
 
 
 def _sweep_rows(path: Path) -> list[Row]:
@@ -81,41 +96,6 @@ def _sweep_rows(path: Path) -> list[Row]:
         }
         for row in sweep.rows()
     ]
-
-
-def _fio_rows(path: Path) -> list[Row]:
-    run = read_fio_json(path)
-    return [_fio_row(job, run.version, path, index) for index, job in enumerate(run.jobs)]
-
-
-def _fio_row(job: FioJob, version: str, path: Path, index: int) -> Row:
-    options = {name: typed(value) for name, value in job.options.items()}
-    busy_s = job.runtime_ms / 1000 * (job.user_percent + job.system_percent) / 100
-    total = summarise(job.directions.values())
-    row: Row = {
-        **FIO_DEFAULTS,
-        **options,
-        **vars(total),
-        "engine": str(options.get("ioengine", "psync")),
-        "fio_version": version,
-        "jobname": job.name,
-        "hostname": job.hostname,
-        "role": MEASURED,
-        "source": str(path),
-        "fio_json": str(path),
-        "job_index": index,
-        "order": index,
-        "repeat": 1,
-        "error": f"fio's error {job.error}" if job.error else None,
-        "fio_user_s": busy_s,
-        "fio_system_s": 0.0,
-        "option_names": tuple({**FIO_DEFAULTS, **options}),
-        "counter_names": (),
-    }
-    for name in DIRECTIONS:
-        summary = summarise([job.directions[name]])
-        row.update({f"{name}_{column}": value for column, value in vars(summary).items()})
-    return row
 
 
 # ---- derived columns -----------------------------------------------------------------
@@ -190,7 +170,9 @@ def axes(frame: pd.DataFrame) -> list[str]:
     runs = measured(frame)
     names = [name for name in options(frame) if name not in _NOT_AXES | {"wait", "sleepy_poll"}]
     varying = [name for name in names if runs[name].nunique(dropna=False) > 1]
-    return (["way"] if runs["way"].nunique() > 1 else []) + varying
+    # Percentiles of lat and of clat are never mixed.
+    kinds = [name for name in ("percentiles_of",) if name in runs and runs[name].nunique() > 1]
+    return (["way"] if runs["way"].nunique() > 1 else []) + varying + kinds
 
 
 def fixed(frame: pd.DataFrame) -> Row:
@@ -231,8 +213,9 @@ def points(
 ) -> pd.DataFrame:
     """One row for each combination of by (default: all axes), with METRIC_low and METRIC_high.
 
-    The values are medians of the runs. But percentiles are taken from all runs' I/Os together if
-    fio kept bins. The intervals are those of the runs, and confidence is their real confidence.
+    The values are medians of the runs that have one, METRIC_n is their number, and n is that of the
+    first metric. But percentiles are taken from all runs' I/Os together if fio kept bins. The
+    intervals are those of the runs, and confidence is the real confidence for n runs.
     """
     runs = measured(frame)
     keys = list(by if by is not None else axes(frame)) or ["engine"]
@@ -242,16 +225,61 @@ def points(
     first = runs.iloc[[index[0] for index in groups]]
     names = list(dict.fromkeys((*keys, "way", "way_order")))
     columns = {name: first[name].to_numpy() for name in names}
-    columns["n"] = np.array([len(index) for index in groups])
     columns |= _estimates(runs[known + ratios], groups, known)
+    sizes = np.array([len(index) for index in groups])
+    columns["n"] = columns[f"{known[0]}_n"] if known else sizes
+    columns["confidence"] = np.array([stats.median_confidence(n) for n in columns["n"]])
     table = pd.DataFrame(columns)
     merged = [name for name in known if name in PERCENTILE_COLUMNS]
     if merged:
         slim = runs[[name for name in _FOR_HISTOGRAMS if name in runs]]
         better = pd.DataFrame([_merged(slim.iloc[index], merged) for index in groups])
         table[better.columns] = better.combine_first(table)[better.columns]
-    order = ["way_order" if key == "way" else key for key in keys]
-    return table.sort_values(order, kind="stable", ignore_index=True)
+    return in_order(table, keys).reset_index(drop=True)
+
+
+def in_order(table: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
+    """The rows in the order of their values, which is that of values.order() and of the ways."""
+    places = [_places(table, key) for key in reversed(keys)]
+    return table.iloc[np.lexsort(places)] if places and len(table) else table
+
+
+def _places(table: pd.DataFrame, key: str) -> NDArray[np.float64]:
+    """For each row, a number that sorts as its value does."""
+    if key == "way" and "way_order" in table:
+        return table["way_order"].to_numpy(float)
+    column = table[key].tolist()
+    known = {values.order(key, value) for value in column}
+    place = {value: number for number, value in enumerate(sorted(known))}
+    return np.array([place[values.order(key, value)] for value in column], float)
+
+
+def canonical(frame: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
+    """The columns as texts that are equal for values with the same meaning, whatever the frame."""
+    bases = _kb_bases(frame)
+    texts = {
+        key: [values.canonical(key, v, b) for v, b in zip(frame[key], bases, strict=True)]
+        for key in keys
+    }
+    return pd.DataFrame(texts, index=frame.index)
+
+
+def with_value(frame: pd.DataFrame, column: str, value: str) -> pd.DataFrame:
+    """The rows that have this value in a column, in any spelling."""
+    wanted = [values.canonical(column, value, base) for base in _kb_bases(frame)]
+    return frame[
+        (frame[column].astype(str) == value) | (canonical(frame, [column])[column] == wanted)
+    ]
+
+
+def grouped(frame: pd.DataFrame, keys: Sequence[str]) -> list[tuple[Row, pd.DataFrame]]:
+    """The frame's rows by their values of keys, in the order of the values."""
+    found = []
+    for index in _groups(frame, keys):
+        part = frame.iloc[index]
+        found.append(({key: part[key].iloc[0] for key in keys}, part))
+    heads = pd.DataFrame([part.iloc[0] for _, part in found]).reset_index(drop=True)
+    return [found[place] for place in in_order(heads, keys).index] if found else []
 
 
 def _groups(runs: pd.DataFrame, keys: Sequence[str]) -> list[NDArray[np.intp]]:
@@ -262,21 +290,28 @@ def _groups(runs: pd.DataFrame, keys: Sequence[str]) -> list[NDArray[np.intp]]:
 def _estimates(
     runs: pd.DataFrame, groups: Sequence[NDArray[np.intp]], known: Sequence[str]
 ) -> dict[str, NDArray[Any]]:
-    """Medians of all columns and bounds of the known ones; groups of equal size go together."""
-    values = runs.apply(pd.to_numeric).to_numpy(float)
-    shape = (len(groups), values.shape[1])
-    middle, low, high = np.full(shape, np.nan), np.full(shape, np.nan), np.full(shape, np.nan)
-    confidence = np.full(len(groups), np.nan)
-    for size in {len(index) for index in groups}:
-        which = [place for place, index in enumerate(groups) if len(index) == size]
-        stack = values[np.array([groups[place] for place in which])].swapaxes(1, 2)
-        middle[which] = np.median(stack, axis=-1)
-        low[which], high[which], confidence[which] = stats.median_bounds(stack)
-    result: dict[str, NDArray[Any]] = {"confidence": confidence}
+    """Medians of all columns, and bounds and numbers of the known ones.
+
+    A value that is missing in a run does not count. Groups of equal size go together.
+    """
+    table = runs.apply(pd.to_numeric).to_numpy(float, copy=True)
+    table[~np.isfinite(table)] = np.nan
+    sizes = np.array([np.isfinite(table[index]).sum(axis=0) for index in groups])
+    middle, low, high = (np.full(sizes.shape, np.nan) for _ in range(3))
+    for size in set(sizes.flat) - {0}:
+        rows, columns = np.nonzero(sizes == size)
+        # NaN sorts last, so each line begins with its values.
+        stack = np.array(
+            [np.sort(table[groups[int(r)], c])[:size] for r, c in zip(rows, columns, strict=True)]
+        )
+        middle[rows, columns] = np.median(stack, axis=-1)
+        low[rows, columns], high[rows, columns], _ = stats.median_bounds(stack)
+    result: dict[str, NDArray[Any]] = {}
     for place, name in enumerate(runs.columns):
         result[name] = middle[:, place]
         if name in known:
             result[f"{name}_low"], result[f"{name}_high"] = low[:, place], high[:, place]
+            result[f"{name}_n"] = sizes[:, place]
     return result
 
 
@@ -301,10 +336,12 @@ def _merged(runs: pd.DataFrame, columns: Sequence[str]) -> Row:
 def _job_histogram(path: str, index: int, direction: str | None) -> Histogram:
     if not Path(path).is_file():
         return latency.EMPTY
-    jobs = read_fio_json(Path(path)).jobs
+    jobs = read_fio_json(Path(path)).loads()
     chosen = jobs if index == ALL_JOBS else jobs[index : index + 1]
-    wanted = [direction] if direction else DIRECTIONS
-    return latency.from_bins(merge_bins(job.directions[name] for job in chosen for name in wanted))
+    wanted = [
+        each for job in chosen for name, each in job.directions.items() if direction in (None, name)
+    ]
+    return latency.from_bins(merge_bins(wanted))
 
 
 def histogram(frame: pd.DataFrame, direction: str | None = None) -> Histogram:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pyfio_virtio.fio.output import is_supported, percentile_of_bins
+from pyfio_virtio.fio.directions import is_supported, percentile_of_bins
 
 PERCENTILES = (50.0, 90.0, 99.0, 99.9, 99.99, 99.999)
 

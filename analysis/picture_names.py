@@ -13,7 +13,8 @@ from types import MappingProxyType
 import pandas as pd
 from matplotlib.figure import Figure
 
-from pyfio_virtio.analysis import plots, style, timeplots
+from pyfio_virtio.analysis import columns, names, plots, style, timeplots
+from pyfio_virtio.analysis.frame import measured
 from pyfio_virtio.results.results import ResultsError
 
 PICTURES: Mapping[str, plots.Plot] = MappingProxyType(
@@ -41,13 +42,14 @@ def draw_columns(
     frame: pd.DataFrame, x: str, y: str, by: str | None = None, facet: str | None = None
 ) -> Figure:
     """Any column against any other, with one line for each value of by."""
-    return _draw(frame, lambda part, axes: plots.xy(part, axes, x, y, by), facet)
+    return _draw(frame, lambda part, axes: columns.xy(part, axes, x, y, by), facet)
 
 
 def _draw(frame: pd.DataFrame, plot: plots.Plot, facet: str | None) -> Figure:
+    names.require_runs(frame, measured(frame))
     with style.look():
         if facet:
-            return plots.small_multiples(frame, facet, plot)
+            return columns.small_multiples(frame, facet, plot)
         drawing = style.figure()
         plot(frame, drawing.add_subplot())
         return drawing

@@ -8,7 +8,7 @@ thread. The page refers to nothing outside itself, and equal results make equal 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,18 +17,22 @@ import pandas as pd
 from jinja2 import Environment, FileSystemLoader, select_autoescape
 from markupsafe import Markup
 
-from pyfio_virtio.analysis import checks, findings, plots, style, timeplots
+from pyfio_virtio.analysis import checks, columns, findings, plots, style, timeplots
 from pyfio_virtio.analysis.frame import (
     axes,
     column_names,
     counters,
     extreme,
     fixed,
+    grouped,
     histogram,
+    in_order,
     measured,
     points,
     samples,
 )
+from pyfio_virtio.analysis.names import NoDataError, of_what
+from pyfio_virtio.results import values
 from pyfio_virtio.results.record import NULL
 
 # More would be too much to read; the table has every point.
@@ -208,23 +212,30 @@ def tabulate(frame: pd.DataFrame) -> Table:
         for name in ("kicks", "calls", "looks", "sleeps")
         if name in counters(frame) and table[f"{name}_per_io"].notna().any()
     ]
+    places = {key: _ranks(table, key) for key in keys}
     rows = [
         (
-            *(_key_cell(row, key) for key in keys),
-            Cell(int(row["n"]), str(row["n"])),
+            *(_key_cell(row, key, places[key]) for key in keys),
+            Cell(int(row["n"]), str(int(row["n"]))),
             *(_metric_cell(row, name, say) for name, _, say in shown),
             *(_number_cell(row[f"{name}_per_io"]) for name in counted),
         )
         for _, row in table.iterrows()
     ]
-    headings = (*keys, "runs", *(h for _, h, _ in shown), *(f"{name}/I/O" for name in counted))
+    runs = measured(frame)
+    metrics = [heading + of_what(runs, name) for name, heading, _ in shown]
+    headings = (*keys, "runs", *metrics, *(f"{name}/I/O" for name in counted))
     return Table(tuple(headings), tuple(rows))
 
 
-def _key_cell(row: pd.Series, key: str) -> Cell:
-    value = row["way_order"] if key == "way" else row[key]
-    sorts = float(value) if isinstance(value, (int, float)) else str(value)
-    return Cell(sorts, "" if pd.isna(row[key]) else str(row[key]))
+def _ranks(table: pd.DataFrame, key: str) -> dict[str, int]:
+    """The place of each value among the others, by which a reader's browser sorts the column."""
+    return {str(value): rank for rank, value in enumerate(in_order(table, [key])[key].unique())}
+
+
+def _key_cell(row: pd.Series, key: str, ranks: Mapping[str, int]) -> Cell:
+    value = row[key]
+    return Cell(ranks[str(value)], "" if values.is_missing(value) else checks.plain(value))
 
 
 def _metric_cell(row: pd.Series, name: str, say: Callable[[float], str]) -> Cell:
@@ -248,7 +259,10 @@ def draw(frame: pd.DataFrame) -> Iterator[Picture]:
     facets = list(_facets(frame))
     for number, (name, group) in enumerate(facets[:MOST_FACETS]):
         for kind, (plot, part) in enumerate(_fitting(group, detailed=number == 0)):
-            yield _picture(plot, part, f"p{number}-{kind}", name)
+            try:
+                yield _picture(plot, part, f"p{number}-{kind}", name)
+            except NoDataError:
+                continue  # an empty picture is never drawn
 
 
 def _facets(frame: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
@@ -257,7 +271,7 @@ def _facets(frame: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
     if not others:
         yield "", frame
         return
-    for _, group in measured(frame).groupby(others, sort=True, dropna=False):
+    for _, group in grouped(measured(frame), others):
         yield checks.name_point(group.iloc[0], others), group
 
 
@@ -270,7 +284,7 @@ def _fitting(frame: pd.DataFrame, detailed: bool) -> Iterator[tuple[plots.Plot, 
         if _has(runs, "p99_ns"):
             yield plots.p99_by_wait, frame
     elif runs["iodepth"].nunique() > 1:
-        yield (lambda part, place: plots.xy(part, place, "iodepth", "iops")), frame
+        yield (lambda part, place: columns.xy(part, place, "iodepth", "iops")), frame
     if _has(runs, "p99_ns") and _curve_varies(runs):
         yield plots.latency_by_iops, frame
     if _has(runs, "cpu_us"):
@@ -282,8 +296,8 @@ def _fitting(frame: pd.DataFrame, detailed: bool) -> Iterator[tuple[plots.Plot, 
 def _details(runs: pd.DataFrame) -> Iterator[tuple[plots.Plot, pd.DataFrame]]:
     """Pictures of the largest and the smallest iodepth, and of the fastest point along time."""
     free = findings.unrated(runs)
-    for depth in sorted({free["iodepth"].max(), free["iodepth"].min()}, reverse=True):
-        part = free[free["iodepth"] == depth]
+    depths = [part for _, part in grouped(free, ["iodepth"])]
+    for part in [depths[-1], depths[0]] if len(depths) > 1 else depths:
         if histogram(part).total and _one_rate(part):
             yield plots.percentiles, part
         if counters(part) and part["way"].nunique() > 1 and _one_rate(part):

@@ -113,6 +113,13 @@ def median_bounds(samples: Floats, confidence: float = CONFIDENCE) -> tuple[Floa
     return (order_bounds if few else bootstrap_bounds)(samples, confidence)
 
 
+def median_confidence(runs: int, confidence: float = CONFIDENCE) -> float:
+    """The real confidence of the bounds of the median of so many runs."""
+    if not runs:
+        return math.nan
+    return order_ranks(int(runs), confidence)[1] if runs < FEW_RUNS else confidence
+
+
 def median(values: ArrayLike, confidence: float = CONFIDENCE) -> Estimate:
     """The median of runs and its interval."""
     runs = _finite(values)

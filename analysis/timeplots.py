@@ -22,6 +22,7 @@ from pyfio_virtio.analysis.frame import (
     measured,
     samples,
 )
+from pyfio_virtio.analysis.names import NoDataError
 from pyfio_virtio.results.results import ResultsError
 
 
@@ -30,7 +31,7 @@ def iops_over_time(frame: pd.DataFrame, axes: Axes) -> Axes:
     runs = _one_point(frame)
     table = samples(runs)
     if table.empty:
-        raise ResultsError("these runs have no samples", "their folders lack samples.jsonl")
+        raise NoDataError("these runs have no samples", "their folders lack samples.jsonl")
     for number, (_, run) in enumerate(table.groupby("run", sort=True)):
         drawn = style.series(number)
         axes.plot(run["time_s"], run["iops"], color=drawn["color"], linewidth=1.1, alpha=0.85)
@@ -87,7 +88,7 @@ def latency_heatmap(frame: pd.DataFrame, axes: Axes) -> Axes:
     run = runs.iloc[[0]]
     times, bins_ns, counts = latency_over_time(Path(run["fio_json"].iloc[0]).parent)
     if not counts.size:
-        raise ResultsError("this run has no latency by time", "it lacks fio's histogram log")
+        raise NoDataError("this run has no latency by time", "it lacks fio's histogram log")
     strip = _strip(axes, samples(run))
     _heat(axes, times, bins_ns, counts)
     (strip or axes).set_xlabel("seconds of the run, after the ramp")

@@ -65,8 +65,9 @@ static inline int result_write(const char *path, const struct histogram *histogr
 
 	if (!out)
 		return -errno;
-	fprintf(out, "{\"jobs\": [{\"job_runtime\": %.3f, \"read\": {"
-		"\"total_ios\": %llu, \"iops\": %.3f, \"clat_ns\": {",
+	fprintf(out, "{\"jobs\": [{\"jobname\": \"loop\", \"groupid\": 0, \"error\": 0, "
+		"\"write\": {\"total_ios\": 0, \"iops\": 0, \"runtime\": 0}, \"read\": {"
+		"\"runtime\": %.3f, \"total_ios\": %llu, \"bw\": 0, \"iops\": %.3f, \"lat_ns\": {",
 		(double)elapsed_ns / (double)NS_PER_MS,
 		(unsigned long long)histogram->count,
 		(double)histogram->count * (double)NS_PER_S / (double)elapsed_ns);

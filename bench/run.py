@@ -82,7 +82,8 @@ def _us_per_io(cpu: CpuUse | None, ios: int) -> float | None:
 
 def job_text(side: Side, runtime_s: float) -> str:
     """fio's job file; the engine is named first, because its own options must follow it."""
-    options = dict(side.options)
+    # A loop measures the latency from the submission on, so fio does too.
+    options = {**side.options, "lat_percentiles": "1"}
     if "number_ios" not in options:
         options |= {"time_based": "1", "runtime": seconds(runtime_s)}
     return "".join(["[bench]\n", *(f"{key}={value}\n" for key, value in options.items())])

@@ -273,7 +273,7 @@ MAY_USE_BESIDE = {"sweep": {"reach"}, "cli": BESIDE}
 # Slow to import, so imported by what needs them, when it runs.
 HEAVY = {"jinja2", "matplotlib", "numpy", "pandas"}
 # What analysis reads: results as they were stored.
-RESULTS = {"results", "fio.output", "engine.counters", "errors"}
+RESULTS = {"results", "fio.directions", "fio.output", "engine.counters", "errors"}
 
 
 @cache

@@ -111,7 +111,7 @@ def plot(
       pyfio-virtio plot *.json --x iodepth --y p99_ns --by bs -o p99.svg
     """
     from pyfio_virtio.analysis import load, picture_names, style
-    from pyfio_virtio.analysis.frame import measured
+    from pyfio_virtio.analysis.frame import measured, with_value
 
     if output.suffix not in (".png", ".svg"):
         raise UsageError(f"cannot draw {output}", "", "name a .png or .svg file with -o")
@@ -120,7 +120,7 @@ def plot(
         column, _, value = condition.partition("=")
         if column not in frame:
             raise UsageError(f"no column {column}", "", "write --where COLUMN=VALUE")
-        frame = frame[frame[column].astype(str) == value]
+        frame = with_value(frame, column, value)
         if measured(frame).empty:
             raise UsageError(
                 f"no run is left where {condition}",

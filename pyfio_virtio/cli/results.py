@@ -8,7 +8,7 @@ folder of its own. The only statistic here is the median; cli/report.py has the 
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -38,8 +38,23 @@ def list_points(folder: Path) -> None:
     """List the points of a sweep, with their runs and median IOPS."""
     from pyfio_virtio.cli.tables import print_table
 
-    rows = [_summary(point, runs) for point, runs in _by_point(_open(folder)).items()]
+    rows = [_summary(point, runs) for point, runs in _in_order(_by_point(_open(folder)))]
     print_table(("point", "runs", "failed", "IOPS", "p99 µs", "options"), rows)
+
+
+def _in_order(points: Mapping[str, list[Record]]) -> list[tuple[str, list[Record]]]:
+    """Measured points first, by their options from left to right."""
+    from pyfio_virtio.results import values
+    from pyfio_virtio.results.record import MEASURED
+
+    names = dict.fromkeys(name for runs in points.values() for name in runs[0].options)
+
+    def key(item: tuple[str, list[Record]]) -> tuple[object, ...]:
+        point, options = item[1][0].point, item[1][0].options
+        places = [values.order(name, options.get(name)) for name in names]
+        return (point.role != MEASURED, point.role, point.engine, places)
+
+    return sorted(points.items(), key=key)
 
 
 def _open(folder: Path) -> SweepFolder:
@@ -60,10 +75,11 @@ def _summary(point: str, runs: Sequence[Record]) -> tuple[str, ...]:
 
     good = [run.total for run in runs if not run.error]
     p99 = [each.p99_ns for each in good if each.p99_ns is not None]
+    kinds = sorted({each.percentiles_of for each in good if each.percentiles_of})
     return (
         *(point, str(len(runs)), str(len(runs) - len(good))),
         f"{statistics.median(each.iops for each in good):,.0f}" if good else "",
-        f"{statistics.median(p99) / 1000:,.1f}" if p99 else "",
+        f"{statistics.median(p99) / 1000:,.1f} ({' and '.join(kinds)})" if p99 else "",
         _what(runs[0]),
     )
 

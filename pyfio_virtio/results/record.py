@@ -10,24 +10,30 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from types import MappingProxyType
 from typing import Any, TypeVar
 
 from pyfio_virtio.errors import PyfioVirtioError
-from pyfio_virtio.fio.output import DIRECTIONS, Summary
+from pyfio_virtio.fio.directions import CLAT, DIRECTIONS, LAT, Summary
 
 Scalar = str | int | float | bool | None
+_PLAIN_NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?")
+_LONGEST_NUMBER = 18  # of which every number fits into 64 bits
 
 
 def typed(text: str) -> Scalar:
-    """A number becomes a number, so that a table can sort it. Other text (4k, randread) is kept."""
+    """A number that is shown as it was written. Other text (4k, 0x10, 1e3, randread) is kept."""
     for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            continue
+        if _PLAIN_NUMBER.fullmatch(text) and len(text) < _LONGEST_NUMBER:
+            try:
+                number = kind(text)
+            except ValueError:
+                continue
+            if str(number) == text:
+                return number
     return text
 
 
@@ -35,7 +41,7 @@ Row = dict[str, Any]
 Migration = Callable[[Row], Row]
 Part = TypeVar("Part")
 
-SCHEMA = 2
+SCHEMA = 3
 
 
 def _with_wall_s(row: Row) -> Row:
@@ -43,8 +49,21 @@ def _with_wall_s(row: Row) -> Row:
     return {**row, "wall_s": None}
 
 
+def _with_kinds_of_latency(row: Row) -> Row:
+    """In version 2, means were of lat, and percentiles of clat unless lat_percentiles=1 was set."""
+    percentiles = LAT if str(row.get("lat_percentiles", "0")) not in ("0", "None") else CLAT
+    added: Row = {}
+    for prefix in ("", *(f"{each}_" for each in DIRECTIONS if f"{each}_ios" in row)):
+        for name, kind, column in (
+            ("mean_of", LAT, "lat_mean_ns"),
+            ("percentiles_of", percentiles, "p50_ns"),
+        ):
+            added[prefix + name] = kind if row.get(prefix + column) is not None else None
+    return {**row, **added}
+
+
 # By version: a function that turns a row of that version into a row of the next version.
-MIGRATIONS: Mapping[int, Migration] = MappingProxyType({1: _with_wall_s})
+MIGRATIONS: Mapping[int, Migration] = MappingProxyType({1: _with_wall_s, 2: _with_kinds_of_latency})
 
 # The purpose of a run: a point that the user asked for, fio's null engine (the upper limit), or the
 # twin of a point, which is the same again and shows the noise.

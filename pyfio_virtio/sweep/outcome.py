@@ -16,8 +16,9 @@ from pathlib import Path
 
 from pyfio_virtio.engine import counters
 from pyfio_virtio.errors import PyfioVirtioError
+from pyfio_virtio.fio.directions import DIRECTIONS, Summary, summarise
 from pyfio_virtio.fio.fio import split_notes
-from pyfio_virtio.fio.output import DIRECTIONS, FioRun, Summary, read_fio_json, summarise
+from pyfio_virtio.fio.output import FioJob, read_fio_json, together
 from pyfio_virtio.machine.host import Host
 from pyfio_virtio.results.record import CpuUse, Point, Record, Scalar
 from pyfio_virtio.results.results import COUNTERS, FIO_JSON
@@ -54,9 +55,9 @@ class Observed:
 def build(asked: Asked, observed: Observed, folder: Path) -> Record:
     """Makes the record. Its error is None if the run succeeded."""
     seen = observed.measured
-    run, error = _outcome(observed, folder)
-    jobs = run.jobs if run and error is None else ()
-    elapsed_s = max((job.runtime_ms for job in jobs), default=0.0) / 1000
+    job, error = _outcome(observed, folder)
+    job = job if error is None else None
+    elapsed_s = job.runtime_ms / 1000 if job else 0.0
     return Record(
         point=asked.point,
         repeat=asked.repeat,
@@ -67,8 +68,8 @@ def build(asked: Asked, observed: Observed, folder: Path) -> Record:
         fio_command=observed.fio_command,
         backend_command=observed.backend_command,
         options=_options(asked, folder),
-        total=summarise(job.directions[name] for job in jobs for name in DIRECTIONS),
-        directions=_directions(run) if run and jobs else {},
+        total=summarise(job.directions.values() if job else ()),
+        directions=_directions(job) if job else {},
         counters=_counters(folder),
         fio_cpu=_whole(seen, seen.fio_cpu, elapsed_s) if seen else None,
         backend_cpu=_whole(seen, seen.backend_cpu, elapsed_s) if seen else None,
@@ -90,8 +91,8 @@ def _whole(seen: Measured, use: CpuUse | None, elapsed_s: float) -> CpuUse | Non
     )
 
 
-def _outcome(observed: Observed, folder: Path) -> tuple[FioRun | None, str | None]:
-    """fio's results, and the reason why the run failed, if it did."""
+def _outcome(observed: Observed, folder: Path) -> tuple[FioJob | None, str | None]:
+    """fio's results, of all its jobs together, and the reason why the run failed, if it did."""
     if observed.problem or observed.measured is None:
         return None, observed.problem or "fio was not run"
     try:
@@ -99,13 +100,11 @@ def _outcome(observed: Observed, folder: Path) -> tuple[FioRun | None, str | Non
     except PyfioVirtioError as failure:
         return None, _words(folder) or str(failure)
     status = observed.measured.status
-    failed = [job for job in run.jobs if job.error]
-    if status or failed:
-        what = f"fio ended with status {status}" if status else f"fio's error {failed[0].error}"
-        return run, _words(folder) or what
-    if not any(each.ios for job in run.jobs for each in job.directions.values()):
-        return run, "fio did no I/O in the measured time"
-    return run, None
+    job = together(run.jobs)
+    if status or job.error:
+        what = f"fio ended with status {status}" if status else f"fio's error {job.error}"
+        return job, _words(folder) or what
+    return job, job.problem
 
 
 def _words(folder: Path) -> str:
@@ -142,9 +141,9 @@ def _counters(folder: Path) -> dict[str, float]:
         return {}
 
 
-def _directions(run: FioRun) -> dict[str, Summary]:
-    every = {name: summarise(job.directions[name] for job in run.jobs) for name in DIRECTIONS}
-    return {name: each for name, each in every.items() if each.ios}
+def _directions(job: FioJob) -> dict[str, Summary]:
+    single = {name: job.directions[name] for name in DIRECTIONS if name in job.directions}
+    return {name: summarise([each]) for name, each in single.items() if each.ios}
 
 
 def _host(machine: Host, seen: Measured | None) -> dict[str, Scalar]:

@@ -14,6 +14,7 @@ from itertools import product
 
 from pyfio_virtio.errors import UsageError
 from pyfio_virtio.results.record import MEASURED, NULL, TWIN
+from pyfio_virtio.results.values import distinct
 from pyfio_virtio.sweep.settings import VIRTIO, Settings
 
 NULL_ENGINE = "null"
@@ -88,10 +89,14 @@ def _axes(settings: Settings) -> list[list[Part]]:
     axes.append([{"cpus": cpus} for cpus in settings.cpus])
     axes.append([{"serve": serve} for serve in settings.serve])
     axes.append(ways(sleeps, waits))
+    # 4096 and 4k are one point, not two. If the meaning of k itself varies, both are kept.
+    bases = options.get("kb_base", ("1024",))
+    kb_base = int(bases[0]) if len(bases) == 1 and bases[0] in ("1000", "1024") else None
     for name, values in options.items():
         if not values:
             raise UsageError(f"no value for {name}", "", f"write its values, such as {name}=1,2")
-        axes.append([{name: value} for value in values])
+        kept = distinct(name, values, kb_base) if kb_base else values
+        axes.append([{name: value} for value in kept])
     return [axis for axis in axes if axis]
 
 

@@ -15,7 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from pyfio_virtio.fio.output import parse_fio_json, summarise
+from pyfio_virtio.fio.directions import summarise
+from pyfio_virtio.fio.output import parse_fio_json
 from pyfio_virtio.results.record import MEASURED, NULL, TWIN, CpuUse, Point, Record, Scalar
 from pyfio_virtio.results.results import FIO_JSON, JOB, SAMPLES, Sample, SweepFolder
 
@@ -184,26 +185,24 @@ def fio_document(
     latencies[: len(latencies) // 100] *= random.uniform(2, 8)
     bins, counts = np.unique(bin_of(latencies), return_counts=True)
     scale = max(iops * ELAPSED_S / latencies.size, 1)
-    idle: dict[str, Any] = {"iops": 0, "total_ios": 0, "bw_bytes": 0}
+    idle: dict[str, Any] = {"iops": 0, "total_ios": 0, "bw_bytes": 0, "runtime": 0}
     share = 0.5 if pattern == "randrw" else 1.0
+    scaled = [int(count * scale * share) for count in counts]
     busy = {
         "iops": iops * share,
+        "runtime": ELAPSED_S * 1000,
         "bw_bytes": int(iops * share * 4096),
         "total_ios": int(iops * share * ELAPSED_S),
         "lat_ns": {
             "mean": float(latencies.mean()),
             "max": float(latencies.max()),
-            "N": int(counts.sum() * scale * share),
-        },
-        "clat_ns": {
-            "N": int(counts.sum() * scale * share),
-            "bins": {
-                str(int(b)): int(c * scale * share) for b, c in zip(bins, counts, strict=True)
-            },
+            "N": sum(scaled),
+            "bins": {str(int(b)): count for b, count in zip(bins, scaled, strict=True)},
         },
     }
     used = {"randrw": ("read", "write"), "randwrite": ("write",)}.get(pattern, ("read",))
-    job: dict[str, Any] = {"jobname": "virtio", "error": 0, "job_runtime": ELAPSED_S * 1000}
+    job: dict[str, Any] = {"jobname": "virtio", "groupid": 0, "error": 0}
+    job |= {"job_runtime": ELAPSED_S * 1000, "usr_cpu": 60.0, "sys_cpu": 40.0}
     job |= {name: busy if name in used else idle for name in ("read", "write", "trim")}
     return {"fio version": "fio-3.33", "jobs": [job]}
 

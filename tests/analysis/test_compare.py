@@ -35,6 +35,18 @@ def test_unlike_machines_are_refused_unless_allowed(sweep: pd.DataFrame) -> None
     assert len(compare(sweep, elsewhere, allow_unlike=True)) == 18
 
 
+def test_points_are_paired_by_the_meaning_of_their_options(sweep: pd.DataFrame) -> None:
+    changes = compare(sweep.assign(bs="4k"), sweep.assign(bs=4096))
+    assert len(changes) == 18
+
+
+@pytest.mark.parametrize("metric", ["p99_ns", "p99_9_ns"])
+def test_percentiles_of_lat_and_of_clat_are_not_compared(sweep: pd.DataFrame, metric: str) -> None:
+    with pytest.raises(ResultsError, match="of lat in some of these runs, and of clat"):
+        compare(sweep, sweep.assign(percentiles_of="clat"), metric)
+    assert len(compare(sweep, sweep.assign(percentiles_of="clat"), "iops")) == 18
+
+
 def test_points_that_one_lacks_are_left_out(sweep: pd.DataFrame) -> None:
     some = measured(sweep)
     assert len(compare(sweep, some[some["iodepth"] > 1])) == 12

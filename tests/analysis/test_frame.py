@@ -117,6 +117,7 @@ def test_one_s_own_fio_files_are_read_too(tmp_path: Path) -> None:
 def test_jobs_of_one_file_are_rows_with_histograms_of_their_own(tmp_path: Path) -> None:
     random = np.random.default_rng(1)
     first, second = (synthetic.fio_document(1e4, us, 1, "read", random) for us in (10, 1000))
+    second["jobs"][0]["jobname"] = "another"
     first["jobs"] += second["jobs"]
     (tmp_path / "two.json").write_text(json.dumps(first))
     runs = frame.load(tmp_path / "two.json")
@@ -166,3 +167,52 @@ def test_no_runs_are_an_error_in_words(tmp_path: Path) -> None:
 def test_frames_name_the_file_that_a_row_came_from(sweep: pd.DataFrame) -> None:
     assert sweep["fio_json"].str.endswith(FIO_JSON).all()
     assert sweep["source"].nunique() == 1
+
+
+# ---- values and their order ----------------------------------------------------------------
+
+
+def test_points_are_in_the_order_of_their_sizes(sweep: pd.DataFrame) -> None:
+    some = sweep[(sweep["way"] == "busy") & (sweep["iodepth"] == 32)]
+    sizes = ("128k", "16k", "1m", 4096, "4k,8k")
+    runs = pd.concat([some.assign(bs=size) for size in sizes], ignore_index=True)
+    assert frame.points(runs, ["bs"])["bs"].tolist() == [4096, "16k", "128k", "1m", "4k,8k"]
+
+
+def test_values_with_one_meaning_are_one_point_as_it_was_first_written(tmp_path: Path) -> None:
+    random = np.random.default_rng(1)
+    for number, size in enumerate(("4k", "4096", "8k")):
+        document = synthetic.fio_document(1e5, 50, 1, "randread", random)
+        document["global options"] = {"bs": size, "rw": "randread"}
+        (tmp_path / f"{number}.json").write_text(json.dumps(document))
+    runs = frame.load(*(tmp_path / f"{number}.json" for number in range(3)))
+    assert runs["bs"].tolist() == ["4k", "4k", "8k"]
+    assert frame.points(runs)["n"].tolist() == [2, 1]
+
+
+def test_rows_are_chosen_by_any_spelling(sweep: pd.DataFrame) -> None:
+    assert len(frame.with_value(sweep, "bs", "4096")) == len(sweep)
+    assert frame.with_value(sweep, "bs", "8k").empty
+    assert set(frame.with_value(sweep, "way", "busy")["way"]) == {"busy"}
+
+
+@pytest.mark.parametrize("odd", [np.nan, np.inf, None])
+def test_a_value_that_is_missing_in_a_run_does_not_erase_its_point(
+    sweep: pd.DataFrame, odd: float | None
+) -> None:
+    runs = frame.measured(sweep).copy()
+    runs.loc[(runs["way"] == "busy") & (runs["repeat"] == 2), ["iops", "cpu_us"]] = odd
+    point = frame.points(runs).query("way == 'busy' and iodepth == 1").iloc[0]
+    others = runs[(runs["way"] == "busy") & (runs["iodepth"] == 1) & (runs["repeat"] != 2)]
+    assert point["iops"] == others["iops"].median()
+    assert (point["iops_low"], point["iops_high"]) == (others["iops"].min(), others["iops"].max())
+    assert (point["n"], point["iops_n"], point["lat_mean_ns_n"]) == (4, 4, 5)
+    assert point["confidence"] == 1 - 2 / 2**4
+
+
+def test_a_point_without_any_value_stays_with_its_number_of_none(sweep: pd.DataFrame) -> None:
+    runs = frame.measured(sweep).copy()
+    runs.loc[runs["way"] == "busy", "iops"] = np.nan
+    point = frame.points(runs).query("way == 'busy' and iodepth == 1").iloc[0]
+    assert np.isnan(point["iops"])
+    assert point["n"] == 0

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.text import Text
 
-from pyfio_virtio.analysis import latency, plots, style, timeplots
+from pyfio_virtio.analysis import columns, latency, plots, style, timeplots
 from pyfio_virtio.analysis.frame import histogram, measured, points
 from pyfio_virtio.results.results import ResultsError
 
@@ -114,7 +114,7 @@ def test_percentiles_end_where_the_sample_does(sweep: pd.DataFrame, axes: Axes) 
         ends = [each for each in axes.lines if each.get_color() == line.get_color()]
         reach = max(max(data(each)[0]) for each in ends if data(each)[0])
         assert reach == pytest.approx(-np.log10(1 - last / 100))
-    assert "p99 runs from" in style.finding_of(axes)
+    assert "p99 of lat runs from" in style.finding_of(axes)
 
 
 def test_cost_splits_fio_from_the_back_end(sweep: pd.DataFrame, axes: Axes) -> None:
@@ -183,7 +183,7 @@ def test_unlike_runs_are_never_mixed_into_a_point(
 
 
 def test_any_column_goes_against_any_other(sweep: pd.DataFrame, axes: Axes) -> None:
-    plots.xy(sweep, axes, "iodepth", "iops", "way")
+    columns.xy(sweep, axes, "iodepth", "iops", "way")
     table = points(sweep, ["iodepth", "way"])
     assert sorted(y for _, y in marks(axes)) == sorted(table["iops"])
     assert "sleepy 5 µs" in texts(axes)
@@ -191,18 +191,18 @@ def test_any_column_goes_against_any_other(sweep: pd.DataFrame, axes: Axes) -> N
 
 
 def test_words_make_an_axis_too(sweep: pd.DataFrame, axes: Axes) -> None:
-    plots.xy(at_depth(sweep, 1), axes, "way", "p99_ns")
+    columns.xy(at_depth(sweep, 1), axes, "way", "p99_ns")
     assert axes.get_xticklabels()[0].get_text() == "event"
 
 
 def test_an_unknown_column_is_refused_with_those_there_are(sweep: pd.DataFrame, axes: Axes) -> None:
     with pytest.raises(ResultsError, match=r"no column depth; choose one of .*iodepth"):
-        plots.xy(sweep, axes, "depth", "iops")
+        columns.xy(sweep, axes, "depth", "iops")
 
 
 def test_small_multiples_have_a_panel_a_value_and_one_scale(sweep: pd.DataFrame) -> None:
     with style.look():
-        drawing = plots.small_multiples(sweep, "iodepth", plots.percentiles)
+        drawing = columns.small_multiples(sweep, "iodepth", plots.percentiles)
         assert_readable(drawing)
     found = [style.finding_of(axes).split(":")[0] for axes in drawing.axes]
     assert found == ["iodepth 1", "iodepth 32", "iodepth 128"]
@@ -218,7 +218,7 @@ EVERY: list[tuple[Draw, Callable[[pd.DataFrame], pd.DataFrame]]] = [
     (plots.counters_by_wait, lambda runs: at_depth(runs, 32)),
     (timeplots.iops_over_time, one_point),
     (timeplots.latency_heatmap, one_point),
-    (lambda runs, axes: plots.xy(runs, axes, "iodepth", "iops", "way"), pd.DataFrame.copy),
+    (lambda runs, axes: columns.xy(runs, axes, "iodepth", "iops", "way"), pd.DataFrame.copy),
 ]
 
 

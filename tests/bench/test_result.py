@@ -4,7 +4,8 @@
 import subprocess
 from pathlib import Path
 
-from pyfio_virtio.fio.output import read_fio_json, summarise
+from pyfio_virtio.fio.directions import summarise
+from pyfio_virtio.fio.output import read_fio_json
 from tests.conftest import ROOT
 
 PROGRAM = """

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pyfio_virtio.fio.output import Summary
+from pyfio_virtio.fio.directions import Summary
 from pyfio_virtio.results.record import (
     SCHEMA,
     CpuUse,
@@ -17,6 +17,7 @@ from pyfio_virtio.results.record import (
     Row,
     from_row,
     to_row,
+    typed,
     upgrade,
 )
 
@@ -30,7 +31,9 @@ RECORD = Record(
     fio_command="fio job.fio",
     backend_command="qemu-storage-daemon ...",
     options={"rw": "randread", "iodepth": 32, "wait": "sleepy", "sleepy_poll": 20},
-    total=Summary(iops=1000.0, bw_bytes=4096000.0, ios=5000, lat_mean_ns=9.0, p99_ns=20.0),
+    total=Summary(
+        iops=1000.0, bw_bytes=4096000.0, ios=5000, lat_mean_ns=9.0, p99_ns=20.0, mean_of="lat"
+    ),
     directions={"read": Summary(iops=1000.0)},
     counters={"kicks": 10, "looks": 20},
     fio_cpu=CpuUse(1.0, 2.0, 3, 4),
@@ -86,10 +89,33 @@ def test_older_rows_come_up_one_version_at_a_time() -> None:
     assert row == {"schema": 3, "iops": 4, "ios": 8}
 
 
-def test_a_row_of_the_first_version_stays_readable() -> None:
-    """The file was written by the first version, and must never be edited."""
-    kept = Path(__file__).with_name("record_v1.json").read_text()
-    assert replace(from_row(json.loads(kept)), schema=1) == replace(RECORD, schema=1)
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_row_of_an_older_version_stays_readable(version: int) -> None:
+    """The file was written by that version, and must never be edited."""
+    kept = Path(__file__).with_name(f"record_v{version}.json").read_text()
+    assert from_row(json.loads(kept)) == RECORD
+
+
+@pytest.mark.parametrize(
+    ("options", "kind"),
+    [({}, "clat"), ({"lat_percentiles": 1}, "lat"), ({"lat_percentiles": 0}, "clat")],
+)
+def test_the_percentiles_of_older_rows_are_of_what_fio_was_told(options: Row, kind: str) -> None:
+    old = {**to_row(RECORD), "schema": 2, **options, "p50_ns": 5.0}
+    assert from_row(old).total.percentiles_of == kind
+    assert from_row(old).total.mean_of == "lat"
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        *(("32", 32), ("-1", -1), ("0.5", 0.5), ("9" * 30, "9" * 30)),
+        *((text, text) for text in ("1_000", "nan", "inf", "1e3", " 5", "\u0663", "007", "1.50")),
+    ],
+)
+def test_only_what_is_shown_as_it_was_written_becomes_a_number(text: str, value: object) -> None:
+    assert typed(text) == value
+    assert type(typed(text)) is type(value)
 
 
 @pytest.mark.parametrize(

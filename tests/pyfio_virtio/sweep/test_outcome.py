@@ -21,9 +21,11 @@ POINT = Point("[sweep]\n", "fio_virtio", "0.1.0", "fio-3.33", "null", "1")
 SEEN = Measured(0, False, 4.5, 2.0, CpuUse(1.0, 0.5, 100, 10), None, 0.25)
 JOB: Mapping[str, Any] = {
     "jobname": "sweep",
+    "groupid": 0,
     "error": 0,
     "job_runtime": 4000,
-    "read": {"total_ios": 4000, "iops": 1000.0, "bw_bytes": 4096000},
+    "read": {"total_ios": 4000, "iops": 1000.0, "bw_bytes": 4096000, "runtime": 4000},
+    "write": {"total_ios": 0, "iops": 0.0, "bw_bytes": 0, "runtime": 0},
 }
 
 
@@ -49,6 +51,22 @@ def test_cpu_time_is_of_the_whole_measured_time(tmp_path: Path) -> None:
     assert (good.elapsed_s, good.wall_s) == (4.0, 4.5)
     assert good.fio_cpu == CpuUse(2.0, 1.0, 200, 20)
     assert good.backend_cpu is None
+
+
+@pytest.mark.parametrize("jobs", [(JOB, JOB), ({**JOB, "job_runtime": 8000},)])
+def test_cpu_time_is_not_multiplied_by_the_number_of_jobs(
+    tmp_path: Path, jobs: tuple[Mapping[str, Any], ...]
+) -> None:
+    """With group_reporting, fio's job_runtime is the sum of the jobs' times."""
+    good = record(write(tmp_path, *jobs))
+    assert good.elapsed_s == 4.0
+    assert good.fio_cpu == CpuUse(2.0, 1.0, 200, 20)
+
+
+def test_a_sweep_with_unified_reporting_has_results(tmp_path: Path) -> None:
+    mixed = {name: value for name, value in JOB.items() if name not in ("read", "write")}
+    good = record(write(tmp_path, {**mixed, "mixed": JOB["read"]}))
+    assert (good.error, good.total.ios, good.directions) == (None, 4000, {})
 
 
 def test_notes_before_the_results_do_no_harm(tmp_path: Path) -> None:
@@ -85,7 +103,7 @@ def test_without_any_words_the_status_is_told(tmp_path: Path) -> None:
 
 
 def test_a_run_that_did_nothing_does_not_count(tmp_path: Path) -> None:
-    idle = {**JOB, "read": {}}
+    idle = {**JOB, "read": JOB["write"]}
     assert record(write(tmp_path, idle)).error == "fio did no I/O in the measured time"
 
 

@@ -118,3 +118,14 @@ def test_further_rounds_leave_the_earlier_ones_as_they_were() -> None:
 def test_sequential_runs_repeat_a_point_before_the_next() -> None:
     runs = order(POINTS, range(1, 3), "sequential", 1)
     assert [run.choice for run in runs[:4]] == [POINTS[0], POINTS[0], POINTS[1], POINTS[1]]
+
+
+def test_values_with_one_meaning_are_one_point() -> None:
+    points = asked(Settings(options={"bs": ("4k", "4096", "8k"), "iodepth": ("8", "0x8")}))
+    kept = {(point.get("bs"), point.get("iodepth")) for point in points}
+    assert kept == {("4k", "8"), ("8k", "8")}
+
+
+def test_if_the_meaning_of_k_varies_all_values_are_kept() -> None:
+    options = {"bs": ("4k", "4096"), "kb_base": ("1000", "1024"), "iodepth": ("8",)}
+    assert {point.get("bs") for point in asked(Settings(options=options))} == {"4k", "4096"}

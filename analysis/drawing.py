@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What the pictures of points share: labels, axes of values, whiskers, and what they refuse.
+
+All functions are called from one thread. plots.py and columns.py draw the pictures.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+from matplotlib.axes import Axes
+from numpy.typing import NDArray
+
+from pyfio_virtio.analysis import checks, names, style
+from pyfio_virtio.analysis.frame import axes as axes_of
+from pyfio_virtio.analysis.frame import column_names
+from pyfio_virtio.results import values
+from pyfio_virtio.results.results import ResultsError
+
+
+def whiskers(
+    axes: Axes, x: NDArray[Any] | pd.Series, table: pd.DataFrame, metric: str, colour: str
+) -> None:
+    axes.vlines(x, table[f"{metric}_low"], table[f"{metric}_high"], color=colour, linewidth=1.1)
+
+
+def refuse_more_than(runs: pd.DataFrame, drawn: Sequence[str]) -> None:
+    """Refuses runs that differ in an axis which the picture does not show."""
+    others = [name for name in axes_of(runs) if name not in drawn and name != "rate_iops"]
+    if others:
+        raise ResultsError(
+            f"{' and '.join(others)} vary among these runs",
+            "a point would mix different runs",
+            f"choose one value, or draw small multiples by {others[0]}",
+        )
+
+
+def refuse_unknown(runs: pd.DataFrame, names: Sequence[str | None]) -> None:
+    for name in filter(None, names):
+        if name not in runs:
+            known = sorted(each for each in column_names(runs) if not each.startswith("host_"))
+            raise ResultsError(f"no column {name}", "", f"choose one of {', '.join(known)}")
+
+
+def label_of(name: str, value: object) -> str:
+    """A value with the name of its column, such as "iodepth 32"; a way needs no name."""
+    if values.is_missing(value):
+        return f"{name} not set"
+    return checks.plain(value) if name == "way" else f"{name} {checks.plain(value)}"
+
+
+def value_axis(axes: Axes, which: str, metric: str, runs: pd.DataFrame) -> None:
+    axis = axes.yaxis if which == "y" else axes.xaxis
+    axis.set_label_text(names.name_of(runs, metric))
+    is_time = metric.removesuffix("_corrected").endswith("_ns") or metric == "latency"
+    style.plain(axis, style.duration if is_time else style.short)
+
+
+def legend(axes: Axes) -> None:
+    axes.legend(frameon=False, fontsize=8.5, loc="upper left", bbox_to_anchor=(1.0, 1.0))

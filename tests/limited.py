@@ -4,7 +4,8 @@
 import os
 import signal
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 
@@ -13,7 +14,8 @@ def run_limited(
 ) -> tuple[bool, int, str, str]:
     """Whether it ended by itself within `limit_s`, with which status, and what it wrote.
 
-    It has a process group of its own, all of which ends at the limit. It runs in `folder`, so that
+    At the limit it ends with all of its descendants, also those that left its process group, as the
+    jobs of fio do. It runs in `folder`, so that
     what fio leaves in its working directory ends there. `environment` is added to ours.
     """
     with subprocess.Popen(
@@ -30,7 +32,17 @@ def run_limited(
         try:
             stdout, stderr = process.communicate(timeout=limit_s)
         except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
+            for pid in [process.pid, *_descendants(process.pid)]:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
             stdout, stderr = process.communicate()
             return False, process.returncode, stdout, stderr
     return True, process.returncode, stdout, stderr
+
+
+def _descendants(pid: int) -> Iterator[int]:
+    with suppress(FileNotFoundError, ProcessLookupError):
+        for thread in Path(f"/proc/{pid}/task").iterdir():
+            for child in map(int, (thread / "children").read_text().split()):
+                yield child
+                yield from _descendants(child)

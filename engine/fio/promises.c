@@ -33,8 +33,6 @@ static const struct promise refused[] = {
 	  "engine, because jobs own their queues: leave it out" },
 	{ "mem", GIVEN, 0, "= (iomem=) cannot be chosen, because buffers lie in the "
 	  "memory that is shared with the back-end: see hugepages=" },
-	{ "pre_read", IS_NOT, 0, "=1 does not work with this engine, because fio would "
-	  "read the disk through a file descriptor: leave it out" },
 	{ "atomic", IS_NOT, 0, "=1 does not work with this engine, because virtio has no "
 	  "writes that are carried out completely or not at all: leave it out" },
 	{ "fdp", IS_NOT, 0, "=1 does not work with this engine, because virtio has no "
@@ -48,6 +46,8 @@ static const struct promise without_effect[] = {
 	  "between fio and the back-end" },
 	{ "invalidate", IS_NOT, 0, "=1 has no effect, because there is no page cache "
 	  "between fio and the back-end, and the caches of the back-end are its own" },
+	{ "pre_read", IS_NOT, 0, "=1 has no effect, because there is no page cache between "
+	  "fio and the back-end" },
 	{ "fadvise_hint", IS_NOT, F_ADV_NONE, "= has no effect, because there is no page "
 	  "cache between fio and the back-end" },
 	{ "write_hint", GIVEN, 0, "= has no effect, because virtio requests carry no hints" },
@@ -140,4 +140,5 @@ void fio_note_promises(struct thread_data *td)
 		    fio_is_first_to_say(NOTE_FIRST_OPTION + i))
 			log_info("fio_virtio: %s%s\n", without_effect[i].option,
 				 without_effect[i].sentence);
+	td->o.pre_read = 0; /* fio would read from the file descriptor of the disk */
 }

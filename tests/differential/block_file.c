@@ -5,8 +5,8 @@
  *
  * The files are those in the folder $BLOCK_FILES. They have blocks of $BLOCK_BYTES, they cannot
  * grow, they can be discarded, and a request that touches a range of $BLOCK_FAULTS fails with EIO
- * and changes nothing. A fault is written r|w|t:FIRST-LAST (read, write, trim; bytes), and a blank
- * follows it. Of fio's engines psync and libaio are served; all else passes unchanged.
+ * and changes nothing. A fault is written r|w|t:FIRST-LAST (read, write, trim; bytes), or s:0-0 for
+ * all flushes, and a blank follows it. Of fio's engines psync and libaio are served; all else passes unchanged.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -162,6 +162,29 @@ ssize_t pwrite64(int fd, const void *buffer, size_t size, off64_t offset)
 
 	errno = capacity < 0 ? 0 : refuse('w', capacity, offset, size);
 	return errno ? -1 : NEXT(pwrite64)(fd, buffer, cut(capacity, offset, size), offset);
+}
+
+static bool may_flush(int fd)
+{
+	bool fails = device_bytes(fd) >= 0 && is_faulty('s', 0, 1);
+
+	errno = fails ? EIO : 0;
+	return !fails;
+}
+
+int fsync(int fd)
+{
+	return may_flush(fd) ? NEXT(fsync)(fd) : -1;
+}
+
+int fdatasync(int fd)
+{
+	return may_flush(fd) ? NEXT(fdatasync)(fd) : -1;
+}
+
+int sync_file_range(int fd, off64_t offset, off64_t size, unsigned int flags)
+{
+	return may_flush(fd) ? NEXT(sync_file_range)(fd, offset, size, flags) : -1;
 }
 
 static int discard(int fd, off64_t capacity, const uint64_t *range)

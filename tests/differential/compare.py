@@ -9,9 +9,12 @@ where fio itself treats asynchronous engines in another way. The facts:
 - ios, bytes, short, dropped: counts in each direction. errors: how many continue_on_error= passed
   over. flushes.
 - disk: every byte at the end, save the times in the headers of fio's verify and their checksums.
+- log: the requests that write_iolog= noted.
 
 When a job stops at an error, nobody knows how far it has come. So of such a job only the failure is
-compared, and not the disks either.
+compared, and not the disks either. The counts of a timed job (jobs.TIMED) follow from the clock. Of
+such a job it is compared whether it did anything, how many bytes it moved if its size ends it, and
+whether each sector of our disk is as it was, or as the job writes it.
 """
 
 import re
@@ -20,8 +23,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields
 
 from tests.differential import known
-from tests.differential.jobs import Job
-from tests.differential.sides import FIOS_OWN, Count, JobResult, Outcome, Side, write_log
+from tests.differential.jobs import MANY_SIZES, TIMED, TIMED_BYTE, Job, is_timed
+from tests.differential.logs import requests, write_logs
+from tests.differential.sides import FIOS_OWN, Count, JobResult, Outcome, Side, first_bytes
 
 # struct verify_header: magic, type, length, seed, offset, seconds, nanoseconds, thread, number,
 # checksum. All offsets are below 2^32.
@@ -54,9 +58,9 @@ class Comparison:
 
 def compare(job: Job, ours: Side) -> Comparison:
     """Runs the job on our side and on fio's own engines."""
-    log = write_log(job) if job.logged else ""
+    logs = write_logs(job)
     with ThreadPoolExecutor() as pool:
-        outcomes = list(pool.map(lambda side: side.run(job, log), (ours, *FIOS_OWN)))
+        outcomes = list(pool.map(lambda side: side.run(job, logs), (ours, *FIOS_OWN)))
     excused = known.excused(job, outcomes[0])
     found = [each for each in differences(job, outcomes) if each.fact not in excused]
     return Comparison(job, outcomes, found)
@@ -70,9 +74,14 @@ def differences(job: Job, outcomes: Sequence[Outcome]) -> Iterator[Difference]:
             yield from _unlike_results(job, results)
     elif not all(each.failed for each in outcomes):
         yield Difference("jobs", "the run", _say([len(each.jobs) for each in outcomes]))
-    if not any(_is_open_ended(job, outcome) for outcome in outcomes):
-        for number in range(job.num_disks):
-            yield from _unlike_disks(number, [each.disks[number] for each in outcomes])
+    if any(_is_open_ended(job, outcome) for outcome in outcomes):
+        return
+    yield from _unlike("log", "the run", [requests(each.written) for each in outcomes])
+    for number in range(job.num_disks):
+        contents = [each.disks[number] for each in outcomes]
+        yield from (
+            _strange(number, contents[0]) if is_timed(job) else _unlike_disks(number, contents)
+        )
 
 
 def _unlike_results(job: Job, results: Sequence[JobResult]) -> Iterator[Difference]:
@@ -82,14 +91,27 @@ def _unlike_results(job: Job, results: Sequence[JobResult]) -> Iterator[Differen
     yield from _unlike("job failed", name, [each.failed for each in results])
     if any(_has_stopped(job, each) for each in results):
         return
+    yield from _unlike("errors", name, [each.errors for each in results])
+    if name == TIMED:
+        yield from _unlike("progress", name, [_progress(job, each) for each in results])
+        return
     for part in fields(Count):
         values = [
             {way: getattr(count, part.name) for way, count in each.counts.items()}
             for each in results
         ]
         yield from _unlike(part.name, name, values)
-    yield from _unlike("errors", name, [each.errors for each in results])
     yield from _unlike("flushes", name, [each.flushes for each in results])
+
+
+def _progress(job: Job, result: JobResult) -> int:
+    """Of a timed job: its bytes if they do not depend on the clock, otherwise 0 or 1."""
+    options = job.sections[0].options
+    moved = sum(count.bytes for count in result.counts.values())
+    sizes = options["bs"].split(",")
+    return (
+        bool(moved) if "runtime" in options or len(sizes) > 1 or MANY_SIZES & {*options} else moved
+    )
 
 
 def _is_open_ended(job: Job, outcome: Outcome) -> bool:
@@ -128,6 +150,20 @@ def _unlike_disks(number: int, contents: Sequence[bytes]) -> Iterator[Difference
     if ours not in theirs:
         sectors = [at for at in range(0, len(ours), _SECTOR) if _differ(ours, theirs[0], at)]
         values = f"{len(sectors)} sectors differ from libaio's, the first at byte {sectors[0]}"
+        yield Difference("disk", str(number), values)
+
+
+def _strange(number: int, ours: bytes) -> Iterator[Difference]:
+    """Sectors that are neither as before nor as a timed job writes or trims them."""
+    before = first_bytes(len(ours))
+    expected = (bytes(_SECTOR), bytes([TIMED_BYTE]) * _SECTOR)
+    found = [
+        at
+        for at in range(0, len(ours), _SECTOR)
+        if _differ(ours, before, at) and ours[at : at + _SECTOR] not in expected
+    ]
+    if found:
+        values = f"{len(found)} sectors are not as written, the first at byte {found[0]}"
         yield Difference("disk", str(number), values)
 
 

@@ -8,10 +8,11 @@ then sees to it that each job has one right outcome:
 - Sections that may run at the same time have disjoint parts of the disk.
 - Requests of one job that may overlap in flight are serialized (serialize_overlap=1). fio fills the
   buffer of a delayed write anew if it verifies, so such jobs have iodepth=1 instead.
-- Nothing depends on time: there is no runtime=, and no rate for a mixture of reads and writes,
-  because fio then chooses each direction by the clock. Paced jobs are short.
+- Nothing depends on time, because there is no runtime=, and no rate for a mixture of reads and
+  writes, for which fio chooses each direction by the clock. Paced jobs are short.
 
-So every byte at the end is determined, save the times in verify's headers: see compare.py.
+So every byte at the end is determined, save the times in verify's headers: see compare.py. Only the
+sections with the name TIMED depend on the clock. All of their writes have the same bytes.
 """
 
 import json
@@ -23,11 +24,14 @@ from hypothesis import strategies as st
 
 from tests.differential.vocabulary import (
     BLOCKS,
+    CLOCKED,
     LOGGED,
     PLAIN,
+    RATED,
     TRIMMING,
     Topic,
     bytes_of,
+    number,
     one,
     topics,
 )
@@ -35,14 +39,16 @@ from tests.differential.vocabulary import (
 KIB, MIB = 1 << 10, 1 << 20
 DEVICES = ("blk", "scsi")
 DIRECTIONS = ("read", "write", "trim")
-LOG = "log"  # the file that another run wrote
+TIMED = "timed"  # the name of a section whose counts follow from the clock
+TIMED_BYTE = 0x17  # what it writes
+WRITTEN = "written"  # the log that a job writes
 
 Options = dict[str, str]
 
 
 @dataclass(frozen=True)
 class Fault:
-    """Requests in this direction that touch these bytes of any disk fail."""
+    """Requests in this direction that touch these bytes of any disk fail; of "sync", all."""
 
     direction: str
     first_byte: int
@@ -60,6 +66,15 @@ class Section:
 
 
 @dataclass(frozen=True)
+class Log:
+    """What a job replays: the requests of another one."""
+
+    name: str
+    section: Section  # the job that writes it
+    is_blktrace: bool = False
+
+
+@dataclass(frozen=True)
 class Job:
     device: str  # how our back-end serves the disks
     block_bytes: int
@@ -67,20 +82,22 @@ class Job:
     num_disks: int
     sections: Sequence[Section]
     faults: Sequence[Fault] = ()
-    logged: Section | None = None  # the job that writes the log
+    logs: Sequence[Log] = ()
 
-    def text(self) -> str:
-        return "".join(section.text() for section in self.sections)
+    def disks(self) -> Sequence[str]:
+        """fio's names. They are the same on all sides, because fio makes seeds of them."""
+        return [f"disks/{number}" for number in range(self.num_disks)]
 
     def describe(self) -> str:
         """Everything that matters, in the form of a job file."""
         disks = f"{self.num_disks} x {self.disk_bytes >> 20} MiB, blocks of {self.block_bytes}"
         lines = [f"# {self.device}, {disks}"]
         lines += [f"# fault: {fault}" for fault in self.faults]
-        if self.logged:
-            options = " ".join(f"{key}={value}" for key, value in self.logged.options.items())
-            lines.append(f"# the log is written by: {options}")
-        return "\n".join([*lines, self.text()])
+        for log in self.logs:
+            form = " (a blktrace)" if log.is_blktrace else ""
+            written = " ".join(f"{key}={value}" for key, value in log.section.options.items())
+            lines.append(f"# {log.name}{form} is written by: {written}")
+        return "\n".join([*lines, *(section.text() for section in self.sections)])
 
     def as_json(self) -> str:
         return json.dumps(asdict(self))
@@ -90,12 +107,18 @@ class Job:
         raw: dict[str, Any] = json.loads(text)
         raw["sections"] = [Section(**each) for each in raw["sections"]]
         raw["faults"] = [Fault(**each) for each in raw["faults"]]
-        raw["logged"] = Section(**raw["logged"]) if raw["logged"] else None
+        raw["logs"] = [
+            Log(**each | {"section": Section(**each["section"])}) for each in raw["logs"]
+        ]
         return cls(**raw)
 
 
 # What would use more of the disk than offset= and size= say.
 LEAVING_THEIR_PART = ("zones", "filesize")
+# What moves the requests of a log to other parts of the disk.
+MOVING = ("replay_scale", "replay_align")
+MANY_SIZES = {"bsrange", "bssplit"}
+SHAPES = ("alone", "alone", "after", "after", "beside", "beside", "replay", "replay", "timed")
 
 # ---- drawing -------------------------------------------------------------------------------------
 
@@ -127,10 +150,10 @@ def options(draw: st.DrawFn, block: int, *without: str) -> Options:
 
 
 @st.composite
-def faults(draw: st.DrawFn, disk_bytes: int, block: int) -> list[Fault]:
+def faults(draw: st.DrawFn, disk_bytes: int, block: int, directions: Sequence[str]) -> list[Fault]:
     one_fault = st.builds(
         lambda direction, first, count: Fault(direction, first * block, count * block),
-        st.sampled_from(DIRECTIONS),
+        st.sampled_from(directions),
         st.integers(0, disk_bytes // block // 2),
         st.integers(1, 40),
     )
@@ -156,8 +179,22 @@ def alone(draw: st.DrawFn, block: int) -> list[Section]:
             "offset": one("64k", "25%", "5m"),
         },
     )
-    extent = draw(everywhere | extents(block, 0, 2 * MIB))
-    return [Section("only", draw(options(block)) | extent)]
+    found = draw(options(block)) | draw(everywhere | extents(block, 0, 2 * MIB))
+    if "iodepth" not in found and draw(st.integers(0, 3)) == 3:
+        found["write_iolog"] = WRITTEN
+    return [Section("only", found)]
+
+
+@st.composite
+def timed(draw: st.DrawFn, block: int) -> list[Section]:
+    """A job that ends by the clock, or whose directions are chosen by the clock."""
+    found = draw(options(block, "buffers", "verify", "trims", "zones", "errors"))
+    found |= draw(extents(block, 0, 2 * MIB)) | {"buffer_pattern": hex(TIMED_BYTE)}
+    found |= draw(st.sampled_from([{}, {"numjobs": "2"}]))
+    if draw(st.booleans()):
+        mixed = {"rw": draw(one("rw", "randrw")), "number_ios": draw(number(1, 60))}
+        return [Section(TIMED, found | mixed | draw(some_of(RATED)))]
+    return [Section(TIMED, found | draw(some_of(CLOCKED)))]
 
 
 @st.composite
@@ -194,42 +231,89 @@ def side_by_side(draw: st.DrawFn, block: int, disk_bytes: int) -> list[Section]:
 
 
 @st.composite
-def replayed(draw: st.DrawFn, block: int, disk_bytes: int) -> tuple[Section, Section]:
-    """The job that writes the log, and the one that replays it."""
-    written = draw(options(block)) | draw(extents(block, 0, disk_bytes))
-    depth = draw(st.sampled_from([{}, {"iodepth": "8"}, {"iodepth": "64"}]))
-    options_of_replay = draw(some_of(LOGGED)) | depth | {"read_iolog": LOG}
-    return Section("logged", written), Section("replay", options_of_replay)
+def log(draw: st.DrawFn, name: str, block: int, first: int, end: int) -> Log:
+    """Of a job on this part of the disk."""
+    written = draw(options(block, *LEAVING_THEIR_PART)) | draw(extents(block, first, end))
+    return Log(name, Section(f"of-{name}", written), draw(st.booleans()))
+
+
+DEPTHS = st.sampled_from([{}, {"iodepth": "8"}, {"iodepth": "64"}])
+
+
+@st.composite
+def replay(draw: st.DrawFn, logs: Sequence[Log], without: Sequence[str] = ()) -> Options:
+    """A blktrace names a disk that is not here. If a log that is read in chunks has requests larger
+    than bs=, fio makes its buffers anew and fills them once more, or overflows them."""
+    chosen = draw(some_of(LOGGED)) | draw(DEPTHS)
+    found = {name: value for name, value in chosen.items() if name not in without}
+    if any(each.is_blktrace for each in logs):
+        found["replay_redirect"] = "disks/0"
+    if "read_iolog_chunked" in found:
+        found["bs"] = "2m"
+    return found | {"read_iolog": ":".join(each.name for each in logs)}
+
+
+@st.composite
+def replays(draw: st.DrawFn, block: int, disk_bytes: int) -> tuple[list[Section], list[Log]]:
+    """One job, or several jobs or clones of a job, each with a part of the disk and a log."""
+    count = draw(st.integers(1, 3))
+    part = disk_bytes // count // (64 * KIB) * 64 * KIB
+    logs = [draw(log(f"log{n}", block, n * part, (n + 1) * part)) for n in range(count)]
+    if count == 1:
+        return [Section("replay", draw(replay(logs)))], logs
+    if draw(st.booleans()):
+        found = draw(replay(logs, MOVING)) | {"numjobs": str(count)}
+        return [Section("replay", found)], logs
+    return [
+        Section(f"replay{n}", draw(replay([each], MOVING))) for n, each in enumerate(logs)
+    ], logs
 
 
 @st.composite
 def jobs(draw: st.DrawFn, device: str | None = None, block_bytes: int | None = None) -> Job:
     block = block_bytes or draw(st.sampled_from([512, 4096]))
     disk_bytes = draw(st.sampled_from([4, 4, 16])) * MIB
-    logged: Section | None = None
-    shape = draw(st.sampled_from(["alone", "after", "beside", "replay"]))
+    logs: list[Log] = []
+    shape = draw(st.sampled_from(SHAPES))
     if shape == "replay":
-        logged, replay = draw(replayed(block, disk_bytes))
-        sections = [replay]
+        sections, logs = draw(replays(block, disk_bytes))
+    elif shape == "timed":
+        sections = draw(timed(block))
     elif shape == "alone":
         sections = draw(alone(block))
     elif shape == "after":
         sections = draw(one_after_another(block, disk_bytes))
     else:
         sections = draw(side_by_side(block, disk_bytes))
-    wants_faults = any("continue_on_error" in section.options for section in sections)
     job = Job(
         device or draw(st.sampled_from(DEVICES)),
         block,
         disk_bytes,
-        draw(st.sampled_from([1, 1, 1, 2])),
+        1 if is_redirected(sections) else draw(st.sampled_from([1, 1, 1, 2])),
         sections,
-        draw(faults(disk_bytes, block)) if wants_faults and draw(st.booleans()) else (),
-        logged,
+        (),
+        logs,
     )
+    if shape != "timed" and draw(st.integers(0, 3)) == 3:
+        job = replace(job, faults=draw(faults(disk_bytes, block, may_fail(job))))
     if draw(st.booleans()):
         job = with_global(job, "thread", "1")
     return settled(job)
+
+
+def is_redirected(sections: Sequence[Section]) -> bool:
+    """fio closes the disk for all files of a log when it closes the first one, and then aborts."""
+    return any("replay_redirect" in section.options for section in sections)
+
+
+def may_fail(job: Job) -> Sequence[str]:
+    """fio's own engines never end if they are to go on after a flush that fails."""
+    goes_on = any("continue_on_error" in section.options for section in job.sections)
+    return DIRECTIONS if goes_on else (*DIRECTIONS, "sync")
+
+
+def is_timed(job: Job) -> bool:
+    return any(section.name == TIMED for section in job.sections)
 
 
 def with_global(job: Job, key: str, value: str) -> Job:
@@ -237,9 +321,14 @@ def with_global(job: Job, key: str, value: str) -> Job:
     return replace(job, sections=with_it)
 
 
+def for_threads(job: Job) -> Job:
+    """For a back-end that takes memory only once: all jobs share it."""
+    return with_global(job, "thread", "1")
+
+
 def for_daemon(job: Job) -> Job:
     """The same for qemu-storage-daemon: virtio-blk, one client at a time, no faults."""
-    return with_global(replace(job, device="blk", faults=()), "thread", "1")
+    return for_threads(replace(job, device="blk", faults=()))
 
 
 # ---- one right outcome ---------------------------------------------------------------------------
@@ -269,14 +358,22 @@ def settled_options(options: Mapping[str, str]) -> Options:
         found["refill_buffers"] = "1"
     if "iodepth" in options and may_overlap(options):
         found |= {"iodepth": "1"} if "verify" in options else {"serialize_overlap": "1"}
-    if "rate" in options or is_mixed(options):
-        found.pop("rate_iops", None)
-    if is_mixed(options):
-        found.pop("rate", None)
     return found
 
 
+def without_clock(options: Options) -> Options:
+    """fio takes only one of rate= and rate_iops=."""
+    mixed = ("rate", "rate_iops") if is_mixed(options) else ()
+    unwanted = mixed or (("rate_iops",) if "rate" in options else ())
+    return {name: value for name, value in options.items() if name not in unwanted}
+
+
+def settled_section(section: Section) -> Section:
+    found = settled_options(section.options)
+    return replace(section, options=found if section.name == TIMED else without_clock(found))
+
+
 def settled(job: Job) -> Job:
-    sections = [replace(each, options=settled_options(each.options)) for each in job.sections]
-    logged = job.logged and replace(job.logged, options=settled_options(job.logged.options))
-    return replace(job, sections=sections, logged=logged)
+    sections = [settled_section(each) for each in job.sections]
+    logs = [replace(each, section=settled_section(each.section)) for each in job.logs]
+    return replace(job, sections=sections, logs=logs)

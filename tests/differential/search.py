@@ -22,7 +22,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis.strategies import SearchStrategy
 
 from tests.differential.compare import Comparison, compare
-from tests.differential.jobs import DEVICES, Job, for_daemon, jobs
+from tests.differential.jobs import DEVICES, Job, for_daemon, for_threads, jobs
 from tests.differential.sides import OnBuiltin, OnDaemon, Side
 
 JOBS_A_ROUND = 50
@@ -64,6 +64,8 @@ def places() -> list[Place]:
         for device in DEVICES:
             where = f"{device}, blocks of {block}"
             found.append(Place(f"built-in, {where}", OnBuiltin(), jobs(device, block)))
+            threads = jobs(device, block).map(for_threads)
+            found.append(Place(f"built-in as spdk, {where}", OnBuiltin("spdk"), threads))
         daemon = jobs("blk", block).map(for_daemon)
         found.append(Place(f"qemu-storage-daemon, blk, blocks of {block}", OnDaemon(), daemon))
     return found

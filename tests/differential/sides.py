@@ -26,15 +26,10 @@ from pyfio_virtio.backends.builtin_engine import BuiltinBackend, Settings
 from pyfio_virtio.engine.engine import NAME
 from pyfio_virtio.engine.engine import folder as engine_folder
 from pyfio_virtio.fio.fio import library_path, split_notes
-from tests.differential.jobs import DIRECTIONS, LOG, Fault, Job
-from tests.limited import run_limited
+from tests.differential.jobs import DIRECTIONS, WRITTEN, Fault, Job
+from tests.differential.running import Environment, in_full, new_folder, run_fio
 
-# Ample for each of the jobs; it only bounds a hang.
-LIMIT_S = 30.0
 QUEUES = 16
-_SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - disks there need no real one
-
-Environment = Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -64,6 +59,7 @@ class Outcome:
     jobs: Sequence[JobResult]
     disks: Sequence[bytes]
     said: str
+    written: str = ""  # the log of write_iolog=
 
     def describe(self) -> str:
         state = "did not end" if not self.ended else "failed" if self.failed else "succeeded"
@@ -86,48 +82,12 @@ def first_bytes(size: int) -> bytes:
     return random.Random(size).randbytes(size)
 
 
-@contextmanager
-def new_folder() -> Iterator[Path]:
-    place = _SHARED_MEMORY if os.access(_SHARED_MEMORY, os.W_OK) else None
-    with tempfile.TemporaryDirectory(prefix="pv-", dir=place) as folder:
-        yield Path(folder)
-
-
 def make_disks(job: Job, folder: Path) -> list[Path]:
     folder.mkdir(exist_ok=True)
     images = [folder / str(number) for number in range(job.num_disks)]
     for image in images:
         image.write_bytes(first_bytes(job.disk_bytes))
     return images
-
-
-def names(job: Job) -> list[str]:
-    """What fio calls the disks. It is the same on all sides, because fio makes seeds of it."""
-    return [f"disks/{number}" for number in range(job.num_disks)]
-
-
-# ---- fio -----------------------------------------------------------------------------------------
-
-
-def run_fio(folder: Path, text: str, environment: Environment) -> tuple[bool, int, str, str]:
-    """Whether it ended, with which status, and what it wrote."""
-    (folder / "job.fio").write_text(text)
-    return run_limited(["fio", "--output-format=json", "job.fio"], environment, LIMIT_S, folder)
-
-
-def write_log(job: Job) -> str:
-    """The log of a run on no disk."""
-    assert job.logged
-    own = f"ioengine=null\nfilesize={job.disk_bytes}\nwrite_iolog={LOG}\n"
-    with new_folder() as folder:
-        run_fio(folder, in_full(job, own, job.logged.text()), {})
-        written = folder / LOG
-        return written.read_text() if written.exists() else "fio version 2 iolog\n"
-
-
-def in_full(job: Job, own: str, sections: str) -> str:
-    """A job file; `own` are options for all sections."""
-    return f"[global]\nfilename={':'.join(names(job))}\n{own}\n{sections}"
 
 
 def results(document: str) -> list[JobResult]:
@@ -165,25 +125,32 @@ class Side(ABC):
     def serve(self, job: Job, images: Sequence[Path]) -> AbstractContextManager[Environment]:
         """Serves the disks under fio's names for them; the value is fio's environment."""
 
-    def run(self, job: Job, log: str) -> Outcome:
-        """`log` is what write_log() returned, or ""."""
+    def run(self, job: Job, logs: Mapping[str, bytes]) -> Outcome:
+        """`logs` are those that the job replays."""
         with new_folder() as folder:
             (folder / "disks").mkdir()
-            (folder / LOG).write_text(log)
+            for name, log in logs.items():
+                (folder / name).write_bytes(log)
             images = make_disks(job, folder / self.images)
-            text = in_full(job, f"ioengine={self.engine}", job.text())
+            text = in_full(job, f"ioengine={self.engine}", job.sections)
             with self.serve(job, images) as environment:
                 ended, status, stdout, stderr = run_fio(folder, text, environment)
             notes, document = split_notes(stdout)
             disks = [image.read_bytes() for image in images]
             said = f"{stderr}\n{notes}".strip()
-            return Outcome(self.name, ended, status != 0, results(document), disks, said)
+            path = folder / WRITTEN
+            written = path.read_text() if path.exists() else ""
+            return Outcome(self.name, ended, status != 0, results(document), disks, said, written)
 
 
 class OnBuiltin(Side):
-    """Our engine on the built-in back-end."""
+    """Our engine on the built-in back-end, which may play another one."""
 
-    name = engine = NAME
+    engine = NAME
+
+    def __init__(self, profile: str = "") -> None:
+        self.profile = profile
+        self.name = f"{NAME} on {profile}" if profile else NAME
 
     @contextmanager
     def serve(self, job: Job, images: Sequence[Path]) -> Iterator[Environment]:
@@ -198,6 +165,7 @@ class OnBuiltin(Side):
             Settings(
                 socket_path=_socket(image),
                 device=job.device,
+                profile=self.profile,
                 storage=f"file:{image}",
                 block_bytes=job.block_bytes,
                 queue_count=QUEUES,
@@ -213,6 +181,9 @@ def _socket(image: Path) -> str:
 def _fault_words(faults: Sequence[Fault]) -> Iterator[str]:
     kinds = {"trim": ("discard", "write-zeroes")}
     for fault in faults:
+        if fault.direction == "sync":
+            yield "error:type=flush"
+            continue
         first, last = fault.first_byte // 512, (fault.first_byte + fault.num_bytes) // 512 - 1
         for kind in kinds.get(fault.direction, (fault.direction,)):
             yield f"error:type={kind},sectors={first}-{last}"
@@ -221,7 +192,8 @@ def _fault_words(faults: Sequence[Fault]) -> Iterator[str]:
 class OnDaemon(OnBuiltin):
     """Our engine on qemu-storage-daemon, which has no faults and virtio-blk alone."""
 
-    name = f"{NAME} on qemu-storage-daemon"
+    def __init__(self) -> None:
+        super().__init__("qemu-storage-daemon")
 
     @contextmanager
     def start(self, job: Job, image: Path) -> Iterator[object]:
@@ -244,18 +216,22 @@ class OnFile(Side):
         self.name = self.engine = name
 
     def serve(self, job: Job, images: Sequence[Path]) -> AbstractContextManager[Environment]:
-        faults = [
-            f"{fault.direction[0]}:{fault.first_byte}-{fault.first_byte + fault.num_bytes - 1} "
-            for fault in job.faults
-        ]
         return nullcontext(
             {
                 "LD_PRELOAD": str(block_file()),
                 "BLOCK_FILES": str(images[0].parent),
                 "BLOCK_BYTES": str(job.block_bytes),
-                "BLOCK_FAULTS": "".join(faults),
+                "BLOCK_FAULTS": "".join(map(_fault_of_file, job.faults)),
             }
         )
+
+
+def _fault_of_file(fault: Fault) -> str:
+    """See block_file.c."""
+    if fault.direction == "sync":
+        return "s:0-0 "
+    last = fault.first_byte + fault.num_bytes - 1
+    return f"{fault.direction[0]}:{fault.first_byte}-{last} "
 
 
 @cache

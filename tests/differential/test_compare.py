@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from tests.differential.compare import differences, without_times
-from tests.differential.jobs import Job, Section
-from tests.differential.sides import Count, JobResult, Outcome
+from tests.differential.jobs import TIMED, TIMED_BYTE, Job, Section
+from tests.differential.sides import Count, JobResult, Outcome, first_bytes
 
 NOTHING = Count(0, 0, 0, 0)
 RESULT = JobResult(
@@ -53,6 +53,7 @@ def test_what_is_equal_does_not_differ() -> None:
         (with_result(counts={"read": Count(4, 2048, 0, 1)}), "dropped"),
         (replace(OUTCOME, jobs=[]), "jobs"),
         (replace(OUTCOME, disks=[b"\1" + bytes(4095)]), "disk"),
+        (replace(OUTCOME, written="version\n1 disk read 0 512\n"), "log"),
     ],
 )
 def test_each_fact_is_compared(ours: Outcome, fact: str) -> None:
@@ -80,6 +81,41 @@ def test_jobs_that_went_on_after_errors_are_compared() -> None:
     one = with_result(failed=True, flushes=1)
     other = with_result(failed=True)
     assert seen(one, [other, other], job(continue_on_error="all")) == ["flushes"]
+
+
+def test_times_in_a_log_are_not_compared() -> None:
+    one = replace(OUTCOME, written="version\n1 disk read 0 512\n")
+    other = replace(OUTCOME, written="version\n2 disk read 0 512\n")
+    assert seen(one, [other, other]) == []
+
+
+def timed(**options: str) -> Job:
+    return Job("blk", 512, 4096, 1, [Section(TIMED, {"bs": "512"} | options)])
+
+
+def moved(count: int, disk: bytes = first_bytes(4096)) -> Outcome:
+    result = replace(RESULT, name=TIMED, counts={"write": Count(count, 512 * count, 0, 0)})
+    return replace(OUTCOME, jobs=[result], disks=[disk])
+
+
+def test_counts_that_follow_from_the_clock_are_not_compared() -> None:
+    assert seen(moved(5), [moved(7), moved(9)], timed(runtime="1")) == []
+
+
+def test_a_timed_job_that_does_nothing_is_seen() -> None:
+    assert seen(moved(0), [moved(7), moved(9)], timed(runtime="1")) == ["progress"]
+
+
+def test_the_bytes_of_a_timed_job_that_its_size_ends_are_compared() -> None:
+    assert seen(moved(5), [moved(7), moved(9)], timed()) == ["progress"]
+
+
+@pytest.mark.parametrize(
+    ("sector", "facts"), [(bytes([TIMED_BYTE]) * 512, []), (bytes(512), []), (b"x" * 512, ["disk"])]
+)
+def test_what_a_timed_job_writes_is_compared(sector: bytes, facts: list[str]) -> None:
+    ours = moved(5, sector + first_bytes(4096)[512:])
+    assert seen(ours, [moved(5), moved(5)], timed(runtime="1")) == facts
 
 
 def test_times_in_a_header_are_not_compared() -> None:

@@ -8,7 +8,7 @@ from tests.differential.sides import OnBuiltin
 
 def facts(**options: str) -> frozenset[str]:
     job = Job("blk", 512, 4 * MIB, 1, [Section("only", options)])
-    return excused(job, OnBuiltin().run(job, ""))
+    return excused(job, OnBuiltin().run(job, {}))
 
 
 def test_the_bytes_of_a_deep_replay_are_excused() -> None:

@@ -35,7 +35,7 @@ PERCENT = one(0, 1, 30, 50, 100)
 PLAIN = ("read", "write", "rw", "randread", "randwrite", "randrw")
 TRIMMING = ("trim", "randtrim", "trimwrite", "randtrimwrite")
 # Sizes of requests, in blocks of the disk.
-BLOCKS = st.sampled_from([1, 2, 3, 8, 16, 32])
+BLOCKS = st.sampled_from([1, 2, 3, 8, 16, 32, 300])
 RATES = one("4m", "1m,2m,1m", "800k")
 PATTERNS = one("0xa5", '"abcd"-12', "%o", '"x"%o0xff')
 VERIFIES = one(
@@ -71,6 +71,7 @@ def topics(block: int) -> dict[str, Topic]:
             {},
             {
                 "rwmixread": PERCENT,
+                "rwmixwrite": PERCENT,
                 "percentage_random": PERCENT,
                 "rw_sequencer": one("sequential", "identical"),
                 "norandommap": ON,
@@ -85,7 +86,10 @@ def topics(block: int) -> dict[str, Topic]:
             },
         ),
         "zones": Topic(
-            {"zonemode": one("strided"), "zonesize": bytes_of(block, st.integers(1, 64))},
+            {
+                "zonemode": one("strided", "strided", "none"),
+                "zonesize": bytes_of(block, st.integers(1, 64)),
+            },
             {
                 "zonerange": bytes_of(block, st.integers(1, 128)),
                 "zoneskip": bytes_of(block, st.integers(0, 64)),
@@ -108,6 +112,7 @@ def topics(block: int) -> dict[str, Topic]:
                 "io_size": one("64k", "1m", "8m", "50%"),
                 "loops": number(2, 3),
                 "number_ios": number(1, 300),
+                "fill_device": ON,
                 "offset_align": bytes_of(block, BLOCKS),
                 "filesize": bytes_of(block, st.integers(64, 600)),
             },
@@ -120,6 +125,7 @@ def topics(block: int) -> dict[str, Topic]:
                 "iodepth_batch_complete_max": number(1, 80),
                 "iodepth_low": number(1, 40),
                 "serialize_overlap": ON,
+                "io_submit_mode": one("inline"),
             },
         ),
         "verify": Topic(
@@ -136,6 +142,9 @@ def topics(block: int) -> dict[str, Topic]:
                 "verify_only": ON,
                 "verify_fatal": YES_OR_NO,
                 "experimental_verify": ON,
+                "verify_dump": ON,
+                "verifysort_nr": number(1, 100),
+                "verify_state_save": YES_OR_NO,
             },
         ),
         "flushes": Topic(
@@ -146,6 +155,8 @@ def topics(block: int) -> dict[str, Topic]:
                 "sync_file_range": one("write:8", "wait_before,write:3", "write,wait_after:16"),
                 "end_fsync": ON,
                 "fsync_on_close": ON,
+                "sync": one("none", "sync", "dsync"),
+                "write_barrier": number(1, 9),
             },
         ),
         "trims": Topic(
@@ -157,6 +168,7 @@ def topics(block: int) -> dict[str, Topic]:
                 "trim_verify_zero": YES_OR_NO,
             },
         ),
+        # With thinktime_spin=, fio sleeps for ever if the spin lasts longer than thinktime=.
         "pace": Topic(
             {"number_ios": number(1, 60)},
             {
@@ -165,10 +177,11 @@ def topics(block: int) -> dict[str, Topic]:
                 "rate_process": one("poisson", "linear"),
                 "rate_ignore_thinktime": ON,
                 "thinktime": one("100us", "2ms"),
-                "thinktime_spin": one("50us"),
                 "thinktime_blocks": number(1, 8),
                 "thinktime_blocks_type": one("complete", "issue"),
                 "thinktime_iotime": one("1ms"),
+                "rate_cycle": one("100"),
+                "ramp_time": one("1ms"),
                 "startdelay": one("100ms"),
             },
         ),
@@ -196,6 +209,40 @@ def topics(block: int) -> dict[str, Topic]:
                     *("random", "roundrobin", "sequential", "zipf", "pareto"), "roundrobin:8"
                 ),
                 "unlink": ON,
+                "unlink_each_loop": ON,
+                "buffered": YES_OR_NO,
+                "unique_filename": YES_OR_NO,
+            },
+        ),
+        "process": Topic(
+            {},
+            {
+                "nice": one(1),
+                "cpus_allowed": one(0),
+                "exec_prerun": one("true"),
+                "exec_postrun": one("true"),
+                "lockmem": one("1m"),
+                "prio": one(4),
+                "ioscheduler": one("none"),
+                "write_hint": one("short"),
+                "max_latency": one("60s"),
+            },
+        ),
+        "reports": Topic(
+            {},
+            {
+                "group_reporting": ON,
+                "write_bw_log": one("report"),
+                "write_lat_log": one("report"),
+                "write_hist_log": one("report"),
+                "log_avg_msec": one(1),
+                "log_offset": ON,
+                "gtod_reduce": ON,
+                "clocksource": one("cpu", "clock_gettime", "gettimeofday"),
+                "disable_lat": ON,
+                "disable_slat": ON,
+                "lat_percentiles": ON,
+                "stats": YES_OR_NO,
             },
         ),
         "buffers": Topic(
@@ -204,7 +251,9 @@ def topics(block: int) -> dict[str, Topic]:
                 "buffer_pattern": one("0x17", '"text"', "0xdeadface"),
                 "zero_buffers": ON,
                 "buffer_compress_percentage": PERCENT,
+                "buffer_compress_chunk": one(512, 4096),
                 "dedupe_percentage": PERCENT,
+                "dedupe_mode": one("repeat", "working_set"),
             },
         ),
     }
@@ -219,5 +268,28 @@ LOGGED = Topic(
         "replay_align": one(4096, 65536),
         "replay_time_scale": one(50, 200),
         "replay_skip": one("read", "write", "trim", "sync", "write,trim"),
+        "replay_redirect": one("disks/0"),
+    },
+)
+# Each direction has its own pace.
+RATED = Topic(
+    {},
+    {
+        "rate": one("4m", "1m,2m", "800k"),
+        "rate_iops": one("2000", "500,1000", ",400"),
+        "rate_process": one("poisson", "linear"),
+        "rate_ignore_thinktime": ON,
+    },
+)
+CLOCKED = Topic(
+    {"runtime": one("100ms", "300ms")},
+    {
+        "time_based": ON,
+        "ramp_time": one("50ms"),
+        "latency_target": one("50ms"),
+        "latency_window": one("20ms"),
+        "rate": RATES,
+        "exitall": ON,
+        "steadystate": one("iops_slope:0.3%"),
     },
 )

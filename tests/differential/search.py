@@ -104,8 +104,9 @@ def search(minutes: float, seed: int) -> int:
     everywhere = places()
     while time.monotonic() < until:
         place = everywhere[seed % len(everywhere)]
-        print(f"seed {seed}: {place.name}", flush=True)
+        print(f"seed {seed}, {place.name}", flush=True)
         found = search_round(place, seed, until)
+        print(f"  in all, {place}", flush=True)
         seed += 1
         if found is None or kind(found) in seen:
             continue

@@ -112,7 +112,6 @@ def topics(block: int) -> dict[str, Topic]:
                 "io_size": one("64k", "1m", "8m", "50%"),
                 "loops": number(2, 3),
                 "number_ios": number(1, 300),
-                "fill_device": ON,
                 "offset_align": bytes_of(block, BLOCKS),
                 "filesize": bytes_of(block, st.integers(64, 600)),
             },

@@ -14,6 +14,7 @@ import pandas as pd
 
 from pyfio_virtio.analysis import stats
 from pyfio_virtio.analysis.frame import axes, measured, points
+from pyfio_virtio.results import values
 from pyfio_virtio.results.record import TWIN
 
 NOISY = 0.05  # half the width of an interval divided by the median
@@ -139,7 +140,7 @@ def _full(runs: pd.DataFrame) -> list[str]:
     for who, name in (("fio", "fio"), ("backend", "The back-end")):
         if f"{who}_user_s" not in runs or "elapsed_s" not in runs:
             continue
-        threads = runs["numjobs"] if who == "fio" and "numjobs" in runs else 1
+        threads = _numbers_of_jobs(runs) if who == "fio" and "numjobs" in runs else 1
         share = (runs[f"{who}_user_s"] + runs[f"{who}_system_s"]) / runs["elapsed_s"] / threads
         # A busy wait takes its whole CPU by design.
         full = int(((share > FULL_CPU) & ((who != "fio") | (runs["way"] != "busy"))).sum())
@@ -149,6 +150,11 @@ def _full(runs: pd.DataFrame) -> list[str]:
                 "there, it may have limited the IOPS, and not the way of waiting."
             )
     return found
+
+
+def _numbers_of_jobs(runs: pd.DataFrame) -> pd.Series:
+    """numjobs, which a user may write as 0x10; 1 where it is not known."""
+    return runs["numjobs"].map(lambda value: values.number("numjobs", value) or 1.0)
 
 
 def _few(runs: pd.DataFrame) -> list[str]:

@@ -92,6 +92,8 @@ def plain_text(text: str) -> str:
 def _xy_finding(table: pd.DataFrame, x: str, y: str, by: str | None, runs: pd.DataFrame) -> str:
     top, least = extreme(table, y), extreme(table, y, largest=False)
     say = style.duration if y.endswith("_ns") else style.short
+    if top[y] == least[y]:
+        return f"{names.name_of(runs, y)} is {say(top[y])} everywhere"
     keys = [name for name in (by, x) if name]
     low, high = checks.name_point(least, keys), checks.name_point(top, keys)
     return f"{names.name_of(runs, y)} runs from {say(least[y])} ({low}) to {say(top[y])} ({high})"

@@ -64,7 +64,10 @@ def compare(
 def _keys(first: pd.DataFrame, second: pd.DataFrame, both: pd.DataFrame) -> list[str]:
     """The columns that identify a point: the way, and every option that both sets have."""
     known = [name for name in options(both) if name in first and name in second]
-    return ["way", *(name for name in known if name not in ("wait", "sleepy_poll", "filename"))]
+    return [
+        "way",
+        *(name for name in known if name not in ("wait", "sleepy_poll", "filename", "name")),
+    ]
 
 
 def _by_point(runs: pd.DataFrame, keys: Sequence[str]) -> dict[tuple[str, ...], pd.DataFrame]:

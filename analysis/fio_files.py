@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Hashable, Iterable, Sequence
 from pathlib import Path
 
+from pyfio_virtio.analysis.names import NOT_AXES
 from pyfio_virtio.fio.directions import DIRECTIONS, Direction, no_percentiles, summarise
 from pyfio_virtio.fio.output import FioJob, read_fio_json
 from pyfio_virtio.results import values
@@ -19,6 +20,14 @@ from pyfio_virtio.results.record import MEASURED, Row, typed
 
 # fio's defaults, for options that a job does not name.
 FIO_DEFAULTS: Row = {"rw": "read", "bs": "4k", "iodepth": 1, "numjobs": 1}
+# The directions of each pattern.
+_DIRECTIONS_OF = {
+    **dict.fromkeys(("read", "randread"), ("read",)),
+    **dict.fromkeys(("write", "randwrite"), ("write",)),
+    **dict.fromkeys(("rw", "readwrite", "randrw"), ("read", "write")),
+    **dict.fromkeys(("trim", "randtrim"), ("trim",)),
+    **dict.fromkeys(("trimwrite", "randtrimwrite"), ("trim", "write")),
+}
 # What tells apart the loads of a file that have the same options: the first that suffices.
 _IDENTITIES = (("hostname",), ("jobname",), ("hostname", "jobname"))
 
@@ -54,7 +63,26 @@ def _alike(found: Iterable[Row], more: tuple[str, ...]) -> int:
 
 
 def _key(row: Row, names: Iterable[str]) -> Hashable:
-    return tuple((name, values.canonical(name, row[name])) for name in names)
+    return tuple(
+        (name, values.canonical(name, row[name])) for name in names if name not in NOT_AXES
+    )
+
+
+def _contradiction(job: FioJob) -> str | None:
+    """Of a group of unlike sections, fio tells the options of only one."""
+    options = job.options or {}
+    pattern = options.get("rw", "read").partition(":")[0]
+    allowed = _DIRECTIONS_OF.get(pattern)
+    if allowed is None or {"read_iolog", "verify", "trim_percentage"} & options.keys():
+        return None
+    other = [name for name in DIRECTIONS if name in job.directions and name not in allowed]
+    done = [f"{name}s" for name in other if job.directions[name].ios]
+    if not done:
+        return None
+    return (
+        f"it has {' and '.join(done)}, although rw={pattern}: with group_reporting, fio tells the "
+        "options of one section only; run it without group_reporting"
+    )
 
 
 def _row(job: FioJob, version: str, path: Path, place: int) -> Row:
@@ -75,7 +103,7 @@ def _row(job: FioJob, version: str, path: Path, place: int) -> Row:
         "job_index": place,
         "order": place,
         "repeat": 1,
-        "error": job.problem,
+        "error": job.problem or _contradiction(job),
         "no_percentiles": no_percentiles(job.directions.values()),
         "elapsed_s": job.runtime_ms / 1000,
         "fio_user_s": job.cpu_s,

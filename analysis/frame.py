@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from pyfio_virtio.analysis import fio_files, latency, stats
 from pyfio_virtio.analysis.latency import Histogram
+from pyfio_virtio.analysis.names import NOT_AXES
 from pyfio_virtio.engine.counters import REAPED
 from pyfio_virtio.fio.directions import PERCENTILE_COLUMNS, merge_bins
 from pyfio_virtio.fio.output import read_fio_json
@@ -45,8 +46,6 @@ METRICS = (
     "backend_cpu_us",
 )
 _FOR_HISTOGRAMS = ("fio_json", "job_index", "rate_iops", "iodepth")
-# Options that say how a run was carried out, and not what was measured.
-_NOT_AXES = {"runtime", "ramp_time", "time_based", "filename", "ioengine", "stats_file", "name"}
 
 
 def load(*paths: str | Path) -> pd.DataFrame:
@@ -168,7 +167,7 @@ def _named(frame: pd.DataFrame, column: str) -> list[str]:
 def axes(frame: pd.DataFrame) -> list[str]:
     """The names of what varies: the way, if it does, and the options that differ between runs."""
     runs = measured(frame)
-    names = [name for name in options(frame) if name not in _NOT_AXES | {"wait", "sleepy_poll"}]
+    names = [name for name in options(frame) if name not in NOT_AXES | {"wait", "sleepy_poll"}]
     varying = [name for name in names if runs[name].nunique(dropna=False) > 1]
     # Percentiles of lat and of clat are never mixed.
     kinds = [name for name in ("percentiles_of",) if name in runs and runs[name].nunique() > 1]
@@ -357,8 +356,8 @@ def rate_interval_ns(frame: pd.DataFrame) -> float | None:
 
 
 def _only(frame: pd.DataFrame, column: str) -> float | None:
-    values = frame[column].dropna().unique().tolist() if column in frame else []
-    return float(values[0]) if len(values) == 1 else None
+    known = frame[column].dropna().unique().tolist() if column in frame else []
+    return values.number(column, known[0]) if len(known) == 1 else None
 
 
 def samples(frame: pd.DataFrame) -> pd.DataFrame:

@@ -31,6 +31,12 @@ NAMES = {
 }
 
 
+# Options that say how a run was carried out, and not what was measured.
+NOT_AXES = frozenset(
+    ("runtime", "ramp_time", "time_based", "filename", "ioengine", "stats_file", "name")
+)
+
+
 class NoDataError(ResultsError):
     """A picture would be empty."""
 

@@ -302,8 +302,8 @@ def _details(runs: pd.DataFrame) -> Iterator[tuple[plots.Plot, pd.DataFrame]]:
             yield plots.percentiles, part
         if counters(part) and part["way"].nunique() > 1 and _one_rate(part):
             yield plots.counters_by_wait, part
-    fastest = extreme(free, "iops")
-    if "hash" in free:
+    if "hash" in free and _has(free, "iops"):
+        fastest = extreme(free, "iops")
         point = free[free["hash"] == fastest["hash"]]
         if not samples(point).empty:
             yield timeplots.iops_over_time, point

@@ -66,7 +66,7 @@ static inline int result_write(const char *path, const struct histogram *histogr
 	if (!out)
 		return -errno;
 	fprintf(out, "{\"jobs\": [{\"jobname\": \"loop\", \"groupid\": 0, \"error\": 0, "
-		"\"write\": {\"total_ios\": 0, \"iops\": 0, \"runtime\": 0}, \"read\": {"
+		"\"write\": {\"total_ios\": 0}, \"trim\": {\"total_ios\": 0}, \"read\": {"
 		"\"runtime\": %.3f, \"total_ios\": %llu, \"bw\": 0, \"iops\": %.3f, \"lat_ns\": {",
 		(double)elapsed_ns / (double)NS_PER_MS,
 		(unsigned long long)histogram->count,

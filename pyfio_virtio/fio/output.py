@@ -171,7 +171,7 @@ def _needed(options: Mapping[str, str]) -> list[str]:
     pattern = options.get("rw", "")
     if pattern in ("read", "randread") and "read_iolog" not in options:
         return ["read"]
-    trims = "trim" in pattern or "read_iolog" in options or "trim_percentage" in options
+    trims = not pattern or "trim" in pattern or {"read_iolog", "trim_percentage"} & options.keys()
     return list(DIRECTIONS) if trims else ["read", "write"]
 
 

@@ -3,6 +3,9 @@
 
 import json
 import random
+import resource
+import shutil
+import subprocess
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pyfio_virtio.analysis import frame, picture_names, report
+from pyfio_virtio.analysis.compare import compare
 from pyfio_virtio.errors import PyfioVirtioError
 from pyfio_virtio.results.results import ResultsError
 from tests.pyfio_virtio.fio import shapes
@@ -70,6 +74,7 @@ def test_a_file_of_single_jobs_is_like_one_with_group_reporting(write: Write) ->
         ((job("a"), job("b")), "jobs", ["jobname"]),
         ((job("a", hostname="x"), job("a", hostname="y")), "client_stats", ["hostname"]),
         ((job("a", groupid=0), job("b", groupid=1)), "jobs", ["jobname"]),
+        (tuple(job(n) | {"job options": {"name": n}} for n in "ab"), "jobs", ["jobname"]),
     ],
 )
 def test_loads_with_equal_options_are_points_of_their_own(
@@ -78,6 +83,42 @@ def test_loads_with_equal_options_are_points_of_their_own(
     runs = frame.load(write(*jobs, key=key))
     assert frame.axes(runs) == axes
     assert frame.points(runs)["n"].tolist() == [1, 1]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"rate_iops": "10k", "iodepth": "0x10", "numjobs": "0x1"},
+        {"rate_iops": "700,300", "rw": "randread", "iodepth": "4"},
+        {"numjobs": "$ncpus"},
+    ],
+)
+def test_options_in_any_spelling_are_reported(write: Write, options: dict[str, str]) -> None:
+    runs = frame.load(write(job() | {"job options": options}))
+    assert "1k" in report.markdown(runs)
+
+
+def test_a_group_of_unlike_sections_has_no_options_of_its_own(tmp_path: Path) -> None:
+    """fio tells the options of the last section, and the name of the first."""
+    fio = shutil.which("fio")
+    if not fio:
+        pytest.skip("fio is not installed")
+    jobs, path = tmp_path / "jobs", tmp_path / "fio.json"
+    shared = "[global]\nioengine=null\nsize=4m\ngroup_reporting\n"
+    jobs.write_text(f"{shared}[a]\nrw=read\n[b]\nrw=write\nbs=8k\n")
+    command = [fio, "--output-format=json+", f"--output={path}", str(jobs)]
+    subprocess.run(command, check=True, timeout=60)
+    [error] = frame.load(path)["error"]
+    assert error.startswith("it has reads, although rw=write")
+
+
+def test_jobs_of_other_names_are_compared(write: Write) -> None:
+    before, after = (
+        frame.load(write(job(n) | {"job options": {"name": n, "bs": bs}}, name=n))
+        for n, bs in (("before", "4k"), ("after", "4096"))
+    )
+    [change] = compare(before, after)
+    assert change.base == change.other
 
 
 def test_a_section_that_stonewall_repeats_is_repeated(write: Write) -> None:
@@ -105,6 +146,25 @@ def test_cpu_time_that_fio_does_not_tell_is_missing(write: Write) -> None:
     one = job()
     del one["job_runtime"]
     assert frame.load(write(one))["fio_cpu_us"].isna().all()
+
+
+@pytest.mark.parametrize("thread", [(), ("--thread",)])
+@pytest.mark.parametrize("grouped", [(), ("--group_reporting",)])
+def test_the_jobs_took_no_more_cpu_time_than_the_process(
+    tmp_path: Path, grouped: tuple[str, ...], thread: tuple[str, ...]
+) -> None:
+    fio = shutil.which("fio")
+    if not fio:
+        pytest.skip("fio is not installed")
+    load = ["--name=a", "--ioengine=null", "--size=1g", "--rw=randread", "--io_size=400m"]
+    form = ["--output-format=json+", f"--output={tmp_path / 'fio.json'}"]
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run([fio, *load, *form, "--numjobs=4", *grouped, *thread], check=True, timeout=60)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    run = frame.load(tmp_path / "fio.json").iloc[0]
+    assert 0 < run["fio_user_s"] <= used
+    assert run["fio_cpu_us"] <= 1e6 * used / run["ios"]
 
 
 def test_runs_of_lat_and_of_clat_are_different_points(write: Write) -> None:

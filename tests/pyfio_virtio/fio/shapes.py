@@ -259,6 +259,8 @@ def mutated(made: Made, chance: random.Random) -> str:
     for key in path[:-1]:
         parent = parent[key]
     what = chance.choice(["drop", "type", "nest", "cut", "twice", "around", "bytes"])
+    if path[-1] == "job options":
+        what = "drop"  # other words of the user would make another section
     if what == "drop":
         del parent[path[-1]]
     elif what == "type":

@@ -16,7 +16,7 @@ from pyfio_virtio.fio.output import FioJsonError, FioRun, parse_fio_json, read_f
 IDLE = '{"total_ios": 0, "iops": 0, "bw": 0, "runtime": 0}'
 DOCUMENT = (
     '{\n  "fio version": "fio-3.33",\n  "jobs": [{"jobname": "%s", "groupid": 0, "error": 0, '
-    f'"read": {IDLE}, "write": {IDLE}}}]\n}}\n'
+    f'"read": {IDLE}, "write": {IDLE}, "trim": {IDLE}}}]\n}}\n'
 )
 
 
@@ -230,6 +230,7 @@ def test_the_text_around_and_the_encoding_do_no_harm(
     [
         ({"error": "x"}, 'job 1 (a): error is "x", which is not a number'),
         ({"read": None}, "read is missing"),
+        ({"trim": None}, "trim is missing"),
         ({"read": 3}, "read is 3 and not an object"),
         ({"groupid": -1}, "groupid is -1, which is negative"),
         ({"read": {"total_ios": 5, "iops": True, "bw": 1}}, "iops is true"),

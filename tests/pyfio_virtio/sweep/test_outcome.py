@@ -26,6 +26,7 @@ JOB: Mapping[str, Any] = {
     "job_runtime": 4000,
     "read": {"total_ios": 4000, "iops": 1000.0, "bw_bytes": 4096000, "runtime": 4000},
     "write": {"total_ios": 0, "iops": 0.0, "bw_bytes": 0, "runtime": 0},
+    "trim": {"total_ios": 0, "iops": 0.0, "bw_bytes": 0, "runtime": 0},
 }
 
 
@@ -64,7 +65,7 @@ def test_cpu_time_is_not_multiplied_by_the_number_of_jobs(
 
 
 def test_a_sweep_with_unified_reporting_has_results(tmp_path: Path) -> None:
-    mixed = {name: value for name, value in JOB.items() if name not in ("read", "write")}
+    mixed = {name: value for name, value in JOB.items() if name not in ("read", "write", "trim")}
     good = record(write(tmp_path, {**mixed, "mixed": JOB["read"]}))
     assert (good.error, good.total.ios, good.directions) == (None, 4000, {})
 

@@ -71,7 +71,7 @@ def _key(row: Row, names: Iterable[str]) -> Hashable:
 def _contradiction(job: FioJob) -> str | None:
     """Of a group of unlike sections, fio tells the options of only one."""
     options = job.options or {}
-    pattern = options.get("rw", "read").partition(":")[0]
+    pattern = options.get("rw", "").partition(":")[0]
     allowed = _DIRECTIONS_OF.get(pattern)
     if allowed is None or {"read_iolog", "verify", "trim_percentage"} & options.keys():
         return None

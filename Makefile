@@ -30,7 +30,7 @@ BACK_END := build/lib/vhost_backend
 
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: all run test differential lint bench asan fio-3.41 install-packages install clean help FORCE
+.PHONY: all run test differential examples lint bench asan fio-3.41 install-packages install clean help FORCE
 
 all: $(FRONT_END) $(BACK_END) ## build the engine (the default): build/lib/fio_virtio
 
@@ -45,6 +45,10 @@ test: install-packages ## run the tests
 differential: install-packages ## search for jobs that run otherwise on fio's own engines, for MINUTES (30)
 	@$(MAKE) --no-print-directory all $(VENV)/.dev
 	@$(IN_VENV) -m tests.differential.search $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED))
+
+examples: install-packages ## run the job files of fio's sources here and on fio's libaio, and compare the counts
+	@$(MAKE) --no-print-directory all $(VENV)/.dev
+	@$(IN_VENV) -m tests.differential.examples $(EXAMPLES)
 
 lint: $(VENV)/.dev ## check style and types with ruff and mypy
 	@$(VENV)/bin/ruff check .
@@ -85,6 +89,7 @@ help: ## list the targets and variables
 	@echo "PREFIX=DIR          the folder into which make install puts the C library (default: /usr/local)"
 	@echo "BENCH='NAME... --pairs N'  the comparisons that make bench runs; BENCH=--help lists them"
 	@echo "MINUTES=30 SEED=N   how long make differential searches, and where it begins; else anywhere"
+	@echo "EXAMPLES='WORD...'  make examples runs the job files with one of these words in their paths"
 	@echo "V=1                 show the compiler's commands"
 
 # ---- what is built ------------------------------------------------------

@@ -129,6 +129,8 @@ class _Lines:
             return self._change(line, option("ioengine", ENGINE))
         if key == "size" or (key == "filesize" and not self._has_size):
             return self._size(line, key)
+        if key == "filesize" and self._limits(line):
+            return line
         if PATHS.get(key) is Use.DISK:
             self._disks.append(_shown(line))
             return None
@@ -136,6 +138,16 @@ class _Lines:
             self._dropped.append(_shown(line))
             return None
         return line
+
+    def _limits(self, line: Line) -> bool:
+        """Whether this filesize= may end a job before its size=, as it does on a disk, too."""
+        if self._files > 1:
+            return False
+        try:
+            size = parse_size(line.value or "")
+        except UsageError:
+            return False
+        return self._disk_bytes is None or size <= self._disk_bytes
 
     def _size(self, line: Line, key: str) -> Line | None:
         """Fits size= to the disk, which may be smaller than the files. filesize= is per file."""

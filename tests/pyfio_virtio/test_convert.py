@@ -87,7 +87,22 @@ def test_a_size_is_that_of_the_files_and_no_larger_than_the_disk(
 ) -> None:
     [section] = _convert(f"[a]\n{lines}\n").job.sections()
     assert section.options.get("size") == size
-    assert not {"filesize", "nrfiles"} & set(section.options)
+    assert "nrfiles" not in section.options
+    assert "filesize" not in section.options or "size=2m" in lines
+
+
+@pytest.mark.parametrize(
+    ("lines", "is_kept"),
+    [
+        ("size=2m\nfilesize=1m", True),
+        ("size=2m\nfilesize=2g", False),
+        ("size=2m\nfilesize=1m\nnrfiles=2", False),
+        ("size=2m\nfilesize=1m-2m", False),
+    ],
+)
+def test_a_file_that_is_smaller_than_the_job_still_ends_it(lines: str, is_kept: bool) -> None:
+    [section] = _convert(f"[a]\n{lines}\n").job.sections()
+    assert ("filesize" in section.options) == is_kept
 
 
 def test_a_disk_whose_size_is_not_known_is_taken_to_be_large_enough() -> None:

@@ -111,9 +111,10 @@ def plan(
     converting: bool = False,
 ) -> Plan:
     """Reads the jobs, finds fio, and checks that the jobs, fio and the engine work together."""
-    arguments = fio_arguments.parse(fio_options)
-    title, given = _jobs(job_files, arguments)
     found = fio.find(program)
+    read = [job.read(path) for path in job_files]
+    arguments = fio_arguments.parse(fio_options, _option_names(found, read, fio_options))
+    title, given = _jobs(job_files, read, arguments)
     wanted = _applied(arguments, given, found)
     if not any(each.sections() for each in wanted):
         raise UsageError(
@@ -147,13 +148,24 @@ def plan(
 
 
 def _jobs(
-    job_files: Sequence[Path], arguments: fio_arguments.FioArguments
+    job_files: Sequence[Path], read: list[job.Job], arguments: fio_arguments.FioArguments
 ) -> tuple[str, list[job.Job]]:
     """What the jobs are called, and the jobs of each file."""
     if not job_files and arguments.jobs:
         return "the jobs of the command line", [job.Job(())]
     title = ", ".join(map(str, job_files)) or "jobs/virtio.fio"
-    return title, [job.read(path) for path in job_files or [DEFAULT_JOB]]
+    return title, read or [job.read(DEFAULT_JOB)]
+
+
+def _option_names(found: fio.Fio, jobs: Sequence[job.Job], typed: Sequence[str]) -> frozenset[str]:
+    """The names of job options that may be typed in full, so they do not abbreviate others."""
+    if not typed:
+        return frozenset()
+    used = {line.key for each in jobs for line in each.lines if line.key}
+    values = {word.partition("=")[2] for word in typed}
+    named = [engine.NAME, *(values & fio.engines(found))]
+    theirs = (fio.engine_options(found, engine.folder(), name) for name in named)
+    return fio.job_options(found).union(used, *theirs)
 
 
 def _applied(

@@ -3,18 +3,18 @@
 
 In fio, a job file takes precedence over options before it on the command line. Here the command
 line takes precedence: job options are put into the job, and `--name=` begins a further job, as in
-fio. Options of the program (--eta, --output ...) are passed on to fio. Pure: the caller says which
-options an engine adds to fio's own.
+fio. Options of the program (--eta, --output ...) are passed on to fio. Names may be abbreviated, as
+in fio. Pure: the caller says which options fio has, and which an engine adds to them.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from pyfio_virtio.errors import UsageError
-from pyfio_virtio.fio.job import Job, canonical, option
+from pyfio_virtio.fio.job import ALIASES, Job, canonical, option
 
 # Options of the program, not of a job (fio --help). True: without "=", the next word is the value.
-_PROGRAM = {
+PROGRAM = {
     "alloc-size": True,
     "append-terse": False,
     "aux-path": True,
@@ -49,7 +49,7 @@ _PROGRAM = {
     "warnings-fatal": False,
 }
 _ELSEWHERE = "the job must run on this machine"
-_REFUSED = {
+REFUSED = {
     # These hand the job to another fio, which may not reach the socket of our disk.
     **dict.fromkeys(("server", "client", "daemonize", "remote-config"), _ELSEWHERE),
     "trigger-remote": _ELSEWHERE,
@@ -78,6 +78,9 @@ _RIVALS = {
 _PARTNERS = {("wait", "sleepy"): "sleepy_poll", ("wait", "adaptive"): "adaptive_cpu"}
 # If one of these is given twice, fio uses both values.
 _ADDED_UP = ("filename", "opendir")
+
+# How many names a sentence lists.
+_SHOWN = 6
 
 Options = dict[str, str | None]
 # The options that an engine adds to fio's own.
@@ -144,14 +147,16 @@ def _without(options: Options, keys: Collection[str]) -> Options:
     return {key: value for key, value in options.items() if key not in keys}
 
 
-def parse(arguments: Sequence[str]) -> FioArguments:
+def parse(arguments: Sequence[str], job_options: Collection[str] = ()) -> FioArguments:
+    """`job_options` are the names that a job option may have; other names may abbreviate them."""
     program: list[str] = []
     everywhere: Options = {}
     jobs: list[tuple[str, Options]] = []
+    names = {*PROGRAM, *REFUSED, *job_options, *(ALIASES if job_options else ())}
     waiting = list(arguments)
     while waiting:
-        key, value = _take(waiting)
-        if key in _PROGRAM:
+        key, value = _take(waiting, names)
+        if key in PROGRAM:
             program.append(f"--{key}" if value is None else f"--{key}={value}")
         elif key == "name":
             jobs.append((value or "", {}))
@@ -167,7 +172,7 @@ def _put(options: Options, key: str, value: str | None) -> None:
     options[key] = both
 
 
-def _take(waiting: list[str]) -> tuple[str, str | None]:
+def _take(waiting: list[str], names: Collection[str]) -> tuple[str, str | None]:
     """Takes one option, with its value, from the front of the list."""
     word = waiting.pop(0)
     if not word.startswith("-") or not word.strip("-"):
@@ -176,12 +181,28 @@ def _take(waiting: list[str]) -> tuple[str, str | None]:
             "it is not an option",
             "name job files before --",
         )
-    key, equals, value = word.lstrip("-").partition("=")
-    if key in _REFUSED:
-        raise UsageError(f"cannot pass --{key} to fio", _REFUSED[key])
+    typed, equals, value = word.lstrip("-").partition("=")
+    key = _whole_name(typed, names)
+    if key in REFUSED:
+        raise UsageError(f"cannot pass --{key} to fio", REFUSED[key])
     if equals:
         return key, value
-    takes_value = _PROGRAM.get(key, True)
+    takes_value = PROGRAM.get(key, True)
     if takes_value and waiting and not waiting[0].startswith("-"):
         return key, waiting.pop(0)
     return key, None
+
+
+def _whole_name(typed: str, names: Collection[str]) -> str:
+    """The only name that begins like this, as getopt_long(3) finds it. fio names an unknown one."""
+    found = sorted(name for name in names if name.startswith(typed))
+    if typed in names or not found:
+        return typed
+    if len(found) > 1:
+        shown = ", ".join(f"--{name}" for name in found[:_SHOWN])
+        raise UsageError(
+            f"cannot pass --{typed} to fio",
+            f"it may mean {shown}{' or others' if len(found) > _SHOWN else ''}",
+            "write the whole name",
+        )
+    return found[0]

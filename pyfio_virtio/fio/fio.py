@@ -26,6 +26,14 @@ OLDEST = (3, 30)
 # fio is killed when this many signals have come.
 _SIGNALS_UNTIL_KILL = 3
 _QUESTION_S = 10
+# Job options that `fio --cmdhelp=all` leaves out, because they are deprecated or hidden.
+_UNLISTED = frozenset(
+    (
+        *("bs_is_seq_rand", "flow_watermark", "gpu_dev_id", "iomem_align", "mem_align"),
+        *("percentage_sequential", "rwmixcycle", "softrandommap", "verify_async_cpus"),
+        *("verifysort", "verifysort_nr"),
+    )
+)
 _HOW_TO_INSTALL = "install it (Debian: apt install fio) or name it with --fio"
 
 
@@ -240,6 +248,12 @@ def split_notes(text: str) -> tuple[str, str]:
 def has_option(fio: Fio, name: str) -> bool:
     """Whether fio itself has this job option. (--cmdhelp=all does not list every option.)"""
     return "type:" in _ask([fio.path, f"--cmdhelp={name}"], {}).stdout
+
+
+def job_options(fio: Fio) -> frozenset[str]:
+    """The names of fio's own job options. Second names are among them if fio lists them."""
+    asked = _ask([fio.path, "--cmdhelp=all"], {})
+    return frozenset(re.findall(r"^ *([\w-]+) *:", asked.stdout, re.MULTILINE)) | _UNLISTED
 
 
 def engine_options(fio: Fio, engine_folder: Path, engine: str) -> frozenset[str]:

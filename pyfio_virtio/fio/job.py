@@ -20,7 +20,7 @@ GLOBAL = "global"
 _EXTERNAL = "external"
 
 # Second names of fio's options, as `fio --cmdhelp=all` lists them.
-_ALIASES = {
+ALIASES = {
     "readwrite": "rw",
     "iodepth_batch_submit": "iodepth_batch",
     "iodepth_batch_complete": "iodepth_batch_complete_min",
@@ -287,7 +287,7 @@ def option(key: str, value: str | None) -> Line:
 
 def canonical(key: str) -> str:
     """The first name of an option that has two names."""
-    return _ALIASES.get(key, key)
+    return ALIASES.get(key, key)
 
 
 def _expand(value: str) -> str:

@@ -3,6 +3,7 @@
 
 import os
 import re
+import string
 import subprocess
 from collections.abc import Collection
 from itertools import product
@@ -24,6 +25,13 @@ ENGINE_OPTIONS = {
     "null": None,
 }
 TYPED = {"fio_virtio": "wait=busy", "libaio": "nowait=1", "cpuio": "cpuload=50"}
+# fio --help lists the options of the program; this one it does not.
+PROGRAM_OPTIONS = (*fio_arguments.PROGRAM, *fio_arguments.REFUSED, "memcpytest")
+# Options of fio's profiles, which we refuse.
+OF_PROFILES = {
+    *("block", "device-names", "dir", "large-block-op-kbytes", "load", "numruns", "prep"),
+    *("read-req-num-512-blocks", "test-duration", "threads", "threads-per-queue"),
+}
 OURS = ("wait", "sleepy_poll", "adaptive_cpu", "queue_size", "device")
 
 
@@ -104,6 +112,68 @@ def test_every_option_of_the_program_is_known() -> None:
     assert not fio_arguments.parse(
         [f"--{name}=x" for name in names if name not in refused]
     ).everywhere
+
+
+# ---- names that are abbreviated ----------------------------------------------------------------
+
+NAMES = ("bs", "bsrange", "bssplit", "runtime", "rw", "rwmixread", "output_x")
+
+
+def test_a_name_may_be_abbreviated_as_in_fio() -> None:
+    parsed = fio_arguments.parse(["--runt=5", "--minim", "--bsr=4k-8k"], NAMES)
+    assert parsed.everywhere == {"runtime": "5", "bsrange": "4k-8k"}
+    assert parsed.program == ("--minimal",)
+
+
+def test_a_whole_name_abbreviates_no_other() -> None:
+    assert fio_arguments.parse(["--bs=4k"], NAMES).everywhere == {"bs": "4k"}
+
+
+def test_a_second_name_may_be_abbreviated() -> None:
+    assert fio_arguments.parse(["--timeo=5"], NAMES).everywhere == {"runtime": "5"}
+
+
+def test_an_abbreviation_of_what_is_refused_is_refused() -> None:
+    with pytest.raises(UsageError, match="cannot pass --daemonize to fio"):
+        fio_arguments.parse(["--daemon=pid"], NAMES)
+
+
+def test_an_abbreviation_of_two_names_is_refused() -> None:
+    with pytest.raises(UsageError, match="may mean --bsrange, --bssplit; write the whole name"):
+        fio_arguments.parse(["--bss=1", "--bs=4k"], ["bsrange", "bssplit"])
+
+
+def test_an_unknown_name_is_left_to_fio() -> None:
+    assert fio_arguments.parse(["--foo=1"], NAMES).everywhere == {"foo": "1"}
+
+
+def test_all_names_that_fio_completes_are_known() -> None:
+    """getopt_long(3) lists them if one letter may mean several."""
+    known = {*fio.job_options(fio.find()), *job.ALIASES, *PROGRAM_OPTIONS}
+    listed: set[bytes] = set()
+    for letter in string.ascii_lowercase:
+        asked = subprocess.run(
+            ["fio", f"--{letter}"], capture_output=True, stdin=subprocess.DEVNULL, check=False
+        )
+        listed |= set(re.findall(rb"'--([\w-]{2,})'", asked.stderr))
+    unknown = {name.decode() for name in listed} - known
+    assert len(listed) > 200
+    assert unknown <= OF_PROFILES
+
+
+@pytest.mark.parametrize(
+    "typed", ["runt", "iodepth_batch_s", "blocksize_r", "verify_async_", "zero"]
+)
+def test_an_abbreviation_means_what_it_means_to_fio(typed: str) -> None:
+    names = fio.job_options(fio.find())
+    [meant] = fio_arguments.parse([f"--{typed}=1"], names).everywhere
+    said = subprocess.run(
+        ["fio", "--parse-only", "--debug=parse", "--name=x", f"--{typed}=1"],
+        capture_output=True,
+        text=True,
+        check=False,
+    ).stdout
+    assert job.canonical(re.findall(r" handle_option=(\w+)", said)[-1]) == meant
 
 
 # ---- what was typed wins -----------------------------------------------------------------------

@@ -11,6 +11,7 @@
 #ifndef BARRIER_H
 #define BARRIER_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
@@ -45,6 +46,14 @@ static inline uint32_t load_relaxed_u32(const uint32_t *p)
 static inline uint8_t load_relaxed_u8(const uint8_t *p)
 {
 	return __atomic_load_n(p, __ATOMIC_RELAXED);
+}
+
+/* Copies what the other side may still change. Each byte is read once, so what was checked
+ * in the copy is also what is used. */
+static inline void copy_relaxed(void *to, const void *from, size_t size)
+{
+	for (size_t i = 0; i < size; i++)
+		((uint8_t *)to)[i] = load_relaxed_u8((const uint8_t *)from + i);
 }
 
 /* Sequentially consistent, for a store that a later load must not overtake (barriers

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "disk/blk.h"
+#include "base/barrier.h"
 #include "base/clock.h"
 #include "device/device.h"
 #include "base/error.h"
@@ -388,14 +389,14 @@ int discover_scsi(struct device *dev)
 	talk.queue = device_claim_queue(dev);
 	if (!talk.queue)
 		return -EBUSY;
-	talk.buffer = device_alloc(dev, TALK_BYTES, TALK_BYTES);
-	code = talk.buffer ? scan(&talk) : -ENOMEM;
+	talk.shared = device_alloc(dev, TALK_BYTES, TALK_BYTES);
+	code = talk.shared ? scan(&talk) : -ENOMEM;
 	if (!code)
 		code = choose(&talk);
 	device_release_queue(dev, talk.queue);
 	/* The back-end may still write the answer to a command that timed out into it. */
 	if (!talk.queue->abandoned)
-		device_free(dev, talk.buffer);
+		device_free(dev, talk.shared);
 	return code;
 }
 
@@ -403,14 +404,15 @@ void discover_blk_id(struct device *dev)
 {
 	struct queue *queue = device_claim_queue(dev);
 	struct request *req = queue ? queue_get(queue) : NULL;
+	uint8_t id[VIRTIO_BLK_ID_BYTES];
 
 	if (!req)
 		return;
 	req->type = REQUEST_GET_ID;
 	req->offset_bytes = req->left_bytes = 0;
-	if (!execute(queue, req, dev->vu.fd, ID_TIMEOUT_MS))
-		copy_text(dev->disk.info.id,
-			  (const uint8_t *)blk_id(&queue->vq, req->chain),
-			  VIRTIO_BLK_ID_BYTES);
+	if (!execute(queue, req, dev->vu.fd, ID_TIMEOUT_MS)) {
+		copy_relaxed(id, blk_id(&queue->vq, req->chain), sizeof(id));
+		copy_text(dev->disk.info.id, id, sizeof(id));
+	}
 	device_release_queue(dev, queue);
 }

@@ -6,6 +6,7 @@
 #include <scsi/scsi.h>
 #include <string.h>
 
+#include "base/barrier.h"
 #include "base/clock.h"
 #include "base/error.h"
 #include "device/device.h"
@@ -20,20 +21,23 @@ int talk_send(struct talk *talk, const uint8_t *cdb, size_t cdb_size, uint32_t s
 {
 	struct scsi_command command = { 0 };
 	struct request *req;
+	int code;
 
 	/* The chain of a request that did not come back is not used again. */
 	if (talk->queue->abandoned)
 		return error_set(talk->queue->abandoned, "%s", talk->queue->reason);
 	req = queue_get(talk->queue);
 	memcpy(command.cdb, cdb, cdb_size);
-	memset(talk->buffer, 0, TALK_BYTES);
+	memset(talk->shared, 0, TALK_BYTES);
 	req->type = REQUEST_COMMAND;
 	req->user = &command;
-	req->buffer = (char *)talk->buffer;
+	req->buffer = (char *)talk->shared;
 	req->offset_bytes = 0;
 	req->left_bytes = size;
-	return execute(talk->queue, req, talk->dev->vu.fd,
+	code = execute(talk->queue, req, talk->dev->vu.fd,
 		       (unsigned int)clock_left_ms(talk->deadline_ns));
+	copy_relaxed(talk->buffer, talk->shared, TALK_BYTES);
+	return code;
 }
 
 static int inquire(struct talk *talk, uint8_t page)

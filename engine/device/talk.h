@@ -22,7 +22,8 @@ struct queue;
 struct talk {
 	struct device *dev;
 	struct queue *queue;
-	uint8_t *buffer;      /* shared, TALK_BYTES; what the last command brought */
+	uint8_t *shared;      /* TALK_BYTES; the back-end may still write to them */
+	uint8_t buffer[TALK_BYTES]; /* a copy of what the last command brought */
 	uint64_t deadline_ns; /* of all of it */
 	char refusal[256];    /* why the first disk that cannot be used cannot be */
 };

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <linux/virtio_scsi.h>
 #include <scsi/scsi.h>
+#include <stddef.h>
 #include <string.h>
 
 #include "base/barrier.h"
@@ -237,13 +238,23 @@ static uint16_t prepare(const struct disk *disk, struct virtq *vq,
 
 /* ---- responses ------------------------------------------------------------------ */
 
+static uint32_t load_residual(const struct virtio_scsi_cmd_resp *response)
+{
+	const void *residual = (const char *)response +
+			       offsetof(struct virtio_scsi_cmd_resp, resid);
+
+	return load_relaxed_u32(residual);
+}
+
 static int result(const struct disk *disk, struct virtq *vq,
 		  const struct request *req)
 {
 	const struct virtio_scsi_cmd_resp *response = virtq_response(vq, req->chain);
 
+	/* scsi_judge() reads all of it again: if the back-end changes it meanwhile, then
+	 * either answer counts. */
 	if (load_relaxed_u8(&response->response) == VIRTIO_SCSI_S_OK &&
-	    load_relaxed_u8(&response->status) == GOOD && !response->resid)
+	    load_relaxed_u8(&response->status) == GOOD && !load_residual(response))
 		return 0;
 	return scsi_judge(disk, response, req);
 }

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 
+#include "base/barrier.h"
 #include "base/error.h"
 #include "disk/sense.h"
 
@@ -160,15 +161,15 @@ static int result_of_sense(const struct disk *disk, const struct request *req,
 }
 
 static int check_condition(const struct disk *disk,
-			   const struct virtio_scsi_cmd_resp *response,
+			   const struct virtio_scsi_cmd_resp *answer,
 			   const struct request *req)
 {
-	uint32_t size = response->sense_len;
+	uint32_t size = answer->sense_len;
 	struct sense sense;
 
-	if (size > sizeof(response->sense))
-		size = sizeof(response->sense);
-	sense = sense_parse(response->sense, size);
+	if (size > sizeof(answer->sense))
+		size = sizeof(answer->sense);
+	sense = sense_parse(answer->sense, size);
 	return result_of_sense(disk, req, &sense);
 }
 
@@ -186,17 +187,26 @@ static int check_residual(uint32_t residual, const struct request *req)
 		(unsigned long long)req->offset_bytes - req->part_bytes);
 }
 
-int scsi_judge(const struct disk *disk, const struct virtio_scsi_cmd_resp *response,
-	       const struct request *req)
+static int judge(const struct disk *disk, const struct virtio_scsi_cmd_resp *answer,
+		 const struct request *req)
 {
 	int failure = 0;
 
-	if (response->response != VIRTIO_SCSI_S_OK)
-		return explain_response(req, response->response);
-	if (response->status == STATUS_CHECK_CONDITION)
-		failure = check_condition(disk, response, req);
-	else if (response->status != STATUS_GOOD &&
-		 response->status != STATUS_CONDITION_MET)
-		failure = explain_status(req, response->status);
-	return failure ? failure : check_residual(response->resid, req);
+	if (answer->response != VIRTIO_SCSI_S_OK)
+		return explain_response(req, answer->response);
+	if (answer->status == STATUS_CHECK_CONDITION)
+		failure = check_condition(disk, answer, req);
+	else if (answer->status != STATUS_GOOD &&
+		 answer->status != STATUS_CONDITION_MET)
+		failure = explain_status(req, answer->status);
+	return failure ? failure : check_residual(answer->resid, req);
+}
+
+int scsi_judge(const struct disk *disk, const struct virtio_scsi_cmd_resp *shared,
+	       const struct request *req)
+{
+	struct virtio_scsi_cmd_resp answer;
+
+	copy_relaxed(&answer, shared, sizeof(answer));
+	return judge(disk, &answer, req);
 }

@@ -16,8 +16,9 @@
 #define SCSI_UNTOUCHED 0xff
 
 /* The result of command_set: 0, or with a sentence a positive errno,
- * DISK_TRY_AGAIN or DISK_TRY_LATER. */
-int scsi_judge(const struct disk *disk, const struct virtio_scsi_cmd_resp *response,
+ * DISK_TRY_AGAIN or DISK_TRY_LATER. The back-end may still change the answer, so a copy
+ * is judged. */
+int scsi_judge(const struct disk *disk, const struct virtio_scsi_cmd_resp *shared,
 	       const struct request *req);
 
 #endif

@@ -35,6 +35,9 @@ struct backend_config {
 	uint32_t seg_max;	  /* segments in a request [126] */
 	uint32_t discard_sectors_max;  /* in one range, of 512 bytes [4194304] */
 	uint32_t discard_segments_max; /* ranges in a request [16] */
+	/* After so many clients the back-end takes no further one. If it is a
+	 * process, it ends when the last of them has left [any number]. */
+	uint32_t clients_max;
 	/* A socket that is bound to socket_path already; the back-end closes it
 	 * when it stops [the back-end binds one]. */
 	int socket_fd;

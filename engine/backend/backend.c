@@ -264,6 +264,7 @@ static int copy_paths(struct server *server,
 	server->socket_fd = config->socket_fd;
 	server->log_fd = config->log_fd;
 	server->own_process = config->own_process;
+	server->clients_max = config->clients_max;
 	return 0;
 }
 
@@ -287,7 +288,7 @@ static int set_up(struct backend *backend, const struct backend_config *config)
 		result = latency_open(&server->latency,
 				      or_default(config->latency, "none"));
 	if (!result)
-		result = faults_add(&server->faults,
+		result = faults_add(&server->faults, server->device.ops,
 				    or_default(config->fault, ""));
 	/* This is last because it can take long. */
 	if (!result)

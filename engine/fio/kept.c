@@ -15,6 +15,7 @@ struct kept {
 	struct device_config config; /* socket is ours */
 	struct device_info info;
 	struct device *device;       /* NULL: a job took it, or it was not kept */
+	bool is_contended;           /* jobs make further connections to the socket */
 };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -132,6 +133,7 @@ static bool give_up(const char *socket)
 		if (strcmp(kept->config.socket, socket))
 			continue;
 		is_listed = true;
+		kept->is_contended = true;
 		device_close(take_from(kept));
 	}
 	pthread_mutex_unlock(&lock);
@@ -176,11 +178,14 @@ int kept_open(struct device **dev, const struct device_config *config)
 	int code;
 
 	*dev = take(config);
-	if (!*dev)
-		return device_open(dev, config);
-	code = device_reopen(*dev, config);
+	if (*dev)
+		code = device_reopen(*dev, config);
+	else
+		code = device_open(dev, config);
 	if (code)
 		*dev = NULL;
+	else if (!kept_has_reached(config->socket))
+		add(config, &(struct device_info){ 0 }, NULL);
 	return code;
 }
 
@@ -203,13 +208,24 @@ void kept_begin_process(bool is_only)
 	}
 }
 
-bool kept_has_described(const char *socket)
+bool kept_has_reached(const char *socket)
 {
-	bool is_described = false;
+	bool is_reached = false;
 
 	pthread_mutex_lock(&lock);
 	for (struct kept *kept = all; kept; kept = kept->next)
-		is_described |= !strcmp(kept->config.socket, socket);
+		is_reached |= !strcmp(kept->config.socket, socket);
 	pthread_mutex_unlock(&lock);
-	return is_described;
+	return is_reached;
+}
+
+bool kept_is_contended(const char *socket)
+{
+	bool is_contended = false;
+
+	pthread_mutex_lock(&lock);
+	for (struct kept *kept = all; kept; kept = kept->next)
+		is_contended |= kept->is_contended && !strcmp(kept->config.socket, socket);
+	pthread_mutex_unlock(&lock);
+	return is_contended;
 }

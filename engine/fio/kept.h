@@ -17,13 +17,15 @@ int kept_describe(const struct device_config *config, bool is_for_job,
 		  struct device_info *info);
 /* Like device_open(), but prefers a kept connection. Any thread. */
 int kept_open(struct device **dev, const struct device_config *config);
-/* Ends the connections that no job took, because a job on the socket has ended. */
+/* Ends the connections that no job took, because no job will take them. */
 void kept_drop(const char *socket);
 /* In a process that was forked for a job. The connections are the parent's, and are
  * closed here, unless the process is the only one to use them. */
 void kept_begin_process(bool is_only);
-/* True if the back-end was described, so a failure to reach it now means that it does
- * not accept clients any more. */
-bool kept_has_described(const char *socket);
+/* True if the back-end was reached before, so a failure to reach it now means that it
+ * does not accept clients any more. */
+bool kept_has_reached(const char *socket);
+/* True if jobs of the run make further connections to the socket. */
+bool kept_is_contended(const char *socket);
 
 #endif

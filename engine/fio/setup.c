@@ -156,21 +156,32 @@ static bool can_inherit(const struct thread_data *td)
 	return td->o.use_thread || thread_number == 1;
 }
 
+/* How all jobs could use the same connection; NULL if they do so already. */
+static const char *how_to_share(const struct thread_data *td)
+{
+	if (td->o.use_thread && !td->o.create_serialize)
+		return "leave create_serialize=0 out";
+	for (unsigned int i = 0; i < thread_number; i++)
+		if (!tnumber_to_td(i)->o.use_thread)
+			return "give all jobs thread=1";
+	return NULL;
+}
+
 /* Appends what to do if the back-end has accepted a connection before and does not
  * accept this one. */
 int fio_explain_unreachable(const struct thread_data *td, const struct fio_file *f,
 			    int code)
 {
+	const char *remedy = how_to_share(td);
 	struct error_kept kept = error_keep();
 
-	if (thread_number < 2 || !kept_has_described(f->file_name) ||
+	if (!remedy || thread_number < 2 || !kept_has_reached(f->file_name) ||
 	    (code != -ECONNREFUSED && code != -ENOENT && code != -ECONNRESET &&
 	     code != -ETIMEDOUT && code != -EPIPE))
 		return code;
 	return error_set(-code, "%s; it accepted a connection before, so if it serves "
-		"only one client, %s", kept.sentence, td->o.use_thread ?
-		"leave stonewall out, so that the jobs share one connection" :
-		"add thread=1, so that the jobs share one connection");
+		"only one client, %s, so that the jobs share one connection",
+		kept.sentence, remedy);
 }
 
 /* A log may be long, so it is read only if its requests must be known. */

@@ -28,9 +28,10 @@ struct entry {
 	struct entry *next;
 	struct device_config config; /* merged over all jobs; socket is ours */
 	uint64_t *jobs;              /* queues of each of fio's jobs, by its number */
+	bool *is_awaited;            /* planned, and has not begun */
 	unsigned int planned_jobs;   /* the most of them at once */
 	unsigned int most_jobs;      /* the same with unplanned ones */
-	struct device *device;       /* while users > 0 */
+	struct device *device;       /* while it has users, or jobs wait to use it */
 	unsigned int users;
 };
 
@@ -64,16 +65,19 @@ static struct entry *add(const struct device_config *config)
 	struct entry *entry = calloc(1, sizeof(*entry));
 	char *socket = strdup(config->socket);
 	uint64_t *jobs = calloc(fio_num_jobs(), sizeof(*jobs));
+	bool *is_awaited = calloc(fio_num_jobs(), sizeof(*is_awaited));
 
-	if (!entry || !socket || !jobs) {
+	if (!entry || !socket || !jobs || !is_awaited) {
 		free(entry);
 		free(socket);
 		free(jobs);
+		free(is_awaited);
 		return NULL;
 	}
 	entry->config = *config;
 	entry->config.socket = socket;
 	entry->jobs = jobs;
+	entry->is_awaited = is_awaited;
 	entry->next = entries;
 	__atomic_store_n(&entries, entry, __ATOMIC_SEQ_CST);
 	return entry;
@@ -126,6 +130,7 @@ static void count_job(struct entry *entry, unsigned int job, unsigned int most_j
 	unsigned int together;
 
 	entry->jobs[job]++;
+	entry->is_awaited[job] = true;
 	together = (unsigned int)fio_most_at_once(entry->jobs, job);
 	if (together > entry->planned_jobs)
 		entry->planned_jobs = together;
@@ -264,7 +269,52 @@ static int open_device(struct entry *entry, const struct device_config *config)
 	return 0;
 }
 
-int registry_acquire(const struct device_config *config, struct device **dev)
+static void close_device(struct entry *entry)
+{
+	struct device *dev = entry->device;
+
+	set_device(entry, NULL);
+	device_close(dev);
+	pool_of(entry)->devices--;
+	close_memory(pool_of(entry));
+}
+
+static bool has_abandoned(const struct device *dev)
+{
+	for (unsigned int i = 0; i < dev->num_open; i++)
+		if (dev->queues[i].abandoned)
+			return true;
+	return false;
+}
+
+/* The device was kept after its last user. Jobs may have been planned in the meantime. */
+static bool is_sufficient(const struct entry *entry)
+{
+	const struct device_config *wanted = &entry->config;
+	const struct pool *pool = pool_of(entry);
+	struct device_info info;
+
+	device_describe(entry->device, &info);
+	return entry->device->config.depth >= wanted->depth &&
+	       entry->device->config.max_request_bytes >= wanted->max_request_bytes &&
+	       (info.num_queues >= entry->most_jobs ||
+		info.num_queues >= info.max_queues) &&
+	       memory_bytes(&pool->memory) >= pool->planned_bytes;
+}
+
+static int make_ready(struct entry *entry, const struct device_config *config)
+{
+	struct device *dev = entry->device;
+
+	if (entry->users)
+		return 0;
+	if (dev && (device_is_gone(dev) || has_abandoned(dev) || !is_sufficient(entry)))
+		close_device(entry);
+	return entry->device ? 0 : open_device(entry, config);
+}
+
+int registry_acquire(const struct device_config *config, unsigned int job,
+		     struct device **dev)
 {
 	struct entry *entry;
 	int code = 0;
@@ -274,8 +324,10 @@ int registry_acquire(const struct device_config *config, struct device **dev)
 	if (!entry)
 		code = error_set(ENODEV, "%s: no job was planned on it",
 				 config->socket);
-	else if (!entry->users)
-		code = open_device(entry, config);
+	else
+		code = make_ready(entry, config);
+	if (entry)
+		entry->is_awaited[job] = false;
 	if (!code) {
 		entry->users++;
 		*dev = entry->device;
@@ -293,17 +345,51 @@ static struct entry *find_device(const struct device *dev)
 	return entry;
 }
 
+static bool is_awaited(const struct entry *entry)
+{
+	for (unsigned int job = 0; job < fio_num_jobs(); job++)
+		if (entry->is_awaited[job])
+			return true;
+	return false;
+}
+
+/* Many back-ends serve one client at a time, so nothing is kept from a job that makes a
+ * connection of its own. */
+static bool is_kept(const struct entry *entry)
+{
+	return is_awaited(entry) && !kept_is_contended(entry->config.socket);
+}
+
 void registry_release(struct device *dev)
 {
 	struct entry *entry;
 
 	pthread_mutex_lock(&lock);
 	entry = find_device(dev);
-	if (--entry->users == 0) {
-		set_device(entry, NULL);
-		device_close(dev);
-		pool_of(entry)->devices--;
-		close_memory(pool_of(entry));
+	if (--entry->users == 0 && !is_kept(entry))
+		close_device(entry);
+	pthread_mutex_unlock(&lock);
+}
+
+/* A job that failed early has not acquired all of its devices. */
+void registry_end_job(unsigned int job)
+{
+	pthread_mutex_lock(&lock);
+	for (struct entry *entry = entries; entry; entry = entry->next) {
+		entry->is_awaited[job] = false;
+		if (entry->device && !entry->users && !is_awaited(entry))
+			close_device(entry);
 	}
 	pthread_mutex_unlock(&lock);
+}
+
+bool registry_awaits(const char *socket)
+{
+	bool is_found = false;
+
+	pthread_mutex_lock(&lock);
+	for (struct entry *entry = entries; entry; entry = entry->next)
+		is_found |= !strcmp(entry->config.socket, socket) && is_awaited(entry);
+	pthread_mutex_unlock(&lock);
+	return is_found;
 }

@@ -38,8 +38,14 @@ int registry_plan(const struct device_config *config, unsigned int job,
 
 /* Opens and starts the device that was planned for the same socket and disk, unless it
  * is open already. */
-int registry_acquire(const struct device_config *config, struct device **dev);
-/* Closes the device after its last user, and the memory after its last device. */
+int registry_acquire(const struct device_config *config, unsigned int job,
+		     struct device **dev);
+/* Closes the device after its last user, and the memory after its last device. If jobs
+ * that were planned on the device have not begun, its connection is kept for them. */
 void registry_release(struct device *dev);
+/* Nobody waits for this job any more. */
+void registry_end_job(unsigned int job);
+/* True if a job that was planned on the socket has not begun. */
+bool registry_awaits(const char *socket);
 
 #endif

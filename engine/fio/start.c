@@ -203,7 +203,7 @@ static int acquire(struct job *job, struct fio_file *f, struct job_file *file)
 	int code;
 
 	fio_fill_config(job->td, f, &config);
-	code = registry_acquire(&config, &file->device);
+	code = registry_acquire(&config, job->td->thread_number - 1, &file->device);
 	if (code)
 		code = fio_explain_unreachable(job->td, f, code);
 	if (is_no_device(code) && job->td->o.read_iolog_file && !fio_file_size_known(f))
@@ -328,11 +328,14 @@ void fio_finish(struct thread_data *td)
 	struct fio_file *f;
 	unsigned int i;
 
+	if (job)
+		release(job);
+	registry_end_job(td->thread_number - 1);
 	for_each_file(td, f, i)
-		kept_drop(f->file_name);
+		if (!registry_awaits(f->file_name))
+			kept_drop(f->file_name);
 	if (!job)
 		return;
-	release(job);
 	free_job(job);
 	td->io_ops_data = NULL;
 }

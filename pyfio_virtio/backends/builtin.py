@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The process of the built-in back-end: python -m pyfio_virtio.backends.builtin --socket PATH ...
 
-Reads the options, serves until SIGTERM or SIGINT, then writes the statistics and removes the
-sockets. The main thread only waits, because the threads of the shared object do the work.
+Reads the options, serves until SIGTERM or SIGINT, or until the last of --clients has left, then
+writes the statistics and removes the sockets. The main thread only waits, because the threads of
+the shared object do the work.
 """
 
 import argparse
@@ -58,7 +59,19 @@ def _parser() -> argparse.ArgumentParser:
         default="builtin",
         help="back-end to imitate: builtin, spdk, qemu, rust-vmm or minimal",
     )
-    add("--fault", action="append", default=[], help="ACTION:KEY=VALUE,...; may be repeated")
+    add(
+        "--clients",
+        type=int,
+        default=0,
+        metavar="N",
+        help="serve so many clients, then end; 0: any number",
+    )
+    add(
+        "--fault",
+        action="append",
+        default=[],
+        help="such as delay:for=1ms,every=3; may be repeated",
+    )
     add("--control", default="", metavar="PATH", help="socket that accepts commands")
     add("--stats-file", type=Path, metavar="PATH", help="file for the statistics, as JSON")
     add(
@@ -94,6 +107,7 @@ def _settings(chosen: argparse.Namespace) -> Settings:
         seg_max=chosen.seg_max,
         discard_sectors_max=chosen.discard_sectors_max,
         discard_segments_max=chosen.discard_segments_max,
+        clients_max=chosen.clients,
         read_only=chosen.read_only,
         populate=_populates(chosen),
         own_process=True,

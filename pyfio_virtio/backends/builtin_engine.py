@@ -44,6 +44,7 @@ class Settings:
     seg_max: int = 0
     discard_sectors_max: int = 0
     discard_segments_max: int = 0
+    clients_max: int = 0
     socket_fd: int = 0
     read_only: bool = False
     populate: bool = False

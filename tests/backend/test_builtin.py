@@ -35,6 +35,54 @@ def test_a_signal_ends_it_and_leaves_nothing_but_statistics(
     assert list(short_folder.iterdir()) == [stats]
 
 
+# ---- a limited number of clients -----------------------------------------------------------------
+
+
+def read_once(frontend: Frontend) -> int:
+    return blk(frontend, BLK_READ, 0, in_bytes=512).status
+
+
+def test_it_ends_when_the_last_client_has_left(start: Start, path: str, short_folder: Path) -> None:
+    stats = short_folder / "stats.json"
+    process = start("--size", "1M", "--clients", "2", "--stats-file", str(stats))
+    for _ in range(2):
+        assert process.poll() is None
+        with Frontend(path) as frontend:
+            assert read_once(frontend) == BLK_OK
+    assert process.wait(TIMEOUT_S) == 0
+    assert json.loads(stats.read_text())["reads"] == 2
+    assert list(short_folder.iterdir()) == [stats]
+
+
+def test_it_ends_after_clients_that_came_together(start: Start, path: str) -> None:
+    process = start("--size", "1M", "--clients", "2")
+    with Frontend(path) as first:
+        with Frontend(path) as second:
+            assert (read_once(first), read_once(second)) == (BLK_OK, BLK_OK)
+        assert read_once(first) == BLK_OK
+        assert process.poll() is None
+    assert process.wait(TIMEOUT_S) == 0
+
+
+def test_no_more_clients_are_taken_than_were_asked_for(start: Start, path: str) -> None:
+    start("--size", "1M", "--clients", "1")
+    with Frontend(path) as frontend:
+        assert read_once(frontend) == BLK_OK
+        assert not is_served(path)
+        assert not Path(path).exists()
+
+
+def test_who_says_nothing_is_no_client(start: Start, path: str) -> None:
+    process = start("--size", "1M", "--clients", "1")
+    with socket.socket(socket.AF_UNIX) as silent:
+        silent.connect(path)
+        assert is_served(path)
+        with Frontend(path) as frontend:
+            assert read_once(frontend) == BLK_OK
+        # The silent one does not keep it either.
+        assert process.wait(TIMEOUT_S) == 0
+
+
 def test_all_options_are_taken(start: Start, path: str, short_folder: Path) -> None:
     (short_folder / "disk").write_bytes(bytes(6 << 20))
     start(
@@ -44,6 +92,7 @@ def test_all_options_are_taken(start: Start, path: str, short_folder: Path) -> N
         *("--discard-segments-max", "4", "--read-only", "--latency", "10us,100us/1s"),
         *("--serve", "event", "--threads", "2", "--cpus", "0", "--profile", "qemu"),
         *("--fault", "error:every=2", "--fault", "delay", "--die-with-parent"),
+        *("--clients", "3"),
     )
     assert is_served(path)
 

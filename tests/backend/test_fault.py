@@ -13,7 +13,15 @@ from pyfio_virtio.backends.builtin_engine import BuiltinBackend
 from pyfio_virtio.errors import PyfioVirtioError
 from tests.backend import frontend as fe
 from tests.backend.conftest import StartBuiltin
-from tests.backend.disk_requests import BLK_IOERR, BLK_OK, BLK_READ, BLK_WRITE, BlkRequest, blk
+from tests.backend.disk_requests import (
+    BLK_IOERR,
+    BLK_OK,
+    BLK_READ,
+    BLK_WRITE,
+    BlkRequest,
+    blk,
+    scsi,
+)
 from tests.backend.frontend import Connection, Frontend
 
 
@@ -262,3 +270,39 @@ class TestControl:
             client.sendall(b"x" * 600)
             with contextlib.suppress(ConnectionResetError):
                 assert client.recv(1) == b""
+
+
+# ---- answers of virtio-scsi ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("fault", "response", "status", "key"),
+    [
+        ("error", 0, 2, 3),
+        ("busy", 0, 8, 0),
+        ("task-set-full", 0, 0x28, 0),
+        ("controller-busy", 5, 0, 0),
+        ("recovered", 0, 2, 1),
+    ],
+)
+def test_a_scsi_command_gets_the_answer(
+    backend: StartBuiltin, fault: str, response: int, status: int, key: int
+) -> None:
+    started = backend(device="scsi", fault=f"{fault}:type=write")
+    data = b"\x55" * 512
+    write = bytes([0x2A, 0, 0, 0, 0, 0, 0, 0, 1, 0])
+    read = bytes([0x28, 0, 0, 0, 0, 0, 0, 0, 1, 0])
+    with Frontend(started.settings.socket_path, queues=3) as frontend:
+        scsi(frontend, read, in_bytes=512)  # is told of the unit attention
+        answer = scsi(frontend, write, out=data)
+        assert (answer.response, answer.status) == (response, status)
+        assert (answer.sense[2] & 0xF if status == 2 else 0) == key
+        was_carried_out = fault == "recovered"
+        assert scsi(frontend, read, in_bytes=512).data == (data if was_carried_out else bytes(512))
+    assert started.statistics()[f"fault_{fault}"] == 1
+
+
+@pytest.mark.parametrize("fault", ["busy", "task-set-full", "controller-busy", "recovered"])
+def test_virtio_blk_has_no_such_answer(backend: StartBuiltin, fault: str) -> None:
+    with pytest.raises(PyfioVirtioError, match="blk has no such answer"):
+        backend(fault=fault)

@@ -2,12 +2,13 @@
 """Back-ends that serve one client and then exit, as many example daemons do."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from tests.conftest import Fio, Option, StartBackend
 from tests.end_to_end.conftest import StartRelay
-from tests.end_to_end.refusal import refusal, sentences
+from tests.end_to_end.refusal import sentences
 from tests.end_to_end.relay import HangUp, Message, Request
 
 READS: dict[str, Option] = {"rw": "randread", "bs": "4k", "number_ios": 100, "iodepth": 4}
@@ -78,26 +79,81 @@ def test_processes_are_told_to_share_a_connection(
 ) -> None:
     run = fio(once(builtin(queues=2).socket), thread=None, numjobs=2, **READS)
     assert run.status > 0
-    assert all("add thread=1" in said for said in sentences(run))
+    assert all("give all jobs thread=1" in said for said in sentences(run))
 
 
-def test_jobs_that_run_one_after_the_other_are_told_to_share_a_connection(
-    builtin: StartBackend, once: Once, fio: Fio
-) -> None:
-    socket = once(builtin().socket)
-    text = f"""
+SECTIONS = """
 [global]
 ioengine=fio_virtio
-filename={socket}
-thread=1
-rw=read
+rw=randwrite
 bs=4k
-number_ios=10
+iodepth=4
+number_ios=20
+verify=crc32c
+thread=1
+create_serialize={create_serialize}
+filename={socket}
+size=8m
 [a]
 [b]
-stonewall
+{order}
+offset=8m
+[c]
+{order}
+offset=16m
+bs=64k
+iodepth=32
 """
-    assert "leave stonewall out" in refusal(fio.job(text))
+
+
+@every_device
+@every_profile
+@pytest.mark.parametrize("order", ["stonewall", "startdelay=1", "wait_for=a"])
+def test_threads_that_run_one_after_the_other_need_one_connection(
+    builtin: StartBackend, fio: Fio, device: str, profile: str, order: str
+) -> None:
+    """The back-end ends after its first client, as many example daemons do."""
+    options = (f"device={device}", f"profile={profile}", "clients=1")
+    backend = builtin(queues=3, options=options)
+    text = SECTIONS.format(socket=backend.socket, order=order, create_serialize=1)
+    run = fio.job(text.replace("[global]", f"[global]\ndevice={device}"))
+    assert run.status == 0, run.stderr
+    assert [job["write"]["total_ios"] for job in run.jobs] == [20, 20, 20]
+    assert [job["read"]["total_ios"] for job in run.jobs] == [20, 20, 20]
+    assert backend.process.wait(10)
+
+
+def test_the_connection_is_used_again_if_one_client_is_served_at_a_time(
+    qsd: StartBackend, fio: Fio
+) -> None:
+    text = SECTIONS.format(socket=qsd().socket, order="stonewall", create_serialize=1)
+    run = fio.job(text)
+    assert run.status == 0, run.stderr
+    assert [job["write"]["total_ios"] for job in run.jobs] == [20, 20, 20]
+
+
+def test_create_serialize_0_is_named_if_it_keeps_jobs_from_sharing(
+    builtin: StartBackend, fio: Fio
+) -> None:
+    socket = builtin(options=("clients=1",)).socket
+    run = fio.job(SECTIONS.format(socket=socket, order="stonewall", create_serialize=0))
+    assert run.status > 0
+    assert sentences(run)
+    assert all("leave create_serialize=0 out" in said for said in sentences(run))
+
+
+def test_a_back_end_that_was_restarted_between_two_jobs_is_connected_to_again(
+    builtin: StartBackend, fio: Fio, private: Path
+) -> None:
+    """Here by another instance, which listens on the same path."""
+    first, second = builtin(), builtin()
+    switch = private / "switch"
+    switch.symlink_to(first.socket)
+    text = SECTIONS.format(socket=switch, order="stonewall", create_serialize=1)
+    stop = f"kill {first.process.pid} && ln -sfn {second.socket} {switch}"
+    run = fio.job(text.replace("[a]", f"[a]\nexec_postrun={stop}"))
+    assert run.status == 0, run.stderr
+    assert [job["write"]["total_ios"] for job in run.jobs] == [20, 20, 20]
 
 
 def test_a_process_of_another_job_does_not_keep_the_connection(

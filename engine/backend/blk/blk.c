@@ -301,11 +301,15 @@ static void blk_serve(struct session *session, const struct ring *ring,
 	what->used_bytes = used_length(session, what, in_bytes);
 }
 
-static void blk_fail(struct session *session, struct chain *chain,
-		     struct operation *what)
+/* The other answers are those of virtio-scsi. */
+static void blk_answer(struct session *session, const struct ring *ring,
+		       struct chain *chain, enum answer answer,
+		       struct operation *what)
 {
 	uint8_t *status = span_take_last_byte(&chain->in);
 
+	(void)ring;
+	(void)answer;
 	what->failed = true;
 	if (status)
 		*status = VIRTIO_BLK_S_IOERR;
@@ -378,5 +382,5 @@ const struct device_ops blk_ops = {
 	.resized = blk_resized,
 	.describe = blk_describe,
 	.serve = blk_serve,
-	.fail = blk_fail,
+	.answer = blk_answer,
 };

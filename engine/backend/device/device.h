@@ -78,11 +78,22 @@ struct session {
 	unsigned int ring_count;
 };
 
+/* Answers that a request gets on demand. Only virtio-scsi has those after the first. */
+enum answer {
+	ANSWER_USUAL,
+	ANSWER_ERROR,     /* as after a medium error */
+	ANSWER_BUSY,      /* the disk has the status BUSY */
+	ANSWER_FULL,      /* the disk has the status TASK SET FULL */
+	ANSWER_NOT_TAKEN, /* the controller is busy */
+	ANSWER_RECOVERED, /* it is carried out, and the disk reports a RECOVERED ERROR */
+};
+
 struct device_ops {
 	const char *name;
 	unsigned int first_request_queue;
 	unsigned int event_queue; /* DEVICE_QUEUES_MAX: there is none */
 	bool has_config_messages; /* GET_CONFIG and SET_CONFIG */
+	bool can_be_busy;	  /* see enum answer */
 
 	uint64_t (*features)(const struct device *device);
 	void (*open_session)(struct session *session);
@@ -100,9 +111,10 @@ struct device_ops {
 	/* Worker: carries out a request. */
 	void (*serve)(struct session *session, const struct ring *ring,
 		      struct chain *chain, struct operation *what);
-	/* Worker: fails a request as a medium error would. */
-	void (*fail)(struct session *session, struct chain *chain,
-		     struct operation *what);
+	/* Worker: gives a request an answer other than the usual one. */
+	void (*answer)(struct session *session, const struct ring *ring,
+		       struct chain *chain, enum answer answer,
+		       struct operation *what);
 };
 
 static inline unsigned int device_queue_count(const struct device *device)

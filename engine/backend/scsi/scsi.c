@@ -225,8 +225,35 @@ static uint32_t used_length(const struct session *session, bool returned_data,
 	       (returned_data ? command->moved_bytes : 0);
 }
 
+static void give_answer(struct chain *chain, struct scsi_command *command,
+			enum answer answer)
+{
+	switch (answer) {
+	case ANSWER_ERROR:
+		scsi_check(command, SENSE_MEDIUM_ERROR, ASC_READ_ERROR);
+		return;
+	case ANSWER_BUSY:
+		command->status = SCSI_BUSY;
+		return;
+	case ANSWER_FULL:
+		command->status = SCSI_TASK_SET_FULL;
+		return;
+	case ANSWER_NOT_TAKEN:
+		command->response = VIRTIO_SCSI_S_BUSY;
+		return;
+	default:
+		execute(chain, command);
+	}
+}
+
+/* The command succeeded; this only reports how. */
+static void report_recovery(struct scsi_command *command)
+{
+	scsi_check(command, SENSE_RECOVERED_ERROR, ASC_RECOVERED_DATA);
+}
+
 static void serve_command(struct session *session, struct chain *chain,
-			  struct operation *what, bool fail)
+			  struct operation *what, enum answer answer)
 {
 	struct scsi_command command = { .session = session, .what = what };
 	struct response_place place;
@@ -239,11 +266,10 @@ static void serve_command(struct session *session, struct chain *chain,
 		command.response = VIRTIO_SCSI_S_FAILURE;
 	out_bytes = chain->out.bytes;
 	in_bytes = chain->in.bytes;
-	if (fail)
-		scsi_check(&command, SENSE_MEDIUM_ERROR, ASC_READ_ERROR);
-	else
-		execute(chain, &command);
+	give_answer(chain, &command, answer);
 	what->failed = command.response || command.status;
+	if (unlikely(answer == ANSWER_RECOVERED) && !what->failed)
+		report_recovery(&command);
 	write_response(&command, &place, out_bytes ? out_bytes : in_bytes);
 	what->used_bytes = used_length(session, in_bytes, &command);
 }
@@ -254,15 +280,21 @@ static void scsi_serve(struct session *session, const struct ring *ring,
 	if (ring->index == CONTROL_QUEUE)
 		scsi_task_serve(session, chain, what);
 	else
-		serve_command(session, chain, what, false);
+		serve_command(session, chain, what, ANSWER_USUAL);
 }
 
-static void scsi_fail(struct session *session, struct chain *chain,
-		      struct operation *what)
+static void scsi_answer(struct session *session, const struct ring *ring,
+			struct chain *chain, enum answer answer,
+			struct operation *what)
 {
 	enum operation_kind kind = what->kind;
 
-	serve_command(session, chain, what, true);
+	/* The control queue has no such answers. */
+	if (ring->index == CONTROL_QUEUE && answer != ANSWER_ERROR) {
+		scsi_task_serve(session, chain, what);
+		return;
+	}
+	serve_command(session, chain, what, answer);
 	what->kind = kind;
 }
 
@@ -294,5 +326,6 @@ const struct device_ops scsi_ops = {
 	.resized = scsi_resized,
 	.describe = scsi_describe,
 	.serve = scsi_serve,
-	.fail = scsi_fail,
+	.can_be_busy = true,
+	.answer = scsi_answer,
 };

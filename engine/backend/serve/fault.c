@@ -26,6 +26,10 @@ static const char *const action_names[FAULT_ACTIONS] = {
 	[FAULT_SPURIOUS_CALL] = "spurious-call",
 	[FAULT_DIE] = "die",
 	[FAULT_SHRINK] = "shrink",
+	[FAULT_BUSY] = "busy",
+	[FAULT_TASK_SET_FULL] = "task-set-full",
+	[FAULT_CONTROLLER_BUSY] = "controller-busy",
+	[FAULT_RECOVERED] = "recovered",
 	[FAULT_WRONG_REPLY] = "wrong-reply",
 	[FAULT_SHORT_REPLY] = "short-reply",
 	[FAULT_LOSE_REPLY] = "lose-reply",
@@ -178,7 +182,16 @@ static int parse_fault(struct fault *fault, char *words)
 	return result ? result : fill_amount(fault);
 }
 
-static int add_all(struct fault_set *set, char *words)
+static int check_device(const struct fault *fault, const struct device_ops *ops)
+{
+	if (ops->can_be_busy || fault->action < FAULT_BUSY ||
+	    fault->action > FAULT_RECOVERED)
+		return 0;
+	return error_record(-EINVAL, "fault '%s': %s has no such answer",
+			    action_names[fault->action], ops->name);
+}
+
+static int add_all(struct fault_set *set, const struct device_ops *ops, char *words)
 {
 	char *kept, *word;
 
@@ -187,6 +200,8 @@ static int add_all(struct fault_set *set, char *words)
 		struct fault fault;
 		int result = parse_fault(&fault, word);
 
+		if (!result)
+			result = check_device(&fault, ops);
 		if (!result && set->count == FAULTS_MAX)
 			result = error_record(-ENOSPC, "more than %d faults",
 					      FAULTS_MAX);
@@ -198,7 +213,7 @@ static int add_all(struct fault_set *set, char *words)
 	return 0;
 }
 
-int faults_add(struct fault_set *set, const char *words)
+int faults_add(struct fault_set *set, const struct device_ops *ops, const char *words)
 {
 	struct fault_set grown = *set;
 	char *copy = strdup(words);
@@ -206,7 +221,7 @@ int faults_add(struct fault_set *set, const char *words)
 
 	if (!copy)
 		return error_record(-ENOMEM, "fault: no memory");
-	result = add_all(&grown, copy);
+	result = add_all(&grown, ops, copy);
 	free(copy);
 	if (!result)
 		*set = grown;

@@ -11,6 +11,9 @@
  *   on requests  error, delay:for=TIME, reorder:for=TIME, lose, twice, bad-id,
  *                bad-length, used-jump:by=N, lost-call, spurious-call, die,
  *                shrink:to=SIZE
+ *   only scsi    busy, task-set-full (the status of the disk), controller-busy
+ *                (the response of the controller): the request is not carried
+ *                out; recovered: it is, and the disk reports RECOVERED ERROR
  *   on messages  wrong-reply, short-reply, lose-reply, hang-up
  *
  * The control thread adds and clears faults while the workers are parked. If
@@ -37,6 +40,10 @@ enum fault_action {
 	FAULT_SPURIOUS_CALL,
 	FAULT_DIE,
 	FAULT_SHRINK,
+	FAULT_BUSY,
+	FAULT_TASK_SET_FULL,
+	FAULT_CONTROLLER_BUSY,
+	FAULT_RECOVERED,
 	FAULT_ON_REQUESTS, /* the number of faults above */
 	FAULT_WRONG_REPLY = FAULT_ON_REQUESTS,
 	FAULT_SHORT_REPLY,
@@ -75,8 +82,9 @@ struct fault_effects {
 };
 
 /* Adds the faults in `words`, which are separated by spaces, or none of them if
- * one is wrong. Returns 0 or a negative errno. */
-int faults_add(struct fault_set *set, const char *words);
+ * one is wrong, or if the device cannot have it. Returns 0 or a negative errno. */
+int faults_add(struct fault_set *set, const struct device_ops *ops,
+	       const char *words);
 void faults_clear(struct fault_set *set);
 
 /* The faults that apply to a request, or to the Nth message of a connection. */

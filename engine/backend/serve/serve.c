@@ -181,13 +181,32 @@ static uint64_t deadline_of(struct worker *worker, struct served_ring *served,
 	return ns ? batch->arrival_ns + ns : 0;
 }
 
+static enum answer find_answer(uint32_t actions)
+{
+	if (actions & FAULT_BIT(FAULT_ERROR))
+		return ANSWER_ERROR;
+	if (actions & FAULT_BIT(FAULT_BUSY))
+		return ANSWER_BUSY;
+	if (actions & FAULT_BIT(FAULT_TASK_SET_FULL))
+		return ANSWER_FULL;
+	if (actions & FAULT_BIT(FAULT_CONTROLLER_BUSY))
+		return ANSWER_NOT_TAKEN;
+	if (actions & FAULT_BIT(FAULT_RECOVERED))
+		return ANSWER_RECOVERED;
+	return ANSWER_USUAL;
+}
+
 static void carry_out(struct worker *worker, struct served_ring *served,
 		      const struct fault_effects *effects, struct operation *what)
 {
 	const struct device_ops *ops = worker->all->device->ops;
+	enum answer answer = ANSWER_USUAL;
 
-	if (unlikely(effects->actions & FAULT_BIT(FAULT_ERROR)))
-		ops->fail(served->session, &worker->chain, what);
+	if (unlikely(effects->actions))
+		answer = find_answer(effects->actions);
+	if (unlikely(answer != ANSWER_USUAL))
+		ops->answer(served->session, served->ring, &worker->chain, answer,
+			    what);
 	else
 		ops->serve(served->session, served->ring, &worker->chain, what);
 }

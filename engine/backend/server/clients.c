@@ -8,6 +8,7 @@
  * its place is needed.
  */
 #include <errno.h>
+#include <signal.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -139,6 +140,16 @@ void clients_accept(struct server *server)
 
 /* ---- messages ----------------------------------------------------------- */
 
+/* A client counts once it has sent a message. Programs also connect to find out
+ * whether somebody listens. */
+static void count_client(struct server *server, const struct connection *connection)
+{
+	if (connection->message_count)
+		return;
+	if (++server->clients_begun == server->clients_max)
+		server_end_listening(server);
+}
+
 /* The workers are parked only after a message is complete. */
 void clients_serve(struct server *server, struct connection *connection)
 {
@@ -148,8 +159,10 @@ void clients_serve(struct server *server, struct connection *connection)
 	if (!result)
 		return;
 	workers_pause(&server->workers);
-	if (result > 0)
+	if (result > 0) {
+		count_client(server, connection);
 		result = protocol_handle(connection);
+	}
 	if (result) {
 		if (result != -ENOTCONN && result != -ECONNRESET)
 			log_line(server->log_fd, "client %u is disconnected: %s",
@@ -160,6 +173,21 @@ void clients_serve(struct server *server, struct connection *connection)
 }
 
 /* ---- disconnecting ------------------------------------------------------ */
+
+/* The main thread of the process waits for this signal. */
+static void end_if_all_left(struct server *server)
+{
+	const struct connection *connection = server->connections;
+
+	while (connection && !connection->message_count)
+		connection = connection->next;
+	if (connection || !server->clients_max || !server->own_process ||
+	    server->clients_begun < server->clients_max)
+		return;
+	log_line(server->log_fd, "the last of %u clients has left",
+		 server->clients_max);
+	kill(getpid(), SIGTERM);
+}
 
 void clients_drop(struct server *server, struct connection *connection)
 {
@@ -172,6 +200,7 @@ void clients_drop(struct server *server, struct connection *connection)
 	server_unwatch(server, connection->fd);
 	protocol_close(connection);
 	server_update_listening(server);
+	end_if_all_left(server);
 }
 
 void clients_drop_cut(struct server *server)

@@ -65,7 +65,7 @@ static int command_fault(struct server *server, const char *words, char *answer,
 	if (!strcmp(words, "clear"))
 		faults_clear(&server->faults);
 	else
-		result = faults_add(&server->faults, words);
+		result = faults_add(&server->faults, server->device.ops, words);
 	workers_resume(&server->workers);
 	snprintf(answer, room, "ok");
 	return result;

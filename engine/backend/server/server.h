@@ -71,6 +71,8 @@ struct server {
 	uint64_t events; /* counts events of all clients */
 	struct connection *connections;
 	unsigned int connection_count, connections_max, next_id;
+	unsigned int clients_max;   /* are served in all; 0: any number */
+	unsigned int clients_begun; /* sent a message */
 	struct control_client control_clients[CONTROL_CLIENTS_MAX];
 };
 
@@ -90,6 +92,8 @@ void server_unwatch(struct server *server, int fd);
 int server_accept(struct server *server, int listen_fd);
 /* Called after a client was added or removed. */
 void server_update_listening(struct server *server);
+/* Accepts no client from now on, and removes the socket. */
+void server_end_listening(struct server *server);
 /* After refusal_end_ns, accepts clients again. */
 void server_end_refusal(struct server *server);
 

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "base/error.h"
 #include "server/server.h"
@@ -26,6 +27,15 @@ void server_unwatch(struct server *server, int fd)
 
 /* ---- accepting ---------------------------------------------------------- */
 
+void server_end_listening(struct server *server)
+{
+	server_unwatch(server, server->listen_fd);
+	listen_remove(server->socket_path, &server->socket_file);
+	close(server->listen_fd);
+	server->listen_fd = -1;
+	server->listening = false;
+}
+
 /* With a one-client profile, other clients wait until the first has left. */
 void server_update_listening(struct server *server)
 {
@@ -33,7 +43,7 @@ void server_update_listening(struct server *server)
 			server->connection_count;
 	bool wanted = !is_taken && !server->refusing;
 
-	if (server->dead || wanted == server->listening)
+	if (server->listen_fd < 0 || wanted == server->listening)
 		return;
 	if (wanted)
 		server_watch(server, server->listen_fd, &server->listen_fd);

@@ -29,12 +29,25 @@ static int check_capacity(const struct fio_file *f, const struct device_info *in
 	return 0;
 }
 
+/* About where the job begins: fio also rounds percentages up to whole requests. */
+static uint64_t job_start(const struct thread_data *td, uint64_t capacity)
+{
+	const struct thread_options *o = &td->o;
+	uint64_t start = o->start_offset, step = o->offset_increment;
+
+	if (o->start_offset_percent)
+		start = capacity / 100 * o->start_offset_percent;
+	if (o->offset_increment_percent)
+		step = capacity / 100 * o->offset_increment_percent;
+	return start + td->subjob_number * step;
+}
+
 /* fio ends a job on a block device, without a word, when a request would lie beyond the
  * end. size= is the sum over all files of a job. */
 static void note_end(const struct thread_data *td, const struct fio_file *f,
 		     uint64_t capacity)
 {
-	uint64_t start = td->o.start_offset;
+	uint64_t start = job_start(td, capacity);
 	uint64_t wanted = td->o.size / (td->o.nr_files ? td->o.nr_files : 1);
 
 	if (td->o.size == -1ULL)

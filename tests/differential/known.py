@@ -27,12 +27,27 @@ def is_deep_replay(section: Section) -> bool:
     return "read_iolog" in section.options and "iodepth" in section.options
 
 
+# Options that this engine cannot keep, which docs/fio-options.md explains. None is drawn.
+REFUSED = ("mem", "atomic", "file_append", "num_range", "fdp", "dataplacement")
+
+
+def is_refused(section: Section) -> bool:
+    offloads = section.options.get("io_submit_mode") == "offload"
+    return offloads or any(name in section.options for name in REFUSED)
+
+
 KNOWN = (
     Known(
         "fio ends a replay without waiting for what it submitted last, so it does not count all of "
         "its bytes.",
         some_section(is_deep_replay),
         frozenset({"bytes"}),
+    ),
+    Known(
+        "A promise that the engine cannot keep is refused. fio itself refuses to append, because "
+        "the engine extends nothing.",
+        some_section(is_refused),
+        frozenset({"failed", "job failed", "jobs"}),
     ),
 )
 

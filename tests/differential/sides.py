@@ -100,7 +100,7 @@ def _result(raw: Mapping[str, Any]) -> JobResult:
         name=raw["jobname"],
         failed=raw["error"] != 0,
         errors=raw.get("total_err", 0),
-        flushes=raw["sync"]["total_ios"],
+        flushes=raw.get("sync", {}).get("total_ios", 0),
         counts={
             name: Count(
                 raw[name]["total_ios"],
@@ -108,7 +108,8 @@ def _result(raw: Mapping[str, Any]) -> JobResult:
                 raw[name]["short_ios"],
                 raw[name]["drop_ios"],
             )
-            for name in DIRECTIONS
+            for name in (*DIRECTIONS, "mixed")  # unified_rw_reporting= chooses
+            if name in raw
         },
     )
 

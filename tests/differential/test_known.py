@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The table of known differences excuses the jobs that it is about, and no others."""
 
+import pytest
+
 from tests.differential.jobs import MIB, Job, Section
 from tests.differential.known import excused
 from tests.differential.sides import OnBuiltin
@@ -13,6 +15,13 @@ def facts(**options: str) -> frozenset[str]:
 
 def test_the_bytes_of_a_deep_replay_are_excused() -> None:
     assert facts(read_iolog="log", iodepth="8") == {"bytes"}
+
+
+@pytest.mark.parametrize(
+    "option", [{"mem": "malloc"}, {"file_append": "1"}, {"io_submit_mode": "offload"}], ids=str
+)
+def test_a_promise_that_cannot_be_kept_is_excused(option: dict[str, str]) -> None:
+    assert facts(rw="write", **option) == {"failed", "job failed", "jobs"}
 
 
 def test_an_ordinary_job_is_not_excused() -> None:

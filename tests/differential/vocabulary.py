@@ -180,6 +180,8 @@ def topics(block: int) -> dict[str, Topic]:
                 "thinktime_blocks_type": one("complete", "issue"),
                 "thinktime_iotime": one("1ms"),
                 "rate_cycle": one("100"),
+                "rate_min": one(1),
+                "flow": number(1, 2),
                 "ramp_time": one("1ms"),
                 "startdelay": one("100ms"),
             },
@@ -203,6 +205,7 @@ def topics(block: int) -> dict[str, Topic]:
                 "fadvise_hint": one("none", "sequential", "random"),
                 "allow_file_create": YES_OR_NO,
                 "lockfile": one("none", "exclusive", "readwrite"),
+                "nrfiles": number(1, 2),
                 "openfiles": number(1, 2),
                 "file_service_type": one(
                     *("random", "roundrobin", "sequential", "zipf", "pareto"), "roundrobin:8"
@@ -231,6 +234,7 @@ def topics(block: int) -> dict[str, Topic]:
             {},
             {
                 "group_reporting": ON,
+                "unified_rw_reporting": one("none", "mixed", "both"),
                 "write_bw_log": one("report"),
                 "write_lat_log": one("report"),
                 "write_hist_log": one("report"),

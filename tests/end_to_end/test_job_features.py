@@ -59,6 +59,7 @@ def test_a_range_is_written_and_nothing_else(
         ({"rw": "read", "size": "10g", "iodepth": 8}, 64),
         ({"rw": "read", "filesize": "80m"}, 64),
         ({"rw": "read", "offset": "60m", "size": "5m"}, 4),
+        ({"rw": "read", "offset": "50%", "size": "40m"}, 32),
         ({"rw": "read", "offset": "70m", "size": "1m"}, 0),
         ({"rw": "randread", "size": "10g"}, 64),
         ({"rw": "randread", "size": "80m", "norandommap": 1}, 80),
@@ -78,6 +79,15 @@ def test_several_jobs_beyond_the_device_say_it_once(disk: StartBackend, fio: Fio
     run = fio(socket, rw="read", bs="1m", size="80m", numjobs=2, thread=1)
     assert run.status == 0
     assert len(sentences(run)) == 1
+
+
+def test_clones_beyond_the_device_do_nothing_and_say_so(disk: StartBackend, fio: Fio) -> None:
+    socket = disk(queues=3).socket
+    run = fio(socket, rw="read", bs="1m", size="16m", offset_increment="64m", numjobs=3, thread=1)
+    assert run.status == 0
+    assert [job["read"]["total_ios"] for job in run.jobs] == [16, 0, 0]
+    (said,) = sentences(run)
+    assert "and size=16777216 reach beyond the device" in said
 
 
 def test_io_size_ends_a_run_early(qsd: StartBackend, fio: Fio) -> None:

@@ -140,5 +140,10 @@ def _share_heights(whole: Figure) -> None:
     if panels:
         low = min(each.get_ylim()[0] for each in panels)
         high = max(each.get_ylim()[1] for each in panels)
+        if low <= 0:  # a panel is linear, because it has such a value
+            for each in panels:
+                text = each.yaxis.get_major_formatter()
+                each.set_yscale("linear")
+                each.yaxis.set_major_formatter(text)
         for each in panels:
             each.set_ylim(low, high)

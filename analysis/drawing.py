@@ -44,6 +44,14 @@ def refuse_unknown(runs: pd.DataFrame, names: Sequence[str | None]) -> None:
             raise ResultsError(f"no column {name}", "", f"choose one of {', '.join(known)}")
 
 
+def scale(axes: Axes, which: str, table: pd.DataFrame, *columns: str) -> None:
+    """A logarithmic scale, or a linear one if a value is not positive and would not be shown."""
+    shown = [f"{name}{end}" for name in columns for end in ("", "_low", "_high")]
+    positive = (table[[name for name in shown if name in table]] > 0).all(axis=None)
+    set_scale = axes.set_yscale if which == "y" else axes.set_xscale
+    set_scale("log" if positive else "linear")
+
+
 def label_of(name: str, value: object) -> str:
     """A value with the name of its column, such as "iodepth 32"; a way needs no name."""
     if values.is_missing(value):

@@ -12,7 +12,6 @@ fio_cpu_us, backend_cpu_us (µs of CPU per I/O) and NAME_per_io for each counter
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -30,11 +29,10 @@ from pyfio_virtio.fio.directions import PERCENTILE_COLUMNS, merge_bins
 from pyfio_virtio.fio.output import read_fio_json
 from pyfio_virtio.results import values
 from pyfio_virtio.results.record import MEASURED, Row
-from pyfio_virtio.results.results import FIO_JSON, SAMPLES, ResultsError, open_sweep
+from pyfio_virtio.results.results import FIO_JSON, ResultsError, open_sweep
 
 ENGINE = "fio_virtio"
 ALL_JOBS = -1
-HISTOGRAM_LOGS = "*_clat_hist.*log"  # the logs that fio writes with write_hist_log
 # The metrics that are estimated for each point, if the column exists.
 METRICS = (
     "iops",
@@ -358,35 +356,3 @@ def rate_interval_ns(frame: pd.DataFrame) -> float | None:
 def _only(frame: pd.DataFrame, column: str) -> float | None:
     known = frame[column].dropna().unique().tolist() if column in frame else []
     return values.number(column, known[0]) if len(known) == 1 else None
-
-
-def samples(frame: pd.DataFrame) -> pd.DataFrame:
-    """The samples of the frame's runs, by the time since fio's start; may be empty."""
-    tables = []
-    for path in frame["fio_json"]:
-        file = Path(path).with_name(SAMPLES)
-        if file.is_file():
-            lines = file.read_text(encoding="utf-8").splitlines()
-            tables.append(pd.DataFrame([json.loads(line) for line in lines]).assign(run=path))
-    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
-
-
-def latency_over_time(folder: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Reads fio's histogram logs: times in s, latencies in ns, counts by time and latency."""
-    counts: dict[float, np.ndarray] = {}
-    for path in sorted(folder.glob(HISTOGRAM_LOGS)):
-        for line in path.read_text(encoding="ascii").splitlines():
-            time_ms, _direction, _size, *bins = map(float, line.split(","))
-            counts[time_ms] = counts.get(time_ms, 0) + np.array(bins)
-    times = np.array(sorted(counts))
-    table = np.array([counts[time] for time in times])
-    width = table.shape[1] if table.size else 0
-    return times / 1000, bin_latencies_ns(width), table
-
-
-def bin_latencies_ns(count: int) -> np.ndarray:
-    """The middle of each of fio's bins: 128 bins of 1 ns, then 64 for each doubling."""
-    index = np.arange(count)
-    doubling = np.maximum(index // 64 - 1, 0)
-    middle = (index % 64 + 64.5) * 2.0**doubling
-    return np.where(index < 128, index, middle)

@@ -70,7 +70,7 @@ def _by_wait(frame: pd.DataFrame, axes: Axes, metric: str) -> pd.DataFrame:
                 drawn["color"],
             )
         )
-    axes.set_yscale("log")
+    drawing.scale(axes, "y", table, metric)
     axes.set_xticks(range(len(ways)), [way.removeprefix("sleepy ") for way in ways])
     axes.set_xlim(-0.3, len(ways) - 0.7)
     axes.set_xlabel(names.NAMES["way"])
@@ -139,8 +139,8 @@ def latency_by_iops(frame: pd.DataFrame, axes: Axes, metric: str = "p99_ns") -> 
     for number, (way, line) in enumerate(table.groupby("way", sort=False)):
         line = line.sort_values("iops") if rated else in_order(line, [along])
         bends += _hockey_stick(axes, str(way), line, metric, style.series(number))
-    axes.set_xscale("log")
-    axes.set_yscale("log")
+    drawing.scale(axes, "x", table, "iops")
+    drawing.scale(axes, "y", table, metric)
     drawing.value_axis(axes, "x", "iops", runs)
     drawing.value_axis(axes, "y", metric, runs)
     axes.grid(axis="x")
@@ -274,8 +274,8 @@ def cost_by_latency(frame: pd.DataFrame, axes: Axes, metric: str = "lat_mean_ns"
         numbers += [(x, y, checks.plain(depth), drawn["color"]) for x, y, depth in places]
     front = table.iloc[findings.pareto(table["cpu_us"].tolist(), table[metric].tolist())]
     axes.plot(front["cpu_us"], front[metric], color=style.MUTED, linewidth=5, alpha=0.25, zorder=0)
-    axes.set_xscale("log")
-    axes.set_yscale("log")
+    drawing.scale(axes, "x", table, "cpu_us")
+    drawing.scale(axes, "y", table, metric)
     axes.set_xlabel(
         "µs of CPU per I/O (tick: fio's share; symbol: fio and back-end; number: iodepth)"
     )

@@ -29,9 +29,9 @@ from pyfio_virtio.analysis.frame import (
     in_order,
     measured,
     points,
-    samples,
 )
 from pyfio_virtio.analysis.names import NoDataError, of_what
+from pyfio_virtio.analysis.run_files import samples
 from pyfio_virtio.results import values
 from pyfio_virtio.results.record import NULL
 

@@ -16,14 +16,12 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 
 from pyfio_virtio.analysis import findings, latency, stats, style
-from pyfio_virtio.analysis.frame import (
-    HISTOGRAM_LOGS,
-    latency_over_time,
-    measured,
-    samples,
-)
+from pyfio_virtio.analysis.frame import measured
 from pyfio_virtio.analysis.names import NoDataError
+from pyfio_virtio.analysis.run_files import HISTOGRAM_LOGS, latency_over_time, samples
 from pyfio_virtio.results.results import ResultsError
+
+_FEWEST_SAMPLES = 5
 
 
 def iops_over_time(frame: pd.DataFrame, axes: Axes) -> Axes:
@@ -32,6 +30,8 @@ def iops_over_time(frame: pd.DataFrame, axes: Axes) -> Axes:
     table = samples(runs)
     if table.empty:
         raise NoDataError("these runs have no samples", "their folders lack samples.jsonl")
+    if table["iops"].max() <= 0 or table["time_s"].max() <= 0:
+        raise NoDataError("these runs have no samples to draw", "no sample has any I/O")
     for number, (_, run) in enumerate(table.groupby("run", sort=True)):
         drawn = style.series(number)
         axes.plot(run["time_s"], run["iops"], color=drawn["color"], linewidth=1.1, alpha=0.85)
@@ -56,6 +56,8 @@ def iops_over_time(frame: pd.DataFrame, axes: Axes) -> Axes:
 
 def _steady(counted: pd.DataFrame) -> str:
     """Steadiness over five equal spans of time; each span has the mean of all samples in it."""
+    if counted["time_s"].nunique() < _FEWEST_SAMPLES:
+        return "too few samples to tell whether it is steady"
     spans = pd.cut(counted["time_s"], 5, labels=False)
     rounds = stats.steadiness(counted.groupby(spans)["iops"].mean().to_numpy())
     word = "steady" if rounds.is_steady else "not steady"
@@ -87,7 +89,7 @@ def latency_heatmap(frame: pd.DataFrame, axes: Axes) -> Axes:
     runs = _one_point(frame)
     run = runs.iloc[[0]]
     times, bins_ns, counts = latency_over_time(Path(run["fio_json"].iloc[0]).parent)
-    if not counts.size:
+    if not counts.sum():
         raise NoDataError("this run has no latency by time", "it lacks fio's histogram log")
     strip = _strip(axes, samples(run))
     _heat(axes, times, bins_ns, counts)

@@ -133,29 +133,6 @@ def test_a_run_without_its_fio_json_has_no_histogram(tmp_path: Path) -> None:
     assert frame.points(runs)["p99_ns"].tolist() == runs["p99_ns"].tolist()
 
 
-def test_samples_tell_ramp_from_run(sweep: pd.DataFrame) -> None:
-    run = frame.measured(sweep).iloc[[0]]
-    table = frame.samples(run)
-    assert table["is_ramp"].sum() == 4
-    assert table["time_s"].is_monotonic_increasing
-
-
-def test_fio_s_histogram_log_is_counts_by_time_and_latency(tmp_path: Path) -> None:
-    for job in (1, 2):
-        synthetic.histogram_log(tmp_path / f"log_clat_hist.{job}.log", seconds=2)
-    times, bins_ns, counts = frame.latency_over_time(tmp_path)
-    assert times.tolist() == [0.25 * step for step in range(1, 9)]
-    assert counts.shape == (8, bins_ns.size)
-    assert counts.sum() == 2 * 8 * 3000
-    assert bins_ns[counts.sum(axis=0).argmax()] == pytest.approx(40e3, rel=0.3)
-
-
-def test_bins_are_where_fio_s_json_puts_them() -> None:
-    """Some of the keys of a json+ file that fio 3.33 wrote."""
-    known = {221, 231, 241, 402, 430, 1048, 3312, 52480}
-    assert known <= set(np.floor(frame.bin_latencies_ns(1856)).astype(int))
-
-
 def test_no_runs_are_an_error_in_words(tmp_path: Path) -> None:
     sweep = SweepFolder(tmp_path)
     with sweep.lock():

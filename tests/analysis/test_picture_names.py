@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 
 from pyfio_virtio.analysis import picture_names, style
-from pyfio_virtio.analysis.frame import latency_over_time, load
+from pyfio_virtio.analysis.frame import load
+from pyfio_virtio.analysis.run_files import latency_over_time
 from pyfio_virtio.results.results import ResultsError
 
 

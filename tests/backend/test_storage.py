@@ -14,6 +14,7 @@ import signal
 import struct
 import subprocess
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,7 @@ from tests.backend.disk_requests import (
     BLK_WRITE,
     BLK_WRITE_ZEROES,
     blk,
+    scsi,
 )
 from tests.backend.frontend import TIMEOUT_S, Frontend
 
@@ -62,13 +64,12 @@ def end(process: subprocess.Popen[str]) -> str:
 # ---- a file system that is full ------------------------------------------------------------------
 
 
-@pytest.fixture
-def small_tmpfs(short_folder: Path) -> Iterator[tuple[Path, Sequence[str]]]:
-    """A tmpfs of 4 MiB in a mount namespace, and the command that runs others in there."""
-    mounted = short_folder / "tmpfs"
+@contextmanager
+def mounted_in_a_namespace(mounted: Path, how: str) -> Iterator[tuple[Path, Sequence[str]]]:
+    """A file system in a mount namespace, and the command that runs others in there."""
     mounted.mkdir()
     unshare = ["unshare", "--mount"] if os.geteuid() == 0 else ["unshare", "--map-root-user", "-m"]
-    script = f"mount -t tmpfs -o size=4m none {mounted} && echo ready && exec sleep 1000"
+    script = f"mount -t {how} none {mounted} && echo ready && exec sleep 1000"
     with subprocess.Popen([*unshare, "sh", "-c", script], stdout=subprocess.PIPE) as holder:
         assert holder.stdout is not None
         if holder.stdout.readline() != b"ready\n":
@@ -76,6 +77,19 @@ def small_tmpfs(short_folder: Path) -> Iterator[tuple[Path, Sequence[str]]]:
         user = [] if os.geteuid() == 0 else ["--user", "--preserve-credentials"]
         yield mounted, ["nsenter", f"--target={holder.pid}", "--mount", *user, "--"]
         holder.kill()
+
+
+@pytest.fixture
+def small_tmpfs(short_folder: Path) -> Iterator[tuple[Path, Sequence[str]]]:
+    with mounted_in_a_namespace(short_folder / "tmpfs", "tmpfs -o size=4m") as mounted:
+        yield mounted
+
+
+@pytest.fixture
+def without_holes(short_folder: Path) -> Iterator[tuple[Path, Sequence[str]]]:
+    """A file system on which no hole can be made in a file."""
+    with mounted_in_a_namespace(short_folder / "ramfs", "ramfs") as mounted:
+        yield mounted
 
 
 @pytest.mark.skipif(shutil.which("nsenter") is None, reason="no nsenter")
@@ -290,3 +304,38 @@ def test_a_range_is_zeroed_and_its_neighbours_are_not(
     assert found[:start_] == b"x" * start_
     assert found[start_:end_] == bytes(end_ - start_)
     assert found[end_:] == b"x" * (8 * MIB - end_)
+
+
+@pytest.mark.skipif(shutil.which("nsenter") is None, reason="no nsenter")
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("request_", [BLK_DISCARD, BLK_WRITE_ZEROES])
+def test_zeroes_are_written_where_no_hole_can_be_made(
+    start: Start,
+    path: str,
+    without_holes: tuple[Path, Sequence[str]],
+    kind: str,
+    request_: int,
+) -> None:
+    folder, prefix = without_holes
+    start("--storage", f"{kind}:{folder / 'disk'}", "--size", "1M", prefix=prefix)
+    with Frontend(path) as frontend:
+        assert write(frontend, 0, b"x" * PIECE) == BLK_OK
+        assert blk(frontend, request_, 0, struct.pack("<QII", 8, 16, 0)).status == BLK_OK
+        expected = b"x" * 4096 + bytes(8192) + b"x" * (PIECE - 12288)
+        assert read(frontend, 0, PIECE) == (BLK_OK, expected)
+
+
+@pytest.mark.parametrize(
+    ("storage", "is_claimed"),
+    [("null", False), ("memory", True), ("memory:PATH", True), ("file:PATH", True)],
+)
+def test_only_a_disk_that_keeps_data_says_that_discarded_blocks_read_as_zeroes(
+    start: Start, path: str, disk_file: Path, storage: str, is_claimed: bool
+) -> None:
+    start("--storage", storage.replace("PATH", str(disk_file)), "--size", "1M", "--device", "scsi")
+    capacity = bytes([0x9E, 0x10, *bytes(11), 32, 0, 0])
+    provisioning = bytes([0x12, 1, 0xB2, 0, 8, 0])
+    with Frontend(path, queues=3) as frontend:
+        scsi(frontend, bytes(6))  # is told of the unit attention
+        assert bool(scsi(frontend, capacity, in_bytes=32).data[14] & 0x40) == is_claimed
+        assert bool(scsi(frontend, provisioning, in_bytes=8).data[5] & 0x04) == is_claimed

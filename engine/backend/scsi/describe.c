@@ -32,9 +32,10 @@ static void put_text(uint8_t *to, size_t room, const char *text)
 
 static bool reads_zeroes_after_unmap(const struct scsi_command *command)
 {
-	/* Null storage keeps no data. Private memory would read as zeroes, but
-	 * does not claim it. */
-	return command->disk->storage->fd >= 0;
+	const struct storage *storage = command->disk->storage;
+
+	/* Null storage keeps no data. */
+	return storage->fd >= 0 || storage->map;
 }
 
 static void reject_field(struct scsi_command *command)

@@ -133,13 +133,13 @@ static int file_write_zeroes(struct storage *storage, uint64_t offset,
 static int file_discard(struct storage *storage, uint64_t offset,
 			uint64_t bytes)
 {
-	/* Virtio 1.2, 5.2.6.2: a discard is a hint, so a file system that
-	 * cannot punch holes may keep the data. */
+	/* The disk says that discarded blocks read as zeroes, so zeroes are
+	 * written if the file system cannot punch holes. */
 	while (fallocate(storage->fd,
 			 FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, offset,
 			 bytes)) {
 		if (errno == EOPNOTSUPP)
-			return 0;
+			return file_fill_zeroes(storage, offset, bytes);
 		if (errno != EINTR)
 			return storage_failed(storage, "discard", offset, -errno);
 	}

@@ -18,7 +18,8 @@
 
 struct storage;
 
-/* Each returns 0 or a negative errno. Spans are consumed. */
+/* Each returns 0 or a negative errno. Spans are consumed. Unless the storage is
+ * null, discarded blocks read as zeroes. */
 struct storage_ops {
 	int (*read)(struct storage *storage, uint64_t offset, struct span *to);
 	int (*write)(struct storage *storage, uint64_t offset,

@@ -6,6 +6,7 @@ import os
 import pty
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -477,3 +478,63 @@ def test_the_disk_has_a_queue_for_each_job_that_runs_at_the_same_time(
     ended = command("run", "--disk-size", "1M", str(private / "job"))
     assert ended.status == 0, ended.stderr
     assert re.search(rf"\b{queues} queues?\b", ended.stderr.splitlines()[0])
+
+
+# ---- ^C while the disk hangs or is slow ----------------------------------------------------------
+
+RUNNING = ("--time_based", "--runtime=100", "--rw=randread", "--iodepth=4")
+every_kind_of_job = pytest.mark.parametrize("jobs", [("--thread",), ("--thread=0", "--numjobs=2")])
+
+
+def _faulty(private: Path, fault: str) -> tuple[str, ...]:
+    control = f"control={private / 'control'}"
+    return ("--backend-option", f"fault={fault}", "--backend-option", control)
+
+
+def _has_struck(private: Path) -> bool:
+    """Whether the fault has struck a request of the job."""
+    with socket.socket(socket.AF_UNIX) as control:
+        control.settimeout(PATIENCE_S)
+        if control.connect_ex(str(private / "control")):
+            return False
+        control.sendall(b"stats\n")
+        return b'"fault_' in control.recv(4096)
+
+
+def _folder_is_clean(private: Path) -> bool:
+    return not [path for path in private.rglob("*") if path.is_socket() or path.suffix == ".log"]
+
+
+@every_kind_of_job
+def test_a_second_interrupt_ends_a_run_on_a_disk_that_hangs(
+    start: Callable[..., subprocess.Popen[str]], private: Path, jobs: tuple[str, ...]
+) -> None:
+    process = start(
+        *_faulty(private, "lose:type=read"), "--", *RUNNING, "--request_timeout=0", *jobs
+    )
+    _until(lambda: _has_struck(private))
+    family = psutil.Process(process.pid).children(recursive=True)
+    process.send_signal(signal.SIGINT)
+    time.sleep(1)  # the run waits for its requests, without end
+    assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode > 0
+    assert "a second signal ended the run" in errors
+    assert not [child for child in family if child.is_running()]
+    assert _folder_is_clean(private)
+
+
+@every_kind_of_job
+def test_the_first_interrupt_lets_a_slow_disk_finish(
+    start: Callable[..., subprocess.Popen[str]], private: Path, jobs: tuple[str, ...]
+) -> None:
+    process = start(*_faulty(private, "delay:for=2500ms,type=read"), "--", *RUNNING, *jobs)
+    _until(lambda: _has_struck(private))
+    family = psutil.Process(process.pid).children(recursive=True)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == 128, errors
+    assert "fio_virtio: " not in errors.replace("fio_virtio: ordinary pages", "")
+    assert not [child for child in family if child.is_running()]
+    assert _folder_is_clean(private)

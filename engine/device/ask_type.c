@@ -132,27 +132,29 @@ static void make_small(struct device_config *config)
 	config->max_request_bytes = 512;
 }
 
-/* In memory of its own: what the device is to use later may have to be told at once. */
+/* In memory of its own: what the device is to use later may have to be told at once. The
+ * memory lasts as long as the device; see share_leave(). */
 static int ask(struct device *dev, uint64_t queue_num)
 {
 	const uint64_t plain = 1ull << VIRTIO_F_VERSION_1 |
 			       1ull << VHOST_USER_F_PROTOCOL_FEATURES;
 	struct device_config config = dev->config;
 	struct disk disk = dev->disk;
-	struct memory *memory = dev->memory, own;
+	struct memory *memory = dev->memory;
 	int type;
 
-	memory_init(&own, config.hugepages);
-	dev->memory = &own;
+	dev->memory = &dev->early_memory;
 	make_small(&dev->config);
 	dev->disk.info.features = disk.info.offered_features & plain;
 	type = ask_both(dev, queue_num);
-	share_forget(dev);
+	if (!share_leave(dev)) {
+		memory_close(&dev->early_memory);
+		memory_init(&dev->early_memory, config.hugepages);
+	}
 	dev->memory = memory;
 	dev->config = config;
 	dev->disk = disk;
 	dev->first_queue = 0;
-	memory_close(&own);
 	return type;
 }
 

@@ -23,6 +23,7 @@ struct device {
 	struct vhost_user vu;
 	struct memory *memory;       /* config.memory, or own_memory */
 	struct memory own_memory;
+	struct memory early_memory;  /* of questions about the type */
 	struct shared shared;        /* the parts of it that the back-end knows */
 	struct disk disk;
 	struct disk negotiated;      /* disk before the device was started */

@@ -102,20 +102,17 @@ static bool has_blk_bits(uint64_t offered)
 	return offered & blk_wanted_features() & ~shared;
 }
 
-/* Bits 1 and 2 mean limits in virtio-blk and events in virtio-scsi. A limit needs a
- * configuration space, so without one the bits mean events. If there is one, its
- * sense_size and cdb_size decide, because they are fixed in virtio-scsi. A configuration
- * of zeroes shows nothing: SPDK answers so for virtio-scsi. */
+/* Bits 1 and 2 mean limits in virtio-blk and events in virtio-scsi, so they show nothing.
+ * In a configuration, sense_size and cdb_size decide, because they are fixed in
+ * virtio-scsi. A configuration of zeroes shows nothing: SPDK answers so for virtio-scsi. */
 static int find_type_by_config(struct device *dev)
 {
-	const uint64_t shared = 1ull << VIRTIO_SCSI_F_HOTPLUG |
-				1ull << VIRTIO_SCSI_F_CHANGE;
 	struct device_info *info = &dev->disk.info;
 	char space[SCSI_CONFIG_BYTES];
 	int code;
 
 	if (!has(info->protocol, VHOST_USER_PROTOCOL_F_CONFIG)) {
-		info->type = info->offered_features & shared ? DEVICE_SCSI : DEVICE_AUTO;
+		info->type = DEVICE_AUTO;
 		return 0;
 	}
 	code = vhost_user_get_config(&dev->vu, space, sizeof(space));

@@ -42,6 +42,7 @@ int device_open(struct device **result, const struct device_config *config)
 	apply_defaults(&dev->config);
 	pthread_mutex_init(&dev->lock, NULL);
 	memory_init(&dev->own_memory, config->hugepages);
+	memory_init(&dev->early_memory, config->hugepages);
 	dev->memory = config->memory ? config->memory : &dev->own_memory;
 	code = vhost_user_connect(&dev->vu, config->socket,
 				  config->connect_timeout_ms);
@@ -65,7 +66,7 @@ int device_reopen(struct device *dev, const struct device_config *config)
 	int code;
 
 	vhost_user_set_timeout(&dev->vu, config->connect_timeout_ms);
-	share_forget(dev);
+	share_leave(dev);
 	dev->disk = dev->negotiated;
 	dev->config = *config;
 	dev->config.socket = dev->vu.path;
@@ -128,6 +129,7 @@ void device_close(struct device *dev)
 	device_stop(dev);
 	vhost_user_close(&dev->vu);
 	memory_close(&dev->own_memory);
+	memory_close(&dev->early_memory);
 	pthread_mutex_destroy(&dev->lock);
 	free(dev);
 	error_restore(&kept);

@@ -10,6 +10,9 @@
 #include "base/error.h"
 #include "base/remedies.h"
 
+/* With fewer slots, no memory is left with the back-end. */
+#define FEW_SLOTS 8u
+
 static uint32_t known_regions(const struct device *dev)
 {
 	return __atomic_load_n(&dev->shared.regions, __ATOMIC_ACQUIRE);
@@ -214,7 +217,7 @@ int share_new_region(struct device *dev, size_t size_bytes)
 	return 0;
 }
 
-void share_forget(struct device *dev)
+static void forget(struct device *dev)
 {
 	for (unsigned int i = 0; i < memory_num_regions(dev->memory); i++) {
 		const struct memory_region *region = &dev->memory->regions[i];
@@ -310,6 +313,36 @@ int share_foreign(struct device *dev, const void *address, size_t size_bytes, in
 	if (!code)
 		note_foreign(dev, address, size_bytes);
 	return code;
+}
+
+/* ---- former regions ------------------------------------------------------------------ */
+
+/* A back-end with few slots needs them for the memory that comes next. */
+static bool has_slots_to_spare(const struct device *dev)
+{
+	unsigned int used = num_foreign(dev);
+
+	used += (unsigned int)__builtin_popcount(known_regions(dev));
+	return dev->disk.info.max_mem_slots >= FEW_SLOTS + used &&
+	       used <= SHARE_MAX_FOREIGN;
+}
+
+/* libvhost-user keeps the addresses of rings that were stopped, looks them up when it is
+ * told of a further region, and hangs up if it does not find them. */
+bool share_leave(struct device *dev)
+{
+	uint32_t known = known_regions(dev);
+
+	if (!takes_single_regions(dev) || !has_slots_to_spare(dev)) {
+		forget(dev);
+		return false;
+	}
+	__atomic_store_n(&dev->shared.regions, 0, __ATOMIC_RELEASE);
+	for (unsigned int i = 0; i < memory_num_regions(dev->memory); i++)
+		if (known >> i & 1)
+			note_foreign(dev, dev->memory->regions[i].address,
+				     dev->memory->regions[i].size_bytes);
+	return true;
 }
 
 /* ---- looking up -------------------------------------------------------------------- */

@@ -39,9 +39,10 @@ int share_memory(struct device *dev);
 /* The same, and adds a new region of at least size_bytes, which becomes part of the
  * memory. */
 int share_new_region(struct device *dev, size_t size_bytes);
-/* Makes the back-end forget all regions, which no ring may use any more. If regions are
- * not told one by one, the next table of all regions does so. */
-void share_forget(struct device *dev);
+/* Prepares for other memory. No ring may use the present regions any more, but if this
+ * returns true, the back-end still knows them, and they must stay mapped until the device
+ * is closed. Otherwise it forgets them, now or with the next table of all regions. */
+bool share_leave(struct device *dev);
 /* Tells it about size_bytes at address, which are mapped from fd at
  * file_offset_bytes. */
 int share_foreign(struct device *dev, const void *address, size_t size_bytes, int fd,

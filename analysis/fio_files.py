@@ -89,6 +89,8 @@ def _row(job: FioJob, version: str, path: Path, place: int) -> Row:
     known = job.options is not None
     options = {name: typed(value) for name, value in (job.options or {}).items()}
     defaults = FIO_DEFAULTS if known else dict.fromkeys(FIO_DEFAULTS)
+    if any(name in options for name in values.BLOCK_SIZES):
+        defaults = {**defaults, "bs": None}
     row: Row = {
         **defaults,
         **options,

@@ -48,6 +48,8 @@ _SIZES = frozenset(
         "verify_interval",
     ]
 )
+# fio uses one of these, so the default of bs= holds only if none is given.
+BLOCK_SIZES = ("bs", "bsrange", "bssplit")
 # Options and columns whose values may look like numbers, but are names.
 _NAMES = frozenset(
     [

@@ -14,7 +14,7 @@ from itertools import product
 
 from pyfio_virtio.errors import UsageError
 from pyfio_virtio.results.record import MEASURED, NULL, TWIN
-from pyfio_virtio.results.values import distinct
+from pyfio_virtio.results.values import BLOCK_SIZES, distinct
 from pyfio_virtio.sweep.settings import VIRTIO, Settings
 
 NULL_ENGINE = "null"
@@ -83,7 +83,7 @@ def with_rates(choices: Sequence[Choice], steps: Sequence[int]) -> list[Choice]:
 
 
 def _axes(settings: Settings) -> list[list[Part]]:
-    options = {**DEFAULTS, **settings.options}
+    options = {**_defaults(settings.options), **settings.options}
     waits, sleeps = options.pop("wait", ()), options.pop("sleepy_poll", ())
     axes: list[list[Part]] = [[{"engine": engine} for engine in settings.engines]]
     axes.append([{"cpus": cpus} for cpus in settings.cpus])
@@ -98,6 +98,18 @@ def _axes(settings: Settings) -> list[list[Part]]:
         kept = distinct(name, values, kb_base) if kb_base else values
         axes.append([{name: value} for value in kept])
     return [axis for axis in axes if axis]
+
+
+def _defaults(given: Collection[str]) -> dict[str, Sequence[str]]:
+    """The default axes that hold beside the given options."""
+    sizes = [name for name in BLOCK_SIZES if name in given]
+    if len(sizes) > 1:
+        raise UsageError(
+            f"{' and '.join(sizes)} set the same value", "", f"use {' or '.join(sizes)} alone"
+        )
+    # A log says the directions and sizes of its requests.
+    unused = {"rw", "bs"} if "read_iolog" in given else {"bs"} if sizes else set()
+    return {name: values for name, values in DEFAULTS.items() if name not in unused}
 
 
 def ways(sleeps: Sequence[str], waits: Sequence[str]) -> list[Part]:

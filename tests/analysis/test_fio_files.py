@@ -57,6 +57,13 @@ def test_the_jobs_of_a_section_are_one_run(write: Write) -> None:
     assert frame.points(runs)["n"].tolist() == [1]
 
 
+@pytest.mark.parametrize("option", ["bsrange", "bssplit"])
+def test_a_job_has_no_size_that_fio_did_not_use(write: Write, option: str) -> None:
+    other = job("b") | {"job options": {"rw": "randread"}}
+    runs = frame.load(write(job() | {"job options": {"rw": "randread", option: "4k-8k"}}, other))
+    assert runs["bs"].isna().tolist() == [True, False]
+
+
 def test_a_file_of_single_jobs_is_like_one_with_group_reporting(write: Write) -> None:
     options = {"rw": "randread", "numjobs": "2"}
     single = job() | {"job options": options}

@@ -47,6 +47,24 @@ def test_without_axes_the_depth_varies() -> None:
     assert [each.get("iodepth") for each in asked(Settings())] == ["1", "32", "128"]
 
 
+@pytest.mark.parametrize("option", ["bsrange", "bssplit"])
+def test_a_point_has_no_size_that_fio_does_not_use(option: str) -> None:
+    points = asked(Settings(options={option: ("4k-8k", "8k-16k"), "iodepth": ("1",)}))
+    assert [point.get(option) for point in points] == ["4k-8k", "8k-16k"]
+    assert not any("bs" in dict(point.options) for point in points)
+
+
+def test_a_replay_has_no_direction_and_size_of_its_own() -> None:
+    [point] = asked(Settings(options={"read_iolog": ("log",), "iodepth": ("1",)}))
+    assert {name for name, _ in point.options} == {"iodepth", "numjobs", "read_iolog"}
+
+
+def test_two_options_for_the_size_are_refused() -> None:
+    options = {"bs": ("4k",), "bssplit": ("4k/50:8k/50",)}
+    with pytest.raises(UsageError, match="bs and bssplit set the same value; use bs or bssplit"):
+        asked(Settings(options=options))
+
+
 def test_other_engines_do_without_the_engine_s_own_options() -> None:
     options = {"sleepy_poll": ("0", "100"), "event_idx": ("on", "off"), "iodepth": ("1", "8")}
     points = asked(Settings(options=options, engines=("virtio", "io_uring"), serve=("poll",)))

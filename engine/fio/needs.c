@@ -11,7 +11,7 @@
 struct noted_job {
 	struct noted_job *next;
 	const struct thread_data *td;
-	struct log_measure log;
+	struct log_measure log; /* depth 0: it was not measured */
 	bool is_log_known;
 	size_t reserved_bytes;
 };
@@ -152,12 +152,31 @@ static bool use_one_memory(const struct thread_data *a, const struct thread_data
 	return a->io_ops == b->io_ops && options->hugepages == others->hugepages;
 }
 
+static bool is_to_come(const struct thread_data *td, const struct thread_data *other)
+{
+	return other->o.use_thread && other->runstate < TD_EXITED &&
+	       use_one_memory(td, other);
+}
+
 static bool is_without_plan(const struct thread_data *td, const struct thread_data *other)
 {
 	const struct noted_job *job = find(other);
 
-	return other->o.use_thread && other->runstate < TD_EXITED &&
-	       use_one_memory(td, other) && !(job && job->reserved_bytes);
+	return is_to_come(td, other) && !(job && job->reserved_bytes);
+}
+
+/* A log from a socket cannot be read ahead, but td has read its own. The others get as
+ * much memory, because jobs with such logs are usually clones that replay the same one.
+ * The caller holds the lock. */
+static bool assume_log_of(const struct thread_data *td, const struct thread_data *other)
+{
+	struct noted_job *job = find(other);
+
+	if (!td->o.read_iolog_file || !other->o.read_iolog_file || !job ||
+	    !job->log.depth || job->log.most_bytes || !is_to_come(td, other))
+		return false;
+	job->log.most_bytes = needs_request_bytes(td);
+	return true;
 }
 
 static void measure_logs(const struct thread_data *td)
@@ -177,9 +196,12 @@ size_t needs_reserve_all(const struct thread_data *td)
 	measure_logs(td);
 	pthread_mutex_lock(&lock);
 	bytes = reserve_locked(td);
-	for (unsigned int i = 0; i < thread_number; i++)
-		if (is_without_plan(td, tnumber_to_td(i)))
-			bytes += reserve_locked(tnumber_to_td(i));
+	for (unsigned int i = 0; i < thread_number; i++) {
+		struct thread_data *other = tnumber_to_td(i);
+
+		if (assume_log_of(td, other) || is_without_plan(td, other))
+			bytes += reserve_locked(other);
+	}
 	pthread_mutex_unlock(&lock);
 	return bytes;
 }

@@ -319,26 +319,27 @@ read_iolog={write_log(private / "log", socket, LARGE)}
     assert run.status == 0, run.stderr
 
 
-@pytest.mark.parametrize("thread", [None, 1])
+@pytest.mark.parametrize(
+    "jobs", [{"thread": None}, {"thread": 1}, {"thread": None, "numjobs": 3}, {"numjobs": 3}]
+)
 def test_a_log_from_a_socket_gets_its_memory(
-    builtin: StartBackend, fio: Fio, private: Path, thread: int | None
+    builtin: StartBackend, fio: Fio, private: Path, jobs: dict[str, Option]
 ) -> None:
-    backend = builtin(options=ONCE)
+    backend = builtin(queues=4, options=ONCE)
     log = Path(write_log(private / "log", backend.socket, LARGE)).read_bytes()
     with socket(AF_UNIX, SOCK_STREAM) as listener:
         listener.bind(str(private / "log.sock"))
         listener.listen()
 
         def serve() -> None:
-            link, _ = listener.accept()
-            with link:
-                link.sendall(log)
+            for _ in range(int(jobs.get("numjobs") or 1)):
+                link, _ = listener.accept()
+                with link:
+                    link.sendall(log)
 
-        server = threading.Thread(target=serve)
+        server = threading.Thread(target=serve, daemon=True)
         server.start()
-        path = str(private / "log.sock")
-        run = fio(backend.socket, read_iolog=path, thread=thread, iodepth=16)
-        server.join()
+        run = fio(backend.socket, read_iolog=str(private / "log.sock"), iodepth=16, **jobs)
     assert run.status == 0, run.stderr
 
 

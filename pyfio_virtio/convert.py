@@ -17,11 +17,11 @@ from pyfio_virtio.sizes import format_size, parse_size
 # Options of fio that have a meaning for files and page caches only, not for a disk behind a socket.
 # mem and io_submit_mode are here because our engine decides them itself.
 _FOR_FILES = (
-    *("direct", "buffered", "sync", "invalidate", "fadvise_hint", "fallocate", "pre_read"),
+    *("direct", "buffered", "invalidate", "fadvise_hint", "fallocate", "pre_read"),
     *("nrfiles", "openfiles", "file_service_type", "filesize", "file_append", "overwrite"),
-    *("create_serialize", "create_fsync", "create_on_open", "create_only", "unlink"),
+    *("create_serialize", "create_fsync", "create_on_open", "unlink"),
     *("unlink_each_loop", "lockfile", "allow_file_create", "allow_mounted_write"),
-    *("unique_filename", "sync_file_range", "ioscheduler", "write_hint", "mem", "hugepage-size"),
+    *("unique_filename", "ioscheduler", "write_hint", "mem", "hugepage-size"),
     *("io_submit_mode", "atomic"),
 )
 # Engines that do not read and write a disk, so their jobs have no load to convert.

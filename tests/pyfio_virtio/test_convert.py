@@ -105,6 +105,13 @@ def test_a_file_that_is_smaller_than_the_job_still_ends_it(lines: str, is_kept: 
     assert ("filesize" in section.options) == is_kept
 
 
+@pytest.mark.parametrize(
+    "line", ["sync=1", "sync=dsync", "sync_file_range=write:4", "create_only=1"]
+)
+def test_what_the_engine_carries_out_is_kept(line: str) -> None:
+    assert f"\n{line}\n" in _convert(f"[a]\nioengine=libaio\n{line}\n").job.text()
+
+
 def test_a_disk_whose_size_is_not_known_is_taken_to_be_large_enough() -> None:
     assert _convert("[a]\nsize=9t\n", None).job.sections()[0].options["size"] == "9t"
 

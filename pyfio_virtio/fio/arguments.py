@@ -107,7 +107,11 @@ class FioArguments:
         for key in reversed(of_engines):
             with_it = [engine for engine, keys in has.items() if key in keys]
             job = job.with_engine_option(key, self.everywhere[key], with_it.__contains__)
-        return job.with_sections([(name, self._of_job(each, has)) for name, each in self.jobs])
+        # A further job has what was typed for every job, also if that replaced lines of jobs only.
+        inherited = job.with_sections([("job", {})]).sections()[-1].options
+        held = _without(self.everywhere, [*of_engines, *inherited])
+        jobs = [(name, self._of_job({**held, **each}, has)) for name, each in self.jobs]
+        return job.with_sections(jobs)
 
     def _with_engine(self, job: Job, options_of: OptionsOf) -> Job:
         """The job with the engine that was typed, without options of the former engines alone."""

@@ -78,6 +78,15 @@ def test_a_name_opens_a_job_as_it_does_for_fio() -> None:
     assert wanted.text() == "[global]\nbs=4k\n[a]\nrw=read\n[b]\n"
 
 
+def test_a_further_job_has_what_was_typed_for_every_job() -> None:
+    text = "[a]\nioengine=fio_virtio\nbs=4k\n"
+    typed = ("--ioengine=libaio", "--bs=8k", "--nowait=1", "--name=b", "--name=c", "--bs=16k")
+    assert _applied(text, *typed).text() == (
+        "[a]\nioengine=libaio\nnowait=1\nbs=8k\n"
+        "[b]\nioengine=libaio\nbs=8k\nnowait=1\n[c]\nioengine=libaio\nbs=16k\nnowait=1\n"
+    )
+
+
 def test_one_dash_is_enough_as_for_fio() -> None:
     assert fio_arguments.parse(["-rw=read"]).everywhere == {"rw": "read"}
 

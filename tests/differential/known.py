@@ -36,6 +36,18 @@ def is_refused(section: Section) -> bool:
     return offloads or any(name in section.options for name in REFUSED)
 
 
+EVERY_FACT = frozenset(
+    {"ended", "failed", "jobs", "job failed", "ios", "bytes", "short", "dropped", "errors"}
+    | {"flushes", "progress", "log", "disk"}
+)
+
+
+def is_without_a_wall(job: Job, ours: Outcome) -> bool:
+    walls = any("stonewall" in each.options for each in job.sections)
+    gives_up = "you need to specify valid offset=" in ours.said
+    return walls and gives_up and "queues are in use" in ours.said
+
+
 KNOWN = (
     Known(
         "fio ends a replay without waiting for what it submitted last, so it does not count all of "
@@ -48,6 +60,13 @@ KNOWN = (
         "the engine extends nothing.",
         some_section(is_refused),
         frozenset({"failed", "job failed", "jobs"}),
+    ),
+    Known(
+        "Queues are counted before fio gives up a job whose offset= is wrong. fio does not wait at "
+        "the stonewall of such a job, so more jobs run at the same time than were counted. The "
+        "run fails on all sides.",
+        is_without_a_wall,
+        EVERY_FACT - {"failed"},
     ),
 )
 

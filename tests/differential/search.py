@@ -30,6 +30,7 @@ SETTINGS = settings(
     database=None,
     deadline=None,
     print_blob=False,
+    report_multiple_bugs=False,
     phases=[Phase.generate, Phase.shrink],
     suppress_health_check=list(HealthCheck),
     verbosity=hypothesis.Verbosity.quiet,

@@ -92,7 +92,8 @@ def make_disks(job: Job, folder: Path) -> list[Path]:
 
 def results(document: str) -> list[JobResult]:
     raw = json.loads(document) if document else {}
-    return [_result(each) for each in raw.get("jobs", [])]
+    # A job with stats=0 has an entry without a name.
+    return [_result(each) for each in raw.get("jobs", []) if "jobname" in each]
 
 
 def _result(raw: Mapping[str, Any]) -> JobResult:

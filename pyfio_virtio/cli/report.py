@@ -33,7 +33,7 @@ PAGE = "report.html"
     "-o",
     "--output",
     type=click.Path(dir_okay=False, path_type=Path),
-    help=f"The page to write.  [default: {PAGE} in FOLDER]",
+    help=f"The page to write.  [default: {PAGE} in FOLDER, or here for a file of fio]",
 )
 @click.option(
     "--markdown", is_flag=True, help="Print Markdown for a pull request, and write no page."
@@ -48,7 +48,7 @@ def report(folder: Path, output: Path | None, markdown: bool) -> None:
     if markdown:
         click.echo(reports.markdown(frame, plan, title))
         return
-    page = output or folder / PAGE
+    page = output or (folder if folder.is_dir() else Path()) / PAGE
     if not page.parent.is_dir():
         raise UsageError(f"cannot write {page}", "its folder does not exist")
     _write(page, reports.html(frame, plan, title))

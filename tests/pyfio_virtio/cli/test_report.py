@@ -76,6 +76,26 @@ def test_a_picture_of_fio_s_own_files(main_here: RunCommand, swept: Path, privat
     assert picture.read_bytes().startswith(b"\x89PNG")
 
 
+def test_a_file_of_fio_becomes_a_page_here(
+    main_here: RunCommand, swept: Path, private: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(private)
+    ended = main_here("report", str(next(swept.glob("points/*/*/fio.json"))))
+    assert (ended.status, ended.stdout.strip()) == (0, "report.html")
+    assert (private / "report.html").read_text().startswith("<!doctype html>")
+
+
+def test_a_picture_without_data_ends_with_a_sentence(
+    main_here: RunCommand, swept: Path, private: Path
+) -> None:
+    picture = private / "picture.png"
+    file = next(swept.glob("points/*/*/fio.json"))
+    ended = main_here("plot", str(file), "--picture", "counters", "-o", str(picture))
+    assert ended.status == 1
+    assert "there are no counters to draw" in ended.stderr
+    assert not picture.exists()
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [

@@ -167,6 +167,17 @@ class TestQemu:
             assert frontend.offered & 1 << 1
             assert struct.unpack_from("<I", frontend.config(), 8) == (0,)
 
+    def test_no_memory_is_taken_without_that_of_a_ring_that_was_stopped(
+        self, backend: StartBuiltin
+    ) -> None:
+        with Frontend(backend(profile="qemu").settings.socket_path) as frontend:
+            connection = frontend.connection
+            connection.ask(fe.GET_VRING_BASE, struct.pack("<II", 0, 0))
+            other = struct.pack("<4Q", 1 << 40, frontend.memory.size, 1 << 40, 0)
+            table = struct.pack("<II", 1, 0) + other
+            connection.send(fe.SET_MEM_TABLE, table, [frontend.memory.fd])
+            assert connection.is_closed_by_backend()
+
     def test_slots(self, backend: StartBuiltin) -> None:
         connection = Connection(backend(profile="qemu").settings.socket_path)
         assert connection.ask_u64(fe.GET_MAX_MEM_SLOTS) == 32

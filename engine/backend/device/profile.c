@@ -89,6 +89,7 @@ static const struct profile profiles[] = {
 		.seg_max = 126,
 		.offers_empty_size_max = true,
 		.one_client = true,
+		.keeps_ring_addresses = true,
 		.closes_on_failure = true,
 		.has_attention = true,
 	},

@@ -37,6 +37,8 @@ struct profile {
 	bool completes_bad_chains;  /* used length 0, status not written */
 	bool loose_used_length;	    /* drivers cannot rely on it */
 	bool ignores_unmap_list;    /* scsi: the residual of UNMAP is its whole list */
+	bool keeps_ring_addresses;  /* a region is refused if a ring, also one that
+				     * was stopped, lies outside of all regions */
 	bool null_lacks_flush;	    /* null storage: no flush, no discard */
 	bool has_attention;	    /* scsi: power-on unit attention */
 };

@@ -36,6 +36,25 @@ static int check_slots(const struct connection *connection, unsigned int count)
 	return 0;
 }
 
+/* libvhost-user looks up the addresses of all rings whenever it gets memory. */
+static int check_rings(const struct connection *connection)
+{
+	unsigned int i;
+
+	if (!connection_profile(connection)->keeps_ring_addresses)
+		return 0;
+	for (i = 0; i < connection->ring_count; i++) {
+		const struct ring *ring = &connection->rings[i];
+
+		if (ring->has_addresses &&
+		    !memory_from_user(&connection->memory, ring->descriptor_user, 1))
+			return error_record(-EFAULT,
+					    "ring %u lies outside of the new memory",
+					    ring->index);
+	}
+	return 0;
+}
+
 static int add_region(struct connection *connection,
 		      const struct vhost_user_region *region)
 {
@@ -61,7 +80,7 @@ static int replace_memory(struct connection *connection,
 		if (result)
 			return result;
 	}
-	return 0;
+	return check_rings(connection);
 }
 
 int protocol_set_mem_table(struct connection *connection,
@@ -100,7 +119,8 @@ int protocol_add_mem_reg(struct connection *connection,
 	if (result)
 		return result;
 	protocol_halt_rings(connection);
-	return finish(connection, add_region(connection, &region));
+	result = add_region(connection, &region);
+	return finish(connection, result ? result : check_rings(connection));
 }
 
 int protocol_rem_mem_reg(struct connection *connection,

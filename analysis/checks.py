@@ -8,6 +8,7 @@ functions of frames, so any thread may call them. They never drop a run: the rea
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -15,14 +16,17 @@ import pandas as pd
 from pyfio_virtio.analysis import stats
 from pyfio_virtio.analysis.frame import axes, measured, points
 from pyfio_virtio.results import values
-from pyfio_virtio.results.record import TWIN
+from pyfio_virtio.results.record import MEASURED, TWIN
 
 NOISY = 0.05  # half the width of an interval divided by the median
 STOLEN_PERCENT = 1.0
 FULL_CPU = 0.97
 FEWEST_RUNS = 5
+BUSY_LOAD = 0.5  # the load average that the sweep itself does not explain
+MOST_NAMED = 5
 FEWEST_IOS = 1000  # with fewer there is no p99
 FEWEST_FOR_DRIFT = 20
+_CPU_TIMES = ("fio_user_s", "fio_system_s", "backend_user_s", "backend_system_s")
 # If one of these facts differs, a ratio of the runs says nothing about the change.
 ENVIRONMENT = (
     "fio_version",
@@ -37,16 +41,17 @@ ENVIRONMENT = (
 def warnings(frame: pd.DataFrame) -> list[str]:
     """All warnings that a reader should see before the results."""
     runs = measured(frame)
-    found = [*_failed(frame), *unlike(runs)]
+    found = unlike(runs)
     if len(runs):
-        found += [*_noisy(runs), *_drift(runs), *_steal(runs), *_full(runs), *_few(runs)]
+        found += [*_noisy(runs), *_drift(runs), *_load(runs), *_steal(runs)]
+        found += [*_full(runs), *_few(runs)]
     return found
 
 
 def name_point(row: pd.Series, keys: Sequence[str]) -> str:
     """The name of a point in a sentence, such as "sleepy 20 µs, iodepth 32"."""
-    texts = {key: plain(row[key]) for key in keys}
-    return ", ".join(texts[k] if k in ("way", "rw") else f"{k} {texts[k]}" for k in keys)
+    texts = {key: plain(row[key]) for key in keys if not values.is_missing(row[key])}
+    return ", ".join(text if k in ("way", "rw") else f"{k} {text}" for k, text in texts.items())
 
 
 def plain(value: object) -> str:
@@ -65,26 +70,75 @@ def unlike(frame: pd.DataFrame) -> list[str]:
     return found
 
 
-def noise_floor(frame: pd.DataFrame, metric: str = "iops") -> stats.Comparison | None:
-    """The ratio of two measurements of the same point, A against A; None if there are none."""
+@dataclass(frozen=True)
+class Noise:
+    """How much two runs of the same point differ, from a point that was measured twice."""
+
+    where: str
+    pairs: int
+    typical: float  # half of the pairs differ by less, as a share
+    largest: float
+    is_biased: bool  # one of the two was shown to be faster, although they are the same
+
+
+def noise(frame: pd.DataFrame, metric: str = "iops") -> Noise | None:
+    """A against A; None if no point was measured twice a round."""
     twins = frame[(frame["role"] == TWIN) & frame["error"].isna()].set_index("repeat")
     if twins.empty:
         return None
-    keys = [name for name in ("way", *axes(frame)) if name in twins]
+    keys = [name for name in dict.fromkeys(("way", *axes(frame))) if name in twins]
     # As text, so that two missing values (no rate) are equal.
     wanted = twins[keys].map(str).iloc[0]
     alike = (measured(frame)[keys].map(str) == wanted).all(axis=1)
     first = measured(frame)[alike].drop_duplicates("repeat").set_index("repeat")
     both = first.index.intersection(twins.index)
-    return stats.compare_pairs(first.loc[both, metric], twins.loc[both, metric])
+    base, other = first.loc[both, metric], twins.loc[both, metric]
+    apart = np.abs(stats.logs(other) - stats.logs(base))
+    apart = np.expm1(apart[np.isfinite(apart)])
+    if not apart.size:
+        return None
+    return Noise(
+        where=name_point(twins.iloc[0], keys),
+        pairs=apart.size,
+        typical=float(np.median(apart)),
+        largest=float(apart.max()),
+        is_biased=stats.compare_pairs(base, other).differs,
+    )
 
 
-def _failed(frame: pd.DataFrame) -> list[str]:
+def in_turns(runs: pd.DataFrame) -> bool:
+    """Whether the points were measured in turns, and not each of them as a whole."""
+    if "order" not in runs or "repeat" not in runs:
+        return True
+    keys = axes(runs)
+    ordered = runs.sort_values("order")
+    point = ordered[keys].map(str).agg("/".join, axis=1) if keys else pd.Series("", ordered.index)
+    follows = (point == point.shift()).sum()
+    return bool(follows <= (len(point) - point.nunique()) / 2)
+
+
+def failures(frame: pd.DataFrame) -> list[str]:
+    """What failed, for the top of a report: how many runs, why, and which points have no result."""
     failed = frame[frame["error"].notna()]
     if failed.empty:
         return []
     reasons = failed["error"].value_counts()
-    return [f"{len(failed)} of {len(frame)} runs failed, most often: {reasons.index[0]}."]
+    found = [f"{len(failed)} of {len(frame)} runs failed, most often: {reasons.index[0]}."]
+    lost = _lost(frame[frame["role"] == MEASURED])
+    if lost:
+        more = f" and {len(lost) - MOST_NAMED} more" if len(lost) > MOST_NAMED else ""
+        are = "point has" if len(lost) == 1 else "points have"
+        names = "; ".join(lost[:MOST_NAMED])
+        found.append(f"{len(lost)} {are} no result, because every run failed: {names}{more}.")
+    return found
+
+
+def _lost(tried: pd.DataFrame) -> list[str]:
+    """The names of the points of which every run failed."""
+    keys = axes(tried.assign(error=None)) or ["way"]
+    names = pd.Series([name_point(row, keys) for _, row in tried.iterrows()], tried.index, object)
+    worked = set(names[tried["error"].isna()])
+    return [name for name in dict.fromkeys(names) if name not in worked]
 
 
 def _noisy(runs: pd.DataFrame) -> list[str]:
@@ -116,6 +170,23 @@ def _drift(runs: pd.DataFrame) -> list[str]:
     return [
         f"The machine drifted: each run resembles the run before it (lag-1 autocorrelation "
         f"{resemblance:.2f} over {len(ordered)} runs). Trust only ratios of interleaved runs."
+    ]
+
+
+def _load(runs: pd.DataFrame) -> list[str]:
+    """Whether other work used the CPUs. The load average contains the sweep's own processes."""
+    if "host_load" not in runs or "elapsed_s" not in runs:
+        return []
+    spent = [runs[name] for name in _CPU_TIMES if name in runs]
+    own = (sum(each.fillna(0) for each in spent) / runs["elapsed_s"]).mean() if spent else 0.0
+    load = pd.to_numeric(runs["host_load"]).dropna()
+    others = load - own
+    if load.empty or others.median() < BUSY_LOAD:
+        return []
+    cpus = f" on {int(runs['host_cpus'].min())} CPUs" if "host_cpus" in runs else ""
+    return [
+        f"The machine did other work: before the runs, its load average was {load.min():.1f} to "
+        f"{load.max():.1f}{cpus}, of which the sweep itself explains about {own:.1f}."
     ]
 
 

@@ -15,9 +15,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
-from pyfio_virtio.analysis import checks, drawing, findings, names, style
+from pyfio_virtio.analysis import drawing, findings, names, style
 from pyfio_virtio.analysis.frame import (
-    extreme,
     grouped,
     in_order,
     measured,
@@ -53,7 +52,8 @@ def xy(frame: pd.DataFrame, axes: Axes, x: str, y: str, by: str | None = None) -
     axes.set_xlabel(names.name_of(runs, x))
     drawing.value_axis(axes, "y", y, runs)
     style.end_labels(axes, ends)
-    style.titles(axes, _xy_finding(table, x, y, by, runs), findings.conditions(frame))
+    keys = [name for name in (by, x) if name]
+    style.titles(axes, drawing.range_title(table, y, keys, runs), findings.conditions(frame))
     return axes
 
 
@@ -87,16 +87,6 @@ def _x_axis(axes: Axes, places: dict[str, float], is_numeric: bool) -> None:
 def plain_text(text: str) -> str:
     """A number without the ".0" that pandas adds in a column with gaps."""
     return text.removesuffix(".0")
-
-
-def _xy_finding(table: pd.DataFrame, x: str, y: str, by: str | None, runs: pd.DataFrame) -> str:
-    top, least = extreme(table, y), extreme(table, y, largest=False)
-    say = style.duration if y.endswith("_ns") else style.short
-    if top[y] == least[y]:
-        return f"{names.name_of(runs, y)} is {say(top[y])} everywhere"
-    keys = [name for name in (by, x) if name]
-    low, high = checks.name_point(least, keys), checks.name_point(top, keys)
-    return f"{names.name_of(runs, y)} runs from {say(least[y])} ({low}) to {say(top[y])} ({high})"
 
 
 def small_multiples(frame: pd.DataFrame, by: str, plot: Plot, columns: int = 2) -> Figure:

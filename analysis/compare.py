@@ -1,45 +1,54 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Compares two sets of runs point by point, and finds which points surely became slower.
+"""Compares two sets of runs point by point, and judges whether the second one is worse.
 
-This file owns the pairing of points between sweeps, and it refuses to compare runs of different
-machines. All functions are pure functions of frames, so any thread may call them. stats.py
-computes the verdicts, and cli/report.py prints them.
+This file owns the pairing of points between sweeps and the gate, and it refuses to compare runs of
+different machines. All functions are pure functions of frames, so any thread may call them.
+family.py computes the intervals, which hold for all points together. cli/report.py prints.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 
-from pyfio_virtio.analysis import checks, stats
+from pyfio_virtio.analysis import checks, family, stats
+from pyfio_virtio.analysis.family import Floats
 from pyfio_virtio.analysis.frame import axes, canonical, measured, options, require_numbers
+from pyfio_virtio.analysis.metrics import metric as declared
 from pyfio_virtio.analysis.names import require_one_kind
+from pyfio_virtio.results.record import MEASURED
 from pyfio_virtio.results.results import ResultsError
 
-# Endings of the metrics for which less is better. For all others, more is better.
-_COSTS = ("_ns", "_us")
+Points = Mapping[tuple[str, ...], pd.DataFrame]
+_ENDED = ("passed", "worse", "cannot tell", "missing")
 
 
 @dataclass(frozen=True)
 class Change:
-    """The comparison of one point that is in both sets."""
+    """One point: both medians and their ratio; missing says why there is no ratio."""
 
     name: str
     base: float
     other: float
     comparison: stats.Comparison
+    missing: str = ""
 
-    def regressed(self, share: float) -> bool:
-        """Whether it is surely worse, by more than this share."""
-        return self.comparison.exceeds(share)
+    def judged(self, share: float) -> str:
+        """One of passed, worse, cannot tell and missing: is other worse by more than this share?"""
+        if self.missing:
+            return "missing"
+        if self.comparison.surely_worse(share):
+            return "worse"
+        return "passed" if self.comparison.surely_within(share) else "cannot tell"
 
 
 def compare(
     base: pd.DataFrame, other: pd.DataFrame, metric: str = "iops", allow_unlike: bool = False
 ) -> list[Change]:
-    """Compares each point that both sets have; their runs are not paired in time."""
+    """Compares each point that one of the sets has; their runs are not paired in time."""
     first, second = measured(base), measured(other)
     for runs in (first, second):
         require_numbers(runs, metric)
@@ -49,16 +58,13 @@ def compare(
     if differences and not allow_unlike:
         raise ResultsError("these results cannot be compared", " ".join(differences))
     keys = _keys(first, second, both)
-    pairs = _by_point(first, keys), _by_point(second, keys)
-    shared = [point for point in pairs[0] if point in pairs[1]]
-    if not shared:
+    tried = [each[each["role"] == MEASURED] for each in (base, other)]
+    pairs = [_by_point(each, keys) for each in tried]
+    if not any(point in pairs[1] for point in pairs[0]):
         raise ResultsError("these results have no point in common", f"keys: {', '.join(keys)}")
-    names = [key for key in keys if key in axes(both) or key == "way"]
-    first_runs, second_runs = pairs
-    return [
-        _change(point, keys, names, first_runs[point], second_runs[point], metric)
-        for point in shared
-    ]
+    varied = axes(pd.concat([*tried, both], ignore_index=True))
+    names = [key for key in keys if key in varied or key == "way"]
+    return _changes(pairs[0], pairs[1], names, metric)
 
 
 def _keys(first: pd.DataFrame, second: pd.DataFrame, both: pd.DataFrame) -> list[str]:
@@ -78,18 +84,76 @@ def _by_point(runs: pd.DataFrame, keys: Sequence[str]) -> dict[tuple[str, ...], 
     }
 
 
-def _change(
-    point: tuple[str, ...],
-    keys: Sequence[str],
-    names: Sequence[str],
-    first: pd.DataFrame,
-    second: pd.DataFrame,
+def _changes(base: Points, other: Points, names: Sequence[str], metric: str) -> list[Change]:
+    points = list(dict.fromkeys((*base, *other)))
+    values = [[_values(side.get(each), metric) for side in (base, other)] for each in points]
+    shifts = family.two_samples([(stats.logs(one), stats.logs(two)) for one, two in values])
+    found = []
+    for point, (first, second), shift in zip(points, values, shifts, strict=True):
+        runs = other[point] if base.get(point) is None else base[point]
+        found.append(
+            Change(
+                name=checks.name_point(runs.iloc[0], names),
+                base=_middle(first),
+                other=_middle(second),
+                comparison=stats.Comparison.of(shift, False, declared(metric).better),
+                missing=_missing(base.get(point), other.get(point), first, second, metric),
+            )
+        )
+    return found
+
+
+def _values(runs: pd.DataFrame | None, metric: str) -> Floats:
+    """The metric of the runs that succeeded, in the order in which they took place."""
+    if runs is None:
+        return np.array([])
+    good = runs[runs["error"].isna()]
+    ordered = good.sort_values("order") if "order" in good else good
+    values = ordered[metric].to_numpy(float)
+    finite: Floats = values[np.isfinite(values)]
+    return finite
+
+
+def _middle(values: Floats) -> float:
+    return float(np.median(values)) if values.size else float("nan")
+
+
+def _missing(
+    base: pd.DataFrame | None,
+    other: pd.DataFrame | None,
+    first: Floats,
+    second: Floats,
     metric: str,
-) -> Change:
-    better_up = not metric.endswith(_COSTS)
-    return Change(
-        name=checks.name_point(first.iloc[0], names),
-        base=float(first[metric].median()),
-        other=float(second[metric].median()),
-        comparison=stats.compare_series(first[metric], second[metric], better_up),
-    )
+) -> str:
+    """Why a point has nothing to compare; empty if it has."""
+    for name, runs, values in (("BASE", base, first), ("OTHER", other, second)):
+        if runs is None:
+            return f"{name} does not have it"
+        if runs["error"].notna().all():
+            return f"every run of {name} failed"
+        if not values.size:
+            return f"{name} has no {metric} for it"
+    return ""
+
+
+@dataclass(frozen=True)
+class Gate:
+    """The verdict on all points: the names of those that are worse, open and missing."""
+
+    worse: tuple[str, ...]
+    open: tuple[str, ...]
+    missing: tuple[str, ...]
+    passed: int
+
+    @property
+    def points(self) -> int:
+        return len(self.worse) + len(self.open) + len(self.missing) + self.passed
+
+
+def gate(changes: Sequence[Change], share: float) -> Gate:
+    """Sorts the points by whether they are surely worse by more than this share."""
+    named: dict[str, list[str]] = {verdict: [] for verdict in _ENDED}
+    for change in changes:
+        named[change.judged(share)].append(change.name or "all runs")
+    passed, worse, unsettled, missing = (named[verdict] for verdict in _ENDED)
+    return Gate(tuple(worse), tuple(unsettled), tuple(missing), len(passed))

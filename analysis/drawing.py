@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from pyfio_virtio.analysis import checks, names, style
 from pyfio_virtio.analysis.frame import axes as axes_of
-from pyfio_virtio.analysis.frame import column_names
+from pyfio_virtio.analysis.frame import column_names, extreme
 from pyfio_virtio.results import values
 from pyfio_virtio.results.results import ResultsError
 
@@ -64,6 +64,16 @@ def value_axis(axes: Axes, which: str, metric: str, runs: pd.DataFrame) -> None:
     axis.set_label_text(names.name_of(runs, metric))
     is_time = metric.removesuffix("_corrected").endswith("_ns") or metric == "latency"
     style.plain(axis, style.duration if is_time else style.short)
+
+
+def range_title(table: pd.DataFrame, metric: str, keys: Sequence[str], runs: pd.DataFrame) -> str:
+    """The smallest and the largest value of the points: a description, which claims nothing."""
+    least, top = extreme(table, metric, largest=False), extreme(table, metric)
+    say = style.duration if metric.endswith("_ns") else style.short
+    if least[metric] == top[metric]:
+        return f"{names.name_of(runs, metric)} is {say(top[metric])} everywhere"
+    low, high = (f"{say(row[metric])} ({checks.name_point(row, keys)})" for row in (least, top))
+    return f"{names.name_of(runs, metric)} runs from {low} to {high}"
 
 
 def legend(axes: Axes) -> None:

@@ -16,7 +16,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from numpy.typing import ArrayLike, NDArray
 
-from pyfio_virtio.analysis import checks, drawing, findings, latency, names, style
+from pyfio_virtio.analysis import checks, claims, drawing, findings, latency, names, style
 from pyfio_virtio.analysis.frame import (
     counters,
     extreme,
@@ -38,15 +38,15 @@ _MAIN_COUNTERS = ("kicks", "calls", "looks", "empty_looks", "sleeps")
 def iops_by_wait(frame: pd.DataFrame, axes: Axes) -> Axes:
     """IOPS against the way of waiting, with one line for each iodepth."""
     _by_wait(frame, axes, "iops")
-    style.titles(axes, findings.gain_sentence(findings.best(frame)), findings.conditions(frame))
+    style.titles(axes, claims.title(claims.study(frame)), findings.conditions(frame))
     return axes
 
 
 def p99_by_wait(frame: pd.DataFrame, axes: Axes) -> Axes:
     """p99 latency against the way of waiting, with one line for each iodepth."""
     table = _by_wait(frame, axes, "p99_ns")
-    name = names.name_of(measured(frame), "p99_ns")
-    style.titles(axes, _lowest(table, "p99_ns", name), findings.conditions(frame))
+    title = drawing.range_title(table, "p99_ns", ["way", "iodepth"], measured(frame))
+    style.titles(axes, title, findings.conditions(frame))
     return axes
 
 
@@ -56,12 +56,11 @@ def _by_wait(frame: pd.DataFrame, axes: Axes, metric: str) -> pd.DataFrame:
     table = points(runs, ["way", "iodepth"], (metric,)).dropna(subset=[metric])
     names.require_values(table, runs, metric)
     ways = table.drop_duplicates("way").sort_values("way_order")["way"].tolist()
-    floor = _noise(frame, metric)
     ends = []
     for number, (key, line) in enumerate(grouped(table, ["iodepth"])):
         place = np.array([ways.index(way) for way in line["way"]])
         drawn = style.series(number)
-        _lines_and_marks(axes, place, line, metric, drawn, floor)
+        _lines_and_marks(axes, place, line, metric, drawn)
         ends.append(
             (
                 place[-1],
@@ -85,7 +84,6 @@ def _lines_and_marks(
     line: pd.DataFrame,
     metric: str,
     drawn: dict[str, Any],
-    floor: float,
 ) -> None:
     """Joins event and the sleeps by a line, because they differ only in a length."""
     joined = line["way"].str.startswith(_POLLED).to_numpy()
@@ -93,35 +91,6 @@ def _lines_and_marks(
     axes.plot(place[joined], value[joined], color=drawn["color"], linestyle=drawn["linestyle"])
     axes.plot(place, value, linestyle="none", marker=drawn["marker"], color=drawn["color"])
     drawing.whiskers(axes, place, line, metric, drawn["color"])
-    if floor:
-        axes.fill_between(
-            place[joined],
-            value[joined] * (1 - floor),
-            value[joined] * (1 + floor),
-            color=drawn["color"],
-            alpha=0.18,
-            linewidth=0,
-        )
-
-
-def _noise(frame: pd.DataFrame, metric: str) -> float:
-    """Half the width of the interval of A against A, as a share; 0 if it was not measured."""
-    floor = checks.noise_floor(frame, metric)
-    return floor.ratio.half_width if floor and np.isfinite(floor.ratio.half_width) else 0.0
-
-
-def _lowest(table: pd.DataFrame, metric: str, name: str) -> str:
-    lines = [line for _, line in grouped(table, ["iodepth"])]
-    rows = [extreme(line, metric, largest=False) for line in lines]
-    first, last = rows[0], rows[-1]
-
-    def at(row: pd.Series) -> str:
-        return f"{style.duration(row[metric])} at {drawing.label_of('iodepth', row['iodepth'])}"
-
-    if len(rows) > 1 and {row["way"] for row in rows} == {first["way"]}:
-        return f"{first['way']} has the lowest {name}: {at(first)}, {at(last)}"
-    parts = dict.fromkeys(f"{row['way']}, {at(row)}" for row in (first, last))
-    return f"Lowest {name}: {'; '.join(parts)}"
 
 
 # ---- latency -------------------------------------------------------------------------
@@ -172,8 +141,8 @@ def _hockey_stick(
 def _knees(bends: Sequence[tuple[str, float, float]], name: str, along: str) -> str:
     if not bends:
         return f"{name} against IOPS: no knee within the {along} measured"
-    way, x, _ = max(bends, key=lambda bend: bend[1])
-    return f"{way} has the last knee (circled), at {style.short(x)} IOPS"
+    places = ", ".join(f"{way} at {style.short(x)}" for way, x, _ in bends)
+    return f"{name} against IOPS: the medians bend (circles) for {places} IOPS"
 
 
 def percentiles(frame: pd.DataFrame, axes: Axes, by: str = "way") -> Axes:
@@ -291,7 +260,7 @@ def cost_by_latency(frame: pd.DataFrame, axes: Axes, metric: str = "lat_mean_ns"
 def _front_finding(front: pd.DataFrame) -> str:
     names = list(dict.fromkeys(front["way"]))
     ways = ", ".join(names[:-1]) + f" and {names[-1]}" if len(names) > 1 else names[0]
-    return f"Nothing beats {ways} in both CPU and latency (grey band)"
+    return f"No median is below those of {ways} on the grey band in both CPU and latency"
 
 
 def counters_by_wait(frame: pd.DataFrame, axes: Axes) -> Axes:

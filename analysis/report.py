@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The report: one page, in one file, that answers the sweep's question.
 
-This file owns the content of the page and its order. The sentences come from findings.py, the
+This file owns the content of the page and its order. The sentences come from claims.py, the
 warnings from checks.py, and the pictures from plots.py and timeplots.py. It is called from one
 thread. The page refers to nothing outside itself, and equal results make equal pages.
 """
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,16 @@ import pandas as pd
 from jinja2 import Environment, FileSystemLoader, select_autoescape
 from markupsafe import Markup
 
-from pyfio_virtio.analysis import checks, columns, findings, plots, style, timeplots
+from pyfio_virtio.analysis import (
+    checks,
+    claims,
+    columns,
+    findings,
+    plots,
+    stats,
+    style,
+    timeplots,
+)
 from pyfio_virtio.analysis.frame import (
     axes,
     column_names,
@@ -73,6 +83,7 @@ class Report:
 
     title: str
     question: str
+    failures: tuple[str, ...]
     headline: str
     answers: tuple[str, ...]
     controls: tuple[str, ...]
@@ -112,21 +123,32 @@ def _render(name: str, **values: object) -> str:
 
 def describe(frame: pd.DataFrame, plan: str = "", title: str = "") -> Report:
     """The report without its pictures."""
-    answers = findings.best(frame)
+    found = claims.study(frame)
     runs = measured(frame)
     return Report(
-        title=title or "Ways of waiting",
+        title=title,
         question=question(frame),
-        headline=findings.headline(answers) if len(runs) else "No run succeeded.",
-        answers=tuple(answer.sentence for answer in answers),
+        failures=tuple(checks.failures(frame)),
+        headline=claims.headline(found),
+        answers=tuple(answer.sentence for answer in found.answers if len(found.answers) > 1),
         controls=tuple(_controls(frame)),
-        warnings=tuple(checks.warnings(frame)),
+        warnings=(*checks.warnings(frame), *_stopped_early(plan)),
         table=tabulate(frame),
         environment=tuple(_environment(frame)),
         commands=tuple(_commands(frame)),
         job=str(runs["job"].iloc[0]) if "job" in runs and len(runs) else "",
         plan=plan,
     )
+
+
+def _stopped_early(plan: str) -> Iterator[str]:
+    """What a sweep that adds rounds until the intervals are narrow must say of them."""
+    if tomllib.loads(plan).get("target_ci") is not None:
+        yield (
+            "The sweep added rounds to a point until its interval was narrow enough (target_ci). "
+            "An interval that is narrow by chance ends this early, so the intervals contain the "
+            "true value less often than they say."
+        )
 
 
 def question(frame: pd.DataFrame) -> str:
@@ -141,15 +163,14 @@ def question(frame: pd.DataFrame) -> str:
 
 
 def _controls(frame: pd.DataFrame) -> Iterator[str]:
-    floor = checks.noise_floor(frame)
-    if floor and floor.ratio.n:
-        width, between = floor.ratio.half_width, floor.ratio.interval
+    noise = checks.noise(frame)
+    if noise:
         yield (
-            f"Noise floor: ±{width:.1%}. One point was measured twice in each round. The ratio of "
-            f"the two is between {between.low:.3f} and {between.high:.3f}, so smaller differences "
-            "mean nothing."
+            f"Noise: one point ({noise.where}) was measured twice in each round. In half of the "
+            f"{noise.pairs} pairs the two differ by less than {stats.percent(noise.typical)}, and "
+            f"at most by {stats.percent(noise.largest)}."
         )
-        if floor.verdict != "cannot tell":
+        if noise.is_biased:
             yield "Warning: the two measurements differ, although they are of the same point."
     nulls = frame[(frame["role"] == NULL) & frame["error"].isna()]
     if len(nulls):
@@ -161,6 +182,9 @@ def _environment(frame: pd.DataFrame) -> Iterator[tuple[str, str]]:
     wanted = ["fio_version", "engine_version", "backend", "backend_version"]
     for name in wanted + sorted(each for each in column_names(frame) if each.startswith("host_")):
         known = frame[name].dropna().unique().tolist() if name in frame else []
+        if name == "host_disk_bytes":
+            yield "disk", "; ".join(f"{int(each):,} bytes" for each in sorted(known))
+            continue
         # The null engine runs without our engine and without a back-end.
         values = [value for value in known if value not in ("", "none")]
         if values:
@@ -170,8 +194,8 @@ def _environment(frame: pd.DataFrame) -> Iterator[tuple[str, str]]:
 
 def _range(values: Sequence[Any]) -> str:
     if len(values) > 3 and all(isinstance(value, (int, float)) for value in values):
-        return f"{min(values):g} to {max(values):g}"
-    texts = [f"{value:g}" if isinstance(value, float) else str(value) for value in values]
+        return f"{style.number(min(values))} to {style.number(max(values))}"
+    texts = [style.number(v) if isinstance(v, float) else str(v) for v in values]
     return "; ".join(sorted(texts))
 
 
@@ -195,8 +219,8 @@ _COLUMNS: tuple[tuple[str, str, Callable[[float], str]], ...] = (
     ("p99_ns", "p99", style.duration),
     ("p99_9_ns", "p99.9", style.duration),
     ("p99_9_ns_corrected", "p99.9 corrected", style.duration),
-    ("fio_cpu_us", "fio µs/I/O", lambda value: f"{value:.3g}"),
-    ("backend_cpu_us", "back-end µs/I/O", lambda value: f"{value:.3g}"),
+    ("fio_cpu_us", "fio µs/I/O", style.number),
+    ("backend_cpu_us", "back-end µs/I/O", style.number),
 )
 
 
@@ -248,7 +272,7 @@ def _metric_cell(row: pd.Series, name: str, say: Callable[[float], str]) -> Cell
 
 
 def _number_cell(value: float) -> Cell:
-    return Cell(-1, DASH) if pd.isna(value) else Cell(float(value), f"{value:.2g}")
+    return Cell(-1, DASH) if pd.isna(value) else Cell(float(value), style.number(value))
 
 
 # ---- pictures ----------------------------------------------------------------------------

@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Medians, ratios and verdicts, each with the interval that belongs to it.
 
-This file owns the statistics of runs: how certain a median is, whether two series differ
-and by how much, and whether a series is steady. All functions are pure functions of numpy
-arrays, so any thread may call them. They never read files, draw, or judge a machine (checks.py
-does).
+This file owns the statistics of runs: how certain a median is, what a ratio shows in words,
+and whether a series is steady. All functions are pure functions of numpy arrays, so any thread
+may call them. They never read files, draw, or judge a machine (checks.py does). family.py has
+the intervals of ratios.
 
-The methods use only ranks and assume no normal distribution, because run times are skewed and
-often bimodal. If there are too few runs for the confidence that was asked for, the interval
-says which confidence it has.
+The intervals of a median use only ranks and assume no normal distribution, because run times are
+skewed and often bimodal. If there are too few runs for the confidence that was asked for, the
+interval says which confidence it has.
 """
 
 from __future__ import annotations
@@ -19,19 +19,20 @@ from functools import cache
 from typing import Literal
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-Floats = NDArray[np.float64]
-Verdict = Literal["faster", "slower", "cannot tell"]
+from pyfio_virtio.analysis import family
+from pyfio_virtio.analysis.family import CONFIDENCE, FEWEST_ROUNDS, SEED, Floats, Shift
 
-CONFIDENCE = 0.95
+Better = Literal["higher", "lower", ""]
+Verdict = Literal["better", "worse", "higher", "lower", "cannot tell"]
+
 # With fewer runs, ranks give an exact confidence. From this number on, a bootstrap is used,
 # because it covers too little only if there are few runs.
 FEW_RUNS = 20
-# Four pairs agree by chance in one case of eight, so a verdict needs at least five pairs.
-FEWEST_PAIRS = 5
+# Advice about more rounds is given only up to this multiple of the rounds that were made.
+FEASIBLE = 3
 RESAMPLES = 2000
-SEED = 20240229  # fixed, so that the same data always give the same interval
 
 
 @dataclass(frozen=True)
@@ -135,150 +136,122 @@ def median(values: ArrayLike, confidence: float = CONFIDENCE) -> Estimate:
 # ---- ratios --------------------------------------------------------------------
 
 
-@cache
-def signed_rank(n: int, confidence: float = CONFIDENCE) -> tuple[int, float]:
-    """The rank, from either end, of the Walsh average that bounds the centre of n pairs.
-
-    If two series do not differ, exchanging the values of a pair changes nothing. So all 2**n sign
-    patterns of the ranks 1..n are equally likely, and their sums are counted exactly.
-    """
-    ways = np.zeros(n * (n + 1) // 2 + 1)
-    ways[0] = 1
-    for rank in range(1, n + 1):
-        ways[rank:] = ways[rank:] + ways[:-rank]
-    return _narrowest(ways / 2.0**n, confidence)
-
-
-@cache
-def rank_sum(n: int, m: int, confidence: float = CONFIDENCE) -> tuple[int, float]:
-    """The same rank for the n * m differences of two series that were not interleaved."""
-    # ways[i][u]: the number of orders of i values of one series and `others` values of the other
-    # with u pairs in the wrong order (Mann and Whitney's recurrence).
-    ways = np.zeros((n + 1, n * m + 1))
-    ways[:, 0] = 1
-    for others in range(1, m + 1):
-        for own in range(1, n + 1):
-            shifted = np.zeros(n * m + 1)
-            shifted[others:] = ways[own - 1, : n * m + 1 - others]
-            ways[own] = ways[own] + shifted
-    return _narrowest(ways[n] / ways[n].sum(), confidence)
-
-
-def _narrowest(probability: Floats, confidence: float) -> tuple[int, float]:
-    """The largest rank whose two-sided confidence is at least `confidence`."""
-    reached = 1 - 2 * np.cumsum(probability)
-    enough = np.flatnonzero(reached >= confidence)
-    rank = int(enough[-1]) if enough.size else 0
-    return rank + 1, float(reached[rank])
-
-
-def paired_bounds(logs: Floats, confidence: float) -> tuple[Floats, Floats, Floats, float]:
-    """Centre and bounds of paired differences along the last axis (Hodges, Lehmann)."""
-    n = logs.shape[-1]
-    first, second = np.triu_indices(n)
-    averages = np.sort((logs[..., first] + logs[..., second]) / 2, axis=-1)
-    rank, reached = signed_rank(n, confidence)
-    return np.median(averages, axis=-1), averages[..., rank - 1], averages[..., -rank], reached
-
-
-def unpaired_bounds(
-    base: Floats, other: Floats, confidence: float
-) -> tuple[Floats, Floats, Floats, float]:
-    """Centre and bounds of the shift from base to other along the last axis."""
-    shifts = other[..., :, None] - base[..., None, :]
-    shifts = np.sort(shifts.reshape(*shifts.shape[:-2], -1), axis=-1)
-    rank, reached = rank_sum(base.shape[-1], other.shape[-1], confidence)
-    return np.median(shifts, axis=-1), shifts[..., rank - 1], shifts[..., -rank], reached
-
-
 @dataclass(frozen=True)
 class Comparison:
-    """The effect of a change: the ratio other / base, and the verdict on it."""
+    """The effect of a change: the ratio other / base, and what it shows.
+
+    better says which direction of the metric is an improvement, and is empty if neither is.
+    """
 
     ratio: Estimate
-    verdict: Verdict
     paired: bool
+    better: Better = "higher"
+
+    @classmethod
+    def of(cls, shift: Shift, paired: bool, better: Better = "higher") -> Comparison:
+        """Makes a comparison from a difference of logarithms."""
+        low, high = math.exp(shift.low), _exp(shift.high)
+        interval = Interval(low, high, CONFIDENCE, "all comparisons together")
+        return cls(Estimate(math.exp(shift.centre), interval, shift.n), paired, better)
 
     @property
-    def percent(self) -> float:
-        """The difference in percent of the base, signed as measured."""
-        return 100 * (self.ratio.value - 1)
+    def is_enough(self) -> bool:
+        """Whether there are enough rounds to say anything."""
+        return self.ratio.n >= FEWEST_ROUNDS
 
-    def more_pairs(self, resolution: float = 0.02) -> int:
-        """How many more pairs would show a difference of this share (0.02: 2%).
+    @property
+    def differs(self) -> bool:
+        """Whether a difference was shown."""
+        interval = self.ratio.interval
+        return self.is_enough and not interval.low <= 1 <= interval.high
 
-        The width of an interval falls with the square root of the number of pairs.
+    @property
+    def verdict(self) -> Verdict:
+        """What was shown of other, in comparison with base."""
+        if not self.differs:
+            return "cannot tell"
+        way: Verdict = "higher" if self.ratio.value > 1 else "lower"
+        if not self.better:
+            return way
+        return "better" if way == self.better else "worse"
+
+    def surely_worse(self, share: float) -> bool:
+        """Whether other was shown to be worse by more than this share of base."""
+        interval = self.ratio.interval
+        beyond = interval.high < 1 - share if self.better == "higher" else interval.low > 1 + share
+        return self.is_enough and bool(self.better) and beyond
+
+    def surely_within(self, share: float) -> bool:
+        """Whether other was shown not to be worse by more than this share of base."""
+        interval = self.ratio.interval
+        inside = interval.low > 1 - share if self.better == "higher" else interval.high < 1 + share
+        return self.is_enough and bool(self.better) and inside
+
+    def more_rounds(self, share: float) -> int:
+        """About how many more rounds would narrow the interval to this share on either side.
+
+        The width of an interval falls with the square root of the number of rounds.
         """
-        if not math.isfinite(self.ratio.half_width) or self.ratio.n == 0:
-            return FEWEST_PAIRS
-        needed = math.ceil(self.ratio.n * (self._log_half_width() / math.log1p(resolution)) ** 2)
-        return max(needed, FEWEST_PAIRS) - self.ratio.n if needed > self.ratio.n else 0
+        interval = self.ratio.interval
+        half = math.log(interval.high / interval.low) / 2
+        return max(0, math.ceil(self.ratio.n * (half / math.log1p(share)) ** 2) - self.ratio.n)
 
-    def exceeds(self, share: float) -> bool:
-        """Whether other is surely worse than base, by more than this share."""
-        return self.verdict == "slower" and abs(math.log(self.ratio.value)) > -math.log1p(-share)
-
-    def sentence(self, resolution: float = 0.02) -> str:
-        """The verdict in words; if it is open, also how many pairs or runs are missing."""
-        if self.verdict != "cannot tell":
-            return f"{self.verdict} by {abs(self.percent):.1f}%"
-        unit = "pairs" if self.paired else "runs of each"
-        if self.ratio.n < FEWEST_PAIRS:
-            return f"cannot tell: {self.ratio.n} {unit} are too few, {FEWEST_PAIRS} are needed"
-        more = self.more_pairs(resolution)
-        settle = f"{more} more {unit} would show a difference of {resolution:.0%}"
-        settled = f"any difference is below {math.expm1(self._reach()):.1%}"
-        return f"cannot tell: {settle if more else settled}"
-
-    def _log_half_width(self) -> float:
-        return math.log(self.ratio.interval.high / self.ratio.interval.low) / 2
+    def sentence(self, share: float = 0.02) -> str:
+        """The verdict in words, such as "12.3% lower (worse)"."""
+        unit = "rounds" if self.paired else "runs of each"
+        if not self.is_enough:
+            return f"cannot tell: {self.ratio.n} {unit} are too few, {FEWEST_ROUNDS} are needed"
+        if self.differs:
+            judged = f" ({self.verdict})" if self.better else ""
+            return f"{times(self.ratio.value)}{judged}"
+        open_question = f"no difference shown; any is below {percent(self._reach())}"
+        more = self.more_rounds(share)
+        if not 0 < more <= FEASIBLE * self.ratio.n:
+            return open_question
+        return f"{open_question}; {more} more {unit} would show {share:.0%}"
 
     def _reach(self) -> float:
+        """The largest difference that the interval allows, as a share."""
         interval = self.ratio.interval
-        return max(abs(math.log(interval.low)), abs(math.log(interval.high)))
+        return max(abs(interval.low - 1), abs(interval.high - 1))
 
 
-def compare_pairs(base: ArrayLike, other: ArrayLike, higher_is_better: bool = True) -> Comparison:
+def times(ratio: float) -> str:
+    """A ratio as a reader would say it: "12.3% higher", "25.1 times as high"."""
+    if ratio >= 2:
+        return f"{ratio:.3g} times as high"
+    return f"{percent(abs(ratio - 1))} {'higher' if ratio >= 1 else 'lower'}"
+
+
+def percent(share: float) -> str:
+    """A share with three digits at most, and never as 1e+02%."""
+    return f"{100 * share:.0f}%" if share >= 0.1 else f"{100 * share:.1f}%"
+
+
+def compare_pairs(base: ArrayLike, other: ArrayLike, better: Better = "higher") -> Comparison:
     """Compare pairs that were measured in turn, base[i] beside other[i].
 
     The two runs of a pair took place close together, so a change of the machine's speed affects
     both of them, and their ratio does not contain it.
     """
-    first, second = np.asarray(base, float), np.asarray(other, float)
-    good = (first > 0) & (second > 0)
-    logs = np.log(second[good] / first[good])
-    if logs.size == 0:
-        return Comparison(_no_ratio(), "cannot tell", True)
-    centre, low, high, reached = paired_bounds(logs, CONFIDENCE)
-    ratio = _ratio(centre, low, high, reached, "signed ranks", logs.size)
-    return Comparison(ratio, _verdict(ratio, higher_is_better), True)
+    table = np.column_stack([logs(base), logs(other)])
+    return Comparison.of(family.all_pairs([table])[0][0, 1], True, better)
 
 
-def compare_series(base: ArrayLike, other: ArrayLike, higher_is_better: bool = True) -> Comparison:
+def compare_series(base: ArrayLike, other: ArrayLike, better: Better = "higher") -> Comparison:
     """Compare two series that were measured at different times, such as two sweeps."""
-    first, second = _positive(base), _positive(other)
-    if first.size == 0 or second.size == 0:
-        return Comparison(_no_ratio(), "cannot tell", False)
-    centre, low, high, reached = unpaired_bounds(np.log(first), np.log(second), CONFIDENCE)
-    ratio = _ratio(centre, low, high, reached, "rank sums", min(first.size, second.size))
-    return Comparison(ratio, _verdict(ratio, higher_is_better), False)
+    return Comparison.of(family.two_samples([(logs(base), logs(other))])[0], False, better)
 
 
-def _verdict(ratio: Estimate, higher_is_better: bool) -> Verdict:
-    if ratio.n < FEWEST_PAIRS or ratio.interval.low <= 1 <= ratio.interval.high:
-        return "cannot tell"
-    return "faster" if (ratio.value > 1) == higher_is_better else "slower"
+def logs(values: ArrayLike) -> Floats:
+    """Logarithms; NaN for what has none."""
+    array = np.asarray(values, np.float64).ravel()
+    usable = np.isfinite(array) & (array > 0)
+    return np.log(np.where(usable, array, np.nan))
 
 
-def _ratio(
-    centre: Floats, low: Floats, high: Floats, confidence: float, method: str, n: int
-) -> Estimate:
-    interval = Interval(float(np.exp(low)), float(np.exp(high)), confidence, method)
-    return Estimate(float(np.exp(centre)), interval, n)
-
-
-def _no_ratio() -> Estimate:
-    return Estimate(math.nan, Interval(math.nan, math.nan, 0.0, "no pairs"), 0)
+def _exp(value: float) -> float:
+    return math.exp(value) if value < 700 else math.inf
 
 
 # ---- a series in time ------------------------------------------------------------
@@ -324,8 +297,3 @@ def _finite(values: ArrayLike) -> Floats:
     array: Floats = np.asarray(values, np.float64).ravel()
     finite: Floats = array[np.isfinite(array)]
     return finite
-
-
-def _positive(values: ArrayLike) -> Floats:
-    positive: Floats = _finite(values)
-    return positive[positive > 0]

@@ -271,10 +271,17 @@ def spread(places: list[float], gap: float) -> list[float]:
 
 def short(value: float, digits: int = 3) -> str:
     """A number in short form: 2.61M, 85k, 0.35."""
-    for limit, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+    for limit, letter in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
         if abs(value) >= limit * 0.9995:
             return f"{value / limit:.{digits}g}{letter}"
     return f"{value:.{digits}g}"
+
+
+def number(value: float) -> str:
+    """A number with three digits and never with an exponent: 0.35, 12.3, 1,234."""
+    if value == 0 or not 1e-4 <= abs(value) < 100:
+        return f"{value:,.0f}" if abs(value) >= 1 else f"{value:.2g}"
+    return f"{value:.3g}"
 
 
 def duration(nanoseconds: float) -> str:

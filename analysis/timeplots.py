@@ -55,13 +55,20 @@ def iops_over_time(frame: pd.DataFrame, axes: Axes) -> Axes:
 
 
 def _steady(counted: pd.DataFrame) -> str:
-    """Steadiness over five equal spans of time; each span has the mean of all samples in it."""
-    if counted["time_s"].nunique() < _FEWEST_SAMPLES:
+    """Each run by itself, over five equal spans of its time, because runs may drift apart."""
+    if counted.groupby("run")["time_s"].nunique().min() < _FEWEST_SAMPLES:
         return "too few samples to tell whether it is steady"
-    spans = pd.cut(counted["time_s"], 5, labels=False)
-    rounds = stats.steadiness(counted.groupby(spans)["iops"].mean().to_numpy())
-    word = "steady" if rounds.is_steady else "not steady"
-    return f"{word} (range {rounds.spread:.0%}, slope {rounds.slope:.0%} of the mean)"
+    runs = [_steadiness(run) for _, run in counted.groupby("run", sort=True)]
+    steady = sum(run.is_steady for run in runs)
+    spread = stats.percent(max(run.spread for run in runs))
+    slope = stats.percent(max(run.slope for run in runs))
+    worst = f"range at most {spread}, slope at most {slope} of the mean"
+    return f"{steady} of {len(runs)} runs {'is' if steady == 1 else 'are'} steady ({worst})"
+
+
+def _steadiness(run: pd.DataFrame) -> stats.Steadiness:
+    spans = pd.cut(run["time_s"], 5, labels=False)
+    return stats.steadiness(run.groupby(spans)["iops"].mean().to_numpy())
 
 
 def _mark_ramp(axes: Axes, table: pd.DataFrame) -> None:

@@ -14,8 +14,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import click
+import numpy as np
 
-from bench import adaptive, environment, instructions, level, outcome
+from bench import adaptive, claims, environment, instructions, level, outcome
 from bench.outcome import Outcome
 from bench.plan import BARE, GROUPS, Comparison
 from bench.run import PATIENCE_S, Cores, Turns, finish, turns, unfinished
@@ -23,13 +24,15 @@ from pyfio_virtio.errors import PyfioVirtioError
 from pyfio_virtio.results.results import write_atomically
 
 INSTRUCTIONS, ADAPTIVE, LEVEL = "instructions", "adaptive", "level"
+CLAIMS = "claims"
 ABOUT: Mapping[str, str] = {
     **{name: group.about for name, group in GROUPS.items()},
     LEVEL: "how even a run is: half seconds beside the run's median",
     INSTRUCTIONS: "instructions for each I/O, by valgrind's callgrind",
     ADAPTIVE: "wait=adaptive beside the best other way at 40 points; long, so only on request",
+    CLAIMS: "how often reports claim differences, on simulated runs; only on request",
 }
-DEFAULT = tuple(name for name in ABOUT if name != ADAPTIVE)
+DEFAULT = tuple(name for name in ABOUT if name not in (ADAPTIVE, CLAIMS))
 OUTPUT = Path(__file__).resolve().parent.parent / "build" / "bench"
 PAIRS = 12
 _INTERRUPTED = 130
@@ -74,7 +77,7 @@ def plain(each: Outcome) -> dict[str, object]:
             }
             for side, runs in zip(comparison.sides, each.runs, strict=True)
         ],
-        "ratios": [asdict(ratio) for ratio in each.ratios()],
+        "ratios": [asdict(ratio) for ratio in outcome.ratios([each])[0]],
     }
 
 
@@ -150,7 +153,20 @@ def _progress(title: str) -> Iterator[None]:
     click.echo("done", err=True)
 
 
+def run_claims(bench: Bench) -> str:
+    lines: list[claims.Rate] = []
+    text = ""
+    for line in claims.rates(np.random.default_rng(claims.SEED)):
+        lines.append(line)
+        text = claims.table(lines)
+        bench.keep(CLAIMS, [asdict(each) for each in lines], text)
+        click.echo(f"  {line.name} done", err=True)
+    return text
+
+
 def _run(bench: Bench, name: str) -> str:
+    if name == CLAIMS:
+        return run_claims(bench)
     with bench.turns(name) as running:
         if name == INSTRUCTIONS:
             return run_instructions(bench, running)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from statistics import median
 
 from bench import plan
-from bench.outcome import Outcome, middle, outcome, ratio_text
+from bench.outcome import Outcome, middle, outcome, ratio_text, ratios
 from bench.plan import (
     ADAPTIVE,
     BUILTIN_NULL,
@@ -110,12 +110,12 @@ def half_a_core() -> Comparison:
 
 def summary(outcomes: Sequence[Outcome]) -> Iterator[str]:
     """The median over all points, and the name of each point that is too slow."""
-    ratios = [each.ratios()[0] for each in outcomes]
+    found = [others[0] for others in ratios(outcomes)]
     slow = [
         f"- {each.comparison.title}: {ratio_text(ratio)} of {each.comparison.base.name}"
-        for each, ratio in zip(outcomes, ratios, strict=True)
+        for each, ratio in zip(outcomes, found, strict=True)
         if ratio.interval.high < NEAR
     ]
-    yield f"Median of {len(ratios)} ratios: {median(ratio.value for ratio in ratios):.3f}."
+    yield f"Median of {len(found)} ratios: {median(ratio.value for ratio in found):.3f}."
     yield f"Points whose interval lies wholly below {NEAR}: {len(slow)}."
     yield from slow

@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 
-from bench.outcome import ratio_text
 from bench.plan import DISK, Comparison, Side
 from pyfio_virtio.analysis import stats
 from pyfio_virtio.backends.backends import BackendSpec
@@ -103,12 +102,19 @@ def table(measured: Sequence[Sequence[Level]]) -> str:
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
+def _median_text(found: stats.Estimate) -> str:
+    interval = found.interval
+    return (
+        f"{found.value:.2f} ({interval.low:.2f} to {interval.high:.2f}, {interval.confidence:.0%})"
+    )
+
+
 def _row(name: str, runs: Sequence[Level]) -> list[str]:
     first = stats.median([run.ratio(0) for run in runs])
     rest = [median(run.ratio(half) for run in runs) for half in (1, 2)]
     p99 = [run.p99_us for run in runs if run.p99_us is not None]
     return [
-        *(name, ratio_text(first), *(f"{ratio:.2f}" for ratio in rest)),
+        *(name, _median_text(first), *(f"{ratio:.2f}" for ratio in rest)),
         f"{median(run.lowest for run in runs):.2f}",
         f"{median(run.median for run in runs):,.0f}",
         f"{median(p99):.3g}" if p99 else "-",

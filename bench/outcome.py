@@ -8,9 +8,12 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from statistics import median
 
+import numpy as np
+
 from bench.plan import Comparison, Side
 from bench.run import Run
-from pyfio_virtio.analysis import stats
+from pyfio_virtio.analysis import family, stats
+from pyfio_virtio.analysis.family import Floats
 from pyfio_virtio.analysis.stats import Estimate
 
 
@@ -21,14 +24,24 @@ class Outcome:
     comparison: Comparison
     runs: tuple[tuple[Run, ...], ...]
 
-    def ratios(self) -> list[Estimate]:
-        """For each other side, the median of its ratios to the base in the same round."""
+    def logs(self) -> Floats:
+        """The logarithms of the metric, one row for each round and one column for each side."""
         metric = self.comparison.metric
-        base, *others = ([getattr(run, metric) for run in side] for side in self.runs)
-        return [
-            stats.median([b / a for a, b in zip(base, values, strict=True) if a and b is not None])
-            for values in others
-        ]
+        return np.column_stack(
+            [stats.logs([getattr(r, metric) for r in side]) for side in self.runs]
+        )
+
+
+def ratios(outcomes: Sequence[Outcome]) -> list[list[Estimate]]:
+    """For each outcome, the ratio of each other side to the base, paired by rounds.
+
+    The intervals hold for all ratios together, because a table is read as a whole.
+    """
+    pairs = family.all_pairs([each.logs() for each in outcomes])
+    return [
+        [stats.Comparison.of(found[0, side], True).ratio for side in range(1, len(each.runs))]
+        for each, found in zip(outcomes, pairs, strict=True)
+    ]
 
 
 def p50_added_ns(each: Outcome) -> Estimate:
@@ -44,10 +57,10 @@ def outcome(comparison: Comparison, rounds: Sequence[Sequence[Run]]) -> Outcome:
 
 
 def ratio_text(ratio: Estimate) -> str:
-    """The median of the ratios, with its interval and confidence."""
-    interval = ratio.interval
-    between = f"{interval.low:.2f} to {interval.high:.2f}"
-    return f"{ratio.value:.2f} ({between}, {interval.confidence:.0%})"
+    """A ratio with its interval, if there are enough rounds for one."""
+    if ratio.n < family.FEWEST_ROUNDS:
+        return f"{ratio.value:.2f} ({ratio.n} rounds)"
+    return f"{ratio.value:.2f} ({ratio.interval.low:.2f} to {ratio.interval.high:.2f})"
 
 
 _COLUMNS = (
@@ -64,16 +77,17 @@ _COLUMNS = (
 
 
 def table(outcomes: Sequence[Outcome]) -> str:
-    """A table in Markdown, one line for each side; each figure is a median over the runs."""
+    """A table in Markdown, one line for each side; each other figure is a median over the runs."""
     metric_is_time = any(each.comparison.metric == "wall_ms" for each in outcomes)
     columns = (*_COLUMNS, "wall ms") if metric_is_time else _COLUMNS
     lines = [columns, ["---"] * len(columns)]
-    lines += [row[: len(columns)] for each in outcomes for row in _rows(each)]
+    for each, found in zip(outcomes, ratios(outcomes), strict=True):
+        lines += [row[: len(columns)] for row in _rows(each, found)]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
-def _rows(each: Outcome) -> Iterator[list[str]]:
-    texts = ["1", *(ratio_text(ratio) for ratio in each.ratios())]
+def _rows(each: Outcome, found: Sequence[Estimate]) -> Iterator[list[str]]:
+    texts = ["1", *(ratio_text(ratio) for ratio in found)]
     title = each.comparison.title
     for number, (side, runs) in enumerate(zip(each.comparison.sides, each.runs, strict=True)):
         aim = f"{each.comparison.aim:.2f}" if each.comparison.aim and number else ""

@@ -62,6 +62,7 @@ static void print_queue(FILE *out, const struct job_file *file)
 	print_u64(out, "indirect", file->queue->vq.shape.indirect);
 	print_u64(out, "event_idx", file->queue->vq.shape.event_idx);
 	print_u64(out, "call_suppression", !file->queue->vq.wants_all_calls);
+	print_u64(out, "capacity_bytes", file->device->disk.info.capacity_bytes);
 	print_u64(out, "page_bytes", file->device->memory->regions[0].page_bytes);
 	print_u64(out, "requests", counters->requests);
 	print_u64(out, "kicks", counters->kicks);

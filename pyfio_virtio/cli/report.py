@@ -20,9 +20,10 @@ from pyfio_virtio.sweep.settings import read_settings, share
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from pyfio_virtio.analysis.compare import Change
+    from pyfio_virtio.analysis.compare import Change, Gate
 
 _GATE_FAILED = 4
+_GATE_OPEN = 5
 _SOURCE = click.Path(exists=True, path_type=Path)
 PAGE = "report.html"
 
@@ -143,7 +144,16 @@ def plot(
 @click.option(
     "--max-regression",
     metavar="SHARE",
-    help="A limit such as 5%; the exit status is 4 if a point is surely worse by more.",
+    help="Judge by a limit such as 5%. The exit status is 4 if a point is surely worse by more "
+    "than that, and 5 if this cannot be judged at every point.",
+)
+@click.option(
+    "--allow-missing", is_flag=True, help="Judge without the points that one of the two lacks."
+)
+@click.option(
+    "--allow-unsettled",
+    is_flag=True,
+    help="Let the points pass whose runs are too few or too noisy to judge them.",
 )
 @click.pass_context
 def compare(
@@ -153,45 +163,78 @@ def compare(
     metric: str,
     allow_unlike: bool,
     max_regression: str | None,
+    allow_missing: bool,
+    allow_unsettled: bool,
 ) -> None:
-    """Compare the runs of OTHER with those of BASE, point by point."""
+    """Compare the runs of OTHER with those of BASE, point by point.
+
+    The intervals hold for all points together with a confidence of 95%. The two were not measured
+    in turns, so a machine that changed in between looks like a difference.
+    """
     from pyfio_virtio.analysis import load
     from pyfio_virtio.analysis.compare import compare as compared
+    from pyfio_virtio.analysis.compare import gate
+    from pyfio_virtio.analysis.metrics import metric as declared
 
     limit = share(max_regression)
     if limit is not None and not 0 <= limit < 1:
         raise UsageError(f"unusable --max-regression {max_regression}", "", "write it as 5%")
-    changes = compared(load(base), load(other), metric, allow_unlike)
-    _print_changes(changes, metric)
-    worse = [each.name for each in changes if limit is not None and each.regressed(limit)]
-    if worse:
-        click.echo(
-            f"pyfio-virtio: {len(worse)} of {len(changes)} points are surely worse by more than "
-            f"{max_regression}: {'; '.join(worse)}",
-            err=True,
+    if limit is not None and not declared(metric).better:
+        raise UsageError(
+            f"--max-regression cannot judge {metric}",
+            "neither more nor less of it is better",
+            "choose another --metric, such as iops",
         )
-        context.exit(_GATE_FAILED)
+    changes = compared(load(base), load(other), metric, allow_unlike)
+    _print_changes(changes, metric, (base, other))
+    if limit is not None:
+        context.exit(
+            _judge(gate(changes, limit), str(max_regression), allow_missing, allow_unsettled)
+        )
 
 
-def _print_changes(changes: Sequence[Change], metric: str) -> None:
+def _judge(found: Gate, limit: str, allow_missing: bool, allow_unsettled: bool) -> int:
+    """Prints one line for each reason, and returns the exit status."""
+    reasons = []
+    if found.worse:
+        reasons.append((_GATE_FAILED, found.worse, f"surely worse by more than {limit}", ""))
+    if found.missing and not allow_missing:
+        reasons.append((_GATE_OPEN, found.missing, "missing", "--allow-missing"))
+    if found.open and not allow_unsettled:
+        what = f"not settled: they may be worse by more than {limit}, or not"
+        reasons.append((_GATE_OPEN, found.open, what, "more runs, or --allow-unsettled"))
+    for _, names, what, remedy in reasons:
+        advice = f" (use {remedy})" if remedy else ""
+        count = f"{len(names)} of {found.points} points {'is' if len(names) == 1 else 'are'}"
+        click.echo(f"pyfio-virtio: {count} {what}{advice}: {'; '.join(names)}", err=True)
+    if not reasons:
+        sure = f"{found.passed} of {found.points} points are surely not worse by more than {limit}"
+        click.echo(f"{sure}: passed")
+    return reasons[0][0] if reasons else 0
+
+
+def _print_changes(changes: Sequence[Change], metric: str, sources: Sequence[Path]) -> None:
+    from pyfio_virtio.analysis.metrics import metric as declared
     from pyfio_virtio.cli.tables import print_table
 
+    show = declared(metric).show
     rows = [
         (
             each.name or "all runs",
-            f"{each.base:,.0f}",
-            f"{each.other:,.0f}",
+            *("" if value != value else show(value) for value in (each.base, each.other)),
             *_ratio(each),
-            each.comparison.sentence(),
+            each.missing or each.comparison.sentence(),
         )
         for each in changes
     ]
-    print_table(
-        ("point", f"{metric} base", f"{metric} other", "ratio", "interval", "verdict"), rows
-    )
+    first, second = (f"{metric} {source.name or source}" for source in sources)
+    print_table(("point", first, second, "ratio", "95% interval", "result"), rows)
 
 
 def _ratio(change: Change) -> tuple[str, str]:
     ratio = change.comparison.ratio
-    interval = ratio.interval
-    return f"{ratio.value:.3f}", f"{interval.low:.3f} to {interval.high:.3f} ({interval.label})"
+    if change.missing:
+        return "", ""
+    if not change.comparison.is_enough:
+        return f"{ratio.value:.3f}", ""
+    return f"{ratio.value:.3f}", f"{ratio.interval.low:.3f} to {ratio.interval.high:.3f}"

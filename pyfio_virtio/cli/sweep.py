@@ -170,10 +170,10 @@ def _settled(settings: Settings) -> Any:  # noqa: ANN401 - sweep_run.Settled
     wanted = settings.target_ci
 
     def is_settled(values: Sequence[float]) -> bool:
-        from pyfio_virtio.analysis import stats
+        from pyfio_virtio.analysis import family, stats
 
         estimate = stats.median(values)
-        trusted = estimate.interval.confidence >= stats.CONFIDENCE - 0.02
+        trusted = estimate.interval.confidence >= family.CONFIDENCE - 0.02
         return wanted is None or (trusted and estimate.half_width <= wanted)
 
     return is_settled

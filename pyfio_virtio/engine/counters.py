@@ -33,6 +33,7 @@ _SETTINGS = {
     "event_idx",
     "call_suppression",
     "page_bytes",
+    "capacity_bytes",
 }
 # The I/Os that the engine reaped, including those of the ramp, which fio's column ios leaves out.
 REAPED = "reaped"

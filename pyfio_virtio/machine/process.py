@@ -11,6 +11,7 @@ process is signalled that could be another one than was meant.
 import errno
 import os
 import select
+import shlex
 import shutil
 import signal
 import subprocess
@@ -44,6 +45,14 @@ def start_ticks(pid: int) -> int | None:
     # The name, in brackets, may have spaces, so fields are counted from the last bracket (proc(5)).
     fields = stat.rpartition(")")[2].split()
     return None if fields[0] in "ZX" else int(fields[19])
+
+
+def command_line(pid: int) -> str:
+    """The command of a process, for a shell; empty if it cannot be read."""
+    try:
+        return shlex.join(psutil.Process(pid).cmdline())
+    except (psutil.Error, OSError):
+        return ""
 
 
 @cache

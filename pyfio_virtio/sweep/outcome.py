@@ -73,7 +73,7 @@ def build(asked: Asked, observed: Observed, folder: Path) -> Record:
         counters=_counters(folder),
         fio_cpu=_whole(seen, seen.fio_cpu, elapsed_s) if seen else None,
         backend_cpu=_whole(seen, seen.backend_cpu, elapsed_s) if seen else None,
-        host=_host(asked.machine, seen),
+        host={**_host(asked.machine, seen), **_disk(folder)},
         error=error,
     )
 
@@ -131,6 +131,15 @@ def _way_taken(folder: Path) -> dict[str, Scalar]:
         line = json.loads((folder / COUNTERS).read_text().partition("\n")[0])
         return {name: line[name] for name in WAY}
     except (OSError, ValueError, KeyError, TypeError):
+        return {}
+
+
+def _disk(folder: Path) -> dict[str, Scalar]:
+    """The size of the disk that the engine saw."""
+    try:
+        line = json.loads((folder / COUNTERS).read_text().partition("\n")[0])
+        return {"disk_bytes": int(line["queues"][0]["capacity_bytes"])}
+    except (OSError, ValueError, KeyError, IndexError, TypeError):
         return {}
 
 

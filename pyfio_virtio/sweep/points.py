@@ -114,7 +114,7 @@ class Sweep:
 def resolve(settings: Settings, program: str = "fio") -> Sweep:
     """Finds fio, the engine and the back-ends. The error says which of them is missing."""
     settings.check()
-    if settings.storage == "auto":
+    if settings.storage == "auto" and not settings.describes_no_disk:
         settings = replace(settings, storage=SCRATCH if _needs_file(settings) else "null")
     found = fios.find(program)
     if VIRTIO in settings.engines:

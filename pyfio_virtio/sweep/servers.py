@@ -20,6 +20,7 @@ from pyfio_virtio.engine import engine
 from pyfio_virtio.errors import PyfioVirtioError
 from pyfio_virtio.fio import fio
 from pyfio_virtio.fio.job import escaped_filename
+from pyfio_virtio.machine import process
 from pyfio_virtio.sweep.job import DISK_VARIABLE, NBD, Wanted, at
 
 SOCKET, LOG, DISK = "disk.sock", "backend.log", "disk.img"
@@ -63,7 +64,8 @@ class Servers:
         """The disk for a point. It starts a back-end if the running one cannot be used."""
         if wanted.socket:
             pid = unix_sockets.listener(wanted.socket) or None
-            return Served(escaped_filename(wanted.socket), pid=pid)
+            command = process.command_line(pid) if pid else ""
+            return Served(escaped_filename(wanted.socket), command, pid)
         placed = at(wanted, self._folder / DISK)
         self._make_file(placed)
         if placed.spec is None:

@@ -39,6 +39,9 @@ _OWN_OPTIONS = {
     ),
     **dict.fromkeys(("thread", "time_based", "stats_file"), ""),
 }
+# The settings of disks that a sweep makes. They say nothing about a disk that somebody else serves.
+_OF_OUR_DISKS = ("storage", "disk_size", "block_size")
+_NEED_NO_FILE = {VIRTIO, "null"}
 # Tables of the file in which a sweep keeps what it found, so that it can be continued.
 FOUND = ("versions", "maximum")
 
@@ -74,6 +77,11 @@ class Settings:
     def socket(self) -> str | None:
         """The socket of a back-end that we do not start, if `backend` names one."""
         return self.backend if "/" in self.backend else None
+
+    @property
+    def describes_no_disk(self) -> bool:
+        """Whether every run uses a disk that somebody else serves."""
+        return self.socket is not None and set(self.engines) <= _NEED_NO_FILE
 
     def check(self) -> None:
         """Refuses impossible values."""
@@ -280,9 +288,14 @@ def to_toml(settings: Settings, found: Mapping[str, Mapping[str, str | float]]) 
 
 
 def _given(settings: Settings) -> dict[str, Any]:
-    """The settings that have a value, because TOML has no null."""
-    values = {each.name: getattr(settings, each.name) for each in fields(settings)}
-    return {name: value for name, value in values.items() if value is not None}
+    """The settings that have a value, because TOML has no null, and that mean something."""
+    given = {}
+    for each in fields(settings):
+        value = getattr(settings, each.name)
+        is_idle = settings.describes_no_disk and each.name in _OF_OUR_DISKS
+        if value is not None and not (is_idle and value == each.default):
+            given[each.name] = value
+    return given
 
 
 def _or(choices: Sequence[str]) -> str:

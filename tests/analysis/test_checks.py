@@ -5,8 +5,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from bench import claims as simulated
 from pyfio_virtio.analysis import checks
 from pyfio_virtio.analysis.frame import measured
+from pyfio_virtio.results.record import TWIN
 
 
 def doubts(runs: pd.DataFrame, word: str) -> list[str]:
@@ -21,13 +23,26 @@ def test_a_quiet_sweep_of_a_sleeping_wait_raises_no_doubt(sweep: pd.DataFrame) -
 def test_failed_runs_are_counted_with_their_reason(sweep: pd.DataFrame) -> None:
     failed = sweep.copy()
     failed.loc[failed["way"] == "busy", "error"] = "fio hung"
-    assert doubts(failed, "15 of 100 runs failed, most often: fio hung")
+    counted, lost = checks.failures(failed)
+    assert counted == "15 of 100 runs failed, most often: fio hung."
+    assert lost.startswith("3 points have no result, because every run failed: busy, iodepth ")
+
+
+def test_a_point_with_one_good_run_has_a_result(sweep: pd.DataFrame) -> None:
+    failed = sweep.copy()
+    failed.loc[(failed["way"] == "busy") & (failed["repeat"] > 1), "error"] = "fio hung"
+    assert checks.failures(failed) == ["12 of 100 runs failed, most often: fio hung."]
+
+
+def test_a_sweep_without_failures_says_nothing_of_them(sweep: pd.DataFrame) -> None:
+    assert checks.failures(sweep) == []
 
 
 def test_a_sweep_of_failures_only_says_so(sweep: pd.DataFrame) -> None:
-    assert checks.warnings(sweep.assign(error="no back-end")) == [
-        "100 of 100 runs failed, most often: no back-end."
-    ]
+    counted, lost = checks.failures(sweep.assign(error="no back-end"))
+    assert counted == "100 of 100 runs failed, most often: no back-end."
+    assert lost.startswith("18 points have no result")
+    assert lost.endswith(" and 13 more.")
 
 
 def test_a_noisy_point_is_named(sweep: pd.DataFrame) -> None:
@@ -69,19 +84,54 @@ def test_unlike_environments_are_told(sweep: pd.DataFrame, fact: str) -> None:
     assert doubts(other, "environments differ")
 
 
-def test_the_noise_floor_is_a_point_against_its_twin(sweep: pd.DataFrame) -> None:
-    floor = checks.noise_floor(sweep)
-    assert floor
-    assert floor.ratio.n == 5
-    assert floor.verdict == "cannot tell"
-    assert floor.ratio.value == pytest.approx(1, abs=0.05)
+def test_noise_is_a_point_against_its_twin(sweep: pd.DataFrame) -> None:
+    noise = checks.noise(sweep)
+    assert noise
+    assert (noise.where, noise.pairs, noise.is_biased) == ("event, iodepth 1", 5, False)
+    assert 0 < noise.typical < noise.largest < 0.15
 
 
-def test_rates_that_were_walked_too_leave_the_noise_floor(sweep: pd.DataFrame) -> None:
+def test_noise_does_not_shrink_with_the_number_of_rounds() -> None:
+    random = np.random.default_rng(1)
+
+    def typical(rounds: int) -> float:
+        runs = simulated.runs(random, simulated.NOISES["lognormal"], 0.1, 2, rounds)
+        runs["role"] = runs["way"].map({"sleepy 10 µs": "measured", "sleepy 20 µs": TWIN})
+        found = checks.noise(
+            runs.assign(way="event", option_names=pd.Series([("wait",)] * len(runs)))
+        )
+        assert found
+        return found.typical
+
+    assert typical(400) == pytest.approx(typical(40), rel=0.5)
+
+
+def test_a_point_that_differs_from_its_twin_is_told(sweep: pd.DataFrame) -> None:
+    biased = sweep.copy()
+    biased.loc[biased["role"] == TWIN, "iops"] *= 2
+    noise = checks.noise(biased)
+    assert noise
+    assert noise.is_biased
+
+
+def test_other_work_is_told(sweep: pd.DataFrame) -> None:
+    assert not doubts(sweep.assign(host_load=1.0), "other work")
+    [line] = doubts(sweep.assign(host_load=sweep["order"] % 4 + 2.0), "other work")
+    assert "load average was 2.0 to 5.0 on 2 CPUs" in line
+
+
+def test_points_in_turns_are_told_from_points_one_by_one(sweep: pd.DataFrame) -> None:
+    runs = measured(sweep)
+    assert checks.in_turns(runs)
+    one_by_one = runs.sort_values(["way", "iodepth", "repeat"]).assign(order=range(len(runs)))
+    assert not checks.in_turns(one_by_one)
+
+
+def test_rates_that_were_walked_too_leave_the_noise(sweep: pd.DataFrame) -> None:
     free = sweep.assign(rate_iops=float("nan"))
     both = pd.concat([free, measured(sweep).assign(rate_iops=1000.0)], ignore_index=True)
     both["option_names"] = [(*names, "rate_iops") for names in both["option_names"]]
-    assert checks.noise_floor(both) == checks.noise_floor(sweep)
+    assert checks.noise(both) == checks.noise(sweep)
 
 
 def test_a_point_is_named_without_fractions() -> None:
@@ -89,5 +139,5 @@ def test_a_point_is_named_without_fractions() -> None:
     assert checks.name_point(row, list(row.index)) == "busy, rate_iops 1000, sleep 0.5"
 
 
-def test_without_twins_there_is_no_noise_floor(sweep: pd.DataFrame) -> None:
-    assert checks.noise_floor(sweep[sweep["role"] == "measured"]) is None
+def test_without_twins_there_is_no_noise(sweep: pd.DataFrame) -> None:
+    assert checks.noise(sweep[sweep["role"] == "measured"]) is None

@@ -4,7 +4,7 @@
 import pandas as pd
 import pytest
 
-from pyfio_virtio.analysis.compare import compare
+from pyfio_virtio.analysis.compare import compare, gate
 from pyfio_virtio.analysis.frame import measured
 from pyfio_virtio.results.results import ResultsError
 
@@ -13,19 +13,60 @@ def test_a_against_a_is_never_told_apart(sweep: pd.DataFrame) -> None:
     changes = compare(sweep, sweep)
     assert len(changes) == 18
     assert {change.comparison.verdict for change in changes} == {"cannot tell"}
-    assert not any(change.regressed(0.0) for change in changes)
+    assert gate(changes, 0.0).worse == ()
 
 
 def test_a_loss_is_found_at_its_point_only(sweep: pd.DataFrame) -> None:
     slower = sweep.copy()
-    slower.loc[(slower["way"] == "busy") & (slower["iodepth"] == 32), "iops"] *= 0.85
-    worse = [change for change in compare(sweep, slower) if change.regressed(0.05)]
-    assert [change.name for change in worse] == ["busy, iodepth 32"]
+    slower.loc[(slower["way"] == "busy") & (slower["iodepth"] == 32), "iops"] *= 0.7
+    assert gate(compare(sweep, slower), 0.05).worse == ("busy, iodepth 32",)
 
 
-def test_of_latency_less_is_better(sweep: pd.DataFrame) -> None:
-    slower = sweep.assign(lat_mean_ns=sweep["lat_mean_ns"] * 1.5)
-    assert {c.comparison.verdict for c in compare(sweep, slower, "lat_mean_ns")} == {"slower"}
+@pytest.mark.parametrize(
+    ("metric", "factor", "verdict"),
+    [
+        ("iops", 1.5, "better"),
+        ("iops", 0.5, "worse"),
+        ("lat_mean_ns", 1.5, "worse"),
+        ("cpu_us", 0.3, "better"),
+        ("looks_per_io", 1.5, "higher"),
+    ],
+)
+def test_each_metric_declares_its_direction(
+    sweep: pd.DataFrame, metric: str, factor: float, verdict: str
+) -> None:
+    event = sweep[sweep["way"] == "event"]
+    changes = compare(event, event.assign(**{metric: event[metric] * factor}), metric)
+    assert {change.comparison.verdict for change in changes} == {verdict}
+
+
+def test_a_point_of_which_every_run_failed_is_missing(sweep: pd.DataFrame) -> None:
+    broken = sweep.copy()
+    broken.loc[(broken["way"] == "busy") & (broken["iodepth"] == 32), "error"] = "fio said no"
+    changes = compare(sweep, broken)
+    assert len(changes) == 18
+    [lost] = [change for change in changes if change.missing]
+    assert (lost.name, lost.missing) == ("busy, iodepth 32", "every run of OTHER failed")
+    assert gate(changes, 0.05).missing == ("busy, iodepth 32",)
+
+
+def test_a_point_without_a_value_of_the_metric_is_missing(sweep: pd.DataFrame) -> None:
+    blank = sweep.copy()
+    blank.loc[blank["way"] == "busy", "p99_ns"] = float("nan")
+    missing = {change.missing for change in compare(sweep, blank, "p99_ns")}
+    assert missing == {"", "OTHER has no p99_ns for it"}
+
+
+def test_a_large_loss_in_too_few_runs_is_not_settled(sweep: pd.DataFrame) -> None:
+    few = sweep[sweep["repeat"] <= 3]
+    found = gate(compare(few, few.assign(iops=few["iops"] / 2)), 0.05)
+    assert (len(found.open), found.worse, found.passed) == (18, (), 0)
+
+
+def test_only_what_is_surely_within_the_limit_passes(sweep: pd.DataFrame) -> None:
+    changes = compare(sweep, sweep)
+    assert gate(changes, 0.5).passed == 18
+    assert len(gate(changes, 0.001).open) == 18
 
 
 def test_unlike_machines_are_refused_unless_allowed(sweep: pd.DataFrame) -> None:
@@ -47,9 +88,13 @@ def test_percentiles_of_lat_and_of_clat_are_not_compared(sweep: pd.DataFrame, me
     assert len(compare(sweep, sweep.assign(percentiles_of="clat"), "iops")) == 18
 
 
-def test_points_that_one_lacks_are_left_out(sweep: pd.DataFrame) -> None:
+def test_points_that_one_lacks_are_missing(sweep: pd.DataFrame) -> None:
     some = measured(sweep)
-    assert len(compare(sweep, some[some["iodepth"] > 1])) == 12
+    some = some[some["iodepth"] > 1]
+    for changes, who in ((compare(sweep, some), "OTHER"), (compare(some, sweep), "BASE")):
+        assert len(changes) == 18
+        missing = [change.missing for change in changes if change.missing]
+        assert missing == [f"{who} does not have it"] * 6
 
 
 def test_sweeps_without_a_common_point_are_refused(sweep: pd.DataFrame) -> None:

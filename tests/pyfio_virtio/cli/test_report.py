@@ -39,7 +39,7 @@ def test_a_real_sweep_becomes_a_page_in_its_folder(
     ended = command("report", str(folder))
     assert (ended.status, ended.stdout) == (0, f"{folder}/report.html\n"), ended.stderr
     text = (folder / "report.html").read_text()
-    for words in ("Is it faster?", "sleepy 100 µs", "<svg", "Noise floor"):
+    for words in ("Is it faster?", "sleepy 100 µs", "<svg", "was measured twice in each round"):
         assert words in text
 
 
@@ -116,9 +116,44 @@ def test_a_picture_that_cannot_be_is_refused(
 
 
 def test_a_gate_lets_equal_results_pass(main_here: RunCommand, invented: Path) -> None:
-    ended = main_here("compare", str(invented), str(invented), "--max-regression", "5%")
+    ended = main_here("compare", str(invented), str(invented), "--max-regression", "40%")
     assert ended.status == 0, ended.stderr
-    assert ended.stdout.count("cannot tell") == 2
+    assert ended.stdout.count("no difference shown") == 2
+    assert "2 of 2 points are surely not worse by more than 40%: passed" in ended.stdout
+
+
+def test_a_gate_that_cannot_judge_fails_with_five(main_here: RunCommand, invented: Path) -> None:
+    asked = ("compare", str(invented), str(invented), "--max-regression", "0.1%")
+    ended = main_here(*asked)
+    assert ended.status == 5
+    assert "2 of 2 points are not settled: they may be worse by more than 0.1%" in ended.stderr
+    assert main_here(*asked, "--allow-unsettled").status == 0
+
+
+def test_a_point_whose_runs_all_failed_fails_the_gate_with_five(
+    main_here: RunCommand, invented: Path, tmp_path: Path
+) -> None:
+    broken = tmp_path / "broken"
+    shutil.copytree(invented, broken)
+    rows = [json.loads(line) for line in (broken / RUNS).read_text().splitlines()]
+    for row in rows:
+        if row.get("sleepy_poll") == 20:
+            row["error"] = "fio said no"
+    (broken / RUNS).write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    asked = ("compare", str(invented), str(broken), "--max-regression", "40%")
+    ended = main_here(*asked)
+    assert ended.status == 5
+    assert "every run of OTHER failed" in ended.stdout
+    assert "1 of 2 points is missing (use --allow-missing): sleepy 20 µs" in ended.stderr
+    assert main_here(*asked, "--allow-missing").status == 0
+
+
+def test_a_metric_without_a_direction_is_not_judged(main_here: RunCommand, invented: Path) -> None:
+    asked = ("compare", str(invented), str(invented), "--metric", "looks_per_io")
+    assert main_here(*asked).status == 0
+    ended = main_here(*asked, "--max-regression", "5%")
+    assert ended.status == 2
+    assert "neither more nor less of it is better" in ended.stderr
 
 
 def test_a_regression_fails_the_gate_with_four(
@@ -127,7 +162,7 @@ def test_a_regression_fails_the_gate_with_four(
     slower = _slower(invented, tmp_path / "slower")
     ended = main_here("compare", str(invented), str(slower), "--max-regression", "5%")
     assert ended.status == 4
-    assert ended.stdout.count("slower") == 2
+    assert ended.stdout.count("lower (worse)") == 2
     assert "2 of 2 points are surely worse by more than 5%" in ended.stderr
 
 

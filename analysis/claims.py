@@ -1,0 +1,344 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Says in sentences what a sweep found; every claim in them was tested on its runs.
+
+This file owns the claims: which way of waiting gives more IOPS than which at which place, by how
+much, and at which CPU cost. All functions are pure functions of frames, so any thread may call
+them. study() is the only source of claims. Headlines, titles and answers receive its result
+and nothing else, so they agree, and they cannot say what was not tested.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from pyfio_virtio.analysis import checks, family, stats
+from pyfio_virtio.analysis.family import FEWEST_ROUNDS, Floats
+from pyfio_virtio.analysis.findings import unrated
+from pyfio_virtio.analysis.frame import axes, grouped, in_order
+from pyfio_virtio.analysis.style import number, short
+from pyfio_virtio.results.record import Row
+
+BASELINE = "event"
+# A way is mentioned beside the best one if it was shown to cost at most CHEAPER of its CPU time,
+# and to have at least NEARLY of its IOPS.
+NEARLY = 0.90
+CHEAPER = 0.90
+# The pairs of more alternatives than these are too many to be compared.
+MOST_ALTERNATIVES = 40
+_TESTED = ("iops", "cpu_us")
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What was shown about the alternatives at one combination of the other axes."""
+
+    where: Row
+    names: tuple[str, ...]  # of the alternatives, in their order
+    medians: Mapping[str, stats.Estimate]  # IOPS, over all runs
+    iops: Mapping[tuple[str, str], stats.Comparison]  # other / base, by (base, other)
+    cpu: Mapping[tuple[str, str], stats.Comparison]
+    cpu_us: Mapping[str, float]
+
+    @property
+    def top(self) -> str:
+        """Of the alternatives that none was shown to beat, the one with the highest median."""
+        unbeaten = self.unbeaten
+        return max(unbeaten or self.names, key=lambda name: self.medians[name].value)
+
+    @property
+    def unbeaten(self) -> tuple[str, ...]:
+        """The alternatives that no other was shown to be better than."""
+        return tuple(n for n in self.names if not any(self.beats(m, n) for m in self.names))
+
+    @property
+    def is_clear(self) -> bool:
+        """Whether the top was shown to be better than each of the others."""
+        return all(self.beats(self.top, name) for name in self.names if name != self.top)
+
+    @property
+    def claims(self) -> int:
+        """The number of pairs with a difference in IOPS."""
+        return sum(each.differs for each in self.iops.values()) // 2
+
+    @property
+    def baseline(self) -> str:
+        return BASELINE if BASELINE in self.names else self.names[0]
+
+    def beats(self, name: str, other: str) -> bool:
+        """Whether name was shown to give more IOPS than other."""
+        found = self.iops.get((other, name))
+        return found is not None and found.verdict == "better"
+
+    def gain(self) -> stats.Comparison | None:
+        """The top beside the baseline, if it was shown to be better."""
+        return self.iops[self.baseline, self.top] if self.beats(self.top, self.baseline) else None
+
+    def thrifty(self) -> str | None:
+        """The alternative with the lowest CPU cost of those that were shown to be nearly as good
+        as the top and cheaper; None if there is none."""
+        saving = [
+            name
+            for name in self.names
+            if (self.top, name) in self.cpu
+            and self.iops[self.top, name].surely_within(1 - NEARLY)
+            and self.cpu[self.top, name].ratio.interval.high < CHEAPER
+        ]
+        return min(saving, key=lambda name: self.cpu_us[name], default=None)
+
+    @property
+    def sentence(self) -> str:
+        """The answer, as precise as the runs allow."""
+        if not self.claims:
+            return _capital(f"{_place(self.where)}no difference was shown.")
+        value = f"{short(self.medians[self.top].value)} IOPS"
+        parts = [f"{self.top} has the most IOPS: {value}" if self.is_clear else self._open(value)]
+        gain = self.gain()
+        if gain:
+            parts.append(f"{_times(gain)} those of {self.baseline}")
+            parts += self._costs()
+        return _capital(f"{_place(self.where)}{', '.join(parts)}.{self._thrift()}")
+
+    def _open(self, value: str) -> str:
+        rivals = [n for n in self.names if n != self.top and not self.beats(self.top, n)]
+        shown = f"the highest median is that of {self.top}, {value}, which was not shown to be"
+        return f"{shown} different from that of {_list(rivals)}"
+
+    def _costs(self) -> list[str]:
+        found = self.cpu.get((self.baseline, self.top))
+        if found is None or not found.differs:
+            return []
+        costs = (number(self.cpu_us[name]) for name in (self.top, self.baseline))
+        return ["for {} µs of CPU per I/O instead of {}".format(*costs)]
+
+    def _thrift(self) -> str:
+        name = self.thrifty()
+        if name is None:
+            return ""
+        least = self.iops[self.top, name].ratio.interval.low
+        saved = 1 - self.cpu[self.top, name].ratio.interval.high
+        return (
+            f" {_capital(name)} reaches at least {least:.0%} of that, with at least "
+            f"{saved:.0%} less CPU per I/O."
+        )
+
+
+@dataclass(frozen=True)
+class Study:
+    """What was compared, and the answers; reason says why nothing was compared."""
+
+    subject: str  # the axis whose values were compared
+    answers: tuple[Answer, ...] = ()
+    reason: str = ""
+
+    @property
+    def claims(self) -> int:
+        """The number of differences that were shown."""
+        return sum(answer.claims for answer in self.answers)
+
+
+def study(frame: pd.DataFrame) -> Study:
+    """Compares the alternatives of a sweep at every place, as one family of comparisons."""
+    runs = unrated(frame)
+    varied = axes(runs)
+    subject = next((name for name in ("way", "iodepth", *varied) if name in varied), "way")
+    places = list(_places(runs, [name for name in varied if name != subject], subject))
+    reason = _reason(runs, [part for _, part in places], subject)
+    if reason:
+        return Study(subject, (), reason)
+    return Study(subject, tuple(_answers(places, subject)))
+
+
+def _places(
+    runs: pd.DataFrame, others: Sequence[str], subject: str
+) -> Iterable[tuple[Row, pd.DataFrame]]:
+    """The runs at each place that has at least two alternatives."""
+    if not others:
+        yield {}, runs
+        return
+    for where, group in grouped(runs, others):
+        if group[subject].nunique() > 1:
+            yield where, group
+
+
+def _reason(runs: pd.DataFrame, places: Sequence[pd.DataFrame], subject: str) -> str:
+    """Why the runs cannot be compared; empty if they can."""
+    if runs.empty:
+        return "No run succeeded."
+    if subject not in runs or runs[subject].nunique() < 2 or not places:
+        return "There is only one point, so there is nothing to compare."
+    most = max(part[subject].nunique() for part in places)
+    if most > MOST_ALTERNATIVES:
+        return f"{most} values of {_spoken(subject)} are too many to compare them with each other."
+    rounds = max(_rounds(part) for part in places)
+    if rounds < FEWEST_ROUNDS:
+        made = f"{rounds} {'round is' if rounds == 1 else 'rounds are'} too few"
+        return f"{made} to show a difference; {FEWEST_ROUNDS} are needed."
+    if not checks.in_turns(runs):
+        return (
+            "The points were measured one after the other and not in turns, so a change of the "
+            "machine could look like a difference, and none is claimed."
+        )
+    return ""
+
+
+def _rounds(runs: pd.DataFrame) -> int:
+    return int(runs["repeat"].nunique()) if "repeat" in runs else 1
+
+
+def _answers(places: Sequence[tuple[Row, pd.DataFrame]], subject: str) -> Iterable[Answer]:
+    """IOPS and CPU costs of all places are one family, because a report may name any of them."""
+    metrics = [name for name in _TESTED if all(name in part for _, part in places)]
+    rounds = [[_by_round(part, subject, name) for name in metrics] for _, part in places]
+    flat = [each for some in rounds for each in some]
+    found = iter(family.all_pairs([logs for logs, _ in flat], [order for _, order in flat]))
+    for where, part in places:
+        names = _alternatives(part, subject)
+        pairs = {name: next(found) for name in metrics}
+        yield Answer(
+            where,
+            names,
+            {n: stats.median(_of(part, subject, n)["iops"]) for n in names},
+            _comparisons(pairs["iops"], names, "higher"),
+            _comparisons(pairs.get("cpu_us", {}), names, "lower"),
+            {n: _cost(_of(part, subject, n)) for n in names},
+        )
+
+
+def _alternatives(runs: pd.DataFrame, subject: str) -> tuple[str, ...]:
+    """The names of the alternatives in their order, such as "busy" or "iodepth 32"."""
+    values = in_order(runs.drop_duplicates(subject), [subject])[subject]
+    return tuple(_name(subject, value) for value in values)
+
+
+def _name(subject: str, value: object) -> str:
+    return checks.name_point(pd.Series({subject: value}), [subject])
+
+
+def _of(runs: pd.DataFrame, subject: str, name: str) -> pd.DataFrame:
+    return runs[[_name(subject, value) == name for value in runs[subject]]]
+
+
+def _by_round(runs: pd.DataFrame, subject: str, metric: str) -> tuple[Floats, Floats | None]:
+    """Logarithms, one row for each round and one column for each alternative, and their order."""
+    named = runs.assign(_name=[_name(subject, value) for value in runs[subject]])
+    columns = list(_alternatives(runs, subject))
+    rounds = sorted(named["repeat"].unique())
+
+    def table(column: str) -> Floats:
+        values = named.pivot_table(column, "repeat", "_name", "median", dropna=False)
+        return values.reindex(index=rounds, columns=columns).to_numpy(float)
+
+    values = table(metric)
+    order = table("order") if "order" in named else None
+    return stats.logs(values).reshape(values.shape), order
+
+
+def _comparisons(
+    pairs: Mapping[tuple[int, int], family.Shift], names: Sequence[str], better: stats.Better
+) -> dict[tuple[str, str], stats.Comparison]:
+    """Both directions of each pair."""
+    found = {}
+    for (first, second), shift in pairs.items():
+        back = family.Shift(-shift.centre, -shift.high, -shift.low, shift.n)
+        found[names[first], names[second]] = stats.Comparison.of(shift, True, better)
+        found[names[second], names[first]] = stats.Comparison.of(back, True, better)
+    return found
+
+
+def _cost(runs: pd.DataFrame) -> float:
+    return float(runs["cpu_us"].median()) if "cpu_us" in runs else float("nan")
+
+
+# ---- sentences about a whole study --------------------------------------------------------
+
+
+def headline(found: Study) -> str:
+    """The answers in one sentence."""
+    if found.reason:
+        return found.reason
+    if not found.claims:
+        return f"No difference between {_spoken(found.subject)} was shown."
+    if len(found.answers) == 1:
+        return found.answers[0].sentence
+    return _everywhere(found) or _here_and_there(found)
+
+
+def _everywhere(found: Study) -> str:
+    """What no place contradicts; empty if each alternative was beaten somewhere."""
+    answers = found.answers
+    common = [n for n in answers[0].names if all(n in answer.names for answer in answers)]
+    unbeaten = [n for n in common if all(n in answer.unbeaten for answer in answers)]
+    if not unbeaten:
+        return ""
+    wins = {n: sum(a.is_clear and a.top == n for a in answers) for n in unbeaten}
+    if len(unbeaten) > 1 or wins[unbeaten[0]] < len(answers):
+        first = f"None was shown to be better than {_list(unbeaten, 'or')}"
+        clear = [f"{n} has the most IOPS at {wins[n]}" for n in unbeaten if wins[n]]
+        at = f" at any of the {len(answers)} points measured"
+        return f"{first}{at}{'; ' + ', '.join(clear) if clear else ''}."
+    return _capital(f"{unbeaten[0]} has the most IOPS at all {len(answers)} points measured.")
+
+
+def _here_and_there(found: Study) -> str:
+    """Where which alternative was shown to be better than all others."""
+    clear = [answer for answer in found.answers if answer.is_clear]
+    tops = list(dict.fromkeys(answer.top for answer in clear))
+    if not tops:
+        return f"No {_one(found.subject)} was shown to be better than all others at any point."
+    if all(set(answer.where) == {"iodepth"} for answer in clear):
+        parts = [
+            f"{top} at iodepth {_list([str(a.where['iodepth']) for a in clear if a.top == top])}"
+            for top in tops
+        ]
+    else:
+        parts = [f"{top} at {sum(a.top == top for a in clear)}" for top in tops]
+    of = f"of {len(found.answers)} points measured"
+    return f"The most IOPS, {of}: {'; '.join(parts)}{_rest(len(found.answers) - len(clear))}."
+
+
+def _rest(count: int) -> str:
+    return f"; none was shown to be the best at the other {count}" if count else ""
+
+
+def title(found: Study) -> str:
+    """The largest gain over the baseline that was shown, for a picture of IOPS."""
+    gains = [(answer, gain) for answer in found.answers if (gain := answer.gain())]
+    if not gains:
+        return headline(found)
+    top, gain = max(gains, key=lambda each: each[1].ratio.value)
+    gives = f"{top.top} gives {_times(gain)} the IOPS of {top.baseline}"
+    return _capital(f"{gives} {_place(top.where, False)}".rstrip())
+
+
+def _times(gain: stats.Comparison) -> str:
+    ratio, interval = gain.ratio.value, gain.ratio.interval
+    digits = 2 if ratio < 10 else 1
+    shown = (f"{value:.{digits}f}" for value in (ratio, interval.low, interval.high))
+    return "{} ({} to {}) times".format(*shown)
+
+
+def _spoken(subject: str) -> str:
+    return "ways of waiting" if subject == "way" else subject
+
+
+def _one(subject: str) -> str:
+    return "way of waiting" if subject == "way" else subject
+
+
+def _place(where: Row, leading: bool = True) -> str:
+    if not where:
+        return ""
+    words = _list([f"{name} {value}" for name, value in where.items()])
+    return f"At {words}, " if leading else f"at {words}"
+
+
+def _capital(sentence: str) -> str:
+    return sentence[:1].upper() + sentence[1:]
+
+
+def _list(words: Iterable[str], last_word: str = "and") -> str:
+    *first, last = list(words)
+    return f"{', '.join(first)} {last_word} {last}" if first else last

@@ -1,0 +1,201 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""claims.py: each sentence appears where its data are true, and not where they are not."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from bench import claims as simulated
+from pyfio_virtio.analysis import claims
+from pyfio_virtio.analysis.frame import load
+from tests.analysis import synthetic
+
+
+def made(
+    centres: dict[str, list[float]], rounds: int = 8, noise: float = 0.01, seed: int = 1
+) -> pd.DataFrame:
+    """Runs of ways at iodepth 1, 2, ...: the thousand IOPS of each way at each depth."""
+    random = np.random.default_rng(seed)
+    parts = []
+    for depth, _ in enumerate(next(iter(centres.values()))):
+        part = simulated.runs(random, simulated.NOISES["lognormal"], noise, len(centres), rounds)
+        names = dict(zip(sorted(part["way"].unique(), key=_poll), centres, strict=True))
+        part["way"] = part["way"].map(names)
+        part["way_order"] = part["way"].map(list(centres).index).astype(float)
+        part["iops"] *= part["way"].map(lambda name, at=depth: centres[name][at]) / 100
+        part["iodepth"] = depth + 1
+        part["order"] += depth  # the depths take turns too
+        part["option_names"] = [("wait", "iodepth")] * len(part)
+        parts.append(part.assign(cpu_us=1e5 / part["iops"]))
+    whole = pd.concat(parts, ignore_index=True)
+    return whole.assign(order=whole["order"].rank(method="first"))
+
+
+def _poll(way: str) -> float:
+    return float(way.removeprefix("sleepy ").removesuffix(" µs"))
+
+
+def headline(frame: pd.DataFrame) -> str:
+    return claims.headline(claims.study(frame))
+
+
+def test_a_way_that_wins_everywhere_is_named() -> None:
+    frame = made({"event": [10, 20], "busy": [20, 40], "adaptive": [15, 30]})
+    assert headline(frame) == "Busy has the most IOPS at all 2 points measured."
+
+
+def test_cannot_tell_is_not_equal() -> None:
+    """Event wins nowhere and busy not everywhere, so neither is called best."""
+    frame = made({"event": [10, 40], "busy": [20, 40.1]})
+    assert headline(frame) == (
+        "None was shown to be better than busy at any of the 2 points measured; "
+        "busy has the most IOPS at 1."
+    )
+
+
+def test_where_each_wins_is_said() -> None:
+    frame = made({"event": [10, 40, 40], "busy": [20, 20, 20]})
+    assert headline(frame) == (
+        "The most IOPS, of 3 points measured: busy at iodepth 1; event at iodepth 2 and 3."
+    )
+
+
+def test_where_none_wins_is_said_too() -> None:
+    frame = made({"event": [10, 40, 40], "busy": [20, 20, 40]})
+    assert headline(frame) == (
+        "The most IOPS, of 3 points measured: busy at iodepth 1; event at iodepth 2; "
+        "none was shown to be the best at the other 1."
+    )
+
+
+def test_differences_without_a_winner_anywhere_are_said() -> None:
+    frame = made({"event": [10, 40, 40], "busy": [40, 10, 40], "adaptive": [40, 40, 10]})
+    assert (
+        headline(frame) == "No way of waiting was shown to be better than all others at any point."
+    )
+
+
+def test_noise_shows_no_difference() -> None:
+    frame = made({"event": [20, 20], "busy": [20, 20], "adaptive": [20, 20]}, noise=0.3)
+    found = claims.study(frame)
+    assert found.claims == 0
+    assert claims.headline(found) == "No difference between ways of waiting was shown."
+    assert claims.title(found) == claims.headline(found)
+    assert {answer.sentence for answer in found.answers} == {
+        "At iodepth 1, no difference was shown.",
+        "At iodepth 2, no difference was shown.",
+    }
+
+
+@pytest.mark.parametrize("rounds", [1, 2, 4])
+def test_nothing_is_said_below_five_rounds(rounds: int) -> None:
+    found = claims.study(made({"event": [1], "busy": [100]}, rounds=rounds))
+    assert found.claims == 0
+    assert found.answers == ()
+    assert "too few to show a difference; 5 are needed." in claims.headline(found)
+
+
+def test_a_gain_is_said_with_its_interval() -> None:
+    found = claims.study(made({"event": [10, 10], "busy": [20, 30]}))
+    title = claims.title(found)
+    gain = found.answers[1].gain()
+    assert gain is not None
+    low, high = gain.ratio.interval.low, gain.ratio.interval.high
+    assert title == (
+        f"Busy gives {gain.ratio.value:.2f} ({low:.2f} to {high:.2f}) times the IOPS of event "
+        "at iodepth 2"
+    )
+
+
+def test_an_answer_names_what_was_not_shown_to_differ_and_the_cost() -> None:
+    frame = made({"event": [10], "busy": [30.1], "adaptive": [30]})
+    sentence = claims.study(frame).answers[0].sentence
+    assert sentence.startswith("The highest median is that of ")
+    assert "which was not shown to be different from that of " in sentence
+    assert "times those of event, for " in sentence
+    assert "µs of CPU per I/O instead of " in sentence
+
+
+def test_a_clear_answer_does_not_speak_of_rivals() -> None:
+    sentence = claims.study(made({"event": [10], "busy": [30]})).answers[0].sentence
+    assert sentence.startswith("Busy has the most IOPS: 29.9k IOPS, 3.00 (")
+    assert "not shown" not in sentence
+
+
+def test_a_cheaper_way_is_mentioned_only_if_both_are_shown() -> None:
+    frame = made({"event": [10], "busy": [30], "adaptive": [29]})
+    frame.loc[frame["way"] == "adaptive", "cpu_us"] *= 0.5
+    saying = claims.study(frame).answers[0].sentence
+    assert " Adaptive reaches at least 9" in saying
+    assert "% less CPU per I/O." in saying
+    frame.loc[frame["way"] == "adaptive", "iops"] *= 0.85  # too slow to mention it
+    assert "reaches" not in claims.study(frame).answers[0].sentence
+    loud = made({"event": [10], "busy": [30], "adaptive": [29]}, noise=0.3)
+    loud.loc[loud["way"] == "adaptive", "cpu_us"] *= 0.5
+    assert "reaches" not in claims.study(loud).answers[0].sentence
+
+
+def test_depths_are_compared_if_there_is_one_way() -> None:
+    frame = made({"event": [10, 20, 40]})
+    found = claims.study(frame)
+    assert found.subject == "iodepth"
+    assert claims.headline(found).startswith("Iodepth 3 has the most IOPS: 39.9k")
+
+
+def test_a_single_point_has_nothing_to_be_compared_with() -> None:
+    assert headline(made({"busy": [10]})) == (
+        "There is only one point, so there is nothing to compare."
+    )
+
+
+def test_failed_runs_alone_are_no_result() -> None:
+    frame = made({"event": [10], "busy": [20]}).assign(error="fio said no")
+    assert headline(frame) == "No run succeeded."
+
+
+def test_points_that_were_not_measured_in_turns_are_not_compared() -> None:
+    frame = made({"event": [10], "busy": [20]})
+    one_by_one = frame.sort_values(["way", "repeat"]).assign(order=range(len(frame)))
+    assert "not in turns" in headline(one_by_one)
+    assert claims.study(one_by_one).claims == 0
+
+
+def test_too_many_alternatives_are_not_compared() -> None:
+    many = {f"way {number}": [10.0 + number] for number in range(claims.MOST_ALTERNATIVES + 1)}
+    assert "too many to compare" in headline(made(many, rounds=5))
+
+
+def test_runs_with_a_set_rate_do_not_count(tmp_path: Path) -> None:
+    synthetic.write_sweep(tmp_path, polls=(0, 20), waits=(), depths=(32,), rates=(None, 50))
+    found = claims.study(load(tmp_path))
+    assert all(answer.medians["event"].value > 5e5 for answer in found.answers)
+
+
+def test_a_loser_is_never_the_top() -> None:
+    """Its median is the highest by a few lucky rounds that the winner did not have."""
+    frame = made({"event": [10], "busy": [20]})
+    lucky = frame[(frame["way"] == "event") & (frame["repeat"] <= 5)]
+    lucky = lucky.assign(iops=1e9, repeat=lucky["repeat"] + 100, order=lucky["order"] + 100)
+    more = lucky.assign(repeat=lucky["repeat"] + 100)
+    answer = claims.study(pd.concat([frame, lucky, more.assign(order=more["order"] + 50)])).answers[
+        0
+    ]
+    assert answer.medians["event"].value > answer.medians["busy"].value
+    assert answer.top == "busy"
+
+
+@pytest.mark.parametrize("noise", simulated.NOISES)
+def test_reports_of_equal_ways_rarely_claim_a_difference(noise: str) -> None:
+    rate = simulated.false_reports(np.random.default_rng(3), noise, 25)
+    assert rate.claimed <= 4, "5% of 25 reports, with three standard errors"
+
+
+def test_comparisons_of_the_same_rarely_claim_a_difference() -> None:
+    rate = simulated.false_comparisons(np.random.default_rng(4), "bimodal", 25)
+    assert rate.claimed <= 4
+
+
+def test_a_difference_of_10_percent_is_found() -> None:
+    assert simulated.found(np.random.default_rng(5), 4, 20).claimed >= 18

@@ -83,14 +83,24 @@ class Noise:
 
 def noise(frame: pd.DataFrame, metric: str = "iops") -> Noise | None:
     """A against A; None if no point was measured twice a round."""
-    twins = frame[(frame["role"] == TWIN) & frame["error"].isna()].set_index("repeat")
+    twins = frame[(frame["role"] == TWIN) & frame["error"].isna()]
     if twins.empty:
         return None
+    twins = (
+        twins.assign(_round=list(map(str, rounds(twins))))
+        .drop_duplicates("_round")
+        .set_index("_round")
+    )
     keys = [name for name in dict.fromkeys(("way", *axes(frame))) if name in twins]
     # As text, so that two missing values (no rate) are equal.
     wanted = twins[keys].map(str).iloc[0]
     alike = (measured(frame)[keys].map(str) == wanted).all(axis=1)
-    first = measured(frame)[alike].drop_duplicates("repeat").set_index("repeat")
+    first = measured(frame)[alike]
+    first = (
+        first.assign(_round=list(map(str, rounds(first))))
+        .drop_duplicates("_round")
+        .set_index("_round")
+    )
     both = first.index.intersection(twins.index)
     base, other = first.loc[both, metric], twins.loc[both, metric]
     apart = np.abs(stats.logs(other) - stats.logs(base))
@@ -106,12 +116,19 @@ def noise(frame: pd.DataFrame, metric: str = "iops") -> Noise | None:
     )
 
 
+def rounds(runs: pd.DataFrame) -> list[tuple[str, int]]:
+    """The round of each run: the sweep, because each sweep counts from 1, and the repeat."""
+    sources = runs["source"] if "source" in runs else [""] * len(runs)
+    repeats = runs["repeat"] if "repeat" in runs else [1] * len(runs)
+    return [(str(source), int(repeat)) for source, repeat in zip(sources, repeats, strict=True)]
+
+
 def in_turns(runs: pd.DataFrame) -> bool:
     """Whether the points were measured in turns, and not each of them as a whole."""
     if "order" not in runs or "repeat" not in runs:
         return True
     keys = axes(runs)
-    ordered = runs.sort_values("order")
+    ordered = runs.sort_values([name for name in ("source", "order") if name in runs])
     point = ordered[keys].map(str).agg("/".join, axis=1) if keys else pd.Series("", ordered.index)
     follows = (point == point.shift()).sum()
     return bool(follows <= (len(point) - point.nunique()) / 2)
@@ -184,9 +201,11 @@ def _load(runs: pd.DataFrame) -> list[str]:
     if load.empty or others.median() < BUSY_LOAD:
         return []
     cpus = f" on {int(runs['host_cpus'].min())} CPUs" if "host_cpus" in runs else ""
+    low, high = f"{load.min():.1f}", f"{load.max():.1f}"
+    between = low if low == high else f"{low} to {high}"
     return [
-        f"The machine did other work: before the runs, its load average was {load.min():.1f} to "
-        f"{load.max():.1f}{cpus}, of which the sweep itself explains about {own:.1f}."
+        f"The machine did other work: before the runs, its load average was {between}{cpus}, "
+        f"of which the sweep itself explains about {own:.1f}."
     ]
 
 

@@ -93,18 +93,18 @@ class Answer:
         """The answer, as precise as the runs allow."""
         if not self.claims:
             return _capital(f"{_place(self.where)}no difference was shown.")
-        value = f"{short(self.medians[self.top].value)} IOPS"
-        parts = [f"{self.top} has the most IOPS: {value}" if self.is_clear else self._open(value)]
+        verb = "has the most IOPS" if self.is_clear else "has the highest median of IOPS"
+        parts = [f"{self.top} {verb}: {short(self.medians[self.top].value)}"]
         gain = self.gain()
         if gain:
             parts.append(f"{_times(gain)} those of {self.baseline}")
             parts += self._costs()
-        return _capital(f"{_place(self.where)}{', '.join(parts)}.{self._thrift()}")
+        rest = f"{self._rivals()}{self._thrift()}"
+        return _capital(f"{_place(self.where)}{', '.join(parts)}.{rest}")
 
-    def _open(self, value: str) -> str:
+    def _rivals(self) -> str:
         rivals = [n for n in self.names if n != self.top and not self.beats(self.top, n)]
-        shown = f"the highest median is that of {self.top}, {value}, which was not shown to be"
-        return f"{shown} different from that of {_list(rivals)}"
+        return f" No difference from {_list(rivals, 'or')} was shown." if rivals else ""
 
     def _costs(self) -> list[str]:
         found = self.cpu.get((self.baseline, self.top))
@@ -172,7 +172,7 @@ def _reason(runs: pd.DataFrame, places: Sequence[pd.DataFrame], subject: str) ->
     most = max(part[subject].nunique() for part in places)
     if most > MOST_ALTERNATIVES:
         return f"{most} values of {_spoken(subject)} are too many to compare them with each other."
-    rounds = max(_rounds(part) for part in places)
+    rounds = max(len(set(checks.rounds(part))) for part in places)
     if rounds < FEWEST_ROUNDS:
         made = f"{rounds} {'round is' if rounds == 1 else 'rounds are'} too few"
         return f"{made} to show a difference; {FEWEST_ROUNDS} are needed."
@@ -182,10 +182,6 @@ def _reason(runs: pd.DataFrame, places: Sequence[pd.DataFrame], subject: str) ->
             "machine could look like a difference, and none is claimed."
         )
     return ""
-
-
-def _rounds(runs: pd.DataFrame) -> int:
-    return int(runs["repeat"].nunique()) if "repeat" in runs else 1
 
 
 def _answers(places: Sequence[tuple[Row, pd.DataFrame]], subject: str) -> Iterable[Answer]:
@@ -223,16 +219,21 @@ def _of(runs: pd.DataFrame, subject: str, name: str) -> pd.DataFrame:
 
 def _by_round(runs: pd.DataFrame, subject: str, metric: str) -> tuple[Floats, Floats | None]:
     """Logarithms, one row for each round and one column for each alternative, and their order."""
-    named = runs.assign(_name=[_name(subject, value) for value in runs[subject]])
+    every = checks.rounds(runs)
+    known = {each: place for place, each in enumerate(sorted(set(every)))}
+    named = runs.assign(
+        _name=[_name(subject, value) for value in runs[subject]],
+        _round=[known[each] for each in every],
+    )
     columns = list(_alternatives(runs, subject))
-    rounds = sorted(named["repeat"].unique())
 
     def table(column: str) -> Floats:
-        values = named.pivot_table(column, "repeat", "_name", "median", dropna=False)
-        return values.reindex(index=rounds, columns=columns).to_numpy(float)
+        values = named.pivot_table(column, "_round", "_name", "median", dropna=False)
+        return values.reindex(index=range(len(known)), columns=columns).to_numpy(float)
 
     values = table(metric)
-    order = table("order") if "order" in named else None
+    # Sweeps of different times have no common drift.
+    order = table("order") if "order" in named and len({s for s, _ in known}) == 1 else None
     return stats.logs(values).reshape(values.shape), order
 
 
@@ -260,7 +261,8 @@ def headline(found: Study) -> str:
     if found.reason:
         return found.reason
     if not found.claims:
-        return f"No difference between {_spoken(found.subject)} was shown."
+        between = "" if found.subject == "way" else "values of "
+        return f"No difference between {between}{_spoken(found.subject)} was shown."
     if len(found.answers) == 1:
         return found.answers[0].sentence
     return _everywhere(found) or _here_and_there(found)

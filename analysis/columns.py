@@ -36,8 +36,10 @@ def xy(frame: pd.DataFrame, axes: Axes, x: str, y: str, by: str | None = None) -
     table = points(runs, [x, by] if by else [x], (y,)).dropna(subset=[y])
     names.require_values(table, runs, y)
     places = _places(table, x)
+    every = grouped(table, [by]) if by else [({}, table)]
+    groups = drawing.some(every)
     ends = []
-    for number, (key, line) in enumerate(grouped(table, [by]) if by else [({}, table)]):
+    for number, (key, line) in enumerate(groups):
         place = np.array([places[str(value)] for value in line[x]])
         drawn = style.series(number)
         # Words and lists have no distance, so a line between them would say nothing.
@@ -53,7 +55,8 @@ def xy(frame: pd.DataFrame, axes: Axes, x: str, y: str, by: str | None = None) -
     drawing.value_axis(axes, "y", y, runs)
     style.end_labels(axes, ends)
     keys = [name for name in (by, x) if name]
-    style.titles(axes, drawing.range_title(table, y, keys, runs), findings.conditions(frame))
+    note = findings.conditions(frame) + drawing.left_out(len(every))
+    style.titles(axes, drawing.range_title(table, y, keys, runs), note)
     return axes
 
 

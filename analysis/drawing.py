@@ -6,9 +6,10 @@ All functions are called from one thread. plots.py and columns.py draw the pictu
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import Any, TypeVar
 
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
@@ -18,6 +19,10 @@ from pyfio_virtio.analysis.frame import axes as axes_of
 from pyfio_virtio.analysis.frame import column_names, extreme
 from pyfio_virtio.results import values
 from pyfio_virtio.results.results import ResultsError
+
+# More lines cannot be told apart, and style.py has no more colours.
+MOST_LINES = 8
+Group = TypeVar("Group")
 
 
 def whiskers(
@@ -74,6 +79,18 @@ def range_title(table: pd.DataFrame, metric: str, keys: Sequence[str], runs: pd.
         return f"{names.name_of(runs, metric)} is {say(top[metric])} everywhere"
     low, high = (f"{say(row[metric])} ({checks.name_point(row, keys)})" for row in (least, top))
     return f"{names.name_of(runs, metric)} runs from {low} to {high}"
+
+
+def some(groups: Iterable[Group]) -> list[Group]:
+    """At most MOST_LINES of the groups, from the first to the last one at even distances."""
+    every = list(groups)
+    places = np.linspace(0, len(every) - 1, min(len(every), MOST_LINES)).round().astype(int)
+    return [every[place] for place in places]
+
+
+def left_out(lines: int) -> str:
+    """The note for the conditions of a picture that some() made sparser; empty if it did not."""
+    return f" · {MOST_LINES} of {lines} lines are drawn" if lines > MOST_LINES else ""
 
 
 def legend(axes: Axes) -> None:

@@ -37,8 +37,9 @@ _MAIN_COUNTERS = ("kicks", "calls", "looks", "empty_looks", "sleeps")
 
 def iops_by_wait(frame: pd.DataFrame, axes: Axes) -> Axes:
     """IOPS against the way of waiting, with one line for each iodepth."""
-    _by_wait(frame, axes, "iops")
-    style.titles(axes, claims.title(claims.study(frame)), findings.conditions(frame))
+    table = _by_wait(frame, axes, "iops")
+    note = findings.conditions(frame) + drawing.left_out(table["iodepth"].nunique())
+    style.titles(axes, claims.title(claims.study(frame)), note)
     return axes
 
 
@@ -46,7 +47,8 @@ def p99_by_wait(frame: pd.DataFrame, axes: Axes) -> Axes:
     """p99 latency against the way of waiting, with one line for each iodepth."""
     table = _by_wait(frame, axes, "p99_ns")
     title = drawing.range_title(table, "p99_ns", ["way", "iodepth"], measured(frame))
-    style.titles(axes, title, findings.conditions(frame))
+    note = findings.conditions(frame) + drawing.left_out(table["iodepth"].nunique())
+    style.titles(axes, title, note)
     return axes
 
 
@@ -57,7 +59,7 @@ def _by_wait(frame: pd.DataFrame, axes: Axes, metric: str) -> pd.DataFrame:
     names.require_values(table, runs, metric)
     ways = table.drop_duplicates("way").sort_values("way_order")["way"].tolist()
     ends = []
-    for number, (key, line) in enumerate(grouped(table, ["iodepth"])):
+    for number, (key, line) in enumerate(drawing.some(grouped(table, ["iodepth"]))):
         place = np.array([ways.index(way) for way in line["way"]])
         drawn = style.series(number)
         _lines_and_marks(axes, place, line, metric, drawn)
@@ -105,7 +107,7 @@ def latency_by_iops(frame: pd.DataFrame, axes: Axes, metric: str = "p99_ns") -> 
     table = points(runs, ["way", along], ("iops", metric)).dropna(subset=[metric])
     names.require_values(table, runs, metric)
     bends = []
-    for number, (way, line) in enumerate(table.groupby("way", sort=False)):
+    for number, (way, line) in enumerate(drawing.some(table.groupby("way", sort=False))):
         line = line.sort_values("iops") if rated else in_order(line, [along])
         bends += _hockey_stick(axes, str(way), line, metric, style.series(number))
     drawing.scale(axes, "x", table, "iops")
@@ -118,7 +120,8 @@ def latency_by_iops(frame: pd.DataFrame, axes: Axes, metric: str = "p99_ns") -> 
         axes.plot([], [], color=style.MUTED, linewidth=0.9, label=label)
     drawing.legend(axes)
     name = names.name_of(runs, metric)
-    style.titles(axes, _knees(bends, name, along), findings.conditions(frame))
+    note = findings.conditions(frame) + drawing.left_out(table["way"].nunique())
+    style.titles(axes, _knees(bends, name, along), note)
     return axes
 
 
@@ -150,7 +153,7 @@ def percentiles(frame: pd.DataFrame, axes: Axes, by: str = "way") -> Axes:
     runs = measured(frame)
     drawing.refuse_more_than(runs, (by,))
     tails, most = {}, 0.0
-    for number, (key, group) in enumerate(grouped(runs, [by])):
+    for number, (key, group) in enumerate(drawing.some(grouped(runs, [by]))):
         name = drawing.label_of(by, key[by])
         whole = histogram(group)
         reached = latency.supported(whole)
@@ -172,7 +175,8 @@ def percentiles(frame: pd.DataFrame, axes: Axes, by: str = "way") -> Axes:
     drawing.value_axis(axes, "y", "latency", runs)
     drawing.legend(axes)
     kind = names.of_what(runs, "latency").strip(" ()")
-    style.titles(axes, _tail_finding(tails, kind), findings.conditions(frame))
+    note = findings.conditions(frame) + drawing.left_out(runs[by].nunique())
+    style.titles(axes, _tail_finding(tails, kind), note)
     return axes
 
 
@@ -189,6 +193,7 @@ def _tail(
         np.append(whole.values_ns[shown], at_marks[-1]),
         color=drawn["color"],
         linestyle=drawn["linestyle"],
+        drawstyle="steps-pre",  # a percentile is the first value that enough I/Os reach
     )
     axes.plot(_nines(marks), at_marks, marker=drawn["marker"], color=drawn["color"], linestyle="")
     axes.plot([], [], label=name, **drawn)  # for the legend: line and marker together
@@ -226,7 +231,7 @@ def cost_by_latency(frame: pd.DataFrame, axes: Axes, metric: str = "lat_mean_ns"
     table = table[table["cpu_us"] > 0] if "cpu_us" in table else table.head(0)
     names.require_values(table, runs, metric if runs[metric].isna().all() else "cpu_us")
     numbers: list[tuple[float, float, str, str]] = []
-    for number, (way, line) in enumerate(table.groupby("way", sort=False)):
+    for number, (way, line) in enumerate(drawing.some(table.groupby("way", sort=False))):
         drawn = style.series(number)
         if "fio_cpu_us" in line and "backend_cpu_us" in line:
             axes.hlines(line[metric], line["fio_cpu_us"], line["cpu_us"], color=drawn["color"])
@@ -253,7 +258,8 @@ def cost_by_latency(frame: pd.DataFrame, axes: Axes, metric: str = "lat_mean_ns"
     style.point_labels(axes, numbers)
     axes.grid(axis="x")
     drawing.legend(axes)
-    style.titles(axes, _front_finding(front), findings.conditions(frame))
+    note = findings.conditions(frame) + drawing.left_out(table["way"].nunique())
+    style.titles(axes, _front_finding(front), note)
     return axes
 
 

@@ -40,6 +40,9 @@ from pyfio_virtio.analysis.frame import (
     measured,
     points,
 )
+from pyfio_virtio.analysis.history import History
+from pyfio_virtio.analysis.history import draw as draw_history
+from pyfio_virtio.analysis.metrics import metric
 from pyfio_virtio.analysis.names import NoDataError, of_what
 from pyfio_virtio.analysis.run_files import samples
 from pyfio_virtio.results import values
@@ -98,13 +101,52 @@ class Report:
 def html(frame: pd.DataFrame, plan: str = "", title: str = "") -> str:
     """The page as HTML."""
     filled = describe(frame, plan, title)
-    pictures = tuple(draw(frame))
-    return _render("report.html.j2", report=filled, pictures=pictures)
+    pictures, left_out = tuple(draw(frame)), _left_out(frame)
+    return _render("report.html.j2", report=filled, pictures=pictures, left_out=left_out)
 
 
 def markdown(frame: pd.DataFrame, plan: str = "", title: str = "") -> str:
     """The report as Markdown without pictures, for a pull request."""
     return _render("report.md.j2", report=describe(frame, plan, title))
+
+
+def history_html(found: History) -> str:
+    """The page of a history as HTML."""
+    with style.look():
+        svg = style.inline_svg(draw_history(found), "history", found.sentences[0])
+    picture = Picture(Markup(svg), "")  # noqa: S704 - made here, and its texts are escaped
+    return _render("report.html.j2", report=_of_history(found), pictures=(picture,))
+
+
+def history_markdown(found: History) -> str:
+    """The history as Markdown without its picture."""
+    return _render("report.md.j2", report=_of_history(found))
+
+
+def _of_history(found: History) -> Report:
+    show = metric(found.metric).show
+    rows = [
+        (Cell(name, name or "all runs"), *(_metric_text(value, show) for value in values))
+        for name, values in zip(found.points, found.medians.tolist(), strict=True)
+    ]
+    return Report(
+        title="",
+        question=f"How did {found.metric} change over {len(found.sweeps)} sweeps?",
+        failures=(),
+        headline=found.sentences[0],
+        answers=found.sentences if len(found.sentences) > 1 else (),
+        controls=(),
+        warnings=(),
+        table=Table(("point", *found.sweeps), tuple(rows)),
+        environment=tuple(zip(found.sweeps, found.dates, strict=True)),
+        commands=(),
+        job="",
+        plan="",
+    )
+
+
+def _metric_text(value: float, show: Callable[[float], str]) -> Cell:
+    return Cell(-1, DASH) if pd.isna(value) else Cell(float(value), show(value))
 
 
 def _render(name: str, **values: object) -> str:
@@ -219,8 +261,8 @@ _COLUMNS: tuple[tuple[str, str, Callable[[float], str]], ...] = (
     ("p99_ns", "p99", style.duration),
     ("p99_9_ns", "p99.9", style.duration),
     ("p99_9_ns_corrected", "p99.9 corrected", style.duration),
-    ("fio_cpu_us", "fio µs/I/O", style.number),
-    ("backend_cpu_us", "back-end µs/I/O", style.number),
+    ("fio_cpu_us", "fio µs per I/O", style.number),
+    ("backend_cpu_us", "back-end µs per I/O", style.number),
 )
 
 
@@ -248,7 +290,7 @@ def tabulate(frame: pd.DataFrame) -> Table:
     ]
     runs = measured(frame)
     metrics = [heading + of_what(runs, name) for name, heading, _ in shown]
-    headings = (*keys, "runs", *metrics, *(f"{name}/I/O" for name in counted))
+    headings = (*keys, "runs", *metrics, *(f"{name} per I/O" for name in counted))
     return Table(tuple(headings), tuple(rows))
 
 
@@ -287,6 +329,18 @@ def draw(frame: pd.DataFrame) -> Iterator[Picture]:
                 yield _picture(plot, part, f"p{number}-{kind}", name)
             except NoDataError:
                 continue  # an empty picture is never drawn
+
+
+def _left_out(frame: pd.DataFrame) -> str:
+    """What the page says if it has pictures for some combinations only."""
+    count = sum(1 for _ in _facets(frame))
+    if count <= MOST_FACETS:
+        return ""
+    return (
+        f"The pictures show the first {MOST_FACETS} of {count} combinations of "
+        f"{_list([name for name in axes(frame) if name not in _OWN_AXES])}; the table has all of "
+        "them, and pyfio-virtio plot --where draws any."
+    )
 
 
 def _facets(frame: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:

@@ -26,33 +26,74 @@ _GATE_FAILED = 4
 _GATE_OPEN = 5
 _SOURCE = click.Path(exists=True, path_type=Path)
 PAGE = "report.html"
+HISTORY = "history.html"
 
 
 @click.command()
-@click.argument("folder", type=_SOURCE, default=Path(DEFAULT_FOLDER), required=False)
+@click.argument("folders", nargs=-1, type=_SOURCE, metavar="[FOLDER]...")
 @click.option(
     "-o",
     "--output",
     type=click.Path(dir_okay=False, path_type=Path),
-    help=f"The page to write.  [default: {PAGE} in FOLDER, or here for a file of fio]",
+    help=f"The page to write.  [default: {PAGE} in FOLDER, or {HISTORY} with --history]",
 )
+@click.option(
+    "--history", is_flag=True, help="Show how a metric changed over several sweeps, by their time."
+)
+@click.option("--metric", default="iops", show_default=True, help="The column, with --history.")
 @click.option(
     "--markdown", is_flag=True, help="Print Markdown for a pull request, and write no page."
 )
-def report(folder: Path, output: Path | None, markdown: bool) -> None:
-    """Write the report of a sweep as one self-contained HTML page."""
+def report(
+    folders: Sequence[Path], output: Path | None, history: bool, metric: str, markdown: bool
+) -> None:
+    """Write the report of a sweep as one self-contained HTML page.
+
+    \b
+      pyfio-virtio report out
+      pyfio-virtio report --history nightly/* -o history.html
+    """
     from pyfio_virtio.analysis import load
     from pyfio_virtio.analysis import report as reports
 
+    if history:
+        _report_history(folders, output, metric, markdown)
+        return
+    if len(folders) > 1:
+        raise UsageError(
+            "a report shows one sweep",
+            f"{len(folders)} folders were given",
+            "use report --history for several, or compare for two",
+        )
+    folder = folders[0] if folders else Path(DEFAULT_FOLDER)
     frame = load(folder)
     plan, title = _plan(folder)
     if markdown:
         click.echo(reports.markdown(frame, plan, title))
         return
     page = output or (folder if folder.is_dir() else Path()) / PAGE
+    _write_page(page, reports.html(frame, plan, title))
+
+
+def _report_history(
+    folders: Sequence[Path], output: Path | None, metric: str, markdown: bool
+) -> None:
+    from pyfio_virtio.analysis import report as reports
+    from pyfio_virtio.analysis.history import read
+
+    if not folders:
+        raise UsageError("--history needs the folders of the sweeps")
+    found = read(folders, metric)
+    if markdown:
+        click.echo(reports.history_markdown(found))
+        return
+    _write_page(output or Path(HISTORY), reports.history_html(found))
+
+
+def _write_page(page: Path, text: str) -> None:
     if not page.parent.is_dir():
         raise UsageError(f"cannot write {page}", "its folder does not exist")
-    _write(page, reports.html(frame, plan, title))
+    _write(page, text)
     click.echo(str(page))
 
 

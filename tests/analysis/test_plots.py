@@ -257,3 +257,12 @@ def test_a_picture_is_the_same_every_time(sweep: pd.DataFrame, tmp_path: Path, k
             plots.iops_by_wait(measured(sweep), drawing.add_subplot())
         style.save(drawing, tmp_path / f"{name}.{kind}")
     assert (tmp_path / f"a.{kind}").read_bytes() == (tmp_path / f"b.{kind}").read_bytes()
+
+
+def test_more_lines_than_can_be_told_apart_are_thinned(sweep: pd.DataFrame, axes: Axes) -> None:
+    every = sweep[sweep["iodepth"] == 1]
+    many = pd.concat([every.assign(iodepth=depth) for depth in range(1, 31)], ignore_index=True)
+    plots.iops_by_wait(many, axes)
+    labels = [text for text in texts(axes).split("\n") if text.startswith("iodepth")]
+    assert (len(labels), labels[0], labels[-1]) == (8, "iodepth 1", "iodepth 30")
+    assert "8 of 30 lines are drawn" in texts(axes).replace("\n", " ")

@@ -15,7 +15,8 @@ import pandas as pd
 import pytest
 
 from pyfio_virtio.analysis import report
-from pyfio_virtio.analysis.frame import measured
+from pyfio_virtio.analysis.frame import load, measured
+from tests.analysis import synthetic
 
 PROBE = """
 <script>
@@ -154,7 +155,7 @@ def test_ids_are_unique(page: str) -> None:
 def test_the_answer_is_the_data_s(sweep: pd.DataFrame, page: str) -> None:
     runs = measured(sweep)
     busy = runs[(runs["way"] == "busy") & (runs["iodepth"] == 1)]["iops"].median()
-    assert f"At iodepth 1, the highest median is that of busy, {busy / 1000:.0f}k IOPS" in page
+    assert f"At iodepth 1, busy has the highest median of IOPS: {busy / 1000:.0f}k," in page
     assert "Which way of waiting serves randread 4k best as iodepth varies?" in page
 
 
@@ -202,7 +203,7 @@ def test_markdown_has_the_answer_the_table_and_the_doubts(sweep: pd.DataFrame) -
     table = [line for line in lines if line.startswith("|")]
     assert len(table) == 2 + 18
     assert len({line.count("|") for line in table}) == 1
-    assert "- At iodepth 1, the highest median is that of busy" in text
+    assert "- At iodepth 1, busy has the highest median of IOPS" in text
     assert "**Before you believe it**" in text
     assert "\n\n\n" not in text
 
@@ -238,3 +239,21 @@ def test_one_way_is_drawn_against_depth(sweep: pd.DataFrame) -> None:
     one = sweep[(sweep["way"] == "busy") & (sweep["role"] == "measured")]
     assert report.question(one).startswith("What do IOPS and latency of randread 4k do as iodepth")
     assert len(list(report.draw(one))) >= 2
+
+
+def test_a_report_of_many_points_stays_readable(tmp_path: Path) -> None:
+    depths = tuple(range(1, 31))
+    patterns = ("randread", "randwrite", "randrw", "read")
+    synthetic.write_sweep(
+        tmp_path, (0, 20, 100), ("busy",), depths, patterns, repeats=1, details=False
+    )
+    frame = load(tmp_path)
+    page = report.html(frame)
+    assert "The pictures show the first 3 of 4 combinations of rw" in page
+    assert page.count("<tr>") == 1 + 480
+    assert 'id="filter"' in page
+
+
+def test_a_short_table_needs_no_filter(sweep: pd.DataFrame) -> None:
+    few = sweep[(sweep["iodepth"] == 32) & (sweep["role"] == "measured")]
+    assert 'id="filter"' not in report.html(few)

@@ -1,0 +1,231 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A metric over many sweeps, and the sweeps at which it changed.
+
+This file owns the search for change points. read() reads folders and changes none; everything else
+is pure. All of it is called from one thread. drawing is done by draw().
+
+A change is claimed if a span of neighbouring sweeps differs from the others by more than any
+span does in 95% of random orders of the same sweeps (circular binary segmentation, Olshen and
+others 2004, with a permutation test over all points together, which corrects for their number).
+The parts between changes are then searched in the same way. At least eight sweeps are
+needed, and a slow trend is found as one or more steps.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from pyfio_virtio.analysis import checks, drawing, metrics, names, stats, style
+from pyfio_virtio.analysis.family import CONFIDENCE, RESAMPLES, SEED, Floats
+from pyfio_virtio.analysis.frame import axes, canonical, load, measured, options, require_numbers
+from pyfio_virtio.results.results import ResultsError
+
+FEWEST_SWEEPS = 8
+
+
+@dataclass(frozen=True)
+class Change:
+    """A step of one point: the first sweep after it, and the ratio of its means."""
+
+    point: str
+    sweep: int
+    ratio: float
+
+
+@dataclass(frozen=True)
+class History:
+    """Medians by point and sweep, and the changes that were shown."""
+
+    metric: str
+    sweeps: tuple[str, ...]  # the names of the folders, by the time of their first run
+    dates: tuple[str, ...]
+    points: tuple[str, ...]
+    medians: Floats  # (points, sweeps); NaN: the sweep does not have the point
+    changes: tuple[Change, ...]
+
+    @property
+    def sentences(self) -> tuple[str, ...]:
+        """What was shown."""
+        count = len(self.sweeps)
+        if count < FEWEST_SWEEPS:
+            return (
+                f"{count} {'sweep is' if count == 1 else 'sweeps are'} too few to show a change; "
+                f"{FEWEST_SWEEPS} are needed.",
+            )
+        if not self.changes:
+            return (f"No change was shown over {count} sweeps.",)
+        return tuple(self._sentence(each) for each in self.changes)
+
+    def _sentence(self, change: Change) -> str:
+        where = f"{change.point}: " if change.point else ""
+        at = f"{self.sweeps[change.sweep]} ({self.dates[change.sweep]})"
+        judged = ""
+        better = metrics.metric(self.metric).better
+        if better:
+            judged = " (better)" if (change.ratio > 1) == (better == "higher") else " (worse)"
+        return f"{where}{self.metric} is {stats.times(change.ratio)}{judged} from {at} on."
+
+
+def read(folders: Sequence[Path], metric: str = "iops") -> History:
+    """Reads sweeps, in the order of their first runs."""
+    frames = [(folder, _of(folder, metric)) for folder in folders]
+    frames.sort(key=lambda each: _began(each[1]))
+    both = pd.concat([frame for _, frame in frames], ignore_index=True)
+    keys = ["way", *(n for n in options(both) if n not in ("wait", "sleepy_poll", "filename"))]
+    keys = [name for name in keys if all(name in frame for _, frame in frames)]
+    shown = [name for name in keys if name in axes(both)]
+    found: dict[tuple[str, ...], Floats] = {}
+    texts: dict[tuple[str, ...], str] = {}
+    for place, (_, frame) in enumerate(frames):
+        for point, runs in _points(frame, keys):
+            row = found.setdefault(point, np.full(len(frames), np.nan))
+            row[place] = runs[metric].median()
+            texts.setdefault(point, checks.name_point(runs.iloc[0], shown))
+    medians = np.array(list(found.values()))
+    points = tuple(texts[point] for point in found)
+    return History(
+        metric,
+        tuple(folder.name or str(folder) for folder, _ in frames),
+        tuple(_began(frame)[:16].replace("T", " ") for _, frame in frames),
+        points,
+        medians,
+        tuple(changes(medians, points)),
+    )
+
+
+def _of(folder: Path, metric: str) -> pd.DataFrame:
+    runs = measured(load(folder))
+    if runs.empty:
+        raise ResultsError(f"{folder} has no run that succeeded", "", "leave it out")
+    require_numbers(runs, metric)
+    return runs
+
+
+def _began(frame: pd.DataFrame) -> str:
+    return str(frame["started"].min()) if "started" in frame else ""
+
+
+def _points(frame: pd.DataFrame, keys: Sequence[str]) -> list[tuple[tuple[str, ...], pd.DataFrame]]:
+    groups = canonical(frame, keys).groupby(list(keys), sort=False)
+    return [(tuple(group.iloc[0]), frame.loc[group.index]) for _, group in groups]
+
+
+# ---- change points ---------------------------------------------------------------------------
+
+
+def changes(medians: Floats, points: Sequence[str]) -> list[Change]:
+    """The steps that survive, by sweep. Points that a sweep lacks are not searched."""
+    whole = np.all(np.isfinite(medians) & (medians > 0), axis=1)
+    logs = np.log(medians[whole])
+    logs -= logs.mean(axis=1, keepdims=True)
+    names_of = list(itertools.compress(points, whole))
+    found = _search(logs, 0, np.random.default_rng(SEED)) if len(logs) else []
+    bounds = [0, *sorted({at for at, _ in found}), medians.shape[1]]
+    steps = []
+    for at, row in sorted(found):
+        before, after = bounds[bounds.index(at) - 1], bounds[bounds.index(at) + 1]
+        step = logs[row, at:after].mean() - logs[row, before:at].mean()
+        steps.append(Change(names_of[row], at, math.exp(step)))
+    return steps
+
+
+def _search(logs: Floats, offset: int, random: np.random.Generator) -> list[tuple[int, int]]:
+    """(sweep, point) of each change, in this part of the history and between its changes."""
+    sweeps = logs.shape[1]
+    if sweeps < FEWEST_SWEEPS:
+        return []
+    begins, ends = _spans(sweeps)
+    seen = _steps(logs, begins, ends)
+    orders = random.random((RESAMPLES, sweeps)).argsort(axis=1)
+    largest = [float(_steps(logs[:, order], begins, ends).max()) for order in orders]
+    limit = float(np.quantile(largest, CONFIDENCE, method="higher"))
+    if seen.max() <= limit:
+        return []
+    span = int(seen.max(axis=0).argmax())
+    rows = np.flatnonzero(seen[:, span] > limit).tolist()
+    cuts = sorted({0, int(begins[span]), int(ends[span]), sweeps})
+    found = [(offset + cut, row) for cut in cuts[1:-1] for row in rows]
+    for first, last in itertools.pairwise(cuts):
+        found += _search(logs[:, first:last], offset + first, random)
+    return found
+
+
+def _spans(sweeps: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Every span of neighbouring sweeps but the whole: its first sweep, and the one after it."""
+    begins, ends = np.triu_indices(sweeps + 1, 1)
+    is_part = ends - begins < sweeps
+    return begins[is_part], ends[is_part]
+
+
+def _steps(logs: Floats, begins: NDArray[np.intp], ends: NDArray[np.intp]) -> Floats:
+    """For each point and span: how many standard errors the span differs from all other sweeps."""
+    sweeps = logs.shape[1]
+    sums = np.concatenate([np.zeros((len(logs), 1)), logs.cumsum(axis=1)], axis=1)
+    inside, whole = sums[:, ends] - sums[:, begins], sums[:, -1:]
+    n = ends - begins
+    rest = sweeps - n
+    step = np.abs(inside / n - (whole - inside) / rest)
+    squares = (logs**2).sum(axis=1, keepdims=True)
+    within = np.maximum(squares - inside**2 / n - (whole - inside) ** 2 / rest, 1e-12)
+    sizes: Floats = step / np.sqrt(within / (sweeps - 2) * (1 / n + 1 / rest))
+    return sizes
+
+
+# ---- the picture -------------------------------------------------------------------------------
+
+
+def draw(found: History) -> Figure:
+    """The medians by sweep; the points with changes come first if there are too many lines."""
+    with style.look():
+        whole = style.figure(max(style.SIZE[0], 1 + 0.45 * len(found.sweeps)))
+        place = whole.add_subplot()
+        rows = _rows(found)
+        style.end_labels(place, [_line(place, found, row, n) for n, row in enumerate(rows)])
+        for at in sorted({change.sweep for change in found.changes}):
+            place.axvline(at - 0.5, color=style.MUTED, linewidth=1, linestyle=(0, (4, 3)))
+        _sweep_axis(place, found)
+        place.set_yscale("log")
+        place.set_ylabel(names.NAMES.get(found.metric, found.metric))
+        style.plain(place.yaxis, metrics.metric(found.metric).show)
+        style.titles(place, found.sentences[0], _note(found, len(rows)))
+        return whole
+
+
+def _line(place: Axes, found: History, row: int, number: int) -> tuple[float, float, str, str]:
+    """Draws a point's line; returns where its label belongs."""
+    drawn = style.series(number)
+    values = found.medians[row]
+    place.plot(np.arange(values.size), values, **drawn)
+    last = int(np.flatnonzero(np.isfinite(values))[-1])
+    return float(last), float(values[last]), found.points[row] or found.metric, drawn["color"]
+
+
+def _sweep_axis(place: Axes, found: History) -> None:
+    named = zip(found.sweeps, found.dates, strict=True)
+    labels = [f"{name}\n{date[:10]}" for name, date in named]
+    place.set_xticks(range(len(labels)), labels, rotation=45, ha="right")
+
+
+def _rows(found: History) -> list[int]:
+    changed = {change.point for change in found.changes}
+    order = sorted(range(len(found.points)), key=lambda row: found.points[row] not in changed)
+    return sorted(order[: drawing.MOST_LINES])
+
+
+def _note(found: History, drawn: int) -> str:
+    parts = [f"medians of {len(found.sweeps)} sweeps"]
+    if drawn < len(found.points):
+        parts.append(f"{drawn} of {len(found.points)} points are drawn")
+    if found.changes:
+        parts.append("dashed lines: changes that were shown")
+    return " · ".join(parts)

@@ -150,9 +150,9 @@ class Comparison:
     @classmethod
     def of(cls, shift: Shift, paired: bool, better: Better = "higher") -> Comparison:
         """Makes a comparison from a difference of logarithms."""
-        low, high = math.exp(shift.low), _exp(shift.high)
+        low, high = _exp(shift.low), _exp(shift.high)
         interval = Interval(low, high, CONFIDENCE, "all comparisons together")
-        return cls(Estimate(math.exp(shift.centre), interval, shift.n), paired, better)
+        return cls(Estimate(_exp(shift.centre), interval, shift.n), paired, better)
 
     @property
     def is_enough(self) -> bool:
@@ -193,6 +193,8 @@ class Comparison:
         The width of an interval falls with the square root of the number of rounds.
         """
         interval = self.ratio.interval
+        if not 0 < interval.low <= interval.high < math.inf:
+            return 0  # no number of rounds can be foreseen
         half = math.log(interval.high / interval.low) / 2
         return max(0, math.ceil(self.ratio.n * (half / math.log1p(share)) ** 2) - self.ratio.n)
 

@@ -117,6 +117,20 @@ def test_no_pairs_give_no_verdict_and_no_error() -> None:
     assert "too few" in stats.compare_series([], [1.0]).sentence()
 
 
+@pytest.mark.parametrize(
+    ("base", "other"),
+    [
+        ([0, 1, 2, 3, 4, 5, 6], [1, 0, 2, 3, 4, 5, 6]),
+        ([0] * 6, [0] * 6),
+        ([1e300] * 6, [1e-300] * 6),
+    ],
+)
+def test_odd_numbers_give_a_sentence_and_no_warning(base: list[float], other: list[float]) -> None:
+    for first, second in ((base, other), (other, base)):
+        assert stats.compare_pairs(first, second).sentence()
+        assert stats.compare_series(first, second).sentence()
+
+
 def test_a_difference_is_said_with_its_direction() -> None:
     base, other = pairs(1.2, 12)
     assert stats.compare_pairs(base, other).sentence().endswith("% higher (better)")

@@ -182,7 +182,6 @@ def topics(block: int) -> dict[str, Topic]:
                 "rate_cycle": one("100"),
                 "rate_min": one(1),
                 "flow": number(1, 2),
-                "ramp_time": one("1ms"),
                 "startdelay": one("100ms"),
             },
         ),
@@ -216,6 +215,7 @@ def topics(block: int) -> dict[str, Topic]:
                 "unique_filename": YES_OR_NO,
             },
         ),
+        # write_hint= is not drawn, because not all file systems take hints.
         "process": Topic(
             {},
             {
@@ -226,7 +226,6 @@ def topics(block: int) -> dict[str, Topic]:
                 "lockmem": one("1m"),
                 "prio": one(4),
                 "ioscheduler": one("none"),
-                "write_hint": one("short"),
                 "max_latency": one("60s"),
             },
         ),

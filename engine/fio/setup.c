@@ -124,14 +124,16 @@ void fio_deepen(struct device_config *config)
  * replay the back-end must refuse requests beyond the end of its disk. */
 static uint64_t given_capacity(const struct thread_data *td)
 {
-	uint64_t end;
+	uint64_t end, moved;
 
 	if (td->o.read_iolog_file)
 		return DISK_MAX_BYTES;
 	if (td->o.size == -1ULL)
 		return 0;
-	if (__builtin_add_overflow(td->o.size, td->o.start_offset, &end) ||
-	    end > DISK_MAX_BYTES)
+	/* A clone begins later than its job, by offset_increment. */
+	if (__builtin_mul_overflow(td->o.offset_increment, td->subjob_number, &moved) ||
+	    __builtin_add_overflow(td->o.size, td->o.start_offset, &end) ||
+	    __builtin_add_overflow(end, moved, &end) || end > DISK_MAX_BYTES)
 		return DISK_MAX_BYTES;
 	return end;
 }

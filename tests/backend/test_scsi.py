@@ -203,12 +203,17 @@ def test_a_read_only_disk_is_write_protected(backend: StartBuiltin) -> None:
         )
 
 
+UNMAP = struct.pack(">BB5xHB", 0x42, 0, 24, 0)
+
+
+def unmap_list(lba: int, blocks: int) -> bytes:
+    """UNMAP's parameter list with one range."""
+    return struct.pack(">HH4x", 22, 16) + struct.pack(">QI4x", lba, blocks)
+
+
 def test_unmap_clears_its_ranges(disk: Frontend) -> None:
     scsi(disk, write_10(0, 4), out=b"x" * 2048)
-    ranges = struct.pack(">QI4x", 1, 2)
-    parameters = struct.pack(">HH4x", 6 + len(ranges), len(ranges)) + ranges
-    cdb = struct.pack(">BB5xHB", 0x42, 0, len(parameters), 0)
-    assert scsi(disk, cdb, out=parameters).status == GOOD
+    assert scsi(disk, UNMAP, out=unmap_list(1, 2)).status == GOOD
     assert scsi(disk, read_10(0, 4), in_bytes=2048).data == b"x" * 512 + bytes(1024) + b"x" * 512
 
 
@@ -319,6 +324,18 @@ def test_a_medium_error_on_demand(backend: StartBuiltin) -> None:
         done = scsi(frontend, read_10(9, 1), in_bytes=512)
         assert (done.key, done.asc) == (MEDIUM_ERROR, 0x1100)
         assert scsi(frontend, read_10(10, 1), in_bytes=512).status == GOOD
+
+
+@pytest.mark.parametrize("block_bytes", [512, 4096])
+def test_a_fault_of_an_unmap_strikes_its_range(backend: StartBuiltin, block_bytes: int) -> None:
+    sectors = block_bytes // 512
+    fault = f"error:sectors={8 * sectors}-{9 * sectors - 1},type=discard"
+    started = backend(device="scsi", block_bytes=block_bytes, fault=fault)
+    with Frontend(started.settings.socket_path, queues=3) as frontend:
+        scsi(frontend, TEST_UNIT_READY)
+        for lba, blocks, is_struck in ((0, 8, False), (9, 1, False), (8, 1, True), (6, 4, True)):
+            done = scsi(frontend, UNMAP, out=unmap_list(lba, blocks))
+            assert (done.status != GOOD) == is_struck, lba
 
 
 def test_blocks_of_4096(backend: StartBuiltin) -> None:

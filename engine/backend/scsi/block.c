@@ -13,8 +13,6 @@ enum {
 	FUA = 0x08,		/* byte 1 */
 	PROTECT = 0xe0,		/* byte 1: RDPROTECT, WRPROTECT */
 	ANCHOR = 0x01,		/* UNMAP, byte 1 */
-	UNMAP_HEADER_BYTES = 8, /* 5.28.2 */
-	UNMAP_RANGE_BYTES = 16,
 	/* The number of blocks that 0 means in a 6-byte CDB. */
 	BLOCKS_OF_ZERO_6 = 256,
 };

@@ -298,6 +298,23 @@ static void scsi_answer(struct session *session, const struct ring *ring,
 	what->kind = kind;
 }
 
+/* Like virtio-blk's discards, an UNMAP is described by its first range. */
+static void describe_unmap(const struct session *session,
+			   const struct chain *chain, struct operation *what)
+{
+	uint8_t start[COMMAND_HEADER_BYTES + CDB_BYTES_MAX + UNMAP_HEADER_BYTES +
+		      UNMAP_RANGE_BYTES];
+	const size_t list = COMMAND_HEADER_BYTES + session->cdb_bytes;
+	const size_t bytes = list + UNMAP_HEADER_BYTES + UNMAP_RANGE_BYTES;
+	const uint32_t block_bytes = session->device->disks[0].block_bytes;
+	const uint8_t *range = start + list + UNMAP_HEADER_BYTES;
+
+	if (span_peek(&chain->out, start, bytes) != bytes)
+		return;
+	what->sector = get_be64(range) * (block_bytes / SECTOR_BYTES);
+	what->data_bytes = (uint64_t)get_be32(range + 8) * block_bytes;
+}
+
 static void scsi_describe(const struct session *session,
 			  const struct chain *chain, struct operation *what)
 {
@@ -313,6 +330,8 @@ static void scsi_describe(const struct session *session,
 	what->tag = header.tag;
 	what->lun = scsi_lun_key(target, lun);
 	scsi_classify(header.cdb, session->device->disks[0].block_bytes, what);
+	if (what->kind == OPERATION_DISCARD)
+		describe_unmap(session, chain, what);
 }
 
 const struct device_ops scsi_ops = {

@@ -62,6 +62,8 @@ enum { SENSE_BYTES = 18, SENSE_BYTES_MAX = 252 };
 /* The smallest and largest CDB size that a driver may configure. No command
  * uses more than the first 16 bytes. */
 enum { CDB_BYTES_MIN = 16, CDB_BYTES_MAX = 255 };
+/* SBC-3, 5.28.2: the parameter list of UNMAP. */
+enum { UNMAP_HEADER_BYTES = 8, UNMAP_RANGE_BYTES = 16 };
 
 struct scsi_command {
 	struct session *session;

@@ -124,7 +124,10 @@ def rounds(runs: pd.DataFrame) -> list[tuple[str, int]]:
 
 
 def in_turns(runs: pd.DataFrame) -> bool:
-    """Whether the points were measured in turns, and not each of them as a whole."""
+    """Whether the points were measured in turns, and not each of them as a whole.
+
+    True if no order was recorded, as in frames that did not come from a sweep.
+    """
     if "order" not in runs or "repeat" not in runs:
         return True
     keys = axes(runs)

@@ -92,7 +92,7 @@ class Answer:
     def sentence(self) -> str:
         """The answer, as precise as the runs allow."""
         if not self.claims:
-            return _capital(f"{_place(self.where)}no difference was shown.")
+            return _capital(f"{_place(self.where)}no difference in IOPS was shown.")
         verb = "has the most IOPS" if self.is_clear else "has the highest median of IOPS"
         parts = [f"{self.top} {verb}: {short(self.medians[self.top].value)}"]
         gain = self.gain()
@@ -262,7 +262,7 @@ def headline(found: Study) -> str:
         return found.reason
     if not found.claims:
         between = "" if found.subject == "way" else "values of "
-        return f"No difference between {between}{_spoken(found.subject)} was shown."
+        return f"No difference in IOPS between {between}{_spoken(found.subject)} was shown."
     if len(found.answers) == 1:
         return found.answers[0].sentence
     return _everywhere(found) or _here_and_there(found)

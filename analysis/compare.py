@@ -23,6 +23,8 @@ from pyfio_virtio.results.record import MEASURED
 from pyfio_virtio.results.results import ResultsError
 
 Points = Mapping[tuple[str, ...], pd.DataFrame]
+# The way stands for the first two, and the others differ from sweep to sweep.
+_NOT_OF_A_POINT = ("wait", "sleepy_poll", "filename", "name")
 _ENDED = ("passed", "worse", "cannot tell", "missing")
 
 
@@ -57,9 +59,9 @@ def compare(
     differences = checks.unlike(both)
     if differences and not allow_unlike:
         raise ResultsError("these results cannot be compared", " ".join(differences))
-    keys = _keys(first, second, both)
+    keys = identity([first, second])
     tried = [each[each["role"] == MEASURED] for each in (base, other)]
-    pairs = [_by_point(each, keys) for each in tried]
+    pairs = [by_point(each, keys) for each in tried]
     if not any(point in pairs[1] for point in pairs[0]):
         raise ResultsError("these results have no point in common", f"keys: {', '.join(keys)}")
     varied = axes(pd.concat([*tried, both], ignore_index=True))
@@ -67,16 +69,15 @@ def compare(
     return _changes(pairs[0], pairs[1], names, metric)
 
 
-def _keys(first: pd.DataFrame, second: pd.DataFrame, both: pd.DataFrame) -> list[str]:
-    """The columns that identify a point: the way, and every option that both sets have."""
-    known = [name for name in options(both) if name in first and name in second]
-    return [
-        "way",
-        *(name for name in known if name not in ("wait", "sleepy_poll", "filename", "name")),
-    ]
+def identity(frames: Sequence[pd.DataFrame]) -> list[str]:
+    """The columns that identify a point: the way, and every option that all frames have."""
+    every = options(pd.concat(frames, ignore_index=True))
+    known = [name for name in every if all(name in frame for frame in frames)]
+    return ["way", *(name for name in known if name not in _NOT_OF_A_POINT)]
 
 
-def _by_point(runs: pd.DataFrame, keys: Sequence[str]) -> dict[tuple[str, ...], pd.DataFrame]:
+def by_point(runs: pd.DataFrame, keys: Sequence[str]) -> dict[tuple[str, ...], pd.DataFrame]:
+    """The runs of each point, by the canonical values of its keys."""
     texts = canonical(runs, keys)
     return {
         tuple(group.iloc[0]): runs.loc[group.index]

@@ -8,10 +8,11 @@ stats.py has the words of a comparison; findings.py and compare.py decide what i
 A report looks at many pairs and names the largest difference, so an interval for each pair alone
 would be wrong too often. Here, one factor widens the intervals of all pairs until they cover
 all the true ratios together in 95% of reports (max-type intervals; Westfall and Young 1993).
-The factor is the 95th percentile of the largest studentised difference when nothing differs. It
-is found by resampling the runs' own noise in two ways: by exchanging runs within a round, and by
-changing the sign of whole rounds. The larger of the two factors is taken, because the first needs
-ways that are equally noisy, and the second knows only 2**rounds cases.
+It follows from the largest studentised difference in 95% of cases where nothing differs. These
+are found by resampling the runs' own noise in two ways: by exchanging runs within a round, and by
+changing the sign of whole rounds. The larger percentile is taken, because the first way needs
+ways that are equally noisy, and the second knows only 2**rounds cases. If runs resemble the
+runs before them, the factor grows.
 
 The centre of a pair is the trimmed mean of the logarithms of its ratios: from eight rounds on,
 the outermost eighth at either end does not count, so that one disturbed run decides nothing.
@@ -37,8 +38,9 @@ FEWEST_ROUNDS = 5
 RESAMPLES = 1000
 SEED = 20240229  # fixed, so that the same data always give the same interval
 _CELLS = 2_000_000  # of a resample's differences that are in memory at once
-# Tuned by bench/claims.py: how far the autocorrelation of few rounds is underestimated.
+# How far the autocorrelation of n rounds is underestimated, times n (Kendall 1954).
 _FEW_ROUNDS_BIAS = 3.0
+# By how many of its standard errors it is raised; tuned with the simulations of bench/claims.py.
 _DOUBT = 0.6
 
 
@@ -67,7 +69,9 @@ def all_pairs(
     """
     known = [*orders, *[None] * (len(tables) - len(orders))]
     blocks = [_Block.of(_steadied(t, o)) for t, o in zip(tables, known, strict=True)]
-    factor = _factor(blocks, _autocorrelation([d for each in blocks for d in each.differences()]))
+    usable = [block for block in blocks if block.groups]
+    apart = [each for block in usable for each in block.differences()]
+    factor = _factor(usable, _autocorrelation(apart))
     return [block.shifts(factor) for block in blocks]
 
 
@@ -183,12 +187,12 @@ class _Block:
         return middle, (error + np.median(error, axis=-1, keepdims=True)) / 2
 
     def freedom(self) -> int:
-        return min((_freedom(len(rounds)) for rounds, _, _ in self.groups), default=1)
+        return min(_freedom(len(rounds)) for rounds, _, _ in self.groups)
 
     def draws(self, random: np.random.Generator) -> tuple[Floats, Floats]:
         """The largest studentised difference of each resample, in both ways of resampling."""
         noise = self._noise()
-        cells = max(sum(len(rounds) * len(first) for rounds, first, _ in self.groups), 1)
+        cells = sum(len(rounds) * len(first) for rounds, first, _ in self.groups)
         found: tuple[list[Floats], list[Floats]] = ([], [])
         for count in _portions(max(1, _CELLS // cells)):
             signs = random.choice([-1.0, 1.0], (count, len(noise), 1))
@@ -204,7 +208,8 @@ class _Block:
 
     def _largest(self, tables: Floats) -> Floats:
         each = [_studentised(*self._centre(d)).max(-1) for d in self.differences(tables)]
-        return np.max(each, axis=0) if each else np.zeros(len(tables))
+        largest: Floats = np.max(each, axis=0)
+        return largest
 
 
 def _exchange(noise: Floats, count: int, random: np.random.Generator) -> Floats:
@@ -275,7 +280,7 @@ def _factor(parts: Sequence[_Block] | Sequence[_Series], resemblance: float) -> 
         mixed, turned = np.maximum(mixed, first), np.maximum(turned, second)
     found = [float(np.quantile(each, CONFIDENCE, method="higher")) for each in (mixed, turned)]
     freedom = min((part.freedom() for part in parts), default=1)
-    # Half of it, because _Block adds a second error and halves the sum; a bound for few resamples.
+    # Few rounds have few resamples, so the factor is never below Student's t of a single pair.
     found.append(float(student.ppf((1 + CONFIDENCE) / 2, freedom)))
     return max(found) * math.sqrt((1 + resemblance) / (1 - resemblance))
 

@@ -1,14 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A metric over many sweeps, and the sweeps at which it changed.
 
-This file owns the search for change points. read() reads folders and changes none; everything else
-is pure. All of it is called from one thread. drawing is done by draw().
+This file owns the search for change points and its picture. read() reads folders and changes none.
+Everything is called from one thread, because of the picture.
 
 A change is claimed if a span of neighbouring sweeps differs from the others by more than any
 span does in 95% of random orders of the same sweeps (circular binary segmentation, Olshen and
 others 2004, with a permutation test over all points together, which corrects for their number).
-The parts between changes are then searched in the same way. At least eight sweeps are
-needed, and a slow trend is found as one or more steps.
+Each end of the span must then be shown by itself, between the parts on both of its sides, and
+the parts are searched in the same way. At least eight sweeps are needed. A slow trend is found
+as one or more steps, and steps of different points that lie close together may be found as one.
 """
 
 from __future__ import annotations
@@ -26,8 +27,10 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from pyfio_virtio.analysis import checks, drawing, metrics, names, stats, style
+from pyfio_virtio.analysis.compare import by_point, identity
 from pyfio_virtio.analysis.family import CONFIDENCE, RESAMPLES, SEED, Floats
-from pyfio_virtio.analysis.frame import axes, canonical, load, measured, options, require_numbers
+from pyfio_virtio.analysis.frame import axes, load, measured, require_numbers
+from pyfio_virtio.analysis.names import require_one_kind
 from pyfio_virtio.results.results import ResultsError
 
 FEWEST_SWEEPS = 8
@@ -52,6 +55,7 @@ class History:
     points: tuple[str, ...]
     medians: Floats  # (points, sweeps); NaN: the sweep does not have the point
     changes: tuple[Change, ...]
+    warnings: tuple[str, ...] = ()
 
     @property
     def sentences(self) -> tuple[str, ...]:
@@ -62,9 +66,15 @@ class History:
                 f"{count} {'sweep is' if count == 1 else 'sweeps are'} too few to show a change; "
                 f"{FEWEST_SWEEPS} are needed.",
             )
-        if not self.changes:
-            return (f"No change was shown over {count} sweeps.",)
-        return tuple(self._sentence(each) for each in self.changes)
+        searched = int(is_searched(self.medians).sum())
+        if not searched:
+            return ("No point is in all sweeps, so no change was searched.",)
+        told = [self._sentence(each) for each in self.changes]
+        told = told or [f"No change was shown over {count} sweeps."]
+        if rest := len(self.points) - searched:
+            of = f"{rest} of {len(self.points)} points"
+            told.append(f"Not searched, because a sweep lacks them: {of}.")
+        return tuple(told)
 
     def _sentence(self, change: Change) -> str:
         where = f"{change.point}: " if change.point else ""
@@ -80,14 +90,14 @@ def read(folders: Sequence[Path], metric: str = "iops") -> History:
     """Reads sweeps, in the order of their first runs."""
     frames = [(folder, _of(folder, metric)) for folder in folders]
     frames.sort(key=lambda each: _began(each[1]))
+    require_one_kind(metric, *(frame for _, frame in frames))
     both = pd.concat([frame for _, frame in frames], ignore_index=True)
-    keys = ["way", *(n for n in options(both) if n not in ("wait", "sleepy_poll", "filename"))]
-    keys = [name for name in keys if all(name in frame for _, frame in frames)]
+    keys = identity([frame for _, frame in frames])
     shown = [name for name in keys if name in axes(both)]
     found: dict[tuple[str, ...], Floats] = {}
     texts: dict[tuple[str, ...], str] = {}
     for place, (_, frame) in enumerate(frames):
-        for point, runs in _points(frame, keys):
+        for point, runs in by_point(frame, keys).items():
             row = found.setdefault(point, np.full(len(frames), np.nan))
             row[place] = runs[metric].median()
             texts.setdefault(point, checks.name_point(runs.iloc[0], shown))
@@ -100,6 +110,7 @@ def read(folders: Sequence[Path], metric: str = "iops") -> History:
         points,
         medians,
         tuple(changes(medians, points)),
+        tuple(checks.unlike(both)),
     )
 
 
@@ -115,9 +126,10 @@ def _began(frame: pd.DataFrame) -> str:
     return str(frame["started"].min()) if "started" in frame else ""
 
 
-def _points(frame: pd.DataFrame, keys: Sequence[str]) -> list[tuple[tuple[str, ...], pd.DataFrame]]:
-    groups = canonical(frame, keys).groupby(list(keys), sort=False)
-    return [(tuple(group.iloc[0]), frame.loc[group.index]) for _, group in groups]
+def is_searched(medians: Floats) -> NDArray[np.bool_]:
+    """For each point, whether all sweeps have it."""
+    found: NDArray[np.bool_] = np.all(np.isfinite(medians) & (medians > 0), axis=1)
+    return found
 
 
 # ---- change points ---------------------------------------------------------------------------
@@ -125,7 +137,7 @@ def _points(frame: pd.DataFrame, keys: Sequence[str]) -> list[tuple[tuple[str, .
 
 def changes(medians: Floats, points: Sequence[str]) -> list[Change]:
     """The steps that survive, by sweep. Points that a sweep lacks are not searched."""
-    whole = np.all(np.isfinite(medians) & (medians > 0), axis=1)
+    whole = is_searched(medians)
     logs = np.log(medians[whole])
     logs -= logs.mean(axis=1, keepdims=True)
     names_of = list(itertools.compress(points, whole))
@@ -146,18 +158,41 @@ def _search(logs: Floats, offset: int, random: np.random.Generator) -> list[tupl
         return []
     begins, ends = _spans(sweeps)
     seen = _steps(logs, begins, ends)
-    orders = random.random((RESAMPLES, sweeps)).argsort(axis=1)
-    largest = [float(_steps(logs[:, order], begins, ends).max()) for order in orders]
-    limit = float(np.quantile(largest, CONFIDENCE, method="higher"))
+    limit = _limit(logs, begins, ends, random)
     if seen.max() <= limit:
         return []
     span = int(seen.max(axis=0).argmax())
     rows = np.flatnonzero(seen[:, span] > limit).tolist()
-    cuts = sorted({0, int(begins[span]), int(ends[span]), sweeps})
+    cuts = _shown(logs, sorted({0, int(begins[span]), int(ends[span]), sweeps}), random)
     found = [(offset + cut, row) for cut in cuts[1:-1] for row in rows]
     for first, last in itertools.pairwise(cuts):
         found += _search(logs[:, first:last], offset + first, random)
     return found
+
+
+def _limit(
+    logs: Floats, begins: NDArray[np.intp], ends: NDArray[np.intp], random: np.random.Generator
+) -> float:
+    """What the largest step reaches in 5% of random orders of the sweeps."""
+    orders = random.random((RESAMPLES, logs.shape[1])).argsort(axis=1)
+    largest = [float(_steps(logs[:, order], begins, ends).max()) for order in orders]
+    return float(np.quantile(largest, CONFIDENCE, method="higher"))
+
+
+def _shown(logs: Floats, cuts: list[int], random: np.random.Generator) -> list[int]:
+    """Without the less certain of two inner cuts if it is not shown between its neighbours."""
+    if len(cuts) < 4:
+        return cuts
+    steps = []
+    for before, cut, after in zip(cuts, cuts[1:], cuts[2:], strict=False):
+        part, place = logs[:, before:after], np.array([cut - before])
+        if part.shape[1] < 4:
+            steps.append((-math.inf, cut))
+            continue
+        seen = float(_steps(part, np.array([0]), place).max())
+        steps.append((seen - _limit(part, np.array([0]), place, random), cut))
+    margin, weakest = min(steps)
+    return [cut for cut in cuts if cut != weakest] if margin <= 0 else cuts
 
 
 def _spans(sweeps: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:

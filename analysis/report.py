@@ -136,7 +136,7 @@ def _of_history(found: History) -> Report:
         headline=found.sentences[0],
         answers=found.sentences if len(found.sentences) > 1 else (),
         controls=(),
-        warnings=(),
+        warnings=found.warnings,
         table=Table(("point", *found.sweeps), tuple(rows)),
         environment=tuple(zip(found.sweeps, found.dates, strict=True)),
         commands=(),

@@ -253,7 +253,7 @@ def logs(values: ArrayLike) -> Floats:
 
 
 def _exp(value: float) -> float:
-    return math.exp(value) if value < 700 else math.inf
+    return math.inf if value >= 700 else math.exp(value)
 
 
 # ---- a series in time ------------------------------------------------------------

@@ -279,9 +279,9 @@ def short(value: float, digits: int = 3) -> str:
 
 def number(value: float) -> str:
     """A number with three digits and never with an exponent: 0.35, 12.3, 1,234."""
-    if value == 0 or not 1e-4 <= abs(value) < 100:
-        return f"{value:,.0f}" if abs(value) >= 1 else f"{value:.2g}"
-    return f"{value:.3g}"
+    if abs(value) >= 100:
+        return f"{value:,.0f}"
+    return f"{value:.3g}" if abs(value) >= 1e-4 else f"{value:.7f}".rstrip("0").rstrip(".")
 
 
 def duration(nanoseconds: float) -> str:

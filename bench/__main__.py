@@ -77,7 +77,6 @@ def plain(each: Outcome) -> dict[str, object]:
             }
             for side, runs in zip(comparison.sides, each.runs, strict=True)
         ],
-        "ratios": [asdict(ratio) for ratio in outcome.ratios([each])[0]],
     }
 
 

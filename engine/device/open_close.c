@@ -66,6 +66,7 @@ int device_reopen(struct device *dev, const struct device_config *config)
 	int code;
 
 	vhost_user_set_timeout(&dev->vu, config->connect_timeout_ms);
+	/* own_memory, which the back-end may still know, lives as long as dev. */
 	share_leave(dev);
 	dev->disk = dev->negotiated;
 	dev->config = *config;

@@ -10,7 +10,7 @@
 #include "base/error.h"
 #include "base/remedies.h"
 
-/* With fewer slots, no memory is left with the back-end. */
+/* With fewer slots to spare, no memory is left with the back-end. */
 #define FEW_SLOTS 8u
 
 static uint32_t known_regions(const struct device *dev)

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * How much shared memory the I/O buffers of jobs need. The first thread that begins
- * makes the memory for all that want the same pages, and some back-ends take it only once. So what a
- * job will need is known before it has read its log, and is reserved once.
+ * makes the memory for all that want the same pages, and some back-ends take it only
+ * once. So what a job will need is known before it has read its log, and is reserved
+ * once.
  */
 #ifndef FIO_NEEDS_H
 #define FIO_NEEDS_H

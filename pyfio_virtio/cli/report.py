@@ -59,6 +59,8 @@ def report(
     if history:
         _report_history(folders, output, metric, markdown)
         return
+    if metric != "iops":
+        raise UsageError("--metric needs --history", "a report of one sweep shows all metrics")
     if len(folders) > 1:
         raise UsageError(
             "a report shows one sweep",
@@ -248,10 +250,16 @@ def _judge(found: Gate, limit: str, allow_missing: bool, allow_unsettled: bool) 
         advice = f" (use {remedy})" if remedy else ""
         count = f"{len(names)} of {found.points} points {'is' if len(names) == 1 else 'are'}"
         click.echo(f"pyfio-virtio: {count} {what}{advice}: {'; '.join(names)}", err=True)
-    if not reasons:
-        sure = f"{found.passed} of {found.points} points are surely not worse by more than {limit}"
-        click.echo(f"{sure}: passed")
-    return reasons[0][0] if reasons else 0
+    if reasons:
+        return reasons[0][0]
+    if len(found.missing) == found.points:
+        click.echo("pyfio-virtio: every point is missing, so none was judged", err=True)
+        return _GATE_OPEN
+    allowed = [f"{len(found.open)} not settled"] if found.open else []
+    allowed += [f"{len(found.missing)} missing"] if found.missing else []
+    sure = f"{found.passed} of {found.points} points are surely not worse by more than {limit}"
+    click.echo(f"{', '.join([sure, *allowed])}: passed")
+    return 0
 
 
 def _print_changes(changes: Sequence[Change], metric: str, sources: Sequence[Path]) -> None:

@@ -10,6 +10,7 @@ process is signalled that could be another one than was meant.
 
 import errno
 import os
+import re
 import select
 import shlex
 import shutil
@@ -28,6 +29,7 @@ import psutil
 
 from pyfio_virtio.errors import MachineError
 
+_SECRET = re.compile("secret|passw|token|credential", re.IGNORECASE)
 _EXEC_S = 1.0  # far more than an execve(2) takes
 _AFTER_KILL_S = 5.0  # the kernel needs time to free the memory of a process
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -48,11 +50,15 @@ def start_ticks(pid: int) -> int | None:
 
 
 def command_line(pid: int) -> str:
-    """The command of a process, for a shell; empty if it cannot be read."""
+    """The command of a process, for a shell; empty if it cannot be read.
+
+    It is shown to others, so words that may contain a secret are replaced.
+    """
     try:
-        return shlex.join(psutil.Process(pid).cmdline())
+        words = psutil.Process(pid).cmdline()
     except (psutil.Error, OSError):
         return ""
+    return shlex.join("(hidden)" if _SECRET.search(word) else word for word in words)
 
 
 @cache

@@ -44,7 +44,6 @@ _SIZES = frozenset(
         "zonesize",
         "zonerange",
         "zoneskip",
-        "buffer_pattern",
         "verify_interval",
     ]
 )
@@ -68,6 +67,9 @@ _NAMES = frozenset(
         "description",
         "backend",
         "wait",
+        # 0x00ff and 0xff are patterns of different lengths.
+        "buffer_pattern",
+        "verify_pattern",
     ]
 )
 # Names of the same value.

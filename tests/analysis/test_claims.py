@@ -81,11 +81,11 @@ def test_noise_shows_no_difference() -> None:
     frame = made({"event": [20, 20], "busy": [20, 20], "adaptive": [20, 20]}, noise=0.3)
     found = claims.study(frame)
     assert found.claims == 0
-    assert claims.headline(found) == "No difference between ways of waiting was shown."
+    assert claims.headline(found) == "No difference in IOPS between ways of waiting was shown."
     assert claims.title(found) == claims.headline(found)
     assert {answer.sentence for answer in found.answers} == {
-        "At iodepth 1, no difference was shown.",
-        "At iodepth 2, no difference was shown.",
+        "At iodepth 1, no difference in IOPS was shown.",
+        "At iodepth 2, no difference in IOPS was shown.",
     }
 
 

@@ -114,6 +114,14 @@ def test_a_missing_run_takes_only_its_pairs_along() -> None:
     assert [pairs[pair].n for pair in ((0, 1), (0, 2), (1, 2))] == [5, 5, 6]
 
 
+def test_a_table_without_a_usable_pair_widens_nothing() -> None:
+    """Such as costs of a back-end that was not seen, or a place with four rounds."""
+    table = np.random.default_rng(18).normal(0, 0.03, (12, 3)) + np.log([1, 1.1, 1])
+    alone = family.all_pairs([table])
+    for other in (np.full((12, 3), np.nan), np.zeros((4, 3)), np.empty((0, 2))):
+        assert family.all_pairs([table, other])[0] == alone[0]
+
+
 @pytest.mark.parametrize("table", [np.empty((0, 2)), np.full((6, 2), np.nan), np.zeros((1, 2))])
 def test_too_little_gives_no_interval_and_no_warning(table: Floats) -> None:
     shift = family.all_pairs([table])[0][0, 1]

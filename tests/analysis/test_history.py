@@ -8,7 +8,7 @@ import pytest
 
 from pyfio_virtio.analysis import drawing, history, report
 from pyfio_virtio.analysis.family import Floats
-from pyfio_virtio.results.results import ResultsError
+from pyfio_virtio.results.results import RUNS, ResultsError
 from tests.analysis import synthetic
 
 POINTS = ("event", "busy")
@@ -61,11 +61,40 @@ def test_a_change_is_said_with_its_sweep_and_direction() -> None:
     assert found(medians(12, 4)).sentences == ("No change was shown over 12 sweeps.",)
 
 
-def test_a_sweep_that_lacks_a_point_is_no_change() -> None:
+def test_a_point_that_a_sweep_lacks_is_not_called_unchanged() -> None:
     table = medians(12, 5)
     table[0, 3] = np.nan
-    assert history.changes(table, POINTS) == []
-    assert found(table).medians.shape == (2, 12)
+    table[0, 6:] *= 2
+    assert found(table).sentences == (
+        "No change was shown over 12 sweeps.",
+        "Not searched, because a sweep lacks them: 1 of 2 points.",
+    )
+    table[1, 3] = np.nan
+    assert found(table).sentences == ("No point is in all sweeps, so no change was searched.",)
+
+
+def test_one_step_is_rarely_called_two() -> None:
+    many = sum(len(history.changes(medians(24, seed, 0.9, 10), POINTS)) > 1 for seed in range(30))
+    assert many <= 5, "5% of 30, with three standard errors"
+
+
+def test_latencies_of_two_kinds_are_not_one_history(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        synthetic.write_sweep(tmp_path / name, polls=(0,), waits=(), depths=(1,), details=False)
+    path = tmp_path / "b" / RUNS
+    path.write_text(path.read_text().replace('"percentiles_of": "lat"', '"percentiles_of": "clat"'))
+    with pytest.raises(ResultsError, match="of lat in some of these runs, and of clat"):
+        history.read([tmp_path / "a", tmp_path / "b"], "p99_ns")
+
+
+def test_unlike_machines_are_told(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        synthetic.write_sweep(tmp_path / name, polls=(0,), waits=(), depths=(1,), details=False)
+    path = tmp_path / "b" / RUNS
+    path.write_text(path.read_text().replace("6.1.0-18-amd64", "6.12.0"))
+    told = history.read([tmp_path / "a", tmp_path / "b"])
+    assert any("environments differ" in each for each in told.warnings)
+    assert "environments differ" in report.history_html(told)
 
 
 def test_folders_are_read_in_the_order_of_their_runs(tmp_path: Path) -> None:

@@ -101,3 +101,18 @@ def test_the_caller_s_settings_come_back() -> None:
     with style.look():
         assert matplotlib.rcParams["axes.grid"] is True
     assert matplotlib.rcParams["axes.grid"] == before
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0, "0"),
+        (5e-5, "0.00005"),
+        (0.00977, "0.00977"),
+        (12.34, "12.3"),
+        (110, "110"),
+        (1234.5, "1,234"),
+    ],
+)
+def test_a_number_has_no_exponent(value: float, text: str) -> None:
+    assert style.number(value) == text

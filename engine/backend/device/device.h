@@ -78,7 +78,8 @@ struct session {
 	unsigned int ring_count;
 };
 
-/* Answers that a request gets on demand. Only virtio-scsi has those after the first. */
+/* Answers that a request gets on demand. Only virtio-scsi has those after
+ * ANSWER_ERROR. */
 enum answer {
 	ANSWER_USUAL,
 	ANSWER_ERROR,     /* as after a medium error */

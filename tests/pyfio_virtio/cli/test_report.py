@@ -127,7 +127,8 @@ def test_a_gate_that_cannot_judge_fails_with_five(main_here: RunCommand, invente
     ended = main_here(*asked)
     assert ended.status == 5
     assert "2 of 2 points are not settled: they may be worse by more than 0.1%" in ended.stderr
-    assert main_here(*asked, "--allow-unsettled").status == 0
+    allowed = main_here(*asked, "--allow-unsettled")
+    assert (allowed.status, "2 not settled: passed" in allowed.stdout) == (0, True)
 
 
 def test_a_point_whose_runs_all_failed_fails_the_gate_with_five(
@@ -145,7 +146,31 @@ def test_a_point_whose_runs_all_failed_fails_the_gate_with_five(
     assert ended.status == 5
     assert "every run of OTHER failed" in ended.stdout
     assert "1 of 2 points is missing (use --allow-missing): sleepy 20 µs" in ended.stderr
-    assert main_here(*asked, "--allow-missing").status == 0
+    allowed = main_here(*asked, "--allow-missing")
+    assert (allowed.status, "1 missing: passed" in allowed.stdout) == (0, True)
+
+
+def test_a_gate_without_any_point_does_not_pass(
+    main_here: RunCommand, invented: Path, tmp_path: Path
+) -> None:
+    broken = tmp_path / "broken"
+    shutil.copytree(invented, broken)
+    rows = [json.loads(line) for line in (broken / RUNS).read_text().splitlines()]
+    lines = (json.dumps({**row, "iops": 0.0, "error": "fio said no"}) for row in rows)
+    (broken / RUNS).write_text("".join(f"{line}\n" for line in lines))
+    asked = ("compare", str(invented), str(broken), "--max-regression", "40%")
+    ended = main_here(*asked, "--allow-missing", "--allow-unsettled")
+    assert ended.status != 0
+    assert len(ended.stderr.splitlines()) == 1
+
+
+def test_a_history_is_a_page(main_here: RunCommand, invented: Path, private: Path) -> None:
+    page = private / "history.html"
+    ended = main_here("report", "--history", str(invented), "-o", str(page))
+    assert (ended.status, ended.stdout) == (0, f"{page}\n"), ended.stderr
+    assert "How did iops change over 1 sweeps?" in page.read_text()
+    assert main_here("report", str(invented), "--metric", "p99_ns").status == 2
+    assert main_here("report", str(invented), str(invented)).status == 2
 
 
 def test_a_metric_without_a_direction_is_not_judged(main_here: RunCommand, invented: Path) -> None:

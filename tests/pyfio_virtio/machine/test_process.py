@@ -242,3 +242,13 @@ def test_what_a_child_wrote_is_kept() -> None:
     command = ["sh", "-c", "echo out; exit 3"]
     child = process.start(command, death_signal=signal.SIGTERM, output=subprocess.PIPE)
     assert process.finish(child) == (3, b"out\n")
+
+
+def test_a_command_line_that_is_shown_hides_secrets() -> None:
+    words = ("--object", "secret,id=s0,data=letmein", "--password=x", "--size=1G")
+    code = "import sys; sys.stdin.read()"
+    with subprocess.Popen([sys.executable, "-c", code, *words], stdin=subprocess.PIPE) as child:
+        line = process.command_line(child.pid)
+        child.communicate()
+    assert line.endswith("--object '(hidden)' '(hidden)' --size=1G")
+    assert process.command_line(child.pid) == ""

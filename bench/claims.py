@@ -53,7 +53,7 @@ def _wandering(random: np.random.Generator, order: Floats, share: float) -> Floa
     return np.take(whole, order.astype(int))
 
 
-def _own_mood(random: np.random.Generator, order: Floats, share: float) -> Floats:
+def _own_memory(random: np.random.Generator, order: Floats, share: float) -> Floats:
     """Each run of a way resembles the way's run in the round before."""
     return _chain(random, order.shape, 0.5, share)
 
@@ -74,7 +74,7 @@ NOISES: Mapping[str, Noise] = {
     "bimodal": _bimodal,
     "drifting": _drifting,
     "wandering": _wandering,
-    "own mood": _own_mood,
+    "own memory": _own_memory,
 }
 
 

@@ -79,6 +79,7 @@ static void assume(struct device *dev, const struct command_set *commands)
 static int ask_as(struct device *dev, const struct command_set *commands,
 		  unsigned int timeout_ms)
 {
+	struct error_kept first;
 	int code;
 
 	assume(dev, commands);
@@ -89,7 +90,10 @@ static int ask_as(struct device *dev, const struct command_set *commands,
 		code = question(dev, timeout_ms);
 	else if (code == -EREMOTEIO)
 		code = 0; /* it has no such queue */
+	/* If the connection has ended, stopping fails too. */
+	first = error_keep();
 	stop_queues(dev);
+	error_restore(&first);
 	return code;
 }
 

@@ -299,7 +299,8 @@ static bool is_sufficient(const struct entry *entry)
 	       entry->device->config.max_request_bytes >= wanted->max_request_bytes &&
 	       (info.num_queues >= entry->most_jobs ||
 		info.num_queues >= info.max_queues) &&
-	       memory_bytes(&pool->memory) >= pool->planned_bytes;
+	       /* Memory that another device uses would stay as it is. */
+	       (pool->devices > 1 || memory_bytes(&pool->memory) >= pool->planned_bytes);
 }
 
 static int make_ready(struct entry *entry, const struct device_config *config)

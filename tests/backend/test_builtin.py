@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import time
@@ -70,6 +71,18 @@ def test_no_more_clients_are_taken_than_were_asked_for(start: Start, path: str) 
         assert read_once(frontend) == BLK_OK
         assert not is_served(path)
         assert not Path(path).exists()
+
+
+def test_who_speaks_too_late_is_one_client_too_many(start: Start, path: str) -> None:
+    start("--size", "1M", "--clients", "1")
+    with socket.socket(socket.AF_UNIX) as late:
+        late.connect(path)
+        late.settimeout(TIMEOUT_S)
+        with Frontend(path) as frontend:
+            assert read_once(frontend) == BLK_OK
+            late.sendall(struct.pack("<III", 1, 1, 0))  # VHOST_USER_GET_FEATURES
+            assert late.recv(64) == b""
+            assert read_once(frontend) == BLK_OK
 
 
 def test_who_says_nothing_is_no_client(start: Start, path: str) -> None:

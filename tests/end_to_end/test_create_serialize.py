@@ -163,7 +163,6 @@ def test_create_only_does_nothing(qsd: StartBackend, fio: Fio, thread: int | Non
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"size": "65m"}, "size="),
         ({"bs": "700"}, "bs="),
         ({"offset": "100"}, "offset="),
         ({"device": "scsi"}, "device=scsi"),

@@ -177,7 +177,7 @@ def test_lost_requests_of_scsi_come_back_with_a_reset_of_the_unit(
     faulty: StartFaulty, fio: Fio, wait: str
 ) -> None:
     backend = faulty("lose:type=write,after=100,count=4", "scsi")
-    done = run(fio, backend, wait=wait, request_timeout=1, **WRITES)
+    done = run(fio, backend, wait=wait, request_timeout=1, device="scsi", **WRITES)
     assert (done.status, done.first["error"]) == (1, EIO)
     assert "the bus or device was reset" in done.stderr
     assert backend.statistics()["tasks"] == 1
@@ -194,6 +194,7 @@ def test_the_reset_of_one_job_does_not_fail_its_neighbours(
     )
     text = f"""[global]
 ioengine=fio_virtio
+device=scsi
 filename={backend.settings.socket_path}
 thread={in_thread}
 bs=4k
@@ -219,7 +220,7 @@ loops=3
 
 def test_a_unit_that_hangs_again_is_given_up(faulty: StartFaulty, fio: Fio) -> None:
     backend = faulty("lose:type=write,after=100", "scsi")
-    done = run(fio, backend, request_timeout=1, continue_on_error="io", **WRITES)
+    done = run(fio, backend, device="scsi", request_timeout=1, continue_on_error="io", **WRITES)
     assert "completed nothing for 1 s (request_timeout)" in " ".join(sentences(done))
     assert backend.statistics()["tasks"] == 1
 
@@ -400,7 +401,16 @@ def test_a_death_with_requests_in_flight(
 
 def test_a_death_while_a_disk_is_looked_for(faulty: StartFaulty, fio: Fio) -> None:
     backend = faulty("die:type=command", "scsi")
-    assert "the back-end hung up during a command" in told(run(fio, backend, rw="read"), backend)
+    said = told(run(fio, backend, rw="read", device="scsi"), backend)
+    assert "the back-end hung up during a command" in said
+
+
+def test_a_death_while_the_type_is_asked(faulty: StartFaulty, fio: Fio) -> None:
+    """Without a configuration space, a back-end is asked what it is."""
+    backend = faulty("die:type=command", "scsi")
+    said = told(run(fio, backend, rw="read", device="auto"), backend)
+    assert "the back-end hung up" in said
+    assert "GET_VRING_BASE" not in said
 
 
 @pytest.mark.parametrize("answered", range(5))
@@ -409,7 +419,7 @@ def test_a_disk_that_falls_silent_while_it_is_described(
 ) -> None:
     # With one chain, the one that does not come back was the last.
     backend = faulty(f"lose:type=command,after={answered}", "scsi")
-    options: Mapping[str, Option] = {"scsi_target": 0, "scsi_lun": 0, "iodepth": 1}
+    options: dict[str, Option] = {"device": "scsi", "scsi_target": 0, "scsi_lun": 0, "iodepth": 1}
     done = run(fio, backend, rw="read", number_ios=8, connect_timeout=1, **options)
     assert "did not complete a command in time" in told(done, backend, ETIMEDOUT)
 

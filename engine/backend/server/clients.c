@@ -141,13 +141,16 @@ void clients_accept(struct server *server)
 /* ---- messages ----------------------------------------------------------- */
 
 /* A client counts once it has sent a message. Programs also connect to find out
- * whether somebody listens. */
-static void count_client(struct server *server, const struct connection *connection)
+ * whether somebody listens. False if it connected in time, but begins too late. */
+static bool count_client(struct server *server, const struct connection *connection)
 {
 	if (connection->message_count)
-		return;
+		return true;
+	if (server->clients_max && server->clients_begun >= server->clients_max)
+		return false;
 	if (++server->clients_begun == server->clients_max)
 		server_end_listening(server);
+	return true;
 }
 
 /* The workers are parked only after a message is complete. */
@@ -160,8 +163,10 @@ void clients_serve(struct server *server, struct connection *connection)
 		return;
 	workers_pause(&server->workers);
 	if (result > 0) {
-		count_client(server, connection);
-		result = protocol_handle(connection);
+		result = count_client(server, connection) ?
+				 protocol_handle(connection) :
+				 error_record(-ECONNREFUSED, "there were %u clients already",
+					   server->clients_begun);
 	}
 	if (result) {
 		if (result != -ENOTCONN && result != -ECONNRESET)

@@ -142,8 +142,8 @@ def failures(frame: pd.DataFrame) -> list[str]:
     failed = frame[frame["error"].notna()]
     if failed.empty:
         return []
-    reasons = failed["error"].value_counts()
-    found = [f"{len(failed)} of {len(frame)} runs failed, most often: {reasons.index[0]}."]
+    reason = " ".join(str(failed["error"].value_counts().index[0]).split()).removesuffix(".")
+    found = [f"{len(failed)} of {_count(len(frame), 'run')} failed, most often: {reason}."]
     lost = _lost(frame[frame["role"] == MEASURED])
     if lost:
         more = f" and {len(lost) - MOST_NAMED} more" if len(lost) > MOST_NAMED else ""
@@ -169,7 +169,8 @@ def _noisy(runs: pd.DataFrame) -> list[str]:
         return []
     worst = name_point(table.loc[bad.index[0]], axes(runs))
     return [
-        f"{len(bad)} of {len(table)} points are noisy (their IOPS are uncertain by more than "
+        f"{len(bad)} of {_count(len(table), 'point')} {'is' if len(bad) == 1 else 'are'} noisy "
+        f"(the IOPS are uncertain by more than "
         f"±{NOISY:.0%}). The worst is {worst}, with ±{bad.iloc[0]:.0%}."
     ]
 
@@ -219,7 +220,8 @@ def _steal(runs: pd.DataFrame) -> list[str]:
     many = int((stolen > STOLEN_PERCENT).sum())
     return (
         [
-            f"The hypervisor took CPU time from this machine in {many} of {len(runs)} runs "
+            f"The hypervisor took CPU time from this machine in {many} of "
+            f"{_count(len(runs), 'run')} "
             f"(up to {stolen.max():.1f}% steal)."
         ]
         if many
@@ -239,7 +241,7 @@ def _full(runs: pd.DataFrame) -> list[str]:
         full = int(((share > FULL_CPU) & ((who != "fio") | (runs["way"] != "busy"))).sum())
         if full:
             found.append(
-                f"{name} used a whole CPU in {full} of {len(runs)} runs: "
+                f"{name} used a whole CPU in {full} of {_count(len(runs), 'run')}: "
                 "there, it may have limited the IOPS, and not the way of waiting."
             )
     return found
@@ -259,14 +261,20 @@ def _few(runs: pd.DataFrame) -> list[str]:
     if (repeats < FEWEST_RUNS).any():
         fewest = int(repeats.min())
         reached = f"only {stats.order_ranks(fewest)[1]:.0%} confidence"
+        few = int((repeats < FEWEST_RUNS).sum())
         found.append(
-            f"{int((repeats < FEWEST_RUNS).sum())} of {len(repeats)} points have fewer than "
+            f"{few} of {_count(len(repeats), 'point')} {'has' if few == 1 else 'have'} fewer than "
             f"{FEWEST_RUNS} runs: "
             + (f"intervals have {reached}." if fewest > 1 else "one run has no interval.")
         )
     scarce = int((runs["ios"] < FEWEST_IOS).sum())
     if scarce:
         found.append(
-            f"{scarce} of {len(runs)} runs did fewer than {FEWEST_IOS} I/Os, so they have no p99."
+            f"{scarce} of {_count(len(runs), 'run')} did fewer than {FEWEST_IOS} I/Os, so "
+            f"{'it has' if scarce == 1 else 'they have'} no p99."
         )
     return found
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 
 from pyfio_virtio.analysis import checks, family, stats
@@ -19,6 +20,7 @@ from pyfio_virtio.analysis.family import FEWEST_ROUNDS, Floats
 from pyfio_virtio.analysis.findings import unrated
 from pyfio_virtio.analysis.frame import axes, grouped, in_order
 from pyfio_virtio.analysis.style import number, short
+from pyfio_virtio.results import values
 from pyfio_virtio.results.record import Row
 
 BASELINE = "event"
@@ -166,22 +168,36 @@ def _places(
 def _reason(runs: pd.DataFrame, places: Sequence[pd.DataFrame], subject: str) -> str:
     """Why the runs cannot be compared; empty if they can."""
     if runs.empty:
-        return "No run succeeded."
-    if subject not in runs or runs[subject].nunique() < 2 or not places:
+        return "No run of a point succeeded."
+    if subject not in runs or runs[subject].nunique() < 2:
         return "There is only one point, so there is nothing to compare."
+    if not places:
+        return (
+            f"No two {_spoken(subject, 'values of ')} were measured with the same values of the "
+            "other axes, so there is nothing to compare."
+        )
     most = max(part[subject].nunique() for part in places)
     if most > MOST_ALTERNATIVES:
-        return f"{most} values of {_spoken(subject)} are too many to compare them with each other."
-    rounds = max(len(set(checks.rounds(part))) for part in places)
+        return f"{most} {_spoken(subject, 'values of ')} are too many to compare all of them."
+    rounds = max(_common_rounds(part, subject) for part in places)
     if rounds < FEWEST_ROUNDS:
-        made = f"{rounds} {'round is' if rounds == 1 else 'rounds are'} too few"
-        return f"{made} to show a difference; {FEWEST_ROUNDS} are needed."
+        made = f"{rounds} {'round' if rounds == 1 else 'rounds'} with results of two of the "
+        few = f"{_spoken(subject, 'values of ')} {'is' if rounds == 1 else 'are'} too few"
+        return f"{made}{few} to show a difference; {FEWEST_ROUNDS} are needed."
     if not checks.in_turns(runs):
         return (
             "The points were measured one after the other and not in turns, so a change of the "
             "machine could look like a difference, and none is claimed."
         )
     return ""
+
+
+def _common_rounds(runs: pd.DataFrame, subject: str) -> int:
+    """The largest number of rounds in which the same two alternatives have a result."""
+    known = np.isfinite(_by_round(runs, subject, "iops")[0]).astype(int)
+    both = known.T @ known
+    np.fill_diagonal(both, 0)
+    return int(both.max())
 
 
 def _answers(places: Sequence[tuple[Row, pd.DataFrame]], subject: str) -> Iterable[Answer]:
@@ -205,8 +221,8 @@ def _answers(places: Sequence[tuple[Row, pd.DataFrame]], subject: str) -> Iterab
 
 def _alternatives(runs: pd.DataFrame, subject: str) -> tuple[str, ...]:
     """The names of the alternatives in their order, such as "busy" or "iodepth 32"."""
-    values = in_order(runs.drop_duplicates(subject), [subject])[subject]
-    return tuple(_name(subject, value) for value in values)
+    ordered = in_order(runs.drop_duplicates(subject), [subject])[subject]
+    return tuple(_name(subject, value) for value in ordered)
 
 
 def _name(subject: str, value: object) -> str:
@@ -228,13 +244,13 @@ def _by_round(runs: pd.DataFrame, subject: str, metric: str) -> tuple[Floats, Fl
     columns = list(_alternatives(runs, subject))
 
     def table(column: str) -> Floats:
-        values = named.pivot_table(column, "_round", "_name", "median", dropna=False)
-        return values.reindex(index=range(len(known)), columns=columns).to_numpy(float)
+        found = named.pivot_table(column, "_round", "_name", "median", dropna=False)
+        return found.reindex(index=range(len(known)), columns=columns).to_numpy(float)
 
-    values = table(metric)
+    measured = table(metric)
     # Sweeps of different times have no common drift.
     order = table("order") if "order" in named and len({s for s, _ in known}) == 1 else None
-    return stats.logs(values).reshape(values.shape), order
+    return stats.logs(measured).reshape(measured.shape), order
 
 
 def _comparisons(
@@ -261,8 +277,8 @@ def headline(found: Study) -> str:
     if found.reason:
         return found.reason
     if not found.claims:
-        between = "" if found.subject == "way" else "values of "
-        return f"No difference in IOPS between {between}{_spoken(found.subject)} was shown."
+        between = _spoken(found.subject, "values of ")
+        return f"No difference in IOPS between {between} was shown."
     if len(found.answers) == 1:
         return found.answers[0].sentence
     return _everywhere(found) or _here_and_there(found)
@@ -292,7 +308,8 @@ def _here_and_there(found: Study) -> str:
         return f"No {_one(found.subject)} was shown to be better than all others at any point."
     if all(set(answer.where) == {"iodepth"} for answer in clear):
         parts = [
-            f"{top} at iodepth {_list([str(a.where['iodepth']) for a in clear if a.top == top])}"
+            f"{top} at iodepth "
+            + _list([checks.plain(a.where["iodepth"]) for a in clear if a.top == top])
             for top in tops
         ]
     else:
@@ -322,8 +339,8 @@ def _times(gain: stats.Comparison) -> str:
     return "{} ({} to {}) times".format(*shown)
 
 
-def _spoken(subject: str) -> str:
-    return "ways of waiting" if subject == "way" else subject
+def _spoken(subject: str, values_of: str = "") -> str:
+    return "ways of waiting" if subject == "way" else f"{values_of}{subject}"
 
 
 def _one(subject: str) -> str:
@@ -333,8 +350,12 @@ def _one(subject: str) -> str:
 def _place(where: Row, leading: bool = True) -> str:
     if not where:
         return ""
-    words = _list([f"{name} {value}" for name, value in where.items()])
+    words = _list([_value(name, value) for name, value in where.items()])
     return f"At {words}, " if leading else f"at {words}"
+
+
+def _value(name: str, value: object) -> str:
+    return f"no {name}" if values.is_missing(value) else f"{name} {checks.plain(value)}"
 
 
 def _capital(sentence: str) -> str:

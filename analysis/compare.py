@@ -59,25 +59,32 @@ def compare(
     differences = checks.unlike(both)
     if differences and not allow_unlike:
         raise ResultsError("these results cannot be compared", " ".join(differences))
-    keys = identity([first, second])
     tried = [each[each["role"] == MEASURED] for each in (base, other)]
+    keys = identity(tried)
     pairs = [by_point(each, keys) for each in tried]
     if not any(point in pairs[1] for point in pairs[0]):
         raise ResultsError("these results have no point in common", f"keys: {', '.join(keys)}")
-    varied = axes(pd.concat([*tried, both], ignore_index=True))
+    varied = axes(pd.concat(tried, ignore_index=True).assign(error=None))
     names = [key for key in keys if key in varied or key == "way"]
     return _changes(pairs[0], pairs[1], names, metric)
 
 
 def identity(frames: Sequence[pd.DataFrame]) -> list[str]:
-    """The columns that identify a point: the way, and every option that all frames have."""
+    """The columns that identify a point: the way, every option that all frames have, and those that
+    vary in a frame, because runs that differ must not become one point."""
     every = options(pd.concat(frames, ignore_index=True))
-    known = [name for name in every if all(name in frame for frame in frames)]
+    known = [
+        name
+        for name in every
+        if all(name in frame for frame in frames)
+        or any(name in frame and frame[name].nunique(dropna=False) > 1 for frame in frames)
+    ]
     return ["way", *(name for name in known if name not in _NOT_OF_A_POINT)]
 
 
 def by_point(runs: pd.DataFrame, keys: Sequence[str]) -> dict[tuple[str, ...], pd.DataFrame]:
     """The runs of each point, by the canonical values of its keys."""
+    runs = runs.reindex(columns=list(dict.fromkeys((*runs, *keys))))
     texts = canonical(runs, keys)
     return {
         tuple(group.iloc[0]): runs.loc[group.index]
@@ -134,6 +141,10 @@ def _missing(
             return f"every run of {name} failed"
         if not values.size:
             return f"{name} has no {metric} for it"
+    for name, values in (("BASE", first), ("OTHER", second)):
+        zeros = int((values <= 0).sum())
+        if zeros:
+            return f"no ratio: {metric} is 0 in {zeros} of {values.size} runs of {name}"
     return ""
 
 

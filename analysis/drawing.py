@@ -36,7 +36,7 @@ def refuse_more_than(runs: pd.DataFrame, drawn: Sequence[str]) -> None:
     others = [name for name in axes_of(runs) if name not in drawn and name != "rate_iops"]
     if others:
         raise ResultsError(
-            f"{' and '.join(others)} vary among these runs",
+            f"{' and '.join(others)} {'varies' if len(others) == 1 else 'vary'} among these runs",
             "a point would mix different runs",
             f"choose one value, or draw small multiples by {others[0]}",
         )

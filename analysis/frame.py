@@ -104,6 +104,11 @@ def derive(frame: pd.DataFrame) -> pd.DataFrame:
     ways = [_way(row) for row in _columns(frame, ("engine", "wait", "sleepy_poll"))]
     frame["way"] = [label for label, _ in ways]
     frame["way_order"] = [order for _, order in ways]
+    # fio's default, where no iodepth is known.
+    frame["iodepth"] = frame["iodepth"].fillna(1) if "iodepth" in frame else 1
+    for name in ("lat_mean_ns", *PERCENTILE_COLUMNS):
+        if name not in frame:
+            frame[name] = np.nan
     ios = frame["ios"].where(frame["ios"] > 0)
     for who in ("fio", "backend"):
         if f"{who}_user_s" in frame:

@@ -88,6 +88,8 @@ class History:
 
 def read(folders: Sequence[Path], metric: str = "iops") -> History:
     """Reads sweeps, in the order of their first runs."""
+    if len({folder.resolve() for folder in folders}) < len(folders):
+        raise ResultsError("a sweep was given twice", "", "name each folder once")
     frames = [(folder, _of(folder, metric)) for folder in folders]
     frames.sort(key=lambda each: _began(each[1]))
     require_one_kind(metric, *(frame for _, frame in frames))
@@ -229,7 +231,8 @@ def draw(found: History) -> Figure:
         for at in sorted({change.sweep for change in found.changes}):
             place.axvline(at - 0.5, color=style.MUTED, linewidth=1, linestyle=(0, (4, 3)))
         _sweep_axis(place, found)
-        place.set_yscale("log")
+        if np.nanmin(found.medians[rows]) > 0:
+            place.set_yscale("log")
         place.set_ylabel(names.NAMES.get(found.metric, found.metric))
         style.plain(place.yaxis, metrics.metric(found.metric).show)
         style.titles(place, found.sentences[0], _note(found, len(rows)))

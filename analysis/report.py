@@ -92,6 +92,7 @@ class Report:
     controls: tuple[str, ...]
     warnings: tuple[str, ...]
     table: Table
+    table_note: str
     environment: tuple[tuple[str, str], ...]
     commands: tuple[str, ...]
     job: str
@@ -131,18 +132,26 @@ def _of_history(found: History) -> Report:
     ]
     return Report(
         title="",
-        question=f"How did {found.metric} change over {len(found.sweeps)} sweeps?",
+        question=f"How did {found.metric} change over {_sweeps(found)}?",
         failures=(),
         headline=found.sentences[0],
         answers=found.sentences if len(found.sentences) > 1 else (),
         controls=(),
         warnings=found.warnings,
         table=Table(("point", *found.sweeps), tuple(rows)),
+        table_note=(
+            "Each value is the median of a sweep's runs. "
+            "A dash means that the sweep has no result of the point."
+        ),
         environment=tuple(zip(found.sweeps, found.dates, strict=True)),
         commands=(),
         job="",
         plan="",
     )
+
+
+def _sweeps(found: History) -> str:
+    return f"{len(found.sweeps)} {'sweep' if len(found.sweeps) == 1 else 'sweeps'}"
 
 
 def _metric_text(value: float, show: Callable[[float], str]) -> Cell:
@@ -176,6 +185,10 @@ def describe(frame: pd.DataFrame, plan: str = "", title: str = "") -> Report:
         controls=tuple(_controls(frame)),
         warnings=(*checks.warnings(frame), *_stopped_early(plan)),
         table=tabulate(frame),
+        table_note=(
+            "The values are medians of the runs, with an interval for IOPS. Percentiles are taken "
+            "from all runs' I/Os together. A dash means that too few I/Os were measured."
+        ),
         environment=tuple(_environment(frame)),
         commands=tuple(_commands(frame)),
         job=str(runs["job"].iloc[0]) if "job" in runs and len(runs) else "",
@@ -208,9 +221,7 @@ def _controls(frame: pd.DataFrame) -> Iterator[str]:
     noise = checks.noise(frame)
     if noise:
         yield (
-            f"Noise: one point ({noise.where}) was measured twice in each round. In half of the "
-            f"{noise.pairs} pairs the two differ by less than {stats.percent(noise.typical)}, and "
-            f"at most by {stats.percent(noise.largest)}."
+            f"Noise: one point ({noise.where}) was measured twice in each round. {_apart(noise)}"
         )
         if noise.is_biased:
             yield "Warning: the two measurements differ, although they are of the same point."
@@ -218,6 +229,16 @@ def _controls(frame: pd.DataFrame) -> Iterator[str]:
     if len(nulls):
         ceiling = style.short(nulls["iops"].median())
         yield f"Ceiling: fio's own null engine, which does no I/O, reached {ceiling} IOPS here."
+
+
+def _apart(noise: checks.Noise) -> str:
+    largest = stats.percent(noise.largest)
+    if noise.pairs == 1:
+        return f"The two runs of the only pair differ by {largest}."
+    return (
+        f"In half of the {noise.pairs} pairs the two differ by at most "
+        f"{stats.percent(noise.typical)}, and in all of them by at most {largest}."
+    )
 
 
 def _environment(frame: pd.DataFrame) -> Iterator[tuple[str, str]]:

@@ -210,23 +210,29 @@ class Comparison:
         more = self.more_rounds(share)
         if not 0 < more <= FEASIBLE * self.ratio.n:
             return open_question
-        return f"{open_question}; {more} more {unit} would show {share:.0%}"
+        runs = unit if more > 1 else unit.replace("rounds", "round").replace("runs", "run")
+        return f"{open_question}; {more} more {runs} would show {share:.0%}"
 
     def _reach(self) -> float:
         """The largest difference that the interval allows, as a share."""
         interval = self.ratio.interval
-        return max(abs(interval.low - 1), abs(interval.high - 1))
+        return max(abs(interval.low - 1), abs(interval.high - 1), 0.001)
 
 
 def times(ratio: float) -> str:
     """A ratio as a reader would say it: "12.3% higher", "25.1 times as high"."""
     if ratio >= 2:
-        return f"{ratio:.3g} times as high"
+        return f"{ratio:,.0f} times as high" if ratio >= 100 else f"{ratio:.3g} times as high"
+    if 0 < ratio < 0.01:
+        # As many digits as it takes to be less than 100%.
+        return f"{100 * (1 - ratio):.{math.ceil(-math.log10(ratio)) - 2}f}% lower"
     return f"{percent(abs(ratio - 1))} {'higher' if ratio >= 1 else 'lower'}"
 
 
 def percent(share: float) -> str:
     """A share with three digits at most, and never as 1e+02%."""
+    if 0 < share < 0.0005:
+        return "less than 0.05%"
     return f"{100 * share:.0f}%" if share >= 0.1 else f"{100 * share:.1f}%"
 
 

@@ -244,11 +244,12 @@ def _judge(found: Gate, limit: str, allow_missing: bool, allow_unsettled: bool) 
     if found.missing and not allow_missing:
         reasons.append((_GATE_OPEN, found.missing, "missing", "--allow-missing"))
     if found.open and not allow_unsettled:
-        what = f"not settled: they may be worse by more than {limit}, or not"
+        they = "it" if len(found.open) == 1 else "they"
+        what = f"not settled: {they} may be worse by more than {limit}, or not"
         reasons.append((_GATE_OPEN, found.open, what, "more runs, or --allow-unsettled"))
     for _, names, what, remedy in reasons:
         advice = f" (use {remedy})" if remedy else ""
-        count = f"{len(names)} of {found.points} points {'is' if len(names) == 1 else 'are'}"
+        count = f"{len(names)} of {_points(found)} {'is' if len(names) == 1 else 'are'}"
         click.echo(f"pyfio-virtio: {count} {what}{advice}: {'; '.join(names)}", err=True)
     if reasons:
         return reasons[0][0]
@@ -257,9 +258,14 @@ def _judge(found: Gate, limit: str, allow_missing: bool, allow_unsettled: bool) 
         return _GATE_OPEN
     allowed = [f"{len(found.open)} not settled"] if found.open else []
     allowed += [f"{len(found.missing)} missing"] if found.missing else []
-    sure = f"{found.passed} of {found.points} points are surely not worse by more than {limit}"
+    are = "is" if found.passed == 1 else "are"
+    sure = f"{found.passed} of {_points(found)} {are} surely not worse by more than {limit}"
     click.echo(f"{', '.join([sure, *allowed])}: passed")
     return 0
+
+
+def _points(found: Gate) -> str:
+    return f"{found.points} {'point' if found.points == 1 else 'points'}"
 
 
 def _print_changes(changes: Sequence[Change], metric: str, sources: Sequence[Path]) -> None:
@@ -285,5 +291,11 @@ def _ratio(change: Change) -> tuple[str, str]:
     if change.missing:
         return "", ""
     if not change.comparison.is_enough:
-        return f"{ratio.value:.3f}", ""
-    return f"{ratio.value:.3f}", f"{ratio.interval.low:.3f} to {ratio.interval.high:.3f}"
+        return _digits(ratio.value), ""
+    shown = [_digits(value) for value in (ratio.value, ratio.interval.low, ratio.interval.high)]
+    return shown[0], f"{shown[1]} to {shown[2]}"
+
+
+def _digits(ratio: float) -> str:
+    """Three decimals, or three digits of a ratio that has none of its own among them."""
+    return f"{ratio:.3f}" if ratio >= 0.1 else f"{ratio:.3g}"

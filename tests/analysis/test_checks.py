@@ -141,3 +141,17 @@ def test_a_point_is_named_without_fractions() -> None:
 
 def test_without_twins_there_is_no_noise(sweep: pd.DataFrame) -> None:
     assert checks.noise(sweep[sweep["role"] == "measured"]) is None
+
+
+def test_a_reason_of_several_lines_becomes_one_sentence(sweep: pd.DataFrame) -> None:
+    failed = sweep.head(1).assign(error="fio said no.\n  It was killed.")
+    assert (
+        checks.failures(failed)[0] == "1 of 1 run failed, most often: fio said no. It was killed."
+    )
+
+
+def test_one_point_is_counted_as_one(sweep: pd.DataFrame) -> None:
+    runs = measured(sweep)
+    point = runs[runs["hash"] == runs["hash"].iloc[0]].head(1)
+    [few] = [each for each in checks.warnings(point) if "fewer than 5 runs" in each]
+    assert few.startswith("1 of 1 point has fewer than 5 runs: one run has no interval.")

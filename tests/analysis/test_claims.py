@@ -152,7 +152,7 @@ def test_a_single_point_has_nothing_to_be_compared_with() -> None:
 
 def test_failed_runs_alone_are_no_result() -> None:
     frame = made({"event": [10], "busy": [20]}).assign(error="fio said no")
-    assert headline(frame) == "No run succeeded."
+    assert headline(frame) == "No run of a point succeeded."
 
 
 def test_points_that_were_not_measured_in_turns_are_not_compared() -> None:
@@ -209,3 +209,32 @@ def test_comparisons_of_the_same_rarely_claim_a_difference() -> None:
 
 def test_a_difference_of_10_percent_is_found() -> None:
     assert simulated.found(np.random.default_rng(5), 4, 20).claimed >= 18
+
+
+def test_alternatives_that_never_met_are_not_called_one_point() -> None:
+    frame = made({"event": [10, 10], "busy": [20, 20]})
+    apart = frame[(frame["way"] == "busy") == (frame["iodepth"] == 2)]
+    assert headline(apart) == (
+        "No two ways of waiting were measured with the same values of the other axes, "
+        "so there is nothing to compare."
+    )
+
+
+def test_rounds_in_which_a_rival_failed_do_not_count() -> None:
+    frame = made({"event": [10], "busy": [20]})
+    frame.loc[(frame["way"] == "busy") & (frame["repeat"] > 2), "error"] = "fio said no"
+    assert "2 rounds with results of two of the ways of waiting are too few" in headline(frame)
+    frame["error"] = None
+    frame.loc[(frame["way"] == "busy") & (frame["repeat"] > 1), "iops"] = np.nan
+    assert "1 round with results of two of the ways of waiting is too few" in headline(frame)
+
+
+@pytest.mark.parametrize(
+    ("depths", "words"), [((1.0, 32.0), "At iodepth 32, "), ((8.0, np.nan), "At no iodepth, ")]
+)
+def test_a_place_is_named_as_the_user_wrote_it(depths: tuple[float, float], words: str) -> None:
+    frame = made({"event": [10, 10], "busy": [20, 20]})
+    frame["iodepth"] = frame["iodepth"].map(dict(zip((1, 2), depths, strict=True)))
+    sentences = [answer.sentence for answer in claims.study(frame).answers]
+    assert [each.startswith(words) for each in sentences].count(True) == 1
+    assert not any(".0," in each or "nan" in each for each in sentences)

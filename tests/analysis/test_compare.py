@@ -108,3 +108,28 @@ def test_points_without_an_option_that_others_have_are_compared_too(sweep: pd.Da
     partly = sweep.assign(event_idx=given)
     partly["option_names"] = [(*names, "event_idx") for names in partly["option_names"]]
     assert len(compare(partly, partly)) == 18
+
+
+@pytest.mark.parametrize("runs", [2, 5])
+def test_runs_without_any_io_are_not_dropped(sweep: pd.DataFrame, runs: int) -> None:
+    hung = sweep.copy()
+    hung.loc[(hung["way"] == "busy") & (hung["repeat"] <= runs), "iops"] = 0.0
+    [why] = {change.missing for change in compare(sweep, hung) if change.missing}
+    assert why == f"no ratio: iops is 0 in {runs} of 5 runs of OTHER"
+
+
+def test_points_that_failed_on_both_sides_keep_their_names(sweep: pd.DataFrame) -> None:
+    two = sweep[sweep["iodepth"].isin([sweep["iodepth"].min(), 32])]
+    broken = two.assign(error=two["iodepth"].map({32: "fio said no"}))
+    names = [change.name for change in compare(broken, broken)]
+    assert len(set(names)) == len(names) == 12
+
+
+def test_runs_that_differ_in_an_option_of_one_side_are_not_one_point(sweep: pd.DataFrame) -> None:
+    """Otherwise BASE would be the median of runs with different loads."""
+    turns = sweep["repeat"].map(lambda repeat: "1ms" if repeat % 2 else "0")
+    varied = sweep.assign(thinktime=turns)
+    varied["option_names"] = [(*names, "thinktime") for names in varied["option_names"]]
+    for base, other in ((varied, sweep), (sweep, varied)):
+        with pytest.raises(ResultsError, match="no point in common"):
+            compare(base, other)

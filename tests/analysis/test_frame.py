@@ -193,3 +193,10 @@ def test_a_point_without_any_value_stays_with_its_number_of_none(sweep: pd.DataF
     point = frame.points(runs).query("way == 'busy' and iodepth == 1").iloc[0]
     assert np.isnan(point["iops"])
     assert point["n"] == 0
+
+
+def test_a_frame_without_depth_or_latency_can_be_drawn(sweep: pd.DataFrame) -> None:
+    bare = sweep[["engine", "wait", "sleepy_poll", "ios", "iops"]]
+    made = frame.derive(bare)
+    assert set(made["iodepth"]) == {1}
+    assert made[["lat_mean_ns", "p99_ns"]].isna().all(axis=None)

@@ -131,3 +131,23 @@ def test_a_picture_of_many_points_shows_those_that_changed() -> None:
     drawn = [line for line in lines if len(np.asarray(line)) == 12]
     assert len(drawn) == drawing.MOST_LINES
     assert any(np.array_equal(np.asarray(line), table[-1]) for line in drawn)
+
+
+@pytest.mark.filterwarnings("error")
+def test_zeros_are_drawn_on_a_linear_axis() -> None:
+    table = medians(12, 1)
+    table[1] = 0.0
+    [place] = history.draw(found(table)).axes
+    assert place.get_yscale() == "linear"
+
+
+def test_a_sweep_that_was_given_twice_is_refused(tmp_path: Path) -> None:
+    synthetic.write_sweep(tmp_path / "one", details=False)
+    with pytest.raises(ResultsError, match="given twice"):
+        history.read([tmp_path / "one", tmp_path / "one"])
+
+
+def test_the_table_of_a_history_is_not_said_to_have_intervals() -> None:
+    page = report.history_html(found(medians(12, 1)))
+    assert "Each value is the median of a sweep" in page
+    assert "with an interval for IOPS" not in page

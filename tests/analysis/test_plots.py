@@ -172,7 +172,7 @@ def test_unlike_runs_are_never_mixed_into_a_point(
     sweep: pd.DataFrame, axes: Axes, draw: Draw
 ) -> None:
     mixed = sweep.assign(bs=np.where(sweep["repeat"] > 2, "4k", "64k"))
-    with pytest.raises(ResultsError, match="vary among these runs"):
+    with pytest.raises(ResultsError, match=r"bs (varies|and iodepth vary) among these runs"):
         draw(mixed, axes)
 
 

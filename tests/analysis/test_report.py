@@ -163,7 +163,7 @@ def test_the_page_has_warnings_environment_commands_and_plan(page: str) -> None:
     for words in (
         "Before you believe it",
         "fio used a whole CPU",
-        "Noise: one point (event, iodepth 1) was measured twice",
+        "Noise: one point (event, iodepth 1) was measured twice in each round. In half of the",
         "null engine",
         "Example CPU 3.0 GHz",
         "fio --output-format=json+",
@@ -193,7 +193,7 @@ def test_unlike_loads_are_drawn_apart(sweep: pd.DataFrame) -> None:
 
 def test_failures_only_make_a_page_too(sweep: pd.DataFrame) -> None:
     page = report.html(sweep.assign(error="fio hung"))
-    assert "No run succeeded." in page
+    assert "No run of a point succeeded." in page
     assert "100 of 100 runs failed" in page
 
 

@@ -208,3 +208,22 @@ def test_independent_runs_hardly_resemble_their_neighbours() -> None:
 def test_a_drifting_series_resembles_its_neighbours() -> None:
     walk = np.cumsum(np.random.default_rng(6).normal(0, 1, 500))
     assert stats.autocorrelation(walk) > 0.9
+
+
+@pytest.mark.parametrize(
+    ("ratio", "words"),
+    [
+        (0.0005, "99.95% lower"),
+        (0.0077, "99.2% lower"),
+        (1.00002, "less than 0.05% higher"),
+        (1940.2, "1,940 times as high"),
+        (0.0, "100% lower"),
+    ],
+)
+def test_a_ratio_is_never_rounded_to_what_it_is_not(ratio: float, words: str) -> None:
+    assert stats.times(ratio) == words
+
+
+def test_equal_values_do_not_make_an_empty_bound() -> None:
+    judged = stats.compare_series([2.0] * 6, [2.0] * 6)
+    assert judged.sentence() == "no difference shown; any is below 0.1%"

@@ -168,9 +168,23 @@ def test_a_history_is_a_page(main_here: RunCommand, invented: Path, private: Pat
     page = private / "history.html"
     ended = main_here("report", "--history", str(invented), "-o", str(page))
     assert (ended.status, ended.stdout) == (0, f"{page}\n"), ended.stderr
-    assert "How did iops change over 1 sweeps?" in page.read_text()
+    assert "How did iops change over 1 sweep?" in page.read_text()
     assert main_here("report", str(invented), "--metric", "p99_ns").status == 2
     assert main_here("report", str(invented), str(invented)).status == 2
+
+
+def test_a_gate_with_nothing_to_judge_fails_whatever_is_allowed(
+    main_here: RunCommand, invented: Path, tmp_path: Path
+) -> None:
+    hung = tmp_path / "hung"
+    shutil.copytree(invented, hung)
+    rows = [json.loads(line) for line in (hung / RUNS).read_text().splitlines()]
+    (hung / RUNS).write_text("".join(f"{json.dumps({**row, 'iops': 0.0})}\n" for row in rows))
+    allowed = ("--allow-missing", "--allow-unsettled")
+    ended = main_here("compare", str(invented), str(hung), "--max-regression", "40%", *allowed)
+    assert ended.status == 5
+    assert "no ratio: iops is 0 in" in ended.stdout
+    assert "every point is missing, so none was judged" in ended.stderr
 
 
 def test_a_metric_without_a_direction_is_not_judged(main_here: RunCommand, invented: Path) -> None:

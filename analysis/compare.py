@@ -30,13 +30,17 @@ _ENDED = ("passed", "worse", "cannot tell", "missing")
 
 @dataclass(frozen=True)
 class Change:
-    """One point: both medians and their ratio; missing says why there is no ratio."""
+    """One point: both medians and their ratio; missing says why there is no ratio.
+
+    note says how many runs failed, although others succeeded.
+    """
 
     name: str
     base: float
     other: float
     comparison: stats.Comparison
     missing: str = ""
+    note: str = ""
 
     def judged(self, share: float) -> str:
         """One of passed, worse, cannot tell and missing: is other worse by more than this share?"""
@@ -106,6 +110,7 @@ def _changes(base: Points, other: Points, names: Sequence[str], metric: str) -> 
                 other=_middle(second),
                 comparison=stats.Comparison.of(shift, False, declared(metric).better),
                 missing=_missing(base.get(point), other.get(point), first, second, metric),
+                note=_failures(base.get(point), other.get(point)),
             )
         )
     return found
@@ -146,6 +151,15 @@ def _missing(
         if zeros:
             return f"no ratio: {metric} is 0 in {zeros} of {values.size} runs of {name}"
     return ""
+
+
+def _failures(base: pd.DataFrame | None, other: pd.DataFrame | None) -> str:
+    parts = []
+    for name, runs in (("BASE", base), ("OTHER", other)):
+        failed = int(runs["error"].notna().sum()) if runs is not None else 0
+        if runs is not None and 0 < failed < len(runs):
+            parts.append(f"{failed} of {len(runs)} runs of {name} failed")
+    return "; ".join(parts)
 
 
 @dataclass(frozen=True)

@@ -177,7 +177,7 @@ def describe(frame: pd.DataFrame, plan: str = "", title: str = "") -> Report:
     found = claims.study(frame)
     runs = measured(frame)
     return Report(
-        title=title,
+        title=" ".join(title.split()),
         question=question(frame),
         failures=tuple(checks.failures(frame)),
         headline=claims.headline(found),

@@ -49,12 +49,15 @@ def report(
 ) -> None:
     """Write the report of a sweep as one self-contained HTML page.
 
+    The exit status is 1 if no run succeeded.
+
     \b
       pyfio-virtio report out
       pyfio-virtio report --history nightly/* -o history.html
     """
     from pyfio_virtio.analysis import load
     from pyfio_virtio.analysis import report as reports
+    from pyfio_virtio.analysis.frame import measured
 
     if history:
         _report_history(folders, output, metric, markdown)
@@ -72,9 +75,12 @@ def report(
     plan, title = _plan(folder)
     if markdown:
         click.echo(reports.markdown(frame, plan, title))
-        return
-    page = output or (folder if folder.is_dir() else Path()) / PAGE
-    _write_page(page, reports.html(frame, plan, title))
+    else:
+        page = output or (folder if folder.is_dir() else Path()) / PAGE
+        _write_page(page, reports.html(frame, plan, title))
+    if measured(frame).empty:
+        click.echo(f"pyfio-virtio: no run of {folder} succeeded; the report says why", err=True)
+        click.get_current_context().exit(1)
 
 
 def _report_history(
@@ -278,7 +284,7 @@ def _print_changes(changes: Sequence[Change], metric: str, sources: Sequence[Pat
             each.name or "all runs",
             *("" if value != value else show(value) for value in (each.base, each.other)),
             *_ratio(each),
-            each.missing or each.comparison.sentence(),
+            "; ".join(filter(None, (each.missing or each.comparison.sentence(), each.note))),
         )
         for each in changes
     ]

@@ -50,6 +50,14 @@ def test_a_point_of_which_every_run_failed_is_missing(sweep: pd.DataFrame) -> No
     assert gate(changes, 0.05).missing == ("busy, iodepth 32",)
 
 
+def test_failed_runs_of_a_point_that_has_others_are_told(sweep: pd.DataFrame) -> None:
+    broken = sweep.copy()
+    some = (broken["way"] == "busy") & (broken["iodepth"] == 32) & (broken["repeat"] <= 2)
+    broken.loc[some & (broken["role"] == "measured"), "error"] = "fio said no"
+    notes = {change.name: change.note for change in compare(sweep, broken) if change.note}
+    assert notes == {"busy, iodepth 32": "2 of 5 runs of OTHER failed"}
+
+
 def test_a_point_without_a_value_of_the_metric_is_missing(sweep: pd.DataFrame) -> None:
     blank = sweep.copy()
     blank.loc[blank["way"] == "busy", "p99_ns"] = float("nan")

@@ -150,6 +150,23 @@ def test_a_point_whose_runs_all_failed_fails_the_gate_with_five(
     assert (allowed.status, "1 missing: passed" in allowed.stdout) == (0, True)
 
 
+def test_a_report_without_a_run_that_succeeded_fails(
+    main_here: RunCommand, invented: Path, tmp_path: Path
+) -> None:
+    broken = tmp_path / "broken"
+    shutil.copytree(invented, broken)
+    rows = [json.loads(line) for line in (broken / RUNS).read_text().splitlines()]
+    lines = (json.dumps({**row, "error": "fio said no"}) for row in rows)
+    (broken / RUNS).write_text("".join(f"{line}\n" for line in lines))
+    for arguments in ((str(broken),), (str(broken), "--markdown")):
+        ended = main_here("report", *arguments)
+        assert ended.status == 1
+        assert ended.stderr == (
+            f"pyfio-virtio: no run of {broken} succeeded; the report says why\n"
+        )
+    assert "<svg" not in (broken / "report.html").read_text()
+
+
 def test_a_gate_without_any_point_does_not_pass(
     main_here: RunCommand, invented: Path, tmp_path: Path
 ) -> None:

@@ -134,6 +134,7 @@ class Study:
     subject: str  # the axis whose values were compared
     answers: tuple[Answer, ...] = ()
     reason: str = ""
+    left_out: int = 0  # places with too few rounds, of which nothing is said
 
     @property
     def claims(self) -> int:
@@ -150,7 +151,8 @@ def study(frame: pd.DataFrame) -> Study:
     reason = _reason(runs, [part for _, part in places], subject)
     if reason:
         return Study(subject, (), reason)
-    return Study(subject, tuple(_answers(places, subject)))
+    enough = [each for each in places if _common_rounds(each[1], subject) >= FEWEST_ROUNDS]
+    return Study(subject, tuple(_answers(enough, subject)), "", len(places) - len(enough))
 
 
 def _places(
@@ -276,6 +278,13 @@ def headline(found: Study) -> str:
     """The answers in one sentence."""
     if found.reason:
         return found.reason
+    if not found.left_out:
+        return _shown(found)
+    have = "has" if found.left_out == 1 else "have"
+    return f"{_shown(found)} {found.left_out} more {have} too few rounds to say anything."
+
+
+def _shown(found: Study) -> str:
     if not found.claims:
         between = _spoken(found.subject, "values of ")
         return f"No difference in IOPS between {between} was shown."

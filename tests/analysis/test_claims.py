@@ -97,6 +97,14 @@ def test_nothing_is_said_below_five_rounds(rounds: int) -> None:
     assert "too few to show a difference; 5 are needed." in claims.headline(found)
 
 
+def test_of_a_place_with_too_few_rounds_nothing_is_said() -> None:
+    frame = made({"event": [10, 10], "busy": [20, 20]})
+    few = frame[(frame["iodepth"] == 1) | (frame["repeat"] <= 3)]
+    found = claims.study(few)
+    assert [answer.where for answer in found.answers] == [{"iodepth": 1}]
+    assert claims.headline(found).endswith(" 1 more has too few rounds to say anything.")
+
+
 def test_a_gain_is_said_with_its_interval() -> None:
     found = claims.study(made({"event": [10, 10], "busy": [20, 30]}))
     title = claims.title(found)

@@ -33,6 +33,7 @@ from pyfio_virtio.results.results import FIO_JSON, ResultsError, open_sweep
 
 ENGINE = "fio_virtio"
 ALL_JOBS = -1
+FIO_DEFAULT_DEPTH = 1
 # The metrics that are estimated for each point, if the column exists.
 METRICS = (
     "iops",
@@ -84,6 +85,7 @@ def _sweep_rows(path: Path) -> list[Row]:
     sweep = open_sweep(path)
     return [
         {
+            "iodepth": FIO_DEFAULT_DEPTH,  # a sweep records each option that it gave to fio
             **row,
             "source": str(path),
             "fio_json": str(sweep.run_folder(row["hash"], row["repeat"]) / FIO_JSON),
@@ -104,8 +106,8 @@ def derive(frame: pd.DataFrame) -> pd.DataFrame:
     ways = [_way(row) for row in _columns(frame, ("engine", "wait", "sleepy_poll"))]
     frame["way"] = [label for label, _ in ways]
     frame["way_order"] = [order for _, order in ways]
-    # fio's default, where no iodepth is known.
-    frame["iodepth"] = frame["iodepth"].fillna(1) if "iodepth" in frame else 1
+    if "iodepth" not in frame:
+        frame["iodepth"] = FIO_DEFAULT_DEPTH
     for name in ("lat_mean_ns", *PERCENTILE_COLUMNS):
         if name not in frame:
             frame[name] = np.nan

@@ -358,8 +358,19 @@ static void open_wait(struct job *job)
 	wait_limit_cpu(&job->wait, job->choice.adaptive_cpu);
 }
 
+/* With fsync_on_close, fio flushes each file at the end of the run as with end_fsync. It
+ * also calls fsync(2) when it closes a file, but these files have no descriptor. */
+static void flush_at_the_end(struct thread_data *td)
+{
+	if (!td->o.fsync_on_close)
+		return;
+	td->o.end_fsync = 1;
+	td->o.fsync_on_close = 0;
+}
+
 static int hook_init(struct thread_data *td)
 {
+	flush_at_the_end(td);
 	if (fio_start(td))
 		return 1;
 	open_wait(td->io_ops_data);

@@ -10,7 +10,7 @@ and nothing else, so they agree, and they cannot say what was not tested.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -151,8 +151,32 @@ def study(frame: pd.DataFrame) -> Study:
     reason = _reason(runs, [part for _, part in places], subject)
     if reason:
         return Study(subject, (), reason)
-    enough = [each for each in places if _common_rounds(each[1], subject) >= FEWEST_ROUNDS]
+    rounds = [_common_rounds(part, subject) for _, part in places]
+    reason = _too_few(max(rounds), subject) or _not_in_turns(runs)
+    if reason:
+        return Study(subject, (), reason)
+    enough = [place for place, n in zip(places, rounds, strict=True) if n >= FEWEST_ROUNDS]
     return Study(subject, tuple(_answers(enough, subject)), "", len(places) - len(enough))
+
+
+def within(found: Study, where: Row, part: pd.DataFrame) -> Study:
+    """What the study of a whole sweep shows of a part of it, which has these values of some axes.
+
+    A study of the part alone would correct for fewer comparisons than the report makes.
+    """
+    if not where or found.reason:
+        return found
+    answers = tuple(
+        replace(answer, where={k: v for k, v in answer.where.items() if k not in where})
+        for answer in found.answers
+        if all(_is_same(key, answer.where.get(key), value) for key, value in where.items())
+    )
+    # Without an answer, the part says itself what it lacks.
+    return replace(found, answers=answers, left_out=0) if answers else study(part)
+
+
+def _is_same(name: str, one: object, other: object) -> bool:
+    return values.canonical(name, one) == values.canonical(name, other)
 
 
 def _places(
@@ -181,17 +205,25 @@ def _reason(runs: pd.DataFrame, places: Sequence[pd.DataFrame], subject: str) ->
     most = max(part[subject].nunique() for part in places)
     if most > MOST_ALTERNATIVES:
         return f"{most} {_spoken(subject, 'values of ')} are too many to compare all of them."
-    rounds = max(_common_rounds(part, subject) for part in places)
-    if rounds < FEWEST_ROUNDS:
-        made = f"{rounds} {'round' if rounds == 1 else 'rounds'} with results of two of the "
-        few = f"{_spoken(subject, 'values of ')} {'is' if rounds == 1 else 'are'} too few"
-        return f"{made}{few} to show a difference; {FEWEST_ROUNDS} are needed."
-    if not checks.in_turns(runs):
-        return (
-            "The points were measured one after the other and not in turns, so a change of the "
-            "machine could look like a difference, and none is claimed."
-        )
     return ""
+
+
+def _too_few(rounds: int, subject: str) -> str:
+    """Why so many rounds show nothing; empty if they are enough."""
+    if rounds >= FEWEST_ROUNDS:
+        return ""
+    made = f"{rounds} {'round' if rounds == 1 else 'rounds'} with results of two of the "
+    few = f"{_spoken(subject, 'values of ')} {'is' if rounds == 1 else 'are'} too few"
+    return f"{made}{few} to show a difference; {FEWEST_ROUNDS} are needed."
+
+
+def _not_in_turns(runs: pd.DataFrame) -> str:
+    if checks.in_turns(runs):
+        return ""
+    return (
+        "The points were measured one after the other and not in turns, so a change of the "
+        "machine could look like a difference, and none is claimed."
+    )
 
 
 def _common_rounds(runs: pd.DataFrame, subject: str) -> int:

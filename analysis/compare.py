@@ -122,9 +122,7 @@ def _values(runs: pd.DataFrame | None, metric: str) -> Floats:
         return np.array([])
     good = runs[runs["error"].isna()]
     ordered = good.sort_values("order") if "order" in good else good
-    values = ordered[metric].to_numpy(float)
-    finite: Floats = values[np.isfinite(values)]
-    return finite
+    return family.finite(ordered[metric])
 
 
 def _middle(values: Floats) -> float:

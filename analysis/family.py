@@ -27,7 +27,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from scipy.stats import t as student  # type: ignore[import-untyped]
 
 Floats = NDArray[np.float64]
@@ -104,11 +104,18 @@ def _without_columns(table: Floats) -> Floats:
 
 def two_samples(pairs: Sequence[tuple[Floats, Floats]]) -> list[Shift]:
     """Each second series less its first one; the runs are in the order in which they took place."""
-    series = [_Series(_finite(first), _finite(second)) for first, second in pairs]
+    series = [_Series(finite(first), finite(second)) for first, second in pairs]
     enough = [each for each in series if each.n >= FEWEST_ROUNDS]
     halves = [half[None, :] for each in enough for half in (each.first, each.second)]
     factor = _factor(enough, _autocorrelation(halves))
     return [each.shift(factor) if each in enough else each.bare() for each in series]
+
+
+def finite(values: ArrayLike) -> Floats:
+    """The values that are numbers, in their order."""
+    array: Floats = np.asarray(values, np.float64).ravel()
+    known: Floats = array[np.isfinite(array)]
+    return known
 
 
 def centre(values: Floats) -> tuple[Floats, Floats]:
@@ -175,7 +182,7 @@ class _Block:
 
     def _bare(self, first: int, second: int) -> Shift:
         """The difference without an interval, because there are too few rounds for one."""
-        apart = _finite(self.table[:, second] - self.table[:, first])
+        apart = finite(self.table[:, second] - self.table[:, first])
         if not apart.size:
             return NOTHING
         return Shift(float(apart.mean()), -math.inf, math.inf, apart.size)
@@ -324,8 +331,3 @@ def _studentised(middle: Floats, error: Floats) -> Floats:
 def _portions(size: int) -> Iterator[int]:
     for done in range(0, RESAMPLES, size):
         yield min(size, RESAMPLES - done)
-
-
-def _finite(values: Floats) -> Floats:
-    finite: Floats = values[np.isfinite(values)]
-    return finite

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from pyfio_virtio.analysis import checks, family, stats
+from pyfio_virtio.analysis import checks, stats
 from pyfio_virtio.analysis.frame import axes, fixed, measured
 
 
@@ -68,7 +68,7 @@ def _repeats(runs: pd.DataFrame, keys: list[str]) -> str:
     if many == 1:
         return "1 run each, no intervals"
     count = str(few) if few == many else f"{few} to {many}"
-    return f"{count} runs each, {_confidence(max(few, 2))} intervals"
+    return f"{count} runs each, {int(stats.median_confidence(few) * 100)}% intervals"
 
 
 def _noise(frame: pd.DataFrame) -> list[str]:
@@ -81,8 +81,3 @@ _OMIT = {
     *("rw", "bs", "runtime", "ramp_time", "time_based", "filename", "ioengine", "size"),
     *("group_reporting", "thread", "direct", "stats_file"),
 }
-
-
-def _confidence(runs: int) -> str:
-    reached = stats.order_ranks(runs)[1] if runs < stats.FEW_RUNS else family.CONFIDENCE
-    return f"{int(reached * 100)}%"

@@ -130,7 +130,7 @@ def _way(row: Sequence[Any]) -> tuple[str, float]:
     engine, wait, poll = row
     if engine != ENGINE:
         return str(engine), 3e9
-    poll_us = float(poll) if _given(poll) else None
+    poll_us = float(poll) if not values.is_missing(poll) else None
     if wait in ("busy", "adaptive"):
         return str(wait), {"busy": 1e9, "adaptive": 2e9}[wait]
     if wait == "event" or poll_us == 0:
@@ -139,10 +139,6 @@ def _way(row: Sequence[Any]) -> tuple[str, float]:
         poll_us = 50.0
     # The engine's default is wait=adaptive.
     return (f"sleepy {poll_us:g} µs", poll_us) if poll_us else ("adaptive", 2e9)
-
-
-def _given(value: object) -> bool:
-    return value is not None and value == value and value != ""
 
 
 def _columns(frame: pd.DataFrame, names: Sequence[str]) -> Iterable[Sequence[Any]]:
@@ -184,7 +180,7 @@ def fixed(frame: pd.DataFrame) -> Row:
     runs = measured(frame)
     names = [name for name in options(frame) if runs[name].nunique(dropna=False) == 1]
     shared = {name: runs[name].iloc[0] for name in names if name not in ("wait", "sleepy_poll")}
-    return {name: value for name, value in shared.items() if _given(value)}
+    return {name: value for name, value in shared.items() if not values.is_missing(value)}
 
 
 def measured(frame: pd.DataFrame) -> pd.DataFrame:

@@ -35,11 +35,14 @@ _MAIN_COUNTERS = ("kicks", "calls", "looks", "empty_looks", "sleeps")
 # ---- against the way of waiting ---------------------------------------------------
 
 
-def iops_by_wait(frame: pd.DataFrame, axes: Axes) -> Axes:
-    """IOPS against the way of waiting, with one line for each iodepth."""
+def iops_by_wait(frame: pd.DataFrame, axes: Axes, found: claims.Study | None = None) -> Axes:
+    """IOPS against the way of waiting, with one line for each iodepth.
+
+    The title is from found, or from a study of this frame alone.
+    """
     table = _by_wait(frame, axes, "iops")
     note = findings.conditions(frame) + drawing.left_out(table["iodepth"].nunique())
-    style.titles(axes, claims.title(claims.study(frame)), note)
+    style.titles(axes, claims.title(found or claims.study(frame)), note)
     return axes
 
 

@@ -46,7 +46,7 @@ from pyfio_virtio.analysis.metrics import metric
 from pyfio_virtio.analysis.names import NoDataError, of_what
 from pyfio_virtio.analysis.run_files import samples
 from pyfio_virtio.results import values
-from pyfio_virtio.results.record import NULL
+from pyfio_virtio.results.record import NULL, Row
 
 # More would be too much to read; the table has every point.
 MOST_FACETS = 3
@@ -101,8 +101,9 @@ class Report:
 
 def html(frame: pd.DataFrame, plan: str = "", title: str = "") -> str:
     """The page as HTML."""
-    filled = describe(frame, plan, title)
-    pictures, left_out = tuple(draw(frame)), _left_out(frame)
+    found = claims.study(frame)
+    filled = describe(frame, plan, title, found)
+    pictures, left_out = tuple(draw(frame, found)), _left_out(frame)
     return _render("report.html.j2", report=filled, pictures=pictures, left_out=left_out)
 
 
@@ -172,9 +173,11 @@ def _render(name: str, **values: object) -> str:
 # ---- words -----------------------------------------------------------------------------
 
 
-def describe(frame: pd.DataFrame, plan: str = "", title: str = "") -> Report:
+def describe(
+    frame: pd.DataFrame, plan: str = "", title: str = "", found: claims.Study | None = None
+) -> Report:
     """The report without its pictures."""
-    found = claims.study(frame)
+    found = found or claims.study(frame)
     runs = measured(frame)
     return Report(
         title=" ".join(title.split()),
@@ -341,11 +344,13 @@ def _number_cell(value: float) -> Cell:
 # ---- pictures ----------------------------------------------------------------------------
 
 
-def draw(frame: pd.DataFrame) -> Iterator[Picture]:
+def draw(frame: pd.DataFrame, found: claims.Study | None = None) -> Iterator[Picture]:
     """The pictures for which this frame has the data, facet by facet."""
-    facets = list(_facets(frame))
-    for number, (name, group) in enumerate(facets[:MOST_FACETS]):
-        for kind, (plot, part) in enumerate(_fitting(group, detailed=number == 0)):
+    found = found or claims.study(frame)
+    for number, (where, group) in enumerate(_facets(frame)[:MOST_FACETS]):
+        name = checks.name_point(pd.Series(where), list(where))
+        shown = claims.within(found, where, group)
+        for kind, (plot, part) in enumerate(_fitting(group, shown, detailed=number == 0)):
             try:
                 yield _picture(plot, part, f"p{number}-{kind}", name)
             except NoDataError:
@@ -354,7 +359,7 @@ def draw(frame: pd.DataFrame) -> Iterator[Picture]:
 
 def _left_out(frame: pd.DataFrame) -> str:
     """What the page says if it has pictures for some combinations only."""
-    count = sum(1 for _ in _facets(frame))
+    count = len(_facets(frame))
     if count <= MOST_FACETS:
         return ""
     return (
@@ -364,22 +369,20 @@ def _left_out(frame: pd.DataFrame) -> str:
     )
 
 
-def _facets(frame: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
+def _facets(frame: pd.DataFrame) -> list[tuple[Row, pd.DataFrame]]:
     """Splits the runs by the axes that one picture cannot show; without these, all of the frame."""
     others = [name for name in axes(frame) if name not in _OWN_AXES]
-    if not others:
-        yield "", frame
-        return
-    for _, group in grouped(measured(frame), others):
-        yield checks.name_point(group.iloc[0], others), group
+    return grouped(measured(frame), others) if others else [({}, frame)]
 
 
-def _fitting(frame: pd.DataFrame, detailed: bool) -> Iterator[tuple[plots.Plot, pd.DataFrame]]:
+def _fitting(
+    frame: pd.DataFrame, found: claims.Study, detailed: bool
+) -> Iterator[tuple[plots.Plot, pd.DataFrame]]:
     runs = measured(frame)
     if runs.empty:
         return
     if runs["way"].nunique() > 1:
-        yield plots.iops_by_wait, frame
+        yield (lambda part, place: plots.iops_by_wait(part, place, found)), frame
         if _has(runs, "p99_ns"):
             yield plots.p99_by_wait, frame
     elif runs["iodepth"].nunique() > 1:

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from pyfio_virtio.analysis import family
-from pyfio_virtio.analysis.family import CONFIDENCE, FEWEST_ROUNDS, SEED, Floats, Shift
+from pyfio_virtio.analysis.family import CONFIDENCE, FEWEST_ROUNDS, SEED, Floats, Shift, finite
 
 Better = Literal["higher", "lower", ""]
 Verdict = Literal["better", "worse", "higher", "lower", "cannot tell"]
@@ -123,7 +123,7 @@ def median_confidence(runs: int, confidence: float = CONFIDENCE) -> float:
 
 def median(values: ArrayLike, confidence: float = CONFIDENCE) -> Estimate:
     """The median of runs and its interval."""
-    runs = _finite(values)
+    runs = finite(values)
     if runs.size == 0:
         return Estimate(math.nan, Interval(math.nan, math.nan, 0.0, "no runs"), 0)
     low, high, reached = median_bounds(runs, confidence)
@@ -246,11 +246,6 @@ def compare_pairs(base: ArrayLike, other: ArrayLike, better: Better = "higher") 
     return Comparison.of(family.all_pairs([table])[0][0, 1], True, better)
 
 
-def compare_series(base: ArrayLike, other: ArrayLike, better: Better = "higher") -> Comparison:
-    """Compare two series that were measured at different times, such as two sweeps."""
-    return Comparison.of(family.two_samples([(logs(base), logs(other))])[0], False, better)
-
-
 def logs(values: ArrayLike) -> Floats:
     """Logarithms; NaN for what has none."""
     array = np.asarray(values, np.float64).ravel()
@@ -281,7 +276,7 @@ class Steadiness:
 
 def steadiness(values: ArrayLike, rounds: int = 5) -> Steadiness:
     """How steady the last rounds of a series are (SNIA's performance test specification)."""
-    window = _finite(values)[-rounds:]
+    window = finite(values)[-rounds:]
     if window.size < 2 or window.mean() == 0:
         return Steadiness(math.nan, math.nan, int(window.size))
     step = np.polyfit(np.arange(window.size), window, 1)[0]
@@ -293,15 +288,9 @@ def steadiness(values: ArrayLike, rounds: int = 5) -> Steadiness:
 
 def autocorrelation(values: ArrayLike) -> float:
     """How much each value resembles the one before it: 0 for independent runs."""
-    series = _finite(values)
+    series = finite(values)
     centred = series - series.mean() if series.size else series
     power = float(centred @ centred)
     if series.size < 3 or power == 0:
         return 0.0
     return float(centred[1:] @ centred[:-1]) / power
-
-
-def _finite(values: ArrayLike) -> Floats:
-    array: Floats = np.asarray(values, np.float64).ravel()
-    finite: Floats = array[np.isfinite(array)]
-    return finite

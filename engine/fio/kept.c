@@ -208,24 +208,24 @@ void kept_begin_process(bool is_only)
 	}
 }
 
-bool kept_has_reached(const char *socket)
+static bool has(const char *socket, bool only_contended)
 {
-	bool is_reached = false;
+	bool found = false;
 
 	pthread_mutex_lock(&lock);
 	for (struct kept *kept = all; kept; kept = kept->next)
-		is_reached |= !strcmp(kept->config.socket, socket);
+		found |= (kept->is_contended || !only_contended) &&
+			 !strcmp(kept->config.socket, socket);
 	pthread_mutex_unlock(&lock);
-	return is_reached;
+	return found;
+}
+
+bool kept_has_reached(const char *socket)
+{
+	return has(socket, false);
 }
 
 bool kept_is_contended(const char *socket)
 {
-	bool is_contended = false;
-
-	pthread_mutex_lock(&lock);
-	for (struct kept *kept = all; kept; kept = kept->next)
-		is_contended |= kept->is_contended && !strcmp(kept->config.socket, socket);
-	pthread_mutex_unlock(&lock);
-	return is_contended;
+	return has(socket, true);
 }

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 SIZE, TIME, COUNT, PERCENTAGE = "size", "time", "count", "percentage"
 LIST, WORD, MISSING = "list", "word", "missing"
@@ -105,11 +105,6 @@ def order(name: str, value: Value, kb_base: int = 1024) -> Order:
     """A key to sort by: numbers, percentages, lists, words, and then what is missing."""
     found, form = _read(name, value, kb_base)
     return _RANKS[found], _natural(form) if found == WORD else form
-
-
-def ordered(name: str, values: Iterable[Value]) -> list[Value]:
-    """The values in their order."""
-    return sorted(values, key=lambda value: order(name, value))
 
 
 def distinct(name: str, values: Sequence[str], kb_base: int = 1024) -> list[str]:

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from pyfio_virtio.engine import counters
 from pyfio_virtio.errors import PyfioVirtioError
@@ -127,18 +128,20 @@ def _options(asked: Asked, folder: Path) -> dict[str, Scalar]:
 
 
 def _way_taken(folder: Path) -> dict[str, Scalar]:
-    try:
-        line = json.loads((folder / COUNTERS).read_text().partition("\n")[0])
-        return {name: line[name] for name in WAY}
-    except (OSError, ValueError, KeyError, TypeError):
-        return {}
+    return _of_first_job(folder, lambda line: {name: line[name] for name in WAY})
 
 
 def _disk(folder: Path) -> dict[str, Scalar]:
     """The size of the disk that the engine saw."""
+    return _of_first_job(
+        folder, lambda line: {"disk_bytes": int(line["queues"][0]["capacity_bytes"])}
+    )
+
+
+def _of_first_job(folder: Path, chosen: Callable[[Any], dict[str, Scalar]]) -> dict[str, Scalar]:
+    """Facts from the first line of the engine's counters; none if they are not there."""
     try:
-        line = json.loads((folder / COUNTERS).read_text().partition("\n")[0])
-        return {"disk_bytes": int(line["queues"][0]["capacity_bytes"])}
+        return chosen(json.loads((folder / COUNTERS).read_text().partition("\n")[0]))
     except (OSError, ValueError, KeyError, IndexError, TypeError):
         return {}
 

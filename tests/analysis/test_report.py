@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pyfio_virtio.analysis import report
+from pyfio_virtio.analysis import claims, report
 from pyfio_virtio.analysis.frame import load, measured
 from tests.analysis import synthetic
 
@@ -257,3 +257,17 @@ def test_a_report_of_many_points_stays_readable(tmp_path: Path) -> None:
 def test_a_short_table_needs_no_filter(sweep: pd.DataFrame) -> None:
     few = sweep[(sweep["iodepth"] == 32) & (sweep["role"] == "measured")]
     assert 'id="filter"' not in report.html(few)
+
+
+def test_a_picture_of_a_part_claims_no_more_than_the_whole(tmp_path: Path) -> None:
+    """Its title has the interval of the answer, which corrects for all parts."""
+    patterns = ("randread", "randwrite", "randrw")
+    synthetic.write_sweep(tmp_path, (0, 20), ("busy",), (1, 8), patterns, details=False)
+    frame = load(tmp_path)
+    whole = claims.study(frame)
+    part = frame[frame["rw"] == "randwrite"]
+    shown = claims.within(whole, {"rw": "randwrite"}, part)
+    assert [answer.where for answer in shown.answers] == [{"iodepth": 1}, {"iodepth": 8}]
+    own = [answer.iops for answer in whole.answers if answer.where["rw"] == "randwrite"]
+    assert [answer.iops for answer in shown.answers] == own
+    assert claims.title(shown) in re.sub(r"\s+", " ", report.html(frame))

@@ -2,13 +2,18 @@
 """results/values.py: the kinds of values, their canonical forms, and their order."""
 
 import random
+from collections.abc import Iterable
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pyfio_virtio.results import values
-from pyfio_virtio.results.values import canonical, kind, number, order, ordered
+from pyfio_virtio.results.values import canonical, kind, number, order
+
+
+def ordered(name: str, given: Iterable[object]) -> list[object]:
+    return sorted(given, key=lambda value: order(name, value))
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import re
 import shutil
 import signal
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -140,8 +140,12 @@ def start(
     output: int | None = None,
     errors: IO[bytes] | None = None,
     folder: Path | None = None,
+    before: Callable[[process.Process], None] | None = None,
 ) -> process.Process:
-    """Starts fio with `environment` added to ours, in a process group of fio and its jobs."""
+    """Starts fio with `environment` added to ours, in a process group of fio and its jobs.
+
+    `before` is called with it as process.start() says.
+    """
     return process.start(
         command,
         death_signal=death_signal,
@@ -149,6 +153,7 @@ def start(
         errors=errors,
         environment={**os.environ, **environment},
         folder=folder,
+        before=before,
     )
 
 
@@ -162,8 +167,14 @@ def launch(
     """
     held: list[process.Process] = []
     with _signals_passed_on(held):
-        fio = start(command, environment, signal.SIGTERM, subprocess.PIPE if capture else None)
-        held.append(fio)
+        # A signal may come at once, so fio is held before it runs.
+        fio = start(
+            command,
+            environment,
+            signal.SIGTERM,
+            subprocess.PIPE if capture else None,
+            before=held.append,
+        )
         status, output = process.finish(fio)
     return Outcome(status if status >= 0 else 128 - status, output.decode(errors="replace"))
 

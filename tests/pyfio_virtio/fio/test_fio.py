@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """fio/fio.py: fio found, asked, and its output taken apart."""
 
+import signal
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -9,6 +11,7 @@ import pytest
 from pyfio_virtio.engine import engine
 from pyfio_virtio.errors import MachineError
 from pyfio_virtio.fio import fio
+from pyfio_virtio.machine import process
 
 
 def _program(folder: Path, answer: str) -> str:
@@ -72,3 +75,17 @@ def test_the_status_is_that_of_fio(tmp_path: Path) -> None:
     found = fio.find()
     assert fio.launch([found.path, "--parse-only", "--name=x", "--rw=read"], {}, True).status == 0
     assert fio.launch([found.path, str(tmp_path / "no-job.fio")], {}, True).status == 1
+
+
+def test_a_signal_that_comes_when_fio_has_just_started_reaches_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    real = process.start
+
+    def start(command: Sequence[str], **options: object) -> process.Process:
+        started = real(command, **options)  # type: ignore[arg-type]
+        signal.raise_signal(signal.SIGTERM)
+        return started
+
+    monkeypatch.setattr(process, "start", start)
+    assert fio.launch(["sleep", "100"], {}).status == 128 + signal.SIGTERM

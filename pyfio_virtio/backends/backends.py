@@ -19,7 +19,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from pyfio_virtio.backends import filling
+from pyfio_virtio.backends import filling, option_keys
 from pyfio_virtio.backends.unix_sockets import SocketFile, bind, listener, socket_file
 from pyfio_virtio.engine import engine
 from pyfio_virtio.errors import MachineError, PyfioVirtioError, UsageError
@@ -36,11 +36,6 @@ _LAST_BYTES = 4096  # at the end of a log, where last_words() looks for the last
 MEMORY_FD_NAME = "pyfio-virtio-disk"
 QSD_POLL_MAX_NS = 32768  # qemu-storage-daemon's own default
 QSD = "qemu-storage-daemon"
-# Options by which the back-end would serve another disk or socket than the specification says.
-_NOT_AN_OPTION = (
-    *("socket", "socket-fd", "storage", "daemonize"),
-    *("blockdev", "export", "nbd-server", "vhost-user"),
-)
 
 
 @dataclass(frozen=True)
@@ -55,7 +50,7 @@ class BackendSpec:
     read_only: bool = False
     poll_max_ns: int | None = None  # qsd: how long an idle thread polls before it sleeps
     cpus: str | None = None  # as taskset takes it: "0,2-3"
-    options: tuple[str, ...] = ()  # KEY=VALUE, passed to the back-end as --KEY=VALUE
+    options: tuple[str, ...] = ()  # KEY=VALUE, of option_keys.py
 
     @property
     def file(self) -> Path | None:
@@ -121,15 +116,7 @@ class BackendSpec:
             raise UsageError(f"{self.kind} has no --poll-max-ns", "only qsd has it")
         if self.queues < 1:
             raise UsageError(f"unusable number of queues {self.queues}", "it must be 1 or more")
-        for option in self.options:
-            name = option.partition("=")[0].lstrip("-")
-            # qemu-storage-daemon also accepts an abbreviated option name.
-            if any(whole.startswith(name) for whole in _NOT_AN_OPTION):
-                raise UsageError(
-                    f"cannot pass {option} to the back-end",
-                    "the back-end could serve another disk than the one that is shown",
-                    "use the command's own flag, which asks before a disk is overwritten",
-                )
+        option_keys.check(self.kind, self.options, self.storage)
 
 
 @dataclass(frozen=True)
@@ -190,17 +177,18 @@ def _qsd_node(spec: BackendSpec, storage: Storage) -> str:
     """The option of qemu that describes the disk, which gets the name "disk"."""
     read_only = "on" if spec.read_only else "off"
     if storage.path:
-        path = storage.path.replace(",", ",,")  # qemu's way to escape it
         node = f"driver=raw,node-name=disk,read-only={read_only},discard=unmap"
-        return node + f",file.driver=file,file.filename={path}"
-    node = f"driver=null-co,node-name=disk,read-only={read_only}"
-    return node + f",size={spec.size_bytes},read-zeroes=off"
+        node += f",file.driver=file,file.filename={option_keys.escaped(storage.path)}"
+    else:
+        node = f"driver=null-co,node-name=disk,read-only={read_only}"
+        node += f",size={spec.size_bytes},read-zeroes=off"
+    return ",".join([node, *option_keys.of_qsd_node(spec.options)])
 
 
 def _qsd_address(socket: str, fd: int | None) -> str:
     if fd is not None:
         return f"addr.type=fd,addr.str={fd}"
-    return f"addr.type=unix,addr.path={socket.replace(',', ',,')}"
+    return f"addr.type=unix,addr.path={option_keys.escaped(socket)}"
 
 
 def qsd_command(
@@ -215,6 +203,7 @@ def qsd_command(
     )
     poll_max_ns = QSD_POLL_MAX_NS if spec.poll_max_ns is None else spec.poll_max_ns
     thread = f"iothread,id=thread,poll-max-ns={poll_max_ns}"
+    thread = ",".join([thread, *option_keys.of_qsd_thread(spec.options)])
     node = _qsd_node(spec, storage)
     return [QSD, "--blockdev", node, "--object", thread, "--export", export]
 
@@ -287,7 +276,7 @@ def command(spec: BackendSpec, socket: str, storage: Storage, fd: int | None = N
     `fd` is a descriptor that is bound to `socket`; the back-end listens on it.
     """
     pinning = ["taskset", "-c", spec.cpus] if spec.cpus else []
-    options = [f"--{option}" for option in spec.options]
+    options = [f"--{each}" for each in option_keys.of_program(spec.kind, spec.options)]
     return [*pinning, *KINDS[spec.kind].command(spec, socket, storage, fd), *options]
 
 

@@ -154,8 +154,8 @@ def _flat(row: Row) -> Row:
     help="The folder for the result of the new run.",
 )
 @click.option("--yes", is_flag=True, help="Do not ask before writing to disks or running commands.")
-@click.option("--fio", "program", default="fio", show_default=True, help="The fio to run.")
-def replay(point: str, folder: Path, output: Path, yes: bool, program: str) -> None:
+@click.option("--fio", "program", help="The fio to run.  [default: that of the sweep]")
+def replay(point: str, folder: Path, output: Path, yes: bool, program: str | None) -> None:
     """Run one point of a sweep again, and compare the results.
 
     It runs on the disk that the folder names. It asks before it writes to a disk that was not
@@ -167,6 +167,8 @@ def replay(point: str, folder: Path, output: Path, yes: bool, program: str) -> N
 
     sweep = _open(folder)
     kept = _runs_of(sweep, point)
+    programs = rerun.reached_to_prepare(folder / PLAN, program)
+    confirm(f"replay of {point}", programs, yes, "do not replay it")
     prepared = rerun.prepare(folder / PLAN, kept[0].point.hash, program)
     confirm(f"replay of {point}", prepared.reached(), yes, "do not replay it")
     with watching() as watcher:

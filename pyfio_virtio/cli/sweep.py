@@ -54,7 +54,6 @@ _INTERRUPTED, _SOME_FAILED = 130, 1
 @click.option(
     "--yes", is_flag=True, help="Do not ask before writing to other disks than the sweep's own."
 )
-@click.option("--fio", "program", default="fio", show_default=True, help="The fio to run.")
 @dry_run_option
 @click.pass_context
 def sweep(
@@ -64,7 +63,6 @@ def sweep(
     save: Path | None,
     patience: float,
     yes: bool,
-    program: str,
     dry_run: bool,
     given: Mapping[str, Any],
 ) -> None:
@@ -84,14 +82,19 @@ def sweep(
     if save:
         _save(save, settings)
         return
+    from pyfio_virtio.sweep import programs
     from pyfio_virtio.sweep.points import resolve
 
-    resolved = resolve(settings, program)
+    # What the user typed on this command line needs no question.
+    named = [() if key in given else getattr(settings, key) for key in ("fio", "engine_build")]
+    confirm("this sweep", programs.reached(*named), yes, "name them on the command line")
+    resolved = resolve(settings)
     if dry_run:
         _print_script(resolved)
         return
-    # If the user typed the back-end's options on this command line, there is no need to ask.
-    _ask(resolved, yes, with_backends="backend_option" not in given)
+    keys = [key for key in ("backend", "backend_option") if key not in given]
+    unseen = any(getattr(settings, key) != getattr(Settings(), key) for key in keys)
+    _ask(resolved, yes, with_backends=unseen)
     context.exit(_run(resolved, output, patience))
 
 

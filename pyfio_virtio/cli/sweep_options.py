@@ -110,8 +110,10 @@ _FLAGS = (
     ),
     click.option(
         "--backend",
-        metavar="builtin|qsd|SOCKET",
-        help="What serves the disk.  [default: builtin]",
+        multiple=True,
+        metavar="[NAME=]builtin|qsd|SOCKET",
+        help="What serves the disk. Several are measured in turns. Options of the back-end may "
+        "follow: fast=qsd,aio=io_uring. May be repeated.  [default: builtin]",
     ),
     disk_option(
         "--storage",
@@ -121,7 +123,25 @@ _FLAGS = (
     ),
     disk_option("--disk-size", also="  [default: 1G]"),
     disk_option("--block-size", also="  [default: 512]"),
-    disk_option("--backend-option", multiple=True),
+    disk_option(
+        "--backend-option",
+        multiple=True,
+        also=" Several values (aio=threads,io_uring) are measured in turns. An unknown KEY shows "
+        "the list.",
+    ),
+    click.option(
+        "--engine-build",
+        multiple=True,
+        metavar="[NAME=]FOLDER",
+        help="A build of the engine, or a checkout that has one. Several are measured in turns. "
+        "May be repeated.",
+    ),
+    click.option(
+        "--fio",
+        multiple=True,
+        metavar="[NAME=]PROGRAM",
+        help="The fio to run. Several are measured in turns. May be repeated.  [default: fio]",
+    ),
     click.option(
         "--keep-backend",
         is_flag=True,
@@ -158,7 +178,8 @@ def _plain() -> tuple[str, ...]:
     return (
         *("one_at_a_time", "repeats", "target_ci", "max_repeats", "rate_steps", "runtime"),
         *("ramp_time", "order", "seed", "controls", "backend", "storage", "disk_size"),
-        *("block_size", "backend_option", "keep_backend", "heat_map", "title"),
+        *("block_size", "backend_option", "engine_build", "fio"),
+        *("keep_backend", "heat_map", "title"),
     )
 
 

@@ -69,6 +69,9 @@ MIGRATIONS: Mapping[int, Migration] = MappingProxyType({1: _with_wall_s, 2: _wit
 # twin of a point, which is the same again and shows the noise.
 MEASURED, NULL, TWIN = "measured", "null", "twin"
 
+# Columns with the names of what a sweep compared: back-ends, builds of the engine, programs fio.
+BACKEND_NAME, ENGINE_BUILD, FIO_PROGRAM = "backend_name", "engine_build", "fio_program"
+
 
 class RecordError(PyfioVirtioError):
     """A record does not have the columns of its version."""

@@ -16,7 +16,7 @@ from pyfio_virtio.backends.backends import BackendSpec
 from pyfio_virtio.engine.engine import NAME
 from pyfio_virtio.errors import UsageError
 from pyfio_virtio.fio.job import option
-from pyfio_virtio.results.record import Scalar, typed
+from pyfio_virtio.results.record import BACKEND_NAME, ENGINE_BUILD, FIO_PROGRAM, Scalar, typed
 from pyfio_virtio.results.results import COUNTERS
 from pyfio_virtio.sizes import format_size, parse_size
 from pyfio_virtio.sweep.plan import NULL_ENGINE, Choice
@@ -50,9 +50,14 @@ class Wanted:
     socket: str | None = None
     file: str | None = None
     size_bytes: int = 0  # of a file that must be made
+    name: str = ""  # of the back-end, if there are several
 
     def describe(self) -> str:
-        """Describes the back-end in a record. Temporary paths are left out, because they differ."""
+        """Describes the back-end in a record. Its name tells it from an equal one."""
+        return f"{self.name}: {self._disk()}" if self.name else self._disk()
+
+    def _disk(self) -> str:
+        """The disk, without temporary paths, because they differ."""
         scratch = f"scratch file, {format_size(self.size_bytes)}"
         if self.spec is None:
             file = scratch if self.file == SCRATCH else f"file {self.file}"
@@ -98,10 +103,13 @@ def wanted(choice: Choice, settings: Settings, where: Placement) -> Wanted:
     """The disk that the choice needs."""
     if choice.engine == NULL_ENGINE:
         return Wanted()
-    if choice.engine == VIRTIO and settings.socket:
-        return Wanted(socket=str(Path(settings.socket).absolute()))
+    if choice.engine == VIRTIO and choice.backend.socket:
+        path = str(Path(choice.backend.socket).absolute())
+        return Wanted(socket=path, name=choice.backend.name)
     if choice.engine in (VIRTIO, NBD):
-        return Wanted(_spec(choice, settings, where), size_bytes=parse_size(settings.disk_size))
+        size_bytes = parse_size(settings.disk_size)
+        spec = _spec(choice, settings, where)
+        return Wanted(spec, size_bytes=size_bytes, name=choice.backend.name)
     if settings.storage in ("null", "memory"):
         raise UsageError(
             f"{choice.engine} needs a file, and storage is {settings.storage}",
@@ -114,9 +122,9 @@ def wanted(choice: Choice, settings: Settings, where: Placement) -> Wanted:
 
 def _spec(choice: Choice, settings: Settings, where: Placement) -> BackendSpec:
     serve = (f"serve={choice.serve}",) if choice.serve else ()
-    own = (*serve, *settings.backend_option) if choice.engine == VIRTIO else ()
+    own = (*serve, *choice.backend.options) if choice.engine == VIRTIO else ()
     spec = BackendSpec(
-        kind=NBD if choice.engine == NBD else settings.backend,
+        kind=NBD if choice.engine == NBD else choice.backend.kind,
         storage=_SCRATCH_STORAGE if settings.storage == SCRATCH else settings.storage,
         size_bytes=parse_size(settings.disk_size),
         block_size=parse_size(settings.block_size),
@@ -209,6 +217,9 @@ def columns(choice: Choice, settings: Settings, rate_iops: int | None) -> dict[s
         values["cpus"] = choice.cpus
     if choice.serve:
         values["serve"] = choice.serve
+    fio, build = choice.programs
+    named = ((BACKEND_NAME, choice.backend.name), (ENGINE_BUILD, build), (FIO_PROGRAM, fio))
+    values |= {name: value for name, value in named if value}
     if rate_iops:
         values["rate_iops"] = max(1, round(rate_iops / choice.number("numjobs")))
     return values

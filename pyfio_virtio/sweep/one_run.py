@@ -12,10 +12,11 @@ import json
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
+from pyfio_virtio.engine import engine
 from pyfio_virtio.errors import PyfioVirtioError
 from pyfio_virtio.machine import folders, host, signals
 from pyfio_virtio.results.record import Point, Record, Scalar
@@ -39,6 +40,7 @@ class Trial:
     command: Sequence[str]  # fio's; it must write FIO_JSON into its working folder
     runtime_s: float
     ramp_s: float = 0.0
+    engine_folder: Path = field(default_factory=engine.folder)
 
 
 class Runner:
@@ -101,7 +103,7 @@ class Runner:
             return Observed("", "", None, str(failure))
         task = Task(
             command=trial.command,
-            environment=served.environment(),
+            environment=served.environment(trial.engine_folder),
             folder=working,
             runtime_s=trial.runtime_s,
             ramp_s=trial.ramp_s,
@@ -116,7 +118,8 @@ class Runner:
             )
         elif (death := served.death()) is not None:
             problem = f"the back-end ended during the run: {death}"
-        return Observed(served.shell_line(trial.command), served.command, measured, problem)
+        line = served.shell_line(trial.command, trial.engine_folder)
+        return Observed(line, served.command, measured, problem)
 
 
 def _ignore(iops: float) -> None:

@@ -15,20 +15,26 @@ from itertools import product
 from pyfio_virtio.errors import UsageError
 from pyfio_virtio.results.record import MEASURED, NULL, TWIN
 from pyfio_virtio.results.values import BLOCK_SIZES, distinct
+from pyfio_virtio.sweep.candidates import BUILTIN, Candidate
 from pyfio_virtio.sweep.settings import VIRTIO, Settings
 
 NULL_ENGINE = "null"
 # The default axes. The best way of waiting depends on iodepth, so it has several values.
 DEFAULTS = {"rw": ("randread",), "bs": ("4k",), "iodepth": ("1", "32", "128"), "numjobs": ("1",)}
-_OWN = ("engine", "cpus", "serve")  # parts of a choice that are not options of fio
+# Parts of a choice that are not options of fio.
+_OWN = ("engine", "cpus", "serve", "backend", "fio", "engine_build")
 _MOST_POINTS = 10_000
 
 Part = Mapping[str, str]
+Pair = tuple[str, str]  # the names of a fio and of a build of the engine; "" if there is only one
+_ONLY_PROGRAMS: tuple[Pair, ...] = (("", ""),)
+_DEFAULT_BACKEND = Candidate("", BUILTIN)
 
 
 @dataclass(frozen=True)
 class Choice:
-    """One combination: an engine, fio's options in order, CPUs, and how the back-end waits."""
+    """One combination: an engine, fio's options in order, CPUs, how the back-end waits, which
+    back-end it is, and the names of fio and of the engine's build."""
 
     engine: str
     options: tuple[tuple[str, str], ...]
@@ -36,6 +42,8 @@ class Choice:
     serve: str | None = None
     role: str = MEASURED
     rate_percent: int | None = None
+    backend: Candidate = _DEFAULT_BACKEND  # for our engine only
+    programs: Pair = _ONLY_PROGRAMS[0]
 
     def get(self, name: str, default: str = "") -> str:
         return dict(self.options).get(name, default)
@@ -48,7 +56,8 @@ class Choice:
     @property
     def label(self) -> str:
         """The choice in one line, for messages."""
-        parts = [self.engine] + [f"{name}={value}" for name, value in self.options]
+        parts = [self.engine, *filter(None, (self.backend.name, *self.programs))]
+        parts += [f"{name}={value}" for name, value in self.options]
         parts += [f"cpus={self.cpus}"] if self.cpus != "any" else []
         parts += [f"serve={self.serve}"] if self.serve else []
         parts += [f"rate={self.rate_percent}%"] if self.rate_percent else []
@@ -66,13 +75,20 @@ class Run:
 # ---- points ---------------------------------------------------------------------------
 
 
-def choices(settings: Settings, engine_options: Collection[str]) -> list[Choice]:
+def choices(
+    settings: Settings,
+    engine_options: Collection[str],
+    programs: Sequence[Pair] = _ONLY_PROGRAMS,
+) -> list[Choice]:
     """Every choice without a rate limit: first the points that were asked for, then the controls.
 
-    `engine_options` are the options of our engine, which other engines do not get.
+    `engine_options` are the options of our engine, which other engines do not get. `programs` are
+    the names of fio and of the engine's build.
     """
-    parts = list(_combinations(_axes(settings), settings.one_at_a_time))
-    asked = list(dict.fromkeys(_choice(part, engine_options) for part in parts))
+    pairs: list[Part] = [{"fio": fio, "engine_build": build} for fio, build in programs]
+    parts = list(_combinations([pairs, *_axes(settings)], settings.one_at_a_time))
+    backends = {each.name: each for each in settings.candidates}
+    asked = list(dict.fromkeys(_choice(part, engine_options, backends) for part in parts))
     return [*asked, *_controls(asked[0], engine_options)] if settings.controls else asked
 
 
@@ -86,6 +102,7 @@ def _axes(settings: Settings) -> list[list[Part]]:
     options = {**_defaults(settings.options), **settings.options}
     waits, sleeps = options.pop("wait", ()), options.pop("sleepy_poll", ())
     axes: list[list[Part]] = [[{"engine": engine} for engine in settings.engines]]
+    axes.append([{"backend": each.name} for each in settings.candidates])
     axes.append([{"cpus": cpus} for cpus in settings.cpus])
     axes.append([{"serve": serve} for serve in settings.serve])
     axes.append(ways(sleeps, waits))
@@ -147,15 +164,24 @@ def _merged(parts: Sequence[Part]) -> Part:
     return {name: value for part in parts for name, value in part.items()}
 
 
-def _choice(part: Part, engine_options: Collection[str]) -> Choice:
+def _choice(
+    part: Part, engine_options: Collection[str], backends: Mapping[str, Candidate]
+) -> Choice:
     is_virtio = part["engine"] == VIRTIO
     kept = {
         name: value
         for name, value in part.items()
         if name not in _OWN and (is_virtio or name not in engine_options)
     }
-    serve = part.get("serve") if is_virtio else None
-    return Choice(part["engine"], tuple(kept.items()), part["cpus"], serve)
+    backend = backends[part["backend"]] if is_virtio else _DEFAULT_BACKEND
+    return Choice(
+        part["engine"],
+        tuple(kept.items()),
+        part["cpus"],
+        part.get("serve") if is_virtio and backend.kind == BUILTIN else None,
+        backend=backend,
+        programs=(part["fio"], part["engine_build"] if is_virtio else ""),
+    )
 
 
 def _controls(first: Choice, engine_options: Collection[str]) -> list[Choice]:
@@ -163,7 +189,7 @@ def _controls(first: Choice, engine_options: Collection[str]) -> list[Choice]:
     kept = tuple(pair for pair in first.options if pair[0] not in engine_options)
     return [
         replace(first, role=TWIN),
-        Choice(NULL_ENGINE, kept, first.cpus, None, NULL),
+        Choice(NULL_ENGINE, kept, first.cpus, None, NULL, programs=(first.programs[0], "")),
     ]
 
 

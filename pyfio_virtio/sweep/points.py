@@ -23,6 +23,7 @@ from pyfio_virtio.machine import folders, host
 from pyfio_virtio.reach import Reach
 from pyfio_virtio.results.record import Point
 from pyfio_virtio.results.results import FIO_JSON, JOB
+from pyfio_virtio.sweep import programs
 from pyfio_virtio.sweep.job import (
     DISK_VARIABLE,
     NBD,
@@ -36,9 +37,10 @@ from pyfio_virtio.sweep.job import (
 )
 from pyfio_virtio.sweep.measure import ETA_MS
 from pyfio_virtio.sweep.plan import NULL_ENGINE, Choice, choices, with_rates
+from pyfio_virtio.sweep.programs import Programs, key, named
 from pyfio_virtio.sweep.servers import DISK, SOCKET, Served
 from pyfio_virtio.sweep.settings import VIRTIO, Settings
-from pyfio_virtio.sweep.versions import ENGINE, FIO, versions
+from pyfio_virtio.sweep.versions import ENGINE, FIO, of_backends
 
 # The time to start and end a back-end and fio in each run, as seen on an idle machine.
 OVERHEAD_S = 0.7
@@ -59,7 +61,7 @@ class Sweep:
     """Settings, and facts about the machine on which they were resolved."""
 
     settings: Settings
-    fio: Fio
+    programs: Programs
     versions: Mapping[str, str]
     engine_options: frozenset[str]
     cores: list[list[int]]
@@ -67,7 +69,7 @@ class Sweep:
 
     def points(self) -> list[Planned]:
         """All points without a rate limit, with the controls."""
-        asked = choices(self.settings, self.engine_options)
+        asked = choices(self.settings, self.engine_options, self.programs.axis())
         return [self.planned(choice, None) for choice in asked]
 
     def rated_points(self, maximum: Mapping[str, float]) -> list[Planned]:
@@ -87,18 +89,23 @@ class Sweep:
         point = Point(
             job=job_text(choice, self.settings, where, rate_iops, self.clock),
             engine=engine_name(choice),
-            engine_version=self.versions[ENGINE] if choice.engine == VIRTIO else "",
-            fio_version=self.versions[FIO],
+            engine_version=self._engine_version(choice) if choice.engine == VIRTIO else "",
+            fio_version=named(choice.programs[0], self.versions[key(FIO, choice.programs[0])]),
             backend=needed.describe(),
             backend_version=self.versions.get(kind, ""),
             role=choice.role,
         )
         return Planned(choice, point, needed, rate_iops)
 
-    def command(self) -> list[str]:
-        """fio's command line, which is the same in the folder of each run."""
+    def _engine_version(self, choice: Choice) -> str:
+        build = self.programs.build(choice.programs)
+        return named(choice.programs[1], self.versions[key(ENGINE, build)])
+
+    def command(self, choice: Choice) -> list[str]:
+        """fio's command line, which is the same in the folder of each run of the choice."""
         eta = ("--eta=always", f"--eta-interval={ETA_MS}ms")
-        return [self.fio.path, "--output-format=json+", f"--output={FIO_JSON}", *eta, JOB]
+        path = self.programs.fios[choice.programs[0]].path
+        return [path, "--output-format=json+", f"--output={FIO_JSON}", *eta, JOB]
 
     def run_seconds(self) -> float:
         """The approximate time that one run takes."""
@@ -111,22 +118,18 @@ class Sweep:
         return self.settings.repeats * (len(points) + len(rated))
 
 
-def resolve(settings: Settings, program: str = "fio") -> Sweep:
+def resolve(settings: Settings) -> Sweep:
     """Finds fio, the engine and the back-ends. The error says which of them is missing."""
     settings.check()
     if settings.storage == "auto" and not settings.describes_no_disk:
         settings = replace(settings, storage=SCRATCH if _needs_file(settings) else "null")
-    found = fios.find(program)
-    if VIRTIO in settings.engines:
-        fios.check_release(found, engine.fio_release())
-        fios.check_engine_loads(found, engine.folder(), engine.NAME)
-    _check_engines(found, settings)
-    settings = _with_numbers_of_jobs(settings, found)
-    options = fios.engine_options(found, engine.folder(), engine.NAME)
-    kinds = [] if settings.socket or VIRTIO not in settings.engines else [settings.backend]
-    kinds += [NBD] if NBD in settings.engines else []
-    known = versions(found, kinds)
-    return Sweep(settings, found, known, options, host.cores(), host.fio_clock())
+    found = programs.find(settings.fio, settings.engine_build, VIRTIO in settings.engines)
+    for fio in found.fios.values():
+        _check_engines(fio, settings)
+    settings = _with_numbers_of_jobs(settings, next(iter(found.fios.values())))
+    kinds = [*settings.kinds, *([NBD] if NBD in settings.engines else [])]
+    known = found.versions() | of_backends(kinds)
+    return Sweep(settings, found, known, found.engine_options(), host.cores(), host.fio_clock())
 
 
 def _with_numbers_of_jobs(settings: Settings, found: Fio) -> Settings:
@@ -200,4 +203,5 @@ def _commands(sweep: Sweep, planned: Planned, folder: Path) -> Iterator[str]:
         yield "# back-end"
         yield backends.dry_command(needed.spec, disk)
     yield "# fio"
-    yield Served(disk).shell_line(sweep.command())
+    build = sweep.programs.folder(planned.choice.programs)
+    yield Served(disk).shell_line(sweep.command(planned.choice), build)

@@ -11,16 +11,19 @@ from __future__ import annotations
 import os
 import pwd
 import stat
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from pyfio_virtio.errors import UsageError
 from pyfio_virtio.reach import Reach, joined
 from pyfio_virtio.results.record import Record
+from pyfio_virtio.sweep import programs
 from pyfio_virtio.sweep.job import SCRATCH
 from pyfio_virtio.sweep.points import Planned, Sweep, reached, resolve
 from pyfio_virtio.sweep.run import Watcher, run_again
-from pyfio_virtio.sweep.settings import read_settings
+from pyfio_virtio.sweep.settings import Settings, read_settings
 
 _ROOT = 0
 
@@ -50,11 +53,24 @@ class Replay:
         return run_again(self.sweep, self.planned, output, watcher)
 
 
-def prepare(plan: Path, point: str, program: str) -> Replay:
-    """Finds the point, and prepares to run it."""
+def reached_to_prepare(plan: Path, program: str | None) -> Reach:
+    """Which programs prepare() would run because the folder names them."""
+    settings, _ = _settings(plan, program)
+    return programs.reached(() if program else settings.fio, settings.engine_build)
+
+
+def _settings(plan: Path, program: str | None) -> tuple[Settings, Mapping[str, Any]]:
     settings, found = read_settings(plan)
-    now = resolve(settings, program)
-    then = replace(now, versions=found.get("versions", now.versions))
+    if program and len(settings.fio) > 1:
+        raise UsageError(f"{plan} compares several programs fio", "", "leave out --fio")
+    return (replace(settings, fio=(program,)) if program else settings), found
+
+
+def prepare(plan: Path, point: str, program: str | None) -> Replay:
+    """Finds the point, and prepares to run it. With `program` it is run by another fio."""
+    settings, found = _settings(plan, program)
+    now = resolve(settings)
+    then = replace(now, versions={**now.versions, **found.get("versions", {})})
     planned = _find(then, point, found.get("maximum", {}))
     return Replay(plan, now, now.planned(planned.choice, planned.rate_iops))
 

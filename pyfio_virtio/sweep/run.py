@@ -195,7 +195,8 @@ class _Rounds:
             point=planned.point,
             wanted=planned.wanted,
             options=columns(planned.choice, self._settings, planned.rate_iops),
-            command=self._sweep.command(),
+            command=self._sweep.command(planned.choice),
             runtime_s=self._settings.runtime,
             ramp_s=self._settings.ramp_time,
+            engine_folder=self._sweep.programs.folder(planned.choice.programs),
         )

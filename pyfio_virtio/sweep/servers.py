@@ -16,7 +16,6 @@ from pathlib import Path
 
 from pyfio_virtio.backends import backends, filling, unix_sockets
 from pyfio_virtio.backends.backends import Backend, BackendSpec
-from pyfio_virtio.engine import engine
 from pyfio_virtio.errors import PyfioVirtioError
 from pyfio_virtio.fio import fio
 from pyfio_virtio.fio.job import escaped_filename
@@ -35,13 +34,14 @@ class Served:
     pid: int | None = None
     backend: Backend | None = None
 
-    def environment(self) -> dict[str, str]:
+    def environment(self, engine_folder: Path) -> dict[str, str]:
         """The variables that fio's environment needs in addition to ours."""
-        return {DISK_VARIABLE: self.disk, "LD_LIBRARY_PATH": fio.library_path(engine.folder())}
+        return {DISK_VARIABLE: self.disk, "LD_LIBRARY_PATH": fio.library_path(engine_folder)}
 
-    def shell_line(self, command: Sequence[str]) -> str:
+    def shell_line(self, command: Sequence[str], engine_folder: Path) -> str:
         """The command with these variables, for a shell."""
-        variables = [f"{k}={shlex.quote(v)}" for k, v in self.environment().items()]
+        needed = self.environment(engine_folder)
+        variables = [f"{name}={shlex.quote(value)}" for name, value in needed.items()]
         return " ".join([*variables, shlex.join(command)])
 
     def death(self) -> str | None:

@@ -17,11 +17,12 @@ from typing import Any
 
 import tomli_w
 
-from pyfio_virtio.backends.backends import VHOST_USER_KINDS
 from pyfio_virtio.errors import UsageError
 from pyfio_virtio.fio.job import canonical, option
 from pyfio_virtio.reach import PATHS, Use
 from pyfio_virtio.sizes import parse_size
+from pyfio_virtio.sweep import candidates
+from pyfio_virtio.sweep.candidates import BUILTIN, Candidate
 
 ORDERS = ("interleaved", "random", "sequential")
 VIRTIO = "virtio"
@@ -44,6 +45,9 @@ _OF_OUR_DISKS = ("storage", "disk_size", "block_size")
 _NEED_NO_FILE = {VIRTIO, "null"}
 # Tables of the file in which a sweep keeps what it found, so that it can be continued.
 FOUND = ("versions", "maximum")
+OWN_FIO = "fio"  # of this machine
+# Texts that may contain commas, so a file has each of them as a text of its own.
+Texts = tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -65,23 +69,31 @@ class Settings:
     order: str = "interleaved"
     seed: int | None = None
     controls: bool = True
-    backend: str = "builtin"  # or qsd, or the path of a socket
+    backend: Texts = (BUILTIN,)  # [NAME=]builtin, qsd or the path of a socket
     storage: str = "auto"  # or null, memory, file (a scratch file), file:PATH
     disk_size: str = "1G"
     block_size: str = "512"
-    backend_option: tuple[str, ...] = ()
+    backend_option: Texts = ()  # KEY=VALUE,VALUE
+    engine_build: Texts = ()  # [NAME=]FOLDER; the default is the engine that belongs to us
+    fio: Texts = (OWN_FIO,)  # [NAME=]PROGRAM
     keep_backend: bool = False
     heat_map: bool = False  # log latency over time
 
     @property
-    def socket(self) -> str | None:
-        """The socket of a back-end that we do not start, if `backend` names one."""
-        return self.backend if "/" in self.backend else None
+    def candidates(self) -> tuple[Candidate, ...]:
+        """The back-ends that are measured in turns."""
+        return candidates.backends(self.backend, self.backend_option)
+
+    @property
+    def kinds(self) -> list[str]:
+        """The kinds of the back-ends that the sweep starts for our engine."""
+        kinds = dict.fromkeys(each.kind for each in self.candidates if each.kind)
+        return list(kinds) if VIRTIO in self.engines else []
 
     @property
     def describes_no_disk(self) -> bool:
         """Whether every run uses a disk that somebody else serves."""
-        return self.socket is not None and set(self.engines) <= _NEED_NO_FILE
+        return not self.kinds and set(self.engines) <= _NEED_NO_FILE
 
     def check(self) -> None:
         """Refuses impossible values."""
@@ -105,14 +117,11 @@ class Settings:
                 raise UsageError(
                     f"unusable rate step {step}%", "", "use 1 to 100, as in 10,20..100"
                 )
-        if self.socket is None and self.backend not in VHOST_USER_KINDS:
-            raise UsageError(
-                f"unknown back-end {self.backend!r}",
-                "",
-                f"use {_or(VHOST_USER_KINDS)}, or the path of a socket",
-            )
-        if self.serve and self.backend != "builtin":
-            raise UsageError(f"{self.backend} has no --serve", "only the built-in back-end has it")
+        if self.serve and not any(each.kind == BUILTIN for each in self.candidates):
+            named = " and ".join(self.backend)
+            raise UsageError(f"{named} has no --serve", "only the built-in back-end has it")
+        candidates.paths(self.engine_build, "--engine-build")
+        candidates.paths(self.fio, "--fio")
         for name, values in self.options.items():
             _check_option(name)
             for value in values:
@@ -167,6 +176,11 @@ def words(value: object) -> tuple[str, ...]:
     if isinstance(value, Sequence):
         return tuple(_word(each) for each in value)
     return (_word(value),)
+
+
+def texts(value: object) -> tuple[str, ...]:
+    """One text or a list of texts, which are not split."""
+    return (value,) if isinstance(value, str) else words(value)
 
 
 def _word(value: object) -> str:
@@ -235,6 +249,7 @@ def _number(value: object) -> float:
 
 _READERS: Mapping[str, Callable[[Any], Any]] = {
     "tuple[str, ...]": words,
+    "Texts": texts,
     "tuple[int, ...]": steps,
     "Mapping[str, tuple[str, ...]]": _options,
     "bool": _flag,

@@ -19,8 +19,19 @@ FIO, ENGINE = "fio", "engine"
 
 def versions(fio: Fio, kinds: Iterable[str]) -> dict[str, str]:
     """The versions of fio, of the engine and of each kind of back-end, by name."""
-    ours = f"{engine.version()}+{build(engine.folder() / engine.NAME)}"
-    return {FIO: fio.release, ENGINE: ours, **{kind: _of_backend(kind) for kind in kinds}}
+    ours = engine_version(engine.folder())
+    return {FIO: fio.release, ENGINE: ours, **of_backends(kinds)}
+
+
+def of_backends(kinds: Iterable[str]) -> dict[str, str]:
+    """The version of each kind of back-end, by name."""
+    return {kind: _of_backend(kind) for kind in kinds}
+
+
+def engine_version(folder: Path) -> str:
+    """The version of the engine in a folder. Another build than ours does not tell its release."""
+    found = build(folder / engine.NAME)
+    return f"{engine.version()}+{found}" if folder == engine.folder() else f"build {found}"
 
 
 def _of_backend(kind: str) -> str:

@@ -8,6 +8,7 @@ import pytest
 
 from pyfio_virtio.errors import UsageError
 from pyfio_virtio.fio import job
+from pyfio_virtio.sweep.candidates import Candidate
 from pyfio_virtio.sweep.job import Placement, at, columns, job_text, placement, seconds, wanted
 from pyfio_virtio.sweep.plan import Choice
 from pyfio_virtio.sweep.settings import Settings
@@ -117,18 +118,19 @@ def test_one_cpu_cannot_be_parted() -> None:
 
 
 def test_a_back_end_has_a_queue_a_job_and_its_cpus() -> None:
-    choice = replace(CHOICE, options=(("numjobs", "3"),), serve="poll")
-    settings = replace(NULL, backend_option=("latency=20us",))
-    spec = wanted(choice, settings, Placement("0", "1")).spec
+    slow = Candidate("", "builtin", options=("latency=20us",))
+    choice = replace(CHOICE, options=(("numjobs", "3"),), serve="poll", backend=slow)
+    spec = wanted(choice, NULL, Placement("0", "1")).spec
     assert spec is not None
     assert (spec.queues, spec.cpus, spec.kind) == (3, "1", "builtin")
     assert spec.options == ("serve=poll", "latency=20us")
 
 
 def test_all_that_makes_a_back_end_is_in_its_description() -> None:
-    settings = replace(NULL, block_size="4k", disk_size="2G", backend_option=("latency=20us",))
-    text = wanted(CHOICE, settings, Placement("0", "1")).describe()
-    for part in ("null", "2 GiB", "1 queue", "4096-byte", "CPUs 1", "latency=20us"):
+    settings = replace(NULL, block_size="4k", disk_size="2G")
+    slow = Candidate("slow", "builtin", options=("latency=20us",))
+    text = wanted(replace(CHOICE, backend=slow), settings, Placement("0", "1")).describe()
+    for part in ("slow: ", "null", "2 GiB", "1 queue", "4096-byte", "CPUs 1", "latency=20us"):
         assert part in text
 
 
@@ -137,7 +139,8 @@ def test_the_null_engine_needs_nothing() -> None:
 
 
 def test_a_socket_of_somebody_s_is_taken_as_it_is() -> None:
-    needed = wanted(CHOICE, replace(NULL, backend="/run/disk.sock"), ANYWHERE)
+    choice = replace(CHOICE, backend=Candidate("", socket="/run/disk.sock"))
+    needed = wanted(choice, NULL, ANYWHERE)
     assert (needed.spec, needed.socket) == (None, "/run/disk.sock")
 
 

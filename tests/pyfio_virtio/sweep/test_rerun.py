@@ -8,12 +8,14 @@ one who wants more than a figure to be had by replay.
 import json
 import os
 import shutil
+import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+import tomli_w
 
 from pyfio_virtio.results.record import to_row
 from pyfio_virtio.results.results import PLAN, RUNS, SweepFolder
@@ -107,7 +109,7 @@ def test_a_socket_that_the_folder_names_needs_a_yes(
     forge: Forge, replayed: Callable[..., Finished], builtin: StartBackend
 ) -> None:
     theirs = builtin()
-    _assert_refused(replayed(forge(backend=theirs.socket)), f"writes to {theirs.socket}")
+    _assert_refused(replayed(forge(backend=(theirs.socket,))), f"writes to {theirs.socket}")
 
 
 def test_a_log_that_names_a_disk_is_replayed_on_ours(
@@ -131,7 +133,7 @@ def test_a_log_that_names_a_disk_is_replayed_on_ours(
         ({"exec_prerun": ("touch {mark}",)}, {}, 'runs the command "touch {mark}"'),
         ({"write_iolog": ("{precious}",)}, {}, "writes to {precious}"),
         ({}, {"backend_option": ("stats-file={mark}",)}, "with --stats-file={mark}"),
-        ({}, {"backend": "qsd", "backend_option": ("pidfile={mark}",)}, "with --pidfile={mark}"),
+        ({}, {"backend": ("qsd",), "backend_option": ("pidfile={mark}",)}, "with --pidfile={mark}"),
     ],
 )
 def test_what_the_folder_would_have_done_beside_needs_a_yes(
@@ -162,21 +164,22 @@ def test_what_the_folder_would_have_done_beside_needs_a_yes(
 @pytest.mark.parametrize(
     ("settings", "sentence"),
     [
-        (replace(BASE, options={**BASE.options, "rw": ("read\nexec_prerun=x",)}), "cannot write"),
-        (replace(BASE, options={**BASE.options, "include": ("/x",)}), "for an include"),
-        (replace(BASE, options={**BASE.options, "directory": ("/x",)}), "cannot set fio's option"),
-        (replace(BASE, cpus=("0\nexec_prerun=x:0",)), "cannot write"),
-        (replace(BASE, backend="evil"), "unknown back-end 'evil'"),
-        (replace(BASE, engines=("/x/evil.so",)), "has no engine /x/evil.so"),
-        (replace(BASE, backend_option=("storage=file:/x",)), "storage=file:/x"),
+        ({"options": {**BASE.options, "rw": "read\nexec_prerun=x"}}, "cannot write"),
+        ({"options": {**BASE.options, "include": "/x"}}, "for an include"),
+        ({"options": {**BASE.options, "directory": "/x"}}, "cannot set fio's option"),
+        ({"cpus": "0\nexec_prerun=x:0"}, "cannot write"),
+        ({"backend": "evil"}, "unknown back-end 'evil'"),
+        ({"engines": "/x/evil.so"}, "has no engine /x/evil.so"),
+        ({"backend_option": "storage=file:/x"}, "storage=file:/x"),
     ],
 )
 def test_settings_that_no_sweep_has_are_refused(
-    swept: Path, private: Path, command: RunCommand, settings: Settings, sentence: str
+    swept: Path, private: Path, command: RunCommand, settings: dict[str, Any], sentence: str
 ) -> None:
     folder = private / "forged"
     shutil.copytree(swept, folder)
-    (folder / PLAN).write_text(to_toml(settings, {}))
+    plan = tomllib.loads(to_toml(BASE, {}))
+    (folder / PLAN).write_text(tomli_w.dumps(plan | settings))
     ended = command("replay", SweepFolder(folder).records()[0].point.hash, str(folder), "--yes")
     assert ended.status in (2, 3)
     assert ended.stderr.count("\n") == 1

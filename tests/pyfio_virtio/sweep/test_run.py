@@ -191,7 +191,7 @@ def test_a_back_end_that_dies_is_named_and_the_next_run_has_another(sweep: Sweep
 
 
 def test_a_back_end_that_does_not_start_is_kept_as_an_error(sweep: Sweeping) -> None:
-    tally, folder = sweep(replace(TINY, backend_option=("no-such-option=1",)))
+    tally, folder = sweep(replace(TINY, backend_option=("latency=never",)))
     assert tally.failed == 1
     assert "did not start" in str(folder.records()[0].error)
 
@@ -202,7 +202,7 @@ def test_latency_by_time_is_kept_for_a_heat_map(sweep: Sweeping) -> None:
 
 
 def test_a_back_end_may_be_kept_between_runs(sweep: Sweeping) -> None:
-    _, folder = sweep(replace(TINY, repeats=2, keep_backend=True, backend="qsd"))
+    _, folder = sweep(replace(TINY, repeats=2, keep_backend=True, backend=("qsd",)))
     assert {each.error for each in folder.records()} == {None}
 
 
@@ -256,7 +256,7 @@ def test_somebody_s_socket_is_used_and_its_server_s_cpu_time_seen(
     sweep: Sweeping, builtin: StartBackend
 ) -> None:
     backend = builtin(storage="null")
-    _, folder = sweep(replace(TINY, backend=backend.socket, runtime=0.4))
+    _, folder = sweep(replace(TINY, backend=(backend.socket,), runtime=0.4))
     [record] = folder.records()
     assert record.error is None
     assert record.point.backend == backend.socket

@@ -51,7 +51,7 @@ def test_any_character_of_a_title_survives_its_file(character: str, tmp_path: Pa
     [
         Settings(title="caf\udce9"),
         Settings(storage="file:/tmp/\udce9"),
-        Settings(backend_option=("x=\udce9",)),
+        Settings(backend_option=("latency=\udce9",)),
     ],
 )
 def test_what_no_file_can_hold_is_refused(settings: Settings) -> None:
@@ -121,7 +121,7 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
         (Settings(runtime=0), "unusable runtime"),
         (Settings(target_ci=2.0), "unusable target_ci"),
         (Settings(rate_steps=(0,)), "unusable rate step 0%"),
-        (Settings(backend="qsd", serve=("poll",)), "qsd has no --serve"),
+        (Settings(backend=("qsd",), serve=("poll",)), "qsd has no --serve"),
         (Settings(options={"runtime": ("3",)}), "use --runtime"),
         (Settings(options={"thread": ("0",)}), "cannot set fio's option thread"),
         (Settings(options={"no such": ("0",)}), "is not an option of fio"),

@@ -10,12 +10,13 @@ import click
 from pyfio_virtio.backends import backends
 from pyfio_virtio.backends import records as backend_records
 from pyfio_virtio.backends.backends import BackendSpec
+from pyfio_virtio.cli.help import Commands
 from pyfio_virtio.cli.options import disk_options, dry_run_option
 from pyfio_virtio.errors import PyfioVirtioError, UsageError
 from pyfio_virtio.machine import folders
 
 
-@click.group()
+@click.group(cls=Commands)
 def backend() -> None:
     """Start, list and stop vhost-user back-ends."""
 

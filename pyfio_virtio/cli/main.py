@@ -15,6 +15,7 @@ from click.shell_completion import get_completion_class
 
 from pyfio_virtio.cli.backend import backend
 from pyfio_virtio.cli.doctor import doctor
+from pyfio_virtio.cli.help import EXIT_STATUSES, Commands, help_command
 from pyfio_virtio.cli.job import job
 from pyfio_virtio.cli.probe import probe
 from pyfio_virtio.cli.report import compare, plot, report
@@ -42,8 +43,13 @@ def _version(context: click.Context, parameter: click.Parameter, wanted: bool) -
         context.exit()
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=Commands,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog=EXIT_STATUSES,
+)
 @click.option(
+    "-v",
     "--version",
     is_flag=True,
     is_eager=True,
@@ -96,7 +102,7 @@ def completion(shell: str) -> None:
 
 for command in (
     *(run, backend, job, probe, doctor, verify_command),
-    *(sweep, results, replay, report, plot, compare),
+    *(sweep, results, replay, report, plot, compare, help_command),
 ):
     cli.add_command(command)
 

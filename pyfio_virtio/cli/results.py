@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from pyfio_virtio.cli.help import Commands
 from pyfio_virtio.cli.options import confirm
 from pyfio_virtio.cli.sweep_options import DEFAULT_FOLDER
 from pyfio_virtio.errors import PyfioVirtioError, UsageError
@@ -27,7 +28,7 @@ _FOLDER = click.argument(
 )
 
 
-@click.group()
+@click.group(cls=Commands)
 def results() -> None:
     """List, show and export the results of a sweep."""
 

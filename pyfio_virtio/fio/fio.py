@@ -26,6 +26,7 @@ OLDEST = (3, 30)
 # fio is killed when this many signals have come.
 _SIGNALS_UNTIL_KILL = 3
 _QUESTION_S = 10
+_AFTER_A_SIGNAL = 128
 # Job options that `fio --cmdhelp=all` leaves out, because they are deprecated or hidden.
 _UNLISTED = frozenset(
     (
@@ -115,9 +116,10 @@ def check_engine_loads(fio: Fio, engine_folder: Path, engine: str) -> None:
 
 
 def library_path(engine_folder: Path) -> str:
-    """The LD_LIBRARY_PATH with which fio finds the engine. It keeps the former folders."""
+    """The LD_LIBRARY_PATH with which fio finds the engine. It keeps the other folders."""
     held = os.environ.get("LD_LIBRARY_PATH")
-    return f"{engine_folder}:{held}" if held else str(engine_folder)
+    others = held.split(":") if held else []
+    return ":".join([str(engine_folder), *(each for each in others if each != str(engine_folder))])
 
 
 def command(
@@ -129,7 +131,7 @@ def command(
 
 @dataclass(frozen=True)
 class Outcome:
-    status: int  # the exit status of fio, or 128 + the number of the signal that ended it
+    status: int  # 0; 1 if a job failed; 128 + the number of the signal that ended it
     output: str  # its stdout; empty if it was not captured
 
 
@@ -166,7 +168,7 @@ def launch(
     otherwise it is ours, so that fio can show its status line in the terminal.
     """
     held: list[process.Process] = []
-    with _signals_passed_on(held):
+    with _signals_passed_on(held) as received:
         # A signal may come at once, so fio is held before it runs.
         fio = start(
             command,
@@ -176,23 +178,34 @@ def launch(
             before=held.append,
         )
         status, output = process.finish(fio)
-    return Outcome(status if status >= 0 else 128 - status, output.decode(errors="replace"))
+    return Outcome(_exit_status(status, received), output.decode(errors="replace"))
+
+
+def _exit_status(status: int, received: Sequence[int]) -> int:
+    """fio's own status is the number of jobs that failed, or 128 after a signal."""
+    if status < 0:
+        return 128 - status
+    if status == _AFTER_A_SIGNAL:
+        return 128 + (received[0] if received else 0)
+    return min(status, 1)
 
 
 @contextmanager
-def _signals_passed_on(held: Sequence[process.Process]) -> Iterator[None]:
-    """Passes signals on to fio, because the terminal's ^C and ^Z do not reach its group."""
-    received = 0
+def _signals_passed_on(held: Sequence[process.Process]) -> Iterator[Sequence[int]]:
+    """Passes signals on to fio, because the terminal's ^C and ^Z do not reach its group.
+
+    Gives the numbers of those that came.
+    """
+    received: list[int] = []
 
     def pass_on(number: int, frame: FrameType | None) -> None:
-        nonlocal received
-        received += 1
+        received.append(number)
         if not held:  # fio is about to start; its parent-death signal ends it with us
             raise SystemExit(128 + number)
         for fio in held:
             # SIGHUP would end fio, but not the processes of its jobs.
             kind = signal.SIGTERM if number == signal.SIGHUP else number
-            send_signal(fio, kind if received < _SIGNALS_UNTIL_KILL else signal.SIGKILL)
+            send_signal(fio, kind if len(received) < _SIGNALS_UNTIL_KILL else signal.SIGKILL)
 
     def pause(number: int, frame: FrameType | None) -> None:
         for fio in held:
@@ -204,7 +217,7 @@ def _signals_passed_on(held: Sequence[process.Process]) -> Iterator[None]:
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     handlers = {**dict.fromkeys(numbers, pass_on), signal.SIGTSTP: pause}
     with signals.handled(handlers):
-        yield
+        yield received
 
 
 def send_signal(fio: process.Process, number: int) -> None:

@@ -137,6 +137,12 @@ def test_env_is_the_line_that_lets_fio_find_the_engine(command: RunCommand) -> N
     assert "sleepy_poll" in shell.stdout
 
 
+def test_env_can_be_evaluated_twice(command: RunCommand) -> None:
+    line = command("env", LD_LIBRARY_PATH="/a").stdout
+    held = line.strip().removeprefix("export LD_LIBRARY_PATH=")
+    assert command("env", LD_LIBRARY_PATH=held).stdout == line
+
+
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_completion_is_code_for_the_shell(command: RunCommand, shell: str) -> None:
     shown = command("completion", shell)

@@ -193,9 +193,15 @@ def test_an_option_of_fio_that_is_wrong_leaves_no_counters(command: RunCommand) 
     assert " per I/O" not in ended.stdout
 
 
-def test_the_status_is_that_of_fio(command: RunCommand) -> None:
-    ended = command("run", *SHORT, "--no_such_option=1")
-    assert ended.status == 1
+def test_the_status_is_one_if_fio_refuses_the_job(command: RunCommand) -> None:
+    assert command("run", *SHORT, "--no_such_option=1").status == 1
+
+
+def test_the_status_is_one_however_many_jobs_fail(command: RunCommand, private: Path) -> None:
+    jobs = ("--name=a", "--ioengine=fio_virtio", "--thread", "--create_serialize=0", "--numjobs=3")
+    missing = f"--filename={private / 'no.sock'}"
+    ended = command("run", "--backend", "none", "--", *jobs, missing, "--rw=read")
+    assert ended.status == 1, ended.stderr
 
 
 def test_a_disk_gets_a_queue_for_each_job(command: RunCommand) -> None:
@@ -325,7 +331,7 @@ def test_a_signal_ends_the_run_in_order(
     _until(lambda: any(_threads(fio) > 1 for fio in _fios(tree.children(recursive=True))))
     process.send_signal(number)
     stdout, _ = process.communicate(timeout=PATIENCE_S)
-    assert process.returncode == 128  # fio's own status after a signal
+    assert process.returncode == 128 + number
     assert "Run status group 0" in stdout  # fio got to its summary
     assert all(_is_gone(child) for child in family)
     assert _left(private) == []
@@ -372,7 +378,7 @@ def test_a_stop_stops_fio_too_until_it_goes_on(
     _until(lambda: fio.status() != psutil.STATUS_STOPPED)
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=PATIENCE_S)
-    assert process.returncode == 128
+    assert process.returncode == 128 + signal.SIGINT
 
 
 @pytest.mark.parametrize("asked", [("jobs/scsi.fio", *SHORT), (*SHORT, "--device=scsi")])
@@ -534,7 +540,7 @@ def test_the_first_interrupt_lets_a_slow_disk_finish(
     family = psutil.Process(process.pid).children(recursive=True)
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=PATIENCE_S)
-    assert process.returncode == 128, errors
+    assert process.returncode == 128 + signal.SIGINT, errors
     assert "fio_virtio: " not in errors.replace("fio_virtio: ordinary pages", "")
     assert not [child for child in family if child.is_running()]
     assert _folder_is_clean(private)

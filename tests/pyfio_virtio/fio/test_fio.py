@@ -61,6 +61,12 @@ def test_the_library_path_keeps_what_it_held(monkeypatch: pytest.MonkeyPatch) ->
     assert fio.library_path(Path("/e")) == "/e:/a:/b"
 
 
+@pytest.mark.parametrize("held", ["/e", "/e:/a", "/a:/e", "/e:/e:/a"])
+def test_the_library_path_has_the_folder_once(held: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LD_LIBRARY_PATH", held)
+    assert fio.library_path(Path("/e")) == ("/e:/a" if "/a" in held else "/e")
+
+
 def test_notes_around_the_json_are_told_apart() -> None:
     notes, json = fio.split_notes('fio: a {note}\n{\n  "a" : {\n  }\n}\nand another\n')
     assert notes == "fio: a {note}\nand another\n"
@@ -71,7 +77,7 @@ def test_output_without_json_is_all_notes() -> None:
     assert fio.split_notes("fio: failed\n") == ("fio: failed\n", "")
 
 
-def test_the_status_is_that_of_fio(tmp_path: Path) -> None:
+def test_the_status_says_whether_fio_failed(tmp_path: Path) -> None:
     found = fio.find()
     assert fio.launch([found.path, "--parse-only", "--name=x", "--rw=read"], {}, True).status == 0
     assert fio.launch([found.path, str(tmp_path / "no-job.fio")], {}, True).status == 1

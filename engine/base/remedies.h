@@ -11,6 +11,7 @@ struct remedies {
 	const char *all_memory;    /* share all that is needed at once */
 	const char *less_memory;   /* need less of it */
 	const char *smaller_queue; /* have fewer entries in each queue */
+	const char *as_root;       /* run the same command as root */
 };
 
 extern struct remedies remedies;

@@ -233,5 +233,6 @@ void fio_name_remedies(void)
 		.all_memory = "set hugepage_mem to what all jobs need together, in MiB",
 		.less_memory = "lower iodepth or bs, or free some memory",
 		.smaller_queue = "choose a smaller queue_size",
+		.as_root = "as root (sudo env \"LD_LIBRARY_PATH=$LD_LIBRARY_PATH\" fio)",
 	};
 }

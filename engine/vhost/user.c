@@ -13,6 +13,7 @@
 
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/remedies.h"
 #include "vhost/wire.h"
 
 /* ---- connecting --------------------------------------------------------- */
@@ -37,9 +38,10 @@ static int explain_connect(const char *path, int code)
 		return error_set(code, "%s: nobody listens on this socket: "
 			"start its back-end (again)", path);
 	if (code == EACCES || code == EPERM)
-		return error_set(EACCES, "%s: permission denied: run as the "
-			"socket's owner, or with sudo env LD_LIBRARY_PATH=...",
-			path);
+		return error_set(EACCES, "%s: permission denied: this user may not "
+			"connect to the socket: run as its owner or %s, or give "
+			"this user the right to write to it (chmod, setfacl)", path,
+			remedies.as_root);
 	if (code == EAGAIN)
 		return error_set(ETIMEDOUT, "%s: the back-end does not accept "
 			"connections: it is busy or stopped", path);

@@ -60,17 +60,22 @@ def device_option(function: Callable[..., None]) -> Callable[..., None]:
     )(function)
 
 
-# The options that describe a disk to start: name, metavar and help. Each command sets the defaults
-# itself, because `sweep` applies its defaults only after it has read its file.
-_DISK_WORDS = {
+# The options that describe a disk to start: how click reads each, and its help. Each command sets
+# the defaults itself, because `sweep` applies its defaults only after it has read its file.
+_DISK_WORDS: dict[str, tuple[dict[str, Any], str]] = {
     "--storage": (
-        "null|memory|file:PATH",
+        {"metavar": "null|memory|file:PATH"},
         "Where the disk's blocks are stored; null keeps none. A missing file is created.",
     ),
-    "--disk-size": ("SIZE", "Size of the disk. An existing file keeps its size."),
-    "--block-size": ("SIZE", "Size of the disk's logical blocks."),
+    "--disk-size": ({"metavar": "SIZE"}, "Size of the disk. An existing file keeps its size."),
+    "--block-size": ({"metavar": "SIZE"}, "Size of the disk's logical blocks."),
+    "--read-only": ({"is_flag": True}, "The disk refuses writes."),
+    "--poll-max-ns": (
+        {"type": click.IntRange(0)},
+        "For qsd: nanoseconds that it polls idle rings before it sleeps.  [default: 32768]",
+    ),
     "--backend-option": (
-        "KEY=VALUE",
+        {"metavar": "KEY=VALUE"},
         "An option of the back-end itself, such as latency=20us for builtin; may be repeated.",
     ),
 }
@@ -83,20 +88,16 @@ def disk_option(
     **settings: Any,  # noqa: ANN401 - click's
 ) -> Callable[[Any], Any]:
     """The option with this flag. The text `also` is added to its help."""
-    metavar, help_text = _DISK_WORDS[flag]
-    return click.option(flag, *names, **{"metavar": metavar, "help": help_text + also, **settings})
+    how, help_text = _DISK_WORDS[flag]
+    return click.option(flag, *names, **{**how, "help": help_text + also, **settings})
 
 
 _DISK = (
     disk_option("--storage", default="memory", show_default=True),
     disk_option("--disk-size", "size_bytes", callback=as_size, default="1G", show_default=True),
     disk_option("--block-size", callback=as_size, default="512", show_default=True),
-    click.option("--read-only", is_flag=True, help="The disk refuses writes."),
-    click.option(
-        "--poll-max-ns",
-        type=click.IntRange(0),
-        help="For qsd: nanoseconds that it polls idle rings before it sleeps.  [default: 32768]",
-    ),
+    disk_option("--read-only"),
+    disk_option("--poll-max-ns"),
     click.option(
         "--cpus", metavar="LIST", help="CPUs that the back-end runs on, such as 1 or 0,2-3."
     ),

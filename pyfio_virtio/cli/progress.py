@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The progress of a sweep: a bar on stderr if stderr is a terminal, otherwise nothing.
+"""The progress of a sweep on stderr: a bar if it is a terminal, otherwise a line now and then.
 
 rich is imported late because it is slow to import. Each failed run is reported at once, in a line.
 """
@@ -7,7 +7,8 @@ rich is imported late because it is slow to import. Each failed run is reported 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -22,11 +23,20 @@ if TYPE_CHECKING:
     from pyfio_virtio.sweep.run import Watcher
 
 
-class Quiet:
-    """Reports failures only."""
+# Without a terminal, lines come at least this long after each other.
+_LINES_S = 30.0
+
+
+class Lines:
+    """Reports failures at once, and now and then how many runs are done and the time left."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._started_s = self._said_s = clock()
+        self._total = self._done = self._failed = 0
 
     def expect(self, runs: int) -> None:
-        pass
+        self._total += runs
 
     def begin(self, planned: Planned, repeat: int) -> None:
         self._label = f"repeat {repeat}: {planned.choice.label}"
@@ -35,20 +45,40 @@ class Quiet:
         pass
 
     def end(self, record: Record) -> None:
+        self._done += 1
         if record.error:
-            click.echo(f"pyfio-virtio: failed: {self._label}: {record.error}", err=True)
+            self._failed += 1
+            self._say(f"failed: {self._label}: {record.error}")
+        if self._clock() - self._said_s >= _LINES_S and self._done < self._total:
+            self._say(self._progress_line())
+            self._said_s = self._clock()
+
+    def _progress_line(self) -> str:
+        left_s = (self._clock() - self._started_s) / self._done * (self._total - self._done)
+        failed = f", {self._failed} failed" if self._failed else ""
+        return f"{self._done} of {self._total} runs are done{failed}; {duration(left_s)} left"
+
+    def _say(self, text: str) -> None:
+        click.echo(f"pyfio-virtio: {text}", err=True)
 
 
-class Bar(Quiet):
+def duration(seconds: float) -> str:
+    """A time as people say it: about 3 min 20 s."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"about {hours} h {minutes} min" if hours else f"about {minutes} min {rest} s"
+
+
+class Bar(Lines):
     """Shows the point, the repeat, the current IOPS, and the time left."""
 
     def __init__(self, progress: Progress) -> None:
+        super().__init__()
         self._progress = progress
         self._task: TaskID = progress.add_task("starting", total=0, iops="")
-        self._total = 0
 
     def expect(self, runs: int) -> None:
-        self._total += runs
+        super().expect(runs)
         self._progress.update(self._task, total=self._total)
 
     def begin(self, planned: Planned, repeat: int) -> None:
@@ -66,9 +96,9 @@ class Bar(Quiet):
 
 @contextmanager
 def watching() -> Iterator[Watcher]:
-    """Gives a Bar if stderr is a terminal, otherwise a Quiet."""
+    """Gives a Bar if stderr is a terminal, otherwise Lines."""
     if not sys.stderr.isatty():
-        yield Quiet()
+        yield Lines()
         return
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn

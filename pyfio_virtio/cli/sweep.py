@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pyfio_virtio.cli.options import confirm, dry_run_option
+from pyfio_virtio.cli.progress import duration, watching
 from pyfio_virtio.cli.sweep_options import DEFAULT_FOLDER, sweep_options
 from pyfio_virtio.errors import UsageError
 from pyfio_virtio.sweep.settings import Settings, merge, read_settings, to_toml
@@ -120,7 +121,7 @@ def _extent(resolved: Sweep) -> str:
     runs = resolved.runs()
     points = len(resolved.points())
     text = f"{_count(points, 'point')}, {_count(runs, 'run')}"
-    text += f", {_time(runs * resolved.run_seconds())}"
+    text += f", {duration(runs * resolved.run_seconds())}"
     if settings.rate_steps:
         rates = ", ".join(f"{step}%" for step in settings.rate_steps)
         text += f", including runs at {rates} of the IOPS that each point reaches"
@@ -133,12 +134,6 @@ def _count(number: int, what: str) -> str:
     return f"{number} {what}{'' if number == 1 else 's'}"
 
 
-def _time(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"about {hours} h {minutes} min" if hours else f"about {minutes} min {rest} s"
-
-
 def _ask(resolved: Sweep, yes: bool, with_backends: bool) -> None:
     from pyfio_virtio.sweep.points import reached
 
@@ -147,8 +142,6 @@ def _ask(resolved: Sweep, yes: bool, with_backends: bool) -> None:
 
 
 def _run(resolved: Sweep, output: Path, patience: float) -> int:
-    from pyfio_virtio.cli.progress import watching
-    from pyfio_virtio.results.results import PLAN
     from pyfio_virtio.sweep.run import carry_out
 
     click.echo(_extent(resolved), err=True)
@@ -156,16 +149,25 @@ def _run(resolved: Sweep, output: Path, patience: float) -> int:
         with watching() as watcher:
             tally = carry_out(resolved, output, watcher, _settled(resolved.settings), patience)
     except KeyboardInterrupt:
-        again = (
-            f"pyfio-virtio sweep {shlex.quote(str(output / PLAN))} -o {shlex.quote(str(output))}"
-        )
-        click.echo(
-            f"pyfio-virtio: interrupted; the finished runs are kept; continue with: {again}",
-            err=True,
-        )
+        click.echo(f"pyfio-virtio: {_interruption(output)}", err=True)
         return _INTERRUPTED
     _tell(tally, output)
     return _SOME_FAILED if tally.failed else 0
+
+
+def _interruption(output: Path) -> str:
+    """What an interrupted sweep leaves behind, and how to continue."""
+    from pyfio_virtio.results.results import PLAN, SweepFolder
+
+    plan = output / PLAN
+    if not plan.exists():
+        return "interrupted before the first run; nothing was kept"
+    again = f"pyfio-virtio sweep {shlex.quote(str(plan))} -o {shlex.quote(str(output))}"
+    kept = len(SweepFolder(output).finished())
+    if not kept:
+        return f"interrupted before a run was finished; begin again with: {again}"
+    are_kept = "finished run is" if kept == 1 else "finished runs are"
+    return f"interrupted; {kept} {are_kept} kept in {output}; continue with: {again}"
 
 
 def _settled(settings: Settings) -> Any:  # noqa: ANN401 - sweep_run.Settled

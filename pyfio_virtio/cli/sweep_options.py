@@ -7,7 +7,7 @@ that they take precedence over the file.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import wraps
 from typing import Any
 
@@ -37,7 +37,9 @@ _LISTS = {
 
 def _axis_flags() -> list[Callable[[Any], Any]]:
     flags = [
-        click.option(f"--{name.replace('_', '-')}", name, metavar="LIST", help=help_text)
+        click.option(
+            f"--{name.replace('_', '-')}", name, multiple=True, metavar="LIST", help=help_text
+        )
         for name, help_text in {**_AXES, **_LISTS}.items()
     ]
     return [
@@ -47,7 +49,9 @@ def _axis_flags() -> list[Callable[[Any], Any]]:
             "set_options",
             multiple=True,
             metavar="OPTION=LIST",
-            help="Any option of fio or of the engine, such as norandommap=1; may be repeated.",
+            help="Any option of fio or of the engine, such as norandommap=1; may be repeated, also "
+            "to add values of an option. A comma inside a value is written '\\,' as in "
+            "'bs=4k\\,8k'.",
         ),
         click.option(
             "--cpus",
@@ -123,6 +127,8 @@ _FLAGS = (
     ),
     disk_option("--disk-size", also="  [default: 1G]"),
     disk_option("--block-size", also="  [default: 512]"),
+    disk_option("--read-only", default=None),
+    disk_option("--poll-max-ns"),
     disk_option(
         "--backend-option",
         multiple=True,
@@ -178,7 +184,7 @@ def _plain() -> tuple[str, ...]:
     return (
         *("one_at_a_time", "repeats", "target_ci", "max_repeats", "rate_steps", "runtime"),
         *("ramp_time", "order", "seed", "controls", "backend", "storage", "disk_size"),
-        *("block_size", "backend_option", "engine_build", "fio"),
+        *("block_size", "read_only", "poll_max_ns", "backend_option", "engine_build", "fio"),
         *("keep_backend", "heat_map", "title"),
     )
 
@@ -186,7 +192,7 @@ def _plain() -> tuple[str, ...]:
 def _settings(said: dict[str, Any]) -> dict[str, Any]:
     given: dict[str, Any] = dict(_QUICK) if said["quick"] else {}
     given |= {name: said[name] for name in _plain() if said[name] not in (None, ())}
-    given |= {name: words(said[name]) for name in _LISTS if said[name] is not None}
+    given |= {name: _words_of(said[name]) for name in _LISTS if said[name]}
     for name, read in (("target_ci", share), ("rate_steps", steps)):
         if name in given:
             given[name] = read(given[name])
@@ -197,10 +203,16 @@ def _settings(said: dict[str, Any]) -> dict[str, Any]:
 
 
 def _options(said: dict[str, Any]) -> dict[str, tuple[str, ...]]:
-    options = {name: words(said[name]) for name in _AXES if said[name] is not None}
+    options = {name: _words_of(said[name]) for name in _AXES if said[name]}
     for text in said["set_options"]:
         name, equals, values = text.partition("=")
         if not equals or not values:
             raise UsageError(f"cannot read --set {text}", "", "write --set OPTION=V1,V2")
-        options[option_name(name)] = words(values)
+        options.setdefault(option_name(name), ())
+        options[option_name(name)] += words(values)
     return options
+
+
+def _words_of(texts: Sequence[str]) -> tuple[str, ...]:
+    """The values of a flag that was given once or several times."""
+    return tuple(word for text in texts for word in words(text))

@@ -66,7 +66,8 @@ class Wanted:
         cpus = f", CPUs {shown.cpus}" if shown.cpus else ""
         options = "".join(f", {option}" for option in shown.options)
         block = f", {shown.block_size}-byte blocks" if shown.block_size != 512 else ""
-        return f"{shown.describe()}{block}{cpus}{options}".replace(_SCRATCH_STORAGE, scratch)
+        polls = "" if shown.poll_max_ns is None else f", poll-max-ns {shown.poll_max_ns}"
+        return f"{shown.describe()}{block}{polls}{cpus}{options}".replace(_SCRATCH_STORAGE, scratch)
 
 
 def placement(cpus: str, cores: list[list[int]]) -> Placement:
@@ -129,6 +130,8 @@ def _spec(choice: Choice, settings: Settings, where: Placement) -> BackendSpec:
         size_bytes=parse_size(settings.disk_size),
         block_size=parse_size(settings.block_size),
         queues=choice.number("numjobs"),
+        read_only=settings.read_only,
+        poll_max_ns=settings.poll_max_ns if choice.backend.kind == "qsd" else None,
         cpus=where.backend,
         options=own,
     )

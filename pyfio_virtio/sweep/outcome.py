@@ -8,7 +8,6 @@ folder and changes nothing. Called from the main thread.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -20,6 +19,7 @@ from pyfio_virtio.errors import PyfioVirtioError
 from pyfio_virtio.fio.directions import DIRECTIONS, Summary, summarise
 from pyfio_virtio.fio.fio import split_notes
 from pyfio_virtio.fio.output import FioJob, read_fio_json, together
+from pyfio_virtio.fio.words import reason
 from pyfio_virtio.machine.host import Host
 from pyfio_virtio.results.record import CpuUse, Point, Record, Scalar
 from pyfio_virtio.results.results import COUNTERS, FIO_JSON
@@ -27,8 +27,6 @@ from pyfio_virtio.sweep.measure import STDERR, Measured
 from pyfio_virtio.sweep.settings import WAY
 
 _MIB = 1 << 20
-# fio prints these lines when a job fails. The lines before them say why.
-_SUMMING_UP = re.compile(r"fio: (pid=|job .* dropped)")
 
 
 @dataclass(frozen=True)
@@ -109,15 +107,13 @@ def _outcome(observed: Observed, folder: Path) -> tuple[FioJob | None, str | Non
 
 
 def _words(folder: Path) -> str:
-    """The line in which fio says why it failed: the last one before its summary; "": none."""
+    """The line in which fio or the engine says why it failed; "": there is none."""
     for name in (FIO_JSON, STDERR):
         path = folder / name
         text = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
         notes, _ = split_notes(text)
-        said = [line.strip() for line in notes.splitlines() if line.strip()]
-        reasons = [line for line in said if not _SUMMING_UP.match(line)]
-        if reasons or said:
-            return (reasons or said)[-1].removeprefix("fio: ")
+        if said := reason(notes):
+            return said
     return ""
 
 

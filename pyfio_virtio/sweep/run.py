@@ -9,6 +9,7 @@ interruption, the same command continues the sweep.
 from __future__ import annotations
 
 import random
+import shlex
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
@@ -122,17 +123,36 @@ def _resumed(sweep: Sweep, folder: SweepFolder) -> tuple[Sweep, Mapping[str, flo
 def _check_same(
     before: Settings, now: Settings, versions: Mapping[str, str], sweep: Sweep, path: Path
 ) -> None:
-    names = [each.name for each in fields(Settings) if each.name not in _EXTENT]
-    differing = [name for name in names if getattr(before, name) != getattr(now, name)]
+    differing = settings_that_differ(before, now)
     changed = [name for name, is_now in sweep.versions.items() if versions.get(name) != is_now]
     differing += [f"{name}'s version" for name in changed]
     if differing:
+        options = "these options differ" if len(differing) > 1 else "this option differs"
         raise UsageError(
             f"{path} holds another sweep",
-            f"{', '.join(differing)} {'differ' if len(differing) > 1 else 'differs'}",
-            f"name another folder with -o, or continue with: pyfio-virtio sweep {path / PLAN} "
-            f"-o {path}",
+            f"{options}: {', '.join(differing)}",
+            f"name another folder with -o, or continue with: pyfio-virtio sweep "
+            f"{shlex.quote(str(path / PLAN))} -o {shlex.quote(str(path))}",
         )
+
+
+def settings_that_differ(before: Settings, now: Settings) -> list[str]:
+    """What differs between two sweeps, as the user writes it: iodepth (1,32 before, 1,64 now)."""
+    names = [each.name for each in fields(Settings) if each.name not in (*_EXTENT, "options")]
+    pairs = {name: (getattr(before, name), getattr(now, name)) for name in names}
+    for name in dict.fromkeys((*before.options, *now.options)):
+        pairs[name] = before.options.get(name), now.options.get(name)
+    return [
+        f"{name} ({_shown(was)} before, {_shown(is_now)} now)"
+        for name, (was, is_now) in pairs.items()
+        if was != is_now
+    ]
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, tuple):
+        return ",".join(map(str, value)) or "none"
+    return "none" if value in (None, "") else str(value)
 
 
 # ---- running --------------------------------------------------------------------------------

@@ -41,7 +41,7 @@ _OWN_OPTIONS = {
     **dict.fromkeys(("thread", "time_based", "stats_file"), ""),
 }
 # The settings of disks that a sweep makes. They say nothing about a disk that somebody else serves.
-_OF_OUR_DISKS = ("storage", "disk_size", "block_size")
+_OF_OUR_DISKS = ("storage", "disk_size", "block_size", "read_only")
 _NEED_NO_FILE = {VIRTIO, "null"}
 # Tables of the file in which a sweep keeps what it found, so that it can be continued.
 FOUND = ("versions", "maximum")
@@ -73,6 +73,8 @@ class Settings:
     storage: str = "auto"  # or null, memory, file (a scratch file), file:PATH
     disk_size: str = "1G"
     block_size: str = "512"
+    read_only: bool = False
+    poll_max_ns: int | None = None  # of qsd
     backend_option: Texts = ()  # KEY=VALUE,VALUE
     engine_build: Texts = ()  # [NAME=]FOLDER; the default is the engine that belongs to us
     fio: Texts = (OWN_FIO,)  # [NAME=]PROGRAM
@@ -120,6 +122,7 @@ class Settings:
         if self.serve and not any(each.kind == BUILTIN for each in self.candidates):
             named = " and ".join(self.backend)
             raise UsageError(f"{named} has no --serve", "only the built-in back-end has it")
+        self._check_disk()
         candidates.paths(self.engine_build, "--engine-build")
         candidates.paths(self.fio, "--fio")
         for name, values in self.options.items():
@@ -130,6 +133,20 @@ class Settings:
         parse_size(self.block_size)
         for name, value in _given(self).items():
             _check_text(name, value)
+
+    def _check_disk(self) -> None:
+        """Refuses settings that no back-end of the sweep can have."""
+        if self.poll_max_ns is not None and not any(e.kind == "qsd" for e in self.candidates):
+            named = " and ".join(self.backend)
+            raise UsageError(
+                f"cannot set --poll-max-ns of {named}", "only qsd has it", "leave it out"
+            )
+        if self.read_only and self.describes_no_disk:
+            raise UsageError(
+                f"cannot make {' and '.join(self.backend)} read-only",
+                "this sweep does not start the disk",
+                "leave --read-only out, or start the disk with it",
+            )
 
 
 def _check_text(name: str, value: object) -> None:
@@ -170,9 +187,10 @@ def merge(base: Settings, given: Mapping[str, Any]) -> Settings:
 
 
 def words(value: object) -> tuple[str, ...]:
-    """Splits "a,b", a list or one value into texts."""
+    r"""Splits "a,b", a list or one value into texts. "\," is a comma that is part of a text."""
     if isinstance(value, str):
-        return tuple(word.strip() for word in value.split(",") if word.strip())
+        parts = re.split(r"(?<!\\),", value)
+        return tuple(part.strip().replace("\\,", ",") for part in parts if part.strip())
     if isinstance(value, Sequence):
         return tuple(_word(each) for each in value)
     return (_word(value),)

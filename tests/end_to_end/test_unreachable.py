@@ -97,7 +97,8 @@ def test_permission_denied(qsd: StartBackend, fio: Fio, private: Path) -> None:
         ],
         {**fio.environment(), "LD_LIBRARY_PATH": str(library)},
     )
-    assert f"{socket}: permission denied" in refusal(run)
+    assert f"{socket}: permission denied: this user may not connect to the socket" in refusal(run)
+    assert "..." not in refusal(run)
 
 
 def test_a_listener_that_never_answers(fio: Fio, private: Path) -> None:

@@ -133,10 +133,23 @@ def test_an_interrupted_sweep_says_how_it_goes_on(
     process.send_signal(number)
     _, stderr = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 130
-    assert f"continue with: pyfio-virtio sweep {folder / 'plan.toml'} -o {folder}" in stderr
+    again = f"pyfio-virtio sweep {folder / 'plan.toml'} -o {folder}"
+    assert f"interrupted before a run was finished; begin again with: {again}" in stderr
+    assert "kept" not in stderr
     assert "Traceback" not in stderr
     assert all(_is_gone(child) for child in family)
     assert list(folder.glob("points/*/*")) == []
+
+
+def test_an_interrupted_sweep_counts_the_runs_that_it_has(start: Start, private: Path) -> None:
+    folder = private / "out"
+    process = start(*ONE, "--repeats", "100", "-o", str(folder))
+    _until(lambda: bool(_runs(folder)) if folder.exists() else False)
+    process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate(timeout=PATIENCE_S)
+    kept = len(_runs(folder))
+    assert f"interrupted; {kept} finished run" in stderr
+    assert f"continue with: pyfio-virtio sweep {folder / 'plan.toml'} -o {folder}" in stderr
 
 
 def test_the_plan_that_it_names_goes_on(command: RunCommand, private: Path) -> None:
@@ -275,6 +288,36 @@ def test_a_dry_run_tells_all_and_starts_nothing(
     assert all(line.startswith(("--version", "--enghelp")) for line in log.read_text().splitlines())
     assert not (private / "sweep-results").exists()
     assert not (private / "pyfio-virtio").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "name", "values"),
+    [
+        (("--iodepth", "1", "--iodepth", "2,4"), "iodepth", ("1", "2", "4")),
+        (("--set", "rwmixread=50", "--set", "rwmixread=70"), "rwmixread", ("50", "70")),
+        (("--iodepth", "1", "--set", "iodepth=2"), "iodepth", ("1", "2")),
+        (("--set", "bssplit=4k/50:8k/50"), "bssplit", ("4k/50:8k/50",)),
+        (
+            ("--set", r"bssplit=4k/50:8k/50\,8k/100,16k/9"),
+            "bssplit",
+            ("4k/50:8k/50,8k/100", "16k/9"),
+        ),
+        (("--bs", r"4k\,8k"), "bs", ("4k,8k",)),
+    ],
+)
+def test_values_are_added_and_may_hold_commas(
+    main_here: RunCommand, private: Path, arguments: tuple[str, ...], name: str, values: object
+) -> None:
+    file = private / "my.toml"
+    assert main_here("sweep", *arguments, "--save", str(file)).status == 0
+    assert read_settings(file)[0].options[name] == values
+
+
+def test_a_disk_may_refuse_writes(main_here: RunCommand, private: Path) -> None:
+    ended = main_here("sweep", "--read-only", "--poll-max-ns", "7", "--backend=qsd", "--dry-run")
+    assert ended.status == 0, ended.stderr
+    assert "writable=off" in ended.stdout
+    assert "poll-max-ns=7" in ended.stdout
 
 
 def test_a_sweep_is_saved_and_run_from_its_file(command: RunCommand, private: Path) -> None:

@@ -134,6 +134,14 @@ def test_all_that_makes_a_back_end_is_in_its_description() -> None:
         assert part in text
 
 
+def test_a_read_only_disk_and_the_polling_of_qsd_are_in_its_description() -> None:
+    settings = replace(NULL, read_only=True, poll_max_ns=0)
+    needed = wanted(replace(CHOICE, backend=Candidate("", "qsd")), settings, Placement())
+    assert needed.spec is not None
+    assert (needed.spec.read_only, needed.spec.poll_max_ns) == (True, 0)
+    assert "read-only, poll-max-ns 0" in needed.describe()
+
+
 def test_the_null_engine_needs_nothing() -> None:
     assert wanted(replace(CHOICE, engine="null"), NULL, ANYWHERE).describe() == "none"
 

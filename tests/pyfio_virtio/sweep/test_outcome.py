@@ -82,6 +82,14 @@ def test_notes_before_the_results_do_no_harm(tmp_path: Path) -> None:
             "io_u error on file x",
         ),
         ("fio_virtio: x: bs=1 is no multiple\nfio: pid=0, err=22\n", "fio_virtio: x: bs=1 is no"),
+        (
+            "fio_virtio: 1 huge pages of 1024 MiB are needed\n"
+            "fio: io engine fio_virtio init failed. Perhaps try reducing io depth?\n"
+            "fio: pid=1, err=12/file:engine/fio/setup.c:25, func=init, error=Cannot allocate\n"
+            "fio_virtio: ordinary pages: what another job says\n",
+            "fio_virtio: 1 huge pages of 1024 MiB are needed",
+        ),
+        ("Bad option <bss=4k>\nDid you mean bs?\nfio: job sweep dropped\n", "Bad option <bss=4k>"),
         ("Bad option <nosuch=1>\nfio: job sweep dropped\n", "Bad option <nosuch=1>"),
         ("", "fio's error 5"),
     ],

@@ -132,16 +132,25 @@ def test_more_repeats_are_added_to_what_is_there(sweep: Sweeping) -> None:
 @pytest.mark.parametrize(
     ("changed", "named"),
     [
-        (replace(TINY, runtime=0.3), "runtime differs"),
-        (replace(TINY, options={"wait": ("busy",)}), "options differs"),
-        (replace(TINY, seed=2, storage="memory"), "seed, storage differ"),
+        (
+            replace(TINY, runtime=0.3),
+            r"this option differs: runtime \(0.2 before, 0.3 now\); name another folder",
+        ),
+        (
+            replace(TINY, options={"wait": ("busy",), "bs": ("4k", "8k"), "iodepth": ("4",)}),
+            r"these options differ: wait \(event before, busy now\), bs \(none before, 4k,8k now\)",
+        ),
+        (
+            replace(TINY, seed=2, storage="memory"),
+            r"these options differ: seed \(1 before, 2 now\), storage \(null before, memory now\);",
+        ),
     ],
 )
 def test_another_sweep_in_the_same_folder_is_refused(
     sweep: Sweeping, swept: Path, changed: Settings, named: str
 ) -> None:
     sweep()
-    with pytest.raises(UsageError, match=f"holds another sweep: {named}; name another folder"):
+    with pytest.raises(UsageError, match=f"holds another sweep: {named}"):
         sweep(changed)
 
 
@@ -149,7 +158,7 @@ def test_another_build_of_a_program_is_another_sweep(sweep: Sweeping, private: P
     sweep()
     plan = private / "out" / PLAN
     plan.write_text(plan.read_text().replace('fio = "fio-3', 'fio = "fio-2'))
-    with pytest.raises(UsageError, match="fio's version differs"):
+    with pytest.raises(UsageError, match="differs: fio's version;"):
         sweep()
 
 

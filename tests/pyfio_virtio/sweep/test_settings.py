@@ -27,6 +27,7 @@ ODD = Settings(
     seed=7,
     one_at_a_time=True,
     backend_option=("latency=20us",),
+    read_only=True,
 )
 
 
@@ -122,6 +123,8 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
         (Settings(target_ci=2.0), "unusable target_ci"),
         (Settings(rate_steps=(0,)), "unusable rate step 0%"),
         (Settings(backend=("qsd",), serve=("poll",)), "qsd has no --serve"),
+        (Settings(poll_max_ns=0), "cannot set --poll-max-ns of builtin: only qsd has it"),
+        (Settings(backend=("/x.sock",), read_only=True), "cannot make /x.sock read-only"),
         (Settings(options={"runtime": ("3",)}), "use --runtime"),
         (Settings(options={"thread": ("0",)}), "cannot set fio's option thread"),
         (Settings(options={"no such": ("0",)}), "is not an option of fio"),
@@ -160,6 +163,8 @@ def test_rate_steps_go_on_as_they_began(text: str, expected: tuple[int, ...]) ->
 
 def test_values_are_read_as_people_write_them() -> None:
     assert words("a, b,") == ("a", "b")
+    assert words(r"4k\,8k,16k\,32k") == ("4k,8k", "16k,32k")
+    assert words(["4k,8k", "16k"]) == ("4k,8k", "16k")
     assert words([1, True]) == ("1", "1")
     assert share("5%") == share(0.05) == 0.05
     assert option_name("event-idx") == "event_idx"

@@ -15,8 +15,9 @@ import pandas as pd
 
 from pyfio_virtio.analysis import stats
 from pyfio_virtio.analysis.frame import axes, measured, points
+from pyfio_virtio.analysis.names import SUBJECTS
 from pyfio_virtio.results import values
-from pyfio_virtio.results.record import MEASURED, TWIN
+from pyfio_virtio.results.record import FIO_PROGRAM, MEASURED, TWIN
 
 NOISY = 0.05  # half the width of an interval divided by the median
 STOLEN_PERCENT = 1.0
@@ -50,8 +51,12 @@ def warnings(frame: pd.DataFrame) -> list[str]:
 
 def name_point(row: pd.Series, keys: Sequence[str]) -> str:
     """The name of a point in a sentence, such as "sleepy 20 µs, iodepth 32"."""
-    texts = {key: plain(row[key]) for key in keys if not values.is_missing(row[key])}
-    return ", ".join(text if k in ("way", "rw") else f"{k} {text}" for k, text in texts.items())
+    return ", ".join(label(key, row[key]) for key in keys if not values.is_missing(row[key]))
+
+
+def label(name: str, value: object) -> str:
+    """A value with the name of its column, such as "iodepth 32". Some values need no name."""
+    return plain(value) if name == "rw" or name in SUBJECTS else f"{name} {plain(value)}"
 
 
 def plain(value: object) -> str:
@@ -60,14 +65,20 @@ def plain(value: object) -> str:
 
 
 def unlike(frame: pd.DataFrame) -> list[str]:
-    """One sentence for each fact of ENVIRONMENT in which the runs differ."""
+    """One sentence for each fact of ENVIRONMENT in which runs of the same fio differ."""
     found = []
     for name in ENVIRONMENT:
         values = sorted(map(str, frame[name].dropna().unique())) if name in frame else []
-        if len(values) > 1:
+        is_asked = name == "fio_version" and _is_of_each(frame, FIO_PROGRAM, name)
+        if len(values) > 1 and not is_asked:
             fact = name.removeprefix("host_").replace("_", " ")
             found.append(f"The environments differ: {fact} was {' and '.join(values)}.")
     return found
+
+
+def _is_of_each(frame: pd.DataFrame, column: str, fact: str) -> bool:
+    """Whether each value of a column goes with one value of a fact."""
+    return column in frame and bool((frame.groupby(column)[fact].nunique() < 2).all())
 
 
 @dataclass(frozen=True)
@@ -242,7 +253,7 @@ def _full(runs: pd.DataFrame) -> list[str]:
         if full:
             found.append(
                 f"{name} used a whole CPU in {full} of {_count(len(runs), 'run')}: "
-                "there, it may have limited the IOPS, and not the way of waiting."
+                "there, it may be what limited the IOPS."
             )
     return found
 

@@ -19,6 +19,7 @@ from pyfio_virtio.analysis import checks, family, stats
 from pyfio_virtio.analysis.family import FEWEST_ROUNDS, Floats
 from pyfio_virtio.analysis.findings import unrated
 from pyfio_virtio.analysis.frame import axes, grouped, in_order
+from pyfio_virtio.analysis.names import SUBJECTS
 from pyfio_virtio.analysis.style import number, short
 from pyfio_virtio.results import values
 from pyfio_virtio.results.record import Row
@@ -28,6 +29,8 @@ BASELINE = "event"
 # and to have at least NEARLY of its IOPS.
 NEARLY = 0.90
 CHEAPER = 0.90
+# With so many rounds, 10% at 3% noise is found nearly always (bench/README.md).
+USUAL_ROUNDS = 12
 # The pairs of more alternatives than these are too many to be compared.
 MOST_ALTERNATIVES = 40
 _TESTED = ("iops", "cpu_us")
@@ -67,7 +70,13 @@ class Answer:
 
     @property
     def baseline(self) -> str:
-        return BASELINE if BASELINE in self.names else self.names[0]
+        """The alternative that the top is compared with: the usual one, or if that is the top, the
+        best of those that it beats."""
+        usual = BASELINE if BASELINE in self.names else self.names[0]
+        beaten = [name for name in self.names if self.beats(self.top, name)]
+        if usual != self.top or not beaten:
+            return usual
+        return max(beaten, key=lambda name: self.medians[name].value)
 
     def beats(self, name: str, other: str) -> bool:
         """Whether name was shown to give more IOPS than other."""
@@ -135,6 +144,7 @@ class Study:
     answers: tuple[Answer, ...] = ()
     reason: str = ""
     left_out: int = 0  # places with too few rounds, of which nothing is said
+    rounds: int = 0  # at the place with the most of them
 
     @property
     def claims(self) -> int:
@@ -146,7 +156,7 @@ def study(frame: pd.DataFrame) -> Study:
     """Compares the alternatives of a sweep at every place, as one family of comparisons."""
     runs = unrated(frame)
     varied = axes(runs)
-    subject = next((name for name in ("way", "iodepth", *varied) if name in varied), "way")
+    subject = next((name for name in (*SUBJECTS, "iodepth", *varied) if name in varied), "way")
     places = list(_places(runs, [name for name in varied if name != subject], subject))
     reason = _reason(runs, [part for _, part in places], subject)
     if reason:
@@ -156,7 +166,8 @@ def study(frame: pd.DataFrame) -> Study:
     if reason:
         return Study(subject, (), reason)
     enough = [place for place, n in zip(places, rounds, strict=True) if n >= FEWEST_ROUNDS]
-    return Study(subject, tuple(_answers(enough, subject)), "", len(places) - len(enough))
+    answers = tuple(_answers(enough, subject))
+    return Study(subject, answers, "", len(places) - len(enough), max(rounds))
 
 
 def within(found: Study, where: Row, part: pd.DataFrame) -> Study:
@@ -316,6 +327,16 @@ def headline(found: Study) -> str:
     return f"{_shown(found)} {found.left_out} more {have} too few rounds to say anything."
 
 
+def advice(found: Study) -> str:
+    """What to do if nothing was shown, and a few more rounds may show something; or empty."""
+    if found.reason or found.claims or found.rounds >= USUAL_ROUNDS:
+        return ""
+    return (
+        f"{found.rounds} rounds show only differences far above the noise. "
+        f"The same command with --repeats {USUAL_ROUNDS} adds rounds to this sweep."
+    )
+
+
 def _shown(found: Study) -> str:
     if not found.claims:
         between = _spoken(found.subject, "values of ")
@@ -381,11 +402,11 @@ def _times(gain: stats.Comparison) -> str:
 
 
 def _spoken(subject: str, values_of: str = "") -> str:
-    return "ways of waiting" if subject == "way" else f"{values_of}{subject}"
+    return SUBJECTS[subject][1] if subject in SUBJECTS else f"{values_of}{subject}"
 
 
 def _one(subject: str) -> str:
-    return "way of waiting" if subject == "way" else subject
+    return SUBJECTS[subject][0] if subject in SUBJECTS else subject
 
 
 def _place(where: Row, leading: bool = True) -> str:
@@ -396,7 +417,7 @@ def _place(where: Row, leading: bool = True) -> str:
 
 
 def _value(name: str, value: object) -> str:
-    return f"no {name}" if values.is_missing(value) else f"{name} {checks.plain(value)}"
+    return f"no {name}" if values.is_missing(value) else checks.label(name, value)
 
 
 def _capital(sentence: str) -> str:

@@ -28,8 +28,13 @@ from pyfio_virtio.results import values
 Plot = Callable[[pd.DataFrame, Axes], Axes]
 
 
-def xy(frame: pd.DataFrame, axes: Axes, x: str, y: str, by: str | None = None) -> Axes:
-    """Any column against any other, with one line for each value of a third column."""
+def xy(
+    frame: pd.DataFrame, axes: Axes, x: str, y: str, by: str | None = None, title: str = ""
+) -> Axes:
+    """Any column against any other, with one line for each value of a third column.
+
+    Without a title it has one that describes the smallest and the largest value.
+    """
     runs = measured(frame)
     drawing.refuse_unknown(runs, (x, y, by))
     require_numbers(runs, y)
@@ -56,7 +61,7 @@ def xy(frame: pd.DataFrame, axes: Axes, x: str, y: str, by: str | None = None) -
     style.end_labels(axes, ends)
     keys = [name for name in (by, x) if name]
     note = findings.conditions(frame) + drawing.left_out(len(every))
-    style.titles(axes, drawing.range_title(table, y, keys, runs), note)
+    style.titles(axes, title or drawing.range_title(table, y, keys, runs), note)
     return axes
 
 

@@ -18,7 +18,7 @@ from pyfio_virtio.analysis import checks, family, stats
 from pyfio_virtio.analysis.family import Floats
 from pyfio_virtio.analysis.frame import axes, canonical, measured, options, require_numbers
 from pyfio_virtio.analysis.metrics import metric as declared
-from pyfio_virtio.analysis.names import require_one_kind
+from pyfio_virtio.analysis.names import SUBJECTS, require_one_kind
 from pyfio_virtio.results.record import MEASURED
 from pyfio_virtio.results.results import ResultsError
 
@@ -83,7 +83,9 @@ def identity(frames: Sequence[pd.DataFrame]) -> list[str]:
         if all(name in frame for frame in frames)
         or any(name in frame and frame[name].nunique(dropna=False) > 1 for frame in frames)
     ]
-    return ["way", *(name for name in known if name not in _NOT_OF_A_POINT)]
+    # Two sweeps of one back-end each are compared, whatever it is called.
+    single = {n for n in SUBJECTS if all(n not in f or f[n].nunique() < 2 for f in frames)}
+    return ["way", *(name for name in known if name not in {*_NOT_OF_A_POINT, *single})]
 
 
 def by_point(runs: pd.DataFrame, keys: Sequence[str]) -> dict[tuple[str, ...], pd.DataFrame]:

@@ -58,10 +58,8 @@ def scale(axes: Axes, which: str, table: pd.DataFrame, *columns: str) -> None:
 
 
 def label_of(name: str, value: object) -> str:
-    """A value with the name of its column, such as "iodepth 32"; a way needs no name."""
-    if values.is_missing(value):
-        return f"{name} not set"
-    return checks.plain(value) if name == "way" else f"{name} {checks.plain(value)}"
+    """A value in a legend, such as "iodepth 32"."""
+    return f"{name} not set" if values.is_missing(value) else checks.label(name, value)
 
 
 def value_axis(axes: Axes, which: str, metric: str, runs: pd.DataFrame) -> None:

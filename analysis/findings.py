@@ -14,6 +14,7 @@ import pandas as pd
 
 from pyfio_virtio.analysis import checks, stats
 from pyfio_virtio.analysis.frame import axes, fixed, measured
+from pyfio_virtio.analysis.names import SUBJECTS
 
 
 def unrated(frame: pd.DataFrame) -> pd.DataFrame:
@@ -80,4 +81,5 @@ def _noise(frame: pd.DataFrame) -> list[str]:
 _OMIT = {
     *("rw", "bs", "runtime", "ramp_time", "time_based", "filename", "ioengine", "size"),
     *("group_reporting", "thread", "direct", "stats_file"),
+    *SUBJECTS,
 }

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from pyfio_virtio.analysis import fio_files, latency, stats
 from pyfio_virtio.analysis.latency import Histogram
-from pyfio_virtio.analysis.names import NOT_AXES
+from pyfio_virtio.analysis.names import NOT_AXES, SUBJECTS
 from pyfio_virtio.engine.counters import REAPED
 from pyfio_virtio.fio.directions import PERCENTILE_COLUMNS, merge_bins
 from pyfio_virtio.fio.output import read_fio_json
@@ -173,6 +173,12 @@ def axes(frame: pd.DataFrame) -> list[str]:
     # Percentiles of lat and of clat are never mixed.
     kinds = [name for name in ("percentiles_of",) if name in runs and runs[name].nunique() > 1]
     return (["way"] if runs["way"].nunique() > 1 else []) + varying + kinds
+
+
+def subject(frame: pd.DataFrame) -> str:
+    """The column whose values are compared: the first of SUBJECTS that varies, or the way."""
+    varied = axes(frame)
+    return next((name for name in SUBJECTS if name in varied), "way")
 
 
 def fixed(frame: pd.DataFrame) -> Row:

@@ -13,6 +13,7 @@ from collections import Counter
 import pandas as pd
 
 from pyfio_virtio.fio.directions import PERCENTILE_COLUMNS
+from pyfio_virtio.results.record import BACKEND_NAME, ENGINE_BUILD, FIO_PROGRAM
 from pyfio_virtio.results.results import ResultsError
 
 NAMES = {
@@ -28,6 +29,17 @@ NAMES = {
     "latency": "latency",
     "cpu_us": "µs of CPU per I/O",
     "way": "way of waiting (numbers: sleepy_poll in µs)",
+    BACKEND_NAME: "back-end",
+    ENGINE_BUILD: "build of the engine",
+    FIO_PROGRAM: "fio",
+}
+# The columns whose values a sweep compares, the most likely question first, as one and as several.
+# Their values are names that speak for themselves.
+SUBJECTS = {
+    BACKEND_NAME: ("back-end", "back-ends"),
+    ENGINE_BUILD: ("build of the engine", "builds of the engine"),
+    FIO_PROGRAM: ("fio", "programs fio"),
+    "way": ("way of waiting", "ways of waiting"),
 }
 
 

@@ -19,8 +19,8 @@ from pyfio_virtio.results.results import ResultsError
 
 PICTURES: Mapping[str, plots.Plot] = MappingProxyType(
     {
-        "iops": plots.iops_by_wait,
-        "p99": plots.p99_by_wait,
+        "iops": plots.iops,
+        "p99": plots.p99,
         "latency": plots.latency_by_iops,
         "percentiles": plots.percentiles,
         "cost": plots.cost_by_latency,

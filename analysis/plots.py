@@ -16,7 +16,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from numpy.typing import ArrayLike, NDArray
 
-from pyfio_virtio.analysis import checks, claims, drawing, findings, latency, names, style
+from pyfio_virtio.analysis import checks, claims, columns, drawing, findings, latency, names, style
 from pyfio_virtio.analysis.frame import (
     counters,
     extreme,
@@ -25,6 +25,7 @@ from pyfio_virtio.analysis.frame import (
     in_order,
     measured,
     points,
+    subject,
 )
 
 Plot = Callable[[pd.DataFrame, Axes], Axes]
@@ -32,30 +33,36 @@ _POLLED = ("event", "sleepy")
 _MAIN_COUNTERS = ("kicks", "calls", "looks", "empty_looks", "sleeps")
 
 
-# ---- against the way of waiting ---------------------------------------------------
+# ---- what is compared -------------------------------------------------------------
 
 
-def iops_by_wait(frame: pd.DataFrame, axes: Axes, found: claims.Study | None = None) -> Axes:
-    """IOPS against the way of waiting, with one line for each iodepth.
+def iops(frame: pd.DataFrame, axes: Axes, found: claims.Study | None = None) -> Axes:
+    """IOPS of what the runs compare, with iodepth on an axis or as lines.
 
     The title is from found, or from a study of this frame alone.
     """
-    table = _by_wait(frame, axes, "iops")
-    note = findings.conditions(frame) + drawing.left_out(table["iodepth"].nunique())
-    style.titles(axes, claims.title(found or claims.study(frame)), note)
-    return axes
+    return _compared(frame, axes, "iops", claims.title(found or claims.study(frame)))
 
 
-def p99_by_wait(frame: pd.DataFrame, axes: Axes) -> Axes:
-    """p99 latency against the way of waiting, with one line for each iodepth."""
-    table = _by_wait(frame, axes, "p99_ns")
-    title = drawing.range_title(table, "p99_ns", ["way", "iodepth"], measured(frame))
-    note = findings.conditions(frame) + drawing.left_out(table["iodepth"].nunique())
-    style.titles(axes, title, note)
-    return axes
+def p99(frame: pd.DataFrame, axes: Axes) -> Axes:
+    """p99 latency of what the runs compare, as iops() draws it."""
+    return _compared(frame, axes, "p99_ns", "")
 
 
-def _by_wait(frame: pd.DataFrame, axes: Axes, metric: str) -> pd.DataFrame:
+def _compared(frame: pd.DataFrame, axes: Axes, metric: str, title: str) -> Axes:
+    """Ways of waiting side by side, because a way is a place on an axis; others as lines."""
+    runs = findings.unrated(frame)
+    by = subject(runs)
+    if by == "way":
+        return _by_wait(frame, axes, metric, title)
+    drawing.refuse_more_than(runs, (by, "iodepth"))
+    if runs["iodepth"].nunique() > 1:
+        return columns.xy(runs, axes, "iodepth", metric, by, title)
+    return columns.xy(runs, axes, by, metric, title=title)
+
+
+def _by_wait(frame: pd.DataFrame, axes: Axes, metric: str, title: str) -> Axes:
+    """A metric against the way of waiting, with one line for each iodepth."""
     runs = findings.unrated(frame)
     drawing.refuse_more_than(runs, ("way", "iodepth"))
     table = points(runs, ["way", "iodepth"], (metric,)).dropna(subset=[metric])
@@ -80,7 +87,10 @@ def _by_wait(frame: pd.DataFrame, axes: Axes, metric: str) -> pd.DataFrame:
     axes.set_xlabel(names.NAMES["way"])
     drawing.value_axis(axes, "y", metric, runs)
     style.end_labels(axes, ends)
-    return table
+    note = findings.conditions(frame) + drawing.left_out(table["iodepth"].nunique())
+    title = title or drawing.range_title(table, metric, ["way", "iodepth"], measured(frame))
+    style.titles(axes, title, note)
+    return axes
 
 
 def _lines_and_marks(
@@ -102,15 +112,16 @@ def _lines_and_marks(
 
 
 def latency_by_iops(frame: pd.DataFrame, axes: Axes, metric: str = "p99_ns") -> Axes:
-    """Latency against IOPS, one line for each way: by set rates if there are any, or by depth."""
+    """Latency against IOPS, one line for each subject, by set rates or by depth."""
     runs = measured(frame)
+    by = subject(runs)
     rated = "rate_iops" in runs and runs["rate_iops"].notna().any()
     along = "rate_iops" if rated else "iodepth"
-    drawing.refuse_more_than(runs, ("way", along))
-    table = points(runs, ["way", along], ("iops", metric)).dropna(subset=[metric])
+    drawing.refuse_more_than(runs, (by, along))
+    table = points(runs, [by, along], ("iops", metric)).dropna(subset=[metric])
     names.require_values(table, runs, metric)
     bends = []
-    for number, (way, line) in enumerate(drawing.some(table.groupby("way", sort=False))):
+    for number, (way, line) in enumerate(drawing.some(table.groupby(by, sort=False))):
         line = line.sort_values("iops") if rated else in_order(line, [along])
         bends += _hockey_stick(axes, str(way), line, metric, style.series(number))
     drawing.scale(axes, "x", table, "iops")
@@ -123,7 +134,7 @@ def latency_by_iops(frame: pd.DataFrame, axes: Axes, metric: str = "p99_ns") -> 
         axes.plot([], [], color=style.MUTED, linewidth=0.9, label=label)
     drawing.legend(axes)
     name = names.name_of(runs, metric)
-    note = findings.conditions(frame) + drawing.left_out(table["way"].nunique())
+    note = findings.conditions(frame) + drawing.left_out(table[by].nunique())
     style.titles(axes, _knees(bends, name, along), note)
     return axes
 
@@ -151,9 +162,10 @@ def _knees(bends: Sequence[tuple[str, float, float]], name: str, along: str) -> 
     return f"{name} against IOPS: the medians bend (circles) for {places} IOPS"
 
 
-def percentiles(frame: pd.DataFrame, axes: Axes, by: str = "way") -> Axes:
+def percentiles(frame: pd.DataFrame, axes: Axes) -> Axes:
     """Latency by percentile; 90 to 99, 99 to 99.9 and so on get the same width."""
     runs = measured(frame)
+    by = subject(runs)
     drawing.refuse_more_than(runs, (by,))
     tails, most = {}, 0.0
     for number, (key, group) in enumerate(drawing.some(grouped(runs, [by]))):
@@ -226,15 +238,16 @@ def _tail_finding(tails: dict[str, float | None], kind: str) -> str:
 def cost_by_latency(frame: pd.DataFrame, axes: Axes, metric: str = "lat_mean_ns") -> Axes:
     """Latency against µs of CPU per I/O of fio and the back-end; a band joins the best points."""
     runs = findings.unrated(frame)
-    drawing.refuse_more_than(runs, ("way", "iodepth"))
+    by = subject(runs)
+    drawing.refuse_more_than(runs, (by, "iodepth"))
     costs = ("cpu_us", "fio_cpu_us", "backend_cpu_us", metric)
-    table = points(runs, ["way", "iodepth"], costs)
+    table = points(runs, [by, "iodepth"], costs)
     known = [name for name in ("cpu_us", metric) if name in table]
     table = table.dropna(subset=known)
     table = table[table["cpu_us"] > 0] if "cpu_us" in table else table.head(0)
     names.require_values(table, runs, metric if runs[metric].isna().all() else "cpu_us")
     numbers: list[tuple[float, float, str, str]] = []
-    for number, (way, line) in enumerate(drawing.some(table.groupby("way", sort=False))):
+    for number, (way, line) in enumerate(drawing.some(table.groupby(by, sort=False))):
         drawn = style.series(number)
         if "fio_cpu_us" in line and "backend_cpu_us" in line:
             axes.hlines(line[metric], line["fio_cpu_us"], line["cpu_us"], color=drawn["color"])
@@ -261,13 +274,12 @@ def cost_by_latency(frame: pd.DataFrame, axes: Axes, metric: str = "lat_mean_ns"
     style.point_labels(axes, numbers)
     axes.grid(axis="x")
     drawing.legend(axes)
-    note = findings.conditions(frame) + drawing.left_out(table["way"].nunique())
-    style.titles(axes, _front_finding(front), note)
+    note = findings.conditions(frame) + drawing.left_out(table[by].nunique())
+    style.titles(axes, _front_finding(list(dict.fromkeys(front[by]))), note)
     return axes
 
 
-def _front_finding(front: pd.DataFrame) -> str:
-    names = list(dict.fromkeys(front["way"]))
+def _front_finding(names: Sequence[str]) -> str:
     ways = ", ".join(names[:-1]) + f" and {names[-1]}" if len(names) > 1 else names[0]
     return f"No median is below those of {ways} on the grey band in both CPU and latency"
 
@@ -275,8 +287,9 @@ def _front_finding(front: pd.DataFrame) -> str:
 def counters_by_wait(frame: pd.DataFrame, axes: Axes) -> Axes:
     """The engine's counters per I/O; the bars of a counter are relative to its largest value."""
     runs = measured(frame)
-    drawing.refuse_more_than(runs, ("way",))
-    table = points(runs, ["way"], ("iops",))
+    by = subject(runs)
+    drawing.refuse_more_than(runs, (by,))
+    table = points(runs, [by], ("iops",))
     wanted = [name for name in _MAIN_COUNTERS if name in counters(runs)] or counters(runs)
     shown = [name for name in wanted if table[f"{name}_per_io"].max() > 0]
     if not shown:
@@ -285,7 +298,7 @@ def counters_by_wait(frame: pd.DataFrame, axes: Axes) -> Axes:
         )
     for column, name in enumerate(shown):
         _counter_column(axes, column, table[f"{name}_per_io"], name)
-    axes.set_yticks(range(len(table)), table["way"])
+    axes.set_yticks(range(len(table)), table[by])
     axes.set_ylim(len(table) - 0.4, -1.2)
     axes.set_xlim(0, len(shown))
     axes.set_xticks([])
@@ -294,7 +307,7 @@ def counters_by_wait(frame: pd.DataFrame, axes: Axes) -> Axes:
     axes.spines["left"].set_visible(False)
     axes.tick_params(axis="y", length=0)
     axes.set_xlabel("per I/O; bars are relative to the longest bar of their column")
-    style.titles(axes, _counter_finding(table, shown), findings.conditions(frame))
+    style.titles(axes, _counter_finding(table, shown, by), findings.conditions(frame))
     return axes
 
 
@@ -314,10 +327,10 @@ def _counter_column(axes: Axes, column: int, values: pd.Series, name: str) -> No
         )
 
 
-def _counter_finding(table: pd.DataFrame, shown: Sequence[str]) -> str:
+def _counter_finding(table: pd.DataFrame, shown: Sequence[str], by: str) -> str:
     spreads = {n: table[f"{n}_per_io"].max() - table[f"{n}_per_io"].min() for n in shown}
     name = max(spreads, key=lambda each: spreads[each])
     column = f"{name}_per_io"
     top, low = extreme(table, column), extreme(table, column, largest=False)
-    most, fewest = (f"{row[column]:.3g} ({row['way']})" for row in (top, low))
+    most, fewest = (f"{row[column]:.3g} ({row[by]})" for row in (top, low))
     return f"{name.replace('_', ' ')} per I/O: {most} to {fewest}"

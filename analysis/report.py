@@ -39,11 +39,12 @@ from pyfio_virtio.analysis.frame import (
     in_order,
     measured,
     points,
+    subject,
 )
 from pyfio_virtio.analysis.history import History
 from pyfio_virtio.analysis.history import draw as draw_history
 from pyfio_virtio.analysis.metrics import metric
-from pyfio_virtio.analysis.names import NoDataError, of_what
+from pyfio_virtio.analysis.names import SUBJECTS, NoDataError, of_what
 from pyfio_virtio.analysis.run_files import samples
 from pyfio_virtio.results import values
 from pyfio_virtio.results.record import NULL, Row
@@ -53,7 +54,6 @@ MOST_FACETS = 3
 MOST_COMMANDS = 20
 DASH = "\N{EN DASH}"
 _TEMPLATES = Path(__file__).parent / "templates"
-_OWN_AXES = ("way", "iodepth", "rate_iops")
 
 
 @dataclass(frozen=True)
@@ -186,7 +186,11 @@ def describe(
         headline=claims.headline(found),
         answers=tuple(answer.sentence for answer in found.answers if len(found.answers) > 1),
         controls=tuple(_controls(frame)),
-        warnings=(*checks.warnings(frame), *_stopped_early(plan)),
+        warnings=(
+            *filter(None, (claims.advice(found),)),
+            *checks.warnings(frame),
+            *_stopped_early(plan),
+        ),
         table=tabulate(frame),
         table_note=(
             "The values are medians of the runs, with an interval for IOPS. Percentiles are taken "
@@ -211,12 +215,13 @@ def _stopped_early(plan: str) -> Iterator[str]:
 
 def question(frame: pd.DataFrame) -> str:
     """The question that the sweep answers, from the axes that it varied."""
-    varied = [name for name in axes(frame) if name != "way"]
+    asked = subject(frame)
+    varied = [_heading(name) for name in axes(frame) if name != asked]
     shared = fixed(frame)
     what = " ".join(str(shared[name]) for name in ("rw", "bs") if name in shared)
     by = f" as {_list(varied)} var{'ies' if len(varied) == 1 else 'y'}" if varied else ""
-    if "way" in axes(frame):
-        return f"Which way of waiting serves {what or 'this load'} best{by}?"
+    if asked in axes(frame):
+        return f"Which {SUBJECTS[asked][0]} serves {what or 'this load'} best{by}?"
     return f"What do IOPS and latency of {what or 'this load'} do{by}?"
 
 
@@ -314,8 +319,13 @@ def tabulate(frame: pd.DataFrame) -> Table:
     ]
     runs = measured(frame)
     metrics = [heading + of_what(runs, name) for name, heading, _ in shown]
-    headings = (*keys, "runs", *metrics, *(f"{name} per I/O" for name in counted))
+    headings = (*map(_heading, keys), "runs", *metrics, *(f"{name} per I/O" for name in counted))
     return Table(tuple(headings), tuple(rows))
+
+
+def _heading(key: str) -> str:
+    """The name of an axis in a table."""
+    return SUBJECTS[key][0] if key in SUBJECTS and key != "way" else key
 
 
 def _ranks(table: pd.DataFrame, key: str) -> dict[str, int]:
@@ -364,15 +374,20 @@ def _left_out(frame: pd.DataFrame) -> str:
         return ""
     return (
         f"The pictures show the first {MOST_FACETS} of {count} combinations of "
-        f"{_list([name for name in axes(frame) if name not in _OWN_AXES])}; the table has all of "
+        f"{_list(list(map(_heading, _facet_axes(frame))))}; the table has all of "
         "them, and pyfio-virtio plot --where draws any."
     )
 
 
 def _facets(frame: pd.DataFrame) -> list[tuple[Row, pd.DataFrame]]:
     """Splits the runs by the axes that one picture cannot show; without these, all of the frame."""
-    others = [name for name in axes(frame) if name not in _OWN_AXES]
+    others = _facet_axes(frame)
     return grouped(measured(frame), others) if others else [({}, frame)]
+
+
+def _facet_axes(frame: pd.DataFrame) -> list[str]:
+    own = (subject(frame), "iodepth", "rate_iops")
+    return [name for name in axes(frame) if name not in own]
 
 
 def _fitting(
@@ -381,10 +396,10 @@ def _fitting(
     runs = measured(frame)
     if runs.empty:
         return
-    if runs["way"].nunique() > 1:
-        yield (lambda part, place: plots.iops_by_wait(part, place, found)), frame
+    if runs[subject(runs)].nunique() > 1:
+        yield (lambda part, place: plots.iops(part, place, found)), frame
         if _has(runs, "p99_ns"):
-            yield plots.p99_by_wait, frame
+            yield plots.p99, frame
     elif runs["iodepth"].nunique() > 1:
         yield (lambda part, place: columns.xy(part, place, "iodepth", "iops")), frame
     if _has(runs, "p99_ns") and _curve_varies(runs):
@@ -402,7 +417,7 @@ def _details(runs: pd.DataFrame) -> Iterator[tuple[plots.Plot, pd.DataFrame]]:
     for part in [depths[-1], depths[0]] if len(depths) > 1 else depths:
         if histogram(part).total and _one_rate(part):
             yield plots.percentiles, part
-        if counters(part) and part["way"].nunique() > 1 and _one_rate(part):
+        if counters(part) and part[subject(part)].nunique() > 1 and _one_rate(part):
             yield plots.counters_by_wait, part
     if "hash" in free and _has(free, "iops"):
         fastest = extreme(free, "iops")

@@ -66,6 +66,9 @@ _NAMES = frozenset(
         "device",
         "description",
         "backend",
+        "backend_name",
+        "engine_build",
+        "fio_program",
         "wait",
         # 0x00ff and 0xff are patterns of different lengths.
         "buffer_pattern",

@@ -48,8 +48,8 @@ def one_point(runs: pd.DataFrame) -> pd.DataFrame:
     return at_depth(runs, 128).query("way == 'sleepy 5 µs'")
 
 
-def test_iops_by_wait_has_a_mark_for_each_point(sweep: pd.DataFrame, axes: Axes) -> None:
-    plots.iops_by_wait(sweep, axes)
+def test_iops_has_a_mark_for_each_point(sweep: pd.DataFrame, axes: Axes) -> None:
+    plots.iops(sweep, axes)
     table = points(sweep, ["way", "iodepth"])
     assert sorted(y for _, y in marks(axes)) == sorted(table["iops"])
     labels = [label.get_text() for label in axes.get_xticklabels()]
@@ -61,13 +61,13 @@ def test_iops_by_wait_has_a_mark_for_each_point(sweep: pd.DataFrame, axes: Axes)
 
 
 def test_busy_and_adaptive_are_not_joined_to_the_sleeps(sweep: pd.DataFrame, axes: Axes) -> None:
-    plots.iops_by_wait(sweep, axes)
+    plots.iops(sweep, axes)
     joined = [line for line in axes.lines if line.get_linestyle() != "None"]
     assert all(max(data(line)[0]) == 3 for line in joined)
 
 
 def test_whiskers_are_the_intervals(sweep: pd.DataFrame, axes: Axes) -> None:
-    plots.iops_by_wait(sweep, axes)
+    plots.iops(sweep, axes)
     drawn = {
         tuple(float(y) for _, y in segment)
         for group in axes.collections
@@ -77,8 +77,8 @@ def test_whiskers_are_the_intervals(sweep: pd.DataFrame, axes: Axes) -> None:
     assert drawn == set(zip(table["iops_low"], table["iops_high"], strict=True))
 
 
-def test_p99_by_wait_draws_merged_percentiles(sweep: pd.DataFrame, axes: Axes) -> None:
-    plots.p99_by_wait(sweep, axes)
+def test_p99_draws_merged_percentiles(sweep: pd.DataFrame, axes: Axes) -> None:
+    plots.p99(sweep, axes)
     event = at_depth(sweep, 1).query("way == 'event'")
     assert latency.percentile(histogram(event), 99.0) in [y for _, y in marks(axes)]
     assert axes.get_yscale() == "log"
@@ -160,8 +160,8 @@ def test_time_is_of_one_point_only(sweep: pd.DataFrame, axes: Axes, draw: Draw) 
 @pytest.mark.parametrize(
     "draw",
     [
-        plots.iops_by_wait,
-        plots.p99_by_wait,
+        plots.iops,
+        plots.p99,
         plots.latency_by_iops,
         plots.cost_by_latency,
         plots.counters_by_wait,
@@ -204,8 +204,8 @@ def test_small_multiples_have_a_panel_a_value_and_one_scale(sweep: pd.DataFrame)
 
 
 EVERY: list[tuple[Draw, Callable[[pd.DataFrame], pd.DataFrame]]] = [
-    (plots.iops_by_wait, pd.DataFrame.copy),
-    (plots.p99_by_wait, pd.DataFrame.copy),
+    (plots.iops, pd.DataFrame.copy),
+    (plots.p99, pd.DataFrame.copy),
     (plots.latency_by_iops, pd.DataFrame.copy),
     (plots.cost_by_latency, pd.DataFrame.copy),
     (plots.percentiles, lambda runs: at_depth(runs, 32)),
@@ -254,7 +254,7 @@ def test_a_picture_is_the_same_every_time(sweep: pd.DataFrame, tmp_path: Path, k
     for name in ("a", "b"):
         with style.look():
             drawing = style.figure()
-            plots.iops_by_wait(measured(sweep), drawing.add_subplot())
+            plots.iops(measured(sweep), drawing.add_subplot())
         style.save(drawing, tmp_path / f"{name}.{kind}")
     assert (tmp_path / f"a.{kind}").read_bytes() == (tmp_path / f"b.{kind}").read_bytes()
 
@@ -262,7 +262,7 @@ def test_a_picture_is_the_same_every_time(sweep: pd.DataFrame, tmp_path: Path, k
 def test_more_lines_than_can_be_told_apart_are_thinned(sweep: pd.DataFrame, axes: Axes) -> None:
     every = sweep[sweep["iodepth"] == 1]
     many = pd.concat([every.assign(iodepth=depth) for depth in range(1, 31)], ignore_index=True)
-    plots.iops_by_wait(many, axes)
+    plots.iops(many, axes)
     labels = [text for text in texts(axes).split("\n") if text.startswith("iodepth")]
     assert (len(labels), labels[0], labels[-1]) == (8, "iodepth 1", "iodepth 30")
     assert "8 of 30 lines are drawn" in texts(axes).replace("\n", " ")

@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Sweeps that compare back-ends, builds of the engine or programs fio, instead of waits."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.text import Text
+
+from pyfio_virtio.analysis import checks, claims, compare, frame, load, picture_names, report
+from pyfio_virtio.analysis.names import SUBJECTS
+from tests.analysis.synthetic import write_sweep
+
+COMPARED = [name for name in SUBJECTS if name != "way"]
+
+
+@pytest.fixture(scope="module")
+def single(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
+    """A sweep of one way of waiting at three depths, in twelve rounds."""
+    path = tmp_path_factory.mktemp("sweep") / "out"
+    write_sweep(path, polls=(), waits=("busy",), depths=(1, 8, 32), repeats=12, controls=False)
+    return load(path)
+
+
+def both(runs: pd.DataFrame, column: str, ratio: float, names: tuple[str, str]) -> pd.DataFrame:
+    """The runs of two things of which the second has `ratio` of the IOPS of the first."""
+    random = np.random.default_rng(2)
+    parts = []
+    for place, name in enumerate(names):
+        part = runs.assign(**{column: name}, order=2 * runs["order"] + place)
+        part["iops"] = part["iops"] * (ratio if place else 1) * random.lognormal(0, 0.01, len(part))
+        part["option_names"] = [(*each, column) for each in part["option_names"]]
+        parts.append(part)
+    return pd.concat(parts, ignore_index=True)
+
+
+@pytest.mark.parametrize("column", COMPARED)
+@pytest.mark.parametrize(("ratio", "top"), [(0.8, "alpha"), (1.25, "beta")])
+def test_what_is_compared_is_named_in_every_sentence(
+    single: pd.DataFrame, column: str, ratio: float, top: str
+) -> None:
+    runs = both(single, column, ratio, ("alpha", "beta"))
+    assert frame.subject(runs) == column
+    found = claims.study(runs)
+    page = report.markdown(runs)
+    assert f"Which {SUBJECTS[column][0]} serves" in page
+    assert f"{top.capitalize()} has the most IOPS at all 3 points measured." in page
+    other = {"alpha": "beta", "beta": "alpha"}[top]
+    for answer in found.answers:
+        times = re.search(rf"([\d.]+) \(.*\) times those of {other}", answer.sentence)
+        assert times
+        assert float(times[1]) == pytest.approx(1.25, abs=0.03)
+    assert column not in page
+
+
+@pytest.mark.parametrize("column", COMPARED)
+def test_every_picture_shows_what_is_compared(single: pd.DataFrame, column: str) -> None:
+    runs = both(single, column, 0.8, ("alpha", "beta"))
+    for name in ("iops", "p99", "latency", "cost"):
+        figure = picture_names.draw(runs, name)
+        texts = {each.get_text() for each in figure.findobj(Text) if isinstance(each, Text)}
+        assert {"alpha", "beta"} <= texts, name
+
+
+def test_a_name_that_is_a_number_is_no_place_on_an_axis(single: pd.DataFrame) -> None:
+    runs = both(single, "backend_name", 0.8, ("2", "10"))
+    assert claims.study(runs).answers[0].names == ("2", "10")
+    picture_names.draw(runs[runs["iodepth"] == 1], "iops")
+
+
+def test_ways_of_waiting_are_places_beside_back_ends(tmp_path: Path) -> None:
+    write_sweep(tmp_path / "out", polls=(0,), waits=("busy",), depths=(1,), repeats=12)
+    found = claims.study(both(load(tmp_path / "out"), "backend_name", 0.8, ("old", "new")))
+    assert [answer.where["way"] for answer in found.answers] == ["event", "busy"]
+    assert found.answers[1].sentence.startswith("At busy, old has the most IOPS")
+
+
+def test_two_sweeps_of_one_back_end_each_are_compared(single: pd.DataFrame) -> None:
+    runs = both(single, "backend_name", 0.8, ("old", "new"))
+    old, new = (runs[runs["backend_name"] == name] for name in ("old", "new"))
+    changes = compare.compare(old, new)
+    assert [change.missing for change in changes] == ["", "", ""]
+
+
+def test_two_releases_that_are_compared_are_no_other_environment(single: pd.DataFrame) -> None:
+    runs = both(single, "fio_program", 0.8, ("old", "new"))
+    runs["fio_version"] = runs["fio_program"].map({"old": "old: fio-3.33", "new": "new: fio-3.41"})
+    assert not checks.unlike(runs)
+    runs.loc[runs.index[-1], "fio_version"] = "new: fio-3.42"
+    assert checks.unlike(runs)
+
+
+@pytest.mark.parametrize(("repeats", "is_advised"), [(5, True), (12, False)])
+def test_more_rounds_are_advised_where_they_may_help(
+    tmp_path: Path, repeats: int, is_advised: bool
+) -> None:
+    write_sweep(tmp_path / "out", polls=(), waits=("busy",), depths=(1,), repeats=repeats)
+    runs = both(load(tmp_path / "out"), "backend_name", 1.0, ("a", "b"))
+    assert ("--repeats 12 adds rounds" in report.markdown(runs)) == is_advised

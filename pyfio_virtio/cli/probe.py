@@ -7,6 +7,7 @@ from dataclasses import asdict, replace
 
 import click
 
+from pyfio_virtio.cli.interruptible import interruptible
 from pyfio_virtio.cli.options import device_option
 from pyfio_virtio.engine import engine, features
 from pyfio_virtio.engine.features import State
@@ -38,7 +39,7 @@ def probe(socket: str, as_json: bool, timeout_s: float, device: str) -> None:
 
     It also shows which of its features the engine would use, and a job that works there.
     """
-    info = engine.describe(socket, timeout_s, device)
+    info = interruptible(lambda: engine.describe(socket, timeout_s, device))
     virtio = features.states(
         features.virtio_features(info.type), info.offered_features, info.features
     )

@@ -1,16 +1,21 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """pyfio-virtio verify: writes a disk, reads it back, and shows the first wrong byte."""
 
+from functools import partial
+
 import click
 
+from pyfio_virtio.cli.interruptible import interruptible
 from pyfio_virtio.cli.options import as_size, confirm, device_option
 from pyfio_virtio.disk import verify
 from pyfio_virtio.disk.disk import DEFAULT_WAIT, Disk, open_disk
 from pyfio_virtio.errors import PyfioVirtioError, UsageError
+from pyfio_virtio.fio.job_writer import WAITS
 from pyfio_virtio.machine import folders
 from pyfio_virtio.reach import Reach
 from pyfio_virtio.sizes import format_size
 
+DEFAULT_ITERATIONS = 100
 # Bytes in a line of the hexadecimal view.
 _LINE_BYTES = 16
 
@@ -41,9 +46,7 @@ def _optional_size(
     "-i",
     "--iterations",
     type=click.IntRange(1),
-    default=100,
-    show_default=True,
-    help="Number of pieces to write, one after the other.",
+    help=f"Number of pieces to write, one after the other.  [default: {DEFAULT_ITERATIONS}]",
 )
 @click.option(
     "-S",
@@ -58,10 +61,8 @@ def _optional_size(
     "--offset",
     "first",
     metavar="SIZE",
-    callback=as_size,
-    default="0",
-    show_default=True,
-    help="Offset of the first piece.",
+    callback=_optional_size,
+    help="Offset of the first piece.  [default: 0]",
 )
 @click.option(
     "-t",
@@ -72,7 +73,7 @@ def _optional_size(
     help="Number of threads, which share the pieces.",
 )
 @click.option("-a", "--async", "is_async", is_flag=True, help="Keep many operations in flight.")
-@click.option("--full", is_flag=True, help="Verify the whole disk, and ignore -i and -o.")
+@click.option("--full", is_flag=True, help="Verify the whole disk.")
 @click.option("--pattern", metavar="HEX", callback=_pattern, help="Write these bytes repeatedly.")
 @click.option("--random", "seed", type=int, metavar="SEED", help="Write random bytes.")
 @click.option(
@@ -81,14 +82,20 @@ def _optional_size(
     is_flag=True,
     help="Only read, and compare with the data that the same command wrote before.",
 )
-@click.option("--wait", default=DEFAULT_WAIT, show_default=True, help="How to wait for the disk.")
+@click.option(
+    "--wait",
+    type=click.Choice(list(WAITS)),
+    default=DEFAULT_WAIT,
+    show_default=True,
+    help="How to wait for the disk.",
+)
 @device_option
 @click.option("--yes", is_flag=True, help="Do not ask before writing to the disk.")
 def verify_command(
     socket: str,
-    iterations: int,
+    iterations: int | None,
     piece_bytes: int | None,
-    first: int,
+    first: int | None,
     threads: int,
     is_async: bool,
     full: bool,
@@ -112,25 +119,41 @@ def verify_command(
     if not piece_bytes:
         raise UsageError("unusable --size 0", "a piece has at least one byte")
     content = _content(pattern, seed)
+    pieces = _piece_count(full, iterations, first)
     if not only_reads:
         confirm("verify", Reach((folders.absolute(socket),)), yes, "--read-only-check")
-    pieces = None if full else iterations
     buffers = verify.plan_buffers(piece_bytes, threads, is_async=is_async, pieces=pieces)
-    memory_bytes = buffers.memory_bytes
-    depth = verify.IN_FLIGHT
-    with open_disk(
-        socket, wait=wait, device=device, depth=depth, memory_bytes=memory_bytes
-    ) as disk:
-        size = disk.size if full else iterations * piece_bytes
-        plan = verify.Plan(
-            0 if full else first, size, piece_bytes, content, threads, is_async, only_reads
-        )
+    opened = partial(
+        open_disk,
+        socket,
+        wait=wait,
+        device=device,
+        depth=verify.IN_FLIGHT,
+        memory_bytes=buffers.memory_bytes,
+    )
+    with interruptible(opened) as disk:
+        size = disk.size if pieces is None else pieces * piece_bytes
+        plan = verify.Plan(first or 0, size, piece_bytes, content, threads, is_async, only_reads)
         difference = _run(disk, plan)
     if difference is not None:
         _show(difference)
         raise DiffersError(f"{socket}", difference.sentence())
     done = "read" if only_reads else "written and read"
     click.echo(f"{format_size(plan.size)} {done}: every byte is right")
+
+
+def _piece_count(full: bool, iterations: int | None, first: int | None) -> int | None:
+    """The number of pieces; None for the whole disk."""
+    if not full:
+        return DEFAULT_ITERATIONS if iterations is None else iterations
+    for name, value in (("--iterations", iterations), ("--offset", first)):
+        if value is not None:
+            raise UsageError(
+                f"cannot use both --full and {name}",
+                "--full verifies the whole disk",
+                "leave one of them out",
+            )
+    return None
 
 
 def _content(pattern: bytes | None, seed: int | None) -> verify.Content:

@@ -4,17 +4,20 @@
 A Plan says which pieces of the disk are written, and with which content. run() carries it out in
 its own threads. The pieces are adjacent and are given to the threads in turn, so threads write to
 the same block if a piece does not consist of whole blocks. Each piece is read back at once, and all
-pieces are read again at the end. Nothing is printed here.
+pieces are read again at the end. An exception in the thread that called run(), such as ^C, or a
+failure of one thread ends all of them at once. Nothing is printed here.
 """
 
 import contextlib
 import random
 import threading
 from array import array
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass
-from typing import Protocol
+from functools import partial
+from itertools import islice
+from typing import Protocol, TypeVar
 
 from pyfio_virtio.disk.disk import Disk
 from pyfio_virtio.disk.operations import Operations
@@ -28,7 +31,10 @@ IN_FLIGHT = 64
 # All buffers together have no more shared memory than this.
 MOST_MEMORY_BYTES = 256 << 20
 _PAGE_BYTES = 4096
+# A thread looks whether it has to end before it fills or compares so many bytes.
+_PART_BYTES = 64 << 10
 
+T = TypeVar("T")
 # It is called with the number of bytes that were done since the last call.
 Progress = Callable[[int], None]
 
@@ -113,11 +119,14 @@ class Plan:
                 "use fewer iterations or smaller pieces",
             )
 
-    def pieces(self, thread: int) -> list[Piece]:
-        """The pieces of one thread: every n-th piece, for n threads."""
+    def pieces(self, thread: int) -> Iterator[Piece]:
+        """The pieces of one thread: every n-th piece, for n threads.
+
+        They are made one by one, because a large disk has very many.
+        """
         end = self.first + self.size
         starts = range(self.first, end, self.piece_bytes)[thread :: self.threads]
-        return [Piece(start, min(self.piece_bytes, end - start)) for start in starts]
+        return (Piece(start, min(self.piece_bytes, end - start)) for start in starts)
 
     @property
     def buffers(self) -> "Buffers":
@@ -212,6 +221,10 @@ def _block(disk: Disk, plan: Plan, number: int) -> Block | None:
 # ---- carrying it out -----------------------------------------------------------------------------
 
 
+class _StoppedError(Exception):
+    """Another thread of the run failed or was interrupted, so this one ends too."""
+
+
 class _Run:
     """The state that the threads of a run share."""
 
@@ -221,16 +234,44 @@ class _Run:
         self.piece_bytes = plan.piece_bytes
         self.buffers = plan.buffers
         self._progress = progress
+        self._stopping = threading.Event()
         self._lock = threading.Lock()
         self._wrong: list[int] = []  # the offset of the first wrong byte of each wrong piece
 
+    def stop(self) -> None:
+        """Ends all threads soon. Those that wait for the disk are not woken up."""
+        self._stopping.set()
+
+    def _parts(self, piece: Piece) -> Iterator[tuple[int, slice]]:
+        """The offset of each part of a piece, and its place in the buffer."""
+        for start in range(0, piece.size, _PART_BYTES):
+            if self._stopping.is_set():
+                raise _StoppedError
+            yield piece.offset + start, slice(start, min(start + _PART_BYTES, piece.size))
+
+    def fill(self, piece: Piece, buffer: memoryview) -> None:
+        for offset, part in self._parts(piece):
+            buffer[part] = self.content.at(offset, part.stop - part.start)
+
+    def clear(self, piece: Piece, buffer: memoryview) -> None:
+        """So that data of an earlier operation is not taken for what the disk returns."""
+        for _, part in self._parts(piece):
+            buffer[part] = bytes(part.stop - part.start)
+
     def compare(self, piece: Piece, found: memoryview) -> None:
-        expected = self.content.at(piece.offset, piece.size)
+        for offset, part in self._parts(piece):
+            expected = self.content.at(offset, part.stop - part.start)
+            if found[part] != expected:
+                wrong = zip(expected, found[part], strict=True)
+                place = next(i for i, (byte, other) in enumerate(wrong) if byte != other)
+                self._note_wrong(offset + place)
+                break
         with self._lock:
-            if found != expected:
-                place = next(i for i, byte in enumerate(expected) if byte != found[i])
-                self._wrong.append(piece.offset + place)
             self._progress(piece.size)
+
+    def _note_wrong(self, offset: int) -> None:
+        with self._lock:
+            self._wrong.append(offset)
 
     @property
     def first_wrong(self) -> int | None:
@@ -239,18 +280,48 @@ class _Run:
 
 
 def run(disk: Disk, plan: Plan, progress: Progress = lambda size: None) -> Difference | None:
-    """Returns None if every byte is right; otherwise it stops early and returns a difference."""
+    """Returns None if every byte is right; otherwise it stops early and returns a difference.
+
+    If it is interrupted, it closes the disk.
+    """
     plan.check(disk.size)
     shared = _Run(disk, plan, progress)
     work = _in_flight if plan.is_async else _one_by_one
     for writes in (False,) if plan.only_reads else (True, False):
-        with ThreadPoolExecutor(plan.threads) as pool:
-            pieces = [plan.pieces(thread) for thread in range(plan.threads)]
-            for thread in [pool.submit(work, shared, mine, writes) for mine in pieces]:
-                thread.result()
-        if shared.first_wrong is not None:
-            return _difference(disk, plan, shared.first_wrong)
+        pieces = [plan.pieces(thread) for thread in range(plan.threads)]
+        _in_threads(shared, [partial(work, shared, mine, writes) for mine in pieces])
+        wrong = shared.first_wrong
+        if wrong is not None:
+            return _in_threads(shared, [partial(_difference, disk, plan, wrong)])[0]
     return None
+
+
+def _in_threads(shared: _Run, calls: Sequence[Callable[[], T]]) -> list[T]:
+    """Makes each call in its own thread, because a signal does not interrupt a call of the engine.
+
+    If one fails, or the calling thread is interrupted, all of them end.
+    """
+
+    def stopping(call: Callable[[], T]) -> T:
+        try:
+            return call()
+        except BaseException:
+            shared.stop()
+            raise
+
+    # At its end, the block waits for all threads.
+    with ThreadPoolExecutor(len(calls)) as pool:
+        try:
+            threads = [pool.submit(stopping, call) for call in calls]
+            wait(threads, return_when=FIRST_EXCEPTION)
+        except BaseException:
+            shared.stop()
+            shared.disk.close()  # this ends the calls that wait for a back-end that hangs
+            raise
+    failures = [each for thread in threads if (each := thread.exception()) is not None]
+    for failure in sorted(failures, key=lambda each: isinstance(each, _StoppedError)):
+        raise failure
+    return [thread.result() for thread in threads]
 
 
 def _buffer(shared: _Run) -> memoryview:
@@ -261,29 +332,30 @@ def _buffer(shared: _Run) -> memoryview:
     return memoryview(bytearray(shared.piece_bytes))
 
 
-def _one_by_one(shared: _Run, pieces: Sequence[Piece], writes: bool) -> None:
+def _one_by_one(shared: _Run, pieces: Iterable[Piece], writes: bool) -> None:
     whole = _buffer(shared)
     for piece in pieces:
         if shared.first_wrong is not None:
             return
         buffer = whole[: piece.size]
         if writes:
-            buffer[:] = shared.content.at(piece.offset, piece.size)
+            shared.fill(piece, buffer)
             shared.disk.pwrite(buffer, piece.offset)
-        buffer[:] = bytes(piece.size)
+        shared.clear(piece, buffer)
         shared.disk.preadv([buffer], piece.offset)
         shared.compare(piece, buffer)
 
 
-def _in_flight(shared: _Run, pieces: Sequence[Piece], writes: bool) -> None:
+def _in_flight(shared: _Run, pieces: Iterable[Piece], writes: bool) -> None:
     count = shared.buffers.count
-    buffers = [_buffer(shared) for _ in pieces[:count]]
+    buffers = [_buffer(shared) for _ in range(count)]
+    left = iter(pieces)
     with shared.disk.operations() as operations:
-        for first in range(0, len(pieces), count):
+        while some := list(islice(left, count)):
             if shared.first_wrong is not None:
                 return
-            some = zip(pieces[first : first + count], buffers, strict=False)
-            batch = [(piece, buffer[: piece.size]) for piece, buffer in some]
+            pairs = zip(some, buffers, strict=False)
+            batch = [(piece, buffer[: piece.size]) for piece, buffer in pairs]
             _carry_out(shared, operations, batch, writes)
 
 
@@ -292,11 +364,11 @@ def _carry_out(
 ) -> None:
     if writes:
         for piece, buffer in batch:
-            buffer[:] = shared.content.at(piece.offset, piece.size)
+            shared.fill(piece, buffer)
             operations.write(buffer, piece.offset)
         _collect(operations)
     for piece, buffer in batch:
-        buffer[:] = bytes(piece.size)
+        shared.clear(piece, buffer)
         operations.read(buffer, piece.offset)
     _collect(operations)
     for piece, buffer in batch:

@@ -112,13 +112,8 @@ static void *server_run(void *argument)
 
 /* ---- start and stop ----------------------------------------------------- */
 
-static int open_sockets(struct server *server)
+static int open_control(struct server *server)
 {
-	server->listen_fd = listen_open(server->socket_path, server->socket_fd,
-					&server->socket_file);
-	if (server->listen_fd < 0)
-		return server->listen_fd;
-	clients_start(server);
 	if (!server->control_path)
 		return 0;
 	server->control_fd = listen_open(server->control_path, 0,
@@ -126,6 +121,22 @@ static int open_sockets(struct server *server)
 	if (server->control_fd < 0)
 		return server->control_fd;
 	return server_watch(server, server->control_fd, &server->control_fd);
+}
+
+/* The control socket is first, so a program that finds the disk served can give
+ * commands. */
+static int open_sockets(struct server *server)
+{
+	int result = open_control(server);
+
+	if (result)
+		return result;
+	server->listen_fd = listen_open(server->socket_path, server->socket_fd,
+					&server->socket_file);
+	if (server->listen_fd < 0)
+		return server->listen_fd;
+	clients_start(server);
+	return 0;
 }
 
 static int open_events(struct server *server)

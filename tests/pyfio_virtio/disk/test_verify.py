@@ -40,8 +40,8 @@ def test_seeds_differ() -> None:
 
 def test_pieces_are_dealt_in_turn() -> None:
     plan = verify.Plan(100, 25, 10, verify.Offsets(), threads=2)
-    assert plan.pieces(0) == [verify.Piece(100, 10), verify.Piece(120, 5)]
-    assert plan.pieces(1) == [verify.Piece(110, 10)]
+    assert list(plan.pieces(0)) == [verify.Piece(100, 10), verify.Piece(120, 5)]
+    assert list(plan.pieces(1)) == [verify.Piece(110, 10)]
 
 
 def test_a_plan_must_fit() -> None:
@@ -145,7 +145,7 @@ def test_a_disk_of_somebody_elses_is_not_written(socket: str, command: RunComman
         (("--pattern", "00", "--random", "1"), "each says what to write"),
         (("-S", "0"), "a piece has at least one byte"),
         (("-o", "8M"), "do not fit"),
-        (("--wait", "often"), "there is no such way of waiting"),
+        (("--wait", "often"), "is not one of 'event', 'busy', 'sleepy', 'adaptive'"),
     ],
 )
 def test_what_cannot_be_is_refused_in_one_line(

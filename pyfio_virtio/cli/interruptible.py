@@ -1,0 +1,33 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Calls of the engine that ^C ends at once.
+
+Python raises KeyboardInterrupt only after such a call has returned, and a call that connects to a
+back-end that hangs takes seconds. Called from the main thread.
+"""
+
+import threading
+from collections.abc import Callable
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+def interruptible(call: Callable[[], T]) -> T:
+    """Makes the call in another thread. After ^C that thread is left alone until the process ends,
+    so the command must end then.
+    """
+    results: list[T] = []
+    failures: list[BaseException] = []
+
+    def make() -> None:
+        try:
+            results.append(call())
+        except BaseException as failure:  # it is raised again below
+            failures.append(failure)
+
+    thread = threading.Thread(target=make, daemon=True)
+    thread.start()
+    thread.join()
+    for failure in failures:
+        raise failure
+    return results[0]

@@ -9,7 +9,7 @@ thread. The page refers to nothing outside itself, and equal results make equal 
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,23 +36,20 @@ from pyfio_virtio.analysis.frame import (
     fixed,
     grouped,
     histogram,
-    in_order,
     measured,
-    points,
     subject,
 )
 from pyfio_virtio.analysis.history import History
 from pyfio_virtio.analysis.history import draw as draw_history
 from pyfio_virtio.analysis.metrics import metric
-from pyfio_virtio.analysis.names import SUBJECTS, NoDataError, of_what
+from pyfio_virtio.analysis.names import SUBJECTS, NoDataError
 from pyfio_virtio.analysis.run_files import samples
-from pyfio_virtio.results import values
+from pyfio_virtio.analysis.table import DASH, Cell, Table, heading, tabulate
 from pyfio_virtio.results.record import NULL, Row
 
 # More would be too much to read; the table has every point.
 MOST_FACETS = 3
 MOST_COMMANDS = 20
-DASH = "\N{EN DASH}"
 _TEMPLATES = Path(__file__).parent / "templates"
 
 
@@ -62,22 +59,6 @@ class Picture:
 
     svg: Markup
     caption: str
-
-
-@dataclass(frozen=True)
-class Cell:
-    """An entry of a table: the value by which it is sorted, and the text that is shown."""
-
-    value: float | str
-    text: str
-
-
-@dataclass(frozen=True)
-class Table:
-    """Headings and rows of cells."""
-
-    headings: tuple[str, ...]
-    rows: tuple[tuple[Cell, ...], ...]
 
 
 @dataclass(frozen=True)
@@ -216,7 +197,7 @@ def _stopped_early(plan: str) -> Iterator[str]:
 def question(frame: pd.DataFrame) -> str:
     """The question that the sweep answers, from the axes that it varied."""
     asked = subject(frame)
-    varied = [_heading(name) for name in axes(frame) if name != asked]
+    varied = [heading(name) for name in axes(frame) if name != asked]
     shared = fixed(frame)
     what = " ".join(str(shared[name]) for name in ("rw", "bs") if name in shared)
     by = f" as {_list(varied)} var{'ies' if len(varied) == 1 else 'y'}" if varied else ""
@@ -280,77 +261,6 @@ def _commands(frame: pd.DataFrame) -> Iterator[str]:
         yield f"# and {len(lines) - MOST_COMMANDS} more, in runs.jsonl"
 
 
-# ---- the table ---------------------------------------------------------------------------
-
-
-_COLUMNS: tuple[tuple[str, str, Callable[[float], str]], ...] = (
-    ("iops", "IOPS", style.short),
-    ("lat_mean_ns", "mean latency", style.duration),
-    ("p50_ns", "p50", style.duration),
-    ("p99_ns", "p99", style.duration),
-    ("p99_9_ns", "p99.9", style.duration),
-    ("p99_9_ns_corrected", "p99.9 corrected", style.duration),
-    ("fio_cpu_us", "fio µs per I/O", style.number),
-    ("backend_cpu_us", "back-end µs per I/O", style.number),
-)
-
-
-def tabulate(frame: pd.DataFrame) -> Table:
-    """One row for each point, one column for each axis and each metric."""
-    if not len(measured(frame)):
-        return Table((), ())
-    keys = axes(frame) or ["way"]
-    table = points(frame, keys)
-    shown = [column for column in _COLUMNS if column[0] in table and table[column[0]].notna().any()]
-    counted = [
-        name
-        for name in ("kicks", "calls", "looks", "sleeps")
-        if name in counters(frame) and table[f"{name}_per_io"].notna().any()
-    ]
-    places = {key: _ranks(table, key) for key in keys}
-    rows = [
-        (
-            *(_key_cell(row, key, places[key]) for key in keys),
-            Cell(int(row["n"]), str(int(row["n"]))),
-            *(_metric_cell(row, name, say) for name, _, say in shown),
-            *(_number_cell(row[f"{name}_per_io"]) for name in counted),
-        )
-        for _, row in table.iterrows()
-    ]
-    runs = measured(frame)
-    metrics = [heading + of_what(runs, name) for name, heading, _ in shown]
-    headings = (*map(_heading, keys), "runs", *metrics, *(f"{name} per I/O" for name in counted))
-    return Table(tuple(headings), tuple(rows))
-
-
-def _heading(key: str) -> str:
-    """The name of an axis in a table."""
-    return SUBJECTS[key][0] if key in SUBJECTS and key != "way" else key
-
-
-def _ranks(table: pd.DataFrame, key: str) -> dict[str, int]:
-    """The place of each value among the others, by which a reader's browser sorts the column."""
-    return {str(value): rank for rank, value in enumerate(in_order(table, [key])[key].unique())}
-
-
-def _key_cell(row: pd.Series, key: str, ranks: Mapping[str, int]) -> Cell:
-    value = row[key]
-    return Cell(ranks[str(value)], "" if values.is_missing(value) else checks.plain(value))
-
-
-def _metric_cell(row: pd.Series, name: str, say: Callable[[float], str]) -> Cell:
-    value = row[name]
-    if pd.isna(value):
-        return Cell(-1, DASH)
-    if name != "iops" or row["n"] < 2:
-        return Cell(float(value), say(value))
-    return Cell(float(value), f"{say(value)} ({say(row['iops_low'])} to {say(row['iops_high'])})")
-
-
-def _number_cell(value: float) -> Cell:
-    return Cell(-1, DASH) if pd.isna(value) else Cell(float(value), style.number(value))
-
-
 # ---- pictures ----------------------------------------------------------------------------
 
 
@@ -374,7 +284,7 @@ def _left_out(frame: pd.DataFrame) -> str:
         return ""
     return (
         f"The pictures show the first {MOST_FACETS} of {count} combinations of "
-        f"{_list(list(map(_heading, _facet_axes(frame))))}; the table has all of "
+        f"{_list(list(map(heading, _facet_axes(frame))))}; the table has all of "
         "them, and pyfio-virtio plot --where draws any."
     )
 

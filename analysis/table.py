@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The table of a report: every point with its axes, metrics and counters.
+
+This file owns the columns of the table, their order and their texts. All functions are pure
+functions of frames, so any thread may call them. report.py puts the table into a page.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import pandas as pd
+
+from pyfio_virtio.analysis import checks, style
+from pyfio_virtio.analysis.frame import axes, counters, in_order, measured, points
+from pyfio_virtio.analysis.names import SUBJECTS, of_what
+from pyfio_virtio.results import values
+
+DASH = "\N{EN DASH}"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """An entry of a table: the value by which it is sorted, and the text that is shown."""
+
+    value: float | str
+    text: str
+
+
+@dataclass(frozen=True)
+class Table:
+    """Headings and rows of cells."""
+
+    headings: tuple[str, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+
+
+_COLUMNS: tuple[tuple[str, str, Callable[[float], str]], ...] = (
+    ("iops", "IOPS", style.short),
+    ("lat_mean_ns", "mean latency", style.duration),
+    ("p50_ns", "p50", style.duration),
+    ("p99_ns", "p99", style.duration),
+    ("p99_9_ns", "p99.9", style.duration),
+    ("p99_9_ns_corrected", "p99.9 corrected", style.duration),
+    ("fio_cpu_us", "fio µs per I/O", style.number),
+    ("backend_cpu_us", "back-end µs per I/O", style.number),
+)
+
+
+def tabulate(frame: pd.DataFrame) -> Table:
+    """One row for each point, one column for each axis and each metric."""
+    if not len(measured(frame)):
+        return Table((), ())
+    keys = axes(frame) or ["way"]
+    table = points(frame, keys)
+    shown = [column for column in _COLUMNS if column[0] in table and table[column[0]].notna().any()]
+    counted = [
+        name
+        for name in ("kicks", "calls", "looks", "sleeps")
+        if name in counters(frame) and table[f"{name}_per_io"].notna().any()
+    ]
+    places = {key: _ranks(table, key) for key in keys}
+    rows = [
+        (
+            *(_key_cell(row, key, places[key]) for key in keys),
+            Cell(int(row["n"]), str(int(row["n"]))),
+            *(_metric_cell(row, name, say) for name, _, say in shown),
+            *(_number_cell(row[f"{name}_per_io"]) for name in counted),
+        )
+        for _, row in table.iterrows()
+    ]
+    runs = measured(frame)
+    metrics = [title + of_what(runs, name) for name, title, _ in shown]
+    headings = (*map(heading, keys), "runs", *metrics, *(f"{name} per I/O" for name in counted))
+    return Table(tuple(headings), tuple(rows))
+
+
+def heading(key: str) -> str:
+    """The name of an axis in a table."""
+    return SUBJECTS[key][0] if key in SUBJECTS and key != "way" else key
+
+
+def _ranks(table: pd.DataFrame, key: str) -> dict[str, int]:
+    """The place of each value among the others, by which a reader's browser sorts the column."""
+    return {str(value): rank for rank, value in enumerate(in_order(table, [key])[key].unique())}
+
+
+def _key_cell(row: pd.Series, key: str, ranks: Mapping[str, int]) -> Cell:
+    value = row[key]
+    return Cell(ranks[str(value)], "" if values.is_missing(value) else checks.plain(value))
+
+
+def _metric_cell(row: pd.Series, name: str, say: Callable[[float], str]) -> Cell:
+    value = row[name]
+    if pd.isna(value):
+        return Cell(-1, DASH)
+    if name != "iops" or row["n"] < 2:
+        return Cell(float(value), say(value))
+    return Cell(float(value), f"{say(value)} ({say(row['iops_low'])} to {say(row['iops_high'])})")
+
+
+def _number_cell(value: float) -> Cell:
+    return Cell(-1, DASH) if pd.isna(value) else Cell(float(value), style.number(value))

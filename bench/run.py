@@ -23,7 +23,8 @@ from pyfio_virtio.fio.fio import Fio
 from pyfio_virtio.machine import folders
 from pyfio_virtio.results.record import CpuUse, Point, Record, typed
 from pyfio_virtio.results.results import FIO_JSON, JOB, RUNS, SweepFolder
-from pyfio_virtio.sweep.job import SCRATCH, Wanted, seconds
+from pyfio_virtio.sizes import format_seconds
+from pyfio_virtio.sweep.job import SCRATCH, Wanted
 from pyfio_virtio.sweep.one_run import Runner, Trial, runner
 from pyfio_virtio.sweep.versions import ENGINE, FIO, build, versions
 
@@ -85,7 +86,7 @@ def job_text(side: Side, runtime_s: float) -> str:
     # A loop measures the latency from the submission on, so fio does too.
     options = {**side.options, "lat_percentiles": "1"}
     if "number_ios" not in options:
-        options |= {"time_based": "1", "runtime": seconds(runtime_s)}
+        options |= {"time_based": "1", "runtime": format_seconds(runtime_s)}
     return "".join(["[bench]\n", *(f"{key}={value}\n" for key, value in options.items())])
 
 

@@ -19,11 +19,10 @@ from pyfio_virtio.engine import counters, engine
 from pyfio_virtio.engine.counters import JobCounters
 from pyfio_virtio.errors import UsageError
 from pyfio_virtio.fio import arguments as fio_arguments
-from pyfio_virtio.fio import fio, job, together
+from pyfio_virtio.fio import bundled, fio, job, together
 from pyfio_virtio.machine import folders, signals
 from pyfio_virtio.reach import Reach
 
-DEFAULT_JOB = Path(__file__).resolve().parent / "jobs" / "virtio.fio"
 # Files in the folder of the run.
 _SOCKET, _JOB, _NEXT_JOB, _COUNTERS = "disk.sock", "job.fio", "job-{}.fio", "counters.json"
 
@@ -112,7 +111,7 @@ def plan(
 ) -> Plan:
     """Reads the jobs, finds fio, and checks that the jobs, fio and the engine work together."""
     found = fio.find(program)
-    read = [job.read(path) for path in job_files]
+    read = [job.read(bundled.find(path)) for path in job_files]
     arguments = fio_arguments.parse(fio_options, _option_names(found, read, fio_options))
     title, given = _jobs(job_files, read, arguments)
     wanted = _applied(arguments, given, found)
@@ -154,7 +153,7 @@ def _jobs(
     if not job_files and arguments.jobs:
         return "the jobs of the command line", [job.Job(())]
     title = ", ".join(map(str, job_files)) or "jobs/virtio.fio"
-    return title, read or [job.read(DEFAULT_JOB)]
+    return title, read or [job.read(bundled.default())]
 
 
 def _option_names(found: fio.Fio, jobs: Sequence[job.Job], typed: Sequence[str]) -> frozenset[str]:

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import click
 
-from pyfio_virtio.cli.options import dry_run_option
+from pyfio_virtio.cli.options import dry_run_option, seconds_option
 from pyfio_virtio.errors import UsageError
 from pyfio_virtio.fio.job_writer import WAITS, JobOptions, write_job
+from pyfio_virtio.sizes import format_seconds
 
 _DEFAULT = JobOptions()
 
@@ -33,11 +34,11 @@ _DEFAULT = JobOptions()
     show_default=True,
     help="Number of jobs that run at the same time, each with its own queue.",
 )
-@click.option(
+@seconds_option(
     "--runtime",
     default=_DEFAULT.runtime,
     show_default=True,
-    help="Seconds that the job runs; 0 for no limit.",
+    help="Time that the job runs, such as 10 or 500ms; 0 for no limit.",
 )
 @click.option("--size", help="How much of the disk to use.")
 @click.option("--wait", type=click.Choice(list(WAITS)), help="How to wait for completions.")
@@ -60,7 +61,7 @@ def job(
     bs: str,
     iodepth: int,
     numjobs: int,
-    runtime: str,
+    runtime: float,
     size: str | None,
     wait: str | None,
     sleepy_poll: int | None,
@@ -70,7 +71,7 @@ def job(
 ) -> None:
     """Write a fio job file, with a comment on each line."""
     _check_waiting(wait, sleepy_poll)
-    seconds = None if runtime == "0" else runtime
+    seconds = format_seconds(runtime) if runtime else None
     text = write_job(
         JobOptions(socket, rw, bs, iodepth, numjobs, seconds, size, wait, sleepy_poll, name)
     )

@@ -118,6 +118,8 @@ def main() -> NoReturn:
         sys.exit(ending.exit_code)
     except (click.Abort, KeyboardInterrupt):
         _fail("interrupted", _INTERRUPTED)
+    except click.NoSuchOption as error:
+        _fail(_unknown_option(error), error.exit_code)
     except click.UsageError as error:
         path = error.ctx.command_path if error.ctx else PROGRAM
         _fail(f"{error.format_message()} (see {path} --help)", error.exit_code)
@@ -130,6 +132,13 @@ def main() -> NoReturn:
         sys.exit(1)
     except OSError as error:
         _fail(f"{error.filename or 'this machine'}: {error.strerror or error}", 1)
+
+
+def _unknown_option(error: click.NoSuchOption) -> str:
+    from pyfio_virtio.cli import unknown
+
+    commands = error.ctx.command_path.split()[1:] if error.ctx else []
+    return unknown.explain(error, sys.argv[1 + len(commands) :])
 
 
 def _fail(sentence: str, status: int) -> NoReturn:

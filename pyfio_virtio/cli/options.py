@@ -12,9 +12,32 @@ from pyfio_virtio.backends import records as backend_records
 from pyfio_virtio.backends.backends import BackendSpec
 from pyfio_virtio.errors import UsageError
 from pyfio_virtio.reach import Reach
-from pyfio_virtio.sizes import parse_size
+from pyfio_virtio.sizes import parse_seconds, parse_size
 
 Decorator = Callable[[Callable[..., None]], Callable[..., None]]
+
+
+def seconds_option(
+    flag: str,
+    *names: str,
+    least: float = 0.0,
+    most: float = 1e9,
+    **settings: Any,  # noqa: ANN401 - click's
+) -> Callable[[Any], Any]:
+    """An option that is a time from `least` to `most` seconds, written as 2, 2s or 500ms."""
+
+    def read(context: click.Context, parameter: click.Parameter, text: str | None) -> float | None:
+        if text is None:
+            return None
+        try:
+            seconds = parse_seconds(text)
+        except UsageError as error:
+            raise click.BadParameter(str(error)) from error
+        if not least <= seconds <= most:
+            raise click.BadParameter(f"{text} is not in the range of {least:g} to {most:g} seconds")
+        return seconds
+
+    return click.option(flag, *names, metavar="SECONDS", callback=read, **settings)
 
 
 def as_size(context: click.Context, parameter: click.Parameter, value: str) -> int:

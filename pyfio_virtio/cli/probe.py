@@ -8,7 +8,7 @@ from dataclasses import asdict, replace
 import click
 
 from pyfio_virtio.cli.interruptible import interruptible
-from pyfio_virtio.cli.options import device_option
+from pyfio_virtio.cli.options import device_option, seconds_option
 from pyfio_virtio.engine import engine, features
 from pyfio_virtio.engine.features import State
 from pyfio_virtio.fio.job_writer import JobOptions, write_job
@@ -25,13 +25,14 @@ _TYPES = {features.BLK: "virtio-blk", features.SCSI: "virtio-scsi"}
 @click.command()
 @click.argument("socket", type=click.Path())
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
-@click.option(
+@seconds_option(
     "--connect-timeout",
     "timeout_s",
-    type=click.FloatRange(0.001),
-    default=5.0,
+    least=0.001,
+    most=86400,
+    default="5",
     show_default=True,
-    help="Seconds to wait for an answer.",
+    help="Time to wait for an answer, such as 5 or 500ms.",
 )
 @device_option
 def probe(socket: str, as_json: bool, timeout_s: float, device: str) -> None:

@@ -18,6 +18,7 @@ from pyfio_virtio.engine import counters
 from pyfio_virtio.errors import PyfioVirtioError
 from pyfio_virtio.fio import fio
 from pyfio_virtio.machine import folders
+from pyfio_virtio.sweep import candidates
 
 _NO_BACKEND = "none"
 
@@ -27,12 +28,13 @@ _NO_BACKEND = "none"
 @click.option(
     "--backend",
     "kind",
-    type=click.Choice([*backends.VHOST_USER_KINDS, _NO_BACKEND]),
+    metavar="builtin|qsd|SOCKET|none",
     default=backends.DEFAULT_KIND,
     show_default=True,
-    help="What serves the disk; with none, the job runs on the disks that it names.",
+    help="What serves the disk. Options of the back-end may follow: qsd,aio=io_uring. With none, "
+    "the job runs on the disks that it names.",
 )
-@click.option("--socket", metavar="PATH", help="Run on the disk that is served at this socket.")
+@click.option("--socket", metavar="PATH", help="The same as --backend PATH.")
 @disk_options
 @click.option("--json", "as_json", is_flag=True, help="Print only fio's JSON on stdout.")
 @click.option(
@@ -69,11 +71,12 @@ def run(
     """Run job files with fio, on a disk started for this run.
 
     That disk replaces the disks that the job names (filename=, directory=, and those in an I/O
-    log), and it ends with the run. Without JOBFILE, jobs/virtio.fio runs. Options of fio follow
-    after --, and they take precedence over the job file:
+    log), and it ends with the run. JOBFILE is a file, or a job that comes with pyfio-virtio:
+    latency, mixed, multiqueue, scsi, throughput, verify, or virtio, which runs by default. Options
+    of fio follow after --, and they take precedence over the job file:
 
     \b
-      pyfio-virtio run jobs/virtio.fio -- --rw=randread --runtime=2
+      pyfio-virtio run latency -- --rw=randread --runtime=2
     """
     job_files, fio_options = _split(words)
     where = _where(kind, socket, disk)
@@ -93,7 +96,12 @@ def run(
 def _where(kind: str, socket: str | None, disk: BackendSpec) -> runs.Disk:
     if socket is not None:
         return runs.Disk(socket=folders.absolute(socket))
-    return runs.Disk() if kind == _NO_BACKEND else runs.Disk(replace(disk, kind=kind))
+    if kind == _NO_BACKEND:
+        return runs.Disk()
+    named = candidates.one_backend(kind)
+    if named.socket:
+        return runs.Disk(socket=folders.absolute(named.socket))
+    return runs.Disk(replace(disk, kind=named.kind, options=(*disk.options, *named.options)))
 
 
 def _split(words: tuple[str, ...]) -> tuple[list[Path], tuple[str, ...]]:

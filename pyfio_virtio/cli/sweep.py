@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pyfio_virtio.cli.options import confirm, dry_run_option
+from pyfio_virtio.cli.options import confirm, dry_run_option, seconds_option
 from pyfio_virtio.cli.progress import duration, watching
 from pyfio_virtio.cli.sweep_options import DEFAULT_FOLDER, sweep_options
 from pyfio_virtio.errors import UsageError
@@ -45,12 +45,12 @@ _INTERRUPTED, _SOME_FAILED = 130, 1
     type=click.Path(dir_okay=False, path_type=Path),
     help="Write the sweep to this TOML file, and run nothing.",
 )
-@click.option(
+@seconds_option(
     "--patience",
-    type=click.FloatRange(0, min_open=True),
-    default=30.0,
+    least=0.001,
+    default="30",
     show_default=True,
-    help="Seconds that fio may run beyond its runtime before it is killed.",
+    help="Time that fio may run beyond its runtime before it is killed.",
 )
 @click.option(
     "--yes", is_flag=True, help="Do not ask before writing to other disks than the sweep's own."

@@ -13,7 +13,7 @@ from typing import Any
 
 import click
 
-from pyfio_virtio.cli.options import disk_option
+from pyfio_virtio.cli.options import disk_option, seconds_option
 from pyfio_virtio.errors import UsageError
 from pyfio_virtio.sweep.settings import ORDERS, option_name, share, steps, words
 
@@ -88,13 +88,13 @@ _FLAGS = (
         help="Measure each point also at these shares of the IOPS that it reaches, such as "
         "10,20..100%.",
     ),
-    click.option(
-        "--runtime", type=float, metavar="SECONDS", help="Measured time of each run.  [default: 5]"
+    seconds_option(
+        "--runtime",
+        least=0.001,
+        help="Measured time of each run, such as 2 or 500ms.  [default: 5]",
     ),
-    click.option(
+    seconds_option(
         "--ramp-time",
-        type=float,
-        metavar="SECONDS",
         help="Time that each run takes before it measures.  [default: 1]",
     ),
     click.option("--quick", is_flag=True, help="The same as --runtime 1 --ramp-time 0.25."),

@@ -83,7 +83,8 @@ def _workload(options: JobOptions) -> Iterator[str]:
         )
     if options.runtime:
         yield from _line(
-            "run for this many seconds; begin again at the end of the disk", "time_based"
+            "run for this time, in seconds or with a unit; begin again at the end of the disk",
+            "time_based",
         )
         yield f"runtime={options.runtime}"
 

@@ -51,6 +51,11 @@ def backends(texts: Sequence[str], options: Sequence[str]) -> tuple[Candidate, .
     return tuple(each for one in found for each in _with_options(one, values))
 
 
+def one_backend(text: str) -> Candidate:
+    """The back-end that --backend names where there is only one."""
+    return _backend(text)
+
+
 def _with_options(one: Candidate, values: Mapping[str, Sequence[str]]) -> Iterator[Candidate]:
     own = [option_keys.key_of(option) for option in one.options]
     known = option_keys.KEYS.get(one.kind, ())

@@ -18,7 +18,7 @@ from pyfio_virtio.errors import UsageError
 from pyfio_virtio.fio.job import option
 from pyfio_virtio.results.record import BACKEND_NAME, ENGINE_BUILD, FIO_PROGRAM, Scalar, typed
 from pyfio_virtio.results.results import COUNTERS
-from pyfio_virtio.sizes import format_size, parse_size
+from pyfio_virtio.sizes import format_seconds, format_size, parse_size
 from pyfio_virtio.sweep.plan import NULL_ENGINE, Choice
 from pyfio_virtio.sweep.settings import VIRTIO, Settings
 
@@ -169,9 +169,9 @@ def _lines(
     yield "time_based"
     # Percentiles of clat would hide the cost of the submission, which differs between engines.
     yield "lat_percentiles=1"
-    yield f"runtime={seconds(settings.runtime)}"
+    yield f"runtime={format_seconds(settings.runtime)}"
     if settings.ramp_time:
-        yield f"ramp_time={seconds(settings.ramp_time)}"
+        yield f"ramp_time={format_seconds(settings.ramp_time)}"
     if clock:
         yield f"clocksource={clock}"
     if where.fio:
@@ -205,11 +205,6 @@ def _rate(choice: Choice, rate_iops: int) -> str:
         return str(each)
     reads = round(each * int(choice.get("rwmixread", "50")) / 100)
     return f"{max(1, reads)},{max(1, each - reads)}"
-
-
-def seconds(value: float) -> str:
-    """A time as fio reads it. It takes no fractions, so they are written in milliseconds."""
-    return str(int(value)) if value == int(value) else f"{round(value * 1000)}ms"
 
 
 def columns(choice: Choice, settings: Settings, rate_iops: int | None) -> dict[str, Scalar]:

@@ -20,7 +20,7 @@ import tomli_w
 from pyfio_virtio.errors import UsageError
 from pyfio_virtio.fio.job import canonical, option
 from pyfio_virtio.reach import PATHS, Use
-from pyfio_virtio.sizes import parse_size
+from pyfio_virtio.sizes import parse_seconds, parse_size
 from pyfio_virtio.sweep import candidates
 from pyfio_virtio.sweep.candidates import BUILTIN, Candidate
 
@@ -29,7 +29,7 @@ VIRTIO = "virtio"
 # The two options of the engine that form one axis: the way of waiting.
 WAY = ("sleepy_poll", "wait")
 # fio's options that the sweep sets itself, and the flag to use instead ("": there is none).
-_OWN_OPTIONS = {
+OWN_OPTIONS = {
     **dict.fromkeys(("runtime", "timeout"), "--runtime"),
     "ramp_time": "--ramp-time",
     "ioengine": "--engines",
@@ -159,7 +159,7 @@ def _check_text(name: str, value: object) -> None:
 
 
 def _check_option(name: str) -> None:
-    flag = _OWN_OPTIONS.get(name)
+    flag = OWN_OPTIONS.get(name)
     if flag is not None:
         raise UsageError(
             f"cannot set fio's option {name}", "the sweep sets it", f"use {flag}" if flag else ""
@@ -259,10 +259,10 @@ def _whole(value: object) -> int:
     raise ValueError
 
 
-def _number(value: object) -> float:
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
-        return float(value)
-    raise ValueError
+def _seconds(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, (str, int, float)):
+        raise ValueError
+    return parse_seconds(str(value))
 
 
 _READERS: Mapping[str, Callable[[Any], Any]] = {
@@ -273,7 +273,7 @@ _READERS: Mapping[str, Callable[[Any], Any]] = {
     "bool": _flag,
     "int": _whole,
     "int | None": _whole,
-    "float": _number,
+    "float": _seconds,
     "float | None": share,
     "str": _text,
 }

@@ -544,3 +544,40 @@ def test_the_first_interrupt_lets_a_slow_disk_finish(
     assert "fio_virtio: " not in errors.replace("fio_virtio: ordinary pages", "")
     assert not [child for child in family if child.is_running()]
     assert _folder_is_clean(private)
+
+
+# ---- names of jobs and back-ends ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["latency", "latency.fio", "jobs/latency.fio"])
+def test_a_job_that_comes_with_us_runs_by_its_name(main_here: RunCommand, name: str) -> None:
+    shown = main_here("run", name, "--dry-run")
+    assert shown.status == 0, shown.stderr
+    assert "[latency]" in shown.stdout
+
+
+@pytest.mark.parametrize("flag", ["--socket", "--backend"])
+@pytest.mark.parametrize("path", ["disk0.sock", "./disk0.sock"])
+def test_a_relative_path_of_a_socket_is_a_socket(
+    main_here: RunCommand, builtin: StartBackend, private: Path, flag: str, path: str
+) -> None:
+    builtin()
+    shown = main_here("run", flag, path, "--dry-run", "latency")
+    assert shown.status == 0, shown.stderr
+    assert f"filename={private / 'disk0.sock'}" in shown.stdout
+    assert "# back-end" not in shown.stdout
+
+
+@pytest.mark.parametrize(
+    ("named", "words"),
+    [("qds", "did you mean qsd?"), ("a.sock", "./a.sock"), ("", "unknown back-end ''")],
+)
+def test_an_unknown_back_end_is_one_sentence(main_here: RunCommand, named: str, words: str) -> None:
+    ended = main_here("run", "--backend", named)
+    assert (ended.status, ended.stderr.count("\n")) == (2, 1)
+    assert words in ended.stderr
+
+
+def test_options_of_a_back_end_follow_its_name(main_here: RunCommand) -> None:
+    shown = main_here("run", "--backend", "builtin,latency=20us", "--dry-run")
+    assert "--latency=20us" in shown.stdout

@@ -9,7 +9,7 @@ import pytest
 from pyfio_virtio.errors import UsageError
 from pyfio_virtio.fio import job
 from pyfio_virtio.sweep.candidates import Candidate
-from pyfio_virtio.sweep.job import Placement, at, columns, job_text, placement, seconds, wanted
+from pyfio_virtio.sweep.job import Placement, at, columns, job_text, placement, wanted
 from pyfio_virtio.sweep.plan import Choice
 from pyfio_virtio.sweep.settings import Settings
 
@@ -72,11 +72,6 @@ def test_a_rate_is_that_of_each_job() -> None:
 def test_a_mixed_rate_is_parted_by_direction() -> None:
     choice = replace(CHOICE, options=(("rw", "randrw"), ("rwmixread", "70")))
     assert section(choice, rate=1000).options["rate_iops"] == "700,300"
-
-
-@pytest.mark.parametrize(("value", "text"), [(5.0, "5"), (0.25, "250ms"), (1.5, "1500ms")])
-def test_fio_is_given_times_without_fractions(value: float, text: str) -> None:
-    assert seconds(value) == text
 
 
 def test_columns_are_typed_so_that_they_sort() -> None:

@@ -73,7 +73,7 @@ def test_what_was_found_is_kept_apart(tmp_path: Path) -> None:
 def test_a_file_may_be_written_as_people_would(tmp_path: Path) -> None:
     file = tmp_path / "sweep.toml"
     file.write_text(
-        'repeats = 3\nruntime = 2\ntarget_ci = "2%"\nrate_steps = "50,60..100%"\n'
+        'repeats = 3\nruntime = "2s"\ntarget_ci = "2%"\nrate_steps = "50,60..100%"\n'
         'cpus = "separate"\n[options]\nsleepy-poll = [0, 20]\nreadwrite = "read,write"\n'
         "norandommap = true\n"
     )

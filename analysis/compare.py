@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Compares two sets of runs point by point, and judges whether the second one is worse.
+"""Compares two sets of runs point by point.
 
-This file owns the pairing of points between sweeps and the gate, and it refuses to compare runs of
-different machines. All functions are pure functions of frames, so any thread may call them.
-family.py computes the intervals, which hold for all points together. cli/report.py prints.
+This file owns the pairing of points between sweeps, and it refuses to compare runs of different
+machines. All functions are pure functions of frames, so any thread may call them. family.py
+computes the intervals, which hold for all points together. verdict.py says what all points show.
 """
 
 from __future__ import annotations
@@ -16,45 +16,69 @@ import pandas as pd
 
 from pyfio_virtio.analysis import checks, family, stats
 from pyfio_virtio.analysis.family import Floats
-from pyfio_virtio.analysis.frame import axes, canonical, measured, options, require_numbers
+from pyfio_virtio.analysis.frame import canonical, in_order, measured, options, require_numbers
 from pyfio_virtio.analysis.metrics import metric as declared
 from pyfio_virtio.analysis.names import SUBJECTS, require_one_kind
-from pyfio_virtio.results.record import MEASURED
+from pyfio_virtio.results import values
+from pyfio_virtio.results.record import MEASURED, Row
 from pyfio_virtio.results.results import ResultsError
 
 Points = Mapping[tuple[str, ...], pd.DataFrame]
+# One result at a point: its name, its runs, and the metric of those that succeeded.
+Side = tuple[str, pd.DataFrame | None, Floats]
 # The way stands for the first two, and the others differ from sweep to sweep.
-_NOT_OF_A_POINT = ("wait", "sleepy_poll", "filename", "name")
-_ENDED = ("passed", "worse", "cannot tell", "missing")
+_NOT_OF_A_POINT = ("wait", "sleepy_poll", "ioengine", "filename", "name", "stats_file")
 
 
 @dataclass(frozen=True)
 class Change:
     """One point: both medians and their ratio; missing says why there is no ratio.
 
-    note says how many runs failed, although others succeeded.
+    keys has the values that tell it from the other points. note says how many runs failed, although
+    others succeeded.
     """
 
     name: str
+    keys: Row
     base: float
     other: float
+    runs: tuple[int, int]  # of each that have a value
     comparison: stats.Comparison
     missing: str = ""
     note: str = ""
 
+    @property
+    def shown(self) -> str:
+        """What was shown: better, worse, higher, lower, cannot tell, or missing."""
+        return "missing" if self.missing else self.comparison.verdict
+
     def judged(self, share: float) -> str:
-        """One of passed, worse, cannot tell and missing: is other worse by more than this share?"""
+        """One of passed, worse, unsettled and missing: is other worse by more than this share?"""
         if self.missing:
             return "missing"
         if self.comparison.surely_worse(share):
             return "worse"
-        return "passed" if self.comparison.surely_within(share) else "cannot tell"
+        return "passed" if self.comparison.surely_within(share) else "unsettled"
+
+    def sentence(self, share: float | None = stats.ADVISED) -> str:
+        """What was shown, or why nothing was, and which runs failed.
+
+        More runs are advised if they would show a difference of this share.
+        """
+        return "; ".join(filter(None, (self.missing or self.comparison.sentence(share), self.note)))
 
 
 def compare(
-    base: pd.DataFrame, other: pd.DataFrame, metric: str = "iops", allow_unlike: bool = False
+    base: pd.DataFrame,
+    other: pd.DataFrame,
+    metric: str = "iops",
+    allow_unlike: bool = False,
+    names: tuple[str, str] = ("BASE", "OTHER"),
 ) -> list[Change]:
-    """Compares each point that one of the sets has; their runs are not paired in time."""
+    """Compares each point that one of the sets has; their runs are not paired in time.
+
+    names are those of the two sets, for sentences. The points are in the order of their values.
+    """
     first, second = measured(base), measured(other)
     for runs in (first, second):
         require_numbers(runs, metric)
@@ -62,15 +86,17 @@ def compare(
     both = pd.concat([first, second], ignore_index=True)
     differences = checks.unlike(both)
     if differences and not allow_unlike:
-        raise ResultsError("these results cannot be compared", " ".join(differences))
+        raise ResultsError(
+            "these results cannot be compared",
+            " ".join(differences),
+            "use --allow-unlike if that is what you compare",
+        )
     tried = [each[each["role"] == MEASURED] for each in (base, other)]
     keys = identity(tried)
     pairs = [by_point(each, keys) for each in tried]
     if not any(point in pairs[1] for point in pairs[0]):
-        raise ResultsError("these results have no point in common", f"keys: {', '.join(keys)}")
-    varied = axes(pd.concat(tried, ignore_index=True).assign(error=None))
-    names = [key for key in keys if key in varied or key == "way"]
-    return _changes(pairs[0], pairs[1], names, metric)
+        raise ResultsError("these results have no point in common", _apart(pairs, keys, names))
+    return _changes(pairs[0], pairs[1], keys, metric, names)
 
 
 def identity(frames: Sequence[pd.DataFrame]) -> list[str]:
@@ -88,6 +114,16 @@ def identity(frames: Sequence[pd.DataFrame]) -> list[str]:
     return ["way", *(name for name in known if name not in {*_NOT_OF_A_POINT, *single})]
 
 
+def in_order_of_values(
+    points: Points, keys: Sequence[str]
+) -> tuple[list[tuple[str, ...]], list[str]]:
+    """The points in the order of their values, and the keys in which they differ."""
+    varied = [key for place, key in enumerate(keys) if len({point[place] for point in points}) > 1]
+    heads = pd.DataFrame([runs.iloc[0] for runs in points.values()]).reset_index(drop=True)
+    every = list(points)
+    return [every[place] for place in in_order(heads, varied).index], varied
+
+
 def by_point(runs: pd.DataFrame, keys: Sequence[str]) -> dict[tuple[str, ...], pd.DataFrame]:
     """The runs of each point, by the canonical values of its keys."""
     runs = runs.reindex(columns=list(dict.fromkeys((*runs, *keys))))
@@ -98,24 +134,56 @@ def by_point(runs: pd.DataFrame, keys: Sequence[str]) -> dict[tuple[str, ...], p
     }
 
 
-def _changes(base: Points, other: Points, names: Sequence[str], metric: str) -> list[Change]:
-    points = list(dict.fromkeys((*base, *other)))
-    values = [[_values(side.get(each), metric) for side in (base, other)] for each in points]
-    shifts = family.two_samples([(stats.logs(one), stats.logs(two)) for one, two in values])
+def _apart(pairs: Sequence[Points], keys: Sequence[str], names: tuple[str, str]) -> str:
+    """In which options the points of the two differ."""
     found = []
-    for point, (first, second), shift in zip(points, values, shifts, strict=True):
-        runs = other[point] if base.get(point) is None else base[point]
+    for place, key in enumerate(keys):
+        first, second = ({point[place]: runs for point, runs in side.items()} for side in pairs)
+        if not first.keys() & second.keys():
+            texts = [
+                " or ".join(_spelled(runs.iloc[0], key) for runs in side.values())
+                for side in (first, second)
+            ]
+            found.append(f"{key} is {texts[0]} in {names[0]} and {texts[1]} in {names[1]}")
+    return ", ".join(found) or f"they differ in combinations of {', '.join(keys)}"
+
+
+def _spelled(row: pd.Series, key: str) -> str:
+    return "not set" if values.is_missing(row[key]) else checks.plain(row[key])
+
+
+def _changes(
+    base: Points, other: Points, keys: Sequence[str], metric: str, names: tuple[str, str]
+) -> list[Change]:
+    points, varied = in_order_of_values({**other, **base}, keys)
+    shown = [key for key in keys if key == "way" or key in varied]
+    both = [[_values(side.get(each), metric) for side in (base, other)] for each in points]
+    shifts = family.two_samples([(stats.logs(one), stats.logs(two)) for one, two in both])
+    found = []
+    for point, (first, second), shift in zip(points, both, shifts, strict=True):
+        sides = ((names[0], base.get(point), first), (names[1], other.get(point), second))
+        runs = next(each for _, each, _ in sides if each is not None)
         found.append(
             Change(
-                name=checks.name_point(runs.iloc[0], names),
+                name=checks.name_point(runs.iloc[0], shown),
+                keys={key: _plain(runs.iloc[0][key]) for key in shown},
                 base=_middle(first),
                 other=_middle(second),
+                runs=(first.size, second.size),
                 comparison=stats.Comparison.of(shift, False, declared(metric).better),
-                missing=_missing(base.get(point), other.get(point), first, second, metric),
-                note=_failures(base.get(point), other.get(point)),
+                missing=_missing(sides, metric),
+                note=_failures(sides),
             )
         )
     return found
+
+
+def _plain(value: object) -> object:
+    """A value of JSON: whole numbers without the fraction that pandas adds, None for no value."""
+    if values.is_missing(value):
+        return None
+    value = value.item() if isinstance(value, np.generic) else value
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _values(runs: pd.DataFrame | None, metric: str) -> Floats:
@@ -131,55 +199,26 @@ def _middle(values: Floats) -> float:
     return float(np.median(values)) if values.size else float("nan")
 
 
-def _missing(
-    base: pd.DataFrame | None,
-    other: pd.DataFrame | None,
-    first: Floats,
-    second: Floats,
-    metric: str,
-) -> str:
+def _missing(sides: Sequence[Side], metric: str) -> str:
     """Why a point has nothing to compare; empty if it has."""
-    for name, runs, values in (("BASE", base, first), ("OTHER", other, second)):
+    for name, runs, measurements in sides:
         if runs is None:
             return f"{name} does not have it"
         if runs["error"].notna().all():
             return f"every run of {name} failed"
-        if not values.size:
+        if not measurements.size:
             return f"{name} has no {metric} for it"
-    for name, values in (("BASE", first), ("OTHER", second)):
-        zeros = int((values <= 0).sum())
+    for name, _, measurements in sides:
+        zeros = int((measurements <= 0).sum())
         if zeros:
-            return f"no ratio: {metric} is 0 in {zeros} of {values.size} runs of {name}"
+            return f"no ratio: {metric} is 0 in {zeros} of {measurements.size} runs of {name}"
     return ""
 
 
-def _failures(base: pd.DataFrame | None, other: pd.DataFrame | None) -> str:
+def _failures(sides: Sequence[Side]) -> str:
     parts = []
-    for name, runs in (("BASE", base), ("OTHER", other)):
+    for name, runs, _ in sides:
         failed = int(runs["error"].notna().sum()) if runs is not None else 0
         if runs is not None and 0 < failed < len(runs):
             parts.append(f"{failed} of {len(runs)} runs of {name} failed")
     return "; ".join(parts)
-
-
-@dataclass(frozen=True)
-class Gate:
-    """The verdict on all points: the names of those that are worse, open and missing."""
-
-    worse: tuple[str, ...]
-    open: tuple[str, ...]
-    missing: tuple[str, ...]
-    passed: int
-
-    @property
-    def points(self) -> int:
-        return len(self.worse) + len(self.open) + len(self.missing) + self.passed
-
-
-def gate(changes: Sequence[Change], share: float) -> Gate:
-    """Sorts the points by whether they are surely worse by more than this share."""
-    named: dict[str, list[str]] = {verdict: [] for verdict in _ENDED}
-    for change in changes:
-        named[change.judged(share)].append(change.name or "all runs")
-    passed, worse, unsettled, missing = (named[verdict] for verdict in _ENDED)
-    return Gate(tuple(worse), tuple(unsettled), tuple(missing), len(passed))

@@ -2,8 +2,8 @@
 """Rows of a table from fio's own JSON files: one row for each load in them.
 
 Owns which jobs of a file are one load, and by which columns the loads of a file differ. A load is
-never taken for a repeat of one that ran at the same time. It reads files and changes none; any
-thread may call it.
+never taken for a repeat of one that ran at the same time, but the files of a folder are repeats. It
+reads files and changes none; any thread may call it.
 """
 
 from __future__ import annotations
@@ -45,6 +45,21 @@ def rows(path: Path) -> list[Row]:
         key = _key(row, row["option_names"])
         counted[key] += 1
         row["repeat"] = counted[key]
+    return found
+
+
+def rows_of_folder(folder: Path) -> list[Row]:
+    """The loads of all files in a folder, in the order of their names; each file is a round."""
+    found: list[Row] = []
+    rounds = 0
+    for path in sorted(folder.glob("*.json"), key=lambda path: values.order("name", path.name)):
+        part = rows(path)
+        place = len(found)
+        for row in part:
+            row |= {"source": str(folder), "order": place + row["order"]}
+            row["repeat"] += rounds
+        rounds = max(row["repeat"] for row in part)
+        found += part
     return found
 
 

@@ -29,7 +29,7 @@ from pyfio_virtio.fio.directions import PERCENTILE_COLUMNS, merge_bins
 from pyfio_virtio.fio.output import read_fio_json
 from pyfio_virtio.results import values
 from pyfio_virtio.results.record import MEASURED, Row
-from pyfio_virtio.results.results import FIO_JSON, ResultsError, open_sweep
+from pyfio_virtio.results.results import FIO_JSON, RUNS, ResultsError, open_sweep
 
 ENGINE = "fio_virtio"
 ALL_JOBS = -1
@@ -48,7 +48,7 @@ _FOR_HISTOGRAMS = ("fio_json", "job_index", "rate_iops", "iodepth")
 
 
 def load(*paths: str | Path) -> pd.DataFrame:
-    """Every run of the given sweep folders and fio JSON files, one row for each."""
+    """Every run of the given folders of sweeps, fio JSON files, and folders of these files."""
     rows = [row for path in paths for row in _rows(Path(path))]
     if not rows:
         raise ResultsError(f"no run in {', '.join(map(str, paths))}")
@@ -56,7 +56,11 @@ def load(*paths: str | Path) -> pd.DataFrame:
 
 
 def _rows(path: Path) -> list[Row]:
-    return _sweep_rows(path) if path.is_dir() else fio_files.rows(path)
+    if not path.is_dir():
+        return fio_files.rows(path)
+    if not (path / RUNS).exists() and (found := fio_files.rows_of_folder(path)):
+        return found
+    return _sweep_rows(path)  # it refuses a folder that has neither
 
 
 def _spelled_alike(frame: pd.DataFrame) -> pd.DataFrame:

@@ -34,6 +34,18 @@ def _bytes(value: float) -> str:
     return f"{short(value, 4)}B/s"
 
 
+def _seconds(value: float) -> str:
+    return f"{number(value)} s"
+
+
+def _size(value: float) -> str:
+    return f"{short(value, 4)}B"
+
+
+def _percent(value: float) -> str:
+    return f"{number(value)}%"
+
+
 _LATENCY = Metric("lower", duration)
 _COST = Metric("lower", _microseconds)
 METRICS = {
@@ -41,6 +53,14 @@ METRICS = {
     "bw_bytes": Metric("higher", _bytes),
     **dict.fromkeys(("lat_mean_ns", "lat_max_ns", *PERCENTILE_COLUMNS), _LATENCY),
     **dict.fromkeys(("cpu_us", "fio_cpu_us", "backend_cpu_us"), _COST),
+}
+# By the unit at the end of a column's name, for columns without a better direction.
+_UNITS = {
+    "_ns": Metric("", duration),
+    "_us": Metric("", _microseconds),
+    "_s": Metric("", _seconds),
+    "_bytes": Metric("", _size),
+    "_percent": Metric("", _percent),
 }
 _OTHER = Metric("", number)
 
@@ -50,4 +70,5 @@ def metric(column: str) -> Metric:
     bare = column.removesuffix("_corrected")
     for name in DIRECTIONS:
         bare = bare.removeprefix(f"{name}_")
-    return METRICS.get(bare, _OTHER)
+    unit = next((each for each in _UNITS if bare.removesuffix("_per_io").endswith(each)), "")
+    return METRICS.get(bare, _UNITS.get(unit, _OTHER))

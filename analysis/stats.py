@@ -32,6 +32,8 @@ Verdict = Literal["better", "worse", "higher", "lower", "cannot tell"]
 FEW_RUNS = 20
 # Advice about more rounds is given only up to this multiple of the rounds that were made.
 FEASIBLE = 3
+# And only if they would show a difference of this share.
+ADVISED = 0.02
 RESAMPLES = 2000
 
 
@@ -198,20 +200,52 @@ class Comparison:
         half = math.log(interval.high / interval.low) / 2
         return max(0, math.ceil(self.ratio.n * (half / math.log1p(share)) ** 2) - self.ratio.n)
 
-    def sentence(self, share: float = 0.02) -> str:
-        """The verdict in words, such as "12.3% lower (worse)"."""
-        unit = "rounds" if self.paired else "runs of each"
+    def rounds_to_judge(self, share: float) -> int | None:
+        """About how many rounds settle whether other is worse by more than this share of base.
+
+        None if no feasible number does: the interval ends too close to the limit.
+        """
         if not self.is_enough:
-            return f"cannot tell: {self.ratio.n} {unit} are too few, {FEWEST_ROUNDS} are needed"
+            return FEWEST_ROUNDS
+        interval = self.ratio.interval
+        if not 0 < interval.low <= interval.high < math.inf:
+            return None
+        limit = math.log1p(-share if self.better == "higher" else share)
+        margin = abs(math.log(self.ratio.value) - limit)
+        half = math.log(interval.high / interval.low) / 2
+        wanted = self.ratio.n * (half / margin) ** 2 if margin else math.inf
+        return math.ceil(wanted) if wanted <= (1 + FEASIBLE) * self.ratio.n else None
+
+    def sentence(self, share: float | None = ADVISED) -> str:
+        """The verdict in words, such as "12.3% lower (worse)".
+
+        More rounds are advised if they would show a difference of this share.
+        """
+        n = self.ratio.n
+        if not self.is_enough:
+            few = f"{self._rounds(n)} {'is' if n == 1 else 'are'} too few"
+            return f"cannot tell: {few}, {FEWEST_ROUNDS} are needed"
         if self.differs:
             judged = f" ({self.verdict})" if self.better else ""
             return f"{times(self.ratio.value)}{judged}"
-        open_question = f"no difference shown; any is below {percent(self._reach())}"
-        more = self.more_rounds(share)
-        if not 0 < more <= FEASIBLE * self.ratio.n:
+        open_question = f"no difference shown; {self._rest()}"
+        more = self.more_rounds(share) if share else 0
+        if not 0 < more <= FEASIBLE * n:
             return open_question
-        runs = unit if more > 1 else unit.replace("rounds", "round").replace("runs", "run")
-        return f"{open_question}; {more} more {runs} would show {share:.0%}"
+        return f"{open_question}; {self._rounds(more, 'more ')} would show {share:.0%}"
+
+    def _rounds(self, count: int, more: str = "") -> str:
+        noun = "round" if self.paired else "run"
+        return f"{count} {more}{noun}{'s' * (count != 1)}{'' if self.paired else ' of each'}"
+
+    def _rest(self) -> str:
+        """How large a difference may be that was not shown."""
+        interval = self.ratio.interval
+        factor = max(interval.high, 1 / interval.low if interval.low > 0 else math.inf)
+        if factor < 2:
+            return f"any is below {percent(self._reach())}"
+        size = f"a factor of {factor:.3g}" if factor < 999 else "a factor of 1,000 or more"
+        return f"the runs are too noisy to rule out {size}"
 
     def _reach(self) -> float:
         """The largest difference that the interval allows, as a share."""

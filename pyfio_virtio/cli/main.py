@@ -14,11 +14,12 @@ import click
 from click.shell_completion import get_completion_class
 
 from pyfio_virtio.cli.backend import backend
+from pyfio_virtio.cli.compare import compare
 from pyfio_virtio.cli.doctor import doctor
 from pyfio_virtio.cli.help import EXIT_STATUSES, Commands, help_command
 from pyfio_virtio.cli.job import job
 from pyfio_virtio.cli.probe import probe
-from pyfio_virtio.cli.report import compare, plot, report
+from pyfio_virtio.cli.report import plot, report
 from pyfio_virtio.cli.results import replay, results
 from pyfio_virtio.cli.run import run
 from pyfio_virtio.cli.sweep import sweep

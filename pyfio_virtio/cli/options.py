@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Types, options and questions that several commands share."""
 
+import json
 import sys
 from collections.abc import Callable
 from functools import wraps
+from pathlib import Path
 from typing import Any
 
 import click
@@ -161,3 +163,13 @@ def disk_options(function: Callable[..., None]) -> Callable[..., None]:
 dry_run_option: Decorator = click.option(
     "--dry-run", is_flag=True, help="Print what would be done, and do nothing."
 )
+
+# A folder of a sweep, or a file or a folder of fio's own JSON.
+SOURCE = click.Path(exists=True, path_type=Path)
+
+json_option: Decorator = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+def print_json(data: object) -> None:
+    """Prints data for other programs; NaN and infinity are no JSON."""
+    click.echo(json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""pyfio-virtio report, plot and compare: show what the analysis finds, as files and as text.
+"""pyfio-virtio report and plot: show what the analysis finds, as files and as text.
 
 This file prints and writes files. All numbers and pictures come from the package analysis, which
 is imported when a command runs, because it is slow to import.
@@ -13,24 +13,20 @@ from typing import TYPE_CHECKING
 
 import click
 
+from pyfio_virtio.cli.options import SOURCE
 from pyfio_virtio.cli.sweep_options import DEFAULT_FOLDER
 from pyfio_virtio.errors import UsageError
-from pyfio_virtio.sweep.settings import read_settings, share
+from pyfio_virtio.sweep.settings import read_settings
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from pyfio_virtio.analysis.compare import Change, Gate
-
-_GATE_FAILED = 4
-_GATE_OPEN = 5
-_SOURCE = click.Path(exists=True, path_type=Path)
 PAGE = "report.html"
 HISTORY = "history.html"
 
 
 @click.command()
-@click.argument("folders", nargs=-1, type=_SOURCE, metavar="[FOLDER]...")
+@click.argument("folders", nargs=-1, type=SOURCE, metavar="[FOLDER]...")
 @click.option(
     "-o",
     "--output",
@@ -124,7 +120,7 @@ def _write(path: Path, text: str) -> None:
 
 
 @click.command()
-@click.argument("sources", nargs=-1, type=_SOURCE, metavar="FOLDER|FILE.json...")
+@click.argument("sources", nargs=-1, type=SOURCE, metavar="FOLDER|FILE.json...")
 @click.option("--picture", help="Name of a picture: iops, p99, latency, percentiles, cost ...")
 @click.option("--x", help="Column of the x axis, for a picture of any two columns.")
 @click.option("--y", default="iops", show_default=True, help="Column of the y axis, with --x.")
@@ -183,125 +179,3 @@ def plot(
         drawing = picture_names.draw(frame, picture or "iops", facet)
     style.save(drawing, output)
     click.echo(str(output))
-
-
-@click.command()
-@click.argument("base", type=_SOURCE)
-@click.argument("other", type=_SOURCE)
-@click.option("--metric", default="iops", show_default=True, help="The column to compare.")
-@click.option("--allow-unlike", is_flag=True, help="Compare even if machines or programs differ.")
-@click.option(
-    "--max-regression",
-    metavar="SHARE",
-    help="Judge by a limit such as 5%. The exit status is 4 if a point is surely worse by more "
-    "than that, and 5 if this cannot be judged at every point.",
-)
-@click.option(
-    "--allow-missing", is_flag=True, help="Judge without the points that one of the two lacks."
-)
-@click.option(
-    "--allow-unsettled",
-    is_flag=True,
-    help="Let the points pass whose runs are too few or too noisy to judge them.",
-)
-@click.pass_context
-def compare(
-    context: click.Context,
-    base: Path,
-    other: Path,
-    metric: str,
-    allow_unlike: bool,
-    max_regression: str | None,
-    allow_missing: bool,
-    allow_unsettled: bool,
-) -> None:
-    """Compare the runs of OTHER with those of BASE, point by point.
-
-    The intervals hold for all points together with a confidence of 95%. The two were not measured
-    in turns, so a machine that changed in between looks like a difference.
-    """
-    from pyfio_virtio.analysis import load
-    from pyfio_virtio.analysis.compare import compare as compared
-    from pyfio_virtio.analysis.compare import gate
-    from pyfio_virtio.analysis.metrics import metric as declared
-
-    limit = share(max_regression)
-    if limit is not None and not 0 <= limit < 1:
-        raise UsageError(f"unusable --max-regression {max_regression}", "", "write it as 5%")
-    if limit is not None and not declared(metric).better:
-        raise UsageError(
-            f"--max-regression cannot judge {metric}",
-            "neither more nor less of it is better",
-            "choose another --metric, such as iops",
-        )
-    changes = compared(load(base), load(other), metric, allow_unlike)
-    _print_changes(changes, metric, (base, other))
-    if limit is not None:
-        context.exit(
-            _judge(gate(changes, limit), str(max_regression), allow_missing, allow_unsettled)
-        )
-
-
-def _judge(found: Gate, limit: str, allow_missing: bool, allow_unsettled: bool) -> int:
-    """Prints one line for each reason, and returns the exit status."""
-    reasons = []
-    if found.worse:
-        reasons.append((_GATE_FAILED, found.worse, f"surely worse by more than {limit}", ""))
-    if found.missing and not allow_missing:
-        reasons.append((_GATE_OPEN, found.missing, "missing", "--allow-missing"))
-    if found.open and not allow_unsettled:
-        they = "it" if len(found.open) == 1 else "they"
-        what = f"not settled: {they} may be worse by more than {limit}, or not"
-        reasons.append((_GATE_OPEN, found.open, what, "more runs, or --allow-unsettled"))
-    for _, names, what, remedy in reasons:
-        advice = f" (use {remedy})" if remedy else ""
-        count = f"{len(names)} of {_points(found)} {'is' if len(names) == 1 else 'are'}"
-        click.echo(f"pyfio-virtio: {count} {what}{advice}: {'; '.join(names)}", err=True)
-    if reasons:
-        return reasons[0][0]
-    if len(found.missing) == found.points:
-        click.echo("pyfio-virtio: every point is missing, so none was judged", err=True)
-        return _GATE_OPEN
-    allowed = [f"{len(found.open)} not settled"] if found.open else []
-    allowed += [f"{len(found.missing)} missing"] if found.missing else []
-    are = "is" if found.passed == 1 else "are"
-    sure = f"{found.passed} of {_points(found)} {are} surely not worse by more than {limit}"
-    click.echo(f"{', '.join([sure, *allowed])}: passed")
-    return 0
-
-
-def _points(found: Gate) -> str:
-    return f"{found.points} {'point' if found.points == 1 else 'points'}"
-
-
-def _print_changes(changes: Sequence[Change], metric: str, sources: Sequence[Path]) -> None:
-    from pyfio_virtio.analysis.metrics import metric as declared
-    from pyfio_virtio.cli.tables import print_table
-
-    show = declared(metric).show
-    rows = [
-        (
-            each.name or "all runs",
-            *("" if value != value else show(value) for value in (each.base, each.other)),
-            *_ratio(each),
-            "; ".join(filter(None, (each.missing or each.comparison.sentence(), each.note))),
-        )
-        for each in changes
-    ]
-    first, second = (f"{metric} {source.name or source}" for source in sources)
-    print_table(("point", first, second, "ratio", "95% interval", "result"), rows)
-
-
-def _ratio(change: Change) -> tuple[str, str]:
-    ratio = change.comparison.ratio
-    if change.missing:
-        return "", ""
-    if not change.comparison.is_enough:
-        return _digits(ratio.value), ""
-    shown = [_digits(value) for value in (ratio.value, ratio.interval.low, ratio.interval.high)]
-    return shown[0], f"{shown[1]} to {shown[2]}"
-
-
-def _digits(ratio: float) -> str:
-    """Three decimals, or three digits of a ratio that has none of its own among them."""
-    return f"{ratio:.3f}" if ratio >= 0.1 else f"{ratio:.3g}"

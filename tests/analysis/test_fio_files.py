@@ -57,6 +57,33 @@ def test_the_jobs_of_a_section_are_one_run(write: Write) -> None:
     assert frame.points(runs)["n"].tolist() == [1]
 
 
+def test_the_files_of_a_folder_are_repeats(write: Write, tmp_path: Path) -> None:
+    for number in (1, 2, 10):
+        write(job(), job("b"), name=f"run-{number}.json")
+    (tmp_path / "notes.txt").write_text("not fio's")
+    runs = frame.load(tmp_path)
+    assert runs["source"].unique().tolist() == [str(tmp_path)]
+    assert [Path(path).name for path in runs["fio_json"]][::2] == [
+        "run-1.json",
+        "run-2.json",
+        "run-10.json",
+    ]
+    assert runs["repeat"].tolist() == [1, 1, 2, 2, 3, 3]
+    assert runs["order"].tolist() == [0, 1, 2, 3, 4, 5]
+
+
+def test_a_file_that_is_not_fio_s_is_named_in_its_folder(write: Write, tmp_path: Path) -> None:
+    write(job())
+    (tmp_path / "other.json").write_text("{}")
+    with pytest.raises(PyfioVirtioError, match=r"other\.json is not fio's JSON"):
+        frame.load(tmp_path)
+
+
+def test_a_folder_without_any_results_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ResultsError, match="holds no sweep"):
+        frame.load(tmp_path)
+
+
 @pytest.mark.parametrize("option", ["bsrange", "bssplit"])
 def test_a_job_has_no_size_that_fio_did_not_use(write: Write, option: str) -> None:
     other = job("b") | {"job options": {"rw": "randread"}}

@@ -119,6 +119,29 @@ def test_four_pairs_give_no_verdict() -> None:
     assert not judged.surely_within(0.05)
 
 
+def test_one_run_is_said_as_one() -> None:
+    sentence = compare_series([1.0], [1.0]).sentence()
+    assert sentence == "cannot tell: 1 run of each is too few, 5 are needed"
+
+
+def test_runs_that_rule_nothing_out_are_called_noisy() -> None:
+    """No percentage of thousands, and no share below 100% for a factor of many."""
+    base = [1.0, 100.0, 2.0, 30.0, 5.0]
+    assert "the runs are too noisy to rule out a factor of" in compare_series(base, base).sentence()
+    huge = [1.0, 1e9, 1.0, 1e9, 1.0]
+    assert compare_series(huge, huge).sentence().endswith("a factor of 1,000 or more")
+
+
+def test_the_rounds_that_judge_depend_on_the_distance_from_the_limit() -> None:
+    base, other = pairs(1.0, 12, noise=0.03)
+    judged = stats.compare_pairs(base, other)
+    near, far = judged.rounds_to_judge(0.03), judged.rounds_to_judge(0.2)
+    assert near is None or near > 12
+    assert far is not None
+    assert far < 12
+    assert stats.compare_pairs([1.0], [1.0]).rounds_to_judge(0.1) == 5
+
+
 def test_no_pairs_give_no_verdict_and_no_error() -> None:
     assert stats.compare_pairs([], []).verdict == "cannot tell"
     assert "too few" in compare_series([], [1.0]).sentence()

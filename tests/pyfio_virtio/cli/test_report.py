@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""cli/report.py: from results to a page, a picture and a gate."""
+"""cli/report.py: from results to a page and a picture."""
 
 import json
 import shutil
@@ -18,15 +18,6 @@ def invented(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("invented")
     write_sweep(folder, polls=(0, 20), waits=(), depths=(32,), repeats=6, noise=0.01)
     return folder
-
-
-def _slower(folder: Path, to: Path) -> Path:
-    """The same runs with half the IOPS."""
-    shutil.copytree(folder, to)
-    rows = [json.loads(line) for line in (to / RUNS).read_text().splitlines()]
-    lines = (json.dumps({**row, "iops": row["iops"] / 2}) for row in rows)
-    (to / RUNS).write_text("".join(f"{line}\n" for line in lines))
-    return to
 
 
 def test_a_real_sweep_becomes_a_page_in_its_folder(
@@ -115,41 +106,6 @@ def test_a_picture_that_cannot_be_is_refused(
     assert len(ended.stderr.splitlines()) == 1
 
 
-def test_a_gate_lets_equal_results_pass(main_here: RunCommand, invented: Path) -> None:
-    ended = main_here("compare", str(invented), str(invented), "--max-regression", "40%")
-    assert ended.status == 0, ended.stderr
-    assert ended.stdout.count("no difference shown") == 2
-    assert "2 of 2 points are surely not worse by more than 40%: passed" in ended.stdout
-
-
-def test_a_gate_that_cannot_judge_fails_with_five(main_here: RunCommand, invented: Path) -> None:
-    asked = ("compare", str(invented), str(invented), "--max-regression", "0.1%")
-    ended = main_here(*asked)
-    assert ended.status == 5
-    assert "2 of 2 points are not settled: they may be worse by more than 0.1%" in ended.stderr
-    allowed = main_here(*asked, "--allow-unsettled")
-    assert (allowed.status, "2 not settled: passed" in allowed.stdout) == (0, True)
-
-
-def test_a_point_whose_runs_all_failed_fails_the_gate_with_five(
-    main_here: RunCommand, invented: Path, tmp_path: Path
-) -> None:
-    broken = tmp_path / "broken"
-    shutil.copytree(invented, broken)
-    rows = [json.loads(line) for line in (broken / RUNS).read_text().splitlines()]
-    for row in rows:
-        if row.get("sleepy_poll") == 20:
-            row["error"] = "fio said no"
-    (broken / RUNS).write_text("".join(f"{json.dumps(row)}\n" for row in rows))
-    asked = ("compare", str(invented), str(broken), "--max-regression", "40%")
-    ended = main_here(*asked)
-    assert ended.status == 5
-    assert "every run of OTHER failed" in ended.stdout
-    assert "1 of 2 points is missing (use --allow-missing): sleepy 20 µs" in ended.stderr
-    allowed = main_here(*asked, "--allow-missing")
-    assert (allowed.status, "1 missing: passed" in allowed.stdout) == (0, True)
-
-
 def test_a_report_without_a_run_that_succeeded_fails(
     main_here: RunCommand, invented: Path, tmp_path: Path
 ) -> None:
@@ -167,20 +123,6 @@ def test_a_report_without_a_run_that_succeeded_fails(
     assert "<svg" not in (broken / "report.html").read_text()
 
 
-def test_a_gate_without_any_point_does_not_pass(
-    main_here: RunCommand, invented: Path, tmp_path: Path
-) -> None:
-    broken = tmp_path / "broken"
-    shutil.copytree(invented, broken)
-    rows = [json.loads(line) for line in (broken / RUNS).read_text().splitlines()]
-    lines = (json.dumps({**row, "iops": 0.0, "error": "fio said no"}) for row in rows)
-    (broken / RUNS).write_text("".join(f"{line}\n" for line in lines))
-    asked = ("compare", str(invented), str(broken), "--max-regression", "40%")
-    ended = main_here(*asked, "--allow-missing", "--allow-unsettled")
-    assert ended.status != 0
-    assert len(ended.stderr.splitlines()) == 1
-
-
 def test_a_history_is_a_page(main_here: RunCommand, invented: Path, private: Path) -> None:
     page = private / "history.html"
     ended = main_here("report", "--history", str(invented), "-o", str(page))
@@ -188,71 +130,3 @@ def test_a_history_is_a_page(main_here: RunCommand, invented: Path, private: Pat
     assert "How did iops change over 1 sweep?" in page.read_text()
     assert main_here("report", str(invented), "--metric", "p99_ns").status == 2
     assert main_here("report", str(invented), str(invented)).status == 2
-
-
-def test_a_gate_with_nothing_to_judge_fails_whatever_is_allowed(
-    main_here: RunCommand, invented: Path, tmp_path: Path
-) -> None:
-    hung = tmp_path / "hung"
-    shutil.copytree(invented, hung)
-    rows = [json.loads(line) for line in (hung / RUNS).read_text().splitlines()]
-    (hung / RUNS).write_text("".join(f"{json.dumps({**row, 'iops': 0.0})}\n" for row in rows))
-    allowed = ("--allow-missing", "--allow-unsettled")
-    ended = main_here("compare", str(invented), str(hung), "--max-regression", "40%", *allowed)
-    assert ended.status == 5
-    assert "no ratio: iops is 0 in" in ended.stdout
-    assert "every point is missing, so none was judged" in ended.stderr
-
-
-def test_a_metric_without_a_direction_is_not_judged(main_here: RunCommand, invented: Path) -> None:
-    asked = ("compare", str(invented), str(invented), "--metric", "looks_per_io")
-    assert main_here(*asked).status == 0
-    ended = main_here(*asked, "--max-regression", "5%")
-    assert ended.status == 2
-    assert "neither more nor less of it is better" in ended.stderr
-
-
-def test_a_regression_fails_the_gate_with_four(
-    main_here: RunCommand, invented: Path, tmp_path: Path
-) -> None:
-    slower = _slower(invented, tmp_path / "slower")
-    ended = main_here("compare", str(invented), str(slower), "--max-regression", "5%")
-    assert ended.status == 4
-    assert ended.stdout.count("lower (worse)") == 2
-    assert "2 of 2 points are surely worse by more than 5%" in ended.stderr
-
-
-def test_without_a_gate_a_regression_is_only_told(
-    main_here: RunCommand, invented: Path, tmp_path: Path
-) -> None:
-    slower = _slower(invented, tmp_path / "slower")
-    assert main_here("compare", str(invented), str(slower)).status == 0
-
-
-@pytest.mark.parametrize(
-    ("arguments", "status", "words"),
-    [
-        (("--max-regression", "5"), 2, "unusable --max-regression 5"),
-        (("--metric", "nope"), 1, "nope is no column of numbers"),
-        (("--metric", "engine"), 1, "engine is no column of numbers"),
-    ],
-)
-def test_what_cannot_be_compared_is_refused_in_words(
-    main_here: RunCommand, invented: Path, arguments: tuple[str, ...], status: int, words: str
-) -> None:
-    ended = main_here("compare", str(invented), str(invented), *arguments)
-    assert ended.status == status
-    assert words in ended.stderr
-
-
-def test_unlike_machines_are_not_compared_unless_told(
-    main_here: RunCommand, invented: Path, tmp_path: Path
-) -> None:
-    other = tmp_path / "other"
-    shutil.copytree(invented, other)
-    text = (other / RUNS).read_text().replace("6.1.0-18-amd64", "6.12.0")
-    (other / RUNS).write_text(text)
-    refused = main_here("compare", str(invented), str(other))
-    assert refused.status == 1
-    assert "kernel was 6.1.0-18-amd64 and 6.12.0" in refused.stderr
-    assert main_here("compare", str(invented), str(other), "--allow-unlike").status == 0

@@ -23,7 +23,7 @@ from pyfio_virtio.backends import filling, option_keys
 from pyfio_virtio.backends.unix_sockets import SocketFile, bind, listener, socket_file
 from pyfio_virtio.engine import engine
 from pyfio_virtio.errors import MachineError, PyfioVirtioError, UsageError
-from pyfio_virtio.machine import process
+from pyfio_virtio.machine import cpu_lists, process
 from pyfio_virtio.machine.folders import check_socket_path, open_plain
 from pyfio_virtio.sizes import format_size
 
@@ -116,6 +116,8 @@ class BackendSpec:
             raise UsageError(f"{self.kind} has no --poll-max-ns", "only qsd has it")
         if self.queues < 1:
             raise UsageError(f"unusable number of queues {self.queues}", "it must be 1 or more")
+        if self.cpus:
+            cpu_lists.check(self.cpus, f"CPUs {self.cpus} for the back-end")
         option_keys.check(self.kind, self.options, self.storage)
 
 
@@ -385,14 +387,21 @@ def _open_storage(spec: BackendSpec) -> Storage:
 def _make_file(path: Path, spec: BackendSpec) -> None:
     """Makes a file of the wanted size. A file that exists already keeps its size."""
     unfilled = spec.unfilled()
+    if not has_file(path, spec.read_only):
+        _create_file(path, spec.size_bytes, is_filled=not unfilled)
+
+
+def has_file(path: Path, read_only: bool) -> bool:
+    """Whether there is a file for a disk. Refuses one that cannot be opened."""
     try:
         # O_NONBLOCK: opening a pipe must not block. It changes nothing for a file or a device.
-        flags = os.O_RDONLY if spec.read_only else os.O_RDWR
+        flags = os.O_RDONLY if read_only else os.O_RDWR
         os.close(os.open(path, flags | os.O_NONBLOCK))
     except FileNotFoundError:
-        _create_file(path, spec.size_bytes, is_filled=not unfilled)
+        return False
     except OSError as error:
         raise UsageError(f"cannot use {path} as storage", error.strerror or str(error)) from error
+    return True
 
 
 def _create_file(path: Path, size_bytes: int, *, is_filled: bool) -> None:

@@ -5,6 +5,8 @@ It never replaces or removes a file. Any thread may call.
 """
 
 import errno
+import os
+import pwd
 import shlex
 import stat
 import struct
@@ -12,6 +14,7 @@ from pathlib import Path
 from socket import AF_UNIX, SO_PEERCRED, SO_SNDTIMEO, SOCK_STREAM, SOL_SOCKET, socket
 
 from pyfio_virtio.errors import UsageError
+from pyfio_virtio.machine.folders import check_socket_path
 
 # Device, inode and time of a socket's file. A later file at the same path has different ones.
 SocketFile = tuple[int, int, int]
@@ -72,6 +75,51 @@ def connect(path: str) -> socket:
         probe.close()
         raise
     return probe
+
+
+def check_served(path: str) -> None:
+    """Refuses a path at which no program can be reached: why not, and what to do."""
+    check_socket_path(path)
+    try:
+        connect(path).close()
+    except BlockingIOError:
+        return  # a program listens, and is busy
+    except OSError as error:
+        raise UsageError(f"cannot use the back-end at {path}", *_absence(path, error)) from error
+
+
+def _absence(path: str, error: OSError) -> tuple[str, str]:
+    """Why nothing can be reached there, and what to do."""
+    start = "start the back-end there, or name the socket of one that runs"
+    if error.errno in (errno.EACCES, errno.EPERM):
+        return _forbidden(path)
+    if error.errno == errno.ENOENT:
+        return "there is no such socket", start
+    if error.errno == errno.ENOTDIR:
+        return "a part of the path is not a folder", start
+    if error.errno == errno.EPROTOTYPE:
+        return "it is not a stream socket", start
+    if error.errno != errno.ECONNREFUSED:
+        return error.strerror or str(error), start
+    if Path(path).is_socket():
+        return "nobody listens on this socket", "start its back-end (again)"
+    return "it is not a socket", "name the Unix socket on which the back-end listens"
+
+
+def _forbidden(path: str) -> tuple[str, str]:
+    """Why this user may not connect. The owner is unknown if even the folder is closed."""
+    quoted = shlex.quote(path)
+    try:
+        owner = pwd.getpwuid(Path(path).stat().st_uid).pw_name
+    except OSError:
+        return "permission denied: this user may not enter its folder", "run as its owner or root"
+    except KeyError:
+        owner = "its owner"
+    return (
+        f"permission denied: the socket belongs to {owner}",
+        f"run as {owner} or root, or give this user the right to write to it: "
+        f"sudo setfacl -m u:{os.geteuid()}:rw {quoted}",
+    )
 
 
 def listener(path: str) -> int | None:

@@ -83,13 +83,14 @@ def sweep(
     if save:
         _save(save, settings)
         return
-    from pyfio_virtio.sweep import programs
+    from pyfio_virtio.sweep import checks, programs
     from pyfio_virtio.sweep.points import resolve
 
     # What the user typed on this command line needs no question.
     named = [() if key in given else getattr(settings, key) for key in ("fio", "engine_build")]
     confirm("this sweep", programs.reached(*named), yes, "name them on the command line")
     resolved = resolve(settings)
+    checks.check(resolved)
     if dry_run:
         _print_script(resolved)
         return

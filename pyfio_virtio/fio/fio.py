@@ -239,26 +239,35 @@ def parsed(
 ) -> list[str]:
     """What fio says about the options of job files that it only parses, for each file.
 
-    fio does not open disks or run commands then, but it loads the engines that the jobs choose.
     `arguments` are options of the program. Empty if fio refuses a job.
     """
     said: list[str] = []
-    environment = {**os.environ, "LD_LIBRARY_PATH": library_path(engine_folder)}
+    environment = {"LD_LIBRARY_PATH": library_path(engine_folder)}
     for each in jobs:
         # fio takes --section for the first file only.
         sections = [word for word in arguments if word.startswith("--section=") and not said]
-        asked = subprocess.run(
-            [fio.path, "--parse-only", "--debug=parse", *sections, "-"],
-            input=each.to_bytes(),
-            capture_output=True,
-            env=environment,
-            timeout=_QUESTION_S,
-            check=False,
-        )
+        asked = parse_only(fio, each.to_bytes(), sections, environment)
         if asked.returncode:
             return []
         said.append(asked.stdout.decode("utf-8", "surrogateescape"))
     return said
+
+
+def parse_only(
+    fio: Fio, text: bytes, arguments: Sequence[str], environment: Mapping[str, str]
+) -> "subprocess.CompletedProcess[bytes]":
+    """Lets fio parse the text of a job file, and tell what it reads.
+
+    fio does not open disks or run commands then, but it loads the engines that the jobs choose.
+    """
+    return subprocess.run(
+        [fio.path, "--parse-only", "--debug=parse", *arguments, "-"],
+        input=text,
+        capture_output=True,
+        env={**os.environ, **environment},
+        timeout=_QUESTION_S,
+        check=False,
+    )
 
 
 def split_notes(text: str) -> tuple[str, str]:

@@ -97,16 +97,16 @@ def _outcome(observed: Observed, folder: Path) -> tuple[FioJob | None, str | Non
     try:
         run = read_fio_json(folder / FIO_JSON)
     except PyfioVirtioError as failure:
-        return None, _words(folder) or str(failure)
+        return None, words(folder) or str(failure)
     status = observed.measured.status
     job = together(run.jobs)
     if status or job.error:
         what = f"fio ended with status {status}" if status else f"fio's error {job.error}"
-        return job, _words(folder) or what
+        return job, words(folder) or what
     return job, job.problem
 
 
-def _words(folder: Path) -> str:
+def words(folder: Path) -> str:
     """The line in which fio or the engine says why it failed; "": there is none."""
     for name in (FIO_JSON, STDERR):
         path = folder / name

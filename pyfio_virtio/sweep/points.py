@@ -13,12 +13,10 @@ from pathlib import Path
 
 from pyfio_virtio import reach
 from pyfio_virtio.backends import backends
-from pyfio_virtio.engine import engine
-from pyfio_virtio.errors import MachineError, UsageError
+from pyfio_virtio.errors import MachineError
 from pyfio_virtio.fio import fio as fios
-from pyfio_virtio.fio import together
 from pyfio_virtio.fio.fio import Fio
-from pyfio_virtio.fio.job import escaped_filename, option, parse
+from pyfio_virtio.fio.job import escaped_filename, parse
 from pyfio_virtio.machine import folders, host
 from pyfio_virtio.reach import Reach
 from pyfio_virtio.results.record import Point
@@ -36,6 +34,7 @@ from pyfio_virtio.sweep.job import (
     wanted,
 )
 from pyfio_virtio.sweep.measure import ETA_MS
+from pyfio_virtio.sweep.option_checks import Checker
 from pyfio_virtio.sweep.plan import NULL_ENGINE, Choice, choices, with_rates
 from pyfio_virtio.sweep.programs import Programs, key, named
 from pyfio_virtio.sweep.servers import DISK, SOCKET, Served
@@ -135,16 +134,9 @@ def resolve(settings: Settings) -> Sweep:
 def _with_numbers_of_jobs(settings: Settings, found: Fio) -> Settings:
     """The settings with each numjobs as a plain number, as fio reads it ($ncpus, 0x10)."""
     given = settings.options.get("numjobs", ())
-    values = tuple(value if value.isdecimal() else _number_of_jobs(value, found) for value in given)
+    checker = Checker(found, {})
+    values = tuple(v if v.isdecimal() else checker.number_of_jobs(v) for v in given)
     return replace(settings, options={**settings.options, "numjobs": values}) if given else settings
-
-
-def _number_of_jobs(value: str, found: Fio) -> str:
-    asked = parse(f"[sweep]\n{option('numjobs', value).text}\n")
-    sections = together.read(fios.parsed(found, [asked], (), engine.folder()))
-    if not sections:
-        raise UsageError(f"fio cannot read numjobs={value}", "", "write a number, or $ncpus")
-    return str(sections[0].jobs)
 
 
 def _needs_file(settings: Settings) -> bool:

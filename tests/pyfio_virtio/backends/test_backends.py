@@ -212,7 +212,9 @@ def test_a_refusal_is_told_in_the_back_ends_words(private: Path) -> None:
 
 def test_a_failed_start_leaves_nothing(private: Path) -> None:
     with pytest.raises(PyfioVirtioError):
-        backends.start(BackendSpec(cpus="1000"), str(private / "s"), str(private / "log"))
+        backends.start(
+            BackendSpec(options=("latency=soon",)), str(private / "s"), str(private / "log")
+        )
     assert list(private.iterdir()) == []
 
 

@@ -118,7 +118,7 @@ def test_an_unknown_name_tells_the_known_ones(start: Start) -> None:
 
 def test_a_failed_start_leaves_nothing(start: Start, private: Path) -> None:
     with pytest.raises(PyfioVirtioError):
-        start(cpus="1000")
+        start(options=("latency=soon",))
     assert list(make_state_folder().iterdir()) == []
 
 

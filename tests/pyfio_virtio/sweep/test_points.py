@@ -22,5 +22,5 @@ def test_the_back_end_of_a_point_has_a_queue_for_each_job(written: str, jobs: in
 
 
 def test_a_number_of_jobs_that_fio_cannot_read_is_refused() -> None:
-    with pytest.raises(UsageError, match="fio cannot read numjobs=many"):
+    with pytest.raises(UsageError, match="numjobs=many: fio cannot read this value"):
         resolve(Settings(options={"numjobs": ("many",)}, storage="null"))

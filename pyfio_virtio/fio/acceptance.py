@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Whether fio takes the options of a job file, and how it reads their numbers.
+
+fio only parses the file: it opens no disk and runs no job, but it loads the engines that the jobs
+choose. fio takes many texts that it reads only in part (iodepth=1-8 is 1), so its debug output is
+read, too. Any thread may call. It does not decide which readings are wrong.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from pyfio_virtio.fio import fio as fios
+from pyfio_virtio.fio.fio import Fio
+from pyfio_virtio.fio.words import reason
+
+_SAID = re.compile(
+    r"^parse +\d+ +(?:Parsing section \[(?P<section>.*)\]"
+    r"|handle_option=(?P<name>[\w-]+), ptr=(?P<text>.*)"
+    r"|__handle_option=[\w-]+, type=(?P<kind>\w+), ptr=.*"
+    r"|ret=\d+, out=(?P<number>\d+))$",
+    re.MULTILINE,
+)
+_NEAR = re.compile(r"^Did you mean (\S+)\?$", re.MULTILINE)
+# fio lists the values that an option may have, one a line.
+_CHOICE = re.compile(r"^\s*(?:valid values)?: (\S+)", re.MULTILINE)
+
+
+@dataclass
+class Reading:
+    """How fio read an option of a section."""
+
+    section: str
+    name: str
+    text: str
+    kind: str = ""  # such as OPT_INT
+    numbers: list[int] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What fio said about a job file."""
+
+    refusal: str = ""  # why it refuses the file; "" if it takes it
+    choices: tuple[str, ...] = ()  # the values that the refused option may have
+    near: str = ""  # an option with a similar name
+    readings: tuple[Reading, ...] = ()  # none if this fio has no debug output
+
+
+def ask(fio: Fio, text: str, environment: Mapping[str, str]) -> Answer:
+    """Asks fio about the text of a job file. `environment` is added to ours."""
+    asked = fios.parse_only(fio, text.encode("utf-8", "surrogateescape"), (), environment)
+    said = asked.stdout.decode("utf-8", "surrogateescape")
+    if asked.returncode == 0:
+        return Answer(readings=tuple(_readings(said)))
+    words = asked.stderr.decode("utf-8", "replace")
+    near = _NEAR.search(words)
+    choices = tuple(_CHOICE.findall(said))
+    return Answer(reason(words) or "fio does not say why", choices, near[1] if near else "")
+
+
+def _readings(said: str) -> Iterator[Reading]:
+    section, last = "", None
+    for each in _SAID.finditer(said):
+        if each["section"] is not None:
+            section = each["section"]
+        elif each["name"] is not None:
+            if last:
+                yield last
+            last = Reading(section, each["name"], each["text"])
+        elif last and each["kind"] is not None:
+            last.kind = each["kind"]
+        elif last:
+            last.numbers.append(int(each["number"]))
+    if last:
+        yield last

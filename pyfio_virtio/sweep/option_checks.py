@@ -1,0 +1,165 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Checks the values of fio's options before anything starts, and names the one at fault.
+
+fio parses the jobs of many points in one call. Owns which of them it refuses because of which
+option, and which numbers it would misread without a word. Called from the main thread; no job runs.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from pyfio_virtio.errors import UsageError
+from pyfio_virtio.fio import acceptance
+from pyfio_virtio.fio.acceptance import Answer, Reading
+from pyfio_virtio.fio.fio import Fio
+from pyfio_virtio.fio.job import canonical, option
+from pyfio_virtio.results.values import NUMBERS, kind
+
+# fio has room for 4096 jobs.
+_JOBS_IN_A_CALL = 1000
+_NUMERIC = ("OPT_INT", "OPT_ULL", "OPT_STR_VAL", "OPT_STR_VAL_TIME", "OPT_STR_VAL_ZONE")
+# These have a number for each direction, or a range. Of the others fio keeps the first number.
+_SEVERAL = (
+    *("bs", "ba", "percentage_random", "rate", "rate_min", "rate_iops", "rate_iops_min"),
+    *("startdelay", "filesize", "max_latency"),
+)
+_ZONES = re.compile(r"\d+z")
+_INT_LIMIT = 1 << 32
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A job of one section to ask fio about."""
+
+    label: str
+    engine: str  # as fio calls it
+    options: tuple[tuple[str, str], ...]  # those that the user may have set
+    job: str
+    jobs: int = 1
+
+    def without(self, names: Sequence[str]) -> str:
+        """The job without these options."""
+        lines = {f"{name}={value}" for name, value in self.options if name in names}
+        return "\n".join(line for line in self.job.splitlines() if line not in lines)
+
+
+class Checker:
+    """Asks one fio."""
+
+    def __init__(
+        self, fio: Fio, environment: Mapping[str, str], ours: Collection[str] = ()
+    ) -> None:
+        self._fio = fio
+        self._environment = environment
+        self._ours = ours  # the options of our engine
+
+    def check(self, every: Sequence[Asked]) -> None:
+        """Refuses the first job that fio does not take, or of which it misreads a number."""
+        for chunk in _chunks(every):
+            answer = self._ask([each.job for each in chunk])
+            if answer.refusal:
+                self._refuse(self._first_refused(chunk))
+            for reading in answer.readings:
+                _check_reading(reading)
+
+    def number_of_jobs(self, value: str) -> str:
+        """A value of numjobs as a plain number, as fio reads it ($ncpus, 0x10)."""
+        job = option("numjobs", value).text
+        asked = Asked(f"numjobs={value}", "", (("numjobs", value),), job)
+        self.check([asked])
+        readings = self._ask([job]).readings
+        numbers = [r.numbers[0] for r in readings if r.name == "numjobs" and r.numbers]
+        if not numbers:
+            raise UsageError(f"cannot sweep with numjobs={value}", "", "write a plain number")
+        return str(numbers[-1])
+
+    def _ask(self, jobs: Sequence[str]) -> Answer:
+        sections = (_section(number, job) for number, job in enumerate(jobs))
+        return acceptance.ask(self._fio, "".join(sections), self._environment)
+
+    def _first_refused(self, every: Sequence[Asked]) -> Asked:
+        """One of these is refused: halves them until one is left."""
+        while len(every) > 1:
+            half = every[: len(every) // 2]
+            is_here = self._ask([each.job for each in half]).refusal
+            every = half if is_here else every[len(half) :]
+        return every[0]
+
+    def _refuse(self, asked: Asked) -> None:
+        names, answer = self._at_fault(asked)
+        values = dict(asked.options)
+        named = " and ".join(f"{name}={values[name]}" for name in names) or asked.label
+        raise UsageError(
+            f"cannot sweep with {named}", *self._explained(names, answer, asked.engine)
+        )
+
+    def _explained(self, names: Sequence[str], answer: Answer, engine: str) -> tuple[str, str]:
+        """Why fio refuses the options, and what to do."""
+        name = names[0] if names else ""
+        if answer.refusal.startswith("Bad option"):
+            near = f"did you mean {answer.near}? " if answer.near else ""
+            lists = f"fio --cmdhelp=all and fio --enghelp={engine} list them"
+            return f"neither fio nor its engine {engine} has an option {name}", f"{near}{lists}"
+        if answer.choices:
+            return "fio does not take this value", f"use {_or(answer.choices)}"
+        about = f"--enghelp={engine},{name}" if name in self._ours else f"--cmdhelp={name}"
+        help_text = f"fio {about} describes it" if name else ""
+        if answer.refusal.startswith("failed parsing"):
+            return "fio cannot read this value", help_text
+        return f"fio refuses it ({answer.refusal})", help_text
+
+    def _at_fault(self, asked: Asked) -> tuple[list[str], Answer]:
+        """The options because of which fio refuses the job, and what it says about them."""
+        names = [name for name, _ in asked.options]
+        needed = [name for name in names if not self._ask([asked.without([name])]).refusal]
+        if not needed:  # several are wrong, so the first one that is wrong by itself is named
+            for name in names:
+                alone = self._ask([asked.without([each for each in names if each != name])])
+                if alone.refusal:
+                    return [name], alone
+        return needed, self._ask([asked.job])
+
+
+def _chunks(every: Sequence[Asked]) -> Iterator[Sequence[Asked]]:
+    chunk: list[Asked] = []
+    for each in every:
+        if chunk and sum(other.jobs for other in chunk) + each.jobs > _JOBS_IN_A_CALL:
+            yield chunk
+            chunk = []
+        chunk.append(each)
+    yield chunk
+
+
+def _section(number: int, job: str) -> str:
+    """The job as one section, because a file has only one kind of global options."""
+    lines = (line for line in job.splitlines() if line and not line.startswith("["))
+    return "\n".join([f"[{number}]", *lines, ""])
+
+
+def _check_reading(reading: Reading) -> None:
+    """Refuses a number of which fio would ignore a part, without a word."""
+    if reading.kind not in _NUMERIC or not reading.numbers:
+        return
+    name, text, number = canonical(reading.name), reading.text, reading.numbers[0]
+    parts = [text[1:]] if text.startswith("-") else re.split("[,:-]", text)
+    several = len(parts) > 1 and name not in _SEVERAL
+    advice = "write a whole number, with a unit if it has one"
+    if several:
+        advice = f"for several values, write {','.join(filter(None, parts))}"
+    elif all(_is_number(name, part, reading.kind) for part in parts if part):
+        if reading.kind != "OPT_INT" or max(reading.numbers) < _INT_LIMIT or text.startswith("-"):
+            return
+        number, advice = number % _INT_LIMIT, f"it must be below {_INT_LIMIT}"
+    raise UsageError(f"cannot sweep with {name}={text}", f"fio would read it as {number}", advice)
+
+
+def _is_number(name: str, part: str, fio_s_kind: str) -> bool:
+    is_zones = fio_s_kind == "OPT_STR_VAL_ZONE" and bool(_ZONES.fullmatch(part))
+    return is_zones or ("." not in part and kind(name, part) in NUMBERS)
+
+
+def _or(choices: Sequence[str]) -> str:
+    return " or ".join(filter(None, (", ".join(choices[:-1]), choices[-1])))

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Compares two sets of runs point by point.
 
-This file owns the pairing of points between sweeps, and it refuses to compare runs of different
-machines. All functions are pure functions of frames, so any thread may call them. family.py
-computes the intervals, which hold for all points together. verdict.py says what all points show.
+This file owns the pairing of points between sweeps, or between two alternatives of one sweep. It
+refuses to compare runs of different machines. All functions are pure functions of frames, so any
+thread may call them. family.py computes the intervals, which hold for all points together.
+verdict.py says what all points show.
 """
 
 from __future__ import annotations
@@ -16,7 +17,14 @@ import pandas as pd
 
 from pyfio_virtio.analysis import checks, family, stats
 from pyfio_virtio.analysis.family import Floats
-from pyfio_virtio.analysis.frame import canonical, in_order, measured, options, require_numbers
+from pyfio_virtio.analysis.frame import (
+    canonical,
+    in_order,
+    measured,
+    options,
+    require_numbers,
+    subject,
+)
 from pyfio_virtio.analysis.metrics import metric as declared
 from pyfio_virtio.analysis.names import SUBJECTS, require_one_kind
 from pyfio_virtio.results import values
@@ -75,7 +83,8 @@ def compare(
     allow_unlike: bool = False,
     names: tuple[str, str] = ("BASE", "OTHER"),
 ) -> list[Change]:
-    """Compares each point that one of the sets has; their runs are not paired in time.
+    """Compares each point that one of the sets has. Their runs are paired if they were measured in
+    turns, which only runs of one sweep can be.
 
     names are those of the two sets, for sentences. The points are in the order of their values.
     """
@@ -96,7 +105,26 @@ def compare(
     pairs = [by_point(each, keys) for each in tried]
     if not any(point in pairs[1] for point in pairs[0]):
         raise ResultsError("these results have no point in common", _apart(pairs, keys, names))
-    return _changes(pairs[0], pairs[1], keys, metric, names)
+    return _changes(pairs[0], pairs[1], keys, metric, names, in_turns(base, other))
+
+
+def alternatives(frame: pd.DataFrame) -> list[str]:
+    """The names of what one sweep compared: back-ends, builds, programs fio or ways of waiting."""
+    asked = subject(frame)
+    tried = frame[(frame["role"] == MEASURED) & frame[asked].notna()].drop_duplicates(asked)
+    return [str(name) for name in in_order(tried, [asked])[asked]]
+
+
+def of_alternative(frame: pd.DataFrame, name: str) -> pd.DataFrame:
+    """The runs of one of the alternatives."""
+    return frame[frame[subject(frame)].astype(str) == name]
+
+
+def in_turns(base: pd.DataFrame, other: pd.DataFrame) -> bool:
+    """Whether the two are parts of one sweep, and were measured in turns."""
+    both = pd.concat([base, other], ignore_index=True)
+    is_one = "repeat" in both and "source" in both and both["source"].nunique() == 1
+    return is_one and checks.in_turns(measured(both))
 
 
 def identity(frames: Sequence[pd.DataFrame]) -> list[str]:
@@ -153,12 +181,22 @@ def _spelled(row: pd.Series, key: str) -> str:
 
 
 def _changes(
-    base: Points, other: Points, keys: Sequence[str], metric: str, names: tuple[str, str]
+    base: Points,
+    other: Points,
+    keys: Sequence[str],
+    metric: str,
+    names: tuple[str, str],
+    is_paired: bool,
 ) -> list[Change]:
     points, varied = in_order_of_values({**other, **base}, keys)
     shown = [key for key in keys if key == "way" or key in varied]
     both = [[_values(side.get(each), metric) for side in (base, other)] for each in points]
-    shifts = family.two_samples([(stats.logs(one), stats.logs(two)) for one, two in both])
+    if is_paired:
+        rounds = [_by_round([base.get(each), other.get(each)], metric) for each in points]
+        found_pairs = family.all_pairs(*zip(*rounds, strict=True))
+        shifts = [pairs[0, 1] for pairs in found_pairs]
+    else:
+        shifts = family.two_samples([(stats.logs(one), stats.logs(two)) for one, two in both])
     found = []
     for point, (first, second), shift in zip(points, both, shifts, strict=True):
         sides = ((names[0], base.get(point), first), (names[1], other.get(point), second))
@@ -170,12 +208,25 @@ def _changes(
                 base=_middle(first),
                 other=_middle(second),
                 runs=(first.size, second.size),
-                comparison=stats.Comparison.of(shift, False, declared(metric).better),
+                comparison=stats.Comparison.of(shift, is_paired, declared(metric).better),
                 missing=_missing(sides, metric),
                 note=_failures(sides),
             )
         )
     return found
+
+
+def _by_round(sides: Sequence[pd.DataFrame | None], metric: str) -> tuple[Floats, Floats]:
+    """Logarithms of the metric, and places in the order: a row for each round, a column for each
+    side."""
+    empty = pd.DataFrame({"repeat": [], metric: [], "order": []}, dtype=float)
+    good = [empty if each is None else each[each["error"].isna()] for each in sides]
+    rounds = [each.drop_duplicates("repeat").set_index("repeat") for each in good]
+    values, order = (
+        pd.concat([each[name] for each in rounds], axis=1).to_numpy(float)
+        for name in (metric, "order")
+    )
+    return stats.logs(values).reshape(values.shape), order
 
 
 def _plain(value: object) -> object:

@@ -48,6 +48,7 @@ class Verdict:
     metric: str
     changes: Sequence[Change]
     limit: Limit | None = None
+    in_turns: bool = False  # the runs of the two were measured in turns, in one sweep
 
     # ---- the gate --------------------------------------------------------------------------
 
@@ -144,8 +145,10 @@ class Verdict:
 
     @property
     def caution(self) -> str:
-        """What no comparison of two results can exclude."""
+        """What the comparison can exclude, and what it cannot."""
         first, second = self.names
+        if self.in_turns:
+            return f"{first} and {second} were measured in turns."
         return (
             f"{first} and {second} were not measured in turns, so a change of the machine between "
             "them looks like a difference too."
@@ -198,7 +201,7 @@ class Verdict:
             "metric": self.metric,
             "better": declared(self.metric).better or None,
             "confidence": CONFIDENCE,
-            "in_turns": False,
+            "in_turns": self.in_turns,
             "max_regression": limit.share if limit else None,
             "verdict": self.outcome,
             "summary": self.summary,

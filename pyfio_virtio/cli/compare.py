@@ -14,17 +14,25 @@ import click
 
 from pyfio_virtio.cli.options import SOURCE, json_option, print_json
 from pyfio_virtio.errors import UsageError
-from pyfio_virtio.sweep.settings import share
+from pyfio_virtio.sweep.candidates import paths
+from pyfio_virtio.sweep.settings import read_settings, share
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from pyfio_virtio.analysis.verdict import Limit, Verdict
+
+    Names = tuple[str, str]
+    Parts = tuple[pd.DataFrame, pd.DataFrame]
 
 _EXIT_STATUS = {None: 0, "passed": 0, "failed": 4, "inconclusive": 5}
 
 
 @click.command()
-@click.argument("base", type=SOURCE)
-@click.argument("other", type=SOURCE)
+@click.argument("first", type=SOURCE, metavar="BASE")
+@click.argument("second", type=SOURCE, metavar="[OTHER]", required=False)
+@click.option("--base", help="With one folder: the back-end, build or fio to start from.")
+@click.option("--other", help="With one folder: the one to compare it with.")
 @click.option("--metric", default="iops", show_default=True, help="The column to compare.")
 @click.option("--allow-unlike", is_flag=True, help="Compare even if machines or programs differ.")
 @click.option(
@@ -46,8 +54,10 @@ _EXIT_STATUS = {None: 0, "passed": 0, "failed": 4, "inconclusive": 5}
 @click.pass_context
 def compare(
     context: click.Context,
-    base: Path,
-    other: Path,
+    first: Path,
+    second: Path | None,
+    base: str | None,
+    other: str | None,
     metric: str,
     allow_unlike: bool,
     max_regression: str | None,
@@ -56,27 +66,28 @@ def compare(
     markdown: bool,
     as_json: bool,
 ) -> None:
-    """Compare the runs of OTHER with those of BASE, point by point.
+    """Compare two results, point by point: two folders, or what one sweep measured in turns.
 
-    Each of them is a folder of a sweep, or a file or a folder of fio's own JSON. The intervals hold
-    for all points together with a confidence of 95%. The two were not measured in turns, so a
-    machine that changed in between looks like a difference.
+    BASE and OTHER are folders of sweeps, or files or folders of fio's own JSON. They were not
+    measured in turns, so a machine that changed in between looks like a difference. With BASE
+    alone, two back-ends, builds or programs fio of that sweep are compared, by --base and --other
+    if it has more than two. The intervals hold for all points together with a confidence of 95%.
 
     \b
       pyfio-virtio compare base new --max-regression 10%
+      pyfio-virtio compare out --base old --max-regression 10%
     """
-    from pyfio_virtio.analysis import load, sources
-    from pyfio_virtio.analysis.compare import compare as compared
+    from pyfio_virtio.analysis import compare as comparing
     from pyfio_virtio.analysis.verdict import Verdict
 
     if markdown and as_json:
         raise UsageError("--markdown and --json exclude each other", "", "choose one")
     limit = _limit(max_regression, metric, allow_missing, allow_unsettled)
-    sources.require_different((base, other))
-    first, second = sources.names_of((base, other))
-    names = (first, second)
-    changes = compared(load(base), load(other), metric, allow_unlike, names)
-    found = Verdict(names, metric, changes, limit)
+    if second and (base or other):
+        raise UsageError("--base and --other choose parts of one sweep", "", "name one folder")
+    names, parts = _two_folders(first, second) if second else _one_folder(first, base, other)
+    changes = comparing.compare(*parts, metric, allow_unlike, names)
+    found = Verdict(names, metric, changes, limit, comparing.in_turns(*parts))
     if as_json:
         print_json(found.as_dict())
     elif markdown:
@@ -87,6 +98,55 @@ def compare(
     if status:
         click.echo(f"pyfio-virtio: {found.reasons()}", err=True)
     context.exit(status)
+
+
+def _two_folders(first: Path, second: Path) -> tuple[Names, Parts]:
+    from pyfio_virtio.analysis import load, sources
+
+    sources.require_different((first, second))
+    base, other = sources.names_of((first, second))
+    return (base, other), (load(first), load(second))
+
+
+def _one_folder(folder: Path, base: str | None, other: str | None) -> tuple[Names, Parts]:
+    """Two alternatives of a sweep. Without names, the base is the one that was typed first."""
+    from pyfio_virtio.analysis import load
+    from pyfio_virtio.analysis.compare import alternatives, of_alternative
+
+    frame = load(folder)
+    known = _as_typed(folder, alternatives(frame))
+    if len(known) < 2:
+        raise UsageError(
+            f"{folder} has nothing to compare",
+            "its sweep has only one back-end, build, fio and way of waiting",
+            "name a second folder",
+        )
+    for name in filter(None, (base, other)):
+        if name not in known:
+            raise UsageError(f"{folder} has no {name}", "", f"it has {', '.join(known)}")
+    names = [base or next(name for name in known if name != other)]
+    names += [other] if other else [name for name in known if name != names[0]]
+    if len(names) > 2:
+        raise UsageError(
+            f"{folder} has more than two to compare",
+            "",
+            f"choose two of {', '.join(known)} with --base and --other",
+        )
+    if names[0] == names[1]:
+        raise UsageError(f"--base and --other are both {base}", "", "choose two")
+    return (names[0], names[1]), (of_alternative(frame, names[0]), of_alternative(frame, names[1]))
+
+
+def _as_typed(folder: Path, names: list[str]) -> list[str]:
+    """The names in the order in which the sweep's command had them, as far as that is known."""
+    from pyfio_virtio.results.results import PLAN
+
+    if not (folder / PLAN).is_file():
+        return names
+    settings, _ = read_settings(folder / PLAN)
+    typed = [each.name for each in settings.candidates]
+    typed += [*paths(settings.engine_build, ""), *paths(settings.fio, "")]
+    return sorted(names, key=lambda name: typed.index(name) if name in typed else len(typed))
 
 
 def _limit(

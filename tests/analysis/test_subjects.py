@@ -92,6 +92,19 @@ def test_two_releases_that_are_compared_are_no_other_environment(single: pd.Data
     assert checks.unlike(runs)
 
 
+def test_parts_of_one_sweep_are_compared_round_by_round(single: pd.DataFrame) -> None:
+    """A drift of the machine that is ten times the difference hides it only between two sweeps."""
+    runs = both(single, "backend_name", 0.9, ("old", "new"))
+    runs["iops"] *= np.exp(np.log(2) * runs["repeat"] / 12)
+    old, new = (compare.of_alternative(runs, name) for name in compare.alternatives(runs)[::-1])
+    assert compare.in_turns(old, new)
+    assert all(change.judged(0.05) == "worse" for change in compare.compare(old, new))
+    apart = [old.assign(source="a"), new.assign(source="b")]
+    assert not compare.in_turns(*apart)
+    changes = compare.compare(apart[0], apart[1])
+    assert all(change.judged(0.05) == "unsettled" for change in changes)
+
+
 @pytest.mark.parametrize(("repeats", "is_advised"), [(5, True), (12, False)])
 def test_more_rounds_are_advised_where_they_may_help(
     tmp_path: Path, repeats: int, is_advised: bool

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """sweep --backend, --backend-option, --engine-build and --fio: real runs, measured in turns."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -40,6 +41,10 @@ def test_two_sockets_are_measured_in_turns_and_told_apart(
         name = str(record.options["backend_name"])
         assert record.point.backend == f"{name}: {sockets[name]}"
         assert record.backend_cpu is not None
+    compared = command("compare", str(private / "out"), "--json")
+    assert json.loads(compared.stdout)["in_turns"] is True
+    # The base is what was typed first, and not what comes first in the alphabet.
+    assert json.loads(compared.stdout)["base"] == "threads"
     told = command("report", str(private / "out"), "--markdown").stdout
     assert "Which back-end serves randread 4k best?" in told
     assert "threads" in told
@@ -126,3 +131,21 @@ def test_mistakes_have_a_sentence_and_leave_nothing(
     assert ended.stderr.count("\n") == 1
     assert sentence in ended.stderr
     assert not folder.exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("--base", "c"), "has no c; it has a, b"),
+        (("--base", "a", "--other", "a"), "--base and --other are both a"),
+        (("OUT", "--base", "a"), "name one folder"),
+    ],
+)
+def test_what_cannot_be_compared_in_one_sweep_is_said(
+    command: RunCommand, private: Path, arguments: tuple[str, ...], sentence: str
+) -> None:
+    folder = str(private / "out")
+    swept(command, private / "out", "--backend=a=builtin", "--backend=b=builtin", rounds=1)
+    ended = command("compare", folder, *(folder if a == "OUT" else a for a in arguments))
+    assert (ended.status, ended.stderr.count("\n")) == (2, 1)
+    assert sentence in ended.stderr

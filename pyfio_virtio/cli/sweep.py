@@ -53,6 +53,13 @@ _INTERRUPTED, _SOME_FAILED = 130, 1
     help="Time that fio may run beyond its runtime before it is killed.",
 )
 @click.option(
+    "--keep-going",
+    is_flag=True,
+    help="Make all runs, even if failures would repeat. Otherwise the sweep stops when runs in a "
+    "row fail in the same way, and their points have no value in common that others lack, or when "
+    "nobody serves the socket any more.",
+)
+@click.option(
     "--yes", is_flag=True, help="Do not ask before writing to other disks than the sweep's own."
 )
 @dry_run_option
@@ -63,6 +70,7 @@ def sweep(
     output: Path,
     save: Path | None,
     patience: float,
+    keep_going: bool,
     yes: bool,
     dry_run: bool,
     given: Mapping[str, Any],
@@ -97,7 +105,7 @@ def sweep(
     keys = [key for key in ("backend", "backend_option") if key not in given]
     unseen = any(getattr(settings, key) != getattr(Settings(), key) for key in keys)
     _ask(resolved, yes, with_backends=unseen)
-    context.exit(_run(resolved, output, patience))
+    context.exit(_run(resolved, output, patience, keep_going))
 
 
 def _save(path: Path, settings: Settings) -> None:
@@ -142,18 +150,19 @@ def _ask(resolved: Sweep, yes: bool, with_backends: bool) -> None:
     confirm("this sweep", found, yes, "leave out --backend, --storage and the options that do this")
 
 
-def _run(resolved: Sweep, output: Path, patience: float) -> int:
+def _run(resolved: Sweep, output: Path, patience: float, keep_going: bool) -> int:
     from pyfio_virtio.sweep.run import carry_out
 
     click.echo(_extent(resolved), err=True)
     try:
         with watching() as watcher:
-            tally = carry_out(resolved, output, watcher, _settled(resolved.settings), patience)
+            settled = _settled(resolved.settings)
+            tally = carry_out(resolved, output, watcher, settled, patience, keep_going)
     except KeyboardInterrupt:
         click.echo(f"pyfio-virtio: {_interruption(output)}", err=True)
         return _INTERRUPTED
     _tell(tally, output)
-    return _SOME_FAILED if tally.failed else 0
+    return _SOME_FAILED if tally.failed or tally.stopped else 0
 
 
 def _interruption(output: Path) -> str:
@@ -186,6 +195,12 @@ def _settled(settings: Settings) -> Any:  # noqa: ANN401 - sweep_run.Settled
 
 
 def _tell(tally: Tally, output: Path) -> None:
+    if tally.stopped:
+        click.echo(
+            f"pyfio-virtio: stopped: {tally.stopped}; when this is corrected, the same command "
+            "continues; --keep-going would make the other runs, too",
+            err=True,
+        )
     failed = f", {tally.failed} failed" if tally.failed else ""
-    kept = _count(tally.kept, "run")
-    click.echo(f"{kept} in {output}{failed}; now: pyfio-virtio report {output}", err=True)
+    now = f"; now: pyfio-virtio report {output}" if tally.kept > tally.failed else ""
+    click.echo(f"{_count(tally.kept, 'run')} in {output}{failed}{now}", err=True)

@@ -26,6 +26,7 @@ _OWN = ("engine", "cpus", "serve", "backend", "fio", "engine_build")
 _MOST_POINTS = 10_000
 
 Part = Mapping[str, str]
+Value = tuple[str, object]  # the name of an axis, and a value on it
 Pair = tuple[str, str]  # the names of a fio and of a build of the engine; "" if there is only one
 _ONLY_PROGRAMS: tuple[Pair, ...] = (("", ""),)
 _DEFAULT_BACKEND = Candidate("", BUILTIN)
@@ -52,6 +53,19 @@ class Choice:
         """The value as a count, for the back-end; 1 if it is not a number."""
         text = self.get(name, "1")
         return max(1, int(text)) if text.isdecimal() else 1
+
+    @property
+    def values(self) -> tuple[Value, ...]:
+        """Its value on each axis, by the name of the axis."""
+        return (
+            ("engine", self.engine),
+            *self.options,
+            ("cpus", self.cpus),
+            ("serve", self.serve),
+            ("backend", self.backend.name),
+            ("fio and engine", self.programs),
+            ("rate", self.rate_percent),
+        )
 
     @property
     def label(self) -> str:

@@ -26,6 +26,7 @@ from pyfio_virtio.results.results import FIO_JSON, JOB
 from pyfio_virtio.sweep.job import Wanted
 from pyfio_virtio.sweep.measure import Task, measure
 from pyfio_virtio.sweep.outcome import words
+from pyfio_virtio.sweep.plan import Value
 from pyfio_virtio.sweep.points import Planned, Sweep
 from pyfio_virtio.sweep.servers import Servers, servers
 from pyfio_virtio.sweep.settings import VIRTIO
@@ -38,8 +39,6 @@ _LEFT_OUT = {
     *(name for name, use in PATHS.items() if use in (Use.OUTPUT, Use.LOG, Use.COMMAND)),
     *("startdelay", "thread"),
 }
-
-Value = tuple[str, object]
 
 
 def rehearse(sweep: Sweep) -> None:
@@ -60,16 +59,10 @@ def covering(points: Sequence[Planned]) -> Iterator[tuple[Planned, list[Value]]]
     """Some points of our engine that have all values together, and the new values of each."""
     seen: set[Value] = set()
     for planned in points:
-        new = [value for value in _values(planned) if value not in seen]
+        new = [value for value in planned.choice.values if value not in seen]
         if planned.choice.engine == VIRTIO and new:
             seen.update(new)
             yield planned, new
-
-
-def _values(planned: Planned) -> list[Value]:
-    choice = planned.choice
-    own = (("cpus", choice.cpus), ("serve", choice.serve), ("backend", choice.backend.name))
-    return [*choice.options, *own, ("fio and engine", choice.programs)]
 
 
 class _Rehearsal:
@@ -138,7 +131,7 @@ def _name(line: str) -> str:
 
 def _named(planned: Planned, new: Sequence[Value], why: str) -> str:
     """What was tried for the first time. Of a whole point, what the reason speaks of."""
-    if len(new) < len(_values(planned)):
+    if len(new) < len(planned.choice.values):
         return " and ".join(f"{name}={value}" for name, value in new)
     options = [f"{name}={value}" for name, value in planned.choice.options if f"{name}=" in why]
     return options[0] if len(options) == 1 else planned.choice.label

@@ -2,8 +2,8 @@
 """Carries out a sweep, round by round.
 
 Owns which run comes next, and which runs are skipped because they are finished. Called from the
-main thread. A run that fails is kept with its error, and the sweep continues. After an
-interruption, the same command continues the sweep.
+main thread. A run that fails is kept with its error, and the sweep continues unless the failure
+would repeat (sweep/failures.py). After an interruption, the same command continues the sweep.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from pyfio_virtio.errors import UsageError
 from pyfio_virtio.machine import folders
 from pyfio_virtio.results.record import MEASURED, Record
 from pyfio_virtio.results.results import PLAN, SweepFolder
+from pyfio_virtio.sweep.failures import Failures
 from pyfio_virtio.sweep.job import columns
 from pyfio_virtio.sweep.one_run import PATIENCE_S, Runner, Trial, runner
 from pyfio_virtio.sweep.plan import order
@@ -54,6 +55,11 @@ class Tally:
 
     kept: int
     failed: int
+    stopped: str = ""  # why the sweep did not continue; "" if it went to its end
+
+
+class _StopError(Exception):
+    """No further run should be made."""
 
 
 def carry_out(
@@ -62,9 +68,14 @@ def carry_out(
     watcher: Watcher,
     settled: Settled,
     patience_s: float = PATIENCE_S,
+    keep_going: bool = False,
 ) -> Tally:
-    """Makes all runs that are not finished. `settled` says whether IOPS are known well enough."""
+    """Makes all runs that are not finished. `settled` says whether IOPS are known well enough.
+
+    With `keep_going`, it does not stop after failures that would repeat.
+    """
     folder = SweepFolder(path)
+    stopped = ""
     with runner(
         folder,
         folders.run_folder_path(),
@@ -74,14 +85,27 @@ def carry_out(
         live=watcher.live,
     ) as running:
         sweep, maximum = _resumed(sweep, folder)
-        rounds = _Rounds(sweep, running, watcher)
-        rounds.measure(sweep.points(), settled)
-        if sweep.settings.rate_steps:
-            maximum = {**rounds.maximum(sweep.points()), **maximum}
-            folder.write_plan(plan_text(sweep, maximum))
-            rounds.measure(sweep.rated_points(maximum), settled)
+        try:
+            _measure(sweep, maximum, folder, _Rounds(sweep, running, watcher, keep_going), settled)
+        except _StopError as reason:
+            stopped = str(reason)
     rows = folder.rows()
-    return Tally(len(rows), sum(bool(row["error"]) for row in rows))
+    return Tally(len(rows), sum(bool(row["error"]) for row in rows), stopped)
+
+
+def _measure(
+    sweep: Sweep,
+    maximum: Mapping[str, float],
+    folder: SweepFolder,
+    rounds: _Rounds,
+    settled: Settled,
+) -> None:
+    """Measures all points, and then at shares of the IOPS that they reach."""
+    rounds.measure(sweep.points(), settled)
+    if sweep.settings.rate_steps:
+        maximum = {**rounds.maximum(sweep.points()), **maximum}
+        folder.write_plan(plan_text(sweep, maximum))
+        rounds.measure(sweep.rated_points(maximum), settled)
 
 
 def run_again(sweep: Sweep, planned: Planned, path: Path, watcher: Watcher) -> Record:
@@ -161,11 +185,14 @@ def _shown(value: object) -> str:
 class _Rounds:
     """Makes every run that is not finished, in order."""
 
-    def __init__(self, sweep: Sweep, running: Runner, watcher: Watcher) -> None:
+    def __init__(
+        self, sweep: Sweep, running: Runner, watcher: Watcher, keep_going: bool = False
+    ) -> None:
         self._sweep = sweep
         self._settings = sweep.settings
         self._runner = running
         self._watcher = watcher
+        self._keep_going = keep_going
 
     def measure(self, points: Sequence[Planned], settled: Settled) -> None:
         """Every repeat of every point, and then more rounds of points that are not settled."""
@@ -201,8 +228,12 @@ class _Rounds:
         runs = order(list(by_choice), repeats, self._settings.order, self._settings.seed or 0)
         left = [run for run in runs if run.repeat not in done[run.choice]]
         self._watcher.expect(len(left))
+        failures = Failures(points)
         for run in left:
-            self.run(by_choice[run.choice], run.repeat)
+            planned = by_choice[run.choice]
+            error = self.run(planned, run.repeat).error
+            if not self._keep_going and (why := failures.why_stop(planned, error)):
+                raise _StopError(why)
 
     def run(self, planned: Planned, repeat: int) -> Record:
         self._watcher.begin(planned, repeat)

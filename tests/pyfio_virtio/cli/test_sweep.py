@@ -214,7 +214,19 @@ def test_failed_runs_end_with_one(command: RunCommand, private: Path) -> None:
     ended = command(*ONE, *failing, "-o", str(private / "out"))
     assert ended.status == 1
     assert "failed: repeat 1: virtio wait=event" in ended.stderr
-    assert ", 1 failed;" in ended.stderr
+    assert ended.stderr.endswith(", 1 failed\n")
+
+
+def test_a_sweep_that_stops_says_why_and_what_next(command: RunCommand, private: Path) -> None:
+    failing = ("--repeats", "5", "--backend-option", "fault=error:type=read")
+    folder = private / "out"
+    ended = command(*ONE, *failing, "-o", str(folder))
+    assert ended.status == 1
+    *failed, stopped, last = ended.stderr.splitlines()[1:]
+    assert len(failed) == 2
+    assert stopped.startswith("pyfio-virtio: stopped: the last 2 runs failed in the same way")
+    assert "the same command continues; --keep-going" in stopped
+    assert last == f"2 runs in {folder}, 2 failed"
 
 
 @pytest.mark.parametrize(

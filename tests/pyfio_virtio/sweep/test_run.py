@@ -172,6 +172,36 @@ def test_a_point_that_fails_is_kept_and_the_sweep_goes_on(sweep: Sweeping) -> No
     assert tally == Tally(2, 1)
 
 
+EVERY_RUN_FAILS = replace(
+    TINY,
+    options={"rw": ("randread",), "iodepth": ("1", "2", "3")},
+    backend_option=("fault=error:type=read",),
+    repeats=3,
+)
+
+
+def test_a_failure_that_would_repeat_stops_the_sweep(sweep: Sweeping) -> None:
+    tally, folder = sweep(EVERY_RUN_FAILS)
+    assert (tally.kept, tally.failed) == (2, 2)
+    assert "the last 2 runs failed in the same way" in tally.stopped
+    assert len(folder.records()) == 2
+
+
+def test_failures_do_not_stop_a_sweep_that_keeps_going(sweep: Sweeping) -> None:
+    tally, _ = sweep(EVERY_RUN_FAILS, keep_going=True)
+    assert tally == Tally(9, 9)
+
+
+def test_a_back_end_that_went_away_stops_the_sweep_at_once(
+    sweep: Sweeping, builtin: StartBackend
+) -> None:
+    backend = builtin(storage="null", options=("fault=die:type=read",))
+    settings = replace(EVERY_RUN_FAILS, backend=(backend.socket,), backend_option=())
+    tally, _ = sweep(settings)
+    assert (tally.kept, tally.failed) == (1, 1)
+    assert "nobody listens on this socket; start its back-end" in tally.stopped
+
+
 def test_a_failed_run_is_tried_again_by_the_same_command(sweep: Sweeping) -> None:
     settings = replace(TINY, backend_option=("fault=error:type=read",))
     sweep(settings)

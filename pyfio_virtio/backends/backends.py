@@ -32,6 +32,7 @@ DEFAULT_KIND = "builtin"
 START_TIMEOUT_S = 10.0
 # The slowest rate at which memory is filled: in a guest whose hypervisor has to find it first.
 _FILLED_BYTES_PER_S = 128 << 20
+_LARGEST = (1 << 63) - 1  # number that back-ends read
 _LAST_BYTES = 4096  # at the end of a log, where last_words() looks for the last line
 MEMORY_FD_NAME = "pyfio-virtio-disk"
 QSD_POLL_MAX_NS = 32768  # qemu-storage-daemon's own default
@@ -98,6 +99,8 @@ class BackendSpec:
 
     def check(self) -> None:
         """Refuses impossible values, so that the user gets our message and not the back-end's."""
+        if self.kind not in KINDS:
+            raise UsageError(f"unknown back-end {self.kind!r}", "", f"use {', '.join(KINDS)}")
         kind, _, path = self.storage.partition(":")
         if kind not in ("null", "memory", "file") or (kind == "file") != bool(path):
             raise UsageError(
@@ -107,6 +110,10 @@ class BackendSpec:
             raise UsageError(
                 f"unusable block size {self.block_size}", "it must be 512 or a higher power of two"
             )
+        numbers = {"size": self.size_bytes, "poll-max-ns": self.poll_max_ns or 0}
+        for name, number in {**numbers, "number of queues": self.queues}.items():
+            if number > _LARGEST:
+                raise UsageError(f"unusable {name} {number}", "it does not fit into 63 bits")
         if self.size_bytes < self.block_size or self.size_bytes % self.block_size:
             raise UsageError(
                 f"unusable size {self.size_bytes}",

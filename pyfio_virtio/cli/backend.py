@@ -31,14 +31,21 @@ def backend() -> None:
     show_default=True,
     help="Number of request queues.",
 )
+@click.option("--cpus", metavar="LIST", help="CPUs that it runs on, such as 1 or 0,2-3.")
 @click.option("--socket", metavar="PATH", help="Socket to serve.  [default: in a private folder]")
 @click.option("--name", help="Name of the back-end.  [default: KIND-0, KIND-1 ...]")
 @dry_run_option
 def start(
-    kind: str, queues: int, socket: str | None, name: str | None, dry_run: bool, disk: BackendSpec
+    kind: str,
+    queues: int,
+    cpus: str | None,
+    socket: str | None,
+    name: str | None,
+    dry_run: bool,
+    disk: BackendSpec,
 ) -> None:
     """Start a back-end that keeps running, and print its socket."""
-    spec = replace(disk, kind=kind, queues=queues)
+    spec = replace(disk, kind=kind, queues=queues, cpus=cpus)
     if dry_run:
         _print_dry_start(spec, name, socket)
         return

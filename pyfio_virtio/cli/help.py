@@ -7,6 +7,7 @@ its help if no command follows, and names the nearest command after a typing err
 
 from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
+from itertools import pairwise
 
 import click
 
@@ -31,6 +32,7 @@ class Commands(click.Group):
         if not args and not ctx.resilient_parsing:
             click.echo(ctx.get_help(), err=True)
             ctx.exit(_USAGE)
+        _refuse_empty(args, ctx)
         return super().parse_args(ctx, args)
 
     def resolve_command(
@@ -58,6 +60,17 @@ class Commands(click.Group):
         rows = [(name, _first_sentence(command)) for name, command in sorted(self.commands.items())]
         with formatter.section("Commands"):
             formatter.write_dl(rows)
+
+
+def _refuse_empty(args: Sequence[str], context: click.Context) -> None:
+    """Refuses empty words. They mostly come from a variable of the shell that is not set, and could
+    mean something else, such as the working directory. Options of fio follow --.
+    """
+    words = args[: args.index("--")] if "--" in args else args
+    for before, word in pairwise(("", *words)):
+        if not word or (word.startswith("--") and word.find("=") == len(word) - 1):
+            name = word[:-1] or (before if before.startswith("-") else "an argument")
+            raise click.UsageError(f"{name} is empty; give it a value, or leave it out", context)
 
 
 def _first_sentence(command: click.Command) -> str:

@@ -123,11 +123,12 @@ _DISK = (
     disk_option("--block-size", callback=as_size, default="512", show_default=True),
     disk_option("--read-only"),
     disk_option("--poll-max-ns"),
-    click.option(
-        "--cpus", metavar="LIST", help="CPUs that the back-end runs on, such as 1 or 0,2-3."
-    ),
     disk_option("--backend-option", "options", multiple=True),
 )
+
+
+# The names of these parameters.
+DISK_PARAMETERS = (*("storage", "size_bytes", "block_size", "read_only", "poll_max_ns", "options"),)
 
 
 def disk_options(function: Callable[..., None]) -> Callable[..., None]:
@@ -140,7 +141,6 @@ def disk_options(function: Callable[..., None]) -> Callable[..., None]:
         block_size: int,
         read_only: bool,
         poll_max_ns: int | None,
-        cpus: str | None,
         options: tuple[str, ...],
         **others: object,
     ) -> None:
@@ -150,7 +150,6 @@ def disk_options(function: Callable[..., None]) -> Callable[..., None]:
             block_size=block_size,
             read_only=read_only,
             poll_max_ns=poll_max_ns,
-            cpus=cpus,
             options=options,
         )
         function(disk=disk, **others)
@@ -158,6 +157,33 @@ def disk_options(function: Callable[..., None]) -> Callable[..., None]:
     for option in reversed(_DISK):
         with_disk = option(with_disk)
     return with_disk
+
+
+def old_spelling(
+    old: str,
+    new: str,
+    parameter: str,
+    read: Callable[[click.Context, click.Parameter, str | None], Any],
+) -> Decorator:
+    """Lets the option `new` of a command, which is its `parameter`, also be written as `old`.
+
+    The old spelling is not in the help. Who uses it gets a note with the new one.
+    """
+    held = f"old_{parameter}"
+    flag = click.option(old, held, hidden=True, callback=read)
+
+    def decorate(function: Callable[..., None]) -> Callable[..., None]:
+        @wraps(function)
+        def with_old(**values: Any) -> None:  # noqa: ANN401 - click's parameters
+            given = values.pop(held)
+            if given is not None:
+                click.echo(f"pyfio-virtio: note: {old} is now called {new}", err=True)
+                values[parameter] = given
+            function(**values)
+
+        return flag(with_old)
+
+    return decorate
 
 
 dry_run_option: Decorator = click.option(

@@ -9,16 +9,18 @@ from dataclasses import replace
 from pathlib import Path
 
 import click
+from click.core import ParameterSource
 
 from pyfio_virtio import run as runs
 from pyfio_virtio.backends import backends
 from pyfio_virtio.backends.backends import BackendSpec
-from pyfio_virtio.cli.options import confirm, disk_options, dry_run_option
+from pyfio_virtio.cli.options import DISK_PARAMETERS, confirm, disk_options, dry_run_option
 from pyfio_virtio.engine import counters
-from pyfio_virtio.errors import PyfioVirtioError
+from pyfio_virtio.errors import PyfioVirtioError, UsageError
 from pyfio_virtio.fio import fio
-from pyfio_virtio.machine import folders
+from pyfio_virtio.machine import cpu_lists, folders, host
 from pyfio_virtio.sweep import candidates
+from pyfio_virtio.sweep.job import Placement, placement
 
 _NO_BACKEND = "none"
 
@@ -35,6 +37,14 @@ _NO_BACKEND = "none"
     "the job runs on the disks that it names.",
 )
 @click.option("--socket", metavar="PATH", help="The same as --backend PATH.")
+@click.option(
+    "--cpus",
+    default="any",
+    show_default=True,
+    metavar="PLACE",
+    help="CPUs of fio and the back-end: any, separate, shared, or FIO:BACKEND such as 0:1. A list "
+    "alone is that of the back-end.",
+)
 @disk_options
 @click.option("--json", "as_json", is_flag=True, help="Print only fio's JSON on stdout.")
 @click.option(
@@ -60,6 +70,7 @@ def run(
     words: tuple[str, ...],
     kind: str,
     socket: str | None,
+    cpus: str,
     as_json: bool,
     with_counters: bool,
     converting: bool,
@@ -79,7 +90,13 @@ def run(
       pyfio-virtio run latency -- --rw=randread --runtime=2
     """
     job_files, fio_options = _split(words)
-    where = _where(kind, socket, disk)
+    place = placement(cpus, host.cores())
+    if place.fio:
+        cpu_lists.check(place.fio, f"--cpus {cpus}")
+        fio_options = (f"--cpus_allowed={place.fio}", *fio_options)
+    where = _where(kind, socket, replace(disk, cpus=place.backend))
+    if where.spec is None:
+        _refuse_unused(context, where, place)
     plan = runs.plan(job_files, fio_options, where, program, as_json, with_counters, converting)
     if converting:
         _show_changes(plan)
@@ -102,6 +119,21 @@ def _where(kind: str, socket: str | None, disk: BackendSpec) -> runs.Disk:
     if named.socket:
         return runs.Disk(socket=folders.absolute(named.socket))
     return runs.Disk(replace(disk, kind=named.kind, options=(*disk.options, *named.options)))
+
+
+def _refuse_unused(context: click.Context, where: runs.Disk, place: Placement) -> None:
+    """Refuses flags for a disk that is not started here, because they would change nothing."""
+    unused = [*DISK_PARAMETERS, *(["cpus"] if place.backend else [])]
+    if where.socket and context.params["socket"]:
+        unused.append("kind")
+    for option in context.command.params:
+        source = context.get_parameter_source(option.name or "")
+        if option.name in unused and source is ParameterSource.COMMANDLINE:
+            raise UsageError(
+                f"cannot use {max(option.opts, key=len)} here",
+                f"this command does not start {where.describe()}",
+                "write --cpus FIO: to place fio alone" if option.name == "cpus" else "leave it out",
+            )
 
 
 def _split(words: tuple[str, ...]) -> tuple[list[Path], tuple[str, ...]]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import wraps
+from pathlib import Path
 from typing import Any
 
 import click
@@ -119,6 +120,12 @@ _FLAGS = (
         help="What serves the disk. Several are measured in turns. Options of the back-end may "
         "follow: fast=qsd,aio=io_uring. May be repeated.  [default: builtin]",
     ),
+    click.option(
+        "--socket",
+        multiple=True,
+        metavar="PATH",
+        help="The same as --backend PATH; may be repeated.",
+    ),
     disk_option(
         "--storage",
         metavar="null|memory|file|file:PATH",
@@ -167,7 +174,7 @@ _FLAGS = (
 def sweep_options(function: Callable[..., None]) -> Callable[..., None]:
     """Adds the flags; the command gets those that were given as `given`, by names of Settings."""
     flags = [*_axis_flags(), *_FLAGS]
-    names = ("quick", "shared_cpu", "set_options", *_AXES, *_LISTS, "cpus", *_plain())
+    names = ("quick", "shared_cpu", "socket", "set_options", *_AXES, *_LISTS, "cpus", *_plain())
 
     @wraps(function)
     def with_settings(**values: Any) -> None:  # noqa: ANN401 - click's parameters
@@ -196,6 +203,11 @@ def _settings(said: dict[str, Any]) -> dict[str, Any]:
     for name, read in (("target_ci", share), ("rate_steps", steps)):
         if name in given:
             given[name] = read(given[name])
+    if said["socket"]:
+        given["backend"] = (
+            *said["backend"],
+            *(str(Path(each).absolute()) for each in said["socket"]),
+        )
     cpus = (*said["cpus"], *(("shared",) if said["shared_cpu"] else ()))
     if cpus:
         given["cpus"] = cpus

@@ -6,7 +6,7 @@ from functools import partial
 import click
 
 from pyfio_virtio.cli.interruptible import interruptible
-from pyfio_virtio.cli.options import as_size, confirm, device_option
+from pyfio_virtio.cli.options import as_size, confirm, device_option, old_spelling
 from pyfio_virtio.disk import verify
 from pyfio_virtio.disk.disk import DEFAULT_WAIT, Disk, open_disk
 from pyfio_virtio.errors import PyfioVirtioError, UsageError
@@ -50,20 +50,21 @@ def _optional_size(
 )
 @click.option(
     "-S",
-    "--size",
+    "--bs",
     "piece_bytes",
     metavar="SIZE",
     callback=_optional_size,
     help="Size of a piece, in any number of bytes.  [default: 4k; 1M with --full]",
 )
+@old_spelling("--size", "--bs", "piece_bytes", _optional_size)
 @click.option(
-    "-o",
     "--offset",
     "first",
     metavar="SIZE",
     callback=_optional_size,
     help="Offset of the first piece.  [default: 0]",
 )
+@old_spelling("-o", "--offset", "first", _optional_size)
 @click.option(
     "-t",
     "--threads",
@@ -117,7 +118,7 @@ def verify_command(
     if piece_bytes is None:
         piece_bytes = verify.DEFAULT_FULL_PIECE_BYTES if full else verify.DEFAULT_PIECE_BYTES
     if not piece_bytes:
-        raise UsageError("unusable --size 0", "a piece has at least one byte")
+        raise UsageError("unusable --bs 0", "a piece has at least one byte")
     content = _content(pattern, seed)
     pieces = _piece_count(full, iterations, first)
     if not only_reads:

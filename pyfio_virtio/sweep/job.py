@@ -8,6 +8,7 @@ engine's counters go to the folder in which fio runs.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -74,6 +75,7 @@ def placement(cpus: str, cores: list[list[int]]) -> Placement:
     """The CPUs for the value `cpus` of a choice. Each core is the list of its CPUs.
 
     separate: half of the cores for fio, the others for the back-end. shared: one CPU for both.
+    Others are FIO:BACKEND, where one of the two may be missing, or BACKEND.
     """
     if cpus == "any":
         return Placement()
@@ -88,12 +90,12 @@ def placement(cpus: str, cores: list[list[int]]) -> Placement:
             )
         middle = len(halves) // 2
         return Placement(_list(halves[:middle]), _list(halves[middle:]))
-    fio, colon, backend = cpus.partition(":")
-    if not (colon and fio and backend):
+    fio, _, backend = cpus.rpartition(":")
+    if not re.fullmatch(r"[0-9,-]*", fio + backend) or not (fio or backend):
         raise UsageError(
             f"unknown cpus {cpus!r}", "", "use any, separate, shared or FIO:BACKEND, such as 0:1"
         )
-    return Placement(fio, backend)
+    return Placement(fio or None, backend or None)
 
 
 def _list(cores: list[list[int]]) -> str:

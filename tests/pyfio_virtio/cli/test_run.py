@@ -570,7 +570,7 @@ def test_a_relative_path_of_a_socket_is_a_socket(
 
 @pytest.mark.parametrize(
     ("named", "words"),
-    [("qds", "did you mean qsd?"), ("a.sock", "./a.sock"), ("", "unknown back-end ''")],
+    [("qds", "did you mean qsd?"), ("a.sock", "./a.sock"), ("", "--backend is empty")],
 )
 def test_an_unknown_back_end_is_one_sentence(main_here: RunCommand, named: str, words: str) -> None:
     ended = main_here("run", "--backend", named)

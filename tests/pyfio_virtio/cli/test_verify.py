@@ -171,8 +171,8 @@ def test_its_memory_does_not_grow_with_the_disk(
     [
         (("-i", "5"), "--iterations"),
         (("--iterations", "100"), "--iterations"),
-        (("-o", "0"), "--offset"),
-        (("-o", "4k", "-i", "1"), "--iterations"),
+        (("--offset", "0"), "--offset"),
+        (("--offset", "4k", "-i", "1"), "--iterations"),
     ],
 )
 def test_the_whole_disk_has_no_part(

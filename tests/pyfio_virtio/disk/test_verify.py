@@ -144,7 +144,7 @@ def test_a_disk_of_somebody_elses_is_not_written(socket: str, command: RunComman
         (("--pattern", "xy"), "is not a row of bytes in hexadecimal"),
         (("--pattern", "00", "--random", "1"), "each says what to write"),
         (("-S", "0"), "a piece has at least one byte"),
-        (("-o", "8M"), "do not fit"),
+        (("--offset", "8M"), "do not fit"),
         (("--wait", "often"), "is not one of 'event', 'busy', 'sleepy', 'adaptive'"),
     ],
 )

@@ -92,13 +92,16 @@ def test_columns_are_typed_so_that_they_sort() -> None:
         ("separate", [[0, 4], [1, 5], [2, 6], [3, 7]], Placement("0,4,1,5", "2,6,3,7")),
         ("separate", [[0, 1]], Placement("0", "1")),
         ("2-3:0,1", [[0]], Placement("2-3", "0,1")),
+        ("0:", [[0]], Placement("0", None)),
+        (":1", [[0]], Placement(None, "1")),
+        ("1", [[0]], Placement(None, "1")),
     ],
 )
 def test_cpus_are_named_or_found(cpus: str, cores: list[list[int]], expected: Placement) -> None:
     assert placement(cpus, cores) == expected
 
 
-@pytest.mark.parametrize("cpus", ["0", "0:", ":1", "together"])
+@pytest.mark.parametrize("cpus", ["", ":", "0:1:2", "together", "0:x"])
 def test_cpus_that_say_no_place_are_refused(cpus: str) -> None:
     with pytest.raises(UsageError, match="unknown cpus"):
         placement(cpus, [[0], [1]])

@@ -167,7 +167,7 @@ def test_what_the_folder_would_have_done_beside_needs_a_yes(
         ({"options": {**BASE.options, "rw": "read\nexec_prerun=x"}}, "cannot write"),
         ({"options": {**BASE.options, "include": "/x"}}, "for an include"),
         ({"options": {**BASE.options, "directory": "/x"}}, "cannot set fio's option"),
-        ({"cpus": "0\nexec_prerun=x:0"}, "cannot write"),
+        ({"cpus": "0\nexec_prerun=x:0"}, "unknown cpus"),
         ({"backend": "evil"}, "unknown back-end 'evil'"),
         ({"engines": "/x/evil.so"}, "has no engine /x/evil.so"),
         ({"backend_option": "storage=file:/x"}, "storage=file:/x"),

@@ -103,7 +103,8 @@ class Answer:
     def sentence(self) -> str:
         """The answer, as precise as the runs allow."""
         if not self.claims:
-            return _capital(f"{_place(self.where)}no difference in IOPS was shown.")
+            none = _capital(f"{_place(self.where)}no difference in IOPS was shown.")
+            return f"{none}{self._cheapest()}"
         verb = "has the most IOPS" if self.is_clear else "has the highest median of IOPS"
         parts = [f"{self.top} {verb}: {short(self.medians[self.top].value)}"]
         gain = self.gain()
@@ -123,6 +124,19 @@ class Answer:
             return []
         costs = (number(self.cpu_us[name]) for name in (self.top, self.baseline))
         return ["for {} µs of CPU per I/O instead of {}".format(*costs)]
+
+    def _cheapest(self) -> str:
+        """Which alternative was shown to take less CPU time than which others."""
+        if not self.cpu:
+            return ""
+        name = min(self.names, key=lambda each: self.cpu_us[each])
+        dearer = [n for n in self.names if n != name and self.cpu[n, name].verdict == "better"]
+        if not dearer:
+            return ""
+        costs = [self.cpu_us[n] for n in dearer]
+        instead = " to ".join(dict.fromkeys(number(each) for each in (min(costs), max(costs))))
+        takes = f"{_capital(name)} takes less CPU per I/O than {_list(dearer)}"
+        return f" {takes}: {number(self.cpu_us[name])} µs instead of {instead}."
 
     def _thrift(self) -> str:
         name = self.thrifty()
@@ -354,6 +368,9 @@ def _everywhere(found: Study) -> str:
     if not unbeaten:
         return ""
     wins = {n: sum(a.is_clear and a.top == n for a in answers) for n in unbeaten}
+    if len(unbeaten) == 1 and 0 < wins[unbeaten[0]] < len(answers):
+        most = f"{unbeaten[0]} has the most IOPS at {wins[unbeaten[0]]} of the {len(answers)}"
+        return _capital(f"{most} points measured; at the others, no better one was shown.")
     if len(unbeaten) > 1 or wins[unbeaten[0]] < len(answers):
         first = f"None was shown to be better than {_list(unbeaten, 'or')}"
         clear = [f"{n} has the most IOPS at {wins[n]}" for n in unbeaten if wins[n]]

@@ -47,11 +47,11 @@ def test_a_way_that_wins_everywhere_is_named() -> None:
 
 
 def test_cannot_tell_is_not_equal() -> None:
-    """Event wins nowhere and busy not everywhere, so neither is called best."""
+    """Event wins nowhere and busy not everywhere, so neither is called best everywhere."""
     frame = made({"event": [10, 40], "busy": [20, 40.1]})
     assert headline(frame) == (
-        "None was shown to be better than busy at any of the 2 points measured; "
-        "busy has the most IOPS at 1."
+        "Busy has the most IOPS at 1 of the 2 points measured; "
+        "at the others, no better one was shown."
     )
 
 

@@ -31,6 +31,7 @@ def both(runs: pd.DataFrame, column: str, ratio: float, names: tuple[str, str]) 
     for place, name in enumerate(names):
         part = runs.assign(**{column: name}, order=2 * runs["order"] + place)
         part["iops"] = part["iops"] * (ratio if place else 1) * random.lognormal(0, 0.01, len(part))
+        part["cpu_us"] = part["cpu_us"] * random.lognormal(0, 0.01, len(part))
         part["option_names"] = [(*each, column) for each in part["option_names"]]
         parts.append(part)
     return pd.concat(parts, ignore_index=True)
@@ -112,3 +113,24 @@ def test_more_rounds_are_advised_where_they_may_help(
     write_sweep(tmp_path / "out", polls=(), waits=("busy",), depths=(1,), repeats=repeats)
     runs = both(load(tmp_path / "out"), "backend_name", 1.0, ("a", "b"))
     assert ("--repeats 12 adds rounds" in report.markdown(runs)) == is_advised
+
+
+def test_a_difference_in_cpu_cost_is_said_where_none_in_iops_was_shown(
+    single: pd.DataFrame,
+) -> None:
+    runs = both(single, "backend_name", 1.0, ("dear", "cheap"))
+    runs.loc[runs["backend_name"] == "cheap", "cpu_us"] *= 0.5
+    for answer in claims.study(runs).answers:
+        assert "no difference in IOPS was shown. Cheap takes less CPU per I/O than dear: " in (
+            answer.sentence
+        )
+    assert "takes less" not in report.markdown(both(single, "backend_name", 1.0, ("a", "b")))
+
+
+def test_a_winner_at_some_points_is_named_first(single: pd.DataFrame) -> None:
+    runs = both(single, "backend_name", 1.0, ("old", "new"))
+    runs.loc[(runs["backend_name"] == "new") & (runs["iodepth"] > 1), "iops"] *= 1.2
+    assert claims.headline(claims.study(runs)) == (
+        "New has the most IOPS at 2 of the 3 points measured; "
+        "at the others, no better one was shown."
+    )

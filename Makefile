@@ -111,9 +111,9 @@ build/lib/vhost_backend: $(BACK_END_SOURCES) $(BUILDERS)
 	@echo "Compiling $@"
 	@$(IN_VENV) engine/build.py --output $@ back-end
 
-build/lib/libpyfio_virtio.so: $(FRONT_END_SOURCES) $(BUILDERS)
+build/lib/libpyfio_virtio.so: $(FRONT_END_SOURCES) $(BUILDERS) build/sleepy-poll
 	@echo "Compiling $@"
-	@$(IN_VENV) engine/build.py --output $@ library
+	@$(IN_VENV) engine/build.py --output $@ library --sleepy-poll $(SLEEPY_POLL)
 
 build/fio-tree: engine/fio_headers.py build/fio-wanted
 	@$(PYTHON) engine/fio_headers.py > $@

@@ -118,7 +118,9 @@ int main(int argc, char **argv)
 			"MILLISECONDS WAIT\n");
 		return 2;
 	}
-	options.wait = argv[5];
+	options.wait = wait_named(argv[5]);
+	if (options.wait < 0)
+		return fail("WAIT");
 	if (device_attach(&dev, &config, &options))
 		return fail("the device");
 	status = run_all(dev, threads, strtoull(argv[3], NULL, 10) / BLOCK_BYTES,

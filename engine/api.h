@@ -38,6 +38,22 @@ unsigned int engine_default_sleepy_poll_us(void);
  * owns the text, and keeps it until the next failure in this thread. */
 const char *error_message(void);
 
+/* ---- ways of waiting for completions ------------------------------------- */
+
+enum wait_kind {
+	WAIT_DEFAULT = 0,  /* adaptive; sleepy in a build with SLEEPY_POLL */
+	WAIT_EVENT = 1,    /* asks for a call and blocks on the eventfd */
+	WAIT_BUSY = 2,     /* polls without a pause */
+	WAIT_SLEEPY = 3,   /* sleeps between two looks */
+	WAIT_ADAPTIVE = 4, /* finds the best way by trials */
+};
+
+/* Returns "default", "event", "busy", "sleepy" or "adaptive"; NULL if kind is none of
+ * these. */
+const char *wait_name(int kind);
+/* Returns the enum wait_kind with this name; -EINVAL if there is none. */
+int wait_named(const char *name);
+
 /* ---- devices ------------------------------------------------------------ */
 
 enum device_type {
@@ -62,8 +78,7 @@ enum choice {
 
 struct memory;
 
-/* How a caller wants the device. Every member but socket and connect_timeout_ms
- * can be left at zero. */
+/* How a caller wants the device. Every member but socket can be left at zero. */
 struct device_config {
 	const char *socket;          /* path; the engine copies it */
 	int type;                    /* enum device_type */
@@ -73,7 +88,7 @@ struct device_config {
 	unsigned int num_queues;     /* request queues; 0: one */
 	unsigned int queue_size;     /* entries, a power of two; 0: fits depth */
 	unsigned int depth;          /* requests in flight per queue; 0: 128 */
-	unsigned int connect_timeout_ms;
+	unsigned int connect_timeout_ms; /* 0: 5000 */
 	unsigned int scsi_target;
 	unsigned int scsi_lun;
 	bool scsi_address_set;       /* false: target and LUN are not used */
@@ -136,7 +151,8 @@ enum { DEVICE_MAX_DISKS = 64 };
 struct device;
 
 /* Connects to config->socket, negotiates features and reads the configuration
- * space; no ring runs yet. Blocks for connect_timeout_ms at most. Returns -ENOENT,
+ * space; no ring runs yet. Blocks for connect_timeout_ms at most. Returns -EINVAL if
+ * config or its socket is NULL, -ENOENT,
  * -ENOTSOCK, -ECONNREFUSED or -EACCES if the socket cannot be connected to,
  * -ETIMEDOUT if the back-end does not answer, -EPROTO if its answer is wrong,
  * -ECONNRESET if it hangs up, and -EOPNOTSUPP if the device lacks something that
@@ -175,9 +191,9 @@ void memory_destroy(struct memory *memory);
 void memory_free(struct memory *memory, void *address);
 
 /* Allocates an I/O buffer for a started device: whole blocks move between it and
- * the device without a copy. alignment is a power of two. The engine shares more
- * memory when it is needed, as long as the back-end accepts more regions. Returns
- * NULL, with a sentence, if there is no memory. Any thread. */
+ * the device without a copy. alignment is a power of two; 0: 4096. The engine shares
+ * more memory when it is needed, as long as the back-end accepts more regions.
+ * Returns NULL, with a sentence, if there is no memory. Any thread. */
 void *device_alloc(struct device *dev, size_t size_bytes, size_t alignment);
 /* address came from device_alloc(), or is NULL. If the back-end may still write to
  * the memory for an operation that failed, the memory is not allocated again before
@@ -214,12 +230,14 @@ int device_register_memory(struct device *dev, void *address, size_t size_bytes,
 
 /* How threads wait for the device. Every member can be left at zero. */
 struct attach_options {
-	const char *wait;                /* event, busy, sleepy, adaptive; NULL: event */
-	unsigned int sleepy_poll_us;     /* wait=sleepy; 0: 50 */
+	int wait;                        /* enum wait_kind */
+	unsigned int sleepy_poll_us;     /* WAIT_SLEEPY; 0: 50. WAIT_DEFAULT becomes
+	                                  * WAIT_SLEEPY if it is not 0 */
 	unsigned int request_timeout_ms; /* without progress; 0: 30000 */
 };
 
-/* Opens and starts a device, and prepares it for the calls below. */
+/* Opens and starts a device, and prepares it for the calls below. options may be NULL,
+ * which means the defaults. */
 int device_attach(struct device **dev, const struct device_config *config,
 		  const struct attach_options *options);
 /* Ends the calls of all threads and the operations in flight with -ECANCELED. Later

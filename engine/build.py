@@ -245,12 +245,13 @@ def arguments() -> argparse.Namespace:
         "--fio-tree", type=Path, required=True, help="folder of configured fio sources"
     )
     front_end.add_argument(
-        "--sleepy-poll", default="0", help="default of sleepy_poll, in microseconds"
-    )
-    front_end.add_argument(
         "--internals", action="store_true", help="build the module for the unit tests"
     )
-    modules.add_parser("library", help="the engine, for programs in C")
+    library = modules.add_parser("library", help="the engine, for programs in C")
+    for each in (front_end, library):
+        each.add_argument(
+            "--sleepy-poll", default="0", help="default of sleepy_poll, in microseconds"
+        )
     modules.add_parser("back-end", help="the built-in back-end, for Python")
     return parser.parse_args()
 
@@ -263,7 +264,8 @@ def main() -> int:
             compiler = front_end_compiler(tree, microseconds(chosen.sleepy_poll), chosen.sanitize)
             build(INTERNALS if chosen.internals else FRONT_END, compiler, chosen.output)
         elif chosen.module == "library":
-            compiler = Compiler(ENGINE, engine_defines(0), None, chosen.sanitize, "V" in os.environ)
+            defines = engine_defines(microseconds(chosen.sleepy_poll))
+            compiler = Compiler(ENGINE, defines, None, chosen.sanitize, "V" in os.environ)
             build_library(compiler, chosen.output)
         else:
             compiler = Compiler(

@@ -169,9 +169,11 @@ static int check_started(const struct device *dev)
 	return error_set(EINVAL, "%s: the device is not started", dev->vu.path);
 }
 
+#define DEFAULT_ALIGNMENT 4096
+
 static int check_size(size_t size_bytes, size_t alignment)
 {
-	if (!alignment || alignment & (alignment - 1))
+	if (alignment & (alignment - 1))
 		return error_set(EINVAL, "an alignment of %zu bytes is not a "
 				 "power of two", alignment);
 	if ((size_bytes | alignment) > SIZE_MAX / 4)
@@ -184,6 +186,8 @@ void *device_alloc(struct device *dev, size_t size_bytes, size_t alignment)
 {
 	void *address;
 
+	if (!alignment)
+		alignment = DEFAULT_ALIGNMENT;
 	if (check_size(size_bytes, alignment) || check_started(dev))
 		return NULL;
 	address = alloc_known(dev, size_bytes, alignment);

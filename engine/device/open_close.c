@@ -16,6 +16,7 @@
 
 #define DEFAULT_DEPTH 128
 #define DEFAULT_REQUEST_BYTES (1u << 20)
+#define DEFAULT_CONNECT_TIMEOUT_MS 5000
 
 /* How long a close waits for a back-end that does not answer. */
 #define CLOSE_TIMEOUT_MS 1000
@@ -28,13 +29,19 @@ static void apply_defaults(struct device_config *config)
 		config->depth = DEFAULT_DEPTH;
 	if (!config->max_request_bytes)
 		config->max_request_bytes = DEFAULT_REQUEST_BYTES;
+	if (!config->connect_timeout_ms)
+		config->connect_timeout_ms = DEFAULT_CONNECT_TIMEOUT_MS;
 }
 
 int device_open(struct device **result, const struct device_config *config)
 {
-	struct device *dev = calloc(1, sizeof(*dev));
+	struct device *dev;
 	int code;
 
+	if (!config || !config->socket)
+		return error_set(EINVAL, "no socket is given: set the path of the "
+				 "back-end's Unix socket");
+	dev = calloc(1, sizeof(*dev));
 	if (!dev)
 		return error_set(ENOMEM, "%s: no memory for a device",
 				 config->socket);
@@ -45,7 +52,7 @@ int device_open(struct device **result, const struct device_config *config)
 	memory_init(&dev->early_memory, config->hugepages);
 	dev->memory = config->memory ? config->memory : &dev->own_memory;
 	code = vhost_user_connect(&dev->vu, config->socket,
-				  config->connect_timeout_ms);
+				  dev->config.connect_timeout_ms);
 	dev->config.socket = dev->vu.path;
 	if (!code)
 		code = negotiate(dev);
@@ -65,13 +72,13 @@ int device_reopen(struct device *dev, const struct device_config *config)
 {
 	int code;
 
-	vhost_user_set_timeout(&dev->vu, config->connect_timeout_ms);
 	/* own_memory, which the back-end may still know, lives as long as dev. */
 	share_leave(dev);
 	dev->disk = dev->negotiated;
 	dev->config = *config;
 	dev->config.socket = dev->vu.path;
 	apply_defaults(&dev->config);
+	vhost_user_set_timeout(&dev->vu, dev->config.connect_timeout_ms);
 	dev->memory = config->memory ? config->memory : &dev->own_memory;
 	dev->num_disks = 0;
 	code = negotiate_again(dev);

@@ -69,7 +69,7 @@ static int copy_later(struct device *dev, uint64_t from, uint64_t to)
 int main(int argc, char **argv)
 {
 	struct device_config config = { .connect_timeout_ms = 5000 };
-	struct attach_options options = { .wait = "event" };
+	struct attach_options options = { .wait = WAIT_EVENT };
 	struct device *dev;
 	uint64_t from, to;
 	int failed;

@@ -88,13 +88,13 @@ struct fio_option fio_options[] = {
 		       "How to wait for completions; if left out: adaptive, or "
 		       "as sleepy_poll says"),
 		.posval = {
-			{ .ival = "event", .oval = WAIT_EVENT + 1,
+			{ .ival = "event", .oval = WAIT_EVENT,
 			  .help = "block on the eventfd" },
-			{ .ival = "busy", .oval = WAIT_BUSY + 1,
+			{ .ival = "busy", .oval = WAIT_BUSY,
 			  .help = "poll the ring without a pause" },
-			{ .ival = "sleepy", .oval = WAIT_SLEEPY + 1,
+			{ .ival = "sleepy", .oval = WAIT_SLEEPY,
 			  .help = "poll the ring every sleepy_poll microseconds" },
-			{ .ival = "adaptive", .oval = WAIT_ADAPTIVE + 1,
+			{ .ival = "adaptive", .oval = WAIT_ADAPTIVE,
 			  .help = "use the fastest of these, found by trials" },
 		},
 	},

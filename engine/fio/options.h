@@ -17,7 +17,7 @@ enum trim {
 struct options {
 	void *td; /* fio's: it stores the job here */
 	unsigned int device;
-	unsigned int wait; /* 0: not given, else enum wait_kind + 1 */
+	unsigned int wait; /* enum wait_kind */
 	unsigned int sleepy_poll_us;
 	unsigned int sleepy_poll_set;
 	unsigned int adaptive_cpu;

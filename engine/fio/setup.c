@@ -12,8 +12,6 @@
 #include "fio/needs.h"
 #include "fio/shared_devices.h"
 
-#define DEFAULT_SLEEPY_POLL_US 50
-
 /* A queue of automatic size holds at most so many requests, and fio does not raise
  * iodepth further by itself. */
 #define GREATEST_AUTO_DEPTH 1024
@@ -31,13 +29,13 @@ int fio_fail(struct thread_data *td, int code, const char *where)
 /* Refuses options that do not fit the chosen way of waiting. */
 static int check_wait(const struct wait_choice *choice, const struct options *options)
 {
-	bool is_sleepy = options->wait == WAIT_SLEEPY + 1;
+	bool is_sleepy = options->wait == WAIT_SLEEPY;
 
 	if (options->wait && !is_sleepy && options->sleepy_poll_set)
 		return error_set(EINVAL, "sleepy_poll=%u does not go with "
 			"wait=%s: leave one of them out",
 			options->sleepy_poll_us,
-			wait_name(options->wait - 1));
+			wait_name((int)options->wait));
 	if (is_sleepy && options->sleepy_poll_set && !options->sleepy_poll_us)
 		return error_set(EINVAL, "sleepy_poll=0 means that the eventfd "
 			"is waited for: it does not go with wait=sleepy");
@@ -48,28 +46,15 @@ static int check_wait(const struct wait_choice *choice, const struct options *op
 	return 0;
 }
 
-/* sleepy_poll=0 asks for the eventfd; a default of 0, set by make, asks for nothing. */
-static enum wait_kind wait_without_name(const struct wait_choice *choice,
-					const struct options *options)
-{
-	if (choice->sleepy_poll_us)
-		return WAIT_SLEEPY;
-	return options->sleepy_poll_set ? WAIT_EVENT : WAIT_ADAPTIVE;
-}
-
+/* sleepy_poll=0 asks for the eventfd. */
 static int choose_wait(struct wait_choice *choice, const struct options *options)
 {
-	unsigned int baked_us = engine_default_sleepy_poll_us();
-
-	*choice = (struct wait_choice){ 0 };
+	*choice = (struct wait_choice){ .kind = options->wait };
 	if (options->sleepy_poll_set)
 		choice->sleepy_poll_us = options->sleepy_poll_us;
-	else if (options->wait == WAIT_SLEEPY + 1)
-		choice->sleepy_poll_us = DEFAULT_SLEEPY_POLL_US;
-	else if (!options->wait)
-		choice->sleepy_poll_us = baked_us;
-	choice->kind = options->wait ? options->wait - 1 :
-				       wait_without_name(choice, options);
+	if (!choice->kind && options->sleepy_poll_set && !options->sleepy_poll_us)
+		choice->kind = WAIT_EVENT;
+	wait_choose(&choice->kind, &choice->sleepy_poll_us);
 	choice->adaptive_cpu = options->adaptive_cpu_set ? options->adaptive_cpu : 100;
 	return check_wait(choice, options);
 }

@@ -6,26 +6,23 @@
  */
 #include <errno.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "library/blocking.h"
 #include "base/clock.h"
 #include "base/error.h"
 
-#define DEFAULT_SLEEPY_POLL_US 50
 #define DEFAULT_REQUEST_TIMEOUT_MS 30000
 
 /* The size of a bounce buffer, unless a block is larger. */
 #define SLOT_BYTES (64u << 10)
 
-static int find_wait(const char *name, enum wait_kind *kind)
+static int check_wait(const struct attach_options *options)
 {
-	if (!name)
-		name = wait_name(WAIT_EVENT);
-	for (*kind = WAIT_EVENT; *kind < WAIT_KINDS; (*kind)++)
-		if (!strcmp(name, wait_name(*kind)))
-			return 0;
-	return error_set(EINVAL, "wait=%s: there is no such way of waiting", name);
+	if (wait_name(options->wait))
+		return 0;
+	return error_set(EINVAL, "%d is not a way of waiting: use a value of enum "
+			 "wait_kind, from %d to %d", options->wait, WAIT_DEFAULT,
+			 WAIT_ADAPTIVE);
 }
 
 static uint64_t slot_bytes(const struct device *dev)
@@ -69,13 +66,15 @@ static int open_and_start(struct device **result, const struct device_config *co
 	return code;
 }
 
-static int open_queues(struct device *dev, enum wait_kind kind,
-		       unsigned int sleepy_poll_us)
+static int open_queues(struct device *dev, const struct attach_options *options)
 {
 	struct blocking *blocking = dev->blocking;
+	enum wait_kind kind = (enum wait_kind)options->wait;
+	unsigned int sleepy_poll_us = options->sleepy_poll_us;
 	uint64_t size = slot_bytes(dev);
 	uint64_t queue_bytes = size * dev->queues[dev->first_queue].vq.shape.num_chains;
 
+	wait_choose(&kind, &sleepy_poll_us);
 	blocking->slots = device_alloc(dev, queue_bytes * dev->num_queues, 4096);
 	if (!blocking->slots)
 		return -ENOMEM;
@@ -95,10 +94,8 @@ static int open_queues(struct device *dev, enum wait_kind kind,
 	return 0;
 }
 
-static int make_blocking(struct device *dev, enum wait_kind kind,
-			 const struct attach_options *options)
+static int make_blocking(struct device *dev, const struct attach_options *options)
 {
-	unsigned int poll_us = options->sleepy_poll_us;
 	unsigned int timeout_ms = options->request_timeout_ms;
 
 	dev->blocking = calloc(1, sizeof(*dev->blocking) +
@@ -108,20 +105,23 @@ static int make_blocking(struct device *dev, enum wait_kind kind,
 	range_lock_init(&dev->blocking->ranges);
 	dev->blocking->timeout_ns = NS_PER_MS *
 		(timeout_ms ? timeout_ms : DEFAULT_REQUEST_TIMEOUT_MS);
-	return open_queues(dev, kind, poll_us ? poll_us : DEFAULT_SLEEPY_POLL_US);
+	return open_queues(dev, options);
 }
 
 int device_attach(struct device **result, const struct device_config *config,
 		  const struct attach_options *options)
 {
-	enum wait_kind kind;
+	static const struct attach_options defaults;
 	struct device *dev = NULL;
-	int code = find_wait(options->wait, &kind);
+	int code;
 
+	if (!options)
+		options = &defaults;
+	code = check_wait(options);
 	if (!code)
 		code = open_and_start(&dev, config);
 	if (!code)
-		code = make_blocking(dev, kind, options);
+		code = make_blocking(dev, options);
 	if (code)
 		device_detach(dev);
 	else

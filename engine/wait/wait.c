@@ -2,11 +2,16 @@
 /* Ways of waiting; see wait/wait.h. */
 #include "wait/wait.h"
 
+#include <errno.h>
+#include <string.h>
 #include <sys/prctl.h>
 
 #include "base/clock.h"
+#include "base/error.h"
 #include "wait/adaptive_wait.h"
 #include "wait/steps.h"
+
+#define DEFAULT_SLEEPY_POLL_US 50
 
 void wait_open(struct wait *wait, enum wait_kind kind, unsigned int sleepy_poll_us,
 	       const struct wait_source *source)
@@ -29,12 +34,36 @@ void wait_leave(struct wait *wait)
 	wait->old_timer_slack_ns = -1;
 }
 
-const char *wait_name(enum wait_kind kind)
-{
-	static const char *const names[] = { "event", "busy", "sleepy", "adaptive" };
+/* ---- names ----------------------------------------------------------------- */
 
-	return names[kind];
+const char *wait_name(int kind)
+{
+	static const char *const names[] = { "default", "event", "busy", "sleepy",
+					     "adaptive" };
+
+	return kind >= WAIT_DEFAULT && kind <= WAIT_ADAPTIVE ? names[kind] : NULL;
 }
+
+int wait_named(const char *name)
+{
+	for (int kind = WAIT_DEFAULT; kind <= WAIT_ADAPTIVE; kind++)
+		if (!strcmp(name, wait_name(kind)))
+			return kind;
+	return error_set(EINVAL, "wait=%s: use one of default, event, busy, sleepy, "
+			 "adaptive", name);
+}
+
+void wait_choose(enum wait_kind *kind, unsigned int *sleepy_poll_us)
+{
+	if (!*kind && !*sleepy_poll_us)
+		*sleepy_poll_us = engine_default_sleepy_poll_us();
+	if (!*kind)
+		*kind = *sleepy_poll_us ? WAIT_SLEEPY : WAIT_ADAPTIVE;
+	if (*kind == WAIT_SLEEPY && !*sleepy_poll_us)
+		*sleepy_poll_us = DEFAULT_SLEEPY_POLL_US;
+}
+
+/* ---- waits ------------------------------------------------------------------ */
 
 static unsigned int wait_busy(struct wait *wait, unsigned int min,
 			      unsigned int found, uint64_t deadline_ns)

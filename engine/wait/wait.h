@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Ways of waiting for completions: event, busy, sleepy, adaptive.
+ * Ways of waiting for completions: event, busy, sleepy, adaptive (enum wait_kind of
+ * api.h).
  *
  * A wait knows callbacks and file descriptors, but no device and no ring. One thread
  * at a time owns it. The first sleep changes the timer slack of that thread, so that
@@ -14,6 +15,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "api.h"
 #include "wait/adaptive.h"
 #include "base/clock.h"
 #include "base/counters.h"
@@ -21,14 +23,6 @@
 /* How long one wait_until() should last. Between two of them the caller checks for
  * hang-ups and deadlines. */
 #define WAIT_CHECK_INTERVAL_NS (10 * NS_PER_MS)
-
-enum wait_kind {
-	WAIT_EVENT,  /* asks for a call and blocks on the eventfd */
-	WAIT_BUSY,   /* polls without a pause */
-	WAIT_SLEEPY, /* sleeps between two looks */
-	WAIT_ADAPTIVE, /* finds the best way by trials: wait/adaptive.h */
-	WAIT_KINDS,  /* their number */
-};
 
 /* What a thread waits for. context is passed to each callback. */
 struct wait_source {
@@ -71,7 +65,8 @@ void wait_leave(struct wait *wait);
  * early when a watched descriptor hangs up or a signal arrives. */
 unsigned int wait_until(struct wait *wait, unsigned int min, uint64_t deadline_ns);
 
-/* "event", "busy", "sleepy", "adaptive". */
-const char *wait_name(enum wait_kind kind);
+/* Fills in what is 0, which is what a user left out. A sleepy_poll_us alone means
+ * WAIT_SLEEPY. */
+void wait_choose(enum wait_kind *kind, unsigned int *sleepy_poll_us);
 
 #endif

@@ -86,9 +86,8 @@ def _optional_size(
 @click.option(
     "--wait",
     type=click.Choice(list(WAITS)),
-    default=DEFAULT_WAIT,
-    show_default=True,
-    help="How to wait for the disk.",
+    default=None,
+    help="How to wait for the disk; if left out, as fio does.",
 )
 @device_option
 @click.option("--yes", is_flag=True, help="Do not ask before writing to the disk.")
@@ -103,7 +102,7 @@ def verify_command(
     pattern: bytes | None,
     seed: int | None,
     only_reads: bool,
-    wait: str,
+    wait: str | None,
     device: str,
     yes: bool,
 ) -> None:
@@ -127,7 +126,7 @@ def verify_command(
     opened = partial(
         open_disk,
         socket,
-        wait=wait,
+        wait=wait or DEFAULT_WAIT,
         device=device,
         depth=verify.IN_FLIGHT,
         memory_bytes=buffers.memory_bytes,

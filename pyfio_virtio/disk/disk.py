@@ -18,7 +18,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from pyfio_virtio.disk.operations import Operations
-from pyfio_virtio.disk.session import Session, milliseconds, pointer_to
+from pyfio_virtio.disk.session import Session, pointer_to, timeout_ms
 from pyfio_virtio.engine import engine
 from pyfio_virtio.errors import UsageError
 
@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 
 DEVICES = ("auto", "blk", "scsi")
 HUGEPAGES = ("auto", "off", "2m", "1g")
-DEFAULT_WAIT = "adaptive"
+# As in fio and in C: adaptive, or sleepy if the engine was built with SLEEPY_POLL.
+DEFAULT_WAIT = "default"
 # Limits of vhost-user's queue index, of a ring, and of a virtio-scsi address.
 MAX_QUEUES, MAX_DEPTH = 256, 32768
 MAX_TARGET, MAX_LUN = 255, 16383
@@ -54,10 +55,11 @@ def open_disk(
 ) -> "Disk":
     """Connects to the back-end that serves `socket`.
 
-    `wait` is event, busy, sleepy or adaptive. `scsi_address` is a target and a LUN. `depth` is the
-    largest number of requests in flight on each of the `queues`. `memory_bytes` is shared at once
-    for alloc(), because some back-ends do not accept more memory later. A request that makes no
-    progress for `request_timeout_s` fails.
+    `wait` is event, busy, sleepy, adaptive or default, which fio also uses. `scsi_address` is a
+    target and a LUN. `depth` is the largest number of requests in flight on each of the `queues`.
+    `memory_bytes` is shared at once for alloc(), because some back-ends do not accept more memory
+    later. A request that makes no progress for `request_timeout_s` fails. Where a number is 0, the
+    default applies.
     """
     ffi, lib = engine.library().ffi, engine.library().lib
     config = ffi.new("struct device_config *")
@@ -65,20 +67,19 @@ def open_disk(
     config.socket = path
     config.type = getattr(lib, f"DEVICE_{_one_of('device', device, DEVICES).upper()}")
     config.hugepages = HUGEPAGES.index(_one_of("hugepages", hugepages, HUGEPAGES))
-    config.num_queues = _whole("queues", queues, MAX_QUEUES, 1)
-    config.depth = _whole("depth", depth, MAX_DEPTH, 1)
+    config.num_queues = _whole("queues", queues, MAX_QUEUES)
+    config.depth = _whole("depth", depth, MAX_DEPTH)
     config.memory_bytes = _whole("memory_bytes", memory_bytes, engine.MAX_BYTES)
-    config.connect_timeout_ms = max(1, milliseconds(connect_timeout_s))
+    config.connect_timeout_ms = timeout_ms("connect_timeout_s", connect_timeout_s)
     if scsi_address is not None:
         target, lun = scsi_address
         config.scsi_target = _whole("the target", target, MAX_TARGET)
         config.scsi_lun = _whole("the LUN", lun, MAX_LUN)
         config.scsi_address_set = True
     options = ffi.new("struct attach_options *")
-    way = ffi.new("char[]", wait.encode())
-    options.wait = way
+    options.wait = engine.check(lib.wait_named(wait.encode()))
     options.sleepy_poll_us = _whole("sleepy_poll_us", sleepy_poll_us, MAX_SLEEPY_POLL_US)
-    options.request_timeout_ms = max(1, milliseconds(request_timeout_s))
+    options.request_timeout_ms = timeout_ms("request_timeout_s", request_timeout_s)
     return Disk(Session(config, options))
 
 
@@ -88,9 +89,9 @@ def _one_of(name: str, value: str, values: tuple[str, ...]) -> str:
     return value
 
 
-def _whole(name: str, value: int, most: int, least: int = 0) -> int:
-    if not least <= value <= most:
-        raise UsageError(f"{name}={value}", "", f"it must be from {least} to {most}")
+def _whole(name: str, value: int, most: int) -> int:
+    if not 0 <= value <= most:
+        raise UsageError(f"{name}={value}", "", f"it must be from 0 to {most}")
     return value
 
 

@@ -35,6 +35,13 @@ def milliseconds(seconds: float) -> int:
     return round(min(max(0.0, seconds * 1000), MAX_MS))
 
 
+def timeout_ms(name: str, seconds: float) -> int:
+    """A time-out for the engine: 0, its default, if `seconds` is 0; else at least 1 ms."""
+    if seconds < 0:
+        raise DiskError(errno.EINVAL, f"{name}={seconds}: it must not be negative; 0: the default")
+    return max(1, milliseconds(seconds)) if seconds else 0
+
+
 def _free(memory: CData, address: CData, made_at: int) -> None:
     if made_at != fork_count():
         return
@@ -105,7 +112,7 @@ class Session(Gate):
         ffi, lib = engine.library().ffi, engine.library().lib
         memory = self._memory
         size = engine.in_bytes("size", size)
-        if alignment < 1 or alignment & (alignment - 1) or alignment > engine.MAX_BYTES:
+        if alignment < 0 or alignment & (alignment - 1) or alignment > engine.MAX_BYTES:
             raise DiskError(errno.EINVAL, f"alignment={alignment}: it must be a power of two")
         with self:
             address = lib.device_alloc(self.device, size, alignment)

@@ -146,7 +146,7 @@ int main(int argc, char **argv)
 		return 2;
 	config.socket = argv[1];
 	config.num_queues = (unsigned int)atoi(argv[3]);
-	options.wait = argv[2];
+	options.wait = wait_named(argv[2]);
 	if (device_attach(&dev, &config, &options)) {
 		fprintf(stderr, "attach: %s\n", error_message());
 		return 1;

@@ -182,7 +182,7 @@ int main(int argc, char **argv)
 	config.socket = argv[1];
 	config.memory = memory_create(HUGEPAGES_OFF);
 	config.num_queues = (unsigned int)atoi(argv[3]);
-	options.wait = argv[2];
+	options.wait = wait_named(argv[2]);
 	for (unsigned int i = 0; i < 2 && config.memory; i++) {
 		struct device *dev;
 

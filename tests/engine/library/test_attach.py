@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from pyfio_virtio.backends.backends import Backend
-from tests.engine.shared_object import CData, ffi, lib
+from tests.engine.shared_object import CData, ffi, lib, sentence
 from tests.pyfio_virtio.disks import Kind, Server
 
 Serve = Callable[..., Backend]
@@ -74,3 +74,36 @@ def test_a_device_that_hangs_keeps_memory(serve: Serve, server: Server, memory: 
     for _ in range(3):
         lib.device_detach(attach(other, memory, 20_000))
         assert not is_free(memory, buffer)
+
+
+# ---- what may be left out ------------------------------------------------------------------------
+
+
+def attach_with(config: CData, options: CData) -> tuple[int, CData]:
+    device = ffi.new("struct device **")
+    return lib.device_attach(device, config, options), device[0]
+
+
+@pytest.mark.parametrize("has_config", [False, True])
+def test_a_missing_socket_is_refused_in_words(*, has_config: bool) -> None:
+    config = ffi.new("struct device_config *") if has_config else ffi.NULL
+    assert attach_with(config, ffi.NULL) == (-errno.EINVAL, ffi.NULL)
+    assert "no socket is given" in sentence()
+
+
+def test_zeroes_and_no_options_mean_the_defaults(server: Server) -> None:
+    path = ffi.new("char[]", server.backend.socket.encode())
+    code, device = attach_with(ffi.new("struct device_config *", {"socket": path}), ffi.NULL)
+    assert code == 0, sentence()
+    buffer = lib.device_alloc(device, BLOCK, 0)
+    assert lib.device_read(device, buffer, BLOCK, 0) == BLOCK
+    lib.device_detach(device)
+
+
+@pytest.mark.parametrize("wait", [-1, 5, 1 << 20])
+def test_an_unknown_way_of_waiting_is_refused(server: Server, wait: int) -> None:
+    path = ffi.new("char[]", server.backend.socket.encode())
+    config = ffi.new("struct device_config *", {"socket": path})
+    code, _ = attach_with(config, ffi.new("struct attach_options *", {"wait": wait}))
+    assert code == -errno.EINVAL
+    assert f"{wait} is not a way of waiting" in sentence()

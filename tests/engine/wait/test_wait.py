@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """engine/wait/wait.c: what every way of waiting keeps to, in a thread that really waits."""
 
+import errno
 import os
 import select
 import socket
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.engine.shared_object import CData, ffi, lib
+from tests.engine.shared_object import CData, ffi, lib, sentence
 
 KINDS = {
     "event": lib.WAIT_EVENT,
@@ -19,10 +20,47 @@ KINDS = {
     "sleepy": lib.WAIT_SLEEPY,
     "adaptive": lib.WAIT_ADAPTIVE,
 }
+DEFAULT = lib.WAIT_DEFAULT
 NEVER = 0xFFFFFFFF
 MS = 1_000_000
 # Bounds a hang; no test takes so long.
 PATIENCE_NS = 20_000 * MS
+
+
+@pytest.mark.parametrize("name", ["default", *KINDS])
+def test_every_way_of_waiting_has_a_name(name: str) -> None:
+    kind = lib.wait_named(name.encode())
+    assert kind == {"default": DEFAULT, **KINDS}[name]
+    assert ffi.string(lib.wait_name(kind)).decode() == name
+
+
+@pytest.mark.parametrize("kind", [-1, 5, 1 << 30])
+def test_what_is_no_way_of_waiting_has_no_name(kind: int) -> None:
+    assert lib.wait_name(kind) == ffi.NULL
+
+
+@pytest.mark.parametrize("name", ["", "often", "EVENT"])
+def test_an_unknown_name_is_refused_with_all_that_are_known(name: str) -> None:
+    assert lib.wait_named(name.encode()) == -errno.EINVAL
+    assert f"wait={name}: use one of {', '.join(['default', *KINDS])}" in sentence()
+
+
+@pytest.mark.parametrize(
+    ("asked", "chosen"),
+    [
+        ((DEFAULT, 0), (lib.WAIT_ADAPTIVE, 0)),
+        ((DEFAULT, 7), (lib.WAIT_SLEEPY, 7)),
+        ((lib.WAIT_SLEEPY, 0), (lib.WAIT_SLEEPY, 50)),
+        ((lib.WAIT_SLEEPY, 7), (lib.WAIT_SLEEPY, 7)),
+        ((lib.WAIT_EVENT, 0), (lib.WAIT_EVENT, 0)),
+    ],
+)
+def test_what_is_left_out_is_filled_in(asked: tuple[int, int], chosen: tuple[int, int]) -> None:
+    """fio's jobs and the library choose by the same function."""
+    kind, sleepy_poll_us = ffi.new("enum wait_kind *"), ffi.new("unsigned int *")
+    kind[0], sleepy_poll_us[0] = asked
+    lib.wait_choose(kind, sleepy_poll_us)
+    assert (kind[0], sleepy_poll_us[0]) == chosen
 
 
 def timer_slack_ns() -> int:

@@ -352,7 +352,7 @@ def test_nobody_serves_the_socket(tmp_path: Path) -> None:
 
 
 def test_an_unknown_wait_is_refused(backend: Backend) -> None:
-    with pytest.raises(DiskError, match="wait=often"):
+    with pytest.raises(DiskError, match="wait=often: use one of default, event, busy, sleepy"):
         open_disk(backend, wait="often")
 
 

@@ -129,7 +129,7 @@ def test_c_refuses_negative_numbers_too(disk: Disk, offset: int, size: int) -> N
         assert lib.device_discard(device, offset, size) == -errno.EINVAL
 
 
-@pytest.mark.parametrize("alignment", [0, 3, 96, 4097])
+@pytest.mark.parametrize("alignment", [3, 96, 4097])
 def test_an_alignment_is_a_power_of_two(disk: Disk, alignment: int) -> None:
     with pytest.raises(DiskError, match="power of two"):
         disk.alloc(4096, alignment)
@@ -151,7 +151,7 @@ def test_no_number_is_no_time(disk: Disk) -> None:
 @pytest.mark.parametrize(
     "option",
     [
-        {"queues": 0},
+        {"queues": -1},
         {"queues": 1 << 40},
         {"depth": -1},
         {"depth": 1 << 32},
@@ -166,6 +166,24 @@ def test_no_number_is_no_time(disk: Disk) -> None:
 def test_options_out_of_range_are_refused_in_words(serve: Serve, option: dict[str, Any]) -> None:
     with pytest.raises(UsageError, match="it must be from"):
         open_disk(serve("builtin", size_bytes=1 << 20), **option)
+
+
+@pytest.mark.parametrize("name", ["connect_timeout_s", "request_timeout_s"])
+@pytest.mark.parametrize("seconds", [-1.0, float("-inf"), float("nan")])
+def test_a_time_out_that_is_no_time_is_refused(serve: Serve, name: str, seconds: float) -> None:
+    options: dict[str, Any] = {name: seconds}
+    with pytest.raises(DiskError, match="must") as refused:
+        open_disk(serve("builtin", size_bytes=1 << 20), **options)
+    assert refused.value.errno == errno.EINVAL
+
+
+def test_where_a_number_is_zero_the_default_applies(serve: Serve) -> None:
+    zeroes: dict[str, Any] = dict.fromkeys(("queues", "depth", "memory_bytes", "sleepy_poll_us"), 0)
+    times = {"connect_timeout_s": 0.0, "request_timeout_s": 0.0}
+    with open_disk(serve("builtin", size_bytes=1 << 20), **zeroes, **times) as disk:
+        assert disk.info.num_queues == 1
+        assert disk.pwrite(b"data", 0) == 4
+        assert len(disk.alloc(4096, 0)) == 4096
 
 
 def test_memory_that_no_machine_has_is_refused(serve: Serve) -> None:

@@ -14,12 +14,12 @@ from functools import cache
 from pathlib import Path
 
 from pyfio_virtio import convert, reach
-from pyfio_virtio.backends import backends
+from pyfio_virtio.backends import backends, unix_sockets
 from pyfio_virtio.engine import counters, engine
 from pyfio_virtio.engine.counters import JobCounters
 from pyfio_virtio.errors import UsageError
+from pyfio_virtio.fio import acceptance, bundled, fio, job, together
 from pyfio_virtio.fio import arguments as fio_arguments
-from pyfio_virtio.fio import bundled, fio, job, together
 from pyfio_virtio.machine import folders, signals
 from pyfio_virtio.reach import Reach
 
@@ -136,7 +136,7 @@ def plan(
         title=title,
         folder=folder,
         jobs=tuple(placed),
-        disk=_fitting(disk, placed, found, arguments.program),
+        disk=_fitting(title, disk, placed, found, arguments.program),
         fio=found,
         program_options=arguments.program,
         environment=environment,
@@ -242,20 +242,46 @@ def _counted(wanted: Sequence[job.Job], folder: Path) -> list[job.Job]:
 
 
 def _fitting(
-    disk: Disk, wanted: Sequence[job.Job], found: fio.Fio, program_options: Sequence[str]
+    title: str,
+    disk: Disk,
+    wanted: Sequence[job.Job],
+    found: fio.Fio,
+    program_options: Sequence[str],
 ) -> Disk:
-    """The disk, with the number of queues and the kind of device that the jobs need."""
+    """The disk, with the number of queues and the kind of device that the jobs need.
+
+    Refuses jobs that fio does not take, and a socket that nobody serves.
+    """
+    said = fio.parsed(found, wanted, program_options, engine.folder())
+    if not said:
+        _refuse(title, wanted, found, program_options)
+    if disk.socket:
+        unix_sockets.check_served(disk.socket)
     if disk.spec is None:
         return disk
-    said = fio.parsed(found, wanted, program_options, engine.folder())
     sections = together.read(said)
-    # If fio refuses a job, it says why when it runs. A fio without --debug says nothing.
+    # A fio without --debug says nothing.
     queues = together.most_at_once(sections) if sections else max(each.queues() for each in wanted)
     spec = replace(disk.spec, queues=max(1, queues))
     if any("scsi" in each.devices() for each in wanted):
         spec = spec.as_scsi()
     spec.check()
     return Disk(spec)
+
+
+def _refuse(
+    title: str, wanted: Sequence[job.Job], found: fio.Fio, program_options: Sequence[str]
+) -> None:
+    """Says why fio takes none of these jobs: the first reason of the first that it refuses."""
+    environment = {"LD_LIBRARY_PATH": fio.library_path(engine.folder())}
+    sections = [word for word in program_options if word.startswith("--section=")]
+    for each in wanted:
+        answer = acceptance.ask(found, each.to_bytes(), environment, sections)
+        sections = []  # fio takes them for the first file only
+        if answer.refusal:
+            raise UsageError(
+                f"cannot run {title}", f"fio refuses it: {answer.refusal}", answer.advice()
+            )
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ read, too. Any thread may call. It does not decide which readings are wrong.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from pyfio_virtio.fio import fio as fios
@@ -23,6 +23,8 @@ _SAID = re.compile(
     r"|ret=\d+, out=(?P<number>\d+))$",
     re.MULTILINE,
 )
+# A variable that is not set stays as it is written.
+_VARIABLE = re.compile(r"\$\{(\w+)\}")
 _NEAR = re.compile(r"^Did you mean (\S+)\?$", re.MULTILINE)
 # fio lists the values that an option may have, one a line.
 _CHOICE = re.compile(r"^\s*(?:valid values)?: (\S+)", re.MULTILINE)
@@ -48,10 +50,24 @@ class Answer:
     near: str = ""  # an option with a similar name
     readings: tuple[Reading, ...] = ()  # none if this fio has no debug output
 
+    def advice(self) -> str:
+        """What to write instead of what fio refuses; "" if fio does not say."""
+        if variable := _VARIABLE.search(self.refusal):
+            return f"set the environment variable {variable[1]}"
+        if self.near:
+            return f"did you mean {self.near}?"
+        if not self.choices:
+            return ""
+        *others, last = self.choices
+        return f"use {', '.join(others)} or {last}" if others else f"use {last}"
 
-def ask(fio: Fio, text: str, environment: Mapping[str, str]) -> Answer:
-    """Asks fio about the text of a job file. `environment` is added to ours."""
-    asked = fios.parse_only(fio, text.encode("utf-8", "surrogateescape"), (), environment)
+
+def ask(
+    fio: Fio, text: bytes, environment: Mapping[str, str], arguments: Sequence[str] = ()
+) -> Answer:
+    """Asks fio about the text of a job file. `environment` is added to ours, and `arguments` are
+    options of the program."""
+    asked = fios.parse_only(fio, text, arguments, environment)
     said = asked.stdout.decode("utf-8", "surrogateescape")
     if asked.returncode == 0:
         return Answer(readings=tuple(_readings(said)))

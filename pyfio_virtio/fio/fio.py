@@ -260,14 +260,20 @@ def parse_only(
 
     fio does not open disks or run commands then, but it loads the engines that the jobs choose.
     """
-    return subprocess.run(
-        [fio.path, "--parse-only", "--debug=parse", *arguments, "-"],
-        input=text,
-        capture_output=True,
-        env={**os.environ, **environment},
-        timeout=_QUESTION_S,
-        check=False,
-    )
+    command = [fio.path, "--parse-only", "--debug=parse", *arguments, "-"]
+    try:
+        return subprocess.run(
+            command,
+            input=text,
+            capture_output=True,
+            env={**os.environ, **environment},
+            timeout=_QUESTION_S,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise MachineError(
+            f"cannot run {' '.join(command)}", str(error), _HOW_TO_INSTALL
+        ) from error
 
 
 def split_notes(text: str) -> tuple[str, str]:

@@ -77,8 +77,8 @@ class Checker:
         return str(numbers[-1])
 
     def _ask(self, jobs: Sequence[str]) -> Answer:
-        sections = (_section(number, job) for number, job in enumerate(jobs))
-        return acceptance.ask(self._fio, "".join(sections), self._environment)
+        text = "".join(_section(number, job) for number, job in enumerate(jobs))
+        return acceptance.ask(self._fio, text.encode(), self._environment)
 
     def _first_refused(self, every: Sequence[Asked]) -> Asked:
         """One of these is refused: halves them until one is left."""
@@ -100,11 +100,11 @@ class Checker:
         """Why fio refuses the options, and what to do."""
         name = names[0] if names else ""
         if answer.refusal.startswith("Bad option"):
-            near = f"did you mean {answer.near}? " if answer.near else ""
+            near = f"{answer.advice()} " if answer.near else ""
             lists = f"fio --cmdhelp=all and fio --enghelp={engine} list them"
             return f"neither fio nor its engine {engine} has an option {name}", f"{near}{lists}"
         if answer.choices:
-            return "fio does not take this value", f"use {_or(answer.choices)}"
+            return "fio does not take this value", answer.advice()
         about = f"--enghelp={engine},{name}" if name in self._ours else f"--cmdhelp={name}"
         help_text = f"fio {about} describes it" if name else ""
         if answer.refusal.startswith("failed parsing"):
@@ -159,7 +159,3 @@ def _check_reading(reading: Reading) -> None:
 def _is_number(name: str, part: str, fio_s_kind: str) -> bool:
     is_zones = fio_s_kind == "OPT_STR_VAL_ZONE" and bool(_ZONES.fullmatch(part))
     return is_zones or ("." not in part and kind(name, part) in NUMBERS)
-
-
-def _or(choices: Sequence[str]) -> str:
-    return " or ".join(filter(None, (", ".join(choices[:-1]), choices[-1])))

@@ -189,12 +189,39 @@ def test_jobs_of_another_engine_are_not_counted(command: RunCommand) -> None:
 
 def test_an_option_of_fio_that_is_wrong_leaves_no_counters(command: RunCommand) -> None:
     ended = command("run", "--counters", *SHORT, "--rw=backwards")
-    assert ended.status == 1
+    assert ended.status == 2
     assert " per I/O" not in ended.stdout
 
 
-def test_the_status_is_one_if_fio_refuses_the_job(command: RunCommand) -> None:
-    assert command("run", *SHORT, "--no_such_option=1").status == 1
+@pytest.mark.parametrize("flags", [(), ("--dry-run",)])
+@pytest.mark.parametrize(
+    ("option", "words"),
+    [
+        ("--no_such_option=1", "fio refuses it: Bad option <no_such_option=1>"),
+        ("--nrfilez=1", "Bad option <nrfilez=1>; did you mean nrfiles?"),
+        ("--rw=${NO_SUCH_RW}", "set the environment variable NO_SUCH_RW"),
+        ("--rw=backwards", "failed parsing rw=backwards; use read, write"),
+        ("--wait=buzy", "failed parsing wait; use event, busy, sleepy or adaptive"),
+        ("--rwmixread=200", "rwmixread: max value out of range: 200 (100 max)"),
+    ],
+)
+def test_a_job_that_fio_refuses_is_not_begun(
+    main_here: RunCommand, flags: tuple[str, ...], option: str, words: str
+) -> None:
+    ended = main_here("run", *flags, *SHORT, option)
+    assert (ended.status, ended.stdout, ended.stderr.count("\n")) == (2, "", 1)
+    assert "cannot run " in ended.stderr
+    assert words in ended.stderr
+
+
+@pytest.mark.parametrize("flags", [(), ("--dry-run",)])
+def test_a_socket_that_nobody_serves_is_not_begun(
+    main_here: RunCommand, private: Path, flags: tuple[str, ...]
+) -> None:
+    path = private / "x.sock"
+    ended = main_here("run", *flags, "--socket", str(path), *SHORT)
+    assert (ended.status, ended.stdout, ended.stderr.count("\n")) == (2, "", 1)
+    assert f"cannot use the back-end at {path}: there is no such socket; start the" in ended.stderr
 
 
 def test_the_status_is_one_however_many_jobs_fail(command: RunCommand, private: Path) -> None:

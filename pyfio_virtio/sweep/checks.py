@@ -46,7 +46,8 @@ def _check_disks(points: Sequence[Planned]) -> None:
         spec, file = planned.wanted.spec, planned.wanted.file
         path = spec.file if spec else Path(file) if file else None
         if path and path != Path(SCRATCH) and not path.is_socket():
-            _check_file(path, bool(spec and spec.read_only))
+            # fio itself opens a file as the job needs it.
+            _check_file(path, read_only=spec is None or spec.read_only)
 
 
 def _check_file(file: Path, read_only: bool) -> None:

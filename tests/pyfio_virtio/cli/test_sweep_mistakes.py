@@ -32,7 +32,7 @@ MISTAKES = {
     "one of two": (("--backend", "builtin", "--backend", "{}/x.sock"), ("no such socket",)),
     "fio's CPU": (("--cpus", f"{ABSENT}:0"), (f"--cpus {ABSENT}:0", "no CPU", "this machine has")),
     "its CPU": (("--cpus", f"0:{ABSENT}"), (f"there is no CPU {ABSENT}", "this machine has CPUs")),
-    "no CPU": (("--cpus", "0:first"), ("'first' is not a list of CPUs", "0,2-3")),
+    "no CPU": (("--cpus", "0:first"), ("unknown cpus '0:first'", "FIO:BACKEND, such as 0:1")),
     "wait": (("--wait", "event,buzy"), ("wait=buzy", "does not take this", "use event, busy")),
     "rw": (("--rw", "randreed"), ("rw=randreed", "use read, write")),
     "range": (("--iodepth", "1-8"), ("iodepth=1-8", "fio would read it as 1", "write 1,8")),

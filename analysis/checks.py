@@ -14,8 +14,8 @@ import numpy as np
 import pandas as pd
 
 from pyfio_virtio.analysis import stats
-from pyfio_virtio.analysis.frame import axes, measured, points
-from pyfio_virtio.analysis.names import SUBJECTS
+from pyfio_virtio.analysis.frame import axes, in_turns_axes, measured, points
+from pyfio_virtio.analysis.names import FOLDER, SUBJECTS
 from pyfio_virtio.results import values
 from pyfio_virtio.results.record import FIO_PROGRAM, MEASURED, TWIN
 
@@ -42,11 +42,20 @@ ENVIRONMENT = (
 def warnings(frame: pd.DataFrame) -> list[str]:
     """All warnings that a reader should see before the results."""
     runs = measured(frame)
-    found = unlike(runs)
+    found = [*_folders(runs), *unlike(runs)]
     if len(runs):
         found += [*_noisy(runs), *_drift(runs), *_load(runs), *_steal(runs)]
         found += [*_full(runs), *_few(runs)]
     return found
+
+
+def _folders(runs: pd.DataFrame) -> list[str]:
+    if FOLDER not in axes(runs):
+        return []
+    return [
+        "The folders were not measured in turns, so a difference between them may be a change of "
+        "the machine. Nothing is claimed of it."
+    ]
 
 
 def name_point(row: pd.Series, keys: Sequence[str]) -> str:
@@ -97,20 +106,12 @@ def noise(frame: pd.DataFrame, metric: str = "iops") -> Noise | None:
     twins = frame[(frame["role"] == TWIN) & frame["error"].isna()]
     if twins.empty:
         return None
-    twins = (
-        twins.assign(_round=list(map(str, rounds(twins))))
-        .drop_duplicates("_round")
-        .set_index("_round")
-    )
-    keys = [name for name in dict.fromkeys(("way", *axes(frame))) if name in twins]
+    keys = [name for name in dict.fromkeys(("way", *in_turns_axes(frame))) if name in twins]
     # As text, so that two missing values (no rate) are equal.
     wanted = twins[keys].map(str).iloc[0]
-    alike = (measured(frame)[keys].map(str) == wanted).all(axis=1)
-    first = measured(frame)[alike]
-    first = (
-        first.assign(_round=list(map(str, rounds(first))))
-        .drop_duplicates("_round")
-        .set_index("_round")
+    twins, first = (
+        _by_round(runs[(runs[keys].map(str) == wanted).all(axis=1)])
+        for runs in (twins, measured(frame))
     )
     both = first.index.intersection(twins.index)
     base, other = first.loc[both, metric], twins.loc[both, metric]
@@ -127,6 +128,12 @@ def noise(frame: pd.DataFrame, metric: str = "iops") -> Noise | None:
     )
 
 
+def _by_round(runs: pd.DataFrame) -> pd.DataFrame:
+    """The first run of each round of a sweep; two folders have no common rounds."""
+    named = runs.assign(_round=list(map(str, rounds(runs))))
+    return named.drop_duplicates("_round").set_index("_round")
+
+
 def rounds(runs: pd.DataFrame) -> list[tuple[str, int]]:
     """The round of each run: the sweep, because each sweep counts from 1, and the repeat."""
     sources = runs["source"] if "source" in runs else [""] * len(runs)
@@ -135,12 +142,14 @@ def rounds(runs: pd.DataFrame) -> list[tuple[str, int]]:
 
 
 def in_turns(runs: pd.DataFrame) -> bool:
-    """Whether the points were measured in turns, and not each of them as a whole.
+    """Whether the points of each folder were measured in turns, and not each point as a whole.
 
     True if no order was recorded, as in frames that did not come from a sweep.
     """
     if "order" not in runs or "repeat" not in runs:
         return True
+    if FOLDER in axes(runs):
+        return all(in_turns(part) for _, part in runs.groupby(FOLDER))
     keys = axes(runs)
     ordered = runs.sort_values([name for name in ("source", "order") if name in runs])
     point = ordered[keys].map(str).agg("/".join, axis=1) if keys else pd.Series("", ordered.index)
@@ -189,7 +198,7 @@ def _noisy(runs: pd.DataFrame) -> list[str]:
 def _drift(runs: pd.DataFrame) -> list[str]:
     """Compares each run with its point's median, in the order in which the runs took place."""
     keys = axes(runs)
-    ordered = runs.sort_values("order") if "order" in runs else runs
+    ordered = runs.sort_values([name for name in ("source", "order") if name in runs])
     if len(ordered) < FEWEST_FOR_DRIFT:
         return []
     middle = (

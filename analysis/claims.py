@@ -18,8 +18,8 @@ import pandas as pd
 from pyfio_virtio.analysis import checks, family, stats
 from pyfio_virtio.analysis.family import FEWEST_ROUNDS, Floats
 from pyfio_virtio.analysis.findings import unrated
-from pyfio_virtio.analysis.frame import axes, grouped, in_order
-from pyfio_virtio.analysis.names import SUBJECTS
+from pyfio_virtio.analysis.frame import axes, grouped, in_order, in_turns_axes
+from pyfio_virtio.analysis.names import SUBJECTS, listed
 from pyfio_virtio.analysis.style import number, short
 from pyfio_virtio.results import values
 from pyfio_virtio.results.record import Row
@@ -116,7 +116,7 @@ class Answer:
 
     def _rivals(self) -> str:
         rivals = [n for n in self.names if n != self.top and not self.beats(self.top, n)]
-        return f" No difference from {_list(rivals, 'or')} was shown." if rivals else ""
+        return f" No difference from {listed(rivals, 'or')} was shown." if rivals else ""
 
     def _costs(self) -> list[str]:
         found = self.cpu.get((self.baseline, self.top))
@@ -135,7 +135,7 @@ class Answer:
             return ""
         costs = [self.cpu_us[n] for n in dearer]
         instead = " to ".join(dict.fromkeys(number(each) for each in (min(costs), max(costs))))
-        takes = f"{_capital(name)} takes less CPU per I/O than {_list(dearer)}"
+        takes = f"{_capital(name)} takes less CPU per I/O than {listed(dearer)}"
         return f" {takes}: {number(self.cpu_us[name])} µs instead of {instead}."
 
     def _thrift(self) -> str:
@@ -169,8 +169,8 @@ class Study:
 def study(frame: pd.DataFrame) -> Study:
     """Compares the alternatives of a sweep at every place, as one family of comparisons."""
     runs = unrated(frame)
-    varied = axes(runs)
-    subject = next((name for name in (*SUBJECTS, "iodepth", *varied) if name in varied), "way")
+    varied, claimed = axes(runs), in_turns_axes(runs)
+    subject = next((name for name in (*SUBJECTS, "iodepth", *claimed) if name in claimed), "way")
     places = list(_places(runs, [name for name in varied if name != subject], subject))
     reason = _reason(runs, [part for _, part in places], subject)
     if reason:
@@ -220,6 +220,11 @@ def _reason(runs: pd.DataFrame, places: Sequence[pd.DataFrame], subject: str) ->
     """Why the runs cannot be compared; empty if they can."""
     if runs.empty:
         return "No run of a point succeeded."
+    if not in_turns_axes(runs) and axes(runs):
+        return (
+            "The folders were not measured in turns, so a change of the machine could look like a "
+            "difference, and none is claimed. pyfio-virtio compare shows two of them side by side."
+        )
     if subject not in runs or runs[subject].nunique() < 2:
         return "There is only one point, so there is nothing to compare."
     if not places:
@@ -372,7 +377,7 @@ def _everywhere(found: Study) -> str:
         most = f"{unbeaten[0]} has the most IOPS at {wins[unbeaten[0]]} of the {len(answers)}"
         return _capital(f"{most} points measured; at the others, no better one was shown.")
     if len(unbeaten) > 1 or wins[unbeaten[0]] < len(answers):
-        first = f"None was shown to be better than {_list(unbeaten, 'or')}"
+        first = f"None was shown to be better than {listed(unbeaten, 'or')}"
         clear = [f"{n} has the most IOPS at {wins[n]}" for n in unbeaten if wins[n]]
         at = f" at any of the {len(answers)} points measured"
         return f"{first}{at}{'; ' + ', '.join(clear) if clear else ''}."
@@ -388,7 +393,7 @@ def _here_and_there(found: Study) -> str:
     if all(set(answer.where) == {"iodepth"} for answer in clear):
         parts = [
             f"{top} at iodepth "
-            + _list([checks.plain(a.where["iodepth"]) for a in clear if a.top == top])
+            + listed([checks.plain(a.where["iodepth"]) for a in clear if a.top == top])
             for top in tops
         ]
     else:
@@ -429,7 +434,7 @@ def _one(subject: str) -> str:
 def _place(where: Row, leading: bool = True) -> str:
     if not where:
         return ""
-    words = _list([_value(name, value) for name, value in where.items()])
+    words = listed([_value(name, value) for name, value in where.items()])
     return f"At {words}, " if leading else f"at {words}"
 
 
@@ -439,8 +444,3 @@ def _value(name: str, value: object) -> str:
 
 def _capital(sentence: str) -> str:
     return sentence[:1].upper() + sentence[1:]
-
-
-def _list(words: Iterable[str], last_word: str = "and") -> str:
-    *first, last = list(words)
-    return f"{', '.join(first)} {last_word} {last}" if first else last

@@ -18,6 +18,7 @@ import pandas as pd
 from pyfio_virtio.analysis import checks, family, stats
 from pyfio_virtio.analysis.family import Floats
 from pyfio_virtio.analysis.frame import (
+    as_json,
     canonical,
     in_order,
     measured,
@@ -204,7 +205,7 @@ def _changes(
         found.append(
             Change(
                 name=checks.name_point(runs.iloc[0], shown),
-                keys={key: _plain(runs.iloc[0][key]) for key in shown},
+                keys={key: as_json(runs.iloc[0][key]) for key in shown},
                 base=_middle(first),
                 other=_middle(second),
                 runs=(first.size, second.size),
@@ -227,14 +228,6 @@ def _by_round(sides: Sequence[pd.DataFrame | None], metric: str) -> tuple[Floats
         for name in (metric, "order")
     )
     return stats.logs(values).reshape(values.shape), order
-
-
-def _plain(value: object) -> object:
-    """A value of JSON: whole numbers without the fraction that pandas adds, None for no value."""
-    if values.is_missing(value):
-        return None
-    value = value.item() if isinstance(value, np.generic) else value
-    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _values(runs: pd.DataFrame | None, metric: str) -> Floats:

@@ -21,9 +21,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from pyfio_virtio.analysis import fio_files, latency, stats
+from pyfio_virtio.analysis import fio_files, latency, sources, stats
 from pyfio_virtio.analysis.latency import Histogram
-from pyfio_virtio.analysis.names import NOT_AXES, SUBJECTS
+from pyfio_virtio.analysis.names import FOLDER, NOT_AXES, SUBJECTS
 from pyfio_virtio.engine.counters import REAPED
 from pyfio_virtio.fio.directions import PERCENTILE_COLUMNS, merge_bins
 from pyfio_virtio.fio.output import read_fio_json
@@ -48,8 +48,18 @@ _FOR_HISTOGRAMS = ("fio_json", "job_index", "rate_iops", "iodepth")
 
 
 def load(*paths: str | Path) -> pd.DataFrame:
-    """Every run of the given folders of sweeps, fio JSON files, and folders of these files."""
-    rows = [row for path in paths for row in _rows(Path(path))]
+    """Every run of the given folders of sweeps, fio JSON files, and folders of these files.
+
+    The column folder has their names, and is an axis if there are several folders.
+    """
+    sources.require_different(paths)
+    rows: list[Row] = []
+    # Files are repeats or points of one result, unless the user asks for a line of each.
+    is_axis = len(paths) > 1 and any(Path(path).is_dir() for path in paths)
+    for path, name in zip(paths, sources.names_of(paths), strict=True):
+        for row in _rows(Path(path)):
+            options = (*row["option_names"], *((FOLDER,) if is_axis else ()))
+            rows.append({**row, FOLDER: name, "option_names": options})
     if not rows:
         raise ResultsError(f"no run in {', '.join(map(str, paths))}")
     return derive(_spelled_alike(pd.DataFrame(rows)))
@@ -180,9 +190,14 @@ def axes(frame: pd.DataFrame) -> list[str]:
 
 
 def subject(frame: pd.DataFrame) -> str:
-    """The column whose values are compared: the first of SUBJECTS that varies, or the way."""
+    """The column whose values are beside each other: the first of SUBJECTS that varies, or way."""
     varied = axes(frame)
     return next((name for name in SUBJECTS if name in varied), "way")
+
+
+def in_turns_axes(frame: pd.DataFrame) -> list[str]:
+    """The axes whose values one sweep measured in turns, so that claims are possible."""
+    return [name for name in axes(frame) if name != FOLDER]
 
 
 def fixed(frame: pd.DataFrame) -> Row:
@@ -207,6 +222,14 @@ def require_numbers(frame: pd.DataFrame, column: str) -> None:
 def column_names(frame: pd.DataFrame) -> list[str]:
     """The columns' names as text."""
     return [str(name) for name in frame.columns]
+
+
+def as_json(value: object) -> object:
+    """A value for JSON: None if it is missing, and whole numbers without pandas' fraction."""
+    if values.is_missing(value) or value in (np.inf, -np.inf):
+        return None
+    value = value.item() if isinstance(value, np.generic) else value
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def extreme(frame: pd.DataFrame, column: str, largest: bool = True) -> pd.Series:

@@ -26,11 +26,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from pyfio_virtio.analysis import checks, drawing, metrics, names, stats, style
-from pyfio_virtio.analysis.compare import by_point, identity
+from pyfio_virtio.analysis import checks, drawing, metrics, names, sources, stats, style
+from pyfio_virtio.analysis.compare import by_point, identity, in_order_of_values
 from pyfio_virtio.analysis.family import CONFIDENCE, RESAMPLES, SEED, Floats
-from pyfio_virtio.analysis.frame import axes, load, measured, require_numbers
+from pyfio_virtio.analysis.frame import as_json, load, measured, require_numbers
 from pyfio_virtio.analysis.names import require_one_kind
+from pyfio_virtio.results.record import Row
 from pyfio_virtio.results.results import ResultsError
 
 FEWEST_SWEEPS = 8
@@ -76,6 +77,26 @@ class History:
             told.append(f"Not searched, because a sweep lacks them: {of}.")
         return tuple(told)
 
+    def as_dict(self) -> Row:
+        """The same for programs; docs/reports.md describes it."""
+        dated = zip(self.sweeps, self.dates, strict=True)
+        rows = zip(self.points, self.medians.tolist(), strict=True)
+        return {
+            "metric": self.metric,
+            "better": metrics.metric(self.metric).better or None,
+            "sentences": list(self.sentences),
+            "warnings": list(self.warnings),
+            "sweeps": [{"name": name, "began": date} for name, date in dated],
+            "points": [
+                {"point": name or "all runs", "medians": [as_json(each) for each in medians]}
+                for name, medians in rows
+            ],
+            "changes": [
+                {"point": e.point or "all runs", "sweep": self.sweeps[e.sweep], "ratio": e.ratio}
+                for e in self.changes
+            ],
+        }
+
     def _sentence(self, change: Change) -> str:
         where = f"{change.point}: " if change.point else ""
         at = f"{self.sweeps[change.sweep]} ({self.dates[change.sweep]})"
@@ -88,26 +109,27 @@ class History:
 
 def read(folders: Sequence[Path], metric: str = "iops") -> History:
     """Reads sweeps, in the order of their first runs."""
-    if len({folder.resolve() for folder in folders}) < len(folders):
-        raise ResultsError("a sweep was given twice", "", "name each folder once")
-    frames = [(folder, _of(folder, metric)) for folder in folders]
+    sources.require_different(folders)
+    named = zip(sources.names_of(folders), folders, strict=True)
+    frames = [(name, _of(folder, metric)) for name, folder in named]
     frames.sort(key=lambda each: _began(each[1]))
     require_one_kind(metric, *(frame for _, frame in frames))
     both = pd.concat([frame for _, frame in frames], ignore_index=True)
     keys = identity([frame for _, frame in frames])
-    shown = [name for name in keys if name in axes(both)]
-    found: dict[tuple[str, ...], Floats] = {}
-    texts: dict[tuple[str, ...], str] = {}
-    for place, (_, frame) in enumerate(frames):
-        for point, runs in by_point(frame, keys).items():
-            row = found.setdefault(point, np.full(len(frames), np.nan))
-            row[place] = runs[metric].median()
-            texts.setdefault(point, checks.name_point(runs.iloc[0], shown))
-    medians = np.array(list(found.values()))
-    points = tuple(texts[point] for point in found)
+    sides = [by_point(frame, keys) for _, frame in frames]
+    runs = {point: part for side in reversed(sides) for point, part in side.items()}
+    ordered, varied = in_order_of_values(runs, keys)
+    medians = np.array(
+        [
+            [side[point][metric].median() if point in side else np.nan for side in sides]
+            for point in ordered
+        ],
+        float,
+    )
+    points = tuple(checks.name_point(runs[point].iloc[0], varied) for point in ordered)
     return History(
         metric,
-        tuple(folder.name or str(folder) for folder, _ in frames),
+        tuple(name for name, _ in frames),
         tuple(_began(frame)[:16].replace("T", " ") for _, frame in frames),
         points,
         medians,

@@ -9,6 +9,7 @@ so any thread may call them.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 
 import pandas as pd
 
@@ -33,9 +34,13 @@ NAMES = {
     ENGINE_BUILD: "build of the engine",
     FIO_PROGRAM: "fio",
 }
-# The columns whose values a sweep compares, the most likely question first, as one and as several.
+# The folder or file that a run is from. Folders were not measured in turns, so they are drawn
+# beside each other, and nothing is claimed of a difference between them.
+FOLDER = "folder"
+# The columns whose values are compared, the most likely question first, as one and as several.
 # Their values are names that speak for themselves.
 SUBJECTS = {
+    FOLDER: ("folder", "folders"),
     BACKEND_NAME: ("back-end", "back-ends"),
     ENGINE_BUILD: ("build of the engine", "builds of the engine"),
     FIO_PROGRAM: ("fio", "programs fio"),
@@ -119,3 +124,9 @@ def _why(runs: pd.DataFrame, metric: str) -> str:
     if "lat_mean_ns" not in runs or runs["lat_mean_ns"].isna().all():
         return "fio measured no latency; run it without disable_lat=1 and gtod_reduce=1"
     return "each run has too few I/Os; run longer"
+
+
+def listed(words: Iterable[str], last_word: str = "and") -> str:
+    """A list in a sentence: "a, b and c"."""
+    *first, last = list(words)
+    return f"{', '.join(first)} {last_word} {last}" if first else last

@@ -14,7 +14,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from pyfio_virtio.analysis import columns, names, plots, style, timeplots
-from pyfio_virtio.analysis.frame import measured
+from pyfio_virtio.analysis.frame import axes, measured
+from pyfio_virtio.analysis.names import FOLDER, SUBJECTS
 from pyfio_virtio.results.results import ResultsError
 
 PICTURES: Mapping[str, plots.Plot] = MappingProxyType(
@@ -30,19 +31,41 @@ PICTURES: Mapping[str, plots.Plot] = MappingProxyType(
     }
 )
 
+_OF_ONE_POINT = ("time", "heatmap")
+
 
 def draw(frame: pd.DataFrame, name: str, facet: str | None = None) -> Figure:
     """The named picture of all runs, or one picture for each value of the column facet."""
     if name not in PICTURES:
         raise ResultsError(f"no picture {name}", "", f"choose one of {', '.join(PICTURES)}")
-    return _draw(frame, PICTURES[name], facet)
+    return _draw(frame, PICTURES[name], facet or _facet_of_folders(frame, name))
+
+
+def _facet_of_folders(frame: pd.DataFrame, name: str) -> str | None:
+    """What has a panel for each value if the folders take the place of what one sweep compares."""
+    if FOLDER not in axes(frame):
+        return None
+    if name in _OF_ONE_POINT:
+        return FOLDER
+    return next((each for each in SUBJECTS if each != FOLDER and each in axes(frame)), None)
 
 
 def draw_columns(
     frame: pd.DataFrame, x: str, y: str, by: str | None = None, facet: str | None = None
 ) -> Figure:
-    """Any column against any other, with one line for each value of by."""
-    return _draw(frame, lambda part, axes: columns.xy(part, axes, x, y, by), facet)
+    """Any column against any other, with one line for each value of by.
+
+    Several folders have a line each, or a panel each if by is used for something else.
+    """
+    if FOLDER in axes(frame) and FOLDER not in (x, y, by, facet):
+        if by and facet:
+            raise ResultsError(
+                "several folders would become one point",
+                "--by and --facet name other columns",
+                f"use {FOLDER} for one of them, or name one folder",
+            )
+        by, facet = (by, FOLDER) if by else (FOLDER, facet)
+    return _draw(frame, lambda part, place: columns.xy(part, place, x, y, by), facet)
 
 
 def _draw(frame: pd.DataFrame, plot: plots.Plot, facet: str | None) -> Figure:

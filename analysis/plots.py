@@ -39,9 +39,11 @@ _MAIN_COUNTERS = ("kicks", "calls", "looks", "empty_looks", "sleeps")
 def iops(frame: pd.DataFrame, axes: Axes, found: claims.Study | None = None) -> Axes:
     """IOPS of what the runs compare, with iodepth on an axis or as lines.
 
-    The title is from found, or from a study of this frame alone.
+    The title is from found, or from a study of this frame alone. Of folders nothing is claimed.
     """
-    return _compared(frame, axes, "iops", claims.title(found or claims.study(frame)))
+    is_claim = subject(findings.unrated(frame)) != names.FOLDER
+    title = claims.title(found or claims.study(frame)) if is_claim else ""
+    return _compared(frame, axes, "iops", title)
 
 
 def p99(frame: pd.DataFrame, axes: Axes) -> Axes:
@@ -224,8 +226,10 @@ def _tail_finding(tails: dict[str, float | None], kind: str) -> str:
         return "Latency by percentile: too few I/Os for a p99"
     low, high = min(known, key=lambda n: known[n]), max(known, key=lambda n: known[n])
     p99 = f"p99 of {kind}" if kind else "p99"
-    if low == high:
+    if len(known) == 1:
         return f"{low}: {p99} is {style.duration(known[low])}"
+    if known[low] == known[high]:
+        return f"{p99} is {style.duration(known[low])} everywhere"
     return (
         f"{p99} runs from {style.duration(known[low])} ({low}) to "
         f"{style.duration(known[high])} ({high})"

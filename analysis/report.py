@@ -9,9 +9,10 @@ thread. The page refers to nothing outside itself, and equal results make equal 
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pandas as pd
@@ -28,6 +29,9 @@ from pyfio_virtio.analysis import (
     style,
     timeplots,
 )
+from pyfio_virtio.analysis import (
+    markdown as markdown_text,
+)
 from pyfio_virtio.analysis.frame import (
     axes,
     column_names,
@@ -36,20 +40,24 @@ from pyfio_virtio.analysis.frame import (
     fixed,
     grouped,
     histogram,
+    in_turns_axes,
     measured,
     subject,
 )
 from pyfio_virtio.analysis.history import History
 from pyfio_virtio.analysis.history import draw as draw_history
 from pyfio_virtio.analysis.metrics import metric
-from pyfio_virtio.analysis.names import SUBJECTS, NoDataError
+from pyfio_virtio.analysis.names import SUBJECTS, NoDataError, listed
 from pyfio_virtio.analysis.run_files import samples
-from pyfio_virtio.analysis.table import DASH, Cell, Table, heading, tabulate
+from pyfio_virtio.analysis.table import DASH, Cell, Table, heading, records, tabulate
 from pyfio_virtio.results.record import NULL, Row
 
 # More would be too much to read; the table has every point.
 MOST_FACETS = 3
 MOST_COMMANDS = 20
+# The text of plan.toml of each folder, by its name.
+Plans = Mapping[str, str]
+NO_PLANS: Plans = MappingProxyType({})
 _TEMPLATES = Path(__file__).parent / "templates"
 
 
@@ -77,20 +85,36 @@ class Report:
     environment: tuple[tuple[str, str], ...]
     commands: tuple[str, ...]
     job: str
-    plan: str
+    plans: Plans
 
 
-def html(frame: pd.DataFrame, plan: str = "", title: str = "") -> str:
+def html(frame: pd.DataFrame, plans: Plans = NO_PLANS, title: str = "") -> str:
     """The page as HTML."""
     found = claims.study(frame)
-    filled = describe(frame, plan, title, found)
+    filled = describe(frame, plans, title, found)
     pictures, left_out = tuple(draw(frame, found)), _left_out(frame)
     return _render("report.html.j2", report=filled, pictures=pictures, left_out=left_out)
 
 
-def markdown(frame: pd.DataFrame, plan: str = "", title: str = "") -> str:
+def markdown(frame: pd.DataFrame, plans: Plans = NO_PLANS, title: str = "") -> str:
     """The report as Markdown without pictures, for a pull request."""
-    return _render("report.md.j2", report=describe(frame, plan, title))
+    return _render("report.md.j2", report=describe(frame, plans, title))
+
+
+def as_dict(frame: pd.DataFrame, plans: Plans = NO_PLANS, title: str = "") -> Row:
+    """The report for programs; docs/reports.md describes it."""
+    found = describe(frame, plans, title)
+    return {
+        "title": found.title,
+        "question": found.question,
+        "headline": found.headline,
+        "answers": list(found.answers),
+        "failures": list(found.failures),
+        "warnings": list(found.warnings),
+        "controls": list(found.controls),
+        "points": records(frame),
+        "environment": dict(found.environment),
+    }
 
 
 def history_html(found: History) -> str:
@@ -128,7 +152,7 @@ def _of_history(found: History) -> Report:
         environment=tuple(zip(found.sweeps, found.dates, strict=True)),
         commands=(),
         job="",
-        plan="",
+        plans=NO_PLANS,
     )
 
 
@@ -148,6 +172,7 @@ def _render(name: str, **values: object) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
+    environment.filters |= {"escaped": markdown_text.escape, "fenced": markdown_text.fence}
     return environment.get_template(name).render(**values)
 
 
@@ -155,7 +180,10 @@ def _render(name: str, **values: object) -> str:
 
 
 def describe(
-    frame: pd.DataFrame, plan: str = "", title: str = "", found: claims.Study | None = None
+    frame: pd.DataFrame,
+    plans: Plans = NO_PLANS,
+    title: str = "",
+    found: claims.Study | None = None,
 ) -> Report:
     """The report without its pictures."""
     found = found or claims.study(frame)
@@ -170,7 +198,7 @@ def describe(
         warnings=(
             *filter(None, (claims.advice(found),)),
             *checks.warnings(frame),
-            *_stopped_early(plan),
+            *_stopped_early(plans),
         ),
         table=tabulate(frame),
         table_note=(
@@ -180,13 +208,13 @@ def describe(
         environment=tuple(_environment(frame)),
         commands=tuple(_commands(frame)),
         job=str(runs["job"].iloc[0]) if "job" in runs and len(runs) else "",
-        plan=plan,
+        plans=plans,
     )
 
 
-def _stopped_early(plan: str) -> Iterator[str]:
+def _stopped_early(plans: Plans) -> Iterator[str]:
     """What a sweep that adds rounds until the intervals are narrow must say of them."""
-    if tomllib.loads(plan).get("target_ci") is not None:
+    if any(tomllib.loads(plan).get("target_ci") is not None for plan in plans.values()):
         yield (
             "The sweep added rounds to a point until its interval was narrow enough (target_ci). "
             "An interval that is narrow by chance ends this early, so the intervals contain the "
@@ -196,11 +224,11 @@ def _stopped_early(plan: str) -> Iterator[str]:
 
 def question(frame: pd.DataFrame) -> str:
     """The question that the sweep answers, from the axes that it varied."""
-    asked = subject(frame)
+    asked = next((name for name in SUBJECTS if name in in_turns_axes(frame)), "way")
     varied = [heading(name) for name in axes(frame) if name != asked]
     shared = fixed(frame)
     what = " ".join(str(shared[name]) for name in ("rw", "bs") if name in shared)
-    by = f" as {_list(varied)} var{'ies' if len(varied) == 1 else 'y'}" if varied else ""
+    by = f" as {listed(varied)} var{'ies' if len(varied) == 1 else 'y'}" if varied else ""
     if asked in axes(frame):
         return f"Which {SUBJECTS[asked][0]} serves {what or 'this load'} best{by}?"
     return f"What do IOPS and latency of {what or 'this load'} do{by}?"
@@ -284,7 +312,7 @@ def _left_out(frame: pd.DataFrame) -> str:
         return ""
     return (
         f"The pictures show the first {MOST_FACETS} of {count} combinations of "
-        f"{_list(list(map(heading, _facet_axes(frame))))}; the table has all of "
+        f"{listed(map(heading, _facet_axes(frame)))}; the table has all of "
         "them, and pyfio-virtio plot --where draws any."
     )
 
@@ -331,7 +359,7 @@ def _details(runs: pd.DataFrame) -> Iterator[tuple[plots.Plot, pd.DataFrame]]:
             yield plots.counters_by_wait, part
     if "hash" in free and _has(free, "iops"):
         fastest = extreme(free, "iops")
-        point = free[free["hash"] == fastest["hash"]]
+        point = free[(free["hash"] == fastest["hash"]) & (free["source"] == fastest["source"])]
         if not samples(point).empty:
             yield timeplots.iops_over_time, point
         if timeplots.has_latency_log(point):
@@ -360,7 +388,3 @@ def _picture(plot: plots.Plot, part: pd.DataFrame, name: str, caption: str) -> P
         svg = style.inline_svg(drawing, name, finding)
     # The SVG is made here, and style.inline_svg() escapes the texts from the data.
     return Picture(Markup(svg), caption)  # noqa: S704
-
-
-def _list(words: list[str]) -> str:
-    return f"{', '.join(words[:-1])} and {words[-1]}" if len(words) > 1 else words[0]

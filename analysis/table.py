@@ -12,10 +12,19 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from pyfio_virtio.analysis import checks, style
-from pyfio_virtio.analysis.frame import axes, counters, in_order, measured, points
+from pyfio_virtio.analysis import checks, markdown, style
+from pyfio_virtio.analysis.frame import (
+    as_json,
+    axes,
+    column_names,
+    counters,
+    in_order,
+    measured,
+    points,
+)
 from pyfio_virtio.analysis.names import SUBJECTS, of_what
 from pyfio_virtio.results import values
+from pyfio_virtio.results.record import Row
 
 DASH = "\N{EN DASH}"
 
@@ -34,6 +43,10 @@ class Table:
 
     headings: tuple[str, ...]
     rows: tuple[tuple[Cell, ...], ...]
+
+    def markdown(self) -> str:
+        """The table for a pull request."""
+        return markdown.table(self.headings, [[cell.text for cell in row] for row in self.rows])
 
 
 _COLUMNS: tuple[tuple[str, str, Callable[[float], str]], ...] = (
@@ -74,6 +87,18 @@ def tabulate(frame: pd.DataFrame) -> Table:
     metrics = [title + of_what(runs, name) for name, title, _ in shown]
     headings = (*map(heading, keys), "runs", *metrics, *(f"{name} per I/O" for name in counted))
     return Table(tuple(headings), tuple(rows))
+
+
+def records(frame: pd.DataFrame) -> list[Row]:
+    """The same for programs: one object for each point, by the names of the columns."""
+    if not len(measured(frame)):
+        return []
+    keys = axes(frame) or ["way"]
+    table = points(frame, keys).drop(columns=["way_order", "confidence"])
+    table = table[[*keys, *(name for name in column_names(table) if name not in keys)]]
+    return [
+        {str(name): as_json(value) for name, value in row.items()} for _, row in table.iterrows()
+    ]
 
 
 def heading(key: str) -> str:

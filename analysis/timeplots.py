@@ -17,7 +17,7 @@ from matplotlib.colors import LogNorm
 
 from pyfio_virtio.analysis import findings, latency, stats, style
 from pyfio_virtio.analysis.frame import measured
-from pyfio_virtio.analysis.names import NoDataError
+from pyfio_virtio.analysis.names import FOLDER, NoDataError
 from pyfio_virtio.analysis.run_files import HISTOGRAM_LOGS, latency_over_time, samples
 from pyfio_virtio.results.results import ResultsError
 
@@ -178,7 +178,7 @@ def _worst_moment(times: np.ndarray, bins_ns: np.ndarray, counts: np.ndarray) ->
 
 def _one_point(frame: pd.DataFrame) -> pd.DataFrame:
     runs = measured(frame)
-    if runs.empty or ("hash" in runs and runs["hash"].nunique() > 1):
+    if runs.empty or any(name in runs and runs[name].nunique() > 1 for name in ("hash", FOLDER)):
         raise ResultsError("a picture along time shows only one point", "choose one by its hash")
     return runs.sort_values("repeat")
 

@@ -229,7 +229,7 @@ def _point(change: Change, limit: Limit | None) -> Row:
 
 
 def _number(value: float) -> float | None:
-    """JSON has neither NaN nor infinity."""
+    """None for a value that is not known, and for an interval without an end."""
     return value if math.isfinite(value) else None
 
 

@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from pyfio_virtio.cli.options import SOURCE, json_option, print_json
+from pyfio_virtio.cli.options import SOURCE
+from pyfio_virtio.cli.output import json_option, refuse_two_formats
 from pyfio_virtio.errors import UsageError
+from pyfio_virtio.results.export import json_text
 from pyfio_virtio.sweep.candidates import paths
 from pyfio_virtio.sweep.settings import read_settings, share
 
@@ -80,8 +82,7 @@ def compare(
     from pyfio_virtio.analysis import compare as comparing
     from pyfio_virtio.analysis.verdict import Verdict
 
-    if markdown and as_json:
-        raise UsageError("--markdown and --json exclude each other", "", "choose one")
+    refuse_two_formats(markdown=markdown, json=as_json)
     limit = _limit(max_regression, metric, allow_missing, allow_unsettled)
     if second and (base or other):
         raise UsageError("--base and --other choose parts of one sweep", "", "name one folder")
@@ -89,7 +90,7 @@ def compare(
     changes = comparing.compare(*parts, metric, allow_unlike, names)
     found = Verdict(names, metric, changes, limit, comparing.in_turns(*parts))
     if as_json:
-        print_json(found.as_dict())
+        click.echo(json_text(found.as_dict()), nl=False)
     elif markdown:
         click.echo(found.markdown(), nl=False)
     else:

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Types, options and questions that several commands share."""
 
-import json
 import sys
 from collections.abc import Callable
 from functools import wraps
@@ -192,10 +191,3 @@ dry_run_option: Decorator = click.option(
 
 # A folder of a sweep, or a file or a folder of fio's own JSON.
 SOURCE = click.Path(exists=True, path_type=Path)
-
-json_option: Decorator = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-
-
-def print_json(data: object) -> None:
-    """Prints data for other programs; NaN and infinity are no JSON."""
-    click.echo(json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False))

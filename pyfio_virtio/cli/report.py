@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING
 import click
 
 from pyfio_virtio.cli.options import SOURCE
+from pyfio_virtio.cli.output import json_option, print_or_write, refuse_two_formats
 from pyfio_virtio.cli.sweep_options import DEFAULT_FOLDER
 from pyfio_virtio.errors import UsageError
+from pyfio_virtio.results.export import json_text
 from pyfio_virtio.sweep.settings import read_settings
 
 if TYPE_CHECKING:
@@ -31,56 +33,61 @@ HISTORY = "history.html"
     "-o",
     "--output",
     type=click.Path(dir_okay=False, path_type=Path),
-    help=f"The page to write.  [default: {PAGE} in FOLDER, or {HISTORY} with --history]",
+    help=f"The file to write.  [default: {PAGE} in FOLDER, or here if there are several folders; "
+    f"{HISTORY} with --history]",
 )
 @click.option(
     "--history", is_flag=True, help="Show how a metric changed over several sweeps, by their time."
 )
 @click.option("--metric", default="iops", show_default=True, help="The column, with --history.")
-@click.option(
-    "--markdown", is_flag=True, help="Print Markdown for a pull request, and write no page."
-)
+@click.option("--markdown", is_flag=True, help="Print Markdown for a pull request, and no page.")
+@json_option
 def report(
-    folders: Sequence[Path], output: Path | None, history: bool, metric: str, markdown: bool
+    folders: Sequence[Path],
+    output: Path | None,
+    history: bool,
+    metric: str,
+    markdown: bool,
+    as_json: bool,
 ) -> None:
     """Write the report of a sweep as one self-contained HTML page.
 
-    The exit status is 1 if no run succeeded.
+    Several sweeps are shown beside each other. Nothing is claimed of a difference between them,
+    because they were not measured in turns. The exit status is 1 if no run succeeded.
 
     \b
       pyfio-virtio report out
+      pyfio-virtio report base new -o both.html
       pyfio-virtio report --history nightly/* -o history.html
     """
     from pyfio_virtio.analysis import load
     from pyfio_virtio.analysis import report as reports
     from pyfio_virtio.analysis.frame import measured
 
+    refuse_two_formats(markdown=markdown, json=as_json)
     if history:
-        _report_history(folders, output, metric, markdown)
+        _report_history(folders, output, metric, markdown, as_json)
         return
     if metric != "iops":
-        raise UsageError("--metric needs --history", "a report of one sweep shows all metrics")
-    if len(folders) > 1:
-        raise UsageError(
-            "a report shows one sweep",
-            f"{len(folders)} folders were given",
-            "use report --history for several, or compare for two",
-        )
-    folder = folders[0] if folders else Path(DEFAULT_FOLDER)
-    frame = load(folder)
-    plan, title = _plan(folder)
-    if markdown:
-        click.echo(reports.markdown(frame, plan, title))
+        raise UsageError("--metric needs --history", "a report shows all metrics")
+    folders = folders or (Path(DEFAULT_FOLDER),)
+    frame = load(*folders)
+    plans, title = _plans(folders)
+    if as_json:
+        print_or_write(json_text(reports.as_dict(frame, plans, title)), output)
+    elif markdown:
+        print_or_write(reports.markdown(frame, plans, title), output)
     else:
-        page = output or (folder if folder.is_dir() else Path()) / PAGE
-        _write_page(page, reports.html(frame, plan, title))
+        beside = folders[0] if len(folders) == 1 and folders[0].is_dir() else Path()
+        print_or_write(reports.html(frame, plans, title), output or beside / PAGE)
     if measured(frame).empty:
-        click.echo(f"pyfio-virtio: no run of {folder} succeeded; the report says why", err=True)
+        names = " and ".join(map(str, folders))
+        click.echo(f"pyfio-virtio: no run of {names} succeeded; the report says why", err=True)
         click.get_current_context().exit(1)
 
 
 def _report_history(
-    folders: Sequence[Path], output: Path | None, metric: str, markdown: bool
+    folders: Sequence[Path], output: Path | None, metric: str, markdown: bool, as_json: bool
 ) -> None:
     from pyfio_virtio.analysis import report as reports
     from pyfio_virtio.analysis.history import read
@@ -88,35 +95,27 @@ def _report_history(
     if not folders:
         raise UsageError("--history needs the folders of the sweeps")
     found = read(folders, metric)
-    if markdown:
-        click.echo(reports.history_markdown(found))
-        return
-    _write_page(output or Path(HISTORY), reports.history_html(found))
+    if as_json:
+        print_or_write(json_text(found.as_dict()), output)
+    elif markdown:
+        print_or_write(reports.history_markdown(found), output)
+    else:
+        print_or_write(reports.history_html(found), output or Path(HISTORY))
 
 
-def _write_page(page: Path, text: str) -> None:
-    if not page.parent.is_dir():
-        raise UsageError(f"cannot write {page}", "its folder does not exist")
-    _write(page, text)
-    click.echo(str(page))
-
-
-def _plan(folder: Path) -> tuple[str, str]:
+def _plans(folders: Sequence[Path]) -> tuple[dict[str, str], str]:
+    """The plans of the folders that have one, and the title if all of them have the same."""
+    from pyfio_virtio.analysis import sources
     from pyfio_virtio.results.results import PLAN
 
-    path = folder / PLAN
-    if not path.is_file():
-        return "", ""
-    return path.read_text(encoding="utf-8"), read_settings(path)[0].title
-
-
-def _write(path: Path, text: str) -> None:
-    from pyfio_virtio.results.results import write_atomically
-
-    try:
-        write_atomically(path, text)
-    except OSError as error:
-        raise UsageError(f"cannot write {path}", error.strerror or str(error)) from error
+    plans = {
+        name: folder / PLAN
+        for name, folder in zip(sources.names_of(folders), folders, strict=True)
+        if (folder / PLAN).is_file()
+    }
+    titles = {read_settings(plan)[0].title for plan in plans.values()}
+    texts = {name: plan.read_text(encoding="utf-8") for name, plan in plans.items()}
+    return texts, titles.pop() if len(titles) == 1 else ""
 
 
 @click.command()
@@ -150,10 +149,13 @@ def plot(
     where: Sequence[str],
     output: Path,
 ) -> None:
-    """Draw a picture of a sweep, or of fio's own JSON files.
+    """Draw a picture of sweeps, or of fio's own JSON files.
+
+    Several folders are lines or panels beside each other; the column folder has their names.
 
     \b
       pyfio-virtio plot out --picture latency
+      pyfio-virtio plot base new --x iodepth --y p99_ns
       pyfio-virtio plot *.json --x iodepth --y p99_ns --by bs -o p99.svg
     """
     from pyfio_virtio.analysis import load, picture_names, style

@@ -7,8 +7,8 @@ folder of its own. The only statistic here is the median; cli/report.py has the 
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,8 +16,10 @@ import click
 
 from pyfio_virtio.cli.help import Commands
 from pyfio_virtio.cli.options import confirm
+from pyfio_virtio.cli.output import json_option, print_or_write, refuse_two_formats
 from pyfio_virtio.cli.sweep_options import DEFAULT_FOLDER
 from pyfio_virtio.errors import PyfioVirtioError, UsageError
+from pyfio_virtio.results.export import json_text
 
 if TYPE_CHECKING:
     from pyfio_virtio.results.record import Record, Row
@@ -35,11 +37,16 @@ def results() -> None:
 
 @results.command("list")
 @_FOLDER
-def list_points(folder: Path) -> None:
+@json_option
+def list_points(folder: Path, as_json: bool) -> None:
     """List the points of a sweep, with their runs and median IOPS."""
     from pyfio_virtio.cli.tables import print_table
 
-    rows = [_summary(point, runs) for point, runs in _in_order(_by_point(_open(folder)))]
+    points = [_Summary.of(runs) for _, runs in _in_order(_by_point(_open(folder)))]
+    if as_json:
+        click.echo(json_text([each.as_dict() for each in points]), nl=False)
+        return
+    rows = [each.cells() for each in points]
     print_table(("point", "runs", "failed", "IOPS", "p99 µs", "options"), rows)
 
 
@@ -71,18 +78,67 @@ def _by_point(sweep: SweepFolder) -> dict[str, list[Record]]:
     return points
 
 
-def _summary(point: str, runs: Sequence[Record]) -> tuple[str, ...]:
+@dataclass(frozen=True)
+class _Summary:
+    """A point of a sweep, and the medians of its runs that succeeded; None if none has a value."""
+
+    last: Record
+    runs: int
+    failed: int
+    iops: float | None
+    p99_ns: float | None
+    p99_of: str  # lat, clat, or both, which older sweeps may mix
+
+    @classmethod
+    def of(cls, runs: Sequence[Record]) -> _Summary:
+        good = [run.total for run in runs if not run.error]
+        kinds = sorted({each.percentiles_of for each in good if each.percentiles_of})
+        return cls(
+            last=runs[-1],
+            runs=len(runs),
+            failed=len(runs) - len(good),
+            iops=_median(each.iops for each in good),
+            p99_ns=_median(each.p99_ns for each in good if each.p99_ns is not None),
+            p99_of=" and ".join(kinds),
+        )
+
+    def cells(self) -> tuple[str, ...]:
+        """A row of a table."""
+        return (
+            *(self.last.point.hash, str(self.runs), str(self.failed)),
+            "" if self.iops is None else f"{self.iops:,.0f}",
+            "" if self.p99_ns is None else f"{self.p99_ns / 1000:,.1f} ({self.p99_of})",
+            _what(self.last),
+        )
+
+    def as_dict(self) -> Row:
+        """An object of JSON."""
+        return {
+            **_identity(self.last),
+            "runs": self.runs,
+            "failed": self.failed,
+            "iops": self.iops,
+            "p99_ns": self.p99_ns,
+            "p99_of": self.p99_of or None,
+        }
+
+
+def _median(values: Iterable[float]) -> float | None:
     import statistics
 
-    good = [run.total for run in runs if not run.error]
-    p99 = [each.p99_ns for each in good if each.p99_ns is not None]
-    kinds = sorted({each.percentiles_of for each in good if each.percentiles_of})
-    return (
-        *(point, str(len(runs)), str(len(runs) - len(good))),
-        f"{statistics.median(each.iops for each in good):,.0f}" if good else "",
-        f"{statistics.median(p99) / 1000:,.1f} ({' and '.join(kinds)})" if p99 else "",
-        _what(runs[0]),
-    )
+    known = list(values)
+    return statistics.median(known) if known else None
+
+
+def _identity(run: Record) -> Row:
+    point = run.point
+    return {
+        "point": point.hash,
+        "role": point.role,
+        "engine": point.engine,
+        "backend": point.backend,
+        "options": {name: value for name, value in run.options.items() if value is not None},
+    }
 
 
 def _what(run: Record) -> str:
@@ -96,21 +152,41 @@ def _what(run: Record) -> str:
 @results.command()
 @click.argument("point", metavar="HASH")
 @_FOLDER
-def show(point: str, folder: Path) -> None:
+@json_option
+def show(point: str, folder: Path, as_json: bool) -> None:
     """Show the job, the commands and all runs of a point.
 
     HASH may be shortened.
     """
     sweep = _open(folder)
     runs = _runs_of(sweep, point)
+    if as_json:
+        click.echo(json_text(_as_dict(sweep, runs)), nl=False)
+        return
     last = runs[-1]
     click.echo(f"{last.point.hash}: {_what(last)}\non {last.point.backend}\n")
     click.echo(last.point.job)
     click.echo(f"{last.backend_command}\n{last.fio_command}\n".lstrip())
     for run in runs:
         where = sweep.run_folder(run.point.hash, run.repeat)
-        outcome = run.error or f"{run.total.iops:,.0f} IOPS"
+        outcome = " ".join(run.error.split()) if run.error else f"{run.total.iops:,.0f} IOPS"
         click.echo(f"run {run.repeat}, {run.started}: {outcome}; {where}")
+
+
+def _as_dict(sweep: SweepFolder, runs: Sequence[Record]) -> Row:
+    from pyfio_virtio.results.record import to_row
+
+    last = runs[-1]
+    rows = [
+        {**to_row(run), "folder": str(sweep.run_folder(run.point.hash, run.repeat))} for run in runs
+    ]
+    return {
+        **_identity(last),
+        "job": last.point.job,
+        "backend_command": last.backend_command,
+        "fio_command": last.fio_command,
+        "runs": rows,
+    }
 
 
 def _runs_of(sweep: SweepFolder, point: str) -> list[Record]:
@@ -118,7 +194,7 @@ def _runs_of(sweep: SweepFolder, point: str) -> list[Record]:
     found = [name for name in points if name.startswith(point)]
     if len(found) != 1:
         raise UsageError(
-            f"{sweep.path} has {'no' if not found else f'{len(found)}'} points {point}",
+            f"{sweep.path} has {f'{len(found)} points' if found else 'no point'} {point}",
             "",
             f"see: pyfio-virtio results list {sweep.path}",
         )
@@ -127,20 +203,34 @@ def _runs_of(sweep: SweepFolder, point: str) -> list[Record]:
 
 @results.command()
 @_FOLDER
-@click.option("--csv", "as_csv", is_flag=True, required=True, help="Print comma-separated values.")
-def export(folder: Path, as_csv: bool) -> None:
-    """Print every run as one row, with all its columns."""
-    import csv
+@click.option("--csv", "as_csv", is_flag=True, help="Comma-separated values, which is the default.")
+@click.option("--json", "as_json", is_flag=True, help="JSON: a list with an object for each run.")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="A .csv, .json or .jsonl file to write.  [default: print CSV]",
+)
+def export(folder: Path, as_csv: bool, as_json: bool, output: Path | None) -> None:
+    """Print every run as one row, with all its columns.
 
-    rows = [_flat(row) for row in _open(folder).rows()]
-    columns = dict.fromkeys(name for row in rows for name in row)
-    writer = csv.DictWriter(sys.stdout, list(columns), restval="", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
+    A run is one line of CSV: the ends of lines in a cell are written as \\n.
 
+    \b
+      pyfio-virtio results export out > runs.csv
+      pyfio-virtio results export out -o runs.json
+    """
+    from pyfio_virtio.results import export as exports
+    from pyfio_virtio.results.results import ResultsError
 
-def _flat(row: Row) -> Row:
-    return {name: value for name, value in row.items() if not isinstance(value, list)}
+    refuse_two_formats(csv=as_csv, json=as_json)
+    kind = exports.JSON if as_json else exports.CSV
+    if output and not as_csv and not as_json:
+        kind = exports.kind_of(output)
+    rows = _open(folder).rows()
+    if not rows:
+        raise ResultsError(f"{folder} has no run yet", "", "wait for its first run")
+    print_or_write(exports.text(rows, kind), output)
 
 
 @click.command()

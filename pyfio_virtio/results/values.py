@@ -66,6 +66,7 @@ _NAMES = frozenset(
         "device",
         "description",
         "backend",
+        "folder",
         "backend_name",
         "engine_build",
         "fio_program",

@@ -8,6 +8,7 @@ import pytest
 
 from pyfio_virtio.analysis import drawing, history, report
 from pyfio_virtio.analysis.family import Floats
+from pyfio_virtio.errors import UsageError
 from pyfio_virtio.results.results import RUNS, ResultsError
 from tests.analysis import synthetic
 
@@ -143,7 +144,7 @@ def test_zeros_are_drawn_on_a_linear_axis() -> None:
 
 def test_a_sweep_that_was_given_twice_is_refused(tmp_path: Path) -> None:
     synthetic.write_sweep(tmp_path / "one", details=False)
-    with pytest.raises(ResultsError, match="given twice"):
+    with pytest.raises(UsageError, match="given twice"):
         history.read([tmp_path / "one", tmp_path / "one"])
 
 
@@ -151,3 +152,19 @@ def test_the_table_of_a_history_is_not_said_to_have_intervals() -> None:
     page = report.history_html(found(medians(12, 1)))
     assert "Each value is the median of a sweep" in page
     assert "with an interval for IOPS" not in page
+
+
+def test_points_are_in_the_order_of_values_and_folders_have_names_of_their_own(
+    tmp_path: Path,
+) -> None:
+    for name in ("old/out", "new/out"):
+        (tmp_path / name).parent.mkdir()
+        synthetic.write_sweep(tmp_path / name, depths=(128, 8, 32), waits=(), details=False)
+    read = history.read([tmp_path / "new/out", tmp_path / "old/out"])
+    assert set(read.sweeps) == {"old/out", "new/out"}
+    assert read.points[:4] == (
+        "event, iodepth 8",
+        "event, iodepth 32",
+        "event, iodepth 128",
+        "sleepy 5 µs, iodepth 8",
+    )

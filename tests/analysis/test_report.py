@@ -62,7 +62,7 @@ Browser = Callable[..., tuple[str, str]]
 
 @pytest.fixture(scope="module")
 def page(sweep: pd.DataFrame) -> str:
-    return report.html(sweep, plan="axes = 'six ways'\n", title="sleepy-poll")
+    return report.html(sweep, {"out": "axes = 'six ways'\n"}, title="sleepy-poll")
 
 
 @pytest.fixture
@@ -226,8 +226,8 @@ def test_a_sweep_that_half_failed_says_so_first(sweep: pd.DataFrame) -> None:
 
 def test_a_sweep_that_stopped_early_says_what_its_intervals_are_worth(sweep: pd.DataFrame) -> None:
     few = sweep[sweep["iodepth"] == 32]
-    assert "(target_ci)" in report.markdown(few, "target_ci = 0.02\n")
-    assert "target_ci" not in report.markdown(few, "repeats = 5\n")
+    assert "(target_ci)" in report.markdown(few, {"out": "target_ci = 0.02\n"})
+    assert "target_ci" not in report.markdown(few, {"out": "repeats = 5\n"})
 
 
 def test_no_number_has_an_exponent(sweep: pd.DataFrame) -> None:

@@ -10,10 +10,10 @@ import pytest
 from matplotlib.text import Text
 
 from pyfio_virtio.analysis import checks, claims, compare, frame, load, picture_names, report
-from pyfio_virtio.analysis.names import SUBJECTS
+from pyfio_virtio.analysis.names import FOLDER, SUBJECTS
 from tests.analysis.synthetic import write_sweep
 
-COMPARED = [name for name in SUBJECTS if name != "way"]
+COMPARED = [name for name in SUBJECTS if name not in ("way", FOLDER)]
 
 
 @pytest.fixture(scope="module")

@@ -129,4 +129,101 @@ def test_a_history_is_a_page(main_here: RunCommand, invented: Path, private: Pat
     assert (ended.status, ended.stdout) == (0, f"{page}\n"), ended.stderr
     assert "How did iops change over 1 sweep?" in page.read_text()
     assert main_here("report", str(invented), "--metric", "p99_ns").status == 2
-    assert main_here("report", str(invented), str(invented)).status == 2
+    assert main_here("report", "--history", str(invented), str(invented)).status == 2
+
+
+@pytest.fixture(scope="module")
+def slower(invented: Path) -> Path:
+    """The same sweep in another folder, with half the IOPS."""
+    folder = Path(shutil.copytree(invented, invented.with_name("slower")))
+    rows = [json.loads(line) for line in (folder / RUNS).read_text().splitlines()]
+    lines = (json.dumps({**row, "iops": row["iops"] / 2}) for row in rows)
+    (folder / RUNS).write_text("".join(f"{line}\n" for line in lines))
+    return folder
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        (),
+        *(("--picture", name) for name in ("p99", "latency", "percentiles", "cost", "counters")),
+        ("--x", "iodepth", "--y", "p99_ns"),
+        ("--x", "iodepth", "--y", "p99_ns", "--by", "way"),
+        ("--x", "folder", "--y", "iops", "--by", "way"),
+        ("--picture", "iops", "--facet", "folder"),
+    ],
+)
+def test_folders_are_drawn_beside_each_other(
+    main_here: RunCommand, invented: Path, slower: Path, private: Path, arguments: tuple[str, ...]
+) -> None:
+    picture = private / "picture.svg"
+    ended = main_here("plot", str(invented), str(slower), *arguments, "-o", str(picture))
+    assert (ended.status, ended.stdout) == (0, f"{picture}\n"), ended.stderr
+    for folder in (invented, slower):
+        assert f"<!-- {folder.name}" in picture.read_text()
+
+
+def test_a_picture_of_too_many_columns_is_refused(
+    main_here: RunCommand, invented: Path, slower: Path
+) -> None:
+    axes = ("--x", "iodepth", "--by", "way", "--facet", "bs")
+    ended = main_here("plot", str(invented), str(slower), *axes)
+    assert ended.status == 1
+    assert "use folder for one of them, or name one folder" in ended.stderr
+
+
+@pytest.mark.parametrize("command", ["plot", "report"])
+def test_a_folder_that_was_given_twice_is_refused(
+    main_here: RunCommand, invented: Path, command: str
+) -> None:
+    ended = main_here(command, str(invented), f"{invented}/")
+    assert ended.status == 2
+    assert "was given twice" in ended.stderr
+
+
+def test_several_folders_become_one_page_here(
+    main_here: RunCommand,
+    invented: Path,
+    slower: Path,
+    private: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(private)
+    ended = main_here("report", str(invented), str(slower))
+    assert (ended.status, ended.stdout) == (0, "report.html\n"), ended.stderr
+    text = (private / "report.html").read_text()
+    assert "The folders were not measured in turns" in text
+    for folder in (invented, slower):
+        assert f"The sweep {folder.name}, plan.toml" in text
+    assert not (invented / "report.html").exists()
+
+
+def test_a_report_is_printed_as_json(main_here: RunCommand, invented: Path, slower: Path) -> None:
+    ended = main_here("report", "--json", str(invented), str(slower))
+    found = json.loads(ended.stdout)
+    assert [(each["way"], each["folder"]) for each in found["points"]] == [
+        ("event", invented.name),
+        ("event", "slower"),
+        ("sleepy 20 µs", invented.name),
+        ("sleepy 20 µs", "slower"),
+    ]
+    assert all(each["iops_low"] <= each["iops"] <= each["iops_high"] for each in found["points"])
+    assert found["headline"].startswith("Event has the most IOPS at all 2 points")
+    assert main_here("report", "--json", "--markdown", str(invented)).status == 2
+
+
+def test_a_text_is_written_to_the_file_that_was_named(
+    main_here: RunCommand, invented: Path, private: Path
+) -> None:
+    for flag, beginning in (("--json", "{"), ("--markdown", "### ")):
+        file = private / "report.txt"
+        ended = main_here("report", flag, str(invented), "-o", str(file))
+        assert ended.stdout == f"{file}\n"
+        assert file.read_text().startswith(beginning)
+
+
+def test_a_history_is_printed_as_json(main_here: RunCommand, invented: Path, slower: Path) -> None:
+    ended = main_here("report", "--history", "--json", str(invented), str(slower))
+    found = json.loads(ended.stdout)
+    assert sorted(each["name"] for each in found["sweeps"]) == sorted([invented.name, "slower"])
+    assert [each["point"] for each in found["points"]] == ["event", "sleepy 20 µs"]

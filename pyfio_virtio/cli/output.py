@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What commands print for other programs, and the files that they write for their user."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from pyfio_virtio.cli.options import Decorator
+from pyfio_virtio.errors import UsageError
+
+json_option: Decorator = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+def refuse_two_formats(**chosen: bool) -> None:
+    """Refuses --markdown beside --json, and the like."""
+    flags = [f"--{name}" for name, is_chosen in chosen.items() if is_chosen]
+    if len(flags) > 1:
+        raise UsageError(f"{' and '.join(flags)} exclude each other", "", "choose one")
+
+
+def print_or_write(text: str, output: Path | None) -> None:
+    """Prints a text, or writes it to the file and prints the file's name."""
+    if output is None:
+        click.echo(text, nl=False)
+        return
+    write_file(output, text)
+    click.echo(str(output))
+
+
+def write_file(path: Path, text: str) -> None:
+    """Replaces a file that the user named."""
+    from pyfio_virtio.results.results import write_atomically
+
+    if not path.parent.is_dir():
+        raise UsageError(f"cannot write {path}", "its folder does not exist")
+    try:
+        if path.exists() and not path.is_file():  # such as /dev/stdout
+            path.write_text(text, encoding="utf-8")
+        else:
+            write_atomically(path, text)
+    except OSError as error:
+        raise UsageError(f"cannot write {path}", error.strerror or str(error)) from error

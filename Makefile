@@ -22,6 +22,7 @@ FIO_TREE_MARKS := $(wildcard $(addprefix $(FIO_SOURCE_DIR)/,FIO-VERSION-FILE *.h
 FRONT_END := build/lib/fio_virtio
 # The module by which the unit tests call internal functions of the engine.
 INTERNALS := build/lib/engine_internals
+LIBRARY_HEADERS := engine/library/pyfio_virtio.h engine/library/pyfio_virtio_version.h
 # Where `make install` puts files. DESTDIR is for people who package the library.
 INTO = $(DESTDIR)$(abspath $(PREFIX))
 SONAME = $(shell sed -n 's/^LIBRARY_SONAME = "\(.*\)"/\1/p' engine/build.py)
@@ -70,9 +71,9 @@ build/bench/%_loop: bench/%_loop.c bench/result.h $(FRONT_END_SOURCES)
 install-packages: ## install missing Debian packages (as root), or report which are missing
 	@tools/packages.sh install
 
-install: build/lib/libpyfio_virtio.so ## install the C library (header, shared library, pkg-config file) below PREFIX
+install: build/lib/libpyfio_virtio.so ## install the C library (headers, shared library, pkg-config file) below PREFIX
 	@install -d $(INTO)/include $(INTO)/lib/pkgconfig
-	@install -m 644 engine/api.h $(INTO)/include/pyfio_virtio.h
+	@install -m 644 $(LIBRARY_HEADERS) $(INTO)/include
 	@install -m 755 $< $(INTO)/lib/$(SONAME)
 	@ln -sf $(SONAME) $(INTO)/lib/libpyfio_virtio.so
 	@sed 's|@PREFIX@|$(abspath $(PREFIX))|; s|@VERSION@|$(VERSION)|' engine/pyfio-virtio.pc.in \
@@ -111,7 +112,7 @@ build/lib/vhost_backend: $(BACK_END_SOURCES) $(BUILDERS)
 	@echo "Compiling $@"
 	@$(IN_VENV) engine/build.py --output $@ back-end
 
-build/lib/libpyfio_virtio.so: $(FRONT_END_SOURCES) $(BUILDERS) build/sleepy-poll
+build/lib/libpyfio_virtio.so: $(FRONT_END_SOURCES) engine/library/pyfio_virtio.map $(BUILDERS) build/sleepy-poll
 	@echo "Compiling $@"
 	@$(IN_VENV) engine/build.py --output $@ library --sleepy-poll $(SLEEPY_POLL)
 

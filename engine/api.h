@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The interface of the engine for Python, for C programs and for fio's hooks.
+ * The interface of the engine for Python, for fio's hooks and for the C library, whose
+ * own interface is library/pyfio_virtio.h.
  *
  * This file is also cffi's cdef: cffi reads it without its # lines, so it holds
  * only declarations, and its constants are enums. Unless a comment says otherwise,
@@ -15,18 +16,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* The C library exports only the functions that are declared here. */
-#ifdef ENGINE_LIBRARY
-#pragma GCC visibility push(default)
-#endif
-
 /* ---- about this build (constant, any thread) --------------------------- */
 
 /* Version of the engine, as in pyproject.toml. */
 const char *engine_version(void);
 /* The fio release that the engine is built for ("fio-3.33"), and the number of its
- * engine interface. No other release can load the engine. The C library lacks both
- * functions. */
+ * engine interface. No other release can load the engine. Not in the C library. */
 const char *engine_fio_release(void);
 int engine_fio_interface(void);
 /* The SLEEPY_POLL that the engine was built with, in microseconds; 0: none. */
@@ -212,20 +207,8 @@ int device_register_memory(struct device *dev, void *address, size_t size_bytes,
 /* ---- a disk for ordinary programs ---------------------------------------- */
 
 /*
- * Any number of threads may make the calls of this section at the same time. A call
- * accepts any size, any offset and any memory; whole blocks in shared memory (see
- * the section above) move without a copy. If two threads write different bytes of
- * one block at the same time, both writes take effect.
- *
- * If the back-end hangs up, or a call makes no progress for request_timeout_ms, the
- * call fails; it does not hang.
- *
- * While an operation moves whole blocks to or from shared memory, that memory belongs
- * to the back-end. It still does after a call has failed with -ETIMEDOUT, -EIO or
- * -ECANCELED: the back-end may read or write it until it has carried out the
- * operation, or until device_detach() has stopped it. So do not use this memory
- * again: free it and allocate a new buffer, or, if you registered it, keep it mapped
- * until then. All other memory can be used again at once.
+ * The functions from here on do what those with the same names and the prefix pyfio_
+ * do, which library/pyfio_virtio.h describes: their errors, threads and units.
  */
 
 /* How threads wait for the device. Every member can be left at zero. */
@@ -236,30 +219,17 @@ struct attach_options {
 	unsigned int request_timeout_ms; /* without progress; 0: 30000 */
 };
 
-/* Opens and starts a device, and prepares it for the calls below. options may be NULL,
- * which means the defaults. */
 int device_attach(struct device **dev, const struct device_config *config,
 		  const struct attach_options *options);
-/* Ends the calls of all threads and the operations in flight with -ECANCELED. Later
- * ones fail in the same way. Any thread. */
 void device_shutdown(struct device *dev);
-/* Closes dev. No thread may be in a call, and every async of dev must be closed.
- * dev may be NULL. */
 void device_detach(struct device *dev);
 
-/* Like pread(2) and pwrite(2): return the number of bytes moved, which is smaller
- * than size_bytes only at the end of the device. A write that begins at or beyond the
- * end fails with -ENOSPC. */
 int64_t device_read(struct device *dev, void *buffer, size_t size_bytes,
 		    uint64_t offset_bytes);
 int64_t device_write(struct device *dev, const void *buffer, size_t size_bytes,
 		     uint64_t offset_bytes);
-/* Puts everything that was written before on stable storage. */
 int device_flush(struct device *dev);
-/* Tells the device that the bytes are not needed any more. Blocks that the range
- * covers only in part stay as they are. -EOPNOTSUPP: the device cannot discard. */
 int device_discard(struct device *dev, uint64_t offset_bytes, uint64_t size_bytes);
-/* Writes zeroes, also if the device does not offer this command. */
 int device_write_zeroes(struct device *dev, uint64_t offset_bytes,
 			uint64_t size_bytes);
 
@@ -274,7 +244,8 @@ enum operation_type {
 };
 
 /* The caller owns it. It and its buffer must exist until it has been collected, also
- * if it was cancelled or timed out. */
+ * if it was cancelled or timed out. It is a part of struct pyfio_operation
+ * (library/pyfio_virtio.h), so a new member goes to the end of both. */
 struct operation {
 	int type;              /* enum operation_type */
 	void *buffer;          /* to read into or to write from */
@@ -289,44 +260,14 @@ struct operation {
 struct async;
 
 int async_open(struct async **async, struct device *dev);
-/* Ends the calls of other threads that wait, with -ECANCELED. Later submissions fail
- * in the same way. Any thread. */
 void async_shutdown(struct async *async);
-/* Cancels the operations in flight. Their shared memory still belongs to the back-end
- * (see the section above). No thread may be in a call. async may be NULL. */
 void async_close(struct async *async);
 
-/* Begins op. After 0, op must be collected, whether it succeeds or fails. */
 int async_submit(struct async *async, struct operation *op);
-/* Waits until min operations can be collected, or all that are in flight, or until
- * timeout_ms have passed (-1: no limit). With min 0 it looks at the ring once and does
- * not wait. Returns how many can be collected.
- *
- * An operation that makes no progress for request_timeout_ms ends with -ETIMEDOUT.
- * But while the back-end still has shared memory of it, the operation is overdue, and
- * can be collected only after the back-end has given the memory back. The call
- * returns -ETIMEDOUT if nothing can be collected and all operations in flight are
- * overdue. If that is so from the beginning and timeout_ms is not -1, it waits for
- * them first. */
 int async_completed(struct async *async, unsigned int min, int timeout_ms);
-/* Returns the next operation that completed, or NULL. If the operation failed,
- * error_message() says why. */
 struct operation *async_get_completed(struct async *async);
-/* Returns the next operation that became overdue, each only once, or NULL;
- * error_message() says why. This does not collect the operation, so it and its buffer
- * must still exist. */
 struct operation *async_get_overdue(struct async *async);
-/* Cancels op. Unless it is done already, it can be collected with -ETIMEDOUT after
- * the back-end has given back its shared memory. The back-end may still carry it
- * out. */
 void async_cancel(struct async *async, struct operation *op);
-/* Returns an eventfd that is readable if operations have completed or become overdue
- * since it was last read. The first call starts a thread that looks for completions.
- * The eventfd belongs to async: async_close() makes it readable, then closes it. */
 int async_fd(struct async *async);
-
-#ifdef ENGINE_LIBRARY
-#pragma GCC visibility pop
-#endif
 
 #endif

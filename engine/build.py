@@ -62,8 +62,11 @@ FLAGS = (
 OPTIMIZE = ("-O2", "-flto=auto", "-flto-partition=one")
 SANITIZE = ("-O1", "-fno-omit-frame-pointer", "-fno-sanitize-recover=undefined")
 LINK = ("-shared", "-Wl,-z,lazy", "-Wl,-z,nodelete")
-# Programs in C ask the loader for this name. Its number changes when api.h becomes incompatible.
+# Programs in C ask the loader for this name. Its number changes when pyfio_virtio.h becomes
+# incompatible.
 LIBRARY_SONAME = "libpyfio_virtio.so.0"
+# The names that the C library exports, with their versions.
+LIBRARY_MAP = ENGINE / "library" / "pyfio_virtio.map"
 
 
 class BuildError(Exception):
@@ -189,13 +192,16 @@ def library_sources() -> list[Path]:
 
 
 def build_library(compiler: Compiler, output: Path) -> None:
-    """Exports the functions that api.h declares (ENGINE_LIBRARY), except those about fio."""
-    link = ("-shared", "-Wl,-z,defs", f"-Wl,-soname,{LIBRARY_SONAME}")
+    """Exports the functions of pyfio_virtio.h (PYFIO_BUILDS_LIBRARY) and no others."""
+    names = (f"-Wl,-soname,{LIBRARY_SONAME}", f"-Wl,--version-script={LIBRARY_MAP}")
+    # With protected visibility instead of -Bsymbolic-functions, a program that is no PIE could not
+    # take the address of a function.
+    link = ("-shared", "-Wl,-z,defs", "-Wl,-Bsymbolic-functions", *names)
     output.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=output.parent, prefix=".objects-") as folder:
         linked = Path(folder) / output.name
         paths = map(str, library_sources())
-        flags = (*compiler.defines, "-DENGINE_LIBRARY", f"-iquote{compiler.folder}")
+        flags = (*compiler.defines, "-DPYFIO_BUILDS_LIBRARY", f"-iquote{compiler.folder}")
         compiler.run(*flags, *paths, *link, "-o", str(linked))
         linked.rename(output)
 

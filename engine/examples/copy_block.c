@@ -10,67 +10,79 @@
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #define BLOCK_BYTES 4096
 
 static int fail(const char *what)
 {
-	fprintf(stderr, "copy_block: %s: %s\n", what, error_message());
+	fprintf(stderr, "copy_block: %s: %s\n", what, pyfio_error_message());
 	return 1;
 }
 
-/* The calls accept any memory, but memory from device_alloc() moves without a copy. */
-static int copy_waiting(struct device *dev, uint64_t from, uint64_t to)
+static int move(struct pyfio_device *dev, char *block, uint64_t from, uint64_t to)
 {
-	char *block = device_alloc(dev, BLOCK_BYTES, BLOCK_BYTES);
-	int64_t count;
+	int64_t count = pyfio_device_read(dev, block, BLOCK_BYTES, from);
+
+	if (count < 0)
+		return fail("cannot read");
+	if (pyfio_device_write(dev, block, (size_t)count, to) < 0)
+		return fail("cannot write");
+	return pyfio_device_flush(dev) ? fail("cannot flush") : 0;
+}
+
+/* The calls accept any memory, but memory from pyfio_device_alloc() moves without a
+ * copy. */
+static int copy_waiting(struct pyfio_device *dev, uint64_t from, uint64_t to)
+{
+	char *block = pyfio_device_alloc(dev, BLOCK_BYTES, BLOCK_BYTES);
+	int failed;
 
 	if (!block)
 		return fail("no shared memory");
-	count = device_read(dev, block, BLOCK_BYTES, from);
-	if (count < 0)
-		return fail("cannot read");
-	if (device_write(dev, block, (size_t)count, to) < 0)
-		return fail("cannot write");
-	device_free(dev, block);
-	return device_flush(dev) ? fail("cannot flush") : 0;
+	failed = move(dev, block, from, to);
+	pyfio_device_free(dev, block);
+	return failed;
 }
 
 /* The thread could do other work between these calls. */
-static int do_later(struct async *async, struct operation *op)
+static int do_later(struct pyfio_async *async, struct pyfio_operation *op)
 {
-	if (async_submit(async, op))
+	if (pyfio_async_submit(async, op))
 		return fail("cannot submit");
-	if (async_completed(async, 1, -1) < 1)
+	if (pyfio_async_completed(async, 1, -1) < 1)
 		return fail("an operation took too long");
-	if (async_get_completed(async)->result < 0)
+	if (!pyfio_async_get_completed(async) || op->result < 0)
 		return fail("an operation failed");
 	return 0;
 }
 
-static int copy_later(struct device *dev, uint64_t from, uint64_t to)
+static int copy_later(struct pyfio_device *dev, uint64_t from, uint64_t to)
 {
 	char block[BLOCK_BYTES];
-	struct operation read = { .type = OPERATION_READ, .buffer = block,
-				  .size_bytes = BLOCK_BYTES, .offset_bytes = from };
-	struct operation write = { .type = OPERATION_WRITE, .buffer = block,
-				   .size_bytes = BLOCK_BYTES, .offset_bytes = to };
-	struct async *async;
+	struct pyfio_operation op = { .struct_size = sizeof(op), .buffer = block,
+				      .type = PYFIO_OPERATION_READ,
+				      .size_bytes = BLOCK_BYTES, .offset_bytes = from };
+	struct pyfio_async *async;
 	int failed;
 
-	if (async_open(&async, dev))
+	if (pyfio_async_open(&async, dev))
 		return fail("cannot open an async");
-	failed = do_later(async, &read) || do_later(async, &write);
-	async_close(async);
+	failed = do_later(async, &op);
+	if (!failed) {
+		op.type = PYFIO_OPERATION_WRITE;
+		op.size_bytes = (size_t)op.result;
+		op.offset_bytes = to;
+		failed = do_later(async, &op);
+	}
+	pyfio_async_close(async);
 	return failed;
 }
 
 int main(int argc, char **argv)
 {
-	struct device_config config = { .connect_timeout_ms = 5000 };
-	struct attach_options options = { .wait = WAIT_EVENT };
-	struct device *dev;
+	struct pyfio_device_config config = PYFIO_INIT(pyfio_device_config);
+	struct pyfio_attach_options options = PYFIO_INIT(pyfio_attach_options);
+	struct pyfio_device *dev;
 	uint64_t from, to;
 	int failed;
 
@@ -79,11 +91,12 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	config.socket = argv[1];
+	options.wait = PYFIO_WAIT_EVENT;
 	from = strtoull(argv[2], NULL, 0);
 	to = strtoull(argv[3], NULL, 0);
-	if (device_attach(&dev, &config, &options))
+	if (pyfio_device_attach(&dev, &config, &options))
 		return fail("cannot attach");
 	failed = copy_waiting(dev, from, to) || copy_later(dev, from, to);
-	device_detach(dev);
+	pyfio_device_detach(dev);
 	return failed;
 }

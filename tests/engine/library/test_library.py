@@ -11,51 +11,23 @@ import pytest
 
 from pyfio_virtio.backends.backends import Backend
 from pyfio_virtio.engine import engine
+from tests.engine.library.installed import ROOT, build, execute, flags, run
 from tests.pyfio_virtio.disks import Kind, open_disk
 
-ROOT = Path(__file__).resolve().parents[3]
 EXAMPLE = ROOT / "engine" / "examples" / "copy_block.c"
-
-
-@pytest.fixture(scope="module")
-def prefix(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("prefix")
-    run("make", "install", f"PREFIX={folder}")
-    return folder
-
-
-def run(*command: str | Path, **environment: str) -> str:
-    """What it says on stdout; it must end well."""
-    done = subprocess.run(
-        [str(word) for word in command],
-        cwd=ROOT,
-        env={**os.environ, **environment},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
-def flags(prefix: Path, *options: str) -> list[str]:
-    """As pkg-config gives them."""
-    path = str(prefix / "lib" / "pkgconfig")
-    return run("pkg-config", *options, "pyfio-virtio", PKG_CONFIG_PATH=path).split()
 
 
 @pytest.fixture(scope="module")
 def example(prefix: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     target = tmp_path_factory.mktemp("example") / "copy_block"
-    strict = ("-std=c11", "-Wall", "-Wextra", "-Werror")
-    run("gcc", *strict, EXAMPLE, *flags(prefix, "--cflags", "--libs"), "-o", target)
-    return target
+    return build(prefix, EXAMPLE, target)
 
 
-def test_four_files_are_installed(prefix: Path) -> None:
+def test_five_files_are_installed(prefix: Path) -> None:
     files = {str(path.relative_to(prefix)) for path in prefix.rglob("*") if not path.is_dir()}
     assert files == {
         "include/pyfio_virtio.h",
+        "include/pyfio_virtio_version.h",
         "lib/libpyfio_virtio.so",
         "lib/libpyfio_virtio.so.0",
         "lib/pkgconfig/pyfio-virtio.pc",
@@ -64,17 +36,6 @@ def test_four_files_are_installed(prefix: Path) -> None:
 
 def test_pkg_config_knows_the_version(prefix: Path) -> None:
     assert flags(prefix, "--modversion") == [engine.version()]
-
-
-def test_what_the_header_declares_is_exported_and_no_more(prefix: Path) -> None:
-    header = (prefix / "include" / "pyfio_virtio.h").read_text()
-    code = re.sub(r"/\*.*?\*/", "", header, flags=re.DOTALL)
-    declared = set(re.findall(r"\b(\w+)\([^()]*\);", code))
-    library = prefix / "lib" / "libpyfio_virtio.so"
-    listing = run("nm", "--dynamic", "--defined-only", library)
-    exported = {line.split()[-1] for line in listing.splitlines()}
-    of_fio = {"engine_fio_release", "engine_fio_interface"}
-    assert exported == declared - of_fio
 
 
 def test_nothing_but_libc_is_needed(prefix: Path) -> None:
@@ -90,8 +51,7 @@ def test_the_example_copies(
     backend = Kind("qsd", 512).start(serve)
     with open_disk(backend) as disk:
         disk.pwrite(b"copied" * 700, source)
-    library_path = str(prefix / "lib")
-    run(example, backend.socket, str(source), str(target), LD_LIBRARY_PATH=library_path)
+    execute(prefix, example, backend.socket, str(source), str(target))
     with open_disk(backend) as disk:
         assert disk.pread(4096, target) == (b"copied" * 700)[:4096]
 

@@ -30,6 +30,7 @@ PLAN, RUNS, POINTS, LOCK = "plan.toml", "runs.jsonl", "points", ".lock"
 JOB, FIO_JSON, COUNTERS = "job.fio", "fio.json", "counters.jsonl"
 ENVIRONMENT, SAMPLES, RECORD = "environment.json", "samples.jsonl", "record.json"
 _UNFINISHED = ".unfinished"
+_CONTINUE = "finished runs are kept; fix this and give the same command again"
 
 
 class ResultsError(PyfioVirtioError):
@@ -78,7 +79,7 @@ class SweepFolder:
     @contextmanager
     def lock(self) -> Iterator[None]:
         """Locks out a second sweep, and repairs the folder after a kill. Makes it if needed."""
-        with _writing(self.path):
+        with _writing(self.path, "name another folder with -o"):
             (self.path / POINTS).mkdir(parents=True, exist_ok=True)
             lock = os.open(self.path / LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
         with os.fdopen(lock, "r+", encoding="ascii") as file:
@@ -194,7 +195,7 @@ def cut_incomplete_line(path: Path) -> None:
 
 
 @contextmanager
-def _writing(path: Path) -> Iterator[None]:
+def _writing(path: Path, next_step: str = _CONTINUE) -> Iterator[None]:
     """Turns an OSError into a ResultsError."""
     try:
         yield
@@ -202,7 +203,7 @@ def _writing(path: Path) -> Iterator[None]:
         raise ResultsError(
             f"cannot write results to {path}",
             failure.strerror or str(failure),
-            "finished runs are kept; fix this and give the same command again",
+            next_step,
         ) from failure
 
 

@@ -217,6 +217,14 @@ def test_failed_runs_end_with_one(command: RunCommand, private: Path) -> None:
     assert ended.stderr.endswith(", 1 failed\n")
 
 
+def test_a_folder_that_cannot_be_made_is_named(command: RunCommand) -> None:
+    ended = command(*ONE, "-o", "/proc/none")
+    assert ended.status == 1
+    assert "cannot write results to /proc/none: No such file" in ended.stderr
+    assert "name another folder with -o" in ended.stderr
+    assert "kept" not in ended.stderr
+
+
 def test_a_sweep_that_stops_says_why_and_what_next(command: RunCommand, private: Path) -> None:
     failing = ("--repeats", "5", "--backend-option", "fault=error:type=read")
     folder = private / "out"

@@ -9,7 +9,7 @@ verdict.py says what all points show.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -170,11 +170,17 @@ def _apart(pairs: Sequence[Points], keys: Sequence[str], names: tuple[str, str])
         first, second = ({point[place]: runs for point, runs in side.items()} for side in pairs)
         if not first.keys() & second.keys():
             texts = [
-                " or ".join(_spelled(runs.iloc[0], key) for runs in side.values())
+                " or ".join(_spelled(row, key) for row in _in_order(side.values(), key))
                 for side in (first, second)
             ]
             found.append(f"{key} is {texts[0]} in {names[0]} and {texts[1]} in {names[1]}")
     return ", ".join(found) or f"they differ in combinations of {', '.join(keys)}"
+
+
+def _in_order(points: Iterable[pd.DataFrame], key: str) -> list[pd.Series]:
+    """The first run of each point, in the order of the values."""
+    heads = in_order(pd.DataFrame([runs.iloc[0] for runs in points]), [key])
+    return [row for _, row in heads.iterrows()]
 
 
 def _spelled(row: pd.Series, key: str) -> str:

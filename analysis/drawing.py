@@ -38,7 +38,7 @@ def refuse_more_than(runs: pd.DataFrame, drawn: Sequence[str]) -> None:
         raise ResultsError(
             f"{' and '.join(others)} {'varies' if len(others) == 1 else 'vary'} among these runs",
             "a point would mix different runs",
-            f"choose one value, or draw small multiples by {others[0]}",
+            f"choose one value with --where, or draw small multiples with --facet {others[0]}",
         )
 
 

@@ -179,7 +179,11 @@ def _worst_moment(times: np.ndarray, bins_ns: np.ndarray, counts: np.ndarray) ->
 def _one_point(frame: pd.DataFrame) -> pd.DataFrame:
     runs = measured(frame)
     if runs.empty or any(name in runs and runs[name].nunique() > 1 for name in ("hash", FOLDER)):
-        raise ResultsError("a picture along time shows only one point", "choose one by its hash")
+        raise ResultsError(
+            "a picture along time shows only one point",
+            "these runs have several" if len(runs) else "no run succeeded",
+            "choose one with --where hash=HASH; pyfio-virtio results list has the hashes",
+        )
     return runs.sort_values("repeat")
 
 

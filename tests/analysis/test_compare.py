@@ -214,3 +214,9 @@ def test_two_back_ends_are_compared_by_two_sweeps(sweep: pd.DataFrame) -> None:
 def test_unlike_machines_name_the_option_that_allows_them(sweep: pd.DataFrame) -> None:
     with pytest.raises(ResultsError, match="use --allow-unlike"):
         compare(sweep, sweep.assign(host_kernel="6.12"))
+
+
+def test_the_values_that_differ_are_in_their_order(sweep: pd.DataFrame) -> None:
+    mixed = sweep[sweep["iodepth"] > 1].sort_values("iodepth", ascending=False)
+    with pytest.raises(ResultsError, match="iodepth is 32 or 128 in old and 1 in new"):
+        compare(mixed, sweep[sweep["iodepth"] == 1], names=("old", "new"))

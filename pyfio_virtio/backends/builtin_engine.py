@@ -10,13 +10,13 @@ import json
 from dataclasses import dataclass, fields
 from functools import cache
 from types import ModuleType, TracebackType
-from typing import Self
+from typing import Any, Self
 
 from pyfio_virtio.engine import engine
 from pyfio_virtio.errors import PyfioVirtioError
 
 NAME = "vhost_backend"
-_ANSWER_BYTES = 8192
+_ANSWER_BYTES = 16384  # as on the control socket
 
 
 @dataclass(frozen=True)
@@ -97,8 +97,8 @@ class BuiltinBackend:
             )
         return text
 
-    def statistics(self) -> dict[str, int | str]:
-        loaded: dict[str, int | str] = json.loads(self.command("stats"))
+    def statistics(self) -> dict[str, Any]:
+        loaded: dict[str, Any] = json.loads(self.command("stats"))
         return loaded
 
     def stop(self) -> None:

@@ -48,6 +48,12 @@ def key_of(option: str) -> str:
     return option.partition("=")[0]
 
 
+def value_of(key: str, options: Sequence[str]) -> str | None:
+    """The value of an option; None if it is not given. If it is given twice, the last counts."""
+    given = [each for each in options if key_of(each) == key]
+    return given[-1].partition("=")[2] if given else None
+
+
 def check(kind: str, options: Sequence[str], storage: str) -> None:
     """Refuses options that this kind of back-end, or its storage, does not have."""
     check_keys(kind, options)

@@ -16,12 +16,12 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import count
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pyfio_virtio.backends import backends, unix_sockets
+from pyfio_virtio.backends import backends, option_keys, unix_sockets
 from pyfio_virtio.backends.backends import KINDS, Backend, BackendSpec
 from pyfio_virtio.backends.unix_sockets import SocketFile
 from pyfio_virtio.errors import MachineError, PyfioVirtioError, UsageError
@@ -29,7 +29,7 @@ from pyfio_virtio.machine import folders
 from pyfio_virtio.machine.folders import absolute, claim, find_state_folder, state_folder
 from pyfio_virtio.machine.process import Process, boot_id
 
-RECORD, SOCKET, LOG = "record.json", "disk.sock", "backend.log"
+RECORD, SOCKET, LOG, CONTROL = "record.json", "disk.sock", "backend.log", "control"
 _DRAFT = "record.draft"
 _FOLDER = "backend-"
 # A variable in the back-end's environment; it holds the folder that the back-end was started for.
@@ -125,12 +125,24 @@ def start(spec: BackendSpec, name: str | None = None, socket: str | None = None)
     folder = folder_of(name)
     try:
         _clear(folder)  # a start that was killed may have left files
+        spec = with_control(spec, name)
         return Record(name, _start(spec, folder, absolute(socket or socket_of(name))))
     except BaseException:
         _end(name)
         raise
     finally:
         os.close(claimed)
+
+
+def with_control(spec: BackendSpec, name: str) -> BackendSpec:
+    """The same with a control socket, whose path is absolute, if this kind of back-end has one."""
+    path = str(folder_of(name) / CONTROL)
+    given = option_keys.value_of("control", spec.options)
+    if given is not None:
+        path = absolute(given) if given else ""
+    elif spec.kind != "builtin" or len(os.fsencode(path)) > folders.SOCKET_PATH_BYTES:
+        return spec
+    return replace(spec, options=(*spec.options, f"control={path}"))
 
 
 def _start(spec: BackendSpec, folder: Path, socket: str) -> Backend:
@@ -368,7 +380,7 @@ def _check_ended(record: Record) -> None:
 
 def _clear(folder: Path) -> None:
     """Removes the back-end's files from its folder, the record last."""
-    for name in (SOCKET, LOG, _DRAFT, RECORD):
+    for name in (SOCKET, CONTROL, LOG, _DRAFT, RECORD):
         with suppress(FileNotFoundError, IsADirectoryError):
             (folder / name).unlink()
 

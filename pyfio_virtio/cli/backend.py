@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""pyfio-virtio backend: start, list and stop back-ends that keep running after the command."""
+"""pyfio-virtio backend: start, list and stop back-ends that keep running after the command.
+
+cli/backend_control.py has the commands for back-ends that run.
+"""
 
 import json
 import shlex
@@ -10,6 +13,7 @@ import click
 from pyfio_virtio.backends import backends
 from pyfio_virtio.backends import records as backend_records
 from pyfio_virtio.backends.backends import BackendSpec
+from pyfio_virtio.cli.backend_control import COMMANDS, complete_names
 from pyfio_virtio.cli.help import Commands
 from pyfio_virtio.cli.options import disk_options, dry_run_option
 from pyfio_virtio.errors import PyfioVirtioError, UsageError
@@ -18,7 +22,11 @@ from pyfio_virtio.machine import folders
 
 @click.group(cls=Commands)
 def backend() -> None:
-    """Start, list and stop vhost-user back-ends."""
+    """Start, watch, disturb and stop vhost-user back-ends."""
+
+
+for each in COMMANDS:
+    backend.add_command(each)
 
 
 @backend.command()
@@ -65,7 +73,7 @@ def _print_dry_start(spec: BackendSpec, name: str | None, socket: str | None) ->
     name = name or backend_records.free_name(spec.kind)
     backend_records.check_name(name)
     path = folders.absolute(socket or backend_records.socket_of(name))
-    click.echo(backends.dry_command(spec, path))
+    click.echo(backends.dry_command(backend_records.with_control(spec, name), path))
 
 
 @backend.command("list")
@@ -99,7 +107,7 @@ def _print_table(found: list[backend_records.Record]) -> None:
 
 
 @backend.command()
-@click.argument("names", nargs=-1)
+@click.argument("names", nargs=-1, shell_complete=complete_names)
 @click.option("--all", "everything", is_flag=True, help="Stop all back-ends.")
 @click.pass_context
 def stop(context: click.Context, names: tuple[str, ...], everything: bool) -> None:

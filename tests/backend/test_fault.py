@@ -2,6 +2,7 @@
 """Faults on demand: each does what its name says, and only to the selected requests or messages."""
 
 import contextlib
+import json
 import socket
 import struct
 from collections.abc import Iterator
@@ -234,12 +235,65 @@ class TestControl:
         "line",
         [
             *("", "nonsense", "fault x", "latency fast", "resize", "resize 0", "resize 1TiB"),
-            "resize 1k 7",
+            *("resize 1k 7", "resize 511", "latency 3601s", "latency 1us,2us/3601s"),
+            *("fault delay:for=18446744073s", "fault error:type=raed", "fault error:of=1"),
         ],
     )
     def test_a_line_that_means_nothing_is_refused(self, backend: StartBuiltin, line: str) -> None:
         with pytest.raises(PyfioVirtioError, match="refused"):
             backend().command(line)
+
+    @pytest.mark.parametrize(
+        "fault",
+        [
+            "error",
+            "delay:for=5ms,type=read,sectors=8-15,after=2,every=3,count=4",
+            "reorder:for=1ns",
+            "used-jump:by=1000",
+            "shrink:to=4096",
+            "hang-up:message=3,request=1",
+        ],
+    )
+    def test_faults_are_listed_in_words_that_can_be_given_again(
+        self, backend: StartBuiltin, fault: str
+    ) -> None:
+        assert json.loads(backend(fault=fault).command("fault")) == [
+            {"fault": fault, "matched": 0, "applied": 0}
+        ]
+
+    def test_the_list_counts(self, backend: StartBuiltin) -> None:
+        started, frontend = serve(backend, "error:every=2 delay:for=1us")
+        with frontend:
+            statuses(frontend, 4)
+        counts = [
+            (each["matched"], each["applied"]) for each in json.loads(started.command("fault"))
+        ]
+        assert counts == [(4, 2), (4, 4)]
+
+    def test_as_many_faults_as_there_can_be_are_listed(self, backend: StartBuiltin) -> None:
+        most = 2**64 - 1
+        keys = ",".join(f"{key}={most}" for key in ("message", "request", "after", "every"))
+        fault = f"controller-busy:type=write-zeroes,sectors={most - 1}-{most - 1},{keys},count=1"
+        started = backend(device="scsi", fault=" ".join([fault] * 32))
+        assert [each["fault"] for each in json.loads(started.command("fault"))] == [fault] * 32
+
+    @pytest.mark.parametrize("words", ["20us", "10us,100us/1s"])
+    def test_the_latency_is_shown_as_it_was_set(self, backend: StartBuiltin, words: str) -> None:
+        started = backend(latency=words)
+        assert started.command("latency") == words
+        started.command("latency 0")
+        assert started.command("latency") == "none"
+
+    def test_the_size_keeps_whole_blocks(self, backend: StartBuiltin) -> None:
+        started = backend()
+        answer = json.loads(started.command("resize 1000"))
+        assert answer == {"bytes": 512, "clients": 0, "told": 0}
+        assert started.statistics()["disk_bytes"] == [512]
+
+    def test_a_client_without_a_socket_for_it_is_not_told(self, backend: StartBuiltin) -> None:
+        started, frontend = serve(backend, "")
+        with frontend:
+            assert json.loads(started.command("resize 512"))["told"] == 0
 
     def test_the_socket_takes_the_same_words(self, backend: StartBuiltin, tmp_path: Path) -> None:
         control = str(tmp_path / "control")

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """virtio-scsi: commands, sense data, task management, events."""
 
+import json
 import struct
 from collections.abc import Iterator
 
@@ -307,7 +308,8 @@ def test_a_change_of_size_is_an_event_and_an_attention(backend: StartBuiltin) ->
         events = frontend.queues[SCSI_EVENT]
         events.offer(events.add([buffer]))
         events.publish()
-        assert started.command("resize 512KiB 1") == "ok"
+        answer = json.loads(started.command("resize 512KiB 1"))
+        assert answer == {"bytes": 512 << 10, "clients": 1, "told": 1}
         assert events.wait() == [(0, 16)]
         assert events.called()
         event, lun, reason = struct.unpack("<I8sI", frontend.memory.read(buffer))

@@ -1,15 +1,19 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Reads numbers with units. It keeps no state.
+ * Reads and writes numbers with units. It keeps no state.
  */
 #include "base/quantity.h"
 
 #include <ctype.h>
 #include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <strings.h>
 
 #include "base/error.h"
+
+#define TIME_MAX_NS (UINT64_C(3600) * 1000000000)
 
 struct unit {
 	const char *name;
@@ -67,10 +71,27 @@ int quantity_parse_number(const char *words, uint64_t *number)
 
 int quantity_parse_ns(const char *words, uint64_t *ns)
 {
-	return parse(words, time_units, "20us", ns);
+	int result = parse(words, time_units, "20us", ns);
+
+	if (!result && *ns > TIME_MAX_NS)
+		result = error_record(-ERANGE, "%s is too long: the limit is "
+				      "3600s", words);
+	return result;
 }
 
 int quantity_parse_bytes(const char *words, uint64_t *bytes)
 {
 	return parse(words, size_units, "64MiB", bytes);
+}
+
+void quantity_print_ns(uint64_t ns, char words[QUANTITY_WORDS_BYTES])
+{
+	const struct unit *unit = time_units;
+	unsigned int i;
+
+	for (i = 0; time_units[i].name; i++)
+		if (ns && !(ns % time_units[i].factor))
+			unit = &time_units[i];
+	snprintf(words, QUANTITY_WORDS_BYTES, "%" PRIu64 "%s",
+		 ns / unit->factor, *unit->name ? unit->name : "ns");
 }

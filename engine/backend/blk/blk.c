@@ -83,9 +83,10 @@ static int blk_set_config(struct session *session, unsigned int offset,
 }
 
 /* The message about the configuration change is enough. */
-static void blk_resized(struct session *session, struct disk *disk)
+static bool blk_resized(struct session *session, struct disk *disk)
 {
 	(void)session, (void)disk;
+	return false;
 }
 
 /* ---- requests ----------------------------------------------------------- */

@@ -103,8 +103,9 @@ struct device_ops {
 	/* Carries out a driver's write. Returns 0 or a negative errno. */
 	int (*set_config)(struct session *session, unsigned int offset,
 			  const void *data, unsigned int bytes);
-	/* Reports a disk's new size to the driver by the device's own means. */
-	void (*resized)(struct session *session, struct disk *disk);
+	/* Reports a disk's new size to the driver by the device's own means.
+	 * False if it has none. */
+	bool (*resized)(struct session *session, struct disk *disk);
 
 	/* Worker: describes a request without consuming its chain. */
 	void (*describe)(const struct session *session,

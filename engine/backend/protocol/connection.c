@@ -255,16 +255,19 @@ int message_reply_u64(struct vhost_user_message *message, uint64_t value)
 	return 0;
 }
 
-void connection_config_changed(struct connection *connection)
+bool connection_config_changed(struct connection *connection)
 {
 	const struct vhost_user_message message = {
 		.header = { .request = VHOST_USER_BACKEND_CONFIG_CHANGE_MSG,
 			    .flags = VHOST_USER_VERSION },
 	};
 
-	if (connection->request_fd >= 0 &&
-	    send_message(connection->request_fd, &message, -1))
-		log_line(connection->shared.log_fd,
-			 "client %u cannot be told that the configuration changed",
-			 connection->id);
+	if (connection->request_fd < 0)
+		return false;
+	if (!send_message(connection->request_fd, &message, -1))
+		return true;
+	log_line(connection->shared.log_fd,
+		 "client %u cannot be told that the configuration changed",
+		 connection->id);
+	return false;
 }

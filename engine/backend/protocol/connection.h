@@ -78,9 +78,9 @@ int connection_reply(struct connection *connection,
 		     struct vhost_user_message *message);
 /* Turns the message into its reply. Returns 0. */
 int message_reply_u64(struct vhost_user_message *message, uint64_t value);
-/* Tells the client that the configuration changed, if it gave a socket for
- * that. */
-void connection_config_changed(struct connection *connection);
+/* Tells the client that the configuration changed. False if it gave no socket
+ * for that, or does not read it. */
+bool connection_config_changed(struct connection *connection);
 
 /* Returns the next fd that came with the message, which the caller then owns,
  * or a negative errno. */

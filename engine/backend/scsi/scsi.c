@@ -120,7 +120,7 @@ static bool post_event(struct ring *ring, const struct virtio_scsi_event *event)
 	return true;
 }
 
-static void scsi_resized(struct session *session, struct disk *disk)
+static bool scsi_resized(struct session *session, struct disk *disk)
 {
 	const unsigned int luns = session->device->lun_count;
 	struct virtio_scsi_event event = {
@@ -131,12 +131,13 @@ static void scsi_resized(struct session *session, struct disk *disk)
 
 	shared_write(&session->attention[disk->number], ASC_CAPACITY_CHANGED);
 	if (!has_feature(session->features, VIRTIO_SCSI_F_CHANGE))
-		return;
+		return true;
 	if (session->events_missed)
 		event.event |= VIRTIO_SCSI_T_EVENTS_MISSED;
 	fill_lun(event.lun, disk->number / luns, disk->number % luns);
 	session->events_missed =
 		!post_event(&session->rings[EVENT_QUEUE], &event);
+	return true;
 }
 
 /* ---- commands ------------------------------------------------------------ */

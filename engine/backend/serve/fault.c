@@ -12,6 +12,7 @@
 
 #include "base/error.h"
 #include "base/quantity.h"
+#include "base/text.h"
 
 static const char *const action_names[FAULT_ACTIONS] = {
 	[FAULT_ERROR] = "error",
@@ -53,14 +54,26 @@ const char *fault_name(enum fault_action action)
 	return action_names[action];
 }
 
-static int find_name(const char *const *names, int count, const char *name)
+const char *fault_kind_name(unsigned int kind)
 {
+	return kind_names[kind];
+}
+
+/* Returns the index of `name`, or -EINVAL with a sentence that lists all. */
+static int find_name(const char *what, const char *const *names, int count,
+		     const char *name)
+{
+	char words[256];
+	struct text known = { words, sizeof(words), 0 };
 	int i;
 
 	for (i = 0; i < count; i++)
 		if (!strcmp(names[i], name))
 			return i;
-	return -1;
+	for (i = 0; i < count; i++)
+		text_add(&known, "%s%s", i ? ", " : "", names[i]);
+	return error_record(-EINVAL, "%s '%.64s' is unknown: use one of %s", what,
+			    name, words);
 }
 
 static int parse_sectors(struct fault *fault, char *value)
@@ -79,11 +92,10 @@ static int parse_sectors(struct fault *fault, char *value)
 
 static int parse_type(struct fault *fault, const char *value)
 {
-	int kind = find_name(kind_names, OPERATION_KINDS, value);
+	int kind = find_name("type", kind_names, OPERATION_KINDS, value);
 
 	if (kind < 0)
-		return error_record(-EINVAL, "type=%s is not a kind of request",
-				    value);
+		return kind;
 	fault->kinds = 1u << kind;
 	return 0;
 }
@@ -119,7 +131,9 @@ static int parse_pair(struct fault *fault, const char *key, char *value)
 		return quantity_parse_number(value, &fault->amount);
 	if (!strcmp(key, "to"))
 		return quantity_parse_bytes(value, &fault->amount);
-	return error_record(-EINVAL, "fault: '%s' is not a key", key);
+	return error_record(-EINVAL, "fault: '%s' is not a key: use type, sectors, "
+			    "message, request, after, every, count, for, by or to",
+			    key);
 }
 
 static int parse_pairs(struct fault *fault, char *pairs)
@@ -170,9 +184,9 @@ static int parse_fault(struct fault *fault, char *words)
 
 	if (pairs)
 		*pairs++ = '\0';
-	action = find_name(action_names, FAULT_ACTIONS, words);
+	action = find_name("fault", action_names, FAULT_ACTIONS, words);
 	if (action < 0)
-		return error_record(-EINVAL, "fault '%s' is unknown", words);
+		return action;
 	*fault = (struct fault){ .action = action,
 				 .every = 1,
 				 .count = UINT64_MAX,

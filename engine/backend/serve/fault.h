@@ -67,6 +67,8 @@ struct fault {
 	uint64_t matched, applied; /* workers write these, so they are atomic */
 };
 
+struct text;
+
 struct fault_set {
 	struct fault faults[FAULTS_MAX];
 	unsigned int count;
@@ -86,6 +88,8 @@ struct fault_effects {
 int faults_add(struct fault_set *set, const struct device_ops *ops,
 	       const char *words);
 void faults_clear(struct fault_set *set);
+/* fault_list.c: writes the faults as a JSON array. */
+void faults_print(const struct fault_set *set, struct text *text);
 
 /* The faults that apply to a request, or to the Nth message of a connection. */
 struct fault_effects faults_for_request(struct fault_set *set,
@@ -94,5 +98,7 @@ struct fault_effects faults_for_message(struct fault_set *set, uint64_t number,
 					uint32_t request);
 
 const char *fault_name(enum fault_action action);
+/* A kind of request, enum operation_kind. */
+const char *fault_kind_name(unsigned int kind);
 
 #endif

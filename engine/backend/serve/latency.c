@@ -107,6 +107,8 @@ int latency_open(struct latency *latency, const char *words)
 
 	*latency = (struct latency){ 0 };
 	result = open_words(latency, words);
+	if (!result && !(latency->words = strdup(words)))
+		result = error_record(-ENOMEM, "latency: no memory");
 	if (result)
 		latency_close(latency);
 	return result;
@@ -115,5 +117,11 @@ int latency_open(struct latency *latency, const char *words)
 void latency_close(struct latency *latency)
 {
 	free(latency->trace_ns);
+	free(latency->words);
 	*latency = (struct latency){ 0 };
+}
+
+const char *latency_words(const struct latency *latency)
+{
+	return latency_is_none(latency) ? "none" : latency->words;
 }

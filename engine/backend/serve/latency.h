@@ -17,6 +17,7 @@ struct latency {
 	uint64_t turn_ns; /* how long each turn lasts; 0: first_ns always */
 	uint64_t *trace_ns; /* NULL: none */
 	size_t trace_count;
+	char *words; /* as they were given; NULL: none */
 };
 
 /* `words` is none, 20us, 10us,100us/1s, or trace:FILE. The file has one time on
@@ -24,6 +25,8 @@ struct latency {
  * negative errno. */
 int latency_open(struct latency *latency, const char *words);
 void latency_close(struct latency *latency);
+/* The words that it was opened with, or "none". */
+const char *latency_words(const struct latency *latency);
 
 static inline int latency_is_none(const struct latency *latency)
 {

@@ -7,6 +7,8 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "base/text.h"
+
 static const char *const request_names[OPERATION_KINDS] = {
 	[OPERATION_READ] = "reads",
 	[OPERATION_WRITE] = "writes",
@@ -31,24 +33,12 @@ void statistics_add(struct statistics *total, const struct statistics *part)
 		to[i] += from[i];
 }
 
-struct printer {
-	char *text;
-	int room, length;
-};
-
-static void print_member(struct printer *printer, const char *name,
-			 uint64_t value)
+static void print_member(struct text *text, const char *name, uint64_t value)
 {
-	int left = printer->room - printer->length;
-
-	printer->length += snprintf(
-		left > 0 ? printer->text + printer->length : NULL,
-		left > 0 ? left : 0, "%s\"%s\": %" PRIu64,
-		printer->length ? ", " : "", name, value);
+	text_add(text, ", \"%s\": %" PRIu64, name, value);
 }
 
-static void print_faults(struct printer *printer,
-			 const struct statistics *statistics)
+static void print_faults(struct text *text, const struct statistics *statistics)
 {
 	char name[64];
 	unsigned int i;
@@ -57,19 +47,18 @@ static void print_faults(struct printer *printer,
 		if (!statistics->faults[i])
 			continue;
 		snprintf(name, sizeof(name), "fault_%s", fault_name(i));
-		print_member(printer, name, statistics->faults[i]);
+		print_member(text, name, statistics->faults[i]);
 	}
 }
 
-int statistics_print(const struct statistics *statistics, char *text, int room)
+void statistics_print(const struct statistics *statistics, struct text *text)
 {
-	struct printer printer = { text, room, 0 };
 	unsigned int i;
 
 	for (i = 0; i < OPERATION_KINDS; i++)
-		print_member(&printer, request_names[i],
+		print_member(text, request_names[i],
 			     statistics->requests[i]);
-#define PRINT(name) print_member(&printer, #name, statistics->name)
+#define PRINT(name) print_member(text, #name, statistics->name)
 	PRINT(bytes_read);
 	PRINT(bytes_written);
 	PRINT(errors);
@@ -82,6 +71,5 @@ int statistics_print(const struct statistics *statistics, char *text, int room)
 	PRINT(empty_polls);
 	PRINT(sleeps);
 #undef PRINT
-	print_faults(&printer, statistics);
-	return printer.length;
+	print_faults(text, statistics);
 }

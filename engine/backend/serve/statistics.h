@@ -11,6 +11,8 @@
 #include "device/device.h"
 #include "serve/fault.h"
 
+struct text;
+
 struct statistics {
 	uint64_t requests[OPERATION_KINDS];
 	uint64_t bytes_read, bytes_written;
@@ -26,9 +28,7 @@ struct statistics {
 
 void statistics_add(struct statistics *total, const struct statistics *part);
 
-/* Writes the members of a JSON object, without its braces, to `text`. Returns
- * the length of the whole text, as snprintf() does. */
-int statistics_print(const struct statistics *statistics, char *text,
-		     int room);
+/* Adds the members of a JSON object, each after a comma. */
+void statistics_print(const struct statistics *statistics, struct text *text);
 
 #endif

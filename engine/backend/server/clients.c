@@ -231,16 +231,21 @@ void clients_drop_cut(struct server *server)
 
 /* ---- resizing ------------------------------------------------------------ */
 
-void clients_resize(struct server *server, struct disk *disk, uint64_t bytes)
+unsigned int clients_resize(struct server *server, struct disk *disk,
+			    uint64_t bytes)
 {
 	struct connection *connection;
+	unsigned int told = 0;
 
 	workers_pause(&server->workers);
 	disk->bytes = bytes - bytes % disk->block_bytes;
 	for (connection = server->connections; connection;
 	     connection = connection->next) {
-		server->device.ops->resized(&connection->session, disk);
-		connection_config_changed(connection);
+		bool knows = server->device.ops->resized(&connection->session,
+							 disk);
+
+		told += connection_config_changed(connection) || knows;
 	}
 	workers_resume(&server->workers);
+	return told;
 }

@@ -17,9 +17,11 @@
 
 #include "base/error.h"
 #include "base/quantity.h"
+#include "base/text.h"
 #include "server/server.h"
 
-enum { ANSWER_BYTES = 4096 };
+/* The longest answer is a list of FAULTS_MAX faults. */
+enum { ANSWER_BYTES = 16384 };
 
 /* ---- commands ----------------------------------------------------------- */
 
@@ -36,64 +38,98 @@ static struct statistics add_statistics(struct server *server)
 	return total;
 }
 
-static int command_stats(struct server *server, const char *words, char *answer,
-			 size_t room)
+static void print_disks(const struct device *device, struct text *text)
+{
+	unsigned int i;
+
+	text_add(text, ", \"disk_bytes\": [");
+	for (i = 0; i < device->disk_count; i++)
+		text_add(text, "%s%" PRIu64, i ? ", " : "",
+			 device->disks[i].bytes);
+	text_add(text, "]");
+}
+
+static int command_stats(struct server *server, const char *words,
+			 struct text *answer)
 {
 	static const char *const mode_names[] = { "poll", "event", "adaptive" };
 	struct statistics total = add_statistics(server);
-	int length = snprintf(answer, room,
-			      "{\"device\": \"%s\", \"profile\": \"%s\", "
-			      "\"serve\": \"%s\", \"clients\": %u, "
-			      "\"clients_seen\": %u, ",
-			      server->device.ops->name,
-			      server->device.profile->name,
-			      mode_names[server->workers.mode],
-			      server->connection_count, server->next_id);
 
 	(void)words;
-	length += statistics_print(&total, answer + length, room - length);
-	snprintf(answer + length, room - length, "}");
+	text_add(answer,
+		 "{\"device\": \"%s\", \"profile\": \"%s\", \"serve\": \"%s\", "
+		 "\"clients\": %u, \"clients_seen\": %u",
+		 server->device.ops->name, server->device.profile->name,
+		 mode_names[server->workers.mode], server->connection_count,
+		 server->next_id);
+	statistics_print(&total, answer);
+	print_disks(&server->device, answer);
+	text_add(answer, "}");
 	return 0;
 }
 
-static int command_fault(struct server *server, const char *words, char *answer,
-			 size_t room)
+static int command_fault(struct server *server, const char *words,
+			 struct text *answer)
 {
 	int result = 0;
 
+	if (!*words) {
+		faults_print(&server->faults, answer);
+		return 0;
+	}
 	workers_pause(&server->workers);
 	if (!strcmp(words, "clear"))
 		faults_clear(&server->faults);
 	else
 		result = faults_add(&server->faults, server->device.ops, words);
 	workers_resume(&server->workers);
-	snprintf(answer, room, "ok");
+	if (!result)
+		text_add(answer, "ok");
 	return result;
 }
 
 static int command_latency(struct server *server, const char *words,
-			   char *answer, size_t room)
+			   struct text *answer)
 {
 	struct latency fresh;
-	int result = latency_open(&fresh, words);
+	int result;
 
+	if (!*words) {
+		text_add(answer, "%s", latency_words(&server->latency));
+		return 0;
+	}
+	result = latency_open(&fresh, words);
 	if (result)
 		return result;
 	workers_pause(&server->workers);
 	latency_close(&server->latency);
 	server->latency = fresh;
 	workers_resume(&server->workers);
-	snprintf(answer, room, "ok");
+	text_add(answer, "ok");
 	return 0;
+}
+
+/* Reads the new size of a disk, which must keep at least one block. */
+static int read_size(const struct server *server, const struct disk *disk,
+		     const char *words, uint64_t *bytes)
+{
+	uint64_t most = server->storage.bytes / server->device.disk_count;
+	int result = quantity_parse_bytes(words, bytes);
+
+	if (result || (*bytes >= disk->block_bytes && *bytes <= most))
+		return result;
+	return error_record(-ERANGE, "this disk can have %u to %" PRIu64
+			    " bytes", disk->block_bytes, most);
 }
 
 /* resize SIZE [DISK]: the disk's number counts from 0: target * luns + lun. */
 static int command_resize(struct server *server, const char *words,
-			  char *answer, size_t room)
+			  struct text *answer)
 {
 	char size_words[CONTROL_LINE_BYTES];
-	unsigned int number = 0;
-	uint64_t bytes, slice_bytes;
+	unsigned int number = 0, told;
+	struct disk *disk;
+	uint64_t bytes;
 	int result;
 
 	if (sscanf(words, "%511s %u", size_words, &number) < 1)
@@ -102,22 +138,21 @@ static int command_resize(struct server *server, const char *words,
 		return error_record(-EINVAL,
 				    "disk %u does not exist: there are %u disks",
 				    number, server->device.disk_count);
-	slice_bytes = server->storage.bytes / server->device.disk_count;
-	result = quantity_parse_bytes(size_words, &bytes);
-	if (!result && (!bytes || bytes > slice_bytes))
-		result = error_record(-ERANGE, "this disk can have 1 to %" PRIu64
-				      " bytes", slice_bytes);
+	disk = &server->device.disks[number];
+	result = read_size(server, disk, size_words, &bytes);
 	if (result)
 		return result;
-	clients_resize(server, &server->device.disks[number], bytes);
-	snprintf(answer, room, "ok");
+	told = clients_resize(server, disk, bytes);
+	text_add(answer,
+		 "{\"bytes\": %" PRIu64 ", \"clients\": %u, \"told\": %u}",
+		 disk->bytes, server->connection_count, told);
 	return 0;
 }
 
 struct command {
 	const char *name;
-	int (*carry_out)(struct server *server, const char *words, char *answer,
-			 size_t room);
+	int (*carry_out)(struct server *server, const char *words,
+			 struct text *answer);
 };
 
 static const struct command commands[] = {
@@ -127,8 +162,8 @@ static const struct command commands[] = {
 	{ "resize", command_resize },
 };
 
-static int carry_out(struct server *server, const char *line, char *answer,
-		     size_t room)
+static int carry_out(struct server *server, const char *line,
+		     struct text *answer)
 {
 	size_t name_length = strcspn(line, " ");
 	const char *words = line + name_length + strspn(line + name_length, " ");
@@ -137,18 +172,19 @@ static int carry_out(struct server *server, const char *line, char *answer,
 	for (i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
 		if (strlen(commands[i].name) == name_length &&
 		    !strncmp(commands[i].name, line, name_length))
-			return commands[i].carry_out(server, words, answer,
-						     room);
+			return commands[i].carry_out(server, words, answer);
 	return error_record(-EINVAL,
-			    "use stats, fault FAULT, fault clear, "
-			    "latency WORDS or resize SIZE [DISK]");
+			    "use stats, fault, fault FAULT, fault clear, "
+			    "latency, latency WORDS or resize SIZE [DISK]");
 }
 
 void control_command(struct server *server, const char *line, char *answer,
 		     size_t room)
 {
-	if (carry_out(server, line, answer, room))
-		snprintf(answer, room, "error: %s", error_sentence());
+	struct text text = { answer, room, 0 };
+
+	if (carry_out(server, line, &text))
+		text_add(&text, "error: %s", error_sentence());
 }
 
 /* ---- the socket --------------------------------------------------------- */

@@ -107,8 +107,9 @@ void clients_serve(struct server *server, struct connection *connection);
 void clients_drop(struct server *server, struct connection *connection);
 /* Disconnects the clients that took shared memory away. */
 void clients_drop_cut(struct server *server);
-/* Changes the size of a disk and tells all clients. */
-void clients_resize(struct server *server, struct disk *disk, uint64_t bytes);
+/* Changes the size of a disk and tells all clients that can be told. Returns
+ * their number. */
+unsigned int clients_resize(struct server *server, struct disk *disk, uint64_t bytes);
 
 /* control.c: commands from the control socket or from the program. */
 

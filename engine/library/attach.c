@@ -20,8 +20,8 @@ static int check_wait(const struct attach_options *options)
 {
 	if (wait_name(options->wait))
 		return 0;
-	return error_set(EINVAL, "%d is not a way of waiting: use a value of enum "
-			 "wait_kind, from %d to %d", options->wait, WAIT_DEFAULT,
+	return error_set(EINVAL, "%d is not a way of waiting: they go from %d (default) "
+			 "to %d (adaptive)", options->wait, WAIT_DEFAULT,
 			 WAIT_ADAPTIVE);
 }
 

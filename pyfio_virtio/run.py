@@ -10,6 +10,7 @@ import shlex
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 
@@ -219,9 +220,13 @@ def _placed(title: str, wanted: job.Job, disk: Disk, folder: Path) -> job.Job:
     if socket is None:
         return wanted
     for section in convert.foreign(wanted):
+        uses = f"[{section.name}] uses {reach.engine_in_words(section)}"
+        what = f"will not run {title} on {disk.describe()}"
+        if get_close_matches(section.engine, [job.ENGINE], cutoff=0.8):
+            raise UsageError(what, uses, f"did you mean ioengine={job.ENGINE}?")
         raise UsageError(
-            f"will not run {title} on {disk.describe()}",
-            f"[{section.name}] uses {reach.engine_in_words(section)}, which works on files",
+            what,
+            f"{uses}, which works on files",
             "add --convert to run the same load with ioengine=fio_virtio, or --backend none to "
             "run the job without changes",
         )
@@ -250,13 +255,15 @@ def _fitting(
 ) -> Disk:
     """The disk, with the number of queues and the kind of device that the jobs need.
 
-    Refuses jobs that fio does not take, and a socket that nobody serves.
+    Refuses jobs that fio does not take, and a path where there is no socket.
     """
+    if disk.spec is None and disk.socket is None:
+        return disk  # fio would load the engines of the job, and the user was not asked about them
     said = fio.parsed(found, wanted, program_options, engine.folder())
     if not said:
         _refuse(title, wanted, found, program_options)
     if disk.socket:
-        unix_sockets.check_served(disk.socket)
+        unix_sockets.check_present(disk.socket)
     if disk.spec is None:
         return disk
     sections = together.read(said)

@@ -103,9 +103,9 @@ class BackendSpec:
             raise UsageError(f"unknown back-end {self.kind!r}", "", f"use {', '.join(KINDS)}")
         kind, _, path = self.storage.partition(":")
         if kind not in ("null", "memory", "file") or (kind == "file") != bool(path):
-            raise UsageError(
-                f"unknown storage {self.storage!r}", "", "say null, memory or file:PATH"
-            )
+            is_path = not path and ("." in kind or "/" in kind)
+            advice = f"did you mean file:{kind}?" if is_path else "say null, memory or file:PATH"
+            raise UsageError(f"unknown storage {self.storage!r}", "", advice)
         if self.block_size < 512 or self.block_size & (self.block_size - 1):
             raise UsageError(
                 f"unusable block size {self.block_size}", "it must be 512 or a higher power of two"

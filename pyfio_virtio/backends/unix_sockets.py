@@ -88,6 +88,18 @@ def check_served(path: str) -> None:
         raise UsageError(f"cannot use the back-end at {path}", *_absence(path, error)) from error
 
 
+def check_present(path: str) -> None:
+    """Refuses a path where there is no socket. It does not connect, because some back-ends serve
+    one client and then end.
+    """
+    check_socket_path(path)
+    try:
+        if not stat.S_ISSOCK(Path(path).stat().st_mode):
+            raise ConnectionRefusedError(errno.ECONNREFUSED, "")
+    except OSError as error:
+        raise UsageError(f"cannot use the back-end at {path}", *_absence(path, error)) from error
+
+
 def _absence(path: str, error: OSError) -> tuple[str, str]:
     """Why nothing can be reached there, and what to do."""
     start = "start the back-end there, or name the socket of one that runs"

@@ -5,11 +5,14 @@ Each group of commands is a Commands. It shows the first sentence of each comman
 its help if no command follows, and names the nearest command after a typing error.
 """
 
+import shlex
 from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
 from itertools import pairwise
 
 import click
+
+from pyfio_virtio.fio import bundled
 
 # The paragraph begins with \b, so click keeps its lines.
 EXIT_STATUSES = """\b
@@ -46,6 +49,8 @@ class Commands(click.Group):
 
     def _nearest(self, name: str) -> str:
         """A question that names a command of a group below, or else the most similar command."""
+        if bundled.is_job(name):
+            return f"; to run this job, write: pyfio-virtio run {shlex.quote(name)}"
         below = [path for path in self._paths() if path.endswith(f" {name}")]
         found = below or get_close_matches(name, list(self.commands), n=1)
         return f"; did you mean {found[0]}?" if found else ""

@@ -28,6 +28,10 @@ _SAME = {
     "--size": ("--disk-size",),
     "--job": ("--name",),
 }
+# What to do instead of an option that one might expect.
+_INSTEAD = {
+    ("pyfio-virtio run", "--queues"): "each job gets a queue of its own; write: -- --numjobs=N",
+}
 
 
 def explain(error: click.NoSuchOption, typed: Sequence[str]) -> str:
@@ -37,8 +41,13 @@ def explain(error: click.NoSuchOption, typed: Sequence[str]) -> str:
     word = next((each for each in typed if each.startswith(error.option_name)), error.option_name)
     command, path = error.ctx.command, error.ctx.command_path
     what = f"no such option {word.partition('=')[0]}"
-    if advice := _of_fio(word, command, typed):
+    runs = command
+    if isinstance(command, click.Group) and error.ctx.parent is None:  # "run" was left out
+        runs, typed = command.commands["run"], [each for each in typed if each != "run"]
+    if advice := _of_fio(word, runs, typed):
         return f"{what}: {advice}"
+    if (path, word.partition("=")[0]) in _INSTEAD:
+        return f"{what}: {_INSTEAD[path, word.partition('=')[0]]}"
     near = _nearest(error.option_name, command)
     return f"{what}{f'; did you mean {near}?' if near else ''} (see {path} --help)"
 

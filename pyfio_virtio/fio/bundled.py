@@ -5,6 +5,7 @@
 of the user with that name takes precedence. It looks at paths, and reads no job.
 """
 
+import re
 import stat
 from difflib import get_close_matches
 from pathlib import Path
@@ -24,6 +25,11 @@ def default() -> Path:
     return _FOLDER / "virtio.fio"
 
 
+def is_job(word: str) -> bool:
+    """Whether this word looks like a job file, or is the name of one of these jobs."""
+    return word.endswith(_SUFFIX) or word in names()
+
+
 def find(path: Path) -> Path:
     """The job file that the user means: the one at this path, or a bundled one of this name."""
     name = str(path).removeprefix("jobs/").removesuffix(_SUFFIX)
@@ -40,6 +46,12 @@ def find(path: Path) -> Path:
 
 
 def _unknown(path: Path, name: str) -> UsageError:
+    if re.match(r"\w+=", name):
+        return UsageError(
+            f"cannot read the job file {path}",
+            "there is no such file",
+            f"options of fio have two dashes and follow --: -- --{name}",
+        )
     near = get_close_matches(name, names(), n=1)
     question = f"did you mean {near[0]}? " if near else ""
     return UsageError(

@@ -379,7 +379,8 @@ def read(path: Path, depth: int = 0) -> Job:
         held = path.read_bytes()
     except OSError as error:
         why = error.strerror or str(error)
-        raise UsageError(f"cannot read the job file {path}", why) from error
+        advice = "name the files in it" if isinstance(error, IsADirectoryError) else ""
+        raise UsageError(f"cannot read the job file {path}", why, advice) from error
     if b"\0" in held:
         raise UsageError(f"cannot read the job file {path}", "it is a binary file, not text")
     try:

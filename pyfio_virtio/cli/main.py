@@ -27,10 +27,10 @@ from pyfio_virtio.cli.verify import verify_command
 from pyfio_virtio.engine import engine
 from pyfio_virtio.errors import MachineError, PyfioVirtioError
 from pyfio_virtio.fio import fio
+from pyfio_virtio.machine import signals
 
 PROGRAM = "pyfio-virtio"
 _COMPLETION_VARIABLE = "_PYFIO_VIRTIO_COMPLETE"
-_INTERRUPTED = 130
 
 
 def _version(context: click.Context, parameter: click.Parameter, wanted: bool) -> None:
@@ -117,8 +117,9 @@ def main() -> NoReturn:
         )
     except click.exceptions.Exit as ending:
         sys.exit(ending.exit_code)
-    except (click.Abort, KeyboardInterrupt):
-        _fail("interrupted", _INTERRUPTED)
+    except (click.Abort, KeyboardInterrupt) as ending:
+        # click raises Abort in place of the signal's exception.
+        _fail("interrupted", signals.exit_status(ending.__cause__ or ending))
     except click.NoSuchOption as error:
         _fail(_unknown_option(error), error.exit_code)
     except click.UsageError as error:

@@ -253,11 +253,12 @@ def replay(point: str, folder: Path, output: Path, yes: bool, program: str | Non
     started for this run.
     """
     from pyfio_virtio.cli.progress import watching
-    from pyfio_virtio.results.results import PLAN
+    from pyfio_virtio.results.results import PLAN, SweepFolder
     from pyfio_virtio.sweep import rerun
 
     sweep = _open(folder)
     kept = _runs_of(sweep, point)
+    SweepFolder(output).check_own()
     programs = rerun.reached_to_prepare(folder / PLAN, program)
     confirm(f"replay of {point}", programs, yes, "do not replay it")
     prepared = rerun.prepare(folder / PLAN, kept[0].point.hash, program)

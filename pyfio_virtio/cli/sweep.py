@@ -18,13 +18,14 @@ from pyfio_virtio.cli.options import confirm, dry_run_option, seconds_option
 from pyfio_virtio.cli.progress import duration, watching
 from pyfio_virtio.cli.sweep_options import DEFAULT_FOLDER, sweep_options
 from pyfio_virtio.errors import UsageError
+from pyfio_virtio.machine import signals
 from pyfio_virtio.sweep.settings import Settings, merge, read_settings, to_toml
 
 if TYPE_CHECKING:
     from pyfio_virtio.sweep.points import Sweep
     from pyfio_virtio.sweep.run import Tally
 
-_INTERRUPTED, _SOME_FAILED = 130, 1
+_SOME_FAILED = 1
 
 
 @click.command()
@@ -81,8 +82,8 @@ def sweep(
     over it. Before the first run, and with --dry-run too, fio and the engine check every value;
     for this, a back-end is started for a moment with an empty disk. After an interruption, the
     same command continues the sweep. The exit status is 0 if all runs succeeded, 1 if some failed
-    or the sweep stopped, 2 after a usage error, 3 if the machine lacks something, and 130 after an
-    interruption.
+    or the sweep stopped, 2 after a usage error, 3 if the machine lacks something, 130 after ^C,
+    and 143 after SIGTERM.
 
     \b
       pyfio-virtio sweep --sleepy-poll 0,20,100 --wait busy --iodepth 1,32 -o out
@@ -95,11 +96,13 @@ def sweep(
         return
     from pyfio_virtio.sweep import checks, programs
     from pyfio_virtio.sweep.points import resolve
+    from pyfio_virtio.sweep.run import check_folder
 
     # What the user typed on this command line needs no question.
     named = [() if key in given else getattr(settings, key) for key in ("fio", "engine_build")]
     confirm("this sweep", programs.reached(*named), yes, "name them on the command line")
     resolved = resolve(settings)
+    check_folder(resolved, output)
     checks.check(resolved)
     if dry_run:
         _print_script(resolved)
@@ -160,9 +163,9 @@ def _run(resolved: Sweep, output: Path, patience: float, keep_going: bool) -> in
         with watching() as watcher:
             settled = _settled(resolved.settings)
             tally = carry_out(resolved, output, watcher, settled, patience, keep_going)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as ending:
         click.echo(f"pyfio-virtio: {_interruption(output)}", err=True)
-        return _INTERRUPTED
+        return signals.exit_status(ending)
     _tell(tally, output)
     return _SOME_FAILED if tally.failed or tally.stopped else 0
 

@@ -13,6 +13,20 @@ from types import FrameType
 Handler = Callable[[int, FrameType | None], None]
 
 
+class Interrupted(KeyboardInterrupt):
+    """A signal that ends the process, as ^C does."""
+
+    def __init__(self, number: int = signal.SIGINT) -> None:
+        super().__init__()
+        self.number = number
+
+
+def exit_status(ending: BaseException) -> int:
+    """What a shell says of a process that the signal ended: 130 after ^C."""
+    number = ending.number if isinstance(ending, Interrupted) else signal.SIGINT
+    return 128 + number
+
+
 @contextmanager
 def handled(handlers: Mapping[signal.Signals, Handler]) -> Iterator[None]:
     """Each signal calls its handler in the block. The former handlers are put back at the end."""
@@ -25,7 +39,9 @@ def handled(handlers: Mapping[signal.Signals, Handler]) -> Iterator[None]:
 
 
 @contextmanager
-def ending_tidily(exception_for: Callable[[int], BaseException]) -> Iterator[None]:
+def ending_tidily(
+    exception_for: Callable[[int], BaseException] = Interrupted,
+) -> Iterator[None]:
     """SIGTERM and SIGHUP raise an exception, so that every `finally` runs before the end."""
 
     def end(number: int, frame: FrameType | None) -> None:

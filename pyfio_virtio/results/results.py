@@ -23,7 +23,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from pyfio_virtio.errors import PyfioVirtioError
+from pyfio_virtio.errors import PyfioVirtioError, UsageError
 from pyfio_virtio.results.record import Record, RecordError, Row, from_row, to_row, upgrade
 
 PLAN, RUNS, POINTS, LOCK = "plan.toml", "runs.jsonl", "points", ".lock"
@@ -76,12 +76,34 @@ class SweepFolder:
 
     # ---- writing, under the lock ------------------------------------------------
 
+    def check_own(self) -> None:
+        """Refuses a folder with files that are not a sweep's. It may be empty, or missing."""
+        with _writing(self.path, "name another folder with -o"):
+            if not self._is_foreign():
+                self.rows()  # refuses runs.jsonl of somebody else
+                return
+        raise UsageError(
+            f"cannot write results to {self.path}",
+            "the folder has files already, and holds no sweep",
+            "name a new folder with -o, or an empty one",
+        )
+
+    def _is_foreign(self) -> bool:
+        if not self.path.is_dir() or any((self.path / name).is_file() for name in (PLAN, RUNS)):
+            return False
+        # What is there if it was killed before its plan or its first run was kept.
+        begun = (LOCK, POINTS) if (self.path / LOCK).is_file() else ()
+        names = [each.name for each in self.path.iterdir()]
+        return any(name not in begun and not name.startswith(f".{PLAN}.") for name in names)
+
     @contextmanager
     def lock(self) -> Iterator[None]:
         """Locks out a second sweep, and repairs the folder after a kill. Makes it if needed."""
+        self.check_own()
         with _writing(self.path, "name another folder with -o"):
-            (self.path / POINTS).mkdir(parents=True, exist_ok=True)
+            self.path.mkdir(parents=True, exist_ok=True)
             lock = os.open(self.path / LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
+            (self.path / POINTS).mkdir(exist_ok=True)
         with os.fdopen(lock, "r+", encoding="ascii") as file:
             _take(lock, self.path)
             file.truncate(0)

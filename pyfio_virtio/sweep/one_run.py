@@ -142,13 +142,9 @@ def runner(
     scratch file, and is removed at the end.
     """
     with (
-        signals.ending_tidily(_interrupt),
+        signals.ending_tidily(),
         folder.lock(),
         folders.run_folder(private),
         servers(private, keep_backend) as disks,
     ):
         yield Runner(folder, disks, versions, patience_s, live)
-
-
-def _interrupt(number: int) -> KeyboardInterrupt:
-    return KeyboardInterrupt()

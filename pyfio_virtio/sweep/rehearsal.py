@@ -47,7 +47,7 @@ def rehearse(sweep: Sweep) -> None:
     chosen = list(covering(sweep.points()))
     chosen.sort(key=lambda each: (each[0].wanted.describe(), each[0].choice.programs))
     with (
-        signals.ending_tidily(lambda number: KeyboardInterrupt()),
+        signals.ending_tidily(),
         folders.run_folder(private),
         servers(private, keep=True) as disks,
     ):

@@ -126,22 +126,34 @@ def plan_text(sweep: Sweep, maximum: Mapping[str, float]) -> str:
     return to_toml(sweep.settings, {"versions": sweep.versions, "maximum": maximum})
 
 
+def check_folder(sweep: Sweep, path: Path) -> None:
+    """Refuses a folder that holds another sweep, or something else. Writes nothing."""
+    SweepFolder(path).check_own()
+    _continued(sweep, path)
+
+
 def _resumed(sweep: Sweep, folder: SweepFolder) -> tuple[Sweep, Mapping[str, float]]:
+    """The sweep with a seed, and the maxima that were found before; the folder has its plan."""
+    sweep, maximum = _continued(sweep, folder.path)
+    if sweep.settings.seed is None:
+        seed = random.SystemRandom().randrange(1 << 31)
+        sweep = replace(sweep, settings=replace(sweep.settings, seed=seed))
+    folder.write_plan(plan_text(sweep, maximum))
+    return sweep, maximum
+
+
+def _continued(sweep: Sweep, path: Path) -> tuple[Sweep, Mapping[str, float]]:
     """The sweep with the seed of the sweep in the folder, and the maxima that were found there.
 
     Refuses a folder that holds another sweep.
     """
-    settings, maximum = sweep.settings, {}
-    if (folder.path / PLAN).exists():
-        before, found = read_settings(folder.path / PLAN)
-        settings = replace(settings, seed=before.seed if settings.seed is None else settings.seed)
-        _check_same(before, settings, found.get("versions", {}), sweep, folder.path)
-        maximum = found.get("maximum", {})
-    elif settings.seed is None:
-        settings = replace(settings, seed=random.SystemRandom().randrange(1 << 31))
-    sweep = replace(sweep, settings=settings)
-    folder.write_plan(plan_text(sweep, maximum))
-    return sweep, maximum
+    if not (path / PLAN).exists():
+        return sweep, {}
+    settings = sweep.settings
+    before, found = read_settings(path / PLAN)
+    settings = replace(settings, seed=before.seed if settings.seed is None else settings.seed)
+    _check_same(before, settings, found.get("versions", {}), sweep, path)
+    return replace(sweep, settings=settings), found.get("maximum", {})
 
 
 def _check_same(

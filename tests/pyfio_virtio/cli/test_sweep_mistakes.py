@@ -15,8 +15,10 @@ import psutil
 import pytest
 
 from pyfio_virtio.backends import unix_sockets
+from pyfio_virtio.results.results import SweepFolder
 from tests.conftest import RunCommand
 from tests.pyfio_virtio.cli.test_sweep import ONE
+from tests.pyfio_virtio.conftest import SWEEP
 
 ABSENT = max(os.sched_getaffinity(0)) + 1000
 # What is typed, and parts of the sentence. {} is the private folder.
@@ -90,6 +92,39 @@ def test_a_mistake_is_found_before_the_first_run(
     state = private / "pyfio-virtio"
     assert not state.exists() or list(state.iterdir()) == []
     assert psutil.Process().children() == []
+
+
+@pytest.mark.parametrize("flags", [(), ("--dry-run",)], ids=["run", "dry run"])
+def test_a_folder_of_somebody_else_gets_no_results(
+    main_here: RunCommand, private: Path, flags: tuple[str, ...]
+) -> None:
+    (private / "checkout" / ".git").mkdir(parents=True)
+    ended = main_here(*ONE, *flags, "-o", "checkout")
+    assert (ended.status, ended.stdout) == (2, "")
+    assert "checkout: the folder has files already, and holds no sweep; name a" in ended.stderr
+    assert [each.name for each in (private / "checkout").iterdir()] == [".git"]
+
+
+def test_a_replay_goes_into_no_folder_of_somebody_else(
+    main_here: RunCommand, private: Path, swept: Path
+) -> None:
+    (private / "file").touch()
+    point = SweepFolder(swept).records()[0].point.hash
+    ended = main_here("replay", point, str(swept), "-o", str(private))
+    assert ended.status == 2
+    assert "holds no sweep" in ended.stderr
+    assert not (private / "plan.toml").exists()
+
+
+@pytest.mark.parametrize("flags", [(), ("--dry-run",)], ids=["run", "dry run"])
+def test_a_folder_of_another_sweep_is_found_before_the_first_run(
+    main_here: RunCommand, swept: Path, flags: tuple[str, ...]
+) -> None:
+    before = (swept / "plan.toml").read_text()
+    ended = main_here(*SWEEP, *flags, "--iodepth", "8", "-o", str(swept))
+    assert (ended.status, ended.stdout) == (2, "")
+    assert "holds another sweep: this option differs: iodepth (4 before, 4,8 now)" in ended.stderr
+    assert (swept / "plan.toml").read_text() == before
 
 
 @pytest.mark.parametrize(

@@ -36,3 +36,11 @@ def test_each_handler_hears_of_its_signal_alone() -> None:
     ):
         signal.raise_signal(signal.SIGHUP)
     assert heard == [signal.SIGHUP]
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+def test_the_exit_status_tells_the_signal(number: int) -> None:
+    with pytest.raises(KeyboardInterrupt) as ending, signals.ending_tidily():
+        signal.raise_signal(number)
+    assert signals.exit_status(ending.value) == 128 + number
+    assert signals.exit_status(KeyboardInterrupt()) == 130

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from pyfio_virtio.errors import UsageError
 from pyfio_virtio.results.record import to_row
 from pyfio_virtio.results.results import (
     FIO_JSON,
@@ -191,3 +192,32 @@ def test_a_link_in_a_shared_folder_leads_nowhere(tmp_path: Path, name: str) -> N
         sweep.write_plan("title = 'a'")
         keep(sweep, 1)
     assert precious.read_text() == "precious, and no newline"
+
+
+@pytest.mark.parametrize("name", ["README.md", ".git", "points", ".lock-of-somebody", "run.py"])
+def test_a_folder_of_somebody_else_is_not_written_to(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).mkdir()
+    with pytest.raises(UsageError, match="has files already, and holds no sweep; name a new"):  # noqa: SIM117
+        with SweepFolder(tmp_path).lock():
+            pass
+    assert [each.name for each in tmp_path.iterdir()] == [name]
+
+
+def test_a_list_of_somebody_else_s_runs_is_not_written_to(tmp_path: Path) -> None:
+    (tmp_path / RUNS).write_text('{"run": 1}\ncut')
+    with pytest.raises(ResultsError, match=r"runs\.jsonl, line 1"):  # noqa: SIM117
+        with SweepFolder(tmp_path).lock():
+            pass
+    assert [each.name for each in tmp_path.iterdir()] == [RUNS]
+    assert (tmp_path / RUNS).read_text().endswith("cut")
+
+
+@pytest.mark.parametrize("kept", [(), (PLAN,), (RUNS,), (PLAN, "report.html")])
+def test_an_empty_folder_and_one_of_a_sweep_are_written_to(
+    tmp_path: Path, kept: tuple[str, ...]
+) -> None:
+    for name in kept:
+        (tmp_path / name).touch()
+    for _ in range(2):  # the second time, it has what a killed sweep leaves
+        with SweepFolder(tmp_path).lock():
+            pass

@@ -55,4 +55,4 @@ def test_the_gate_tells_a_change_of_10_percent_from_none(
 def test_a_gate_that_cannot_measure_says_why(private: Path) -> None:
     ended = gate(private / "gate", "never", SLOW, "5%")
     assert ended.returncode not in (0, 4, 5)
-    assert "not a number like 20us" in ended.stderr
+    assert "latency cannot be 'never': 'never' is not a whole number like 20us" in ended.stderr

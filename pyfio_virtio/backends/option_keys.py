@@ -8,6 +8,7 @@ the command line, which backends.py writes. Pure; any thread may call.
 import difflib
 from collections.abc import Iterator, Sequence
 
+from pyfio_virtio.backends import option_values
 from pyfio_virtio.errors import UsageError
 
 # Options of the built-in back-end that have no flag of their own in our commands.
@@ -55,7 +56,9 @@ def value_of(key: str, options: Sequence[str]) -> str | None:
 
 
 def check(kind: str, options: Sequence[str], storage: str) -> None:
-    """Refuses options that this kind of back-end, or its storage, does not have."""
+    """Refuses options that this kind of back-end, or its storage, does not have, and values that
+    it does not accept.
+    """
     check_keys(kind, options)
     unfit = () if kind != "qsd" else _QSD_OF_FILES if storage == "null" else _QSD_OF_NULL
     for key in map(key_of, options):
@@ -64,6 +67,7 @@ def check(kind: str, options: Sequence[str], storage: str) -> None:
             raise UsageError(
                 f"{key} has no meaning for storage {storage}", "", f"use storage {other}"
             )
+    option_values.check(kind, options)
 
 
 def check_keys(kind: str, options: Sequence[str]) -> None:

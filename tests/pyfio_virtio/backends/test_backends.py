@@ -213,7 +213,7 @@ def test_a_refusal_is_told_in_the_back_ends_words(private: Path) -> None:
 def test_a_failed_start_leaves_nothing(private: Path) -> None:
     with pytest.raises(PyfioVirtioError):
         backends.start(
-            BackendSpec(options=("latency=soon",)), str(private / "s"), str(private / "log")
+            BackendSpec(options=("latency=9999s",)), str(private / "s"), str(private / "log")
         )
     assert list(private.iterdir()) == []
 

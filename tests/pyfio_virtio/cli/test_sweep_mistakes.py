@@ -53,7 +53,11 @@ MISTAKES = {
     "atomic": (("--set", "atomic=1"), ("cannot measure atomic=1", "leave it out")),
     "blocks": (("--block-size", "4k", "--bs", "4k,512"), ("bs=512", "blocks of 4096 bytes")),
     "writes": (("--rw", "randread,randwrite", "--read-only"), ("rw=randwrite", "is read-only")),
-    "latency": (("--backend-option", "latency=soon"), ("did not start", "latency=soon")),
+    "latency": (
+        ("--backend-option", "latency=soon"),
+        ("latency cannot be 'soon'", "write a whole"),
+    ),
+    "too long": (("--backend-option", "latency=9999s"), ("did not start", "latency=9999s")),
     "many": (("--numjobs", "1,9999"), ("numjobs=9999",)),
     "storage": (("--storage", "file:{}/none/x"), ("{}/none/x", "no folder", "make the folder")),
     "a directory": (("--storage", "file:{}/folder"), ("{}/folder", "Is a directory")),

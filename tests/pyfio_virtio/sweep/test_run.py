@@ -230,7 +230,7 @@ def test_a_back_end_that_dies_is_named_and_the_next_run_has_another(sweep: Sweep
 
 
 def test_a_back_end_that_does_not_start_is_kept_as_an_error(sweep: Sweeping) -> None:
-    tally, folder = sweep(replace(TINY, backend_option=("latency=never",)))
+    tally, folder = sweep(replace(TINY, backend_option=("latency=9999s",)))
     assert tally.failed == 1
     assert "did not start" in str(folder.records()[0].error)
 

@@ -7,7 +7,7 @@ and the user is not asked.
 """
 
 import shlex
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
@@ -63,10 +63,6 @@ class Plan:
 
     def describe(self) -> str:
         return f"{self.fio.release} runs {self.title} on {self.disk.describe()}"
-
-    def note(self) -> str:
-        """What the user should know about the disk before reading the results; usually nothing."""
-        return self.disk.spec.note() if self.disk.spec else ""
 
     def reach(self) -> Reach:
         """What the job may change that was not made for it, and what else it would do."""
@@ -298,13 +294,15 @@ class Result:
     counters: Sequence[JobCounters] = ()
 
 
-def carry_out(plan: Plan) -> Result:
-    """Runs the plan to its end. Every process that it starts has ended when it returns."""
+def carry_out(plan: Plan, tell: Callable[[str], None]) -> Result:
+    """Runs the plan to its end. Every process that it starts has ended when it returns. `tell` gets
+    what to know before the disk is made.
+    """
     # While fio runs, launch() passes the signals on to it instead.
     with (
         signals.ending_tidily(_exit_by),
         folders.run_folder(plan.folder),
-        _backend(plan) as backend,
+        _backend(plan, tell) as backend,
     ):
         for path, each in zip(plan.job_files(), plan.jobs, strict=True):
             path.write_bytes(each.to_bytes())
@@ -317,12 +315,12 @@ def carry_out(plan: Plan) -> Result:
 
 
 @contextmanager
-def _backend(plan: Plan) -> Iterator[backends.Backend | None]:
+def _backend(plan: Plan, tell: Callable[[str], None]) -> Iterator[backends.Backend | None]:
     if plan.disk.spec is None:
         yield None
         return
     log = plan.folder / "backend.log"
-    backend = backends.start(plan.disk.spec, plan.socket, str(log))
+    backend = backends.start(plan.disk.spec, plan.socket, str(log), tell=tell)
     try:
         yield backend
     finally:

@@ -19,7 +19,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from pyfio_virtio.backends import filling, option_keys
+from pyfio_virtio.backends import disk_files, filling, option_keys
 from pyfio_virtio.backends.unix_sockets import SocketFile, bind, listener, socket_file
 from pyfio_virtio.engine import engine
 from pyfio_virtio.errors import MachineError, PyfioVirtioError, UsageError
@@ -180,6 +180,12 @@ class Storage:
 
     path: str = ""
     fds: tuple[int, ...] = field(default=())  # kept open for the back-end
+    made: disk_files.FileId | None = None  # the file at `path`, if it was made for this start
+
+    def remove_made(self) -> None:
+        """Removes the file that was made, because nothing serves it."""
+        if self.made:
+            disk_files.remove(Path(self.path), self.made)
 
 
 def _qsd_node(spec: BackendSpec, storage: Storage) -> str:
@@ -308,28 +314,33 @@ def start(
     outlives_us: bool = False,
     environment: Mapping[str, str] | None = None,
     before: Callable[[Backend], None] | None = None,
+    tell: Callable[[str], None] | None = None,
 ) -> Backend:
     """Starts a back-end and waits until its socket accepts connections.
 
     With `outlives_us` the back-end keeps running when this process ends; otherwise the kernel kills
-    it then. `before` is called with it, as process.start() says.
+    it then. `before` is called with it, as process.start() says. `tell` gets the note of the
+    specification before the disk is made. If the start fails, what it made is removed.
     """
     spec.check()
     check_socket_path(socket)
     check_program(spec.kind)
     bound = bind(socket)
     made = socket_file(socket)
-    backend = None
+    backend = storage = None
     try:
         # Our copy is closed before we wait: it would accept connections after the back-end died.
         with bound:
-            backend = _launch(spec, socket, log, bound, outlives_us, environment, before)
+            storage = _open_storage(spec, tell)
+            backend = _launch(spec, socket, log, bound, storage, outlives_us, environment, before)
         _wait_until_it_serves(backend)
     except BaseException:  # ^C too: everything that was started here is stopped
         if backend:
             backend.stop()
         if made and socket_file(socket) == made:
             Path(socket).unlink()
+        if storage:
+            storage.remove_made()
         Path(log).unlink(missing_ok=True)
         raise
     return backend
@@ -340,11 +351,11 @@ def _launch(
     socket: str,
     log: str,
     bound: socket_module.socket,
+    storage: Storage,
     outlives_us: bool,
     environment: Mapping[str, str] | None,
     before: Callable[[Backend], None] | None,
 ) -> Backend:
-    storage = _open_storage(spec)
     made, typed = socket_file(socket), tuple(command(spec, socket, storage))
 
     def known(started: process.Process) -> Backend:
@@ -377,10 +388,15 @@ def check_program(name: str) -> None:
         )
 
 
-def _open_storage(spec: BackendSpec) -> Storage:
+def _open_storage(spec: BackendSpec, tell: Callable[[str], None] | None) -> Storage:
+    # A file that exists already keeps its size.
+    is_new = spec.file is not None and not disk_files.check(spec.file, spec.read_only)
+    if tell and (note := spec.note()):
+        tell(note)
     if spec.file is not None:
-        _make_file(spec.file, spec)
-        return Storage(str(spec.file.absolute()))
+        path, filled = spec.file.absolute(), not spec.unfilled()
+        made = disk_files.make(path, spec.size_bytes, is_filled=filled) if is_new else None
+        return Storage(str(path), made=made)
     if not _needs_memfd(spec):
         return Storage()
     # The memory is freed when the back-end ends, however it ends, so no file can be left over.
@@ -389,44 +405,6 @@ def _open_storage(spec: BackendSpec) -> Storage:
     if not spec.unfilled():
         filling.fill_memory(fd, spec.size_bytes)
     return Storage(f"/proc/self/fd/{fd}", (fd,))
-
-
-def _make_file(path: Path, spec: BackendSpec) -> None:
-    """Makes a file of the wanted size. A file that exists already keeps its size."""
-    unfilled = spec.unfilled()
-    if not has_file(path, spec.read_only):
-        _create_file(path, spec.size_bytes, is_filled=not unfilled)
-
-
-def has_file(path: Path, read_only: bool) -> bool:
-    """Whether there is a file for a disk. Refuses one that cannot be opened."""
-    try:
-        # O_NONBLOCK: opening a pipe must not block. It changes nothing for a file or a device.
-        flags = os.O_RDONLY if read_only else os.O_RDWR
-        os.close(os.open(path, flags | os.O_NONBLOCK))
-    except FileNotFoundError:
-        return False
-    except OSError as error:
-        raise UsageError(f"cannot use {path} as storage", error.strerror or str(error)) from error
-    return True
-
-
-def _create_file(path: Path, size_bytes: int, *, is_filled: bool) -> None:
-    try:
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
-    except OSError as error:
-        raise UsageError(f"cannot make {path}", error.strerror or str(error)) from error
-    try:
-        os.ftruncate(fd, size_bytes)
-        if is_filled:
-            filling.fill_file(fd, size_bytes)
-    except BaseException as error:  # ^C too: half a disk is of no use
-        path.unlink()
-        if isinstance(error, OSError):
-            raise UsageError(f"cannot make {path}", error.strerror or str(error)) from error
-        raise
-    finally:
-        os.close(fd)
 
 
 def _wait_until_it_serves(backend: Backend) -> None:

@@ -14,7 +14,7 @@ that was started: the process ID, start time, boot, user and a mark in the envir
 import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from itertools import count
@@ -115,8 +115,16 @@ def socket_of(name: str) -> str:
 # ---- starting ----------------------------------------------------------------------------------
 
 
-def start(spec: BackendSpec, name: str | None = None, socket: str | None = None) -> Record:
-    """Starts a back-end that keeps running. Without `name` it gets the first free name."""
+def start(
+    spec: BackendSpec,
+    name: str | None = None,
+    socket: str | None = None,
+    tell: Callable[[str], None] | None = None,
+) -> Record:
+    """Starts a back-end that keeps running. Without `name` it gets the first free name.
+
+    `tell` gets what to know before its disk is made.
+    """
     spec.check()
     backends.check_program(spec.kind)
     _check_words(spec, socket)
@@ -126,7 +134,7 @@ def start(spec: BackendSpec, name: str | None = None, socket: str | None = None)
     try:
         _clear(folder)  # a start that was killed may have left files
         spec = with_control(spec, name)
-        return Record(name, _start(spec, folder, absolute(socket or socket_of(name))))
+        return Record(name, _start(spec, folder, absolute(socket or socket_of(name)), tell))
     except BaseException:
         _end(name)
         raise
@@ -145,7 +153,9 @@ def with_control(spec: BackendSpec, name: str) -> BackendSpec:
     return replace(spec, options=(*spec.options, f"control={path}"))
 
 
-def _start(spec: BackendSpec, folder: Path, socket: str) -> Backend:
+def _start(
+    spec: BackendSpec, folder: Path, socket: str, tell: Callable[[str], None] | None
+) -> Backend:
     return backends.start(
         spec,
         socket,
@@ -153,6 +163,7 @@ def _start(spec: BackendSpec, folder: Path, socket: str) -> Backend:
         outlives_us=True,
         environment={**os.environ, _MARK: str(folder)},
         before=lambda backend: _save(folder, backend),
+        tell=tell,
     )
 
 

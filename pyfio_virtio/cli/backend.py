@@ -7,6 +7,7 @@ cli/backend_control.py has the commands for back-ends that run.
 import json
 import shlex
 from dataclasses import replace
+from functools import partial
 
 import click
 
@@ -57,9 +58,7 @@ def start(
     if dry_run:
         _print_dry_start(spec, name, socket)
         return
-    if note := spec.note():
-        click.echo(note, err=True)
-    started = backend_records.start(spec, name, socket)
+    started = backend_records.start(spec, name, socket, partial(click.echo, err=True))
     click.echo(
         f"{started.name}: {spec.describe()}; "
         f"stop it with: pyfio-virtio backend stop {started.name}",

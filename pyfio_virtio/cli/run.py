@@ -6,6 +6,7 @@ whatever disks it names, and the command asks before a job writes anywhere else 
 """
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import click
@@ -105,8 +106,6 @@ def run(
         return
     _ask(plan, yes)
     click.echo(plan.describe(), err=True)
-    if note := plan.note():
-        click.echo(note, err=True)
     context.exit(_carry_out(plan))
 
 
@@ -164,7 +163,7 @@ def _ask(plan: runs.Plan, yes: bool) -> None:
 
 
 def _carry_out(plan: runs.Plan) -> int:
-    result = runs.carry_out(plan)
+    result = runs.carry_out(plan, partial(click.echo, err=True))
     if plan.as_json:
         notes, json = fio.split_notes(result.outcome.output)
         click.echo(notes, err=True, nl=False)

@@ -11,9 +11,7 @@ from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
 
-from pyfio_virtio.backends import unix_sockets
-from pyfio_virtio.backends.backends import has_file
-from pyfio_virtio.errors import UsageError
+from pyfio_virtio.backends import disk_files, unix_sockets
 from pyfio_virtio.fio import fio
 from pyfio_virtio.machine import cpu_lists
 from pyfio_virtio.sweep.job import DISK_VARIABLE, SCRATCH, engine_name, placement
@@ -47,17 +45,7 @@ def _check_disks(points: Sequence[Planned]) -> None:
         path = spec.file if spec else Path(file) if file else None
         if path and path != Path(SCRATCH) and not path.is_socket():
             # fio itself opens a file as the job needs it.
-            _check_file(path, read_only=spec is None or spec.read_only)
-
-
-def _check_file(file: Path, read_only: bool) -> None:
-    """Refuses a file that cannot be opened, and a new one in a folder that does not exist."""
-    if not has_file(file, read_only) and not file.absolute().parent.is_dir():
-        raise UsageError(
-            f"cannot make {file}",
-            f"there is no folder {file.absolute().parent}",
-            "make the folder, or name a file in another one",
-        )
+            disk_files.check(path, read_only=spec is None or spec.read_only)
 
 
 def _check_options(sweep: Sweep, points: Sequence[Planned]) -> None:

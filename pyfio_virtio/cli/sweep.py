@@ -90,7 +90,7 @@ def sweep(
       pyfio-virtio report out
     """
     settings = merge(read_settings(file)[0] if file else Settings(), given)
-    settings.check()
+    settings.check(said=given)
     if save:
         _save(save, settings)
         return

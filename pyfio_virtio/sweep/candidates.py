@@ -42,6 +42,8 @@ def backends(texts: Sequence[str], options: Sequence[str]) -> tuple[Candidate, .
     several values makes several back-ends of one.
     """
     found = [_backend(text) for text in texts]
+    for one in found:
+        _refuse_alternatives(one)
     if len(found) > 1:
         names = [one.name or name for one, name in zip(found, _default_names(found), strict=True)]
         _refuse_twins(names, "--backend")
@@ -54,6 +56,30 @@ def backends(texts: Sequence[str], options: Sequence[str]) -> tuple[Candidate, .
 def one_backend(text: str) -> Candidate:
     """The back-end that --backend names where there is only one."""
     return _backend(text)
+
+
+def located(text: str) -> str:
+    """What --backend names, with an absolute path of a socket."""
+    one = _backend(text)
+    if not one.socket:
+        return text
+    path = Path(one.socket).absolute()
+    return f"{one.name}={path}" if one.name else str(path)
+
+
+def _refuse_alternatives(one: Candidate) -> None:
+    """Refuses aio=threads,io_uring after a kind, where a comma begins the next option."""
+    last = ""
+    for option in one.options:
+        if "=" in option:
+            last = option
+        elif last and option not in option_keys.KEYS[one.kind]:
+            key = option_keys.key_of(last)
+            raise UsageError(
+                f"--backend {one.kind} takes one value of {key}",
+                f"{option} is another one",
+                f"write --backend-option {last},{option} to measure both",
+            )
 
 
 def _with_options(one: Candidate, values: Mapping[str, Sequence[str]]) -> Iterator[Candidate]:
@@ -92,6 +118,12 @@ def _backend(text: str) -> Candidate:
     ):
         flags = " ".join(f"--backend {part}" for part in parts)
         raise UsageError(f"{what} is no back-end", "", f"for several back-ends write {flags}")
+    if comma and not _is_socket(what) and (_is_socket(kind) or _is_path_with_options(parts)):
+        raise UsageError(
+            f"cannot pass {options} to {kind}",
+            "a socket takes no options",
+            "start the back-end with them",
+        )
     if kind in VHOST_USER_KINDS:
         return Candidate(name, kind, options=option_keys.split(kind, options) if comma else ())
     if "/" in what or _is_socket(what):
@@ -102,6 +134,13 @@ def _backend(text: str) -> Candidate:
         f"unknown back-end {what!r}",
         "",
         f"{advice}use {', '.join(VHOST_USER_KINDS)} or the path of a socket, such as ./{kind}",
+    )
+
+
+def _is_path_with_options(parts: Sequence[str]) -> bool:
+    known = {key for keys in option_keys.KEYS.values() for key in keys}
+    return "/" in parts[0] and all(
+        "=" in each and option_keys.key_of(each) in known for each in parts[1:]
     )
 
 

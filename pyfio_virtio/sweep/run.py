@@ -25,7 +25,7 @@ from pyfio_virtio.sweep.job import columns
 from pyfio_virtio.sweep.one_run import PATIENCE_S, Runner, Trial, runner
 from pyfio_virtio.sweep.plan import order
 from pyfio_virtio.sweep.points import Planned, Sweep
-from pyfio_virtio.sweep.settings import Settings, read_settings, to_toml
+from pyfio_virtio.sweep.settings import Settings, located, read_settings, to_toml
 
 # These settings may change when a sweep is continued, because they do not change its points.
 _EXTENT = ("title", "repeats", "target_ci", "max_repeats")
@@ -174,6 +174,7 @@ def _check_same(
 
 def settings_that_differ(before: Settings, now: Settings) -> list[str]:
     """What differs between two sweeps, as the user writes it: iodepth (1,32 before, 1,64 now)."""
+    before, now = located(before), located(now)
     names = [each.name for each in fields(Settings) if each.name not in (*_EXTENT, "options")]
     pairs = {name: (getattr(before, name), getattr(now, name)) for name in names}
     for name in dict.fromkeys((*before.options, *now.options)):

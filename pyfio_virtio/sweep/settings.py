@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
@@ -97,8 +97,8 @@ class Settings:
         """Whether every run uses a disk that somebody else serves."""
         return not self.kinds and set(self.engines) <= _NEED_NO_FILE
 
-    def check(self) -> None:
-        """Refuses impossible values."""
+    def check(self, said: Collection[str] = ()) -> None:
+        """Refuses impossible values, and those that were `said` although they mean nothing."""
         if self.order not in ORDERS:
             raise UsageError(f"unknown order {self.order!r}", "", f"use {_or(ORDERS)}")
         if self.repeats < 1:
@@ -122,7 +122,7 @@ class Settings:
         if self.serve and not any(each.kind == BUILTIN for each in self.candidates):
             named = " and ".join(self.backend)
             raise UsageError(f"{named} has no --serve", "only the built-in back-end has it")
-        self._check_disk()
+        self._check_disk(said)
         candidates.paths(self.engine_build, "--engine-build")
         candidates.paths(self.fio, "--fio")
         for name, values in self.options.items():
@@ -134,19 +134,23 @@ class Settings:
         for name, value in _given(self).items():
             _check_text(name, value)
 
-    def _check_disk(self) -> None:
+    def _check_disk(self, said: Collection[str]) -> None:
         """Refuses settings that no back-end of the sweep can have."""
         if self.poll_max_ns is not None and not any(e.kind == "qsd" for e in self.candidates):
             named = " and ".join(self.backend)
             raise UsageError(
                 f"cannot set --poll-max-ns of {named}", "only qsd has it", "leave it out"
             )
-        if self.read_only and self.describes_no_disk:
-            raise UsageError(
-                f"cannot make {' and '.join(self.backend)} read-only",
-                "this sweep does not start the disk",
-                "leave --read-only out, or start the disk with it",
-            )
+        # A file may say of disks what only some of its back-ends need.
+        unused = {*said, *(("read_only",) if self.read_only else ())}
+        for name in _OF_OUR_DISKS if self.describes_no_disk else ():
+            if name in unused:
+                flag = f"--{name.replace('_', '-')}"
+                raise UsageError(
+                    f"cannot use {flag} here",
+                    f"this sweep does not start {' and '.join(self.backend)}",
+                    f"leave {flag} out, or start the disk with it",
+                )
 
 
 def _check_text(name: str, value: object) -> None:
@@ -180,7 +184,17 @@ def merge(base: Settings, given: Mapping[str, Any]) -> Settings:
         for name, values in base.options.items()
         if not (name in WAY and any(way in options for way in WAY))
     }
-    return replace(base, **given, options={**kept, **options})
+    return located(replace(base, **given, options={**kept, **options}))
+
+
+def located(settings: Settings) -> Settings:
+    """The same with absolute paths of disks, so that it means the same in any folder."""
+    kind, _, path = settings.storage.partition(":")
+    return replace(
+        settings,
+        backend=tuple(map(candidates.located, settings.backend)),
+        storage=f"file:{Path(path).absolute()}" if kind == "file" and path else settings.storage,
+    )
 
 
 # ---- values as people write them ------------------------------------------------------

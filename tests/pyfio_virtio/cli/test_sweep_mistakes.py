@@ -16,7 +16,8 @@ import pytest
 
 from pyfio_virtio.backends import unix_sockets
 from pyfio_virtio.results.results import SweepFolder
-from tests.conftest import RunCommand
+from pyfio_virtio.sweep.settings import read_settings
+from tests.conftest import RunCommand, StartBackend
 from tests.pyfio_virtio.cli.test_sweep import ONE
 from tests.pyfio_virtio.conftest import SWEEP
 
@@ -58,6 +59,12 @@ MISTAKES = {
         ("latency cannot be 'soon'", "write a whole"),
     ),
     "too long": (("--backend-option", "latency=9999s"), ("did not start", "latency=9999s")),
+    "storage of a socket": (
+        ("--backend", "{}/x.sock", "--storage", "null"),
+        ("cannot use --storage", "does not start {}/x.sock", "leave --storage out"),
+    ),
+    "default size": (("--backend", "{}/x.sock", "--disk-size", "1G"), ("cannot use --disk-size",)),
+    "its blocks": (("--socket", "{}/x.sock", "--block-size=4096"), ("cannot use --block-size",)),
     "many": (("--numjobs", "1,9999"), ("numjobs=9999",)),
     "storage": (("--storage", "file:{}/none/x"), ("{}/none/x", "no folder", "make the folder")),
     "a directory": (("--storage", "file:{}/folder"), ("{}/folder", "Is a directory")),
@@ -129,6 +136,18 @@ def test_a_folder_of_another_sweep_is_found_before_the_first_run(
     assert (ended.status, ended.stdout) == (2, "")
     assert "holds another sweep: this option differs: iodepth (4 before, 4,8 now)" in ended.stderr
     assert (swept / "plan.toml").read_text() == before
+
+
+def test_a_path_means_the_same_disk_however_it_is_written(
+    main_here: RunCommand, private: Path, builtin: StartBackend
+) -> None:
+    path = Path(builtin().socket)
+    short = os.path.relpath(path, private)
+    other = f"./{short}"
+    assert main_here(*ONE, "--backend", other, "-o", "out").status == 0
+    assert read_settings(private / "out" / "plan.toml")[0].backend == (str(path),)
+    again = main_here(*ONE, "--backend", str(path), "-o", "out")
+    assert again.status == 0, again.stderr
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """sweep/candidates.py: how back-ends, builds and programs are named and told apart."""
 
+import re
 import socket
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 from pyfio_virtio.backends import builtin as program
 from pyfio_virtio.backends import option_keys
 from pyfio_virtio.errors import UsageError
-from pyfio_virtio.sweep.candidates import Candidate, backends, paths
+from pyfio_virtio.sweep.candidates import Candidate, backends, located, paths
 
 
 def named(texts: Sequence[str], *options: str) -> dict[str, tuple[str, str, tuple[str, ...]]]:
@@ -116,3 +117,30 @@ def test_the_keys_of_the_built_in_back_end_are_those_that_it_has() -> None:
     assert {flag.removeprefix("--") for flag in flags} - ours - {"-h"} == set(
         option_keys.KEYS["builtin"]
     )
+
+
+@pytest.mark.parametrize(
+    ("texts", "parts"),
+    [
+        (["a=/run/x.sock,aio=threads"], "cannot pass aio=threads to /run/x.sock: a socket takes"),
+        (["/run/x.sock,serve=poll,targets=2"], "cannot pass serve=poll,targets=2 to /run/x.sock"),
+        (["qsd,aio=threads,io_uring"], "write --backend-option aio=threads,io_uring"),
+        (["q=qsd,cache.direct=on,off", "builtin"], "write --backend-option cache.direct=on,off"),
+        (["builtin,serve=poll,event"], "write --backend-option serve=poll,event"),
+    ],
+)
+def test_a_comma_in_the_wrong_place_is_answered_with_what_to_write(
+    texts: list[str], parts: str
+) -> None:
+    with pytest.raises(UsageError, match=re.escape(parts)):
+        backends(texts, ())
+
+
+def test_a_socket_is_recorded_by_its_absolute_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert located("./x.sock") == f"{tmp_path}/x.sock"
+    assert located("a=./x.sock") == f"a={tmp_path}/x.sock"
+    assert located("/run/a=b.sock") == "/run/a=b.sock"
+    assert located("q=qsd,aio=threads") == "q=qsd,aio=threads"

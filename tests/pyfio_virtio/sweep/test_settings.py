@@ -124,7 +124,10 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
         (Settings(rate_steps=(0,)), "unusable rate step 0%"),
         (Settings(backend=("qsd",), serve=("poll",)), "qsd has no --serve"),
         (Settings(poll_max_ns=0), "cannot set --poll-max-ns of builtin: only qsd has it"),
-        (Settings(backend=("/x.sock",), read_only=True), "cannot make /x.sock read-only"),
+        (
+            Settings(backend=("/x.sock",), read_only=True),
+            "cannot use --read-only here: this sweep does not start /x.sock",
+        ),
         (Settings(options={"runtime": ("3",)}), "use --runtime"),
         (Settings(options={"thread": ("0",)}), "cannot set fio's option thread"),
         (Settings(options={"no such": ("0",)}), "is not an option of fio"),

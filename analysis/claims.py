@@ -16,138 +16,20 @@ import numpy as np
 import pandas as pd
 
 from pyfio_virtio.analysis import checks, family, stats
+from pyfio_virtio.analysis.answers import Answer, place, times
 from pyfio_virtio.analysis.family import FEWEST_ROUNDS, Floats
 from pyfio_virtio.analysis.findings import unrated
 from pyfio_virtio.analysis.frame import axes, grouped, in_order, in_turns_axes
 from pyfio_virtio.analysis.names import SUBJECTS, listed
-from pyfio_virtio.analysis.style import number, short
+from pyfio_virtio.analysis.style import capital
 from pyfio_virtio.results import values
 from pyfio_virtio.results.record import Row
 
-BASELINE = "event"
-# A way is mentioned beside the best one if it was shown to cost at most CHEAPER of its CPU time,
-# and to have at least NEARLY of its IOPS.
-NEARLY = 0.90
-CHEAPER = 0.90
 # With so many rounds, 10% at 3% noise is found nearly always (bench/README.md).
 USUAL_ROUNDS = 12
 # The pairs of more alternatives than these are too many to be compared.
 MOST_ALTERNATIVES = 40
 _TESTED = ("iops", "cpu_us")
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What was shown about the alternatives at one combination of the other axes."""
-
-    where: Row
-    names: tuple[str, ...]  # of the alternatives, in their order
-    medians: Mapping[str, stats.Estimate]  # IOPS, over all runs
-    iops: Mapping[tuple[str, str], stats.Comparison]  # other / base, by (base, other)
-    cpu: Mapping[tuple[str, str], stats.Comparison]
-    cpu_us: Mapping[str, float]
-
-    @property
-    def top(self) -> str:
-        """Of the alternatives that none was shown to beat, the one with the highest median."""
-        unbeaten = self.unbeaten
-        return max(unbeaten or self.names, key=lambda name: self.medians[name].value)
-
-    @property
-    def unbeaten(self) -> tuple[str, ...]:
-        """The alternatives that no other was shown to be better than."""
-        return tuple(n for n in self.names if not any(self.beats(m, n) for m in self.names))
-
-    @property
-    def is_clear(self) -> bool:
-        """Whether the top was shown to be better than each of the others."""
-        return all(self.beats(self.top, name) for name in self.names if name != self.top)
-
-    @property
-    def claims(self) -> int:
-        """The number of pairs with a difference in IOPS."""
-        return sum(each.differs for each in self.iops.values()) // 2
-
-    @property
-    def baseline(self) -> str:
-        """The alternative that the top is compared with: the usual one, or if that is the top, the
-        best of those that it beats."""
-        usual = BASELINE if BASELINE in self.names else self.names[0]
-        beaten = [name for name in self.names if self.beats(self.top, name)]
-        if usual != self.top or not beaten:
-            return usual
-        return max(beaten, key=lambda name: self.medians[name].value)
-
-    def beats(self, name: str, other: str) -> bool:
-        """Whether name was shown to give more IOPS than other."""
-        found = self.iops.get((other, name))
-        return found is not None and found.verdict == "better"
-
-    def gain(self) -> stats.Comparison | None:
-        """The top beside the baseline, if it was shown to be better."""
-        return self.iops[self.baseline, self.top] if self.beats(self.top, self.baseline) else None
-
-    def thrifty(self) -> str | None:
-        """The alternative with the lowest CPU cost of those that were shown to be nearly as good
-        as the top and cheaper; None if there is none."""
-        saving = [
-            name
-            for name in self.names
-            if (self.top, name) in self.cpu
-            and self.iops[self.top, name].surely_within(1 - NEARLY)
-            and self.cpu[self.top, name].ratio.interval.high < CHEAPER
-        ]
-        return min(saving, key=lambda name: self.cpu_us[name], default=None)
-
-    @property
-    def sentence(self) -> str:
-        """The answer, as precise as the runs allow."""
-        if not self.claims:
-            none = _capital(f"{_place(self.where)}no difference in IOPS was shown.")
-            return f"{none}{self._cheapest()}"
-        verb = "has the most IOPS" if self.is_clear else "has the highest median of IOPS"
-        parts = [f"{self.top} {verb}: {short(self.medians[self.top].value)}"]
-        gain = self.gain()
-        if gain:
-            parts.append(f"{_times(gain)} those of {self.baseline}")
-            parts += self._costs()
-        rest = f"{self._rivals()}{self._thrift()}"
-        return _capital(f"{_place(self.where)}{', '.join(parts)}.{rest}")
-
-    def _rivals(self) -> str:
-        rivals = [n for n in self.names if n != self.top and not self.beats(self.top, n)]
-        return f" No difference from {listed(rivals, 'or')} was shown." if rivals else ""
-
-    def _costs(self) -> list[str]:
-        found = self.cpu.get((self.baseline, self.top))
-        if found is None or not found.differs:
-            return []
-        costs = (number(self.cpu_us[name]) for name in (self.top, self.baseline))
-        return ["for {} µs of CPU per I/O instead of {}".format(*costs)]
-
-    def _cheapest(self) -> str:
-        """Which alternative was shown to take less CPU time than which others."""
-        if not self.cpu:
-            return ""
-        name = min(self.names, key=lambda each: self.cpu_us[each])
-        dearer = [n for n in self.names if n != name and self.cpu[n, name].verdict == "better"]
-        if not dearer:
-            return ""
-        costs = [self.cpu_us[n] for n in dearer]
-        instead = " to ".join(dict.fromkeys(number(each) for each in (min(costs), max(costs))))
-        takes = f"{_capital(name)} takes less CPU per I/O than {listed(dearer)}"
-        return f" {takes}: {number(self.cpu_us[name])} µs instead of {instead}."
-
-    def _thrift(self) -> str:
-        name = self.thrifty()
-        if name is None:
-            return ""
-        least = self.iops[self.top, name].ratio.interval.low
-        saved = 1 - self.cpu[self.top, name].ratio.interval.high
-        return (
-            f" {_capital(name)} reaches at least {least:.0%} of that, with at least "
-            f"{saved:.0%} less CPU per I/O."
-        )
 
 
 @dataclass(frozen=True)
@@ -375,13 +257,13 @@ def _everywhere(found: Study) -> str:
     wins = {n: sum(a.is_clear and a.top == n for a in answers) for n in unbeaten}
     if len(unbeaten) == 1 and 0 < wins[unbeaten[0]] < len(answers):
         most = f"{unbeaten[0]} has the most IOPS at {wins[unbeaten[0]]} of the {len(answers)}"
-        return _capital(f"{most} points measured; at the others, no better one was shown.")
+        return capital(f"{most} points measured; at the others, no better one was shown.")
     if len(unbeaten) > 1 or wins[unbeaten[0]] < len(answers):
         first = f"None was shown to be better than {listed(unbeaten, 'or')}"
         clear = [f"{n} has the most IOPS at {wins[n]}" for n in unbeaten if wins[n]]
         at = f" at any of the {len(answers)} points measured"
         return f"{first}{at}{'; ' + ', '.join(clear) if clear else ''}."
-    return _capital(f"{unbeaten[0]} has the most IOPS at all {len(answers)} points measured.")
+    return capital(f"{unbeaten[0]} has the most IOPS at all {len(answers)} points measured.")
 
 
 def _here_and_there(found: Study) -> str:
@@ -412,15 +294,8 @@ def title(found: Study) -> str:
     if not gains:
         return headline(found)
     top, gain = max(gains, key=lambda each: each[1].ratio.value)
-    gives = f"{top.top} gives {_times(gain)} the IOPS of {top.baseline}"
-    return _capital(f"{gives} {_place(top.where, False)}".rstrip())
-
-
-def _times(gain: stats.Comparison) -> str:
-    ratio, interval = gain.ratio.value, gain.ratio.interval
-    digits = 2 if ratio < 10 else 1
-    shown = (f"{value:.{digits}f}" for value in (ratio, interval.low, interval.high))
-    return "{} ({} to {}) times".format(*shown)
+    gives = f"{top.top} gives {times(gain)} the IOPS of {top.baseline}"
+    return capital(f"{gives} {place(top.where, False)}".rstrip())
 
 
 def _spoken(subject: str, values_of: str = "") -> str:
@@ -429,18 +304,3 @@ def _spoken(subject: str, values_of: str = "") -> str:
 
 def _one(subject: str) -> str:
     return SUBJECTS[subject][0] if subject in SUBJECTS else subject
-
-
-def _place(where: Row, leading: bool = True) -> str:
-    if not where:
-        return ""
-    words = listed([_value(name, value) for name, value in where.items()])
-    return f"At {words}, " if leading else f"at {words}"
-
-
-def _value(name: str, value: object) -> str:
-    return f"no {name}" if values.is_missing(value) else checks.label(name, value)
-
-
-def _capital(sentence: str) -> str:
-    return sentence[:1].upper() + sentence[1:]

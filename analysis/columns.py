@@ -61,6 +61,7 @@ def xy(
     style.end_labels(axes, ends)
     keys = [name for name in (by, x) if name]
     note = findings.conditions(frame) + drawing.left_out(len(every))
+    note += drawing.mixed(runs, (x, y, by))
     style.titles(axes, title or drawing.range_title(table, y, keys, runs), note)
     return axes
 

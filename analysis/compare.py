@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 from pyfio_virtio.analysis import checks, family, stats
+from pyfio_virtio.analysis.claims import Study
 from pyfio_virtio.analysis.family import Floats
 from pyfio_virtio.analysis.frame import (
     as_json,
@@ -83,9 +84,11 @@ def compare(
     metric: str = "iops",
     allow_unlike: bool = False,
     names: tuple[str, str] = ("BASE", "OTHER"),
+    study: Study | None = None,
 ) -> list[Change]:
     """Compares each point that one of the sets has. Their runs are paired if they were measured in
-    turns, which only runs of one sweep can be.
+    turns, which only runs of one sweep can be. If the study of that sweep answers the question, its
+    answer is given, so that a gate and a report never disagree.
 
     names are those of the two sets, for sentences. The points are in the order of their values.
     """
@@ -106,7 +109,7 @@ def compare(
     pairs = [by_point(each, keys) for each in tried]
     if not any(point in pairs[1] for point in pairs[0]):
         raise ResultsError("these results have no point in common", _apart(pairs, keys, names))
-    return _changes(pairs[0], pairs[1], keys, metric, names, in_turns(base, other))
+    return _changes(pairs[0], pairs[1], keys, metric, names, in_turns(base, other), study)
 
 
 def alternatives(frame: pd.DataFrame) -> list[str]:
@@ -194,6 +197,7 @@ def _changes(
     metric: str,
     names: tuple[str, str],
     is_paired: bool,
+    study: Study | None,
 ) -> list[Change]:
     points, varied = in_order_of_values({**other, **base}, keys)
     shown = [key for key in keys if key == "way" or key in varied]
@@ -208,6 +212,7 @@ def _changes(
     for point, (first, second), shift in zip(points, both, shifts, strict=True):
         sides = ((names[0], base.get(point), first), (names[1], other.get(point), second))
         runs = next(each for _, each, _ in sides if each is not None)
+        own = stats.Comparison.of(shift, is_paired, declared(metric).better)
         found.append(
             Change(
                 name=checks.name_point(runs.iloc[0], shown),
@@ -215,12 +220,24 @@ def _changes(
                 base=_middle(first),
                 other=_middle(second),
                 runs=(first.size, second.size),
-                comparison=stats.Comparison.of(shift, is_paired, declared(metric).better),
+                comparison=_studied(study, metric, runs.iloc[0], names) or own,
                 missing=_missing(sides, metric),
                 note=_failures(sides),
             )
         )
     return found
+
+
+def _studied(
+    study: Study | None, metric: str, point: pd.Series, names: tuple[str, str]
+) -> stats.Comparison | None:
+    """What the study of a sweep shows at a point; None if it does not answer this question."""
+    if study is None or not values.is_missing(point.get("rate_iops")):
+        return None
+    for answer in study.answers:
+        if all(key in point and point[key] == value for key, value in answer.where.items()):
+            return {"iops": answer.iops, "cpu_us": answer.cpu}.get(metric, {}).get(names)
+    return None
 
 
 def _by_round(sides: Sequence[pd.DataFrame | None], metric: str) -> tuple[Floats, Floats]:

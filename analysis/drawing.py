@@ -42,11 +42,16 @@ def refuse_more_than(runs: pd.DataFrame, drawn: Sequence[str]) -> None:
         )
 
 
-def refuse_unknown(runs: pd.DataFrame, names: Sequence[str | None]) -> None:
-    for name in filter(None, names):
+def refuse_unknown(runs: pd.DataFrame, columns: Sequence[str | None]) -> None:
+    for name in filter(None, columns):
         if name not in runs:
-            known = sorted(each for each in column_names(runs) if not each.startswith("host_"))
-            raise ResultsError(f"no column {name}", "", f"choose one of {', '.join(known)}")
+            raise names.no_column(f"no column {name}", name, column_names(runs))
+
+
+def mixed(runs: pd.DataFrame, drawn: Sequence[str | None]) -> str:
+    """The note for the conditions of a picture whose points mix different runs; or empty."""
+    others = [name for name in axes_of(runs) if name not in drawn]
+    return f" · each value mixes runs that differ in {names.listed(others)}" if others else ""
 
 
 def scale(axes: Axes, which: str, table: pd.DataFrame, *columns: str) -> None:

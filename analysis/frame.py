@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from pyfio_virtio.analysis import fio_files, latency, sources, stats
 from pyfio_virtio.analysis.latency import Histogram
-from pyfio_virtio.analysis.names import FOLDER, NOT_AXES, SUBJECTS
+from pyfio_virtio.analysis.names import FOLDER, NOT_AXES, SUBJECTS, no_column
 from pyfio_virtio.engine.counters import REAPED
 from pyfio_virtio.fio.directions import PERCENTILE_COLUMNS, merge_bins
 from pyfio_virtio.fio.output import read_fio_json
@@ -216,7 +216,8 @@ def measured(frame: pd.DataFrame) -> pd.DataFrame:
 def require_numbers(frame: pd.DataFrame, column: str) -> None:
     """Refuses a column that does not exist or does not hold numbers."""
     if column not in frame or not pd.api.types.is_numeric_dtype(frame[column]):
-        raise ResultsError(f"{column} is no column of numbers", "", "choose one such as iops")
+        numeric = frame.select_dtypes("number").columns.map(str).tolist()
+        raise no_column(f"{column} is no column of numbers", column, numeric)
 
 
 def column_names(frame: pd.DataFrame) -> list[str]:

@@ -9,7 +9,8 @@ so any thread may call them.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
 
 import pandas as pd
 
@@ -29,6 +30,8 @@ NAMES = {
     "p99_99_ns": "p99.99 latency",
     "latency": "latency",
     "cpu_us": "µs of CPU per I/O",
+    "fio_cpu_us": "µs of fio's CPU per I/O",
+    "backend_cpu_us": "µs of the back-end's CPU per I/O",
     "way": "way of waiting (numbers: sleepy_poll in µs)",
     BACKEND_NAME: "back-end",
     ENGINE_BUILD: "build of the engine",
@@ -37,6 +40,10 @@ NAMES = {
 # The folder or file that a run is from. Folders were not measured in turns, so they are drawn
 # beside each other, and nothing is claimed of a difference between them.
 FOLDER = "folder"
+_USUAL = (
+    *("iops", "lat_mean_ns", "p50_ns", "p99_ns", "cpu_us", "backend_cpu_us"),
+    *("iodepth", "bs", "rw", "way", "backend_name"),
+)
 # The columns whose values are compared, the most likely question first, as one and as several.
 # Their values are names that speak for themselves.
 SUBJECTS = {
@@ -52,6 +59,12 @@ SUBJECTS = {
 NOT_AXES = frozenset(
     ("runtime", "ramp_time", "time_based", "filename", "ioengine", "stats_file", "name")
 )
+
+
+class ColumnError(ResultsError):
+    """The user named a column that these results do not have, or that does not fit."""
+
+    exit_status = 2
 
 
 class NoDataError(ResultsError):
@@ -96,6 +109,15 @@ def require_one_kind(metric: str, *frames: pd.DataFrame) -> None:
             "it is of lat in some of these runs, and of clat, without the submission, in others",
             "run fio with lat_percentiles=1 in all of them",
         )
+
+
+def no_column(what: str, name: str, known: Sequence[str]) -> ColumnError:
+    """The error of a column that cannot be used, with the nearest names and the usual ones."""
+    near = get_close_matches(name, known, 3, 0.4)
+    near += [each for each in known if name in each.split("_") and each not in near][:3]
+    advice = f"did you mean {listed(near, 'or')}? " if near else ""
+    usual = [each for each in _USUAL if each in known]
+    return ColumnError(what, "", f"{advice}choose one such as {', '.join(usual)}")
 
 
 def require_runs(frame: pd.DataFrame, succeeded: pd.DataFrame) -> None:

@@ -285,7 +285,7 @@ def cost_by_latency(frame: pd.DataFrame, axes: Axes, metric: str = "lat_mean_ns"
 
 def _front_finding(names: Sequence[str]) -> str:
     ways = ", ".join(names[:-1]) + f" and {names[-1]}" if len(names) > 1 else names[0]
-    return f"No median is below those of {ways} on the grey band in both CPU and latency"
+    return f"No point takes both less CPU and less time than those of {ways} on the grey band"
 
 
 def counters_by_wait(frame: pd.DataFrame, axes: Axes) -> Axes:

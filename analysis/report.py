@@ -203,7 +203,8 @@ def describe(
         table=tabulate(frame),
         table_note=(
             "The values are medians of the runs, with an interval for IOPS. Percentiles are taken "
-            "from all runs' I/Os together. A dash means that too few I/Os were measured."
+            "from all runs' I/Os together. The CPU cost in sentences is that of fio and the "
+            "back-end together. A dash means that too few I/Os were measured."
         ),
         environment=tuple(_environment(frame)),
         commands=tuple(_commands(frame)),

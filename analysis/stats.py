@@ -228,7 +228,7 @@ class Comparison:
         if self.differs:
             judged = f" ({self.verdict})" if self.better else ""
             return f"{times(self.ratio.value)}{judged}"
-        open_question = f"no difference shown; {self._rest()}"
+        open_question = f"no difference shown; {self.rest()}"
         more = self.more_rounds(share) if share else 0
         if not 0 < more <= FEASIBLE * n:
             return open_question
@@ -238,7 +238,7 @@ class Comparison:
         noun = "round" if self.paired else "run"
         return f"{count} {more}{noun}{'s' * (count != 1)}{'' if self.paired else ' of each'}"
 
-    def _rest(self) -> str:
+    def rest(self) -> str:
         """How large a difference may be that was not shown."""
         interval = self.ratio.interval
         factor = max(interval.high, 1 / interval.low if interval.low > 0 else math.inf)

@@ -141,7 +141,7 @@ def titles(axes: Axes, finding: str, conditions: str) -> None:
     width = _width(axes)
     note = textwrap.fill(conditions, int(width * _NOTE_LETTERS_PER_INCH))
     # Names of percentiles, such as p99, keep their lower-case letter.
-    finding = finding if finding[1:2].isdigit() else finding[:1].upper() + finding[1:]
+    finding = finding if finding[1:2].isdigit() else capital(finding)
     title = textwrap.fill(finding, int(width * _TITLE_LETTERS_PER_INCH))
     lines = note.count("\n") + 1
     below = axes.annotate(
@@ -159,6 +159,11 @@ def titles(axes: Axes, finding: str, conditions: str) -> None:
     axes.set_title(
         title, loc="left", pad=11 + 11.5 * lines, fontsize=11.5, weight="bold", gid=_FINDING
     )
+
+
+def capital(sentence: str) -> str:
+    """The sentence with a capital letter. A unit keeps its letter, because M is not µ."""
+    return sentence[:1].upper() + sentence[1:] if sentence[:1].isascii() else sentence
 
 
 def finding_of(axes: Axes) -> str:

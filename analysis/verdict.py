@@ -148,7 +148,10 @@ class Verdict:
         """What the comparison can exclude, and what it cannot."""
         first, second = self.names
         if self.in_turns:
-            return f"{first} and {second} were measured in turns."
+            return (
+                f"{first} and {second} were measured in turns. A ratio is the mean of those of the "
+                "rounds, so it may differ from that of the medians."
+            )
         return (
             f"{first} and {second} were not measured in turns, so a change of the machine between "
             "them looks like a difference too."

@@ -9,13 +9,27 @@
 # surely is at one of them, and 5 if the runs cannot tell. FOLDER then has report.html for people,
 # summary.md for the pull request, and comparison.json for programs.
 set -eu
-old=$1 new=$2 limit=$3 folder=$4
+if [ $# -lt 4 ]; then
+	echo "usage: sh $0 OLD NEW LIMIT FOLDER [OPTION OF SWEEP]..." >&2
+	exit 2
+fi
+case $3 in
+*[!0-9.]*% | *%*%* | %) limit= ;;
+*%) limit=$3 ;;
+*) limit= ;;
+esac
+if [ -z "$limit" ]; then
+	echo "$0: '$3' is no limit; write it as 5%" >&2
+	exit 2
+fi
+old=$1 new=$2 folder=$4
 shift 4
 pyfio-virtio sweep --backend "old=$old" --backend "new=$new" --repeats 12 -o "$folder" "$@"
 pyfio-virtio report "$folder"
-pyfio-virtio compare "$folder" --base old --json > "$folder/comparison.json"
 status=0
+pyfio-virtio compare "$folder" --base old --max-regression "$limit" --json \
+	> "$folder/comparison.json" || status=$?
 pyfio-virtio compare "$folder" --base old --max-regression "$limit" --markdown \
-	> "$folder/summary.md" || status=$?
+	> "$folder/summary.md" 2> /dev/null || true
 cat "$folder/summary.md"
 exit "$status"

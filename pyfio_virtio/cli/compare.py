@@ -22,6 +22,7 @@ from pyfio_virtio.sweep.settings import read_settings, share
 if TYPE_CHECKING:
     import pandas as pd
 
+    from pyfio_virtio.analysis.claims import Study
     from pyfio_virtio.analysis.verdict import Limit, Verdict
 
     Names = tuple[str, str]
@@ -86,8 +87,12 @@ def compare(
     limit = _limit(max_regression, metric, allow_missing, allow_unsettled)
     if second and (base or other):
         raise UsageError("--base and --other choose parts of one sweep", "", "name one folder")
-    names, parts = _two_folders(first, second) if second else _one_folder(first, base, other)
-    changes = comparing.compare(*parts, metric, allow_unlike, names)
+    study = None
+    if second:
+        names, parts = _two_folders(first, second)
+    else:
+        names, parts, study = _one_folder(first, base, other)
+    changes = comparing.compare(*parts, metric, allow_unlike, names, study)
     found = Verdict(names, metric, changes, limit, comparing.in_turns(*parts))
     if as_json:
         click.echo(json_text(found.as_dict()), nl=False)
@@ -109,9 +114,9 @@ def _two_folders(first: Path, second: Path) -> tuple[Names, Parts]:
     return (base, other), (load(first), load(second))
 
 
-def _one_folder(folder: Path, base: str | None, other: str | None) -> tuple[Names, Parts]:
+def _one_folder(folder: Path, base: str | None, other: str | None) -> tuple[Names, Parts, Study]:
     """Two alternatives of a sweep. Without names, the base is the one that was typed first."""
-    from pyfio_virtio.analysis import load
+    from pyfio_virtio.analysis import claims, load
     from pyfio_virtio.analysis.compare import alternatives, of_alternative
 
     frame = load(folder)
@@ -135,7 +140,8 @@ def _one_folder(folder: Path, base: str | None, other: str | None) -> tuple[Name
         )
     if names[0] == names[1]:
         raise UsageError(f"--base and --other are both {base}", "", "choose two")
-    return (names[0], names[1]), (of_alternative(frame, names[0]), of_alternative(frame, names[1]))
+    parts = of_alternative(frame, names[0]), of_alternative(frame, names[1])
+    return (names[0], names[1]), parts, claims.study(frame)
 
 
 def _as_typed(folder: Path, names: list[str]) -> list[str]:

@@ -10,7 +10,7 @@ import pytest
 from matplotlib.text import Text
 
 from pyfio_virtio.analysis import checks, claims, compare, frame, load, picture_names, report
-from pyfio_virtio.analysis.names import FOLDER, SUBJECTS
+from pyfio_virtio.analysis.names import FOLDER, SUBJECTS, ColumnError
 from tests.analysis.synthetic import write_sweep
 
 COMPARED = [name for name in SUBJECTS if name not in ("way", FOLDER)]
@@ -121,9 +121,8 @@ def test_a_difference_in_cpu_cost_is_said_where_none_in_iops_was_shown(
     runs = both(single, "backend_name", 1.0, ("dear", "cheap"))
     runs.loc[runs["backend_name"] == "cheap", "cpu_us"] *= 0.5
     for answer in claims.study(runs).answers:
-        assert "no difference in IOPS was shown. Cheap takes less CPU per I/O than dear: " in (
-            answer.sentence
-        )
+        assert "no difference in IOPS was shown; " in answer.sentence
+        assert ". Cheap takes less CPU per I/O than dear: " in answer.sentence
     assert "takes less" not in report.markdown(both(single, "backend_name", 1.0, ("a", "b")))
 
 
@@ -134,3 +133,41 @@ def test_a_winner_at_some_points_is_named_first(single: pd.DataFrame) -> None:
         "New has the most IOPS at 2 of the 3 points measured; "
         "at the others, no better one was shown."
     )
+
+
+@pytest.mark.parametrize("metric", ["iops", "cpu_us"])
+def test_a_comparison_within_a_sweep_says_what_its_report_says(
+    single: pd.DataFrame, metric: str
+) -> None:
+    """Alone, a few series cannot show that they do not resemble themselves."""
+    runs = both(single, "backend_name", 0.9, ("old", "new"))
+    found = claims.study(runs)
+    old, new = (compare.of_alternative(runs, name) for name in ("old", "new"))
+    changes = compare.compare(old, new, metric, names=("old", "new"), study=found)
+    for change, answer in zip(changes, found.answers, strict=True):
+        said = {"iops": answer.iops, "cpu_us": answer.cpu}[metric]["old", "new"]
+        assert change.comparison == said
+
+
+def test_a_picture_that_mixes_runs_says_so(single: pd.DataFrame) -> None:
+    runs = both(single, "backend_name", 0.9, ("old", "new"))
+    mixed = "each value mixes runs that differ in iodepth"
+    for x, by, is_mixed in (("backend_name", None, True), ("iodepth", "backend_name", False)):
+        figure = picture_names.draw_columns(runs, x, "cpu_us", by)
+        texts = " ".join(each.get_text() for each in figure.findobj(Text) if isinstance(each, Text))
+        assert (mixed in " ".join(texts.split())) == is_mixed
+        assert "µs of CPU per I/O runs from" in texts  # and not M for a capital µ
+
+
+def test_how_much_was_not_shown_is_said(single: pd.DataFrame) -> None:
+    runs = both(single, "backend_name", 1.0, ("a", "b"))
+    for answer in claims.study(runs).answers:
+        assert re.search(r"no difference in IOPS was shown; any is below [\d.]+%", answer.sentence)
+
+
+@pytest.mark.parametrize(("name", "near"), [("cpu", "cpu_us"), ("p99", "p99_ns"), ("lat", "lat_")])
+def test_a_column_that_is_none_has_its_neighbours(
+    single: pd.DataFrame, name: str, near: str
+) -> None:
+    with pytest.raises(ColumnError, match=rf"did you mean .*{near}.*choose one such as iops"):
+        frame.require_numbers(single, name)

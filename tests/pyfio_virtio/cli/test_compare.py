@@ -134,8 +134,8 @@ def test_without_a_gate_a_regression_is_only_told(
     ("arguments", "status", "words"),
     [
         (("--max-regression", "5"), 2, "unusable --max-regression 5"),
-        (("--metric", "nope"), 1, "nope is no column of numbers"),
-        (("--metric", "engine"), 1, "engine is no column of numbers"),
+        (("--metric", "nope"), 2, "nope is no column of numbers"),
+        (("--metric", "engine"), 2, "engine is no column of numbers"),
     ],
 )
 def test_what_cannot_be_compared_is_refused_in_words(

@@ -15,7 +15,7 @@ from functools import cache
 from pathlib import Path
 
 from pyfio_virtio import convert, reach
-from pyfio_virtio.backends import backends, unix_sockets
+from pyfio_virtio.backends import backends, unix_sockets, writers
 from pyfio_virtio.engine import counters, engine
 from pyfio_virtio.engine.counters import JobCounters
 from pyfio_virtio.errors import UsageError
@@ -262,6 +262,8 @@ def _fitting(
         unix_sockets.check_present(disk.socket)
     if disk.spec is None:
         return disk
+    if disk.spec.file:
+        writers.check(disk.spec.file, disk.spec.read_only)
     sections = together.read(said)
     # A fio without --debug says nothing.
     queues = together.most_at_once(sections) if sections else max(each.queues() for each in wanted)

@@ -76,6 +76,13 @@ class BackendSpec:
         read_only = ", read-only" if self.read_only else ""
         return f"{KINDS[self.kind].program}, storage {self.storage}{size}, {queues}{read_only}"
 
+    def details(self) -> str:
+        """What describe() leaves out, because most users set none of it; "" if nothing is set."""
+        block = f", {self.block_size}-byte blocks" if self.block_size != 512 else ""
+        polls = "" if self.poll_max_ns is None else f", poll-max-ns {self.poll_max_ns}"
+        cpus = f", CPUs {self.cpus}" if self.cpus else ""
+        return f"{block}{polls}{cpus}" + "".join(f", {option}" for option in self.options)
+
     def unfilled(self) -> str:
         """Why a disk that is made is not filled before it is served; "" if it is."""
         if self.storage == "memory":

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from pyfio_virtio.backends import unix_sockets
 from pyfio_virtio.errors import PyfioVirtioError, UsageError
+from pyfio_virtio.machine import process
 
 LIMIT_S = 5.0
 _LINE_BYTES = 511  # CONTROL_LINE_BYTES without the newline
@@ -100,11 +101,7 @@ def _limit(connection: socket.socket, deadline: float) -> None:
 
 
 def _why_silent(pid: int) -> tuple[str, str]:
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except OSError:
-        state = ""
-    if state in ("T", "t"):
+    if process.is_paused(pid):
         return f"a signal stopped its process {pid}", f"continue it: kill -CONT {pid}"
     return f"{LIMIT_S:g} s have passed", f"see what its process {pid} does, or try again"
 

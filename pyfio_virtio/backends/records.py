@@ -7,7 +7,8 @@ new process becomes the back-end only when its record is written, so after a kil
 there is a record, or there is no back-end. Called from the main thread.
 
 Every field of a record is checked, because another program may have written it. A record cannot
-make us remove a file outside its folder. It also cannot make us end another process than the one
+make us remove a file outside its folder, except a socket whose device, inode and time it knows and
+on which nobody listens. It also cannot make us end another process than the one
 that was started: the process ID, start time, boot, user and a mark in the environment must match.
 """
 
@@ -54,13 +55,15 @@ class Record:
 
     def as_dict(self) -> dict[str, Any]:
         """The object that `backend list --json` prints."""
-        known = {"name": self.name, "running": self.backend.is_running(), "log": self.backend.log}
+        known = {"name": self.name, "running": self.backend.is_running(), "state": self.state()}
+        known["log"] = self.backend.log
         return known | _as_stored(self.backend)
 
     def state(self) -> str:
         """One line for `backend list`."""
         if self.backend.is_running():
-            return "running"
+            paused = self.backend.process.is_paused()
+            return "paused: a signal stopped it" if paused else "running"
         if self.backend.process.boot_id != boot_id():
             return "ended: the machine was restarted"
         return f"died: {self.backend.last_words() or 'its log says nothing'}"
@@ -125,6 +128,7 @@ def start(
 
     `tell` gets what to know before its disk is made.
     """
+    spec = _with_absolute_path(spec)
     spec.check()
     backends.check_program(spec.kind)
     _check_words(spec, socket)
@@ -140,6 +144,11 @@ def start(
         raise
     finally:
         os.close(claimed)
+
+
+def _with_absolute_path(spec: BackendSpec) -> BackendSpec:
+    """The same for commands that run in another folder."""
+    return replace(spec, storage=f"file:{spec.file.absolute()}") if spec.file else spec
 
 
 def with_control(spec: BackendSpec, name: str) -> BackendSpec:
@@ -368,6 +377,7 @@ def _end(name: str) -> Record | None:
     if record:
         record.backend.end()
         _check_ended(record)
+        _remove_socket(record.backend)
     folder = folder_of(name)
     _clear(folder)
     with suppress(OSError):
@@ -387,6 +397,15 @@ def _check_ended(record: Record) -> None:
             f"process {process.pid} has ended, but another one serves {socket}",
             "stop it where it was started, perhaps in another container",
         )
+
+
+def _remove_socket(backend: Backend) -> None:
+    """Removes the socket that a killed back-end left, wherever it is. Another file at its path, or
+    a socket that some process still serves, stays.
+    """
+    if backend.has_its_socket() and unix_sockets.is_abandoned(backend.socket):
+        with suppress(OSError):
+            Path(backend.socket).unlink()
 
 
 def _clear(folder: Path) -> None:

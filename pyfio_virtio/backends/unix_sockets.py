@@ -89,13 +89,15 @@ def check_served(path: str) -> None:
 
 
 def check_present(path: str) -> None:
-    """Refuses a path where there is no socket. It does not connect, because some back-ends serve
-    one client and then end.
+    """Refuses a path where there is no socket that this user may use. It does not connect, because
+    some back-ends serve one client and then end.
     """
     check_socket_path(path)
     try:
         if not stat.S_ISSOCK(Path(path).stat().st_mode):
             raise ConnectionRefusedError(errno.ECONNREFUSED, "")
+        if not os.access(path, os.W_OK, effective_ids=True):
+            raise PermissionError(errno.EACCES, "")
     except OSError as error:
         raise UsageError(f"cannot use the back-end at {path}", *_absence(path, error)) from error
 
@@ -147,6 +149,17 @@ def listener(path: str) -> int | None:
         return None
     pid, _, _ = struct.unpack("3i", found)
     return int(pid)
+
+
+def is_abandoned(path: str) -> bool:
+    """Whether there is a socket on which no process listens."""
+    try:
+        connect(path).close()
+    except ConnectionRefusedError:
+        return socket_file(path) is not None
+    except OSError:
+        pass
+    return False
 
 
 def accepts(path: str) -> bool:

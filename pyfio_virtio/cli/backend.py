@@ -5,13 +5,12 @@ cli/backend_control.py has the commands for back-ends that run.
 """
 
 import json
-import shlex
 from dataclasses import replace
 from functools import partial
 
 import click
 
-from pyfio_virtio.backends import backends
+from pyfio_virtio.backends import backends, option_keys, writers
 from pyfio_virtio.backends import records as backend_records
 from pyfio_virtio.backends.backends import BackendSpec
 from pyfio_virtio.cli.backend_control import COMMANDS, complete_names
@@ -58,6 +57,8 @@ def start(
     if dry_run:
         _print_dry_start(spec, name, socket)
         return
+    if disk.file:
+        writers.check(disk.file, disk.read_only)
     started = backend_records.start(spec, name, socket, partial(click.echo, err=True))
     click.echo(
         f"{started.name}: {spec.describe()}; "
@@ -101,8 +102,14 @@ def _print_table(found: list[backend_records.Record]) -> None:
     for record in found:
         backend = record.backend
         pid = str(backend.process.pid)
-        rows.append((record.name, record.state(), pid, backend.spec.describe(), backend.socket))
+        rows.append((record.name, record.state(), pid, _disk(backend.spec), backend.socket))
     print_table(("name", "state", "pid", "disk", "socket"), rows)
+
+
+def _disk(spec: BackendSpec) -> str:
+    """The disk with its options, without the control socket, which each built-in one has."""
+    chosen = tuple(each for each in spec.options if option_keys.key_of(each) != "control")
+    return f"{spec.describe()}{replace(spec, options=chosen).details()}"
 
 
 @backend.command()
@@ -129,5 +136,5 @@ def _stop(name: str) -> bool:
     click.echo(f"stopped {name}" if record else f"{name} was already gone", err=True)
     if record and record.backend.has_its_socket():
         path = record.backend.socket
-        click.echo(f"{name} left its socket {path}; remove it: rm {shlex.quote(path)}", err=True)
+        click.echo(f"its socket {path} stays, because a process still serves it", err=True)
     return True

@@ -7,6 +7,7 @@ from dataclasses import asdict, replace
 
 import click
 
+from pyfio_virtio.backends import unix_sockets
 from pyfio_virtio.cli.interruptible import interruptible
 from pyfio_virtio.cli.options import device_option, seconds_option
 from pyfio_virtio.engine import engine, features
@@ -23,7 +24,7 @@ _TYPES = {features.BLK: "virtio-blk", features.SCSI: "virtio-scsi"}
 
 
 @click.command()
-@click.argument("socket", type=click.Path())
+@click.argument("socket", type=click.Path(readable=False))
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
 @seconds_option(
     "--connect-timeout",
@@ -40,6 +41,7 @@ def probe(socket: str, as_json: bool, timeout_s: float, device: str) -> None:
 
     It also shows which of its features the engine would use, and a job that works there.
     """
+    unix_sockets.check_present(socket)
     info = interruptible(lambda: engine.describe(socket, timeout_s, device))
     virtio = features.states(
         features.virtio_features(info.type), info.offered_features, info.features

@@ -27,7 +27,9 @@ _NO_BACKEND = "none"
 
 
 @click.command()
-@click.argument("words", nargs=-1, type=click.Path(), metavar="[JOBFILE]... [-- FIO OPTIONS]")
+@click.argument(
+    "words", nargs=-1, type=click.Path(readable=False), metavar="[JOBFILE]... [-- FIO OPTIONS]"
+)
 @click.option(
     "--backend",
     "kind",

@@ -5,6 +5,7 @@ from functools import partial
 
 import click
 
+from pyfio_virtio.backends import unix_sockets
 from pyfio_virtio.cli.interruptible import interruptible
 from pyfio_virtio.cli.options import as_size, confirm, device_option, old_spelling
 from pyfio_virtio.disk import verify
@@ -120,6 +121,7 @@ def verify_command(
         raise UsageError("unusable --bs 0", "a piece has at least one byte")
     content = _content(pattern, seed)
     pieces = _piece_count(full, iterations, first)
+    unix_sockets.check_present(socket)
     if not only_reads:
         confirm("verify", Reach((folders.absolute(socket),)), yes, "--read-only-check")
     buffers = verify.plan_buffers(piece_bytes, threads, is_async=is_async, pieces=pieces)

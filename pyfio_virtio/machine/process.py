@@ -49,6 +49,14 @@ def start_ticks(pid: int) -> int | None:
     return None if fields[0] in "ZX" else int(fields[19])
 
 
+def is_paused(pid: int) -> bool:
+    """Whether a signal has stopped the process, so that it does nothing until it is continued."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in "Tt"
+    except OSError:
+        return False
+
+
 def command_line(pid: int) -> str:
     """The command of a process, for a shell; empty if it cannot be read.
 
@@ -88,6 +96,10 @@ class Process:
             and start_ticks(self.pid) == self.start_ticks
             and (not self.mark or _is_marked(self.pid, self.mark))
         )
+
+    def is_paused(self) -> bool:
+        """Whether a signal has stopped it; it is running all the same."""
+        return is_paused(self.pid) and self.is_running()
 
     def wait(self, timeout_s: float) -> bool:
         """Waits until the process ends; False if it does not end in time."""

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
 
-from pyfio_virtio.backends import disk_files, unix_sockets
+from pyfio_virtio.backends import disk_files, unix_sockets, writers
 from pyfio_virtio.fio import fio
 from pyfio_virtio.machine import cpu_lists
 from pyfio_virtio.sweep.job import DISK_VARIABLE, SCRATCH, engine_name, placement
@@ -45,7 +45,9 @@ def _check_disks(points: Sequence[Planned]) -> None:
         path = spec.file if spec else Path(file) if file else None
         if path and path != Path(SCRATCH) and not path.is_socket():
             # fio itself opens a file as the job needs it.
-            disk_files.check(path, read_only=spec is None or spec.read_only)
+            read_only = spec is None or spec.read_only
+            disk_files.check(path, read_only)
+            writers.check(path, read_only)
 
 
 def _check_options(sweep: Sweep, points: Sequence[Planned]) -> None:

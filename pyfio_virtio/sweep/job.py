@@ -63,12 +63,8 @@ class Wanted:
         if self.spec is None:
             file = scratch if self.file == SCRATCH else f"file {self.file}"
             return self.socket or (file if self.file else "none")
-        shown = self.spec
-        cpus = f", CPUs {shown.cpus}" if shown.cpus else ""
-        options = "".join(f", {option}" for option in shown.options)
-        block = f", {shown.block_size}-byte blocks" if shown.block_size != 512 else ""
-        polls = "" if shown.poll_max_ns is None else f", poll-max-ns {shown.poll_max_ns}"
-        return f"{shown.describe()}{block}{polls}{cpus}{options}".replace(_SCRATCH_STORAGE, scratch)
+        shown = f"{self.spec.describe()}{self.spec.details()}"
+        return shown.replace(_SCRATCH_STORAGE, scratch)
 
 
 def placement(cpus: str, cores: list[list[int]]) -> Placement:

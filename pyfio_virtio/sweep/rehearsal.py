@@ -40,6 +40,10 @@ _LEFT_OUT = {
     *("startdelay", "thread"),
 }
 
+# What the engine says of a back-end that has another client or that a signal has stopped.
+_BUSY = "does not accept connections"
+_OF_BUSY = "end its other client, continue its process (kill -CONT), or start it again"
+
 
 def rehearse(sweep: Sweep) -> None:
     """Refuses a sweep of which the engine cannot begin a job; says which value is at fault."""
@@ -84,7 +88,11 @@ class _Rehearsal:
                 continue
             if why := self._failure([planned]):
                 named = _named(planned, new, why)
-                raise UsageError(f"cannot measure {named}", why.removeprefix(f"{named}: "))
+                socket = planned.wanted.socket
+                place = f" on {socket}" if socket and socket not in named else ""
+                advice = _OF_BUSY if _BUSY in why else ""
+                what = f"cannot measure {named}{place}"
+                raise UsageError(what, why.removeprefix(f"{named}: "), advice)
 
     def _failure(self, points: Sequence[Planned]) -> str:
         """Why fio cannot begin these jobs; "" if it can."""

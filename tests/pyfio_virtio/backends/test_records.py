@@ -213,12 +213,50 @@ def test_what_took_the_sockets_place_stays(start: Start, private: Path, kind: st
         assert unix_sockets.accepts(str(path))
 
 
-def test_a_socket_elsewhere_is_left_if_the_back_end_left_it(start: Start, private: Path) -> None:
+def test_a_socket_elsewhere_that_a_killed_back_end_left_is_removed(
+    start: Start, private: Path
+) -> None:
     path = private / "disk"
     backend = start("disk", socket=str(path)).backend
     backend.process.end(grace_s=0)
-    records.stop("disk")
     assert path.is_socket()
+    records.stop("disk")
+    assert not path.exists()
+
+
+@pytest.mark.parametrize("place", ["file", "socket", "link"])
+def test_another_file_in_the_place_of_a_killed_back_ends_socket_stays(
+    start: Start, private: Path, place: str
+) -> None:
+    path = private / "disk"
+    backend = start("disk", socket=str(path)).backend
+    backend.process.end(grace_s=0)
+    path.rename(private / "moved")
+    if place == "file":
+        path.write_text("precious")
+    elif place == "link":
+        path.symlink_to(private / "moved")
+    else:
+        with sockets.socket(sockets.AF_UNIX) as theirs:
+            theirs.bind(str(path))
+    records.stop("disk")
+    assert os.path.lexists(path)
+    assert (private / "moved").is_socket()
+
+
+def test_the_state_of_a_process_that_a_signal_stopped_is_told(start: Start) -> None:
+    record = start("disk")
+    assert record.state() == "running"
+    os.kill(record.backend.process.pid, signal.SIGSTOP)
+    assert record.state() == "paused: a signal stopped it"
+    os.kill(record.backend.process.pid, signal.SIGCONT)
+
+
+def test_a_relative_path_means_the_same_file_from_everywhere(
+    start: Start, private: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(private)
+    assert start("disk", storage="file:img").backend.spec.file == private / "img"
 
 
 def test_a_file_of_another_name_in_its_folder_stays(start: Start) -> None:

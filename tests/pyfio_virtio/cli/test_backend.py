@@ -148,14 +148,28 @@ def test_what_cannot_be_read_is_told_and_the_others_are_stopped(
     assert bad.exists()
 
 
-def test_a_socket_that_was_left_elsewhere_is_named(backend: RunCommand, private: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
+def test_stop_removes_a_socket_that_was_left_elsewhere(
+    backend: RunCommand, private: Path, number: int
+) -> None:
     path = private / "here.sock"
     backend("start", "qsd", "--socket", str(path))
     [record] = _records(backend)
     assert isinstance(record["pid"], int)
-    assert isinstance(record["start_ticks"], int)
-    Process(record["pid"], record["start_ticks"]).end(grace_s=0)
-    assert f"remove it: rm {path}" in backend("stop", "--all").stderr
+    os.kill(record["pid"], number)
+    stopped = backend("stop", "--all")
+    assert (stopped.status, stopped.stderr) == (0, "stopped qsd-0\n")
+    assert not path.exists()
+
+
+def test_list_shows_the_options(backend: RunCommand, private: Path) -> None:
+    words = ("--storage", f"file:{private / 'd'}", "--disk-size", "1M")
+    backend("start", "qsd", *words, "--backend-option", "aio=threads", "--block-size", "4k")
+    backend("start", "builtin", "--backend-option", "latency=20us", "--storage", "null")
+    shown = "".join(backend("list").stdout.split())
+    assert "4096-byteblocks,aio=threads" in shown
+    assert "latency=20us" in shown
+    assert "control=" not in shown
 
 
 def test_the_state_folder_is_private(backend: RunCommand, private: Path) -> None:

@@ -2,12 +2,17 @@
 """cli/probe.py: a real back-end looked at by the real command."""
 
 import json
+import os
+import pwd
 import socket as sockets
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from pyfio_virtio.backends import unix_sockets
 from pyfio_virtio.engine import features
+from pyfio_virtio.errors import UsageError
 from tests.conftest import Fio, RunCommand, StartBackend
 
 
@@ -106,3 +111,44 @@ def test_a_device_that_does_not_fit_is_refused(command: RunCommand, qsd: StartBa
     refused = command("probe", "--device", "scsi", qsd().socket)
     assert (refused.status, refused.stderr.count("\n")) == (1, 1)
     assert "device=scsi does not fit" in refused.stderr
+
+
+# ---- a socket that cannot be used ---------------------------------------------------------------
+
+WORDS = ("probe {}", "verify -s {} --yes", "run --socket {}", "sweep --backend {} --dry-run")
+
+
+@pytest.mark.parametrize("words", WORDS)
+def test_a_socket_that_is_missing_is_told_alike(
+    command: RunCommand, private: Path, words: str
+) -> None:
+    path = private / "none.sock"
+    ended = command(*words.format(path).split())
+    assert (ended.status, ended.stderr) == (
+        2,
+        f"pyfio-virtio: cannot use the back-end at {path}: there is no such socket; start the "
+        "back-end there, or name the socket of one that runs\n",
+    )
+
+
+@pytest.fixture
+def closed(qsd: StartBackend, private: Path) -> Iterator[str]:
+    """A socket of root, while this process has the rights of another user."""
+    path = qsd().socket
+    private.chmod(0o711)
+    Path(path).chmod(0o600)
+    os.seteuid(pwd.getpwnam("nobody").pw_uid)
+    yield path
+    os.seteuid(0)
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can become another user")
+@pytest.mark.parametrize("words", ["probe {}", "verify -s {} --yes"])
+def test_a_socket_of_another_user_is_told_as_in_sweep(
+    main_here: RunCommand, closed: str, words: str
+) -> None:
+    for check in (unix_sockets.check_served, unix_sockets.check_present):
+        with pytest.raises(UsageError, match="the socket belongs to root; run as root") as said:
+            check(closed)
+        ended = main_here(*words.format(closed).split())
+        assert (ended.status, ended.stderr) == (2, f"pyfio-virtio: {said.value}\n")

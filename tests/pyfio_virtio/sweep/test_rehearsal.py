@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """sweep/rehearsal.py: the engine begins jobs, and nothing is read, written or run."""
 
+import socket as sockets
 from dataclasses import replace
 from pathlib import Path
 
@@ -87,3 +88,16 @@ def test_a_file_has_its_own_size(private: Path) -> None:
     with pytest.raises(UsageError, match="offset"):
         rehearse(resolve(replace(beyond, storage=f"file:{file}", disk_size="16M")))
     rehearse(resolve(replace(beyond, disk_size="16M")))
+
+
+def test_a_busy_back_end_is_named_with_what_to_do(private: Path) -> None:
+    path = private / "busy"
+    with sockets.socket(sockets.AF_UNIX) as listener, sockets.socket(sockets.AF_UNIX) as other:
+        listener.bind(str(path))
+        listener.listen(0)
+        other.connect(str(path))
+        asked = replace(settings(connect_timeout="1"), backend=(str(path),))
+        with pytest.raises(UsageError) as refused:
+            rehearse(resolve(asked))
+    assert f" on {path}: the back-end does not accept connections" in str(refused.value)
+    assert str(refused.value).endswith("(kill -CONT), or start it again")

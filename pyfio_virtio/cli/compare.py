@@ -162,11 +162,9 @@ def _limit(
     from pyfio_virtio.analysis.metrics import metric as declared
     from pyfio_virtio.analysis.verdict import Limit
 
-    limit = share(max_regression)
+    limit = share(max_regression, "--max-regression")
     if limit is None or max_regression is None:
         return None
-    if not 0 <= limit < 1:
-        raise UsageError(f"unusable --max-regression {max_regression}", "", "write it as 5%")
     if not declared(metric).better:
         raise UsageError(
             f"--max-regression cannot judge {metric}",

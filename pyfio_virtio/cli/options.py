@@ -35,7 +35,9 @@ def seconds_option(
         except UsageError as error:
             raise click.BadParameter(str(error)) from error
         if not least <= seconds <= most:
-            raise click.BadParameter(f"{text} is not in the range of {least:g} to {most:g} seconds")
+            raise click.BadParameter(
+                f"{text} is not in the range of {least:g} to {most:,.0f} seconds"
+            )
         return seconds
 
     return click.option(flag, *names, metavar="SECONDS", callback=read, **settings)

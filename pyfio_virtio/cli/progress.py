@@ -66,7 +66,9 @@ def duration(seconds: float) -> str:
     """A time as people say it: about 3 min 20 s."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
-    return f"about {hours} h {minutes} min" if hours else f"about {minutes} min {rest} s"
+    if hours:
+        return f"about {hours} h {minutes} min"
+    return f"about {minutes} min {rest} s" if minutes else f"about {rest} s"
 
 
 class Bar(Lines):

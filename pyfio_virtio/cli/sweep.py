@@ -28,9 +28,30 @@ if TYPE_CHECKING:
 _SOME_FAILED = 1
 
 
+class _SweepFile(click.Path):
+    """The file of a sweep. Options of fio that follow -- are told apart, as `run` has them."""
+
+    def convert(
+        self,
+        value: Any,  # noqa: ANN401 - click's
+        parameter: click.Parameter | None,
+        context: click.Context | None,
+    ) -> Any:  # noqa: ANN401 - click's
+        word = str(value)
+        if word.startswith("-") and not Path(word).exists():
+            name, equals, text = word.lstrip("-").partition("=")
+            option = shlex.quote(f"{name}={text if equals else 'VALUE'}")
+            raise UsageError(
+                f"cannot use {word} here",
+                "a sweep takes options of fio by --set",
+                f"write --set {option}",
+            )
+        return super().convert(value, parameter, context)
+
+
 @click.command()
 @click.argument(
-    "file", required=False, type=click.Path(exists=True, dir_okay=False, path_type=Path)
+    "file", required=False, type=_SweepFile(exists=True, dir_okay=False, path_type=Path)
 )
 @sweep_options
 @click.option(
@@ -140,7 +161,7 @@ def _extent(resolved: Sweep) -> str:
         rates = ", ".join(f"{step}%" for step in settings.rate_steps)
         text += f", including runs at {rates} of the IOPS that each point reaches"
     if settings.target_ci:
-        text += f"; then more repeats until the IOPS are known to ±{settings.target_ci:.2%}"
+        text += f"; then more repeats until the IOPS are known to ±{settings.target_ci * 100:.4g}%"
     return f"{text}; order {settings.order}"
 
 

@@ -200,9 +200,10 @@ def _settings(said: dict[str, Any]) -> dict[str, Any]:
     given: dict[str, Any] = dict(_QUICK) if said["quick"] else {}
     given |= {name: said[name] for name in _plain() if said[name] not in (None, ())}
     given |= {name: _words_of(said[name]) for name in _LISTS if said[name]}
-    for name, read in (("target_ci", share), ("rate_steps", steps)):
-        if name in given:
-            given[name] = read(given[name])
+    if "target_ci" in given:
+        given["target_ci"] = share(given["target_ci"], "--target-ci")
+    if "rate_steps" in given:
+        given["rate_steps"] = steps(given["rate_steps"])
     if said["socket"]:
         given["backend"] = (
             *said["backend"],

@@ -112,7 +112,7 @@ def run_again(sweep: Sweep, planned: Planned, path: Path, watcher: Watcher) -> R
     """Runs a point once more, and keeps the result in another folder."""
     folder = SweepFolder(path)
     with runner(folder, folders.run_folder_path(), sweep.versions, live=watcher.live) as running:
-        folder.write_plan(plan_text(sweep, {}))
+        folder.write_plan(plan_text(sweep, {}, runs=1))
         watcher.expect(1)
         repeats = running.finished(planned.point)
         return _Rounds(sweep, running, watcher).run(planned, 1 + max(repeats, default=0))
@@ -121,9 +121,12 @@ def run_again(sweep: Sweep, planned: Planned, path: Path, watcher: Watcher) -> R
 # ---- the plan, and a folder that holds a sweep already ----------------------------------
 
 
-def plan_text(sweep: Sweep, maximum: Mapping[str, float]) -> str:
+def plan_text(sweep: Sweep, maximum: Mapping[str, float], runs: int | None = None) -> str:
     """The text of plan.toml: the settings, and what they were resolved to."""
-    return to_toml(sweep.settings, {"versions": sweep.versions, "maximum": maximum})
+    planned = {"runs": sweep.runs() if runs is None else runs}
+    return to_toml(
+        sweep.settings, {"versions": sweep.versions, "maximum": maximum, "planned": planned}
+    )
 
 
 def check_folder(sweep: Sweep, path: Path) -> None:

@@ -8,6 +8,7 @@ Any thread may call. sweep/plan.py combines the values to points, not this modul
 
 from __future__ import annotations
 
+import math
 import re
 import tomllib
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -44,7 +45,7 @@ OWN_OPTIONS = {
 _OF_OUR_DISKS = ("storage", "disk_size", "block_size", "read_only")
 _NEED_NO_FILE = {VIRTIO, "null"}
 # Tables of the file in which a sweep keeps what it found, so that it can be continued.
-FOUND = ("versions", "maximum")
+FOUND = ("versions", "maximum", "planned")
 OWN_FIO = "fio"  # of this machine
 # Texts that may contain commas, so a file has each of them as a text of its own.
 Texts = tuple[str, ...]
@@ -113,7 +114,7 @@ class Settings:
                 "unusable runtime or ramp_time", "the runtime must be above 0, the ramp 0 or more"
             )
         if self.target_ci is not None and not 0 < self.target_ci < 1:
-            raise UsageError("unusable target_ci", "", "write it as 2%")
+            raise UsageError(f"unusable target_ci {self.target_ci:g}", "", "write it as 5%")
         for step in self.rate_steps:
             if not 1 <= step <= 100:
                 raise UsageError(
@@ -219,15 +220,21 @@ def _word(value: object) -> str:
     return str(int(value)) if isinstance(value, bool) else str(value)
 
 
-def share(value: object) -> float | None:
-    """Reads "2%" or 0.02 as 0.02."""
+def share(value: object, name: str = "target_ci") -> float | None:
+    """Reads "2%" or 0.02 as 0.02. `name` is the option's."""
     if value is None:
         return None
     text = str(value).strip()
     try:
-        return float(text[:-1]) / 100 if text.endswith("%") else float(text)
-    except ValueError as error:
-        raise UsageError(f"{text!r} is not a share", "", "write it as 2%") from error
+        number = float(text[:-1]) / 100 if text.endswith("%") else float(text)
+    except ValueError:
+        number = math.nan
+    if not 0 <= number < 1:
+        percent = f"{text}%" if 0 < number < 100 else "5%"  # 10 was meant as 10%
+        raise UsageError(
+            f"unusable {name} {text}", "it is not a share below 100%", f"write it as {percent}"
+        )
+    return number
 
 
 def steps(value: object) -> tuple[int, ...]:

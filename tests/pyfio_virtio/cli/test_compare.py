@@ -136,6 +136,8 @@ def test_without_a_gate_a_regression_is_only_told(
         (("--max-regression", "5"), 2, "unusable --max-regression 5"),
         (("--metric", "nope"), 2, "nope is no column of numbers"),
         (("--metric", "engine"), 2, "engine is no column of numbers"),
+        (("--max-regression", "10"), 2, "write it as 10%"),
+        (("--max-regression", "ten"), 2, "unusable --max-regression ten: it is not a share"),
     ],
 )
 def test_what_cannot_be_compared_is_refused_in_words(

@@ -29,8 +29,8 @@ def said(capsys: pytest.CaptureFixture[str], run_s: float, ended: list[Record]) 
 
 def test_a_line_comes_now_and_then(capsys: pytest.CaptureFixture[str]) -> None:
     assert said(capsys, 7, [RECORD] * 12) == [
-        "pyfio-virtio: 5 of 12 runs are done; about 0 min 49 s left",
-        "pyfio-virtio: 10 of 12 runs are done; about 0 min 14 s left",
+        "pyfio-virtio: 5 of 12 runs are done; about 49 s left",
+        "pyfio-virtio: 10 of 12 runs are done; about 14 s left",
     ]
 
 
@@ -45,7 +45,7 @@ def test_the_end_is_told_by_another_line(capsys: pytest.CaptureFixture[str]) -> 
 def test_a_failed_run_is_told_at_once_and_counted(capsys: pytest.CaptureFixture[str]) -> None:
     assert said(capsys, 20, [FAILED, RECORD, RECORD]) == [
         "pyfio-virtio: failed: repeat 1: virtio iodepth=4: it died",
-        "pyfio-virtio: 2 of 3 runs are done, 1 failed; about 0 min 20 s left",
+        "pyfio-virtio: 2 of 3 runs are done, 1 failed; about 20 s left",
     ]
 
 

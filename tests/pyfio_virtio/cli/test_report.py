@@ -227,3 +227,24 @@ def test_a_history_is_printed_as_json(main_here: RunCommand, invented: Path, slo
     found = json.loads(ended.stdout)
     assert sorted(each["name"] for each in found["sweeps"]) == sorted([invented.name, "slower"])
     assert [each["point"] for each in found["points"]] == ["event", "sleepy 20 µs"]
+
+
+def test_a_sweep_that_was_not_finished_says_so_first_and_how_to_go_on(
+    main_here: RunCommand, swept: Path, private: Path
+) -> None:
+    folder = private / "out"
+    shutil.copytree(swept, folder)
+    plan = folder / "plan.toml"
+    assert "[planned]\nruns = 8\n" in plan.read_text()
+    finished = json.loads(main_here("report", str(folder), "--json").stdout)
+    assert "not finished" not in " ".join(finished["warnings"])
+    lines = (folder / RUNS).read_text().splitlines(keepends=True)
+    (folder / RUNS).write_text("".join(lines[:7]))
+    told = json.loads(main_here("report", str(folder), "--json").stdout)
+    assert told["warnings"][0] == (
+        "The sweep was not finished: 7 of 8 runs were made. "
+        f"Continue with: pyfio-virtio sweep {plan} -o {folder}"
+    )
+    plan.write_text(plan.read_text().replace("[planned]\nruns = 8\n", ""))
+    older = json.loads(main_here("report", str(folder), "--json").stdout)
+    assert "not finished" not in " ".join(older["warnings"])

@@ -304,7 +304,7 @@ def test_a_dry_run_tells_all_and_starts_nothing(
     assert ended.stdout.count("ioengine=") == 4
     assert ended.stdout.count("pyfio_virtio.backends.builtin") == 3
     assert ended.stdout.count("--output-format=json+") == 4
-    assert "4 points, 8 runs, about 0 min" in ended.stdout
+    assert "4 points, 8 runs, about " in ended.stdout
     for line in log.read_text().splitlines():
         assert line.startswith(("--version", "--enghelp", "--parse-only")) or "eta" not in line
     assert not (private / "sweep-results").exists()

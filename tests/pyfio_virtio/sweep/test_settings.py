@@ -98,7 +98,7 @@ def test_a_file_may_be_written_as_people_would(tmp_path: Path) -> None:
         ("options = 3", "options is not a table"),
         ("repeats = ", "is not a TOML file"),
         ('rate_steps = "half"', "'half' is not a rate step"),
-        ('target_ci = "much"', "'much' is not a share"),
+        ('target_ci = "much"', "unusable target_ci much: it is not a share"),
     ],
 )
 def test_a_file_that_makes_no_sense_is_refused(text: str, sentence: str, tmp_path: Path) -> None:

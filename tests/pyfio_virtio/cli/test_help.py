@@ -42,7 +42,7 @@ def test_help_shows_what_the_command_shows(command: RunCommand, path: str) -> No
     [
         ("help rnu", "no such command 'rnu'; did you mean run?"),
         ("help run latency", "pyfio-virtio run has no command 'latency'"),
-        ("help backend strat", "no such command 'strat'; did you mean start?"),
+        ("help backend strt", "no such command 'strt'; did you mean start?"),
         ("runn", "no such command 'runn'; did you mean run?"),
         ("backend lst", "no such command 'lst'; did you mean list?"),
         ("export", "no such command 'export'; did you mean results export?"),

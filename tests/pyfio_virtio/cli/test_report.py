@@ -15,7 +15,7 @@ from tests.conftest import RunCommand
 @pytest.fixture(scope="module")
 def invented(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Six runs of each of two points: enough for a verdict."""
-    folder = tmp_path_factory.mktemp("invented")
+    folder = tmp_path_factory.mktemp("invented") / "base"
     write_sweep(folder, polls=(0, 20), waits=(), depths=(32,), repeats=6, noise=0.01)
     return folder
 

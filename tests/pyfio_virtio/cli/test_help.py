@@ -15,8 +15,8 @@ from tests.conftest import ROOT, RunCommand
 # A command for each exit status that needs no results; test_report.py has those of `compare`.
 REAL = {
     0: "job",
-    1: "probe no.sock",
-    2: "run --backend tape",
+    1: "results list nowhere",
+    2: "probe no.sock",
     3: "run --fio no-such-fio",
 }
 

@@ -18,6 +18,7 @@ Tests run in one process each way, in the main thread; nothing here is shared be
 
 import json
 import shutil
+import signal
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -42,6 +43,12 @@ StartBackend = Callable[..., backends.Backend]
 RunCommand = Callable[..., "Finished"]
 Option = str | int | bool | None
 Options = Mapping[str, Option]
+
+
+def pytest_configure() -> None:
+    """Tests send SIGHUP, also if nohup(1) started them with it ignored."""
+    if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @dataclass(frozen=True)

@@ -29,8 +29,13 @@ def exit_status(ending: BaseException) -> int:
 
 @contextmanager
 def handled(handlers: Mapping[signal.Signals, Handler]) -> Iterator[None]:
-    """Each signal calls its handler in the block. The former handlers are put back at the end."""
-    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
+    """Each signal calls its handler in the block. The former handlers are put back at the end.
+
+    SIGHUP stays ignored if it is, because nohup(1) was asked for that.
+    """
+    is_kept = signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    chosen = {n: each for n, each in handlers.items() if n != signal.SIGHUP or not is_kept}
+    before = {number: signal.signal(number, handler) for number, handler in chosen.items()}
     try:
         yield
     finally:

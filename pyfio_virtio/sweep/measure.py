@@ -54,6 +54,8 @@ class Task:
     ramp_s: float
     patience_s: float  # how long fio may run beyond these two
     backend_pid: int | None
+    # What fio gets if we are killed. Jobs that are processes would outlive a fio that is killed.
+    death_signal: signal.Signals = signal.SIGKILL
 
 
 @dataclass(frozen=True)
@@ -83,7 +85,7 @@ def measure(task: Task, live: Live) -> Measured:
         running = fio.start(
             task.command,
             task.environment,
-            signal.SIGKILL,
+            task.death_signal,
             subprocess.PIPE,
             errors,
             task.folder,

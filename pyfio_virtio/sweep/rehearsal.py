@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import groupby
@@ -118,6 +119,7 @@ class _Rehearsal:
             ramp_s=0,
             patience_s=_PATIENCE_S,
             backend_pid=None,
+            death_signal=signal.SIGTERM,
         )
         seen = measure(task, lambda iops: None)
         if seen.hung or seen.status == 0:

@@ -116,6 +116,26 @@ def test_a_sweep_killed_at_any_moment_goes_on_to_the_same_end(
     assert len(list(folder.glob("points/*/*"))) == len(_runs(folder)) == len(_runs(swept))
 
 
+def _has_job_processes(process: subprocess.Popen[str]) -> bool:
+    """Whether a fio has begun a job as a process."""
+    with suppress(psutil.NoSuchProcess):
+        fios = [each for each in _family(process) if each.name() == "fio"]
+        return any(each.parent() in fios for each in fios)
+    return False
+
+
+def test_a_kill_during_the_checks_leaves_no_job_of_fio(start: Start) -> None:
+    """The jobs of a fio that is killed as well would wait for it for ever."""
+    for _ in range(3):
+        process = start("sweep", "--iodepth", "1,4", "--rw", "randread,randwrite", "--dry-run")
+        while process.poll() is None and not _has_job_processes(process):
+            pass
+        family = _family(process)
+        process.kill()
+        process.communicate()
+        _until(lambda: all(_is_gone(child) for child in family))  # noqa: B023
+
+
 def _assert_untorn(folder: Path) -> None:
     """Each line is whole but, at most, the last, which the next sweep mends."""
     path = folder / RUNS

@@ -159,7 +159,7 @@ def test_what_cannot_be_is_refused_in_one_line(
 
 def test_nobody_serves_the_socket(command: RunCommand, tmp_path: Path) -> None:
     done = command("verify", "-s", str(tmp_path / "nobody"), "--yes")
-    assert done.status == 1
+    assert done.status == 2
     assert "no such socket" in done.stderr
 
 

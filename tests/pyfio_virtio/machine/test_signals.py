@@ -44,3 +44,13 @@ def test_the_exit_status_tells_the_signal(number: int) -> None:
         signal.raise_signal(number)
     assert signals.exit_status(ending.value) == 128 + number
     assert signals.exit_status(KeyboardInterrupt()) == 130
+
+
+def test_a_hang_up_that_nohup_has_ignored_stays_ignored() -> None:
+    former = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with signals.ending_tidily(lambda number: _EndedError()):
+            signal.raise_signal(signal.SIGHUP)
+        assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, former)

@@ -48,7 +48,11 @@ class Verdict:
     metric: str
     changes: Sequence[Change]
     limit: Limit | None = None
-    in_turns: bool = False  # the runs of the two were measured in turns, in one sweep
+
+    @property
+    def in_turns(self) -> bool:
+        """Whether the runs of the two were measured in turns, in one sweep."""
+        return any(change.comparison.paired for change in self.changes)
 
     # ---- the gate --------------------------------------------------------------------------
 

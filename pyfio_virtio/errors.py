@@ -6,6 +6,8 @@ Nothing is printed here.
 """
 
 import errno
+from collections.abc import Collection
+from difflib import get_close_matches
 
 
 class PyfioVirtioError(Exception):
@@ -55,3 +57,9 @@ class MachineError(PyfioVirtioError):
     """The machine lacks something: a program, the engine, a folder that can be written."""
 
     exit_status = 3
+
+
+def did_you_mean(word: str, known: Collection[str], similarity: float = 0.6) -> str:
+    """The question with the most similar known word, to begin a next step; empty if none is."""
+    near = get_close_matches(word, known, 1, similarity)
+    return f"did you mean {near[0]}? " if near else ""

@@ -5,11 +5,10 @@ Owns the lists of keys, how one text with several options is split, and where ea
 the command line, which backends.py writes. Pure; any thread may call.
 """
 
-import difflib
 from collections.abc import Iterator, Sequence
 
 from pyfio_virtio.backends import option_values
-from pyfio_virtio.errors import UsageError
+from pyfio_virtio.errors import UsageError, did_you_mean
 
 # Options of the built-in back-end that have no flag of their own in our commands.
 _BUILTIN = (
@@ -83,12 +82,10 @@ def check_keys(kind: str, options: Sequence[str]) -> None:
                 "use the command's own flag, which asks before a disk is overwritten",
             )
         if key not in known:
-            near = difflib.get_close_matches(key, known, 1)
-            advice = f"did you mean {near[0]}? " if near else ""
             raise UsageError(
                 f"{kind} has no option {key}",
                 "",
-                f"{advice}it has {', '.join(sorted(known)) or 'none'}",
+                f"{did_you_mean(key, known)}it has {', '.join(sorted(known)) or 'none'}",
             )
 
 

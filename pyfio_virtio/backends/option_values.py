@@ -5,12 +5,11 @@ Owns the lists of fixed values, and which options are numbers or times. What is 
 left to the back-end. Pure; any thread may call.
 """
 
-import difflib
 import re
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 
-from pyfio_virtio.errors import UsageError
+from pyfio_virtio.errors import UsageError, did_you_mean
 from pyfio_virtio.sizes import parse_size
 
 # qemu also accepts these spellings, of which only the first is proposed.
@@ -58,8 +57,7 @@ def check(kind: str, options: Sequence[str]) -> None:
 def _check_fixed(key: str, value: str, known: Sequence[str]) -> None:
     if value in known or (key in _SWITCHES and value in (*_ON, *_OFF)):
         return
-    near = difflib.get_close_matches(value.lower(), known, 1, _SIMILAR)
-    advice = f"did you mean {near[0]}? " if near else ""
+    advice = did_you_mean(value.lower(), known, _SIMILAR)
     listed = f"{', '.join(known[:-1])} or {known[-1]}"
     raise UsageError(f"{key} cannot be {value!r}", "", f"{advice}use {listed}")
 

@@ -93,7 +93,7 @@ def compare(
     else:
         names, parts, study = _one_folder(first, base, other)
     changes = comparing.compare(*parts, metric, allow_unlike, names, study)
-    found = Verdict(names, metric, changes, limit, comparing.in_turns(*parts))
+    found = Verdict(names, metric, changes, limit)
     if as_json:
         click.echo(json_text(found.as_dict()), nl=False)
     elif markdown:

@@ -7,10 +7,9 @@ of the user with that name takes precedence. It looks at paths, and reads no job
 
 import re
 import stat
-from difflib import get_close_matches
 from pathlib import Path
 
-from pyfio_virtio.errors import UsageError
+from pyfio_virtio.errors import UsageError, did_you_mean
 
 _FOLDER = Path(__file__).resolve().parent.parent / "jobs"
 _SUFFIX = ".fio"
@@ -52,8 +51,7 @@ def _unknown(path: Path, name: str) -> UsageError:
             "there is no such file",
             f"options of fio have two dashes and follow --: -- --{name}",
         )
-    near = get_close_matches(name, names(), n=1)
-    question = f"did you mean {near[0]}? " if near else ""
+    question = did_you_mean(name, names())
     return UsageError(
         f"cannot read the job file {path}",
         "there is no such file",

@@ -8,7 +8,6 @@ at files only to tell sockets from misspelt words. Any thread may call.
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,7 +17,7 @@ from pathlib import Path
 
 from pyfio_virtio.backends import option_keys
 from pyfio_virtio.backends.backends import VHOST_USER_KINDS
-from pyfio_virtio.errors import UsageError
+from pyfio_virtio.errors import UsageError, did_you_mean
 
 BUILTIN = "builtin"
 # A path is told from a name by its slash.
@@ -128,8 +127,7 @@ def _backend(text: str) -> Candidate:
         return Candidate(name, kind, options=option_keys.split(kind, options) if comma else ())
     if "/" in what or _is_socket(what):
         return Candidate(name, socket=what)
-    near = difflib.get_close_matches(kind, VHOST_USER_KINDS, 1)
-    advice = f"did you mean {near[0]}? " if near else ""
+    advice = did_you_mean(kind, VHOST_USER_KINDS)
     raise UsageError(
         f"unknown back-end {what!r}",
         "",

@@ -4,12 +4,14 @@
 `swept` is its folder; SWEEP are the arguments that made it, but for -o. Nobody changes it.
 `main_here(...)` runs a command in this process, where pandas is imported already: for commands
 that start nothing.
+`start(...)` starts the command, to be disturbed, and ends it with the test.
 """
 
 import shutil
+import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -23,6 +25,33 @@ SWEEP = (
     *("sweep", "--sleepy-poll", "0,100", "--iodepth", "4", "--runtime", "0.2"),
     *("--ramp-time", "0", "--repeats", "2", "--seed", "1"),
 )
+
+
+Start = Callable[..., subprocess.Popen[str]]
+
+
+@pytest.fixture
+def start(private: Path) -> Iterator[Start]:
+    """Starts the command, to be disturbed. Its state lies in `private`."""
+    started: list[subprocess.Popen[str]] = []
+
+    def run(*arguments: str) -> subprocess.Popen[str]:
+        started.append(
+            subprocess.Popen(
+                [sys.executable, "-m", "pyfio_virtio", *arguments],
+                cwd=ROOT,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+        )
+        return started[-1]
+
+    yield run
+    for process in started:
+        process.kill()
+        process.communicate()
 
 
 @pytest.fixture(scope="session")

@@ -10,42 +10,20 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
 import pytest
 
 from tests.conftest import ROOT, RunCommand, StartBackend
+from tests.pyfio_virtio.conftest import Start
 
 # A job that is done at once, and one that goes on until it is told to end.
 SHORT = ("--", "--time_based=0", "--number_ios=100")
 LONG = ("--", "--time_based", "--runtime=100")
 # Only bounds a hang.
 PATIENCE_S = 20.0
-
-
-@pytest.fixture
-def start(private: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
-    """Starts `pyfio-virtio run`, to be disturbed."""
-    started: list[subprocess.Popen[str]] = []
-
-    def run(*arguments: str) -> subprocess.Popen[str]:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "pyfio_virtio", "run", *arguments],
-            cwd=ROOT,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        started.append(process)
-        return process
-
-    yield run
-    for process in started:
-        process.kill()
-        process.communicate()
 
 
 def _until(is_so: Callable[[], bool]) -> None:
@@ -334,10 +312,8 @@ def test_a_fio_that_the_engine_was_not_built_for_is_refused(
     assert ended.stderr.count("\n") == 1
 
 
-def test_a_back_end_that_dies_ends_the_run(
-    start: Callable[..., subprocess.Popen[str]], private: Path
-) -> None:
-    process = start(*LONG)
+def test_a_back_end_that_dies_ends_the_run(start: Start, private: Path) -> None:
+    process = start("run", *LONG)
     for child in _family(process):
         if _name(child) != "fio":
             child.kill()
@@ -348,10 +324,8 @@ def test_a_back_end_that_dies_ends_the_run(
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_the_run_in_order(
-    start: Callable[..., subprocess.Popen[str]], private: Path, number: int
-) -> None:
-    process = start(*LONG)
+def test_a_signal_ends_the_run_in_order(start: Start, private: Path, number: int) -> None:
+    process = start("run", *LONG)
     family = _family(process)
     # A job's thread runs: by then fio handles signals.
     tree = psutil.Process(process.pid)
@@ -364,16 +338,16 @@ def test_a_signal_ends_the_run_in_order(
     assert _left(private) == []
 
 
-def test_a_kill_leaves_no_orphan(start: Callable[..., subprocess.Popen[str]]) -> None:
-    process = start(*LONG)
+def test_a_kill_leaves_no_orphan(start: Start) -> None:
+    process = start("run", *LONG)
     family = _family(process)
     process.kill()
     _until(lambda: all(_is_gone(child) for child in family))
 
 
-def test_jobs_that_are_processes_end_too(start: Callable[..., subprocess.Popen[str]]) -> None:
+def test_jobs_that_are_processes_end_too(start: Start) -> None:
     null = ("--name=a", "--ioengine=null", "--size=1g", "--numjobs=2")
-    process = start("--backend=none", "--", *null, *LONG[1:])
+    process = start("run", "--backend=none", "--", *null, *LONG[1:])
     _until(lambda: len(_fios(psutil.Process(process.pid).children(recursive=True))) >= 3)
     family = psutil.Process(process.pid).children(recursive=True)
     process.kill()
@@ -381,9 +355,9 @@ def test_jobs_that_are_processes_end_too(start: Callable[..., subprocess.Popen[s
 
 
 def test_what_a_killed_run_left_goes_with_the_next(
-    start: Callable[..., subprocess.Popen[str]], command: RunCommand, private: Path
+    start: Start, command: RunCommand, private: Path
 ) -> None:
-    process = start(*LONG)
+    process = start("run", *LONG)
     family = _family(process)
     process.kill()
     process.wait()
@@ -394,9 +368,9 @@ def test_what_a_killed_run_left_goes_with_the_next(
 
 
 def test_a_stop_stops_fio_too_until_it_goes_on(
-    start: Callable[..., subprocess.Popen[str]],
+    start: Start,
 ) -> None:
-    process = start(*LONG)
+    process = start("run", *LONG)
     [fio] = _fios(_family(process))
     process.send_signal(signal.SIGTSTP)
     run = psutil.Process(process.pid)
@@ -540,10 +514,10 @@ def _folder_is_clean(private: Path) -> bool:
 
 @every_kind_of_job
 def test_a_second_interrupt_ends_a_run_on_a_disk_that_hangs(
-    start: Callable[..., subprocess.Popen[str]], private: Path, jobs: tuple[str, ...]
+    start: Start, private: Path, jobs: tuple[str, ...]
 ) -> None:
     process = start(
-        *_faulty(private, "lose:type=read"), "--", *RUNNING, "--request_timeout=0", *jobs
+        "run", *_faulty(private, "lose:type=read"), "--", *RUNNING, "--request_timeout=0", *jobs
     )
     _until(lambda: _has_struck(private))
     family = psutil.Process(process.pid).children(recursive=True)
@@ -560,9 +534,9 @@ def test_a_second_interrupt_ends_a_run_on_a_disk_that_hangs(
 
 @every_kind_of_job
 def test_the_first_interrupt_lets_a_slow_disk_finish(
-    start: Callable[..., subprocess.Popen[str]], private: Path, jobs: tuple[str, ...]
+    start: Start, private: Path, jobs: tuple[str, ...]
 ) -> None:
-    process = start(*_faulty(private, "delay:for=2500ms,type=read"), "--", *RUNNING, *jobs)
+    process = start("run", *_faulty(private, "delay:for=2500ms,type=read"), "--", *RUNNING, *jobs)
     _until(lambda: _has_struck(private))
     family = psutil.Process(process.pid).children(recursive=True)
     process.send_signal(signal.SIGINT)

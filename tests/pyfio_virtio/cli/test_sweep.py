@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from pyfio_virtio.engine import engine
 from pyfio_virtio.results.results import RUNS, SweepFolder
 from pyfio_virtio.sweep.settings import read_settings
 from tests.conftest import ROOT, RunCommand, StartBackend
-from tests.pyfio_virtio.conftest import SWEEP
+from tests.pyfio_virtio.conftest import SWEEP, Start
 
 # Two runs at most, and no controls.
 ONE = (
@@ -30,31 +30,6 @@ ONE = (
 PSYNC = ("sweep", "--engines", "psync", "--iodepth", "1", "--no-controls")
 # Only bounds a hang.
 PATIENCE_S = 30.0
-Start = Callable[..., subprocess.Popen[str]]
-
-
-@pytest.fixture
-def start(private: Path) -> Iterator[Start]:
-    """Starts the command, to be disturbed."""
-    started: list[subprocess.Popen[str]] = []
-
-    def run(*arguments: str) -> subprocess.Popen[str]:
-        started.append(
-            subprocess.Popen(
-                [sys.executable, "-m", "pyfio_virtio", *arguments],
-                cwd=ROOT,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                text=True,
-            )
-        )
-        return started[-1]
-
-    yield run
-    for process in started:
-        process.kill()
-        process.communicate()
 
 
 def _until(is_so: Callable[[], bool]) -> None:

@@ -8,16 +8,16 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from pyfio_virtio.backends.backends import Backend
 from pyfio_virtio.fio.job_writer import WAITS
-from tests.conftest import ROOT, Fio, RunCommand, StartBackend
+from tests.conftest import Fio, RunCommand, StartBackend
+from tests.pyfio_virtio.conftest import Start
 from tests.pyfio_virtio.disks import Server
 
 # A request times out after 30 s, so a command that ends sooner did not wait for that.
@@ -26,31 +26,6 @@ INTERRUPTED = 130
 # No command gets to the end of it. The storage is null, so it needs no memory.
 ENDLESS_BYTES = 4 << 40
 ZEROES = ("--pattern", "00")
-
-Start = Callable[..., subprocess.Popen[str]]
-
-
-@pytest.fixture
-def start(private: Path) -> Iterator[Start]:
-    """Starts a command, to be interrupted."""
-    started: list[subprocess.Popen[str]] = []
-
-    def run(*arguments: str) -> subprocess.Popen[str]:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "pyfio_virtio", *arguments],
-            cwd=ROOT,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        started.append(process)
-        return process
-
-    yield run
-    for process in started:
-        process.kill()
-        process.communicate()
 
 
 @pytest.fixture

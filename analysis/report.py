@@ -8,12 +8,10 @@ thread. The page refers to nothing outside itself, and equal results make equal 
 
 from __future__ import annotations
 
-import shlex
 import tomllib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import pandas as pd
@@ -26,7 +24,6 @@ from pyfio_virtio.analysis import (
     columns,
     findings,
     plots,
-    sources,
     stats,
     style,
     timeplots,
@@ -50,17 +47,15 @@ from pyfio_virtio.analysis.history import History
 from pyfio_virtio.analysis.history import draw as draw_history
 from pyfio_virtio.analysis.metrics import metric
 from pyfio_virtio.analysis.names import SUBJECTS, NoDataError, listed
+from pyfio_virtio.analysis.plans import NO_PLANS, Plans, unfinished
 from pyfio_virtio.analysis.run_files import samples
 from pyfio_virtio.analysis.table import DASH, Cell, Table, heading, records, tabulate
 from pyfio_virtio.results.record import NULL, Row
-from pyfio_virtio.results.results import PLAN
 
 # More would be too much to read; the table has every point.
 MOST_FACETS = 3
 MOST_COMMANDS = 20
 # The text of plan.toml of each folder, by its name.
-Plans = Mapping[str, str]
-NO_PLANS: Plans = MappingProxyType({})
 _TEMPLATES = Path(__file__).parent / "templates"
 
 
@@ -199,7 +194,7 @@ def describe(
         answers=tuple(answer.sentence for answer in found.answers if len(found.answers) > 1),
         controls=tuple(_controls(frame)),
         warnings=(
-            *_unfinished(frame, plans),
+            *unfinished(frame, plans),
             *filter(None, (claims.advice(found),)),
             *checks.warnings(frame),
             *_stopped_early(plans),
@@ -215,28 +210,6 @@ def describe(
         job=str(runs["job"].iloc[0]) if "job" in runs and len(runs) else "",
         plans=plans,
     )
-
-
-def _unfinished(frame: pd.DataFrame, plans: Plans) -> Iterator[str]:
-    """How many runs a sweep has not made. Older plans do not tell how many were planned."""
-    for name, folder in _folders(frame, plans):
-        planned = tomllib.loads(plans[name]).get("planned", {}).get("runs", 0)
-        made = int((frame["source"] == folder).sum())
-        if made < planned:
-            place = shlex.quote(str(folder))
-            plan = shlex.quote(str(Path(folder) / PLAN))
-            where = f" of {name}" if len(plans) > 1 else ""
-            yield (
-                f"The sweep was not finished: {made} of {planned} runs{where} were made. "
-                f"Continue with: pyfio-virtio sweep {plan} -o {place}"
-            )
-
-
-def _folders(frame: pd.DataFrame, plans: Plans) -> list[tuple[str, str]]:
-    """The name and the path of each folder that has a plan."""
-    paths = list(frame["source"].unique()) if "source" in frame else []
-    names = dict(zip(sources.names_of(paths), paths, strict=True))
-    return [(name, names[name]) for name in plans if name in names]
 
 
 def _stopped_early(plans: Plans) -> Iterator[str]:

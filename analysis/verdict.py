@@ -48,6 +48,7 @@ class Verdict:
     metric: str
     changes: Sequence[Change]
     limit: Limit | None = None
+    warnings: tuple[str, ...] = ()  # whole sentences about the results
 
     @property
     def in_turns(self) -> bool:
@@ -196,7 +197,7 @@ class Verdict:
             f"**{markdown.escape(self.summary)}**\n\n"
             f"{markdown.escape(self.title)}\n\n"
             f"{markdown.table(*self.table())}\n\n"
-            f"{markdown.escape(self.caution)}\n"
+            f"{markdown.escape(' '.join([*self.warnings, self.caution]))}\n"
         )
 
     def as_dict(self) -> Row:
@@ -212,6 +213,7 @@ class Verdict:
             "max_regression": limit.share if limit else None,
             "verdict": self.outcome,
             "summary": self.summary,
+            "warnings": list(self.warnings),
             "points": [_point(change, limit) for change in self.changes],
         }
 

@@ -60,6 +60,7 @@ class Plan:
     as_json: bool
     counters: tuple[str, ...] = ()  # files to which the engine writes them
     changes: tuple[str, ...] = ()  # a sentence for each change by --convert
+    misread: tuple[acceptance.Misread, ...] = ()  # numbers that fio reads only in part
 
     def describe(self) -> str:
         return f"{self.fio.release} runs {self.title} on {self.disk.describe()}"
@@ -129,17 +130,19 @@ def plan(
     if with_counters:
         placed = _counted(placed, folder)
     files = dict.fromkeys(file for each in placed for file in each.stats_files())
+    said = _said(title, disk, placed, found, arguments.program)
     return Plan(
         title=title,
         folder=folder,
         jobs=tuple(placed),
-        disk=_fitting(title, disk, placed, found, arguments.program),
+        disk=_fitting(disk, placed, said),
         fio=found,
         program_options=arguments.program,
         environment=environment,
         as_json=as_json,
         counters=tuple(files) if with_counters else (),
         changes=changes,
+        misread=_misread(said),
     )
 
 
@@ -242,22 +245,33 @@ def _counted(wanted: Sequence[job.Job], folder: Path) -> list[job.Job]:
     ]
 
 
-def _fitting(
+def _said(
     title: str,
     disk: Disk,
     wanted: Sequence[job.Job],
     found: fio.Fio,
     program_options: Sequence[str],
-) -> Disk:
-    """The disk, with the number of queues and the kind of device that the jobs need.
-
-    Refuses jobs that fio does not take, and a path where there is no socket.
-    """
+) -> list[str]:
+    """What fio says about the options of each job. Refuses jobs that fio does not take."""
     if disk.spec is None and disk.socket is None:
-        return disk  # fio would load the engines of the job, and the user was not asked about them
+        return []  # fio would load the engines of the job, and the user was not asked about them
     said = fio.parsed(found, wanted, program_options, engine.folder())
     if not said:
         _refuse(title, wanted, found, program_options)
+    return said
+
+
+def _misread(said: Sequence[str]) -> tuple[acceptance.Misread, ...]:
+    """The numbers of which fio ignores a part."""
+    found = (acceptance.misread(each) for text in said for each in acceptance.readings(text))
+    return tuple(dict.fromkeys(filter(None, found)))
+
+
+def _fitting(disk: Disk, wanted: Sequence[job.Job], said: Sequence[str]) -> Disk:
+    """The disk, with the number of queues and the kind of device that the jobs need.
+
+    Refuses a path where there is no socket.
+    """
     if disk.socket:
         unix_sockets.check_present(disk.socket)
     if disk.spec is None:

@@ -7,6 +7,7 @@ command runs, because it is slow to import.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ import click
 
 from pyfio_virtio.cli.options import SOURCE
 from pyfio_virtio.cli.output import json_option, refuse_two_formats
+from pyfio_virtio.cli.plans import read_plans
 from pyfio_virtio.errors import UsageError
 from pyfio_virtio.results.export import json_text
 from pyfio_virtio.sweep.candidates import paths
@@ -81,6 +83,7 @@ def compare(
       pyfio-virtio compare out --base old --max-regression 10%
     """
     from pyfio_virtio.analysis import compare as comparing
+    from pyfio_virtio.analysis import load
     from pyfio_virtio.analysis.verdict import Verdict
 
     refuse_two_formats(markdown=markdown, json=as_json)
@@ -90,10 +93,13 @@ def compare(
     study = None
     if second:
         names, parts = _two_folders(first, second)
+        warnings = _unfinished([first, second], parts)
     else:
-        names, parts, study = _one_folder(first, base, other)
+        frame = load(first)
+        names, parts, study = _one_folder(first, frame, base, other)
+        warnings = _unfinished([first], [frame])
     changes = comparing.compare(*parts, metric, allow_unlike, names, study)
-    found = Verdict(names, metric, changes, limit)
+    found = Verdict(names, metric, changes, limit, warnings)
     if as_json:
         click.echo(json_text(found.as_dict()), nl=False)
     elif markdown:
@@ -114,12 +120,23 @@ def _two_folders(first: Path, second: Path) -> tuple[Names, Parts]:
     return (base, other), (load(first), load(second))
 
 
-def _one_folder(folder: Path, base: str | None, other: str | None) -> tuple[Names, Parts, Study]:
+def _unfinished(folders: Sequence[Path], frames: Sequence[pd.DataFrame]) -> tuple[str, ...]:
+    """A sentence for each sweep that has not made all of its runs."""
+    import pandas as pd
+
+    from pyfio_virtio.analysis import plans
+
+    texts, _ = read_plans(folders)
+    return tuple(plans.unfinished(pd.concat(frames), texts)) if texts else ()
+
+
+def _one_folder(
+    folder: Path, frame: pd.DataFrame, base: str | None, other: str | None
+) -> tuple[Names, Parts, Study]:
     """Two alternatives of a sweep. Without names, the base is the one that was typed first."""
-    from pyfio_virtio.analysis import claims, load
+    from pyfio_virtio.analysis import claims
     from pyfio_virtio.analysis.compare import alternatives, of_alternative
 
-    frame = load(folder)
     known = _as_typed(folder, alternatives(frame))
     if len(known) < 2:
         raise UsageError(
@@ -178,4 +195,4 @@ def _print(found: Verdict) -> None:
     from pyfio_virtio.cli.tables import print_table
 
     print_table(*found.table(), title=found.title)
-    click.echo(f"\n{found.caution}\n{found.summary}")
+    click.echo("\n".join(["", *found.warnings, found.caution, found.summary]))

@@ -15,10 +15,10 @@ import click
 
 from pyfio_virtio.cli.options import SOURCE
 from pyfio_virtio.cli.output import json_option, print_or_write, refuse_two_formats
+from pyfio_virtio.cli.plans import read_plans
 from pyfio_virtio.cli.sweep_options import DEFAULT_FOLDER
 from pyfio_virtio.errors import UsageError
 from pyfio_virtio.results.export import json_text
-from pyfio_virtio.sweep.settings import read_settings
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -72,7 +72,7 @@ def report(
         raise UsageError("--metric needs --history", "a report shows all metrics")
     folders = folders or (Path(DEFAULT_FOLDER),)
     frame = load(*folders)
-    plans, title = _plans(folders)
+    plans, title = read_plans(folders)
     if as_json:
         print_or_write(json_text(reports.as_dict(frame, plans, title)), output)
     elif markdown:
@@ -101,21 +101,6 @@ def _report_history(
         print_or_write(reports.history_markdown(found), output)
     else:
         print_or_write(reports.history_html(found), output or Path(HISTORY))
-
-
-def _plans(folders: Sequence[Path]) -> tuple[dict[str, str], str]:
-    """The plans of the folders that have one, and the title if all of them have the same."""
-    from pyfio_virtio.analysis import sources
-    from pyfio_virtio.results.results import PLAN
-
-    plans = {
-        name: folder / PLAN
-        for name, folder in zip(sources.names_of(folders), folders, strict=True)
-        if (folder / PLAN).is_file()
-    }
-    titles = {read_settings(plan)[0].title for plan in plans.values()}
-    texts = {name: plan.read_text(encoding="utf-8") for name, plan in plans.items()}
-    return texts, titles.pop() if len(titles) == 1 else ""
 
 
 @click.command()

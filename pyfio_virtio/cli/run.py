@@ -103,6 +103,11 @@ def run(
     plan = runs.plan(job_files, fio_options, where, program, as_json, with_counters, converting)
     if converting:
         _show_changes(plan)
+    for wrong in plan.misread:
+        click.echo(
+            f"pyfio-virtio: note: fio reads {wrong.option} as {wrong.number}; {wrong.advice}",
+            err=True,
+        )
     if dry_run:
         click.echo(plan.script().encode("utf-8", "surrogateescape"))
         return

@@ -59,11 +59,19 @@ def one_backend(text: str) -> Candidate:
 
 def located(text: str) -> str:
     """What --backend names, with an absolute path of a socket."""
-    one = _backend(text)
-    if not one.socket:
-        return text
-    path = Path(one.socket).absolute()
-    return f"{one.name}={path}" if one.name else str(path)
+    return located_path(text) if _backend(text).socket else text
+
+
+def located_path(text: str) -> str:
+    """[NAME=]PATH with an absolute path."""
+    name, what = _split(text)
+    path = Path(what).absolute()
+    return f"{name}={path}" if name else str(path)
+
+
+def located_program(text: str) -> str:
+    """[NAME=]PROGRAM with an absolute path, unless it is the name of a program in PATH."""
+    return located_path(text) if "/" in _split(text)[1] else text
 
 
 def _refuse_alternatives(one: Candidate) -> None:

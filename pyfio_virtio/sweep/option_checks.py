@@ -2,12 +2,11 @@
 """Checks the values of fio's options before anything starts, and names the one at fault.
 
 fio parses the jobs of many points in one call. Owns which of them it refuses because of which
-option, and which numbers it would misread without a word. Called from the main thread; no job runs.
+option. Called from the main thread; no job runs.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -15,19 +14,10 @@ from pyfio_virtio.errors import UsageError
 from pyfio_virtio.fio import acceptance
 from pyfio_virtio.fio.acceptance import Answer, Reading
 from pyfio_virtio.fio.fio import Fio
-from pyfio_virtio.fio.job import canonical, option
-from pyfio_virtio.results.values import NUMBERS, kind
+from pyfio_virtio.fio.job import option
 
 # fio has room for 4096 jobs.
 _JOBS_IN_A_CALL = 1000
-_NUMERIC = ("OPT_INT", "OPT_ULL", "OPT_STR_VAL", "OPT_STR_VAL_TIME", "OPT_STR_VAL_ZONE")
-# These have a number for each direction, or a range. Of the others fio keeps the first number.
-_SEVERAL = (
-    *("bs", "ba", "percentage_random", "rate", "rate_min", "rate_iops", "rate_iops_min"),
-    *("startdelay", "filesize", "max_latency"),
-)
-_ZONES = re.compile(r"\d+z")
-_INT_LIMIT = 1 << 32
 
 
 @dataclass(frozen=True)
@@ -141,21 +131,6 @@ def _section(number: int, job: str) -> str:
 
 def _check_reading(reading: Reading) -> None:
     """Refuses a number of which fio would ignore a part, without a word."""
-    if reading.kind not in _NUMERIC or not reading.numbers:
-        return
-    name, text, number = canonical(reading.name), reading.text, reading.numbers[0]
-    parts = [text[1:]] if text.startswith("-") else re.split("[,:-]", text)
-    several = len(parts) > 1 and name not in _SEVERAL
-    advice = "write a whole number, with a unit if it has one"
-    if several:
-        advice = f"for several values, write {','.join(filter(None, parts))}"
-    elif all(_is_number(name, part, reading.kind) for part in parts if part):
-        if reading.kind != "OPT_INT" or max(reading.numbers) < _INT_LIMIT or text.startswith("-"):
-            return
-        number, advice = number % _INT_LIMIT, f"it must be below {_INT_LIMIT}"
-    raise UsageError(f"cannot sweep with {name}={text}", f"fio would read it as {number}", advice)
-
-
-def _is_number(name: str, part: str, fio_s_kind: str) -> bool:
-    is_zones = fio_s_kind == "OPT_STR_VAL_ZONE" and bool(_ZONES.fullmatch(part))
-    return is_zones or ("." not in part and kind(name, part) in NUMBERS)
+    if wrong := acceptance.misread(reading):
+        why = f"fio would read it as {wrong.number}"
+        raise UsageError(f"cannot sweep with {wrong.option}", why, wrong.advice)

@@ -189,11 +189,13 @@ def merge(base: Settings, given: Mapping[str, Any]) -> Settings:
 
 
 def located(settings: Settings) -> Settings:
-    """The same with absolute paths of disks, so that it means the same in any folder."""
+    """The same with absolute paths, so that it means the same in any folder."""
     kind, _, path = settings.storage.partition(":")
     return replace(
         settings,
         backend=tuple(map(candidates.located, settings.backend)),
+        engine_build=tuple(map(candidates.located_path, settings.engine_build)),
+        fio=tuple(map(candidates.located_program, settings.fio)),
         storage=f"file:{Path(path).absolute()}" if kind == "file" and path else settings.storage,
     )
 

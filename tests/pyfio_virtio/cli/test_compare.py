@@ -42,6 +42,19 @@ def test_a_gate_lets_equal_results_pass(main_here: RunCommand, invented: Path, e
     assert "2 of 2 points are surely not worse by more than 40%: passed" in ended.stdout
 
 
+@pytest.mark.parametrize("form", ["", "--markdown", "--json"])
+def test_a_sweep_that_is_not_finished_is_told(
+    main_here: RunCommand, equal: Path, tmp_path: Path, form: str
+) -> None:
+    started = tmp_path / "started"
+    shutil.copytree(equal, started)
+    (started / "plan.toml").write_text("[planned]\nruns = 40\n")
+    ended = main_here("compare", str(equal), str(started), *filter(None, [form]))
+    assert ended.status == 0, ended.stderr
+    made = len((started / RUNS).read_text().splitlines())
+    assert f"not finished: {made} of 40 runs" in " ".join(ended.stdout.split())
+
+
 def test_a_gate_that_cannot_judge_fails_with_five(
     main_here: RunCommand, invented: Path, equal: Path
 ) -> None:

@@ -192,6 +192,14 @@ def test_a_job_that_fio_refuses_is_not_begun(
     assert words in ended.stderr
 
 
+def test_a_number_that_fio_reads_only_in_part_is_told(main_here: RunCommand) -> None:
+    ended = main_here("run", "--dry-run", *SHORT, "--iodepth=1-64", "--thinktime=5us")
+    assert ended.status == 0
+    assert ended.stderr == (
+        "pyfio-virtio: note: fio reads iodepth=1-64 as 1; for several values, write 1,64\n"
+    )
+
+
 @pytest.mark.parametrize("flags", [(), ("--dry-run",)])
 def test_a_socket_that_nobody_serves_is_not_begun(
     main_here: RunCommand, private: Path, flags: tuple[str, ...]

@@ -42,3 +42,40 @@ def test_a_refusal_has_its_reason_and_advice(line: str, refusal: str, advice: st
 
 def test_one_value_is_advised_alone() -> None:
     assert Answer("no", ("event",)).advice() == "use event"
+
+
+@pytest.mark.parametrize(
+    ("line", "number", "advice"),
+    [
+        ("iodepth=1-8", "1", "for several values, write 1,8"),
+        ("iodepth=1e3", "1", "write a whole number"),
+        ("iodepth=1.5", "1", "write a whole number"),
+        ("iodepth=8s", "8", "write a whole number"),  # no option for a time
+        ("thinktime=5lightyears", "5", "write a whole number"),
+        ("runtime=30sec", "30 us", "write a whole number"),
+        ("runtime=1.5", "1000000 us", "write a whole number"),
+        ("startdelay=1s-2s", "1 us", "write a whole number"),
+        ("ramp_time=10minutes", "10 us", "write a whole number"),
+        ("iodepth=4294967297", "1", "it must be below 4294967296"),
+    ],
+)
+def test_a_number_that_fio_reads_only_in_part(line: str, number: str, advice: str) -> None:
+    [wrong] = filter(None, map(acceptance.misread, ask(line).readings))
+    assert (wrong.option, wrong.number) == (line, number)
+    assert wrong.advice.startswith(advice)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        *("bs=4k", "bs=4KiB", "bs=4k,8k", "bs=0x1000", "bs=1mb", "size=50%", "size=1g"),
+        *("thinktime=10us", "thinktime=10usec", "thinktime=10msec", "thinktime=2"),
+        *("runtime=30", "runtime=30s", "runtime=2m", "runtime=1H", "latency_target=500us"),
+        *("steadystate_duration=30s", "startdelay=1-2s", "rate=1m,2m", "rate_iops=,100"),
+        *("offset=-4k", "iodepth=1k", "percentage_random=10,20,30", "max_latency=10ms,1s"),
+    ],
+)
+def test_a_number_that_fio_reads_whole(line: str) -> None:
+    answer = ask(line)
+    assert answer.refusal == ""
+    assert not list(filter(None, map(acceptance.misread, answer.readings)))

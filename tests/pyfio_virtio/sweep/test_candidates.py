@@ -11,7 +11,14 @@ import pytest
 from pyfio_virtio.backends import builtin as program
 from pyfio_virtio.backends import option_keys
 from pyfio_virtio.errors import UsageError
-from pyfio_virtio.sweep.candidates import Candidate, backends, located, paths
+from pyfio_virtio.sweep.candidates import (
+    Candidate,
+    backends,
+    located,
+    located_path,
+    located_program,
+    paths,
+)
 
 
 def named(texts: Sequence[str], *options: str) -> dict[str, tuple[str, str, tuple[str, ...]]]:
@@ -144,3 +151,6 @@ def test_a_socket_is_recorded_by_its_absolute_path(
     assert located("a=./x.sock") == f"a={tmp_path}/x.sock"
     assert located("/run/a=b.sock") == "/run/a=b.sock"
     assert located("q=qsd,aio=threads") == "q=qsd,aio=threads"
+    assert located_path("old=builds/old") == f"old={tmp_path}/builds/old"
+    assert located_program("new=./fio") == f"new={tmp_path}/fio"
+    assert located_program("fio") == "fio"

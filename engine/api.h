@@ -15,6 +15,11 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/uio.h>
+
+#if 0 /* cffi reads no # lines, so it finds this; it is that of <sys/uio.h> */
+struct iovec { void *iov_base; size_t iov_len; };
+#endif
 
 /* ---- about this build (constant, any thread) --------------------------- */
 
@@ -228,6 +233,10 @@ int64_t device_read(struct device *dev, void *buffer, size_t size_bytes,
 		    uint64_t offset_bytes);
 int64_t device_write(struct device *dev, const void *buffer, size_t size_bytes,
 		     uint64_t offset_bytes);
+int64_t device_readv(struct device *dev, const struct iovec *iov, unsigned int iov_count,
+		     uint64_t offset_bytes);
+int64_t device_writev(struct device *dev, const struct iovec *iov,
+		      unsigned int iov_count, uint64_t offset_bytes);
 int device_flush(struct device *dev);
 int device_discard(struct device *dev, uint64_t offset_bytes, uint64_t size_bytes);
 int device_write_zeroes(struct device *dev, uint64_t offset_bytes,
@@ -243,16 +252,26 @@ enum operation_type {
 	OPERATION_FLUSH = 4,
 };
 
-/* The caller owns it. It and its buffer must exist until it has been collected, also
- * if it was cancelled or timed out. It is a part of struct pyfio_operation
- * (library/pyfio_virtio.h), so a new member goes to the end of both. */
+enum operation_flag {
+	OPERATION_FUA = 1,
+	OPERATION_BARRIER = 2,
+};
+
+/* The same as struct pyfio_operation, so a new member goes to the end of both. An older
+ * program's structure may end before it: the engine must not read such a member unless
+ * struct_size covers it. It does not use struct_size otherwise. */
 struct operation {
-	int type;              /* enum operation_type */
-	void *buffer;          /* to read into or to write from */
+	size_t struct_size;
+	int type;               /* enum operation_type */
+	unsigned int flags;     /* enum operation_flag, together */
+	void *buffer;
 	size_t size_bytes;
 	uint64_t offset_bytes;
-	void *user;            /* for the caller; the engine does not use it */
-	int64_t result;        /* set once collected; as the calls above return */
+	void *user;
+	int64_t result;
+	const struct iovec *iov;
+	unsigned int iov_count;
+	unsigned int reserved;
 };
 
 /* Submits operations to one queue of the device and collects them. A program that
@@ -264,7 +283,10 @@ void async_shutdown(struct async *async);
 void async_close(struct async *async);
 
 int async_submit(struct async *async, struct operation *op);
+int async_submit_many(struct async *async, struct operation *const *ops,
+		      unsigned int count);
 int async_completed(struct async *async, unsigned int min, int timeout_ms);
+int async_collect(struct async *async, struct operation **ops, unsigned int max);
 struct operation *async_get_completed(struct async *async);
 struct operation *async_get_overdue(struct async *async);
 void async_cancel(struct async *async, struct operation *op);

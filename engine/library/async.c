@@ -8,53 +8,85 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "library/prepare.h"
 #include "library/stages.h"
 
 /* ---- submission ---------------------------------------------------------------- */
 
-static int add_pending(struct async *async, struct submission *submission)
-{
-	bool is_shut;
-
-	pthread_mutex_lock(&async->lock);
-	is_shut = async->is_shut;
-	if (!is_shut) {
-		TAILQ_INSERT_TAIL(&async->pending, submission, link);
-		if (!async->num_pending++)
-			pthread_cond_signal(&async->has_work);
-	}
-	pthread_mutex_unlock(&async->lock);
-	return is_shut ? async_refuse(async) : 0;
-}
-
 /* For a submission that did not begin. */
 static int drop(struct submission *submission, int code)
 {
-	if (submission->transfer)
-		transfer_free(submission->transfer);
+	free(submission->transfer);
 	free(submission);
 	return code;
 }
 
-int async_submit(struct async *async, struct operation *op)
+static int add_pending(struct async *async, struct submission *submission,
+		       struct transfer_list *work)
 {
-	struct submission *submission = calloc(1, sizeof(*submission));
 	int code = 0;
 
-	if (!submission)
-		return error_set(ENOMEM, "no memory for an operation");
+	pthread_mutex_lock(&async->lock);
+	if (async->is_shut) {
+		code = async_refuse(async);
+	} else {
+		TAILQ_INSERT_TAIL(&async->pending, submission, link);
+		if (!async->num_pending++)
+			pthread_cond_signal(&async->has_work);
+		async_begin(submission, work);
+	}
+	pthread_mutex_unlock(&async->lock);
+	return code;
+}
+
+static struct submission *make_submission(struct async *async, struct operation *op,
+					  int *code)
+{
+	struct submission *submission = calloc(1, sizeof(*submission));
+	struct transfer *transfer = malloc(sizeof(*transfer));
+
+	*code = submission && transfer ? prepare_transfer(transfer, async->sq, op) :
+					 error_set(ENOMEM, "no memory for an operation");
+	if (*code) {
+		free(transfer);
+		free(submission);
+		return NULL;
+	}
+	transfer->finished = async_finished;
+	transfer->context = submission;
 	submission->async = async;
 	submission->op = op;
-	submission->transfer = blocking_make_transfer(async->sq, op, &code);
-	if (!submission->transfer)
-		return drop(submission, code);
-	submission->transfer->finished = async_finished;
-	submission->transfer->context = submission;
-	code = add_pending(async, submission);
+	submission->transfer = transfer;
+	submission->is_barrier = op->flags & OPERATION_BARRIER;
+	return submission;
+}
+
+int async_submit(struct async *async, struct operation *op)
+{
+	struct transfer_list work = TAILQ_HEAD_INITIALIZER(work);
+	int code;
+	struct submission *submission = make_submission(async, op, &code);
+
+	if (!submission)
+		return code;
+	code = add_pending(async, submission, &work);
 	if (code)
 		return drop(submission, code);
-	blocking_begin(submission->transfer);
+	carry_work(&work);
 	return 0;
+}
+
+int async_submit_many(struct async *async, struct operation *const *ops,
+		      unsigned int count)
+{
+	unsigned int begun = 0;
+	int code = 0;
+
+	while (begun < count && !code) {
+		code = async_submit(async, ops[begun]);
+		begun += !code;
+	}
+	return begun ? (int)begun : code;
 }
 
 /* ---- collecting and cancelling ------------------------------------------------------ */
@@ -79,6 +111,16 @@ struct operation *async_get_completed(struct async *async)
 	free(submission->sentence);
 	free(submission);
 	return op;
+}
+
+int async_collect(struct async *async, struct operation **ops, unsigned int max)
+{
+	unsigned int count = 0;
+
+	while (count < max && (ops[count] = async_get_completed(async)))
+		if (ops[count++]->result < 0)
+			break;
+	return (int)count;
 }
 
 struct operation *async_get_overdue(struct async *async)
@@ -128,6 +170,7 @@ int async_open(struct async **result, struct device *dev)
 	async->sq = blocking_next_queue(dev);
 	async->event_fd = -1;
 	TAILQ_INIT(&async->pending);
+	TAILQ_INIT(&async->held);
 	TAILQ_INIT(&async->overdue);
 	TAILQ_INIT(&async->done);
 	TAILQ_INIT(&async->waiters);

@@ -5,7 +5,8 @@
  * that wait for this queue.
  *
  * A submission is pending, then perhaps overdue (it was given up, but the back-end
- * still has memory of the program), then done until it is collected.
+ * still has memory of the program), then done until it is collected. While it is
+ * pending, it may be held: then it has not begun, because of a barrier.
  *
  * Any thread may call. The lock of an async guards its lists; a thread that needs
  * both takes it before a queue's lock. The thread that async_fd() starts waits like
@@ -25,7 +26,10 @@ struct submission {
 	char *sentence;            /* why it failed or is overdue, or NULL */
 	bool is_overdue;
 	bool is_reported;          /* by async_get_overdue() */
+	bool is_barrier;
+	bool is_held;
 	TAILQ_ENTRY(submission) link;
+	TAILQ_ENTRY(submission) held_link;
 };
 
 TAILQ_HEAD(submission_list, submission);
@@ -46,6 +50,10 @@ struct async {
 	struct submission_list overdue;
 	struct submission_list done;
 	TAILQ_HEAD(, async_waiter) waiters;
+	struct submission_list held; /* a part of the pending ones */
+	unsigned int num_held;
+	bool is_barrier_running;
+	uint64_t held_until_ns;      /* none of the held ones times out before */
 	unsigned int num_pending;
 	unsigned int num_overdue;
 	unsigned int num_done;
@@ -69,8 +77,11 @@ bool async_is_satisfied(const struct async *async, const struct async_waiter *w)
 enum cancelled async_give_up(struct submission *submission, bool leaves_memory,
 			     struct transfer_list *work);
 
+/* Holds a pending submission if a barrier requires it, else appends its transfer to
+ * work. The lock is held. */
+void async_begin(struct submission *submission, struct transfer_list *work);
 /* The finished() of a transfer: its submission is done. */
-void async_finished(struct transfer *t);
+void async_finished(struct transfer *t, struct transfer_list *work);
 /* Cancels the submissions that have timed out. */
 void async_expire(struct async *async);
 /* Returns -ECANCELED and records the sentence for calls after a shutdown. */

@@ -5,17 +5,10 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include "library/stages.h"
 #include "base/clock.h"
 #include "base/error.h"
-
-/* blocking_make_transfer() converts one type to the other by a cast. */
-_Static_assert((int)OPERATION_READ == (int)REQUEST_READ, "one numbering");
-_Static_assert((int)OPERATION_WRITE == (int)REQUEST_WRITE, "one numbering");
-_Static_assert((int)OPERATION_FLUSH == (int)REQUEST_FLUSH, "one numbering");
-_Static_assert((int)OPERATION_DISCARD == (int)REQUEST_DISCARD, "one numbering");
-_Static_assert((int)OPERATION_WRITE_ZEROES == (int)REQUEST_WRITE_ZEROES,
-	       "one numbering");
+#include "library/prepare.h"
+#include "library/stages.h"
 
 struct shared_queue *blocking_next_queue(struct device *dev)
 {
@@ -37,136 +30,38 @@ static struct shared_queue *queue_of_thread(struct device *dev)
 	return &dev->blocking->queues[number % dev->blocking->num_queues];
 }
 
-/* ---- checks ------------------------------------------------------------------- */
-
-static bool is_data(int type)
-{
-	return type == OPERATION_READ || type == OPERATION_WRITE;
-}
-
-/* Larger values were negative in the calling program; pread(2) refuses them too. */
-static int check_range(const struct operation *op, const char *name)
-{
-	if (op->offset_bytes <= DISK_MAX_BYTES && op->size_bytes <= DISK_MAX_BYTES)
-		return 0;
-	return error_set(EINVAL, "a %s of %zu bytes at %llu is impossible, because a "
-			 "size and an offset are at most %llu", name, op->size_bytes,
-			 (unsigned long long)op->offset_bytes,
-			 (unsigned long long)DISK_MAX_BYTES);
-}
-
-static int check(const struct device_info *info, const struct operation *op)
-{
-	bool is_change = op->type != OPERATION_READ && op->type != OPERATION_FLUSH;
-	const char *name = disk_request_name((uint8_t)op->type);
-
-	if (op->type < OPERATION_READ || op->type > OPERATION_FLUSH)
-		return error_set(EINVAL, "%d is not a type of operation", op->type);
-	if (is_data(op->type) && op->size_bytes && !op->buffer)
-		return error_set(EINVAL, "a %s needs a buffer", name);
-	if (check_range(op, name))
-		return -EINVAL;
-	if (is_change && info->read_only)
-		return error_set(EROFS, "a %s goes to a device that is read-only",
-				 name);
-	if (op->type == OPERATION_DISCARD && !info->can_discard)
-		return error_set(EOPNOTSUPP, "a discard goes to a device that "
-				 "does not offer it");
-	if (is_change && op->size_bytes && op->offset_bytes >= info->capacity_bytes)
-		return error_set(ENOSPC, "a %s at %llu begins at or beyond the end of "
-				 "the device (%llu bytes)", name,
-				 (unsigned long long)op->offset_bytes,
-				 (unsigned long long)info->capacity_bytes);
-	return 0;
-}
-
-/* Cuts the transfer at the end of the disk, as pread(2) does at the end of a file.
- * From then on the sum of its offset and size is at most the size of the disk, and so
- * at most DISK_MAX_BYTES. */
-static void set_range(struct transfer *t, const struct device_info *info,
-		      const struct operation *op)
-{
-	uint64_t offset = op->offset_bytes, left = 0;
-	uint64_t mask = info->block_size - 1;
-
-	if (op->type != OPERATION_FLUSH && offset < info->capacity_bytes)
-		left = info->capacity_bytes - offset;
-	if (left > op->size_bytes)
-		left = op->size_bytes;
-	if (op->type == OPERATION_DISCARD) {
-		uint64_t end = (offset + left) & ~mask;
-
-		offset = (offset + mask) & ~mask;
-		left = end > offset ? end - offset : 0;
-	}
-	t->offset_bytes = left ? offset : 0;
-	t->left_bytes = left;
-}
-
-static bool is_direct(const struct device *dev, const struct operation *op)
-{
-	switch (op->type) {
-	case OPERATION_READ:
-	case OPERATION_WRITE:
-		return device_reaches(dev, op->buffer, op->size_bytes);
-	case OPERATION_WRITE_ZEROES:
-		return dev->disk.info.can_write_zeroes;
-	default:
-		return true;
-	}
-}
-
-struct transfer *blocking_make_transfer(struct shared_queue *sq,
-					const struct operation *op, int *code)
-{
-	const struct device *dev = sq->dev;
-	struct transfer *t;
-
-	*code = check(&dev->disk.info, op);
-	if (*code)
-		return NULL;
-	t = calloc(1, sizeof(*t));
-	if (!t) {
-		*code = error_set(ENOMEM, "no memory for a transfer");
-		return NULL;
-	}
-	t->sq = sq;
-	t->type = (uint8_t)op->type;
-	t->buffer = is_data(op->type) ? op->buffer : NULL;
-	t->is_direct = is_direct(dev, op);
-	t->timeout_ns = dev->blocking->timeout_ns;
-	t->deadline_ns = clock_now_ns() + t->timeout_ns;
-	set_range(t, &dev->disk.info, op);
-	return t;
-}
+/* ---- results ------------------------------------------------------------------ */
 
 int64_t blocking_result(const struct transfer *t)
 {
 	if (t->error)
 		return error_set(t->error, "%s", t->sentence ? t->sentence : "");
-	return is_data(t->type) ? (int64_t)t->done_bytes : 0;
+	return t->type <= REQUEST_WRITE ? (int64_t)t->done_bytes : 0;
 }
 
 void blocking_cancelled(const struct device *dev, const struct operation *op)
 {
-	error_set(ETIMEDOUT, "%s: a %s of %zu bytes at %llu was cancelled", dev->vu.path,
-		  disk_request_name((uint8_t)op->type), op->size_bytes,
+	error_set(ETIMEDOUT, "%s: a %s of %llu bytes at %llu was cancelled", dev->vu.path,
+		  disk_request_name((uint8_t)op->type),
+		  (unsigned long long)prepare_bytes_of(op),
 		  (unsigned long long)op->offset_bytes);
 }
 
 int blocking_timed_out(const struct device *dev, const struct operation *op)
 {
-	return error_set(ETIMEDOUT, "%s: the back-end did not complete a %s of %zu "
+	return error_set(ETIMEDOUT, "%s: the back-end did not complete a %s of %llu "
 			 "bytes at %llu within %llu ms (request_timeout)",
 			 dev->vu.path, disk_request_name((uint8_t)op->type),
-			 op->size_bytes, (unsigned long long)op->offset_bytes,
+			 (unsigned long long)prepare_bytes_of(op),
+			 (unsigned long long)op->offset_bytes,
 			 (unsigned long long)(dev->blocking->timeout_ns / NS_PER_MS));
 }
 
 /* ---- one call -------------------------------------------------------------------- */
 
-static void wake_caller(struct transfer *t)
+static void wake_caller(struct transfer *t, struct transfer_list *work)
 {
+	(void)work;
 	poller_wake(&t->sq->poller, &t->waiter);
 }
 
@@ -190,33 +85,21 @@ static bool wait_for(struct transfer *t, const struct operation *op)
 	       poller_wait(&t->sq->poller, &t->waiter, UINT64_MAX);
 }
 
-/* True if there is nothing to do: no byte is left, or t is a flush and the device
- * keeps writes on stable storage when it completes them (virtio 1.2, 5.2.6.2). */
-static bool is_done_already(const struct transfer *t)
-{
-	if (t->type == REQUEST_FLUSH)
-		return !t->sq->dev->disk.info.can_flush;
-	return !t->left_bytes;
-}
-
-void blocking_begin(struct transfer *t)
-{
-	if (is_done_already(t))
-		t->finished(t);
-	else
-		shared_queue_begin(t);
-}
-
 static int64_t carry_out(struct device *dev, const struct operation *op)
 {
-	int code;
+	struct transfer *t = malloc(sizeof(*t));
 	int64_t result;
-	struct transfer *t = blocking_make_transfer(queue_of_thread(dev), op, &code);
+	int code;
 
 	if (!t)
+		return error_set(ENOMEM, "no memory for a transfer");
+	code = prepare_transfer(t, queue_of_thread(dev), op);
+	if (code) {
+		free(t);
 		return code;
+	}
 	t->finished = wake_caller;
-	blocking_begin(t);
+	shared_queue_begin(t);
 	if (!wait_for(t, op))
 		return blocking_timed_out(dev, op);
 	result = blocking_result(t);
@@ -250,6 +133,24 @@ int64_t device_write(struct device *dev, const void *buffer, size_t size_bytes,
 	struct operation op = { .type = OPERATION_WRITE, .buffer = (void *)buffer,
 				.size_bytes = size_bytes,
 				.offset_bytes = offset_bytes };
+
+	return carry_out(dev, &op);
+}
+
+int64_t device_readv(struct device *dev, const struct iovec *iov, unsigned int iov_count,
+		     uint64_t offset_bytes)
+{
+	struct operation op = { .type = OPERATION_READ, .iov = iov, .iov_count = iov_count,
+				.offset_bytes = offset_bytes };
+
+	return carry_out(dev, &op);
+}
+
+int64_t device_writev(struct device *dev, const struct iovec *iov,
+		      unsigned int iov_count, uint64_t offset_bytes)
+{
+	struct operation op = { .type = OPERATION_WRITE, .iov = iov,
+				.iov_count = iov_count, .offset_bytes = offset_bytes };
 
 	return carry_out(dev, &op);
 }

@@ -24,12 +24,6 @@ struct blocking {
 
 /* Returns the next queue of the device, in turn. */
 struct shared_queue *blocking_next_queue(struct device *dev);
-/* Checks op, cuts it to the device's size and makes a transfer of it. Returns NULL,
- * with a sentence and *code, on failure. The caller sets finished and context. */
-struct transfer *blocking_make_transfer(struct shared_queue *sq,
-					const struct operation *op, int *code);
-/* Begins t; t->finished() may be called before this returns. */
-void blocking_begin(struct transfer *t);
 /* The result of a finished transfer, as in api.h; records the sentence if it failed. */
 int64_t blocking_result(const struct transfer *t);
 /* Record the sentence for an operation that was given up, with ETIMEDOUT. */

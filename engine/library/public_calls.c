@@ -90,6 +90,24 @@ int64_t pyfio_device_write(struct pyfio_device *dev, const void *buffer,
 					  offset_bytes);
 }
 
+int64_t pyfio_device_readv(struct pyfio_device *dev, const struct iovec *iov,
+			   unsigned int iov_count, uint64_t offset_bytes)
+{
+	int code = refuse_unattached(dev);
+
+	return code ? code : device_readv((struct device *)dev, iov, iov_count,
+					  offset_bytes);
+}
+
+int64_t pyfio_device_writev(struct pyfio_device *dev, const struct iovec *iov,
+			    unsigned int iov_count, uint64_t offset_bytes)
+{
+	int code = refuse_unattached(dev);
+
+	return code ? code : device_writev((struct device *)dev, iov, iov_count,
+					   offset_bytes);
+}
+
 int pyfio_device_flush(struct pyfio_device *dev)
 {
 	int code = refuse_unattached(dev);
@@ -118,38 +136,33 @@ int pyfio_device_write_zeroes(struct pyfio_device *dev, uint64_t offset_bytes,
 /* ---- operations ----------------------------------------------------------------------- */
 
 /*
- * A struct pyfio_operation is its size, then a struct operation, so nothing is copied
- * or allocated for it. The engine works with a pointer to the second part. An older
- * program's operation may end before a member that a later release adds: the engine
- * must not read such a member unless struct_size covers it.
+ * A struct pyfio_operation is a struct operation, so nothing is copied or allocated for
+ * it. An older program's operation may end before a member that a later release adds:
+ * the engine must not read such a member unless struct_size covers it.
  */
-#define INNER offsetof(struct pyfio_operation, type)
 #define SAME_PLACE(member)                                            \
 	_Static_assert(offsetof(struct pyfio_operation, member) ==    \
-		       INNER + offsetof(struct operation, member), "one layout")
+		       offsetof(struct operation, member), "one layout")
 
+SAME_PLACE(struct_size);
 SAME_PLACE(type);
+SAME_PLACE(flags);
 SAME_PLACE(buffer);
 SAME_PLACE(size_bytes);
 SAME_PLACE(offset_bytes);
 SAME_PLACE(user);
 SAME_PLACE(result);
-_Static_assert(sizeof(struct pyfio_operation) == INNER + sizeof(struct operation),
-	       "one layout");
+SAME_PLACE(iov);
+SAME_PLACE(iov_count);
+SAME_PLACE(reserved);
+_Static_assert(sizeof(struct pyfio_operation) == sizeof(struct operation), "one layout");
+_Static_assert((int)PYFIO_OPERATION_FLUSH == (int)OPERATION_FLUSH, "one numbering");
+_Static_assert((int)PYFIO_OPERATION_FUA == (int)OPERATION_FUA, "one numbering");
+_Static_assert((int)PYFIO_OPERATION_BARRIER == (int)OPERATION_BARRIER, "one numbering");
 
 /* The size in release 0.1. */
-#define LEAST_OPERATION_BYTES 56
+#define LEAST_OPERATION_BYTES 72
 _Static_assert(sizeof(struct pyfio_operation) >= LEAST_OPERATION_BYTES, "it only grows");
-
-static struct operation *inner(struct pyfio_operation *op)
-{
-	return (struct operation *)((char *)op + INNER);
-}
-
-static struct pyfio_operation *outer(struct operation *op)
-{
-	return op ? (struct pyfio_operation *)((char *)op - INNER) : NULL;
-}
 
 static int check_operation(const struct pyfio_operation *op)
 {
@@ -190,7 +203,29 @@ int pyfio_async_submit(struct pyfio_async *async, struct pyfio_operation *op)
 
 	if (!code)
 		code = check_operation(op);
-	return code ? code : async_submit((struct async *)async, inner(op));
+	return code ? code : async_submit((struct async *)async,
+					  (struct operation *)op);
+}
+
+int pyfio_async_submit_many(struct pyfio_async *async,
+			    struct pyfio_operation *const *ops, unsigned int count)
+{
+	int begun, code = public_is_missing(async, "async");
+	unsigned int good = 0;
+
+	if (!code && count)
+		code = public_is_missing(ops, "list of operations");
+	if (code)
+		return code;
+	while (good < count && !check_operation(ops[good]))
+		good++;
+	begun = async_submit_many((struct async *)async, (struct operation *const *)ops,
+				  good);
+	if (begun < 0 || (unsigned int)begun < good || good == count)
+		return begun;
+	/* Its sentence again, because a refused operation before it would have another. */
+	code = check_operation(ops[good]);
+	return begun ? begun : code;
 }
 
 int pyfio_async_completed(struct pyfio_async *async, unsigned int min, int timeout_ms)
@@ -200,20 +235,35 @@ int pyfio_async_completed(struct pyfio_async *async, unsigned int min, int timeo
 	return code ? code : async_completed((struct async *)async, min, timeout_ms);
 }
 
+int pyfio_async_collect(struct pyfio_async *async, struct pyfio_operation **ops,
+			unsigned int max)
+{
+	int code = public_is_missing(async, "async");
+
+	if (!code && max)
+		code = public_is_missing(ops, "room for operations");
+	return code ? code : async_collect((struct async *)async,
+					   (struct operation **)ops, max);
+}
+
 struct pyfio_operation *pyfio_async_get_completed(struct pyfio_async *async)
 {
-	return async ? outer(async_get_completed((struct async *)async)) : NULL;
+	if (!async)
+		return NULL;
+	return (struct pyfio_operation *)async_get_completed((struct async *)async);
 }
 
 struct pyfio_operation *pyfio_async_get_overdue(struct pyfio_async *async)
 {
-	return async ? outer(async_get_overdue((struct async *)async)) : NULL;
+	if (!async)
+		return NULL;
+	return (struct pyfio_operation *)async_get_overdue((struct async *)async);
 }
 
 void pyfio_async_cancel(struct pyfio_async *async, struct pyfio_operation *op)
 {
 	if (async && op)
-		async_cancel((struct async *)async, inner(op));
+		async_cancel((struct async *)async, (struct operation *)op);
 }
 
 int pyfio_async_fd(struct pyfio_async *async)

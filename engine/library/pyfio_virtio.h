@@ -43,6 +43,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/uio.h>
 
 #include "pyfio_virtio_version.h"
 
@@ -315,6 +316,13 @@ int64_t pyfio_device_read(struct pyfio_device *dev, void *buffer, size_t size_by
 			  uint64_t offset_bytes);
 int64_t pyfio_device_write(struct pyfio_device *dev, const void *buffer,
 			   size_t size_bytes, uint64_t offset_bytes);
+/* Like preadv(2) and pwritev(2): the same with iov_count parts of memory, IOV_MAX
+ * (1024) at most, which are filled or written in turn. Large parts in shared memory
+ * move without a copy. Any thread. */
+int64_t pyfio_device_readv(struct pyfio_device *dev, const struct iovec *iov,
+			   unsigned int iov_count, uint64_t offset_bytes);
+int64_t pyfio_device_writev(struct pyfio_device *dev, const struct iovec *iov,
+			    unsigned int iov_count, uint64_t offset_bytes);
 /* Puts everything that was written before on stable storage. Any thread. */
 int pyfio_device_flush(struct pyfio_device *dev);
 /* Tells the device that the bytes are not needed any more. Blocks that the range
@@ -336,17 +344,36 @@ enum pyfio_operation_type {
 	PYFIO_OPERATION_FLUSH = 4,
 };
 
-/* The caller owns it. It and its buffer must exist until it has been collected, also
- * if it was cancelled or timed out. */
+/* What a program wants of an operation besides; they can be combined. */
+enum pyfio_operation_flag {
+	/* A write or write-zeroes is on stable storage when it completes: the device is
+	 * told to flush its cache after the data, unless it has none. */
+	PYFIO_OPERATION_FUA = 1,
+	/* The operation begins after everything that was submitted to this async before
+	 * it is done, and what is submitted after it begins after it is done. An
+	 * operation that failed or was cancelled is done once it can be collected, and
+	 * what waits for it begins nevertheless. While an operation before a barrier is
+	 * overdue, the barrier waits, and times out. A barrier that is cancelled or times
+	 * out before it began holds nothing back. */
+	PYFIO_OPERATION_BARRIER = 2,
+};
+
+/* The caller owns it. It, its buffer and its iov must exist until it has been collected,
+ * also if it was cancelled or timed out. A read or a write moves size_bytes to or from
+ * buffer. But if iov_count is not 0, it moves the parts of iov in turn, as
+ * pyfio_device_readv() does, and buffer and size_bytes must be 0. */
 struct pyfio_operation {
 	size_t struct_size;
-	int type;              /* enum pyfio_operation_type */
-	unsigned int reserved;
-	void *buffer;          /* to read into or to write from */
+	int type;                /* enum pyfio_operation_type */
+	unsigned int flags;      /* enum pyfio_operation_flag */
+	void *buffer;            /* to read into or to write from */
 	size_t size_bytes;
 	uint64_t offset_bytes;
-	void *user;            /* for the caller; the library does not use it */
-	int64_t result;        /* set once collected; as the calls above return */
+	void *user;              /* for the caller; the library does not use it */
+	int64_t result;          /* set once collected; as the calls above return */
+	const struct iovec *iov;
+	unsigned int iov_count;
+	unsigned int reserved;
 };
 
 /* Submits operations to one queue of the device and collects them. A program that
@@ -365,6 +392,12 @@ void pyfio_async_close(struct pyfio_async *async);
 
 /* Begins op. After 0, op must be collected, whether it succeeds or fails. */
 int pyfio_async_submit(struct pyfio_async *async, struct pyfio_operation *op);
+/* Begins count operations in turn, with one lock and one kick for all of them. Returns
+ * how many it began. The first one that is refused ends the call, so if they are fewer
+ * than count, pyfio_error_message() says why the next one was refused. If that is the
+ * first one, the call returns its negative errno. */
+int pyfio_async_submit_many(struct pyfio_async *async,
+			    struct pyfio_operation *const *ops, unsigned int count);
 /* Waits until min operations can be collected, or all that are in flight, or until
  * timeout_ms have passed (-1: no limit). With min 0 it looks at the ring once and does
  * not wait. Returns how many can be collected.
@@ -375,6 +408,11 @@ int pyfio_async_submit(struct pyfio_async *async, struct pyfio_operation *op);
  * -ETIMEDOUT if nothing can be collected and all operations in flight are overdue. If
  * that is so from the beginning and timeout_ms is not -1, it waits for them first. */
 int pyfio_async_completed(struct pyfio_async *async, unsigned int min, int timeout_ms);
+/* Collects operations that completed, max at most, in the order in which they
+ * completed. Returns how many, 0 if there is none. An operation that failed is always
+ * the last one of a call, so that pyfio_error_message() says why. */
+int pyfio_async_collect(struct pyfio_async *async, struct pyfio_operation **ops,
+			unsigned int max);
 /* Returns the next operation that completed, or NULL. If the operation failed,
  * pyfio_error_message() says why. */
 struct pyfio_operation *pyfio_async_get_completed(struct pyfio_async *async);

@@ -13,7 +13,6 @@ void shared_queue_begin(struct transfer *t)
 {
 	struct transfer_list work = TAILQ_HEAD_INITIALIZER(work);
 
-	t->stage = STAGE_PLAN;
 	TAILQ_INSERT_TAIL(&work, t, link);
 	carry_work(&work);
 }
@@ -34,7 +33,7 @@ static void hold_memory(struct transfer *t)
 		return;
 	t->is_held = true;
 	t->hold = (struct memory_hold){
-		.address = t->buffer,
+		.address = t->cursor.at,
 		.size_bytes = t->step.size_bytes,
 		.holder = t->sq->dev,
 		.block = t,

@@ -47,8 +47,8 @@ void shared_queue_close(struct shared_queue *sq);
 void shared_queue_set_wait(struct shared_queue *sq, enum wait_kind kind,
 			   unsigned int sleepy_poll_us);
 
-/* Begins t on the queue t->sq. When it is done or has failed, a thread calls
- * t->finished(t) with no lock held. This thread may do so before the call returns. */
+/* Begins t, which was prepared, on the queue t->sq. When it is done or has failed, a thread calls
+ * t->finished() with no lock held. This thread may do so before the call returns. */
 void shared_queue_begin(struct transfer *t);
 
 /* What happens to a transfer that was cancelled. */

@@ -88,7 +88,7 @@ static void fill_request(struct transfer *t)
 
 	req->user = t;
 	req->type = step->is_reading ? REQUEST_READ : step->type;
-	req->buffer = step->uses_slot ? slot_of(t) : t->buffer;
+	req->buffer = step->uses_slot ? slot_of(t) : t->cursor.at;
 	req->offset_bytes = step->first_byte;
 	req->left_bytes = step->size_bytes;
 }
@@ -161,8 +161,7 @@ static void plan(struct transfer *t)
 	};
 	t->stage = STAGE_CLAIM;
 	if (t->done_bytes && t->timeout_ns)
-		__atomic_store_n(&t->deadline_ns, clock_now_ns() + t->timeout_ns,
-				 __ATOMIC_RELAXED);
+		transfer_set_deadline(t, clock_now_ns() + t->timeout_ns);
 }
 
 /* Gives back the chain and the claim. The transfers that waited for them continue. */
@@ -191,7 +190,7 @@ static void finish(struct transfer *t, struct transfer_list *work)
 	if (t->is_detached)
 		transfer_free(t);
 	else
-		t->finished(t);
+		t->finished(t, work);
 }
 
 static void take_back(struct transfer *t, struct transfer_list *work)
@@ -202,7 +201,7 @@ static void take_back(struct transfer *t, struct transfer_list *work)
 		t->stage = STAGE_SEND;
 	} else if (!t->error && !t->is_detached) {
 		transfer_complete_step(t, t->req ? slot_of(t) : NULL);
-		if (t->left_bytes)
+		if (!transfer_is_complete(t))
 			t->stage = STAGE_PLAN;
 		release(t, work);
 	}

@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "library/async.h"
+#include "library/prepare.h"
 #include "library/stages.h"
 
 bool async_is_satisfied(const struct async *async, const struct async_waiter *w)
@@ -31,7 +32,7 @@ void async_announce(struct async *async)
 		return;
 }
 
-/* The lock is held. The submission is in no list afterwards. */
+/* The lock is held. The submission is neither pending nor overdue afterwards. */
 static void take_out(struct submission *submission)
 {
 	struct async *async = submission->async;
@@ -47,12 +48,84 @@ static void take_out(struct submission *submission)
 	submission->sentence = NULL;
 }
 
-/* The lock is held. */
-static void complete(struct submission *submission, int64_t result, char *sentence)
+/* ---- barriers (the lock is held) ------------------------------------------------- */
+
+static bool may_begin(const struct async *async, const struct submission *submission)
+{
+	unsigned int in_flight = async->num_pending + async->num_overdue;
+
+	if (async->is_barrier_running)
+		return false;
+	/* The submission itself is pending, and not yet or still held. */
+	return !submission->is_barrier ||
+	       in_flight == async->num_held + !submission->is_held;
+}
+
+static void start(struct submission *submission, struct transfer_list *work)
+{
+	submission->async->is_barrier_running = submission->is_barrier;
+	TAILQ_INSERT_TAIL(work, submission->transfer, link);
+}
+
+void async_begin(struct submission *submission, struct transfer_list *work)
 {
 	struct async *async = submission->async;
 
+	if (!async->num_held && may_begin(async, submission)) {
+		start(submission, work);
+		return;
+	}
+	submission->is_held = true;
+	async->num_held++;
+	TAILQ_INSERT_TAIL(&async->held, submission, held_link);
+}
+
+static void unhold(struct submission *submission)
+{
+	TAILQ_REMOVE(&submission->async->held, submission, held_link);
+	submission->async->num_held--;
+	submission->is_held = false;
+}
+
+/* Called after a submission was taken out. */
+static void begin_held(struct async *async, struct transfer_list *work)
+{
+	struct submission *submission;
+	uint64_t until_ns;
+
+	if (!async->num_held)
+		return;
+	until_ns = clock_now_ns() + async->sq->dev->blocking->timeout_ns;
+	async->held_until_ns = until_ns;
+	while ((submission = TAILQ_FIRST(&async->held)) && may_begin(async, submission)) {
+		unhold(submission);
+		transfer_set_deadline(submission->transfer, until_ns);
+		start(submission, work);
+	}
+}
+
+static uint64_t deadline_of(const struct submission *submission)
+{
+	uint64_t deadline_ns = transfer_deadline_ns(submission->transfer);
+	uint64_t held_until_ns = submission->async->held_until_ns;
+
+	return submission->is_held && deadline_ns < held_until_ns ? held_until_ns :
+								    deadline_ns;
+}
+
+/* ---- states (the lock is held) --------------------------------------------------- */
+
+static void complete(struct submission *submission, int64_t result, char *sentence,
+		     struct transfer_list *work)
+{
+	struct async *async = submission->async;
+
+	if (submission->is_held)
+		unhold(submission);
+	else if (submission->is_barrier)
+		async->is_barrier_running = false;
 	take_out(submission);
+	begin_held(async, work);
 	submission->op->result = result;
 	submission->sentence = sentence;
 	submission->transfer = NULL;
@@ -61,7 +134,7 @@ static void complete(struct submission *submission, int64_t result, char *senten
 	async_announce(async);
 }
 
-/* The lock is held, and the submission is pending. */
+/* The submission is pending. */
 static void make_overdue(struct submission *submission)
 {
 	struct async *async = submission->async;
@@ -74,14 +147,14 @@ static void make_overdue(struct submission *submission)
 	async_announce(async);
 }
 
-void async_finished(struct transfer *t)
+void async_finished(struct transfer *t, struct transfer_list *work)
 {
 	struct submission *submission = t->context;
 	struct async *async = submission->async;
 	int64_t result = blocking_result(t);
 
 	pthread_mutex_lock(&async->lock);
-	complete(submission, result, t->sentence);
+	complete(submission, result, t->sentence, work);
 	t->sentence = NULL;
 	pthread_mutex_unlock(&async->lock);
 	transfer_free(t);
@@ -90,12 +163,28 @@ void async_finished(struct transfer *t)
 enum cancelled async_give_up(struct submission *submission, bool leaves_memory,
 			      struct transfer_list *work)
 {
-	enum cancelled cancelled =
-		shared_queue_cancel(submission->transfer, leaves_memory, work);
+	enum cancelled cancelled = CANCELLED_NOW;
 
+	if (submission->is_held)
+		transfer_free(submission->transfer);
+	else
+		cancelled = shared_queue_cancel(submission->transfer, leaves_memory,
+						work);
 	if (cancelled == CANCELLED_NOW)
-		complete(submission, -ETIMEDOUT, strdup(error_message()));
+		complete(submission, -ETIMEDOUT, strdup(error_message()), work);
 	return cancelled;
+}
+
+static void explain_held(const struct async *async, const struct operation *op)
+{
+	const struct device *dev = async->sq->dev;
+
+	error_set(ETIMEDOUT, "%s: a %s of %llu bytes at %llu has not begun: for %llu ms "
+		  "(request_timeout) no operation before the barrier was done",
+		  dev->vu.path, disk_request_name((uint8_t)op->type),
+		  (unsigned long long)prepare_bytes_of(op),
+		  (unsigned long long)op->offset_bytes,
+		  (unsigned long long)(dev->blocking->timeout_ns / NS_PER_MS));
 }
 
 void async_expire(struct async *async)
@@ -107,9 +196,12 @@ void async_expire(struct async *async)
 	pthread_mutex_lock(&async->lock);
 	for (submission = TAILQ_FIRST(&async->pending); submission; submission = next) {
 		next = TAILQ_NEXT(submission, link);
-		if (transfer_deadline_ns(submission->transfer) > now_ns)
+		if (deadline_of(submission) > now_ns)
 			continue;
-		blocking_timed_out(async->sq->dev, submission->op);
+		if (submission->is_held)
+			explain_held(async, submission->op);
+		else
+			blocking_timed_out(async->sq->dev, submission->op);
 		if (async_give_up(submission, false, &work) == CANCELLED_LATER)
 			make_overdue(submission);
 	}

@@ -32,14 +32,26 @@ static uint64_t direct_bytes(const struct transfer *t, uint64_t limit,
 	return (limit & ~block_mask) - t->offset_bytes;
 }
 
-/* Plans a step that uses a bounce buffer. If the transfer is direct, only its partial
- * blocks need one, so such a step is one block. */
+/* As many of these bytes as lie in one part of the program's memory, because a request
+ * has one buffer. A step for a small part would take longer than a copy of it together
+ * with others. */
+static uint64_t bytes_of_part(const struct transfer *t, uint64_t direct,
+			      uint64_t block_mask, uint64_t slot_bytes)
+{
+	uint64_t bytes = smaller(direct, t->cursor.part_bytes & ~block_mask);
+
+	return bytes < direct && bytes < slot_bytes ? 0 : bytes;
+}
+
+/* Plans a step that uses a bounce buffer. If the transfer is direct and has one part,
+ * only its partial blocks need one, so such a step is one block. */
 static void plan_slot(struct transfer *t, uint64_t limit, uint64_t block_mask,
 		      uint64_t slot_bytes)
 {
 	struct step *step = &t->step;
 	uint64_t end = (limit + block_mask) & ~block_mask;
-	uint64_t most = t->is_direct ? block_mask + 1 : slot_bytes & ~block_mask;
+	uint64_t most = t->is_direct && !t->cursor.num_next ?
+			block_mask + 1 : slot_bytes & ~block_mask;
 
 	step->first_byte = t->offset_bytes & ~block_mask;
 	step->skip_bytes = t->offset_bytes - step->first_byte;
@@ -59,8 +71,11 @@ void transfer_plan(struct transfer *t, uint32_t block_size, uint64_t slot_bytes)
 	uint64_t block_mask = block_size - 1, limit = limit_of(t);
 	uint64_t direct = direct_bytes(t, limit, block_mask);
 
+	cursor_skip_empty(&t->cursor);
+	if (t->cursor.num_next)
+		direct = bytes_of_part(t, direct, block_mask, slot_bytes);
 	t->step = (struct step){
-		.type = t->type,
+		.type = t->left_bytes ? t->type : REQUEST_FLUSH,
 		.first_byte = t->offset_bytes,
 		.size_bytes = direct,
 		.payload_bytes = direct,
@@ -71,19 +86,20 @@ void transfer_plan(struct transfer *t, uint32_t block_size, uint64_t slot_bytes)
 
 bool transfer_needs_claim(const struct transfer *t)
 {
-	return t->type != REQUEST_READ && t->type != REQUEST_FLUSH;
+	return t->type != REQUEST_READ && t->step.type != REQUEST_FLUSH;
 }
 
 void transfer_fill(const struct transfer *t, char *slot)
 {
 	const struct step *step = &t->step;
+	struct cursor cursor = t->cursor;
 
 	if (!step->uses_slot || step->is_reading || step->type != REQUEST_WRITE)
 		return;
 	if (t->type == REQUEST_WRITE_ZEROES)
 		memset(slot + step->skip_bytes, 0, step->payload_bytes);
 	else
-		memcpy(slot + step->skip_bytes, t->buffer, step->payload_bytes);
+		cursor_gather(&cursor, slot + step->skip_bytes, step->payload_bytes);
 }
 
 void transfer_complete_step(struct transfer *t, const char *slot)
@@ -91,9 +107,11 @@ void transfer_complete_step(struct transfer *t, const char *slot)
 	const struct step *step = &t->step;
 
 	if (step->uses_slot && t->type == REQUEST_READ)
-		memcpy(t->buffer, slot + step->skip_bytes, step->payload_bytes);
-	if (t->buffer)
-		t->buffer += step->payload_bytes;
+		cursor_scatter(&t->cursor, slot + step->skip_bytes, step->payload_bytes);
+	else if (t->cursor.at)
+		cursor_skip(&t->cursor, step->payload_bytes);
+	if (!t->left_bytes)
+		t->needs_flush = false;
 	t->offset_bytes += step->payload_bytes;
 	t->left_bytes -= step->payload_bytes;
 	t->done_bytes += step->payload_bytes;
@@ -109,7 +127,7 @@ void transfer_fail(struct transfer *t, int code, const char *sentence)
 
 bool transfer_lends_memory(const struct transfer *t)
 {
-	return t->buffer && !t->step.uses_slot;
+	return t->cursor.at && t->step.size_bytes && !t->step.uses_slot;
 }
 
 void transfer_free(struct transfer *t)

@@ -11,11 +11,13 @@
 #define TRANSFER_H
 
 #include "disk/request.h"
+#include "library/cursor.h"
 #include "library/poller.h"
 #include "library/range_lock.h"
 #include "memory/regions.h"
 
 struct shared_queue;
+struct transfer_list;
 
 /* Whole blocks on the disk, and the bytes of them that the program wants: the
  * payload. */
@@ -47,13 +49,15 @@ enum transfer_place {
 };
 
 struct transfer {
-	/* Set by the maker of the transfer, who gets it back with finished(). */
+	/* Set by the maker of the transfer, who gets it back with finished(). This may
+	 * append other transfers to work. */
 	struct shared_queue *sq;
 	uint8_t type;            /* enum request_type */
 	bool is_direct;          /* whole blocks need no bounce buffer */
-	char *buffer;
+	bool needs_flush;        /* after its last step on data */
+	struct cursor cursor;    /* the program's memory; at is NULL if there is none */
 	uint64_t timeout_ns;     /* for each step */
-	void (*finished)(struct transfer *t);
+	void (*finished)(struct transfer *t, struct transfer_list *work);
 	void *context;
 	struct waiter waiter;
 	TAILQ_ENTRY(transfer) sibling;
@@ -86,9 +90,20 @@ static inline uint64_t transfer_deadline_ns(const struct transfer *t)
 	return __atomic_load_n(&t->deadline_ns, __ATOMIC_RELAXED);
 }
 
+static inline void transfer_set_deadline(struct transfer *t, uint64_t deadline_ns)
+{
+	__atomic_store_n(&t->deadline_ns, deadline_ns, __ATOMIC_RELAXED);
+}
+
+/* True if no step is left. */
+static inline bool transfer_is_complete(const struct transfer *t)
+{
+	return !t->left_bytes && !t->needs_flush;
+}
+
 /* Plans the next step; a bounce buffer has slot_bytes. */
 void transfer_plan(struct transfer *t, uint32_t block_size, uint64_t slot_bytes);
-/* True if the transfer changes blocks, so that each step needs a claim on them. */
+/* True if the step changes blocks, so that it needs a claim on them. */
 bool transfer_needs_claim(const struct transfer *t);
 /* Before a step is sent: fills the bounce buffer if the step writes through one. */
 void transfer_fill(const struct transfer *t, char *slot);

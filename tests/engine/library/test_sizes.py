@@ -243,8 +243,8 @@ def test_older_options_have_the_defaults_for_the_rest(device: Device) -> None:
 
 
 def test_an_operation_is_never_smaller_than_in_the_first_release(device: Device) -> None:
-    assert with_operation(device, Structure(56)) == 0
-    assert with_operation(device, Structure(48)) == -errno.EINVAL
+    assert with_operation(device, Structure(72)) == 0
+    assert with_operation(device, Structure(64)) == -errno.EINVAL
 
 
 @every_structure
@@ -305,9 +305,12 @@ def test_an_option_of_a_newer_header_is_refused(
     assert said in sentence(device.lib)
 
 
-def test_a_flag_of_a_newer_operation_is_refused(device: Device) -> None:
-    assert with_operation(device, put_int(Structure(56), 12, 1)) == -errno.EINVAL
-    assert "reserved=1" in sentence(device.lib)
+@pytest.mark.parametrize(
+    ("offset", "said"), [(12, "a read with the flags 0x4: the flags are"), (68, "reserved=4")]
+)
+def test_a_flag_of_a_newer_operation_is_refused(device: Device, offset: int, said: str) -> None:
+    assert with_operation(device, put_int(Structure(72), offset, 4)) == -errno.EINVAL
+    assert said in sentence(device.lib)
 
 
 # ---- NULL ---------------------------------------------------------------------------------------
@@ -342,6 +345,8 @@ def test_what_cannot_work_without_a_pointer_is_refused_in_words(
             lambda: lib.pyfio_device_register_memory(None, None, 0, 0, 0),
             lambda: lib.pyfio_device_read(None, None, 0, 0),
             lambda: lib.pyfio_device_write(None, None, 0, 0),
+            lambda: lib.pyfio_device_readv(None, None, 0, 0),
+            lambda: lib.pyfio_device_writev(None, None, 0, 0),
             lambda: lib.pyfio_device_flush(None),
             lambda: lib.pyfio_device_discard(None, 0, 0),
             lambda: lib.pyfio_device_write_zeroes(None, 0, 0),
@@ -349,14 +354,19 @@ def test_what_cannot_work_without_a_pointer_is_refused_in_words(
         ],
         "the async is missing": [
             lambda: lib.pyfio_async_submit(None, None),
+            lambda: lib.pyfio_async_submit_many(None, None, 1),
             lambda: lib.pyfio_async_completed(None, 0, 0),
+            lambda: lib.pyfio_async_collect(None, None, 1),
             lambda: lib.pyfio_async_fd(None),
         ],
         "there is no struct": [
             lambda: lib.pyfio_device_describe(dev, None),
             lambda: lib.pyfio_device_get_disk(dev, 0, None),
             lambda: lib.pyfio_async_submit(sync, None),
+            lambda: lib.pyfio_async_submit_many(sync, (ctypes.c_void_p * 1)(), 1),
         ],
+        "the list of operations is missing": [lambda: lib.pyfio_async_submit_many(sync, None, 1)],
+        "the room for operations is missing": [lambda: lib.pyfio_async_collect(sync, None, 1)],
         "a read needs a buffer": [lambda: lib.pyfio_device_read(dev, None, BLOCK, 0)],
         "wait=: use one of": [lambda: lib.pyfio_wait_named(None)],
     }

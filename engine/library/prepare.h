@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Turns an operation of a program into a transfer: checks it, and cuts it to the size
+ * of the device. Any thread; nothing is kept.
+ */
+#ifndef PREPARE_H
+#define PREPARE_H
+
+#include "library/shared_queue.h"
+
+/* The most parts of an operation; that of Linux, where IOV_MAX is a runtime value. */
+#define PREPARE_MAX_PARTS 1024
+
+/* Fills in all of t but finished and context. 0, or a negative errno with a sentence;
+ * then t was not touched. */
+int prepare_transfer(struct transfer *t, struct shared_queue *sq,
+		     const struct operation *op);
+/* The bytes of an operation that was checked. */
+uint64_t prepare_bytes_of(const struct operation *op);
+
+#endif

@@ -20,16 +20,12 @@
 
 #include "base/caller.h"
 #include "base/error.h"
+#include "serve/gather.h"
 
 enum {
 	/* How long an adaptive worker polls after it had work. */
 	ADAPTIVE_WINDOW_NS = 50000,
-	/* If a client offers requests within so many rounds after the last
-	 * ones, it has many in flight. Then the worker pauses for about 0.5 us
-	 * after a round, so that requests gather and cache lines move less
-	 * often. With null storage this gave 15 to 20% more IOPS at iodepth 32
-	 * and 128, and no fewer at iodepth 1. */
-	EAGER_ROUNDS = 16,
+	/* About 0.5 us; see serve/gather.h. */
 	GATHER_RELAXES = 32,
 	EVENTS_MAX = 64,
 };
@@ -233,13 +229,10 @@ static unsigned int serve_round(struct worker *worker)
 	return count;
 }
 
-static void gather(const struct worker *worker, unsigned int empty_rounds)
+static void pause_to_gather(void)
 {
 	unsigned int i;
 
-	if (worker->all->mode == SERVE_EVENT ||
-	    empty_rounds >= EAGER_ROUNDS)
-		return;
 	for (i = 0; i < GATHER_RELAXES; i++)
 		cpu_relax();
 }
@@ -248,20 +241,21 @@ static void *worker_run(void *argument)
 {
 	struct worker *worker = argument;
 	struct workers *all = worker->all;
-	unsigned int empty_rounds = 0; /* since a round found work */
+	struct gather gather = { 0 };
+	unsigned int count;
 
 	while (!shared_read_acquire(&all->stop_wanted)) {
 		/* There is a round between two pauses, so a client that sends
 		 * many messages does not stop the others. */
 		if (unlikely(shared_read(&all->pause_wanted)))
 			park(all);
-		if (serve_round(worker)) {
+		count = serve_round(worker);
+		if (gather_pauses(&gather, count) && all->mode != SERVE_EVENT)
+			pause_to_gather();
+		if (count) {
 			worker->idle_since_ns = 0;
-			gather(worker, empty_rounds);
-			empty_rounds = 0;
 			continue;
 		}
-		empty_rounds++;
 		worker->statistics.empty_polls++;
 		if (may_sleep(worker))
 			sleep_until_needed(worker);

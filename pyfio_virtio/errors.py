@@ -8,6 +8,8 @@ Nothing is printed here.
 import errno
 from collections.abc import Collection
 from difflib import get_close_matches
+from functools import cache
+from typing import Self, cast
 
 
 class PyfioVirtioError(Exception):
@@ -37,20 +39,43 @@ class UsageError(PyfioVirtioError):
 class DiskError(PyfioVirtioError, OSError):
     """A failure of the engine or of a disk, with the engine's sentence and errno.
 
-    With ETIMEDOUT it is a TimeoutError too, as Python's OSError is.
+    It is also the subclass of OSError that Python has for the errno: TimeoutError for ETIMEDOUT,
+    FileNotFoundError for ENOENT, PermissionError for EACCES, and so on.
     """
 
-    def __new__(cls, code: int, sentence: str) -> "DiskError":
-        is_timeout = cls is DiskError and code == errno.ETIMEDOUT
-        return super().__new__(DiskTimeoutError if is_timeout else cls, sentence)
+    def __new__(cls, code: int, sentence: str) -> Self:
+        chosen = _for_errno(code) if cls is DiskError else cls
+        # OSError takes the errno and the sentence from the arguments.
+        return super().__new__(cast("type[Self]", chosen), code, sentence)
 
     def __init__(self, code: int, sentence: str) -> None:
         super().__init__(sentence)
-        self.errno = code
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """For pickle, which finds DiskError by its name, but not the classes of _for_errno()."""
+        return DiskError, self.args
 
 
-class DiskTimeoutError(DiskError, TimeoutError):
-    """A back-end that took too long, or an operation that was cancelled."""
+@cache
+def _for_errno(code: int) -> type[DiskError]:
+    """A class that is both DiskError and Python's own for this errno."""
+    python = type(OSError(code, ""))
+    if python is OSError:
+        return DiskError
+    return type(f"Disk{python.__name__}", (DiskError, python), {})
+
+
+class ArgumentError(UsageError, DiskError, ValueError):
+    """A value that a call on a disk does not accept. Its errno is EINVAL."""
+
+    def __new__(cls, sentence: str) -> Self:
+        return super().__new__(cls, errno.EINVAL, sentence)
+
+    def __init__(self, sentence: str) -> None:
+        DiskError.__init__(self, errno.EINVAL, sentence)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return ArgumentError, (self.what,)
 
 
 class MachineError(PyfioVirtioError):

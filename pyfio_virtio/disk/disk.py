@@ -7,27 +7,23 @@
 
 Any number of threads may read and write any bytes at any offset. A call that waits releases the
 interpreter's lock. Whole blocks in memory from alloc() are transferred without a copy. A call that
-fails raises DiskError, which is an OSError with an errno. Offsets and sizes are in bytes. read(),
-read_into(), write() and sync() are for asyncio; operations() is for many without asyncio.
+fails raises DiskError, which is an OSError with an errno. Offsets and sizes are in bytes.
+operations() submits many operations without waiting. For asyncio, see pyfio_virtio.aio.
 """
 
 import os
-import threading
 from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+from pyfio_virtio.disk.arguments import CData, listed, one_of, pointer_to, timeout_ms, whole
 from pyfio_virtio.disk.operations import Operations
-from pyfio_virtio.disk.session import Session, pointer_to, timeout_ms
+from pyfio_virtio.disk.session import Session
 from pyfio_virtio.engine import engine
-from pyfio_virtio.errors import UsageError
+from pyfio_virtio.errors import ArgumentError
 
 if TYPE_CHECKING:
-    import asyncio
-
     from typing_extensions import Buffer
-
-    from pyfio_virtio.disk.awaitables import Face
 
 DEVICES = ("auto", "blk", "scsi")
 HUGEPAGES = ("auto", "off", "2m", "1g")
@@ -63,36 +59,42 @@ def open_disk(
     """
     ffi, lib = engine.library().ffi, engine.library().lib
     config = ffi.new("struct device_config *")
-    path = ffi.new("char[]", os.fsencode(socket))  # must live as long as config
+    path = ffi.new("char[]", _path(socket))  # must live as long as config
     config.socket = path
-    config.type = getattr(lib, f"DEVICE_{_one_of('device', device, DEVICES).upper()}")
-    config.hugepages = HUGEPAGES.index(_one_of("hugepages", hugepages, HUGEPAGES))
-    config.num_queues = _whole("queues", queues, MAX_QUEUES)
-    config.depth = _whole("depth", depth, MAX_DEPTH)
-    config.memory_bytes = _whole("memory_bytes", memory_bytes, engine.MAX_BYTES)
+    config.type = getattr(lib, f"DEVICE_{DEVICES[one_of('device', device, DEVICES)].upper()}")
+    config.hugepages = one_of("hugepages", hugepages, HUGEPAGES)
+    config.num_queues = whole("queues", queues, MAX_QUEUES)
+    config.depth = whole("depth", depth, MAX_DEPTH)
+    config.memory_bytes = whole("memory_bytes", memory_bytes)
     config.connect_timeout_ms = timeout_ms("connect_timeout_s", connect_timeout_s)
     if scsi_address is not None:
-        target, lun = scsi_address
-        config.scsi_target = _whole("the target", target, MAX_TARGET)
-        config.scsi_lun = _whole("the LUN", lun, MAX_LUN)
+        config.scsi_target, config.scsi_lun = _address(scsi_address)
         config.scsi_address_set = True
     options = ffi.new("struct attach_options *")
-    options.wait = engine.check(lib.wait_named(wait.encode()))
-    options.sleepy_poll_us = _whole("sleepy_poll_us", sleepy_poll_us, MAX_SLEEPY_POLL_US)
+    options.wait = one_of("wait", wait, engine.waits())
+    options.sleepy_poll_us = whole("sleepy_poll_us", sleepy_poll_us, MAX_SLEEPY_POLL_US)
     options.request_timeout_ms = timeout_ms("request_timeout_s", request_timeout_s)
     return Disk(Session(config, options))
 
 
-def _one_of(name: str, value: str, values: tuple[str, ...]) -> str:
-    if value not in values:
-        raise UsageError(f"{name}={value}", "", f"use one of {', '.join(values)}")
-    return value
+def _path(socket: str | os.PathLike[str]) -> bytes:
+    try:
+        path = os.fsencode(socket)
+    except TypeError:
+        kind = type(socket).__name__
+        raise TypeError(f"socket is of the type {kind}: it must be a path") from None
+    if b"\0" in path:
+        raise ArgumentError(f"socket={socket!r}: a path has no null character")
+    return path
 
 
-def _whole(name: str, value: int, most: int) -> int:
-    if not 0 <= value <= most:
-        raise UsageError(f"{name}={value}", "", f"it must be from 0 to {most}")
-    return value
+def _address(scsi_address: tuple[int, int]) -> tuple[int, int]:
+    try:
+        target, lun = scsi_address
+    except (TypeError, ValueError):
+        sentence = f"scsi_address={scsi_address!r}: it must be a target and a LUN, such as (0, 1)"
+        raise TypeError(sentence) from None
+    return whole("the target", target, MAX_TARGET), whole("the LUN", lun, MAX_LUN)
 
 
 class Disk:
@@ -100,8 +102,6 @@ class Disk:
 
     def __init__(self, session: Session) -> None:
         self._session = session
-        self._faces: dict[asyncio.AbstractEventLoop, Face] = {}
-        self._lock = threading.RLock()  # guards _faces
         with session:
             self.info = engine.device_info(session.device)
 
@@ -119,17 +119,9 @@ class Disk:
     def close(self) -> None:
         """Gives up the operations in flight and disconnects. Buffers from alloc() remain valid.
 
-        Waiting calls of other threads and tasks end with ECANCELED, and later calls with EBADF.
+        Waiting calls of other threads end with ECANCELED, and later calls with EBADF.
         """
-        with self._lock:
-            for face in self._faces.values():
-                face.collect()
         self._session.close()
-        # From here on no new face is made, because the session is closed.
-        with self._lock:
-            faces, self._faces = self._faces, {}
-        for face in faces.values():
-            face.close()
 
     @property
     def size(self) -> int:
@@ -143,41 +135,48 @@ class Disk:
 
     def pread(self, size: int, offset: int) -> bytes:
         """Reads `size` bytes, or fewer at the end of the disk, as os.pread() does."""
-        buffer = bytearray(self._fit(size, offset))
-        count = self.preadv([buffer], offset)
+        buffer = self.buffer_for(size, offset)
+        count = self._read("buffer", [buffer], offset)
         return bytes(memoryview(buffer)[:count])
 
-    def _fit(self, size: int, offset: int) -> int:
-        """The part of `size` that is on the disk, so that no memory is allocated for more."""
-        size, offset = engine.in_bytes("size", size), engine.in_bytes("offset", offset)
-        return min(size, max(0, self.size - offset))
+    def buffer_for(self, size: int, offset: int) -> bytearray:
+        """A new buffer for the part of `size` bytes at `offset` that is on the disk."""
+        size, offset = whole("size", size), whole("offset", offset)
+        return bytearray(min(size, max(0, self.size - offset)))
 
     def preadv(self, buffers: Iterable["Buffer"], offset: int) -> int:
         """Reads into writable buffers in turn. Returns the number of bytes, as os.preadv() does."""
-        return self._move(engine.library().lib.device_read, buffers, offset, writable=True)
+        return self._read("buffer", listed(buffers), offset)
+
+    def _read(self, name: str, buffers: "Iterable[Buffer]", offset: int) -> int:
+        pointers = [pointer_to(name, each, writable=True) for each in buffers]
+        return self._move(engine.library().lib.device_read, pointers, whole("offset", offset))
 
     def pwrite(self, data: "Buffer", offset: int) -> int:
-        return self.pwritev([data], offset)
+        """Writes `data`, or less at the end of the disk. Returns the number of bytes."""
+        return self._write("data", [data], offset)
 
     def pwritev(self, buffers: Iterable["Buffer"], offset: int) -> int:
         """Writes buffers in turn. Returns the number of bytes, as os.pwritev() does."""
-        return self._move(engine.library().lib.device_write, buffers, offset, writable=False)
+        return self._write("buffer", listed(buffers), offset)
+
+    def _write(self, name: str, buffers: "Iterable[Buffer]", offset: int) -> int:
+        pointers = [pointer_to(name, each, writable=False) for each in buffers]
+        return self._move(engine.library().lib.device_write, pointers, whole("offset", offset))
 
     def _move(
         self,
         call: Callable[[object, object, int, int], int],
-        buffers: Iterable["Buffer"],
+        pointers: Iterable[CData],
         offset: int,
-        *,
-        writable: bool,
     ) -> int:
         done = 0
-        for buffer in buffers:
-            with pointer_to(buffer, writable=writable) as pointer, self._session:
-                start = engine.in_bytes("offset", offset + done)
-                count = engine.check(call(self._session.device, pointer, len(pointer), start))
+        for pointer in pointers:
+            with pointer, self._session:
+                size = len(pointer)
+                count = engine.check(call(self._session.device, pointer, size, offset + done))
             done += count
-            if count < len(pointer):
+            if count < size:
                 break
         return done
 
@@ -194,7 +193,7 @@ class Disk:
         self._change(engine.library().lib.device_write_zeroes, offset, size)
 
     def _change(self, call: Callable[[object, int, int], int], offset: int, size: int) -> None:
-        start, length = engine.in_bytes("offset", offset), engine.in_bytes("size", size)
+        start, length = whole("offset", offset), whole("size", size)
         with self._session:
             engine.check(call(self._session.device, start, length))
 
@@ -223,36 +222,3 @@ class Disk:
     def operations(self) -> Operations:
         """Returns a new set of operations, which are submitted now and collected later."""
         return Operations(self._session)
-
-    async def read(self, size: int, offset: int) -> bytes:
-        buffer = bytearray(self._fit(size, offset))
-        count = await self.read_into(buffer, offset)
-        return bytes(memoryview(buffer)[:count])
-
-    async def read_into(self, buffer: "Buffer", offset: int) -> int:
-        return await self._face().wait_for(lambda op, key: op.read(buffer, offset, key))
-
-    async def write(self, data: "Buffer", offset: int) -> int:
-        return await self._face().wait_for(lambda op, key: op.write(data, offset, key))
-
-    async def sync(self) -> None:
-        """The same as flush()."""
-        await self._face().wait_for(lambda op, key: op.flush(key))
-
-    def _face(self) -> "Face":
-        """The face of the running event loop."""
-        import asyncio
-
-        from pyfio_virtio.disk.awaitables import Face
-
-        loop = asyncio.get_running_loop()
-        with self._lock:
-            face = self._faces.get(loop)
-            if face is None:
-                self._forget_closed_loops()
-                face = self._faces[loop] = Face(self.operations(), loop)
-        return face
-
-    def _forget_closed_loops(self) -> None:
-        for loop in [loop for loop in self._faces if loop.is_closed()]:
-            self._faces.pop(loop).close()

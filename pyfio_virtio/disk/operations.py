@@ -18,13 +18,16 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+from pyfio_virtio.disk.arguments import CData, milliseconds, pointer_to, whole
 from pyfio_virtio.disk.gate import Gate
-from pyfio_virtio.disk.session import CData, Session, milliseconds, pointer_to
+from pyfio_virtio.disk.session import Session
 from pyfio_virtio.engine import engine
 from pyfio_virtio.errors import DiskError
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
+
+MAX_MINIMUM = (1 << 32) - 1
 
 
 @dataclass(frozen=True)
@@ -91,11 +94,11 @@ class Operations:
 
     def read(self, buffer: "Buffer", offset: int, key: object = None) -> None:
         lib = engine.library().lib
-        self._submit(lib.OPERATION_READ, offset, key, pointer_to(buffer, writable=True))
+        self._submit(lib.OPERATION_READ, offset, key, pointer_to("buffer", buffer, writable=True))
 
     def write(self, data: "Buffer", offset: int, key: object = None) -> None:
         lib = engine.library().lib
-        self._submit(lib.OPERATION_WRITE, offset, key, pointer_to(data, writable=False))
+        self._submit(lib.OPERATION_WRITE, offset, key, pointer_to("data", data, writable=False))
 
     def flush(self, key: object = None) -> None:
         self._submit(engine.library().lib.OPERATION_FLUSH, 0, key)
@@ -112,8 +115,8 @@ class Operations:
         ffi, lib = engine.library().ffi, engine.library().lib
         operation = ffi.new("struct operation *")
         operation.type = kind
-        operation.offset_bytes = engine.in_bytes("offset", offset)
-        operation.size_bytes = engine.in_bytes("size", size)
+        operation.offset_bytes = whole("offset", offset)
+        operation.size_bytes = whole("size", size)
         if pointer is not None:
             operation.buffer, operation.size_bytes = pointer, len(pointer)
         address = _address(operation)
@@ -131,7 +134,8 @@ class Operations:
         still be collected if the back-end answers later, and a call with `timeout_s` that finds
         nothing else in flight waits for that.
         """
-        timeout_ms = -1 if timeout_s is None else milliseconds(timeout_s)
+        minimum = whole("minimum", minimum, MAX_MINIMUM)
+        timeout_ms = -1 if timeout_s is None else milliseconds("timeout_s", timeout_s)
         with self._session, self._async:
             lib = engine.library().lib
             return engine.check(lib.async_completed(self._async.handle, minimum, timeout_ms))

@@ -7,39 +7,17 @@ by Python code may crash the process.
 """
 
 import errno
-import math
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
+from pyfio_virtio.disk.arguments import CData, pointer_to, whole
 from pyfio_virtio.disk.gate import Gate, fork_count
 from pyfio_virtio.engine import engine
-from pyfio_virtio.errors import DiskError
+from pyfio_virtio.errors import ArgumentError
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
-# A pointer or a structure whose type only C knows.
-CData: TypeAlias = Any
-# The longest time that the engine accepts.
-MAX_MS = (1 << 31) - 1
-
-
-def pointer_to(buffer: "Buffer", *, writable: bool) -> CData:
-    """A char[] that keeps the buffer alive. It is a context manager, which releases the buffer."""
-    return engine.library().ffi.from_buffer("char[]", buffer, require_writable=writable)
-
-
-def milliseconds(seconds: float) -> int:
-    """A time for the engine: 0 if `seconds` is negative, and 24 days at most."""
-    if math.isnan(seconds):
-        raise DiskError(errno.EINVAL, "a time must be a number")
-    return round(min(max(0.0, seconds * 1000), MAX_MS))
-
-
-def timeout_ms(name: str, seconds: float) -> int:
-    """A time-out for the engine: 0, its default, if `seconds` is 0; else at least 1 ms."""
-    if seconds < 0:
-        raise DiskError(errno.EINVAL, f"{name}={seconds}: it must not be negative; 0: the default")
-    return max(1, milliseconds(seconds)) if seconds else 0
+MAX_FD = (1 << 31) - 1
 
 
 def _free(memory: CData, address: CData, made_at: int) -> None:
@@ -111,9 +89,9 @@ class Session(Gate):
     def alloc(self, size: int, alignment: int) -> memoryview:
         ffi, lib = engine.library().ffi, engine.library().lib
         memory = self._memory
-        size = engine.in_bytes("size", size)
-        if alignment < 0 or alignment & (alignment - 1) or alignment > engine.MAX_BYTES:
-            raise DiskError(errno.EINVAL, f"alignment={alignment}: it must be a power of two")
+        size, alignment = whole("size", size), whole("alignment", alignment)
+        if alignment & (alignment - 1):
+            raise ArgumentError(f"alignment={alignment}: it must be a power of two")
         with self:
             address = lib.device_alloc(self.device, size, alignment)
             if not address:
@@ -127,8 +105,8 @@ class Session(Gate):
 
     def register(self, memory: "Buffer", fd: int, file_offset: int) -> None:
         ffi, lib = engine.library().ffi, engine.library().lib
-        file_offset = engine.in_bytes("file_offset", file_offset)
-        pointer = pointer_to(memory, writable=True)
+        fd, file_offset = whole("fd", fd, MAX_FD), whole("file_offset", file_offset)
+        pointer = pointer_to("memory", memory, writable=True)
         with self:
             size = len(pointer)
             code = lib.device_register_memory(self.device, pointer, size, fd, file_offset)

@@ -74,6 +74,15 @@ def version() -> str:
     return _text(library().lib.engine_version())
 
 
+@cache
+def waits() -> tuple[str, ...]:
+    """The names of the ways of waiting, in the order of enum wait_kind."""
+    names: list[str] = []
+    while name := library().lib.wait_name(len(names)):
+        names.append(_text(name))
+    return tuple(names)
+
+
 def fio_release() -> str:
     """The only release of fio that can load this engine, such as "fio-3.33"."""
     return _text(library().lib.engine_fio_release())
@@ -203,14 +212,3 @@ def check(code: int) -> int:
     if code < 0:
         raise failure(code)
     return code
-
-
-# The largest offset, size or file offset, in the engine as in Linux.
-MAX_BYTES = (1 << 63) - 1
-
-
-def in_bytes(name: str, value: int) -> int:
-    """Checks that C can hold an offset or a size, because Python's integers have no limit."""
-    if not 0 <= value <= MAX_BYTES:
-        raise DiskError(errno.EINVAL, f"{name}={value}: it must be from 0 to {MAX_BYTES}")
-    return value

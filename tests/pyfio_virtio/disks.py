@@ -13,7 +13,9 @@ from typing import Any
 import pytest
 
 import pyfio_virtio
+from pyfio_virtio import aio
 from pyfio_virtio.backends.backends import Backend
+from pyfio_virtio.disk.async_disk import Opening
 
 DISK_BYTES = 8 << 20
 # Ample; it only bounds a hang.
@@ -59,6 +61,10 @@ WAITS = ("event", "busy", "sleepy", "adaptive")
 def open_disk(backend: Backend, **options: Any) -> pyfio_virtio.Disk:  # noqa: ANN401
     """Waits for the eventfd, which leaves the CPUs to the back-end."""
     return pyfio_virtio.open(backend.socket, **{"wait": "event", **options})
+
+
+def open_async_disk(backend: Backend, **options: Any) -> Opening:  # noqa: ANN401
+    return aio.open(backend.socket, **{"wait": "event", **options})
 
 
 class Server:

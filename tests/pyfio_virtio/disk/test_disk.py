@@ -1,14 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Disks as Python programs use them: pyfio_virtio/disk/disk.py, and the C below it."""
 
-import asyncio
 import errno
 import gc
 import mmap
 import os
 import random
 import signal
-import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -22,7 +20,6 @@ import pytest
 import pyfio_virtio
 from pyfio_virtio import Disk, DiskError
 from pyfio_virtio.backends.backends import Backend
-from pyfio_virtio.errors import UsageError
 from tests.pyfio_virtio.disks import DISK_BYTES, WAITS, Kind, every_kind, open_disk
 
 Serve = Callable[..., Backend]
@@ -351,16 +348,6 @@ def test_nobody_serves_the_socket(tmp_path: Path) -> None:
     assert refused.value.errno == errno.ENOENT
 
 
-def test_an_unknown_wait_is_refused(backend: Backend) -> None:
-    with pytest.raises(DiskError, match="wait=often: use one of default, event, busy, sleepy"):
-        open_disk(backend, wait="often")
-
-
-def test_an_unknown_device_is_refused(backend: Backend) -> None:
-    with pytest.raises(UsageError, match="use one of auto, blk, scsi"):
-        open_disk(backend, device="tape")
-
-
 # ---- operations in flight ----------------------------------------------------------------------
 
 
@@ -432,59 +419,3 @@ def test_operations_end_with_their_back_end(backend: Backend, disk: Disk) -> Non
         assert operations.completed(10) == 10
         errors = [done.error for _ in range(10) if (done := operations.get_completed())]
         assert [error.errno for error in errors if error] == [errno.EIO] * 10
-
-
-# ---- asyncio -----------------------------------------------------------------------------------
-
-
-def test_awaiting(disk: Disk) -> None:
-    async def work() -> None:
-        await asyncio.gather(*(disk.write(bytes([i]) * 1000, i * 1000) for i in range(200)))
-        read = await asyncio.gather(*(disk.read(1000, i * 1000) for i in range(200)))
-        assert read == [bytes([i]) * 1000 for i in range(200)]
-        await disk.sync()
-
-    asyncio.run(work())
-
-
-def test_a_cancelled_task_gives_its_operation_up(serve: Serve) -> None:
-    backend = Kind("builtin", 512, ("latency=3600s",)).start(serve)
-
-    async def work(disk: Disk) -> None:
-        with pytest.raises(TimeoutError):
-            await asyncio.wait_for(disk.read(512, 0), 0.05)
-
-    with open_disk(backend) as disk:
-        asyncio.run(work(disk))
-
-
-def test_an_awaited_failure_is_an_oserror(disk: Disk, backend: Backend) -> None:
-    async def work() -> None:
-        await disk.read(512, 0)
-        os.kill(backend.process.pid, signal.SIGKILL)
-        with pytest.raises(OSError, match="hung up"):
-            await disk.read(512, 0)
-
-    asyncio.run(work())
-
-
-def test_threads_and_asyncio_at_once(disk: Disk) -> None:
-    stop = threading.Event()
-
-    def work() -> None:
-        while not stop.is_set():
-            disk.pwrite(b"t" * 10, 1_000_000)
-
-    async def awaited() -> None:
-        for i in range(100):
-            await disk.write(bytes([i]) * 10, i * 10)
-
-    with ThreadPoolExecutor(2) as pool:
-        threads = [pool.submit(work) for _ in range(2)]
-        try:
-            asyncio.run(awaited())
-        finally:
-            stop.set()
-        for thread in threads:
-            thread.result()
-    assert disk.pread(1000, 0) == b"".join(bytes([i]) * 10 for i in range(100))

@@ -26,7 +26,8 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from pyfio_virtio import Disk, DiskError
+from pyfio_virtio import Disk
+from pyfio_virtio.aio import AsyncDisk
 from pyfio_virtio.backends.backends import Backend
 from pyfio_virtio.disk.operations import Operations
 from pyfio_virtio.engine import engine
@@ -241,7 +242,7 @@ def forgotten_in_a_cycle(disk: Disk) -> None:
 def awaited(disk: Disk) -> None:
     async def read() -> None:
         with pytest.raises(TimeoutError):
-            await asyncio.wait_for(disk.read_into(disk.alloc(BLOCK), 0), 0.01)
+            await asyncio.wait_for(AsyncDisk(disk).preadv([disk.alloc(BLOCK)], 0), 0.01)
 
     asyncio.run(read())
 
@@ -283,30 +284,6 @@ def test_the_memory_of_a_timed_out_read_comes_back(server: Server) -> None:
         assert address in map(address_of, take_all(disk))
 
 
-def test_a_cancelled_task_ends_at_once(server: Server) -> None:
-    """Nothing else would end it: nothing times out, and the back-end is stopped."""
-
-    async def read(disk: Disk) -> None:
-        with pytest.raises(TimeoutError):
-            await asyncio.wait_for(disk.read_into(disk.alloc(BLOCK), 0), 0.01)
-
-    with patient(server) as disk, server.stopped():
-        asyncio.run(read(disk))
-
-
-def test_an_awaited_read_that_takes_too_long_says_so(server: Server) -> None:
-    async def read(disk: Disk) -> None:
-        with pytest.raises(TimeoutError, match="request_timeout"):
-            await disk.read_into(disk.alloc(BLOCK), 0)
-        server.go_on()
-        # What follows is not disturbed by the late answer.
-        assert await disk.read(BLOCK, 0) == OLD
-
-    with open_disk(server.backend, request_timeout_s=0.5) as disk:
-        server.stop()
-        asyncio.run(read(disk))
-
-
 def test_what_a_dead_back_end_had_is_not_allocated_again(server: Server) -> None:
     """It hung up; that it writes no more is not proven by this."""
     with patient(server) as disk, disk.operations() as operations:
@@ -336,7 +313,7 @@ ENDINGS = {
     "a cancelled task": """
 async def work():
     try:
-        await asyncio.wait_for(disk.read_into(buffer, 0), 0.01)
+        await asyncio.wait_for(pyfio_virtio.aio.AsyncDisk(disk).preadv([buffer], 0), 0.01)
     except TimeoutError:
         pass
 asyncio.run(work())
@@ -346,7 +323,7 @@ threading.Thread(target=disk.pread, args=(4096, 0), daemon=True).start()
 """,
     "a task that is left": """
 async def work():
-    asyncio.create_task(disk.read_into(buffer, 0))
+    asyncio.create_task(pyfio_virtio.aio.AsyncDisk(disk).preadv([buffer], 0))
     await asyncio.sleep(0.01)
 asyncio.run(work())
 """,
@@ -503,7 +480,8 @@ class LateAnswers(RuleBasedStateMachine):
         async def read() -> None:
             _, buffer = self.new_buffer(1)
             try:
-                await asyncio.wait_for(self.disk.read_into(buffer, place * BLOCK), after_s)
+                reading = AsyncDisk(self.disk).preadv([buffer], place * BLOCK)
+                await asyncio.wait_for(reading, after_s)
             except TimeoutError:
                 return
             assert bytes(buffer) == pattern(place)
@@ -552,10 +530,3 @@ def test_late_answers_never_meet_memory_that_was_handed_out_again(kind: Kind, se
             suppress_health_check=list(HealthCheck),
         ),
     )
-
-
-@pytest.mark.parametrize("code", [errno.ETIMEDOUT, errno.EIO])
-def test_only_a_disk_error_that_timed_out_is_a_timeout(code: int) -> None:
-    error = DiskError(code, "late")
-    assert isinstance(error, TimeoutError) == (code == errno.ETIMEDOUT)
-    assert (error.errno, str(error)) == (code, "late")

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Numbers at the ends of what a disk, an offset, a size or a time can be: disk/disk.py."""
 
-import asyncio
 import errno
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -13,7 +12,6 @@ from hypothesis import strategies as st
 from pyfio_virtio import Disk, DiskError
 from pyfio_virtio.backends.backends import Backend
 from pyfio_virtio.engine import engine
-from pyfio_virtio.errors import UsageError
 from tests.pyfio_virtio.disks import open_disk
 
 Serve = Callable[..., Backend]
@@ -85,39 +83,6 @@ def test_ranges_of_any_size(largest: Disk, from_end: int, size: int) -> None:
     assert read == (min(size, from_end) if 0 <= size <= MAX_BYTES else -errno.EINVAL)
 
 
-@pytest.mark.parametrize("number", [-1, 1 << 63, 1 << 64, -(1 << 70)])
-def test_what_is_no_offset_and_no_size_is_refused_in_words(disk: Disk, number: int) -> None:
-    def operate(name: str, *arguments: Any) -> Callable[[], object]:  # noqa: ANN401
-        def call() -> None:
-            with disk.operations() as operations:
-                getattr(operations, name)(*arguments)
-
-        return call
-
-    calls: list[Callable[[], object]] = [
-        lambda: disk.pread(1, number),
-        lambda: disk.pread(number, 0),
-        lambda: disk.pwrite(b"x", number),
-        lambda: disk.discard(number, 1),
-        lambda: disk.write_zeroes(0, number),
-        lambda: disk.alloc(number),
-        lambda: disk.alloc(1, number),
-        lambda: disk.register(bytearray(4096), 0, number),
-        lambda: asyncio.run(disk.read(1, number)),
-        lambda: asyncio.run(disk.read(number, 0)),
-        lambda: asyncio.run(disk.write(b"x", number)),
-        operate("read", bytearray(1), number),
-        operate("write", b"x", number),
-        operate("discard", number, 1),
-        operate("discard", 0, number),
-        operate("write_zeroes", 0, number),
-    ]
-    for call in calls:
-        with pytest.raises(DiskError, match=str(number)) as refused:
-            call()
-        assert refused.value.errno == errno.EINVAL
-
-
 @pytest.mark.parametrize(("offset", "size"), [(1 << 63, 1), ((1 << 64) - 1, 1), (0, 1 << 63)])
 def test_c_refuses_negative_numbers_too(disk: Disk, offset: int, size: int) -> None:
     ffi, lib = engine.library().ffi, engine.library().lib
@@ -129,52 +94,12 @@ def test_c_refuses_negative_numbers_too(disk: Disk, offset: int, size: int) -> N
         assert lib.device_discard(device, offset, size) == -errno.EINVAL
 
 
-@pytest.mark.parametrize("alignment", [3, 96, 4097])
-def test_an_alignment_is_a_power_of_two(disk: Disk, alignment: int) -> None:
-    with pytest.raises(DiskError, match="power of two"):
-        disk.alloc(4096, alignment)
-
-
 @pytest.mark.parametrize("seconds", [-1e300, -1.0, 0.0, 1e300, float("inf"), float("-inf")])
 def test_any_time_is_a_time(disk: Disk, seconds: float) -> None:
     with disk.operations() as operations:
         operations.flush()
         operations.completed(1)
         assert operations.completed(1, seconds) == 1
-
-
-def test_no_number_is_no_time(disk: Disk) -> None:
-    with disk.operations() as operations, pytest.raises(DiskError, match="must be a number"):
-        operations.completed(1, float("nan"))
-
-
-@pytest.mark.parametrize(
-    "option",
-    [
-        {"queues": -1},
-        {"queues": 1 << 40},
-        {"depth": -1},
-        {"depth": 1 << 32},
-        {"memory_bytes": -1},
-        {"memory_bytes": 1 << 64},
-        {"scsi_address": (256, 0)},
-        {"scsi_address": (0, 16384)},
-        {"scsi_address": (-1, 0)},
-        {"sleepy_poll_us": -1},
-    ],
-)
-def test_options_out_of_range_are_refused_in_words(serve: Serve, option: dict[str, Any]) -> None:
-    with pytest.raises(UsageError, match="it must be from"):
-        open_disk(serve("builtin", size_bytes=1 << 20), **option)
-
-
-@pytest.mark.parametrize("name", ["connect_timeout_s", "request_timeout_s"])
-@pytest.mark.parametrize("seconds", [-1.0, float("-inf"), float("nan")])
-def test_a_time_out_that_is_no_time_is_refused(serve: Serve, name: str, seconds: float) -> None:
-    options: dict[str, Any] = {name: seconds}
-    with pytest.raises(DiskError, match="must") as refused:
-        open_disk(serve("builtin", size_bytes=1 << 20), **options)
-    assert refused.value.errno == errno.EINVAL
 
 
 def test_where_a_number_is_zero_the_default_applies(serve: Serve) -> None:

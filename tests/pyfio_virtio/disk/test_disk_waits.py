@@ -9,7 +9,6 @@ import asyncio
 import errno
 import select
 import signal
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -17,14 +16,13 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
-import psutil
 import pytest
 
 from pyfio_virtio import Disk, DiskError
+from pyfio_virtio.aio import AsyncDisk
 from pyfio_virtio.backends.backends import Backend
 from pyfio_virtio.disk.operations import Operations
 from pyfio_virtio.engine import engine
-from tests.open_descriptors import descriptors
 from tests.pyfio_virtio.disks import WAITS, Kind, Server, open_disk
 
 Serve = Callable[..., Backend]
@@ -53,8 +51,8 @@ class Read:
     def submit(self, disk: Disk, operations: Operations) -> None:
         operations.read(disk.alloc(BLOCK), 0)
 
-    async def wait(self, disk: Disk) -> object:
-        return await disk.read_into(disk.alloc(BLOCK), 0)
+    async def wait(self, disk: AsyncDisk) -> object:
+        return await disk.preadv([await disk.alloc(BLOCK)], 0)
 
 
 class ReadElsewhere:
@@ -64,8 +62,8 @@ class ReadElsewhere:
     def submit(self, disk: Disk, operations: Operations) -> None:
         operations.read(bytearray(BLOCK), 0)
 
-    async def wait(self, disk: Disk) -> object:
-        return await disk.read(BLOCK, 0)
+    async def wait(self, disk: AsyncDisk) -> object:
+        return await disk.pread(BLOCK, 0)
 
 
 class WritePart:
@@ -77,8 +75,8 @@ class WritePart:
     def submit(self, disk: Disk, operations: Operations) -> None:
         operations.write(b"part", 10)
 
-    async def wait(self, disk: Disk) -> object:
-        return await disk.write(b"part", 10)
+    async def wait(self, disk: AsyncDisk) -> object:
+        return await disk.pwrite(b"part", 10)
 
 
 class Flush:
@@ -89,8 +87,8 @@ class Flush:
     def submit(self, disk: Disk, operations: Operations) -> None:
         operations.flush()
 
-    async def wait(self, disk: Disk) -> object:
-        await disk.sync()
+    async def wait(self, disk: AsyncDisk) -> object:
+        await disk.flush()
         return None
 
 
@@ -107,7 +105,10 @@ def in_a_call(disk: Disk, work: Work) -> object:
 
 
 def in_a_task(disk: Disk, work: Work) -> object:
-    return asyncio.run(work.wait(disk))
+    async def wait() -> object:
+        return await work.wait(AsyncDisk(disk))
+
+    return asyncio.run(wait())
 
 
 def submitted(wait: Callable[[Operations], object]) -> Way:
@@ -341,65 +342,6 @@ def test_a_program_that_asks_again_and_again(
         if not is_dead:
             server.go_on()
         ffi.release(pointer)
-
-
-# ---- asyncio -------------------------------------------------------------------------------------
-
-
-def closed_while_awaited(server: Server, close: Callable[[Disk], object]) -> int:
-    disk = open_disk(server.backend, request_timeout_s=NEVER_S)
-
-    async def work() -> int:
-        tasks = [asyncio.ensure_future(work.wait(disk)) for work in WORK]
-        await asyncio.sleep(SOON_S)
-        close(disk)
-        codes = set()
-        for done in await asyncio.gather(*tasks, return_exceptions=True):
-            assert isinstance(done, DiskError)
-            assert "closed" in str(done)
-            codes.add(done.errno or 0)
-        with pytest.raises(DiskError, match="the disk is closed"):
-            await disk.read(1, 0)
-        (code,) = codes
-        return code
-
-    with server.stopped():
-        return asyncio.run(asyncio.wait_for(work(), LIMIT_S))
-
-
-def test_tasks_end_when_their_loop_closes_the_disk(server: Server) -> None:
-    assert closed_while_awaited(server, lambda disk: disk.close()) == errno.ECANCELED
-
-
-def test_tasks_end_when_a_thread_closes_the_disk(server: Server) -> None:
-    def close(disk: Disk) -> None:
-        threading.Thread(target=disk.close).start()
-
-    assert closed_while_awaited(server, close) == errno.ECANCELED
-
-
-def test_what_was_done_before_the_close_has_succeeded(server: Server) -> None:
-    async def work() -> None:
-        disk = open_disk(server.backend)
-        task = asyncio.ensure_future(disk.write(b"done", 0))
-        await asyncio.sleep(0)
-        while disk.pread(4, 0) != b"done":  # in this thread, so the task cannot go on
-            pass
-        disk.close()
-        assert await task == 4
-
-    asyncio.run(work())
-
-
-def test_a_loop_that_is_closed_keeps_nothing_open(server: Server) -> None:
-    with open_disk(server.backend) as disk:
-        asyncio.run(disk.sync())
-        asyncio.run(disk.sync())
-        process = psutil.Process()
-        before = descriptors(), process.num_threads()
-        for _ in range(10):
-            asyncio.run(disk.sync())
-        assert (descriptors(), process.num_threads()) == before
 
 
 # ---- closing from within a call ------------------------------------------------------------------

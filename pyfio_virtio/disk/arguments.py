@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Checks what programs pass to a disk, before C sees it.
+
+A wrong type raises TypeError, and a wrong value raises ArgumentError. Both say in one sentence what
+was passed and what is accepted. All calls on disks use these functions, so they refuse the same.
+"""
+
+import math
+import operator
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from pyfio_virtio.engine import engine
+from pyfio_virtio.errors import ArgumentError
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
+# A pointer or a structure whose type only C knows.
+CData: TypeAlias = Any
+# The largest offset, size or file offset, in the engine as in Linux.
+MAX_BYTES = (1 << 63) - 1
+# The longest time that the engine accepts.
+MAX_MS = (1 << 31) - 1
+
+
+def whole(name: str, value: object, most: int = MAX_BYTES) -> int:
+    """A number from 0 to `most`. By default, an offset or a size in bytes."""
+    try:
+        number = operator.index(value)  # type: ignore[arg-type]
+    except TypeError:
+        sentence = f"{name}={value!r}: it must be a whole number from 0 to {most}"
+        raise TypeError(sentence) from None
+    if not 0 <= number <= most:
+        raise ArgumentError(f"{name}={number}: it must be from 0 to {most}")
+    return number
+
+
+def one_of(name: str, value: str, values: tuple[str, ...]) -> int:
+    """The index of the value in `values`."""
+    if value not in values:
+        raise ArgumentError(f"{name}={value}: use one of {', '.join(values)}")
+    return values.index(value)
+
+
+def milliseconds(name: str, seconds: float) -> int:
+    """A time for the engine: 0 if `seconds` is negative, and 24 days at most."""
+    try:
+        is_number = not math.isnan(seconds)
+    except (TypeError, OverflowError):
+        raise TypeError(f"{name}={seconds!r}: it must be a number of seconds") from None
+    if not is_number:
+        raise ArgumentError(f"{name}={seconds}: it must be a number of seconds")
+    return round(min(max(0.0, seconds * 1000), MAX_MS))
+
+
+def timeout_ms(name: str, seconds: float) -> int:
+    """A time-out for the engine: 0, its default, if `seconds` is 0; else at least 1 ms."""
+    most_ms = milliseconds(name, seconds)
+    if seconds < 0:
+        raise ArgumentError(f"{name}={seconds}: it must not be negative; 0: the default")
+    return max(1, most_ms) if seconds else 0
+
+
+def pointer_to(name: str, buffer: "Buffer", *, writable: bool) -> CData:
+    """A char[] that keeps the buffer alive. It is a context manager, which releases the buffer."""
+    try:
+        return engine.library().ffi.from_buffer("char[]", buffer, require_writable=writable)
+    except (TypeError, BufferError, ValueError):
+        given = f"{name} is {_described(buffer)}"
+    if writable:
+        raise TypeError(f"{given}: it must be a writable and contiguous buffer, such as bytearray")
+    raise TypeError(f"{given}: it must be a contiguous buffer, such as bytes")
+
+
+def _described(value: object) -> str:
+    kind = type(value).__name__
+    try:
+        view = memoryview(value)  # type: ignore[arg-type]
+    except TypeError:
+        return f"of the type {kind}"
+    except ValueError:
+        return f"a {kind} that was released or closed"
+    return f"a {kind} that is " + ("read-only" if view.c_contiguous else "not contiguous")
+
+
+def listed(buffers: Iterable["Buffer"]) -> "list[Buffer]":
+    """The buffers of a call that takes several."""
+    try:
+        return list(buffers)
+    except TypeError:
+        kind = type(buffers).__name__
+        raise TypeError(f"buffers is of the type {kind}: it must be a list of buffers") from None

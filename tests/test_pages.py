@@ -21,6 +21,7 @@ from pyfio_virtio.backends import unix_sockets
 from pyfio_virtio.engine import engine
 from pyfio_virtio.machine.process import Process, start_ticks
 from tests.conftest import ROOT, StartBackend, run_to_end
+from tests.waiting import wait_until
 
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 MAP = ROOT / "CONTRIBUTING.md"
@@ -94,19 +95,11 @@ def running(text: str, folder: Path, socket: Path) -> Iterator[None]:
     # exec: so that it is the daemon that ends, not a shell around it.
     child = subprocess.Popen(["bash", "-c", f"exec {text}"], cwd=folder)
     try:
-        assert eventually_accepts(child, socket), f"nobody listens on {socket}"
+        wait_until(lambda: child.poll() is not None or unix_sockets.accepts(str(socket)))
+        assert child.poll() is None, f"nobody listens on {socket}"
         yield
     finally:
         Process(child.pid, start_ticks(child.pid) or 0, child).end()
-
-
-def eventually_accepts(child: subprocess.Popen[bytes], socket: Path) -> bool:
-    for _ in range(1000):
-        if child.poll() is not None or unix_sockets.accepts(str(socket)):
-            break
-        with pytest.raises(subprocess.TimeoutExpired):
-            child.wait(0.01)
-    return child.poll() is None
 
 
 @pytest.mark.parametrize("block", RUN, ids=lambda block: block.name)

@@ -12,7 +12,6 @@ import socket
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -21,7 +20,7 @@ from typing import Any
 import pytest
 
 from pyfio_virtio.backends.builtin_engine import BuiltinBackend, Settings
-from tests.backend.frontend import TIMEOUT_S
+from tests.waiting import wait_until
 
 StartBuiltin = Callable[..., BuiltinBackend]
 Start = Callable[..., subprocess.Popen[str]]
@@ -86,10 +85,7 @@ def start(path: str) -> Iterator[Start]:
 
 def wait_until_served(path: str, process: subprocess.Popen[str]) -> None:
     """Or until the process has ended."""
-    deadline = time.monotonic() + TIMEOUT_S
-    while process.poll() is None and not is_served(path):
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    wait_until(lambda: process.poll() is not None or is_served(path), "a back-end that listens")
 
 
 def is_served(path: str) -> bool:

@@ -8,7 +8,6 @@ import socket
 import struct
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -16,6 +15,7 @@ import pytest
 from tests.backend.conftest import Start, StartBuiltin, is_served, wait_until_served
 from tests.backend.disk_requests import BLK_OK, BLK_READ, BLK_WRITE, blk
 from tests.backend.frontend import TIMEOUT_S, Frontend
+from tests.waiting import wait_until
 
 NOBODY = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
 
@@ -271,14 +271,9 @@ def test_it_ends_with_its_parent_if_told(short_folder: Path) -> None:
     ]
     parent = f"import subprocess, time; subprocess.Popen({command!r}); time.sleep(60)"
     with subprocess.Popen([sys.executable, "-c", parent]) as process:
-        deadline = time.monotonic() + TIMEOUT_S
-        while not is_served(path) and time.monotonic() < deadline:
-            time.sleep(0.01)
-        assert is_served(path)
+        wait_until(lambda: is_served(path), "a back-end that listens")
         process.kill()
-    while Path(path).exists() and time.monotonic() < deadline + TIMEOUT_S:
-        time.sleep(0.01)
-    assert not Path(path).exists()
+    wait_until(lambda: not Path(path).exists(), "the end of the back-end")
 
 
 def test_a_file_is_made_and_keeps_what_was_written(

@@ -30,6 +30,7 @@ from tests.backend.conftest import Start
 from tests.backend.disk_requests import BLK_OK, BLK_READ, BlkRequest, blk
 from tests.backend.file_kinds import FULL, KINDS, fill, make_blocking
 from tests.backend.frontend import TIMEOUT_S, BackendGoneError, Connection, Frontend
+from tests.waiting import wait_until
 
 SERVE = ("poll", "event", "adaptive")
 
@@ -433,8 +434,7 @@ def test_a_broken_ring_with_late_requests_lets_its_worker_sleep(
     served = serve("--serve", mode, "--fault", "delay:for=200ms,after=3,count=1")
     client = served.client()
     offer(client)
-    while "fault_delay" not in served.stats():
-        pass
+    wait_until(lambda: "fault_delay" in served.stats())
     break_ring(client)
     assert select.select([client.queues[0].err_fd], [], [], TIMEOUT_S)[0]
     time.sleep(0.3)  # the late one comes due

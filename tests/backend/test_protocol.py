@@ -14,6 +14,7 @@ from tests.backend import frontend as fe
 from tests.backend.conftest import StartBuiltin
 from tests.backend.disk_requests import BLK_IOERR, BLK_OK, BLK_READ, BLK_WRITE, BlkRequest, blk
 from tests.backend.frontend import Connection, Frontend, Memory
+from tests.waiting import wait_until
 
 
 @pytest.fixture
@@ -240,8 +241,7 @@ def test_a_client_that_left_is_not_heard_though_a_child_holds_its_socket(
     leaving.ask_u64(fe.GET_FEATURES)
     copies = copies_of_sockets(leaving.socket.fileno())
     leaving.close()
-    while started.statistics()["clients"]:
-        time.sleep(0.001)
+    wait_until(lambda: not started.statistics()["clients"])
     # Time enough to hear once more.
     time.sleep(0.01)
     with Frontend(started.settings.socket_path) as frontend:

@@ -19,6 +19,7 @@ from tests.backend.frontend import (
     Buffer,
     Frontend,
 )
+from tests.waiting import wait_until
 
 MODES = ["poll", "event", "adaptive"]
 
@@ -303,6 +304,7 @@ def test_a_head_offered_again_and_again_is_no_flood(backend: StartBuiltin) -> No
             queue.publish()
             queue.kick()
             time.sleep(0.005)
+        wait_until(lambda: started.statistics()["reads"] >= 16)
         assert started.statistics()["reads"] == 16
 
 

@@ -5,7 +5,6 @@ import json
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -23,6 +22,7 @@ from pyfio_virtio.machine.folders import memory_folder
 from pyfio_virtio.results.record import CpuUse, Point, Record
 from pyfio_virtio.results.results import FIO_JSON, JOB, RUNS, SweepFolder, read_rows
 from tests.conftest import ROOT
+from tests.waiting import wait_until
 
 RECORD = Record(
     point=Point("", "null", "", "fio-3.33", "none", ""),
@@ -205,13 +205,11 @@ def test_a_finished_bench_is_measured_anew(tmp_path: Path) -> None:
 
 def ended_after(runs: int, number: signal.Signals, output: Path) -> tuple[int, str]:
     """The status and the words of a bench that gets the signal once it has kept so many runs."""
-    file, deadline = output / "start.unfinished" / RUNS, time.monotonic() + 60
+    file = output / "start.unfinished" / RUNS
     words = command(output, "--pairs", "50")
     with subprocess.Popen(words, cwd=ROOT, text=True, stderr=subprocess.PIPE) as process:
         try:
-            while len(read_rows(file)) < runs:
-                assert time.monotonic() < deadline
-                time.sleep(0.02)
+            wait_until(lambda: len(read_rows(file)) >= runs, "the runs", 60)
             process.send_signal(number)
             _, said = process.communicate(timeout=60)
         finally:

@@ -29,6 +29,7 @@ from pyfio_virtio.machine import process
 from tests.conftest import Fio, Option, StartBackend
 from tests.end_to_end.relay import Relay, Tamper
 from tests.end_to_end.running_fio import RunningFio
+from tests.waiting import wait_until
 
 DISK_BYTES = 64 << 20
 WAITS = ("event", "busy", "sleepy", "adaptive")
@@ -84,8 +85,8 @@ def qsd_with(private: Path) -> Iterator[Callable[..., str]]:
         line += ["--export", f"type=vhost-user-blk,id=export,node-name=disk,writable=on{export}"]
         line[-1] += f",addr.type=unix,addr.path={socket}"
         running.append(process.start(line, death_signal=signal.SIGKILL))
-        while not unix_sockets.accepts(str(socket)):
-            assert running[-1].is_running(), f"did not start: {line}"
+        wait_until(lambda: unix_sockets.accepts(str(socket)) or not running[-1].is_running())
+        assert running[-1].is_running(), f"did not start: {line}"
         return str(socket)
 
     yield start

@@ -2,8 +2,6 @@
 """wait=adaptive under the real fio: it completes, verifies, ends, and says how it decided."""
 
 import json
-import os
-import signal
 from typing import Any
 
 import pytest
@@ -11,6 +9,7 @@ import pytest
 from tests.conftest import Fio, Option, StartBackend
 from tests.end_to_end.conftest import StartFio
 from tests.end_to_end.refusal import refusal
+from tests.waiting import kill
 
 WAYS = {"yield", "spin", "block", *(f"sleep {us} us" for us in (5, 10, 20, 50, 100, 200))}
 
@@ -91,5 +90,5 @@ def test_a_killed_back_end_ends_the_run(qsd: StartBackend, start_fio: StartFio) 
         disk.socket, rw="randread", iodepth=16, wait="adaptive", time_based=True, runtime=60
     )
     running.wait_until_served(disk.process.pid)
-    os.kill(disk.process.pid, signal.SIGKILL)
+    kill(disk.process.pid)
     assert running.finish().status != 0

@@ -230,7 +230,7 @@ filename={socket}
 def test_more_threads_than_queues_are_refused(builtin: StartBackend, fio: Fio) -> None:
     # Those that got a queue run until the others have failed.
     run = unserialized(
-        fio, builtin(queues=2).socket, numjobs=4, rw="randread", time_based=None, runtime=60
+        fio, builtin(queues=2).socket, numjobs=4, rw="randread", time_based=True, runtime=60
     )
     assert run.status > 0
     assert any("all 2 queues are in use" in said for said in sentences(run))
@@ -244,7 +244,8 @@ thread=1
 create_serialize=0
 filename={disk(queues=2).socket}
 rw=randread
-number_ios=10
+time_based
+runtime=1
 [one]
 event_idx=on
 [two]

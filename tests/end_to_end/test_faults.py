@@ -5,6 +5,7 @@ A fault that hurts ends the run soon, with one sentence that names the socket; o
 is not noticed: what was written is what is read.
 """
 
+import json
 import re
 import signal
 import time
@@ -19,7 +20,7 @@ from pyfio_virtio.backends.builtin_engine import BuiltinBackend, Settings
 from tests.conftest import Fio, FioRun, Option, StartBackend
 from tests.end_to_end.conftest import DISK_BYTES, WAITS, StartFio
 from tests.end_to_end.refusal import refusal, sentences
-from tests.end_to_end.running_fio import PATIENCE_S
+from tests.waiting import wait_until
 
 EIO, ENOSPC, ETIMEDOUT, ECANCELED = 5, 28, 110, 125
 BLOCKS = 512
@@ -53,13 +54,6 @@ def faulty(private: Path) -> Iterator[StartFaulty]:
 
 def run(fio: Fio, backend: BuiltinBackend, **options: Option) -> FioRun:
     return fio(backend.settings.socket_path, **options)
-
-
-def wait_until(happened: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while not happened():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def wait_until_lost(backend: BuiltinBackend, count: int) -> None:
@@ -359,12 +353,24 @@ def test_a_second_signal_ends_the_run_at_once(
     )
     wait_until_lost(backend, int(jobs.get("numjobs") or 1))
     time.sleep(1.5 if ends else 0)
-    running.signal(signal.SIGINT, to_all)
-    time.sleep(0.5)  # one ^C reaches all processes in less than that
-    running.signal(signal.SIGINT, to_all)
-    done = running.finish()
+    done = running.signal_until_it_ends(signal.SIGINT, to_all)
     assert {job["error"] for job in done.jobs} == {ECANCELED}
     assert all("a second signal ended the run" in said for said in sentences(done))
+
+
+def test_threads_that_run_at_once_have_a_queue_each(
+    faulty: StartFaulty, start_fio: StartFio, private: Path
+) -> None:
+    # Each job loses its first request, so that none of them ends before all have begun.
+    backend, stats = faulty("lose", queue_count=4), private / "stats.json"
+    running = start_fio(
+        backend.settings.socket_path, rw="randread", numjobs=4, stats_file=str(stats)
+    )
+    wait_until_lost(backend, 4)
+    backend.stop()
+    assert all("hung up" in said for said in sentences(running.finish()))
+    lines = [json.loads(line) for line in stats.read_text().splitlines()]
+    assert sorted(line["queues"][0]["queue"] for line in lines) == [0, 1, 2, 3]
 
 
 def test_one_signal_lets_the_disk_finish(faulty: StartFaulty, start_fio: StartFio) -> None:

@@ -4,7 +4,6 @@
 Each run ends by itself; none waits for the back-end for ever.
 """
 
-import os
 import signal
 import time
 from collections.abc import Iterator
@@ -16,6 +15,7 @@ from pyfio_virtio.backends.backends import Backend
 from tests.conftest import Fio, Option, StartBackend
 from tests.end_to_end.conftest import BACKENDS, WAITS, StartFio
 from tests.end_to_end.refusal import refusal, sentences
+from tests.waiting import go_on, kill, stop
 
 # The engine gives up within about a second; this is what a busy machine may add.
 SOON_S = 10.0
@@ -31,11 +31,11 @@ over_backends_and_waits = pytest.mark.parametrize(
 @contextmanager
 def stopped(backend: Backend) -> Iterator[None]:
     """The back-end answers nothing; then it is killed, since a stopped one would not end."""
-    os.kill(backend.process.pid, signal.SIGSTOP)
+    stop(backend.process.pid)
     try:
         yield
     finally:
-        os.kill(backend.process.pid, signal.SIGKILL)
+        kill(backend.process.pid)
 
 
 # ---- a back-end that dies --------------------------------------------------------------------
@@ -46,7 +46,7 @@ def test_a_killed_back_end_ends_the_run(disk: StartBackend, start_fio: StartFio,
     backend = disk(storage="null")
     running = start_fio(backend.socket, wait=wait, iodepth=16, **LONG)
     running.wait_until_served(backend.process.pid)
-    os.kill(backend.process.pid, signal.SIGKILL)
+    kill(backend.process.pid)
     run = running.finish(SOON_S)
     said = refusal(run)
     assert backend.socket in said
@@ -58,7 +58,7 @@ def test_a_killed_back_end_ends_all_jobs_on_it(qsd: StartBackend, start_fio: Sta
     backend = qsd(storage="null", queues=4)
     running = start_fio(backend.socket, numjobs=4, iodepth=16, **LONG)
     running.wait_until_served(backend.process.pid)
-    os.kill(backend.process.pid, signal.SIGKILL)
+    kill(backend.process.pid)
     run = running.finish(SOON_S)
     assert run.status > 0
     assert [job["error"] for job in run.jobs] == [5] * 4
@@ -68,7 +68,7 @@ def test_a_killed_back_end_ends_a_job_in_a_process(qsd: StartBackend, start_fio:
     backend = qsd(storage="null")
     running = start_fio(backend.socket, thread=None, iodepth=16, **LONG)
     running.wait_until_served(backend.process.pid)
-    os.kill(backend.process.pid, signal.SIGKILL)
+    kill(backend.process.pid)
     assert "hung up" in refusal(running.finish(SOON_S))
 
 
@@ -79,7 +79,7 @@ def test_a_killed_back_end_ends_every_direction(
     backend = qsd(storage="null")
     running = start_fio(backend.socket, iodepth=32, **{**LONG, "rw": rw})
     running.wait_until_served(backend.process.pid)
-    os.kill(backend.process.pid, signal.SIGKILL)
+    kill(backend.process.pid)
     assert "hung up" in refusal(running.finish(SOON_S))
 
 
@@ -90,7 +90,7 @@ def test_a_killed_back_end_does_not_end_a_job_on_another(
     running = start_fio(killed.socket, iodepth=16, **LONG)
     other = start_fio(kept.socket, rw="randread", iodepth=16, time_based=True, runtime=2)
     running.wait_until_served(killed.process.pid)
-    os.kill(killed.process.pid, signal.SIGKILL)
+    kill(killed.process.pid)
     assert refusal(running.finish(SOON_S))
     assert other.finish().status == 0
 
@@ -100,7 +100,7 @@ def test_one_of_a_jobs_devices_dies(qsd: StartBackend, start_fio: StartFio) -> N
     sockets = [backend.socket for backend in backends]
     running = start_fio(sockets[0], **{**LONG, "filename": ":".join(sockets), "iodepth": 16})
     running.wait_until_served(backends[1].process.pid)
-    os.kill(backends[1].process.pid, signal.SIGKILL)
+    kill(backends[1].process.pid)
     assert sockets[1] in refusal(running.finish(SOON_S))
 
 
@@ -112,7 +112,7 @@ def test_continue_on_error_does_not_outlive_the_back_end(
         backend.socket, iodepth=16, continue_on_error="all", **{**LONG, "runtime": 3}
     )
     running.wait_until_served(backend.process.pid)
-    os.kill(backend.process.pid, signal.SIGKILL)
+    kill(backend.process.pid)
     run = running.finish()
     assert "hung up" in " ".join(sentences(run))
     assert run.first["total_err"] > 0
@@ -162,8 +162,8 @@ def test_a_pause_shorter_than_request_timeout_does_no_harm(
     backend = qsd(storage="null")
     running = start_fio(backend.socket, rw="randread", iodepth=16, time_based=True, runtime=2)
     running.wait_until_served(backend.process.pid)
-    os.kill(backend.process.pid, signal.SIGSTOP)
-    os.kill(backend.process.pid, signal.SIGCONT)
+    stop(backend.process.pid)
+    go_on(backend.process.pid)
     assert running.finish().status == 0
 
 

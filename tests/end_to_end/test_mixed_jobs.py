@@ -8,7 +8,6 @@ import os
 import random
 import socket as sockets
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -18,6 +17,7 @@ import pytest
 from tests.conftest import Fio, FioRun, StartBackend
 from tests.end_to_end.refusal import sentences
 from tests.end_to_end.running_fio import RunningFio
+from tests.waiting import wait_until
 
 KIB, MIB = 1 << 10, 1 << 20
 PATIENCE_S = 20.0
@@ -127,11 +127,8 @@ def start_job(fio: Fio) -> Iterator[Callable[[str], RunningFio]]:
 def only_child(running: RunningFio) -> psutil.Process:
     """The process of the only job that is one, once it is there."""
     parent = psutil.Process(running.child.pid)
-    deadline = time.monotonic() + PATIENCE_S
-    while not (children := parent.children()):
-        assert time.monotonic() < deadline, "fio forked no job"
-        time.sleep(0.02)
-    return children[0]
+    wait_until(lambda: bool(parent.children()), "the process of fio's job")
+    return parent.children()[0]
 
 
 def mapped_regions(pid: int) -> set[str]:

@@ -1,13 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Disks of every kind for the tests of Python's disks: both block sizes, blk and scsi."""
 
-import os
-import signal
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,10 +12,9 @@ import pyfio_virtio
 from pyfio_virtio import aio
 from pyfio_virtio.backends.backends import Backend
 from pyfio_virtio.disk.async_disk import Opening
+from tests import waiting
 
 DISK_BYTES = 8 << 20
-# Ample; it only bounds a hang.
-STOP_LIMIT_S = 20.0
 
 
 @dataclass(frozen=True)
@@ -74,19 +69,13 @@ class Server:
         self.backend = backend
 
     def stop(self) -> None:
-        """Returns when none of its threads runs any more."""
-        os.kill(self.backend.process.pid, signal.SIGSTOP)
-        tasks = Path(f"/proc/{self.backend.process.pid}/task")
-        until = time.monotonic() + STOP_LIMIT_S
-        while any(not _is_stopped(task) for task in tasks.iterdir()):
-            assert time.monotonic() < until
-            time.sleep(0.0005)
+        waiting.stop(self.backend.process.pid)
 
     def go_on(self) -> None:
-        os.kill(self.backend.process.pid, signal.SIGCONT)
+        waiting.go_on(self.backend.process.pid)
 
     def kill(self) -> None:
-        os.kill(self.backend.process.pid, signal.SIGKILL)
+        waiting.kill(self.backend.process.pid)
 
     @contextmanager
     def stopped(self) -> Iterator[None]:
@@ -95,8 +84,3 @@ class Server:
             yield
         finally:
             self.go_on()
-
-
-def _is_stopped(task: Path) -> bool:
-    state = (task / "stat").read_text().rpartition(") ")[2][0]
-    return state in "TZX"

@@ -26,6 +26,7 @@ from pyfio_virtio.errors import PyfioVirtioError, UsageError
 from pyfio_virtio.machine import process
 from pyfio_virtio.machine.folders import claim, make_state_folder
 from tests.conftest import ROOT, StartBackend
+from tests.waiting import go_on, stop
 
 Start = Callable[..., records.Record]
 QSD = BackendSpec(kind="qsd", storage="null", size_bytes=1 << 20)
@@ -247,9 +248,9 @@ def test_another_file_in_the_place_of_a_killed_back_ends_socket_stays(
 def test_the_state_of_a_process_that_a_signal_stopped_is_told(start: Start) -> None:
     record = start("disk")
     assert record.state() == "running"
-    os.kill(record.backend.process.pid, signal.SIGSTOP)
+    stop(record.backend.process.pid)
     assert record.state() == "paused: a signal stopped it"
-    os.kill(record.backend.process.pid, signal.SIGCONT)
+    go_on(record.backend.process.pid)
 
 
 def test_a_relative_path_means_the_same_file_from_everywhere(

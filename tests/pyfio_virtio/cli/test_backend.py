@@ -3,16 +3,15 @@
 
 import json
 import os
-import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from pyfio_virtio.backends import unix_sockets
-from pyfio_virtio.machine.process import Process
 from tests.conftest import Finished, RunCommand
+from tests.waiting import kill, stop
 
 
 @pytest.fixture
@@ -70,8 +69,7 @@ def test_one_that_died_is_listed_so(backend: RunCommand) -> None:
     pid, ticks = record["pid"], record["start_ticks"]
     assert isinstance(pid, int)
     assert isinstance(ticks, int)
-    os.kill(pid, signal.SIGKILL)
-    assert Process(pid, ticks).wait(timeout_s=10)
+    kill(pid)
     assert "died" in backend("list").stdout
 
 
@@ -148,15 +146,15 @@ def test_what_cannot_be_read_is_told_and_the_others_are_stopped(
     assert bad.exists()
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
+@pytest.mark.parametrize("strike", [kill, stop])
 def test_stop_removes_a_socket_that_was_left_elsewhere(
-    backend: RunCommand, private: Path, number: int
+    backend: RunCommand, private: Path, strike: Callable[[int], None]
 ) -> None:
     path = private / "here.sock"
     backend("start", "qsd", "--socket", str(path))
     [record] = _records(backend)
     assert isinstance(record["pid"], int)
-    os.kill(record["pid"], number)
+    strike(record["pid"])
     stopped = backend("stop", "--all")
     assert (stopped.status, stopped.stderr) == (0, "stopped qsd-0\n")
     assert not path.exists()

@@ -2,9 +2,7 @@
 """cli/backend_control.py: commands for back-ends that run, by the real command."""
 
 import json
-import os
 import re
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,6 +12,7 @@ import pytest
 
 from pyfio_virtio.machine.process import Process
 from tests.conftest import ROOT, Finished, Fio, RunCommand
+from tests.waiting import go_on, kill, stop
 
 PATIENCE_S = 20.0
 
@@ -109,17 +108,16 @@ def test_only_the_built_in_back_end_has_them(backend: RunCommand, words: str) ->
 def test_one_that_died_is_told_so(backend: RunCommand) -> None:
     _start(backend)
     process = _process(backend, "builtin-0")
-    os.kill(process.pid, signal.SIGKILL)
-    assert process.wait(PATIENCE_S)
+    kill(process.pid)
     _is_refused(backend("stats", "builtin-0"), 1, "builtin-0 does not run: died")
 
 
 def test_one_that_a_signal_stopped_is_told_so(backend: RunCommand) -> None:
     _start(backend)
     process = _process(backend, "builtin-0")
-    os.kill(process.pid, signal.SIGSTOP)
+    stop(process.pid)
     _is_refused(backend("stats"), 1, f"a signal stopped its process {process.pid}; .*-CONT")
-    os.kill(process.pid, signal.SIGCONT)
+    go_on(process.pid)
 
 
 def test_one_without_a_control_socket_is_told_so(backend: RunCommand) -> None:
@@ -286,8 +284,7 @@ def test_the_log_of_one_that_died_can_be_read(backend: RunCommand) -> None:
     _start(backend)
     _write_log(backend, b"its last words\n")
     process = _process(backend, "builtin-0")
-    os.kill(process.pid, signal.SIGKILL)
-    assert process.wait(PATIENCE_S)
+    kill(process.pid)
     assert backend("logs").stdout == "its last words\n"
 
 
@@ -330,7 +327,7 @@ def test_a_log_is_followed_until_the_back_end_ends(backend: RunCommand) -> None:
         with Path(str(_record(backend, "builtin-0")["log"])).open("a") as log:
             log.write("second\n")
         assert follower.stdout.readline() == "second\n"
-        os.kill(_process(backend, "builtin-0").pid, signal.SIGKILL)
+        kill(_process(backend, "builtin-0").pid)
         assert follower.wait(PATIENCE_S) == 0
     finally:
         follower.kill()

@@ -10,7 +10,6 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import psutil
@@ -18,19 +17,13 @@ import pytest
 
 from tests.conftest import ROOT, RunCommand, StartBackend
 from tests.pyfio_virtio.conftest import Start
+from tests.waiting import wait_until
 
 # A job that is done at once, and one that goes on until it is told to end.
 SHORT = ("--", "--time_based=0", "--number_ios=100")
 LONG = ("--", "--time_based", "--runtime=100")
 # Only bounds a hang.
 PATIENCE_S = 20.0
-
-
-def _until(is_so: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while not is_so():
-        assert time.monotonic() < deadline, "it did not come"
-        time.sleep(0.02)
 
 
 def _family(process: subprocess.Popen[str]) -> list[psutil.Process]:
@@ -45,7 +38,7 @@ def _family(process: subprocess.Popen[str]) -> list[psutil.Process]:
         family[:] = psutil.Process(process.pid).children(recursive=True)
         return any(_threads(child) > 2 and _has_a_job(child) for child in _fios(family))
 
-    _until(is_found)
+    wait_until(is_found)
     return family
 
 
@@ -337,12 +330,12 @@ def test_a_signal_ends_the_run_in_order(start: Start, private: Path, number: int
     family = _family(process)
     # A job's thread runs: by then fio handles signals.
     tree = psutil.Process(process.pid)
-    _until(lambda: any(_threads(fio) > 1 for fio in _fios(tree.children(recursive=True))))
+    wait_until(lambda: any(_threads(fio) > 1 for fio in _fios(tree.children(recursive=True))))
     process.send_signal(number)
     stdout, _ = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 128 + number
     assert "Run status group 0" in stdout  # fio got to its summary
-    assert all(_is_gone(child) for child in family)
+    wait_until(lambda: all(_is_gone(child) for child in family))
     assert _left(private) == []
 
 
@@ -350,16 +343,16 @@ def test_a_kill_leaves_no_orphan(start: Start) -> None:
     process = start("run", *LONG)
     family = _family(process)
     process.kill()
-    _until(lambda: all(_is_gone(child) for child in family))
+    wait_until(lambda: all(_is_gone(child) for child in family))
 
 
 def test_jobs_that_are_processes_end_too(start: Start) -> None:
     null = ("--name=a", "--ioengine=null", "--size=1g", "--numjobs=2")
     process = start("run", "--backend=none", "--", *null, *LONG[1:])
-    _until(lambda: len(_fios(psutil.Process(process.pid).children(recursive=True))) >= 3)
+    wait_until(lambda: len(_fios(psutil.Process(process.pid).children(recursive=True))) >= 3)
     family = psutil.Process(process.pid).children(recursive=True)
     process.kill()
-    _until(lambda: all(_is_gone(child) for child in family))
+    wait_until(lambda: all(_is_gone(child) for child in family))
 
 
 def test_what_a_killed_run_left_goes_with_the_next(
@@ -370,7 +363,7 @@ def test_what_a_killed_run_left_goes_with_the_next(
     process.kill()
     process.wait()
     assert _left(private) != []
-    _until(lambda: all(_is_gone(child) for child in family))
+    wait_until(lambda: all(_is_gone(child) for child in family))
     command("run", *SHORT)
     assert _left(private) == []
 
@@ -382,9 +375,9 @@ def test_a_stop_stops_fio_too_until_it_goes_on(
     [fio] = _fios(_family(process))
     process.send_signal(signal.SIGTSTP)
     run = psutil.Process(process.pid)
-    _until(lambda: {fio.status(), run.status()} == {psutil.STATUS_STOPPED})
+    wait_until(lambda: {fio.status(), run.status()} == {psutil.STATUS_STOPPED})
     process.send_signal(signal.SIGCONT)
-    _until(lambda: fio.status() != psutil.STATUS_STOPPED)
+    wait_until(lambda: fio.status() != psutil.STATUS_STOPPED)
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 128 + signal.SIGINT
@@ -527,7 +520,7 @@ def test_a_second_interrupt_ends_a_run_on_a_disk_that_hangs(
     process = start(
         "run", *_faulty(private, "lose:type=read"), "--", *RUNNING, "--request_timeout=0", *jobs
     )
-    _until(lambda: _has_struck(private))
+    wait_until(lambda: _has_struck(private))
     family = psutil.Process(process.pid).children(recursive=True)
     process.send_signal(signal.SIGINT)
     time.sleep(1)  # the run waits for its requests, without end
@@ -536,7 +529,7 @@ def test_a_second_interrupt_ends_a_run_on_a_disk_that_hangs(
     _, errors = process.communicate(timeout=PATIENCE_S)
     assert process.returncode > 0
     assert "a second signal ended the run" in errors
-    assert not [child for child in family if child.is_running()]
+    wait_until(lambda: all(_is_gone(child) for child in family))
     assert _folder_is_clean(private)
 
 
@@ -545,13 +538,13 @@ def test_the_first_interrupt_lets_a_slow_disk_finish(
     start: Start, private: Path, jobs: tuple[str, ...]
 ) -> None:
     process = start("run", *_faulty(private, "delay:for=2500ms,type=read"), "--", *RUNNING, *jobs)
-    _until(lambda: _has_struck(private))
+    wait_until(lambda: _has_struck(private))
     family = psutil.Process(process.pid).children(recursive=True)
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 128 + signal.SIGINT, errors
     assert "fio_virtio: " not in errors.replace("fio_virtio: ordinary pages", "")
-    assert not [child for child in family if child.is_running()]
+    wait_until(lambda: all(_is_gone(child) for child in family))
     assert _folder_is_clean(private)
 
 

@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from pyfio_virtio.results.results import RUNS, SweepFolder
 from pyfio_virtio.sweep.settings import read_settings
 from tests.conftest import ROOT, RunCommand, StartBackend
 from tests.pyfio_virtio.conftest import SWEEP, Start
+from tests.waiting import wait_until
 
 # Two runs at most, and no controls.
 ONE = (
@@ -30,13 +30,6 @@ ONE = (
 PSYNC = ("sweep", "--engines", "psync", "--iodepth", "1", "--no-controls")
 # Only bounds a hang.
 PATIENCE_S = 30.0
-
-
-def _until(is_so: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while not is_so():
-        assert time.monotonic() < deadline, "it did not come"
-        time.sleep(0.01)
 
 
 def _family(process: subprocess.Popen[str]) -> list[psutil.Process]:
@@ -78,12 +71,12 @@ def test_a_sweep_killed_at_any_moment_goes_on_to_the_same_end(
     moments = random.Random(7)
     for _ in range(3):
         process = start(*SWEEP, "-o", str(folder))
-        _until(lambda: process.poll() is not None or bool(_family(process)))  # noqa: B023
+        wait_until(lambda: process.poll() is not None or bool(_family(process)))  # noqa: B023
         time.sleep(moments.uniform(0, 2.5))
         family = _family(process)
         process.kill()
         process.communicate()
-        _until(lambda: all(_is_gone(child) for child in family))  # noqa: B023
+        wait_until(lambda: all(_is_gone(child) for child in family))  # noqa: B023
         _assert_untorn(folder)
     ended = command(*SWEEP, "-o", str(folder))
     assert ended.status == 0, ended.stderr
@@ -108,7 +101,7 @@ def test_a_kill_during_the_checks_leaves_no_job_of_fio(start: Start) -> None:
         family = _family(process)
         process.kill()
         process.communicate()
-        _until(lambda: all(_is_gone(child) for child in family))  # noqa: B023
+        wait_until(lambda: all(_is_gone(child) for child in family))  # noqa: B023
 
 
 def _assert_untorn(folder: Path) -> None:
@@ -124,7 +117,7 @@ def test_an_interrupted_sweep_says_how_it_goes_on(
 ) -> None:
     folder = private / "out"
     process = start(*ONE, "--runtime", "60", "-o", str(folder))
-    _until(lambda: _fio_works(folder))
+    wait_until(lambda: _fio_works(folder))
     family = _family(process)
     process.send_signal(number)
     _, stderr = process.communicate(timeout=PATIENCE_S)
@@ -133,14 +126,14 @@ def test_an_interrupted_sweep_says_how_it_goes_on(
     assert f"interrupted before a run was finished; begin again with: {again}" in stderr
     assert "kept" not in stderr
     assert "Traceback" not in stderr
-    assert all(_is_gone(child) for child in family)
+    wait_until(lambda: all(_is_gone(child) for child in family))
     assert list(folder.glob("points/*/*")) == []
 
 
 def test_an_interrupted_sweep_counts_the_runs_that_it_has(start: Start, private: Path) -> None:
     folder = private / "out"
     process = start(*ONE, "--repeats", "100", "-o", str(folder))
-    _until(lambda: bool(_runs(folder)) if folder.exists() else False)
+    wait_until(lambda: bool(_runs(folder)) if folder.exists() else False)
     process.send_signal(signal.SIGINT)
     _, stderr = process.communicate(timeout=PATIENCE_S)
     kept = len(_runs(folder))
@@ -162,7 +155,7 @@ def test_a_second_sweep_in_the_folder_is_kept_out(
 ) -> None:
     folder = private / "out"
     process = start(*ONE, "--runtime", "60", "-o", str(folder))
-    _until(lambda: _fio_works(folder))
+    wait_until(lambda: _fio_works(folder))
     second = command(*ONE, "--runtime", "60", "-o", str(folder))
     assert second.status == 1
     assert f"another sweep writes to {folder}: process {process.pid}" in second.stderr

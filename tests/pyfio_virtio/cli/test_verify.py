@@ -9,7 +9,6 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -19,6 +18,7 @@ from pyfio_virtio.fio.job_writer import WAITS
 from tests.conftest import Fio, RunCommand, StartBackend
 from tests.pyfio_virtio.conftest import Start
 from tests.pyfio_virtio.disks import Server
+from tests.waiting import wait_until
 
 # A request times out after 30 s, so a command that ends sooner did not wait for that.
 PATIENCE_S = 20.0
@@ -43,15 +43,8 @@ def _ask(private: Path, line: str) -> str:
         return control.recv(1 << 16).decode()
 
 
-def _until(is_so: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while not is_so():
-        assert time.monotonic() < deadline, "it did not come"
-        time.sleep(0.02)
-
-
 def _until_it_reads(private: Path) -> None:
-    _until(lambda: '"reads": 0,' not in _ask(private, "stats"))
+    wait_until(lambda: '"reads": 0,' not in _ask(private, "stats"))
 
 
 def _interrupt(process: subprocess.Popen[str]) -> None:
@@ -88,14 +81,14 @@ def test_an_interrupt_ends_it_while_requests_are_lost(
 ) -> None:
     _ask(private, "fault lose")
     process = start("verify", "-s", endless.socket, "--full", "--yes", *ZEROES, *how.split())
-    _until(lambda: '"fault_lose"' in _ask(private, "stats"))
+    wait_until(lambda: '"fault_lose"' in _ask(private, "stats"))
     _interrupt(process)
 
 
 def test_an_interrupt_ends_it_while_it_makes_a_large_piece(start: Start, endless: Backend) -> None:
     """It writes nothing for seconds, because one piece has 1 GiB."""
     process = start("verify", "-s", endless.socket, "--full", "--yes", "-S", "1G", "--random", "1")
-    _until(lambda: _thread_count(process.pid) > 1)
+    wait_until(lambda: _thread_count(process.pid) > 1)
     time.sleep(1)
     _interrupt(process)
 

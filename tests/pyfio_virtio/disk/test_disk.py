@@ -6,8 +6,6 @@ import gc
 import mmap
 import os
 import random
-import signal
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -21,6 +19,7 @@ import pyfio_virtio
 from pyfio_virtio import Disk, DiskError
 from pyfio_virtio.backends.backends import Backend
 from tests.pyfio_virtio.disks import DISK_BYTES, WAITS, Kind, every_kind, open_disk
+from tests.waiting import go_on, kill, stop, wait_until
 
 Serve = Callable[..., Backend]
 PIECE_BYTES = 1000
@@ -268,7 +267,7 @@ def until_it_fails(disk: Disk) -> int | None:
 def test_every_caller_hears_of_the_back_ends_death(backend: Backend, wait: str) -> None:
     with open_disk(backend, wait=wait) as disk, ThreadPoolExecutor(4) as pool:
         callers = [pool.submit(until_it_fails, disk) for _ in range(4)]
-        os.kill(backend.process.pid, signal.SIGKILL)
+        kill(backend.process.pid)
         assert [caller.result() for caller in callers] == [errno.EIO] * 4
 
 
@@ -276,11 +275,11 @@ def test_every_caller_hears_of_the_back_ends_death(backend: Backend, wait: str) 
 def test_a_back_end_that_stands_still_times_out(backend: Backend, wait: str) -> None:
     with open_disk(backend, wait=wait, request_timeout_s=0.2) as disk:
         disk.pwrite(b"before", 0)
-        os.kill(backend.process.pid, signal.SIGSTOP)
+        stop(backend.process.pid)
         with ThreadPoolExecutor(3) as pool:
             callers = [pool.submit(until_it_fails, disk) for _ in range(3)]
             assert [caller.result() for caller in callers] == [errno.ETIMEDOUT] * 3
-        os.kill(backend.process.pid, signal.SIGCONT)
+        go_on(backend.process.pid)
         while True:  # what was given up comes back, and then all is well
             try:
                 assert disk.pread(6, 0) == b"before"
@@ -291,11 +290,11 @@ def test_a_back_end_that_stands_still_times_out(backend: Backend, wait: str) -> 
 
 def test_a_writer_that_waits_for_anothers_block_times_out_too(backend: Backend) -> None:
     with open_disk(backend, request_timeout_s=0.2) as disk:
-        os.kill(backend.process.pid, signal.SIGSTOP)
+        stop(backend.process.pid)
         with ThreadPoolExecutor(3) as pool:
             callers = [pool.submit(disk.pwrite, b"x", i) for i in range(3)]
             codes = [getattr(caller.exception(), "errno", None) for caller in callers]
-        os.kill(backend.process.pid, signal.SIGCONT)
+        go_on(backend.process.pid)
         assert codes == [errno.ETIMEDOUT] * 3
 
 
@@ -396,9 +395,7 @@ def test_waiting_has_an_end(serve: Serve) -> None:
 def test_who_never_waits_sees_completions_too(backend: Backend, wait: str, minimum: int) -> None:
     with open_disk(backend, wait=wait) as disk, disk.operations() as operations:
         operations.write(b"x" * 100, 0)
-        until = time.monotonic() + 10
-        while not operations.completed(minimum, timeout_s=0):
-            assert time.monotonic() < until
+        wait_until(lambda: bool(operations.completed(minimum, timeout_s=0)))
         assert operations.get_completed() is not None
 
 
@@ -413,7 +410,7 @@ def test_the_eventfd_tells_of_completions(disk: Disk) -> None:
 
 def test_operations_end_with_their_back_end(backend: Backend, disk: Disk) -> None:
     with disk.operations() as operations:
-        os.kill(backend.process.pid, signal.SIGKILL)
+        kill(backend.process.pid)
         for i in range(10):
             operations.read(bytearray(512), i * 512)
         assert operations.completed(10) == 10

@@ -300,11 +300,12 @@ def test_what_a_dead_back_end_had_is_not_allocated_again(server: Server) -> None
 # ---- the end -----------------------------------------------------------------------------------
 
 LEAVE = """
-import asyncio, os, signal, sys, threading
+import asyncio, sys, threading
 import pyfio_virtio
+from tests.waiting import stop
 disk = pyfio_virtio.open(sys.argv[1], wait="event", request_timeout_s=3600)
 buffer = disk.alloc(4096)
-os.kill(int(sys.argv[2]), signal.SIGSTOP)
+stop(int(sys.argv[2]))
 """
 ENDINGS = {
     "open operations": "operations = disk.operations(); operations.read(buffer, 0); operations.fd",

@@ -27,7 +27,7 @@ time.sleep(60)
 # Is interrupted where Python drops whatever is raised: in its own work after a fork. With a second
 # thread the kernel has somebody to deliver the signal to while the main thread has it blocked.
 INTERRUPTED = """
-import os, signal, sys, threading
+import os, signal, sys, threading, time
 from pyfio_virtio.machine import process
 number, over = int(sys.argv[1]), threading.Event()
 threading.Thread(target=over.wait).start()
@@ -38,6 +38,8 @@ def signal_us(child):
     os.kill(os.getpid(), number)
 try:
     process.start(["sleep", "60"], death_signal=signal.SIGKILL, before=signal_us)
+    for _ in range(3000):  # the other thread takes the signal in its own time
+        time.sleep(0.01)
 except KeyboardInterrupt:
     print("interrupted")
 over.set()

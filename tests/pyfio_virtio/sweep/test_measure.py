@@ -5,7 +5,6 @@ import json
 import os
 import signal
 import subprocess
-import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +17,7 @@ from pyfio_virtio.results.results import SAMPLES
 from pyfio_virtio.sweep import sampling
 from pyfio_virtio.sweep.measure import Measured, Task, measure
 from pyfio_virtio.sweep.sampling import between, cpu_use, cpus_used, look
+from tests.waiting import wait_until
 
 FIO = ("fio", "--name=test", "--ioengine=null", "--thread", "--size=1g", "--time_based")
 OUTPUT = ("--output-format=json", "--output=fio.json", "--eta=always", "--eta-interval=250ms")
@@ -83,11 +83,7 @@ def test_an_overdue_fio_is_killed_with_the_processes_of_its_jobs(tmp_path: Path)
     measured = measure(overdue, nobody)
     assert (measured.hung, measured.status) == (True, -signal.SIGKILL)
     child = int((tmp_path / "child").read_text())
-    for _ in range(100):  # whoever inherits the child takes note of its end in its own time
-        if start_ticks(child) is None:
-            return
-        time.sleep(0.05)
-    pytest.fail(f"process {child} is still there")
+    wait_until(lambda: start_ticks(child) is None, f"the end of process {child}")
 
 
 # ---- sweep/sampling.py ---------------------------------------------------------------------

@@ -46,9 +46,14 @@ Options = Mapping[str, Option]
 
 
 def pytest_configure() -> None:
-    """Tests send SIGHUP, also if nohup(1) started them with it ignored."""
-    if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN:
-        signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    """Tests send these signals, also if they were started with them ignored: nohup(1) ignores
+    SIGHUP, and a shell ignores SIGINT for what a script runs in the background."""
+    for number, usual in (
+        (signal.SIGHUP, signal.SIG_DFL),
+        (signal.SIGINT, signal.default_int_handler),
+    ):
+        if signal.getsignal(number) == signal.SIG_IGN:
+            signal.signal(number, usual)
 
 
 @dataclass(frozen=True)

@@ -400,19 +400,27 @@ int discover_scsi(struct device *dev)
 	return code;
 }
 
+static void ask_id(struct device *dev, struct queue *queue, struct request *req)
+{
+	uint8_t id[VIRTIO_BLK_ID_BYTES];
+
+	req->type = REQUEST_GET_ID;
+	req->offset_bytes = req->left_bytes = 0;
+	if (execute(queue, req, dev->vu.fd, ID_TIMEOUT_MS))
+		return;
+	copy_relaxed(id, blk_id(&queue->vq, req->chain), sizeof(id));
+	copy_text(dev->disk.info.id, id, sizeof(id));
+}
+
 void discover_blk_id(struct device *dev)
 {
 	struct queue *queue = device_claim_queue(dev);
-	struct request *req = queue ? queue_get(queue) : NULL;
-	uint8_t id[VIRTIO_BLK_ID_BYTES];
+	struct request *req;
 
-	if (!req)
+	if (!queue)
 		return;
-	req->type = REQUEST_GET_ID;
-	req->offset_bytes = req->left_bytes = 0;
-	if (!execute(queue, req, dev->vu.fd, ID_TIMEOUT_MS)) {
-		copy_relaxed(id, blk_id(&queue->vq, req->chain), sizeof(id));
-		copy_text(dev->disk.info.id, id, sizeof(id));
-	}
+	req = queue_get(queue);
+	if (req)
+		ask_id(dev, queue, req);
 	device_release_queue(dev, queue);
 }

@@ -154,12 +154,17 @@ static int init_queue(struct device *dev, struct queue *queue,
 	size_t bytes = virtq_bytes(shape);
 	void *memory = memory_alloc_in(dev->memory, bytes, 4096,
 				       dev->shared.regions);
+	int code;
 
 	if (!memory)
 		return error_set(ENOMEM, "%s: no shared memory left for a "
 			"queue", dev->vu.path);
 	memset(memory, 0, bytes);
-	return queue_init(queue, &dev->disk, commands, shape, memory);
+	code = queue_init(queue, &dev->disk, commands, shape, memory);
+	/* The memory may outlive the device, and the back-end does not know the ring. */
+	if (code)
+		memory_free(dev->memory, memory);
+	return code;
 }
 
 /* Every back-end accepts this order: CALL comes before KICK, and KICK is last. */

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.engine.blk_backend import describe
+from tests.engine.blk_backend import BlkBackend, describe, started
 from tests.engine.scsi_backend import (
     BLOCK_LIMITS,
     INQUIRY,
@@ -275,3 +275,16 @@ def test_whatever_a_disk_answers_there_is_an_end(answers: dict[Command, bytes]) 
             assert info.physical_block_size >= info.block_size
             assert info.capacity_bytes % info.block_size == 0
             assert info.capacity_bytes < 1 << 63
+
+
+# ---- the ID of a virtio-blk disk ---------------------------------------------------------------
+
+
+def test_a_device_without_a_free_chain_keeps_no_queue(private: Path) -> None:
+    with started(private, BlkBackend(), depth=2) as device:
+        queue = lib.device_claim_queue(device)
+        taken = [lib.queue_get(queue) for _ in range(queue.num_free)]
+        lib.device_release_queue(device, queue)
+        lib.device_identify(device)
+        assert lib.device_claim_queue(device) == queue, sentence()
+        assert taken

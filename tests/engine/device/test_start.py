@@ -3,6 +3,7 @@
 
 import errno
 import os
+import resource
 import select
 import struct
 from dataclasses import dataclass, field
@@ -26,7 +27,7 @@ from tests.engine.blk_backend import (
     started,
 )
 from tests.engine.scripted_backend import STATE, Connection, Message, Request
-from tests.engine.shared_object import lib, sentence
+from tests.engine.shared_object import ffi, lib, sentence
 from tests.open_descriptors import descriptors
 
 ADDR = struct.Struct("=IIQQQQ")  # queue, flags, descriptors, used, available, log
@@ -378,3 +379,29 @@ def test_ordinary_pages_that_a_back_end_does_not_take_are_told(
     assert f"the back-end {word} {request.name}" in sentence()
     assert "some back-ends take only huge pages" in sentence()
     assert "nr_hugepages (as root), and use hugepages=2m" in sentence()
+
+
+def lowest_free_descriptor() -> int:
+    descriptor = os.dup(0)
+    os.close(descriptor)
+    return descriptor
+
+
+def test_a_start_that_fails_leaves_no_ring_in_shared_memory(
+    private: Path,
+) -> None:
+    memory = lib.memory_create(lib.HUGEPAGES_OFF)
+    assert lib.memory_add_region(memory, 1 << 20) == 0
+    room = lib.memory_alloc(memory, 2 << 20, 64)
+    assert room != ffi.NULL
+    lib.memory_free(memory, room)
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with opened(private, BlkBackend(), memory=memory) as device:
+        # The ring is made before its eventfds.
+        resource.setrlimit(resource.RLIMIT_NOFILE, (lowest_free_descriptor(), limits[1]))
+        try:
+            assert lib.device_start(device) == -errno.EMFILE
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    assert lib.memory_alloc(memory, 2 << 20, 64) == room
+    lib.memory_destroy(memory)

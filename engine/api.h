@@ -48,6 +48,9 @@ enum wait_kind {
 	WAIT_ADAPTIVE = 4, /* finds the best way by trials */
 };
 
+/* The longest sleep between two looks, so that it fits into 32 bits of nanoseconds. */
+enum { WAIT_MAX_SLEEPY_POLL_US = 1000000 };
+
 /* Returns "default", "event", "busy", "sleepy" or "adaptive"; NULL if kind is none of
  * these. */
 const char *wait_name(int kind);
@@ -219,8 +222,9 @@ int device_register_memory(struct device *dev, void *address, size_t size_bytes,
 /* How threads wait for the device. Every member can be left at zero. */
 struct attach_options {
 	int wait;                        /* enum wait_kind */
-	unsigned int sleepy_poll_us;     /* WAIT_SLEEPY; 0: 50. WAIT_DEFAULT becomes
-	                                  * WAIT_SLEEPY if it is not 0 */
+	unsigned int sleepy_poll_us;     /* WAIT_SLEEPY; 0: 50; WAIT_MAX_SLEEPY_POLL_US at
+	                                  * most. WAIT_DEFAULT becomes WAIT_SLEEPY if it
+	                                  * is not 0 */
 	unsigned int request_timeout_ms; /* without progress; 0: 30000 */
 };
 

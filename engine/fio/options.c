@@ -103,7 +103,7 @@ struct fio_option fio_options[] = {
 		       sleepy_poll_us,
 		       "Microseconds between two looks at the ring; 0: off, "
 		       "wait for the eventfd"),
-		.cb = set_sleepy_poll, .maxval = 1000000,
+		.cb = set_sleepy_poll, .maxval = WAIT_MAX_SLEEPY_POLL_US,
 	},
 	{
 		OPTION("adaptive_cpu", "CPU for waiting", FIO_OPT_INT, adaptive_cpu,

@@ -18,11 +18,14 @@
 
 static int check_wait(const struct attach_options *options)
 {
-	if (wait_name(options->wait))
-		return 0;
-	return error_set(EINVAL, "%d is not a way of waiting: they go from %d (default) "
-			 "to %d (adaptive)", options->wait, WAIT_DEFAULT,
-			 WAIT_ADAPTIVE);
+	if (!wait_name(options->wait))
+		return error_set(EINVAL, "%d is not a way of waiting: they go from %d "
+				 "(default) to %d (adaptive)", options->wait,
+				 WAIT_DEFAULT, WAIT_ADAPTIVE);
+	if (options->sleepy_poll_us > WAIT_MAX_SLEEPY_POLL_US)
+		return error_set(EINVAL, "sleepy_poll_us=%u: it must be from 0 to %d",
+				 options->sleepy_poll_us, WAIT_MAX_SLEEPY_POLL_US);
+	return 0;
 }
 
 static uint64_t slot_bytes(const struct device *dev)

@@ -290,8 +290,9 @@ int pyfio_device_register_memory(struct pyfio_device *dev, void *address,
 struct pyfio_attach_options {
 	size_t struct_size;
 	int wait;                        /* enum pyfio_wait */
-	unsigned int sleepy_poll_us;     /* PYFIO_WAIT_SLEEPY; 0: 50. If it is not 0,
-	                                  * PYFIO_WAIT_DEFAULT means sleepy */
+	unsigned int sleepy_poll_us;     /* PYFIO_WAIT_SLEEPY; 0: 50; at most 1000000.
+	                                  * If it is not 0, PYFIO_WAIT_DEFAULT means
+	                                  * sleepy */
 	unsigned int request_timeout_ms; /* without progress; 0: 30000 */
 	unsigned int reserved;
 };

@@ -32,7 +32,6 @@ DEFAULT_WAIT = "default"
 # Limits of vhost-user's queue index, of a ring, and of a virtio-scsi address.
 MAX_QUEUES, MAX_DEPTH = 256, 32768
 MAX_TARGET, MAX_LUN = 255, 16383
-MAX_SLEEPY_POLL_US = 1_000_000
 
 
 def open_disk(
@@ -72,7 +71,7 @@ def open_disk(
         config.scsi_address_set = True
     options = ffi.new("struct attach_options *")
     options.wait = one_of("wait", wait, engine.waits())
-    options.sleepy_poll_us = whole("sleepy_poll_us", sleepy_poll_us, MAX_SLEEPY_POLL_US)
+    options.sleepy_poll_us = whole("sleepy_poll_us", sleepy_poll_us, lib.WAIT_MAX_SLEEPY_POLL_US)
     options.request_timeout_ms = timeout_ms("request_timeout_s", request_timeout_s)
     return Disk(Session(config, options))
 

@@ -107,3 +107,12 @@ def test_an_unknown_way_of_waiting_is_refused(server: Server, wait: int) -> None
     code, _ = attach_with(config, ffi.new("struct attach_options *", {"wait": wait}))
     assert code == -errno.EINVAL
     assert f"{wait} is not a way of waiting" in sentence()
+
+
+@pytest.mark.parametrize("sleepy_poll_us", [1_000_001, 4_294_968, (1 << 32) - 1])
+def test_a_sleep_that_would_wrap_is_refused(server: Server, sleepy_poll_us: int) -> None:
+    path = ffi.new("char[]", server.backend.socket.encode())
+    config = ffi.new("struct device_config *", {"socket": path})
+    options = ffi.new("struct attach_options *", {"sleepy_poll_us": sleepy_poll_us})
+    assert attach_with(config, options)[0] == -errno.EINVAL
+    assert f"sleepy_poll_us={sleepy_poll_us}: it must be from 0 to 1000000" in sentence()

@@ -131,9 +131,9 @@ struct device_info {
 	unsigned int queue_size;     /* of each; 0 until started */
 	unsigned int page_size;      /* of the shared memory; 0 until started */
 	bool hugepages_short;        /* hugepages=auto fell back to ordinary pages */
-	char id[256];                /* virtio-blk: its ID, "" until device_identify();
-	                              * virtio-scsi: vendor, product and serial, ""
-	                              * until started */
+	char id[256];                /* virtio-blk: its ID, "" until device_identify()
+	                              * or device_attach(); virtio-scsi: vendor,
+	                              * product and serial, "" until started */
 };
 
 /* A disk behind a virtio-scsi controller. */
@@ -165,9 +165,10 @@ int device_open(struct device **dev, const struct device_config *config);
  * the disk, and returns -ENODEV if there is none, or if there are several and
  * config chooses none. Called at most once for each device. */
 int device_start(struct device *dev);
-/* Asks a started virtio-blk device for its ID; it stays "" if the device has none.
- * Does nothing for virtio-scsi, where device_start() reads it. No request may be
- * in flight. */
+/* Asks a started virtio-blk device for its ID; it stays "" if the device has none, or
+ * does not answer within connect_timeout_ms, or 2 s if that is longer. Does nothing if
+ * device_attach() has asked, or for virtio-scsi, where device_start() reads it. No
+ * request may be in flight. */
 void device_identify(struct device *dev);
 /* virtio-scsi: lists the disks that device_start() found, also if it failed because
  * there are several. Fills in up to max; returns how many there are. */

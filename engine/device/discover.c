@@ -402,11 +402,14 @@ int discover_scsi(struct device *dev)
 
 static void ask_id(struct device *dev, struct queue *queue, struct request *req)
 {
+	unsigned int timeout_ms = dev->config.connect_timeout_ms;
 	uint8_t id[VIRTIO_BLK_ID_BYTES];
 
 	req->type = REQUEST_GET_ID;
+	req->user = NULL;
 	req->offset_bytes = req->left_bytes = 0;
-	if (execute(queue, req, dev->vu.fd, ID_TIMEOUT_MS))
+	if (execute_or_leave(queue, req, dev->vu.fd, timeout_ms < ID_TIMEOUT_MS ?
+			     timeout_ms : ID_TIMEOUT_MS))
 		return;
 	copy_relaxed(id, blk_id(&queue->vq, req->chain), sizeof(id));
 	copy_text(dev->disk.info.id, id, sizeof(id));

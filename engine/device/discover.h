@@ -13,7 +13,8 @@ struct device;
  * only one there is. 0, or a negative errno with a sentence. -ENODEV also if
  * there are several and none is chosen; the sentence then lists them. */
 int discover_scsi(struct device *dev);
-/* Fills in the id. It stays empty if the device has none. */
+/* Fills in the id. It stays empty if the device has none. A request that is not answered
+ * in time is left in flight, with NULL as its user. */
 void discover_blk_id(struct device *dev);
 
 #endif

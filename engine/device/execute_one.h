@@ -14,5 +14,9 @@
  * up on socket_fd, the connection of the queue's device. */
 int execute(struct queue *queue, struct request *req, int socket_fd,
 	    unsigned int timeout_ms);
+/* The same, but a request that is not done by then is left in flight, and the queue can
+ * be used: a later queue_reap() may return the request. */
+int execute_or_leave(struct queue *queue, struct request *req, int socket_fd,
+		     unsigned int timeout_ms);
 
 #endif

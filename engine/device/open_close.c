@@ -116,7 +116,7 @@ int device_start(struct device *dev)
 
 void device_identify(struct device *dev)
 {
-	if (dev->disk.info.type == DEVICE_BLK)
+	if (dev->disk.info.type == DEVICE_BLK && !dev->blocking)
 		discover_blk_id(dev);
 }
 

@@ -52,6 +52,15 @@ static int plan_slots(struct device *dev)
 			 config->num_queues, config->depth, config->memory_bytes);
 }
 
+/* A device that does not tell its ID can be used, so this is no failure. */
+static void identify(struct device *dev)
+{
+	struct error_kept kept = error_keep();
+
+	device_identify(dev);
+	error_restore(&kept);
+}
+
 static int open_and_start(struct device **result, const struct device_config *config)
 {
 	struct device *dev = NULL;
@@ -62,6 +71,8 @@ static int open_and_start(struct device **result, const struct device_config *co
 	code = plan_slots(dev);
 	if (!code)
 		code = device_start(dev);
+	if (!code)
+		identify(dev);
 	if (code)
 		device_close(dev);
 	else

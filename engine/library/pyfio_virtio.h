@@ -180,6 +180,7 @@ struct pyfio_device_info {
 	                                     * ordinary pages */
 	bool reserved;
 	char id[256];                       /* virtio-blk: its ID, "" until
+	                                     * pyfio_device_attach() or
 	                                     * pyfio_device_identify(); virtio-scsi:
 	                                     * vendor, product and serial, "" until
 	                                     * started */
@@ -214,9 +215,10 @@ int pyfio_device_open(struct pyfio_device **dev,
  * virtio-scsi it also finds the disks, and returns -ENODEV if there is none, or if
  * there are several and config chooses none. Call it at most once for each device. */
 int pyfio_device_start(struct pyfio_device *dev);
-/* Asks a started virtio-blk device for its ID; it stays "" if the device has none.
- * Does nothing for virtio-scsi, where pyfio_device_start() reads it. No request may be
- * in flight. */
+/* Asks a started virtio-blk device for its ID; it stays "" if the device has none, or
+ * does not answer within connect_timeout_ms (2 s at most). Does nothing if
+ * pyfio_device_attach() has asked, or for virtio-scsi, where pyfio_device_start() reads
+ * it. No request may be in flight. */
 void pyfio_device_identify(struct pyfio_device *dev);
 /* virtio-scsi: returns how many disks the start found, also if it failed because there
  * are several. */
@@ -297,8 +299,9 @@ struct pyfio_attach_options {
 	unsigned int reserved;
 };
 
-/* Opens and starts a device, and prepares it for the calls below. options may be NULL.
- * Fails as pyfio_device_open() and pyfio_device_start() do. After success the caller
+/* Opens and starts a device, asks it for its ID as pyfio_device_identify() does, and
+ * prepares it for the calls below. options may be NULL. A device without an ID is no
+ * failure. Fails as pyfio_device_open() and pyfio_device_start() do. After success the caller
  * must detach *dev; after a failure it is NULL. */
 int pyfio_device_attach(struct pyfio_device **dev,
 			const struct pyfio_device_config *config,

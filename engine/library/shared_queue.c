@@ -76,7 +76,10 @@ static unsigned int reap(struct shared_queue *sq, struct transfer_list *work)
 	carry_note_abandoned(sq);
 	carry_note_in_flight(sq);
 	for (unsigned int i = 0; i < count; i++)
-		take_from_device(done[i]->user, done[i], work);
+		if (done[i]->user)
+			take_from_device(done[i]->user, done[i], work);
+		else /* the question of device_attach() for the ID, which was left */
+			queue_put(sq->queue, done[i]);
 	carry_pump_backlog(sq, work);
 	return count;
 }
@@ -326,7 +329,8 @@ int shared_queue_open(struct shared_queue *sq, struct device *dev,
 static void free_in_flight(const struct queue *queue)
 {
 	for (uint16_t i = 0; i < queue->vq.shape.num_chains; i++)
-		if (queue_holds(queue, i) && !queue->requests[i].error)
+		if (queue_holds(queue, i) && !queue->requests[i].error &&
+		    queue->requests[i].user)
 			transfer_free(queue->requests[i].user);
 }
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from pyfio_virtio.backends.backends import Backend
+from tests.engine.blk_backend import describe
 from tests.engine.shared_object import CData, ffi, lib, sentence
 from tests.pyfio_virtio.disks import Kind, Server
 
@@ -74,6 +75,41 @@ def test_a_device_that_hangs_keeps_memory(serve: Serve, server: Server, memory: 
     for _ in range(3):
         lib.device_detach(attach(other, memory, 20_000))
         assert not is_free(memory, buffer)
+
+
+# ---- the ID ------------------------------------------------------------------------------------
+
+
+def attached_with(serve: Serve, fault: str, **fields: int) -> CData:
+    """A device that was attached to a back-end with this fault, whose chain is its only one."""
+    served = serve("builtin", size_bytes=1 << 20, options=(f"fault={fault}",))
+    path = ffi.new("char[]", served.socket.encode())
+    config = ffi.new("struct device_config *", {"socket": path, "depth": 1, **fields})
+    code, device = attach_with(config, ffi.NULL)
+    assert code == 0, sentence()
+    return device
+
+
+def can_read(device: CData) -> bool:
+    return bool(lib.device_read(device, ffi.new("char[]", BLOCK), BLOCK, 0) == BLOCK)
+
+
+def test_a_device_that_does_not_tell_its_id_is_attached(serve: Serve) -> None:
+    device = attached_with(serve, "error:type=identify")
+    assert describe(device).id[0] == b"\0"
+    assert can_read(device)
+    lib.device_detach(device)
+
+
+def test_the_id_is_not_waited_for_and_its_chain_is_used_again(serve: Serve) -> None:
+    device = attached_with(serve, "delay:for=300ms,type=identify", connect_timeout_ms=50)
+    assert describe(device).id[0] == b"\0"
+    assert can_read(device)
+    lib.device_detach(device)
+
+
+def test_an_id_that_never_comes_leaves_nothing_behind(serve: Serve) -> None:
+    lib.device_detach(attached_with(serve, "lose:type=identify", connect_timeout_ms=50))
 
 
 # ---- what may be left out ------------------------------------------------------------------------

@@ -45,6 +45,15 @@ def test_a_disk_says_how_large_it_is(kind: Kind, serve: Serve) -> None:
         assert (disk.size, disk.block_size) == (DISK_BYTES, kind.block_size)
 
 
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [(Kind("builtin", 512), "pyfio-virtio-blk"), (Kind("qsd", 512), "vhost_user_blk")],
+)
+def test_a_disk_has_its_id(kind: Kind, name: str, serve: Serve) -> None:
+    with open_disk(kind.start(serve)) as disk:
+        assert disk.info.id == name
+
+
 @every_kind
 def test_a_hundred_pieces_of_a_thousand_bytes(kind: Kind, serve: Serve) -> None:
     """Written asynchronously, so that neighbours change the same blocks at the same time."""

@@ -57,6 +57,8 @@ struct async {
 	unsigned int num_pending;
 	unsigned int num_overdue;
 	unsigned int num_done;
+	uint64_t next_expiry_ns;     /* atomic: no pending submission has an earlier
+	                              * deadline */
 	int event_fd;                /* -1: async_fd() was not called */
 	bool is_shut;                /* the program can neither submit nor wait */
 	bool is_closing;             /* tells the thread to end */
@@ -82,8 +84,13 @@ enum cancelled async_give_up(struct submission *submission, bool leaves_memory,
 void async_begin(struct submission *submission, struct transfer_list *work);
 /* The finished() of a transfer: its submission is done. */
 void async_finished(struct transfer *t, struct transfer_list *work);
-/* Cancels the submissions that have timed out. */
+/* Cancels the submissions that have timed out, if there can be any. */
 void async_expire(struct async *async);
+/* When to call async_expire() again. */
+static inline uint64_t async_next_expiry_ns(const struct async *async)
+{
+	return __atomic_load_n(&async->next_expiry_ns, __ATOMIC_RELAXED);
+}
 /* Returns -ECANCELED and records the sentence for calls after a shutdown. */
 int async_refuse(const struct async *async);
 

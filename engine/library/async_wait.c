@@ -12,37 +12,18 @@
 
 /* ---- waiting --------------------------------------------------------------------- */
 
-/* When to look for submissions that have timed out: at the deadline of the oldest
- * one. A younger one is then given up late if its deadline is earlier, because each
- * completed step puts a deadline off. */
-static uint64_t next_deadline_ns(struct async *async)
-{
-	uint64_t deadline_ns = UINT64_MAX;
-	const struct submission *first;
-
-	pthread_mutex_lock(&async->lock);
-	first = TAILQ_FIRST(&async->pending);
-	if (first)
-		deadline_ns = transfer_deadline_ns(first->transfer);
-	pthread_mutex_unlock(&async->lock);
-	return deadline_ns;
-}
-
 static void wait_until_woken(struct async *async, struct waiter *waiter,
 			     uint64_t deadline_ns)
 {
 	struct poller *poller = &async->sq->poller;
-	uint64_t expiry_ns = next_deadline_ns(async);
+	uint64_t expiry_ns = async_next_expiry_ns(async);
 
 	while (!poller_wait(poller, waiter, expiry_ns < deadline_ns ?
 					    expiry_ns : deadline_ns)) {
-		uint64_t now_ns = clock_now_ns();
-
-		if (now_ns >= expiry_ns)
-			async_expire(async);
-		if (now_ns >= deadline_ns)
+		async_expire(async);
+		if (clock_now_ns() >= deadline_ns)
 			break;
-		expiry_ns = next_deadline_ns(async);
+		expiry_ns = async_next_expiry_ns(async);
 	}
 }
 
@@ -96,12 +77,11 @@ static int outcome(struct async *async)
 	return outcome;
 }
 
-/* Finds completions and, every 10 ms, operations that have timed out. */
+/* Finds completions and, every 10 ms, a hang-up. */
 static void look_once(struct async *async)
 {
 	poller_look(&async->sq->poller);
-	if (poller_check(&async->sq->poller))
-		async_expire(async);
+	poller_check(&async->sq->poller);
 }
 
 int async_completed(struct async *async, unsigned int min, int timeout_ms)
@@ -114,6 +94,8 @@ int async_completed(struct async *async, unsigned int min, int timeout_ms)
 		deadline_ns = clock_now_ns() + (uint64_t)timeout_ms * NS_PER_MS;
 	if (!min)
 		look_once(async);
+	/* A program that always finds something done never waits until a deadline. */
+	async_expire(async);
 	wait_for(async, &w, deadline_ns);
 	code = outcome(async);
 	/* wait_for() returned at once, so it has not looked at the ring. */

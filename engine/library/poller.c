@@ -132,16 +132,15 @@ unsigned int poller_look(struct poller *poller)
 	return count;
 }
 
-bool poller_check(struct poller *poller)
+void poller_check(struct poller *poller)
 {
 	uint64_t now_ns = clock_now_ns();
 	uint64_t checked_ns = __atomic_load_n(&poller->checked_ns, __ATOMIC_RELAXED);
 
 	if (now_ns - checked_ns < WAIT_CHECK_INTERVAL_NS)
-		return false;
+		return;
 	__atomic_store_n(&poller->checked_ns, now_ns, __ATOMIC_RELAXED);
 	poller->source.check(poller->source.context);
-	return true;
 }
 
 /* Ends wait_until() when the poller's own wait is over. */

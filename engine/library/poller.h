@@ -74,9 +74,9 @@ void poller_close(struct poller *poller);
 bool poller_wait(struct poller *poller, struct waiter *waiter, uint64_t deadline_ns);
 /* Looks once, and returns how many completions it found. Any thread, poller or not. */
 unsigned int poller_look(struct poller *poller);
-/* For threads that look without waiting: calls check() and returns true if the last
- * check was 10 ms ago or longer. Any thread. */
-bool poller_check(struct poller *poller);
+/* For threads that look without waiting: calls check() if the last check was 10 ms ago
+ * or longer. Any thread. */
+void poller_check(struct poller *poller);
 /* Ends the wait of waiter. Its memory may be gone when this returns. Any thread. */
 void poller_wake(struct poller *poller, struct waiter *waiter);
 /* True once poller_wake(waiter) was called. */

@@ -406,11 +406,12 @@ int pyfio_async_submit_many(struct pyfio_async *async,
  * timeout_ms have passed (-1: no limit). With min 0 it looks at the ring once and does
  * not wait. Returns how many can be collected.
  *
- * An operation that makes no progress for request_timeout_ms ends with -ETIMEDOUT. But
- * while the back-end still has shared memory of it, the operation is overdue, and can
- * be collected only after the back-end has given the memory back. The call returns
- * -ETIMEDOUT if nothing can be collected and all operations in flight are overdue. If
- * that is so from the beginning and timeout_ms is not -1, it waits for them first. */
+ * An operation that makes no progress for request_timeout_ms ends with -ETIMEDOUT,
+ * whatever other operations do. But while the back-end still has shared memory of it,
+ * the operation is overdue, and can be collected only after the back-end has given the
+ * memory back. The call returns -ETIMEDOUT if nothing can be collected and all
+ * operations in flight are overdue. If that is so from the beginning and timeout_ms is
+ * not -1, it waits for them first. */
 int pyfio_async_completed(struct pyfio_async *async, unsigned int min, int timeout_ms);
 /* Collects operations that completed, max at most, in the order in which they
  * completed. Returns how many, 0 if there is none. An operation that failed is always

@@ -187,24 +187,46 @@ static void explain_held(const struct async *async, const struct operation *op)
 		  (unsigned long long)(dev->blocking->timeout_ns / NS_PER_MS));
 }
 
+static void expire(struct submission *submission, struct transfer_list *work)
+{
+	struct async *async = submission->async;
+
+	if (submission->is_held)
+		explain_held(async, submission->op);
+	else
+		blocking_timed_out(async->sq->dev, submission->op);
+	if (async_give_up(submission, false, work) == CANCELLED_LATER)
+		make_overdue(submission);
+}
+
+/* Progress puts a deadline off, and that of a later submission is later than now_ns by
+ * the time-out, so the earliest one that is found here stays a lower limit for all. */
+static void expire_all(struct async *async, uint64_t now_ns, struct transfer_list *work)
+{
+	uint64_t earliest_ns = now_ns + async->sq->dev->blocking->timeout_ns;
+	struct submission *submission, *next;
+
+	for (submission = TAILQ_FIRST(&async->pending); submission; submission = next) {
+		uint64_t deadline_ns = deadline_of(submission);
+
+		next = TAILQ_NEXT(submission, link);
+		if (deadline_ns <= now_ns)
+			expire(submission, work);
+		else if (deadline_ns < earliest_ns)
+			earliest_ns = deadline_ns;
+	}
+	__atomic_store_n(&async->next_expiry_ns, earliest_ns, __ATOMIC_RELAXED);
+}
+
 void async_expire(struct async *async)
 {
 	struct transfer_list work = TAILQ_HEAD_INITIALIZER(work);
 	uint64_t now_ns = clock_now_ns();
-	struct submission *submission, *next;
 
+	if (now_ns < async_next_expiry_ns(async))
+		return;
 	pthread_mutex_lock(&async->lock);
-	for (submission = TAILQ_FIRST(&async->pending); submission; submission = next) {
-		next = TAILQ_NEXT(submission, link);
-		if (deadline_of(submission) > now_ns)
-			continue;
-		if (submission->is_held)
-			explain_held(async, submission->op);
-		else
-			blocking_timed_out(async->sq->dev, submission->op);
-		if (async_give_up(submission, false, &work) == CANCELLED_LATER)
-			make_overdue(submission);
-	}
+	expire_all(async, now_ns, &work);
 	pthread_mutex_unlock(&async->lock);
 	carry_work(&work);
 }

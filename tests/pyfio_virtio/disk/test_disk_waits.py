@@ -396,3 +396,39 @@ def test_an_operation_that_nobody_collects_holds_up_no_other(serve: Serve, queue
             operations.write(bytes([number]), number)
         assert sets[-1].completed(1, LIMIT_S) == 1
         assert disk.pread(4, 0) == bytes(range(4))
+
+
+# ---- one that is stuck among others -------------------------------------------------------------
+
+
+@pytest.fixture
+def losing(serve: Serve) -> Iterator[Disk]:
+    """A disk whose first 4 KiB are never read, and that is slow."""
+    options = ("latency=20ms", "fault=lose:type=read,sectors=0-7")
+    backend = serve("builtin", size_bytes=1 << 30, options=options)
+    with open_disk(backend, request_timeout_s=0.1) as disk:
+        yield disk
+
+
+def test_a_stuck_operation_ends_while_a_long_one_goes_on(losing: Disk) -> None:
+    """And while others complete all the time."""
+    with losing.operations() as operations:
+        operations.read(bytearray(64 << 20), BLOCK, key="long")
+        operations.read(bytearray(BLOCK), 0, key="stuck")
+        ended: list[object] = []
+        while "stuck" not in ended:
+            operations.read(bytearray(512), BLOCK, key="short")
+            operations.completed(1)
+            while (done := operations.get_completed()) is not None:
+                assert (done.error is None) == (done.key != "stuck")
+                ended.append(done.key)
+        assert "long" not in ended
+
+
+def test_a_stuck_call_ends_while_a_long_one_goes_on(losing: Disk) -> None:
+    with ThreadPoolExecutor(1) as pool:
+        long = pool.submit(losing.pread, 64 << 20, BLOCK)
+        with pytest.raises(DiskError, match="did not complete a read of 512 bytes at 0"):
+            losing.pread(512, 0)
+        assert not long.done()
+        losing.close()

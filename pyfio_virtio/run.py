@@ -19,7 +19,7 @@ from pyfio_virtio.backends import backends, unix_sockets, writers
 from pyfio_virtio.engine import counters, engine
 from pyfio_virtio.engine.counters import JobCounters
 from pyfio_virtio.errors import UsageError
-from pyfio_virtio.fio import acceptance, bundled, fio, job, together
+from pyfio_virtio.fio import acceptance, bundled, fio, job, readings, together
 from pyfio_virtio.fio import arguments as fio_arguments
 from pyfio_virtio.machine import folders, signals
 from pyfio_virtio.reach import Reach
@@ -60,7 +60,7 @@ class Plan:
     as_json: bool
     counters: tuple[str, ...] = ()  # files to which the engine writes them
     changes: tuple[str, ...] = ()  # a sentence for each change by --convert
-    misread: tuple[acceptance.Misread, ...] = ()  # numbers that fio reads only in part
+    misread: tuple[readings.Misread, ...] = ()  # numbers that fio reads only in part
 
     def describe(self) -> str:
         return f"{self.fio.release} runs {self.title} on {self.disk.describe()}"
@@ -261,9 +261,9 @@ def _said(
     return said
 
 
-def _misread(said: Sequence[str]) -> tuple[acceptance.Misread, ...]:
+def _misread(said: Sequence[str]) -> tuple[readings.Misread, ...]:
     """The numbers of which fio ignores a part."""
-    found = (acceptance.misread(each) for text in said for each in acceptance.readings(text))
+    found = (readings.misread(each) for text in said for each in readings.every(text))
     return tuple(dict.fromkeys(filter(None, found)))
 
 

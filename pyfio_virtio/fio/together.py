@@ -1,23 +1,16 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Which jobs fio runs at the same time, and so how many queues they need.
 
-Reads what fio says about a job file (fio.parsed()), so fio itself reads the numbers, units and
-variables. Pure. The engine counts in the same way once fio runs; see engine/fio/together.h, which
-explains the rules.
+Reads what fio says about a job file (fio.parsed()). Pure. The engine counts in the same way once
+fio runs; see engine/fio/together.h, which explains the rules.
 """
 
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
+from pyfio_virtio.fio import readings
 from pyfio_virtio.fio.job import GLOBAL, is_ours, option
-
-_SAID = re.compile(
-    r"^parse +\d+ +(?:Parsing section \[(?P<section>.*)\]"
-    r"|handle_option=(?P<key>[\w-]+), ptr=(?P<text>.*)"
-    r"|ret=0, out=(?P<number>\d+))$",
-    re.MULTILINE,
-)
+from pyfio_virtio.fio.readings import Reading
 
 
 @dataclass(frozen=True)
@@ -42,6 +35,12 @@ class _Read:
     def copy(self) -> "_Read":
         return _Read(dict(self.texts), dict(self.numbers))
 
+    def take(self, read: Reading) -> None:
+        self.texts[read.name] = read.text
+        # The end of a range stays if the new value is no range.
+        before = self.numbers.get(read.name, [])
+        self.numbers[read.name] = read.numbers + before[len(read.numbers) :]
+
     def planned(self, name: str) -> Planned:
         low, high = (*self.numbers.get("startdelay", []), 0, 0)[:2]
         engine = option("ioengine", self.texts.get("ioengine", "")).engine
@@ -61,30 +60,18 @@ def read(said: Iterable[str]) -> list[Planned]:
 
 
 def _sections(said: str, is_later_file: bool) -> Iterator[Planned]:
-    shared = _Read()
-    name, options, is_first = GLOBAL, shared, is_later_file
-    numbers: list[int] = []
-    count = 0
-    for each in _SAID.finditer(said):
-        if each["section"] is not None:
-            if not name.startswith(GLOBAL):
-                yield options.planned(name)
-            name = each["section"]
-            options = shared if name.startswith(GLOBAL) else shared.copy()
-            if is_first and options is not shared:
-                # fio separates job files as stonewall does.
-                options.numbers["stonewall"] = [1]
-                is_first = False
-        elif each["key"] is not None:
-            # The end of a range stays if the new value is no range.
-            numbers, count = list(options.numbers.get(each["key"], ())), 0
-            options.numbers[each["key"]] = numbers
-            options.texts[each["key"]] = each["text"]
-        else:
-            numbers[count : count + 1] = [int(each["number"])]
-            count += 1
-    if not name.startswith(GLOBAL):
-        yield options.planned(name)
+    shared, is_first = _Read(), is_later_file
+    for section in readings.sections(said):
+        is_global = section.name.startswith(GLOBAL)
+        options = shared if is_global else shared.copy()
+        if is_first and not is_global:
+            # fio separates job files as stonewall does.
+            options.numbers["stonewall"] = [1]
+            is_first = False
+        for each in section.options:
+            options.take(each)
+        if not is_global:
+            yield options.planned(section.name)
 
 
 # ---- which may run together ---------------------------------------------------------------------

@@ -11,10 +11,11 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from pyfio_virtio.errors import UsageError
-from pyfio_virtio.fio import acceptance
-from pyfio_virtio.fio.acceptance import Answer, Reading
+from pyfio_virtio.fio import acceptance, readings
+from pyfio_virtio.fio.acceptance import Answer
 from pyfio_virtio.fio.fio import Fio
 from pyfio_virtio.fio.job import option
+from pyfio_virtio.fio.readings import Reading
 
 # fio has room for 4096 jobs.
 _JOBS_IN_A_CALL = 1000
@@ -131,6 +132,6 @@ def _section(number: int, job: str) -> str:
 
 def _check_reading(reading: Reading) -> None:
     """Refuses a number of which fio would ignore a part, without a word."""
-    if wrong := acceptance.misread(reading):
+    if wrong := readings.misread(reading):
         why = f"fio would read it as {wrong.number}"
         raise UsageError(f"cannot sweep with {wrong.option}", why, wrong.advice)

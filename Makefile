@@ -31,7 +31,7 @@ BACK_END := build/lib/vhost_backend
 
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: all run test differential examples lint bench asan fio-3.41 install-packages install clean help FORCE
+.PHONY: all run test differential examples lint bench asan tsan fio-3.41 install-packages install clean help FORCE
 
 all: $(FRONT_END) $(BACK_END) ## build the engine (the default): build/lib/fio_virtio
 
@@ -144,14 +144,22 @@ build/fio-wanted build/sleepy-poll: FORCE
 # ---- with the sanitizers --------------------------------------------------
 
 ASAN := $(patsubst build/lib/%,build/asan/lib/%,$(FRONT_END) $(INTERNALS) $(BACK_END))
-SANITIZE := --sanitize address,undefined
+TSAN := $(patsubst build/lib/%,build/tsan/lib/%,$(FRONT_END) $(INTERNALS) $(BACK_END))
 ASAN_TESTS := tests/end_to_end
+# The tests of the library that use threads. Tests that start our command are not among them, because
+# the command would need the sanitizer's library too.
+TSAN_TESTS := tests/engine/library/test_async.py tests/engine/library/test_attach.py tests/engine/device/test_share_memory.py tests/engine/memory \
+  $(addprefix tests/pyfio_virtio/disk/test_,async_disk.py disk.py disk_cancel.py disk_waits.py gate.py) \
+  -k "not test_a_program_can_end_with_operations_in_flight"
+build/asan/%: SANITIZE := --sanitize address,undefined
+build/tsan/%: SANITIZE := --sanitize thread
 
-build/asan/lib/fio_virtio: $(FRONT_END_NEEDS) build/fio-tree $(FIO_TREE_MARKS)
+build/asan/lib/fio_virtio build/tsan/lib/fio_virtio: $(FRONT_END_NEEDS) build/fio-tree $(FIO_TREE_MARKS)
 	@echo "Compiling $@"
 	@$(call build_front_end,$(SANITIZE),"$$(cat build/fio-tree)")
 
-build/asan/lib/engine_internals: $(FRONT_END_NEEDS) engine/internals.cdef build/fio-tree $(FIO_TREE_MARKS)
+build/asan/lib/engine_internals build/tsan/lib/engine_internals: $(FRONT_END_NEEDS) engine/internals.cdef \
+  build/fio-tree $(FIO_TREE_MARKS)
 	@echo "Compiling $@"
 	@$(call build_front_end,$(SANITIZE),"$$(cat build/fio-tree)",--internals)
 
@@ -159,11 +167,23 @@ build/asan/lib/vhost_backend: $(BACK_END_SOURCES) $(BUILDERS)
 	@echo "Compiling $@"
 	@$(IN_VENV) engine/build.py --output $@ $(SANITIZE) back-end
 
+# The back-end is another process, and the thread sanitizer sees one process.
+build/tsan/lib/vhost_backend: $(BACK_END)
+	@cp $< $@
+
 # The sanitizer's library must be loaded first in every process that loads one of these files. Leaks
 # are not checked, because fio and Python keep much memory until they exit.
 asan: $(ASAN) $(VENV)/.dev ## run the end-to-end tests (or ASAN_TESTS) with gcc's address and undefined-behaviour sanitizers
 	@PYFIO_VIRTIO_LIB="$(CURDIR)/build/asan/lib" LD_PRELOAD="$$(gcc -print-file-name=libasan.so)" \
 	  ASAN_OPTIONS=detect_leaks=0:verify_asan_link_order=0 $(IN_VENV) -m pytest $(ASAN_TESTS)
+
+# Python itself is not instrumented, but the sanitizer sees its locks. Reports go to files, because
+# pytest hides what a process writes, and each report fails the run.
+tsan: $(TSAN) $(VENV)/.dev ## run the tests of the library (or TSAN_TESTS) with gcc's thread sanitizer
+	@rm -f build/tsan/report.*
+	@PYFIO_VIRTIO_LIB="$(CURDIR)/build/tsan/lib" LD_PRELOAD="$$(gcc -print-file-name=libtsan.so)" \
+	  TSAN_OPTIONS=log_path="$(CURDIR)/build/tsan/report" $(IN_VENV) -m pytest $(TSAN_TESTS)
+	@! cat build/tsan/report.* 2>/dev/null
 
 # ---- another fio, beside the installed one --------------------------------
 

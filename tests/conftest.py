@@ -17,6 +17,7 @@ Tests run in one process each way, in the main thread; nothing here is shared be
 """
 
 import json
+import os
 import shutil
 import signal
 import sys
@@ -45,15 +46,24 @@ Option = str | int | bool | None
 Options = Mapping[str, Option]
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
     """Tests send these signals, also if they were started with them ignored: nohup(1) ignores
     SIGHUP, and a shell ignores SIGINT for what a script runs in the background."""
+    _keep_the_thread_sanitizer(config)
     for number, usual in (
         (signal.SIGHUP, signal.SIG_DFL),
         (signal.SIGINT, signal.default_int_handler),
     ):
         if signal.getsignal(number) == signal.SIG_IGN:
             signal.signal(number, usual)
+
+
+def _keep_the_thread_sanitizer(config: pytest.Config) -> None:
+    """`make tsan` loads it into the processes that run tests. Programs that they start, such as a
+    shell, crash with it."""
+    runs_tests = hasattr(config, "workerinput") or not config.getoption("numprocesses")
+    if runs_tests and "libtsan" in os.environ.get("LD_PRELOAD", ""):
+        del os.environ["LD_PRELOAD"]
 
 
 @dataclass(frozen=True)

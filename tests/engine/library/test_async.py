@@ -186,7 +186,9 @@ some_parts = st.lists(st.tuples(sizes, st.booleans()), min_size=1, max_size=6)
 
 
 @given(into=some_parts, out_of=some_parts, offset=st.sampled_from([0, 4096, 5, 4090, 4190000]))
-@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 def test_parts_are_moved_in_turn(
     made: Async, into: list[tuple[int, bool]], out_of: list[tuple[int, bool]], offset: int
 ) -> None:

@@ -206,12 +206,19 @@ void device_free(struct device *dev, void *address);
 /* Shares the program's own memory with a started device: size_bytes at address,
  * which are mapped (MAP_SHARED) from fd at file_offset_bytes. All three must be
  * multiples of the page size. The memory must stay mapped, and the file must not
- * shrink, until the device is closed; fd can be closed after this call. No other
+ * shrink, until it is unregistered or the device closed; fd can be closed after this
+ * call. No other
  * device can use the memory, not even one with the same struct memory. Any thread.
  * Returns -EINVAL; -ENOSPC if no further region can be shared; or -EREMOTEIO if the
  * back-end refused it. A call that fails changes nothing. */
 int device_register_memory(struct device *dev, void *address, size_t size_bytes,
 			   int fd, uint64_t file_offset_bytes);
+/* Ends device_register_memory() for the memory that begins at address, which can be
+ * unmapped after that. Returns -EINVAL if no such memory is registered; -EBUSY while the
+ * back-end has it for an operation, also for one that was given up; -EOPNOTSUPP if the
+ * back-end cannot give up memory while it runs; or the error of a back-end that refuses
+ * (-EREMOTEIO), hangs or hangs up. A call that fails changes nothing. Any thread. */
+int device_unregister_memory(struct device *dev, void *address);
 
 /* ---- a disk for ordinary programs ---------------------------------------- */
 

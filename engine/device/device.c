@@ -208,9 +208,50 @@ int device_register_memory(struct device *dev, void *address, size_t size_bytes,
 	return code;
 }
 
+int device_unregister_memory(struct device *dev, void *address)
+{
+	int code = check_started(dev);
+
+	if (code)
+		return code;
+	pthread_mutex_lock(&dev->lock);
+	vhost_user_set_timeout(&dev->vu, dev->config.connect_timeout_ms);
+	code = share_forget_foreign(dev, address);
+	pthread_mutex_unlock(&dev->lock);
+	return code;
+}
+
 bool device_reaches(const struct device *dev, const void *address, size_t size_bytes)
 {
 	return share_reaches(dev, address, size_bytes);
+}
+
+/* Another device of the same memory has added a region. If the back-end does not take
+ * it, data in it is copied, which is no failure. */
+static void learn(struct device *dev, const void *address, size_t size_bytes)
+{
+	struct error_kept kept = error_keep();
+
+	pthread_mutex_lock(&dev->lock);
+	vhost_user_set_timeout(&dev->vu, dev->config.connect_timeout_ms);
+	share_learn(dev, address, size_bytes);
+	pthread_mutex_unlock(&dev->lock);
+	error_restore(&kept);
+}
+
+bool device_lend(struct device *dev, const void *address, size_t size_bytes, uint32_t *lent)
+{
+	if (share_lend(dev, address, size_bytes, lent))
+		return true;
+	if (!share_could_learn(dev, address, size_bytes))
+		return false;
+	learn(dev, address, size_bytes);
+	return share_lend(dev, address, size_bytes, lent);
+}
+
+void device_return(struct device *dev, uint32_t lent)
+{
+	foreign_return(&dev->shared.foreign, lent);
 }
 
 void device_free(struct device *dev, void *address)

@@ -65,6 +65,14 @@ int device_share_memory(struct device *dev);
  * no lock. */
 bool device_reaches(const struct device *dev, const void *address, size_t size_bytes);
 
+/* The same, for an operation. If another device of the same memory has added the region,
+ * the back-end is told of it, which blocks for connect_timeout_ms at most. Memory of the
+ * program is not unregistered before device_return(), with the bits that were added to
+ * *lent. */
+bool device_lend(struct device *dev, const void *address, size_t size_bytes,
+		 uint32_t *lent);
+void device_return(struct device *dev, uint32_t lent);
+
 /* virtio-scsi: resets the logical unit, so that the requests in flight come back.
  * Blocks for a second at most. */
 int device_reset_unit(struct device *dev);

@@ -28,11 +28,6 @@ static bool is_known(const struct device *dev, unsigned int index)
 	return known_regions(dev) >> index & 1;
 }
 
-static unsigned int num_foreign(const struct device *dev)
-{
-	return __atomic_load_n(&dev->shared.num_foreign, __ATOMIC_ACQUIRE);
-}
-
 /* ---- limits of the back-end -------------------------------------------------- */
 
 static bool takes_single_regions(const struct device *dev)
@@ -73,7 +68,7 @@ static int refuse_growth(const struct device *dev)
  * run. */
 static int check_takes(const struct device *dev, unsigned int count)
 {
-	unsigned int slots = dev->disk.info.max_mem_slots, used = num_foreign(dev);
+	unsigned int slots = dev->disk.info.max_mem_slots, used = foreign_count(&dev->shared.foreign);
 
 	if (count && dev->vu.is_dead)
 		return error_set(ENOTCONN, "%s: more shared memory is needed and "
@@ -198,6 +193,17 @@ int share_memory(struct device *dev)
 	return tell(dev, NULL);
 }
 
+/* For a region that could not become part of the memory. */
+static void take_back(struct device *dev, const struct memory_region *region)
+{
+	struct vhost_user_region told = as_sent(region->address, region->size_bytes, 0);
+	struct error_kept kept = error_keep();
+
+	if (takes_single_regions(dev) && !dev->vu.is_dead)
+		vhost_user_rem_mem_reg(&dev->vu, &told);
+	error_restore(&kept);
+}
+
 int share_new_region(struct device *dev, size_t size_bytes)
 {
 	struct memory_region region;
@@ -209,6 +215,8 @@ int share_new_region(struct device *dev, size_t size_bytes)
 		return code;
 	code = tell(dev, &region);
 	index = code ? code : memory_append_region(dev->memory, &region);
+	if (!code && index < 0)
+		take_back(dev, &region);
 	if (index < 0) {
 		memory_unmap_region(&region);
 		return index;
@@ -220,12 +228,8 @@ int share_new_region(struct device *dev, size_t size_bytes)
 static void forget(struct device *dev)
 {
 	for (unsigned int i = 0; i < memory_num_regions(dev->memory); i++) {
-		const struct memory_region *region = &dev->memory->regions[i];
-		struct vhost_user_region told = as_sent(region->address,
-							region->size_bytes, 0);
-
-		if (is_known(dev, i) && takes_single_regions(dev) && !dev->vu.is_dead)
-			vhost_user_rem_mem_reg(&dev->vu, &told);
+		if (is_known(dev, i))
+			take_back(dev, &dev->memory->regions[i]);
 	}
 	dev->shared = (struct shared){ 0 };
 }
@@ -266,7 +270,7 @@ static bool overlap(const void *a, size_t a_bytes, const void *b, size_t b_bytes
 static int check_is_new(const struct device *dev, const void *address,
 			size_t size_bytes)
 {
-	bool is_shared = false;
+	bool is_shared = foreign_overlaps(&dev->shared.foreign, address, size_bytes);
 
 	for (unsigned int i = 0; i < memory_num_regions(dev->memory); i++) {
 		const struct memory_region *region = &dev->memory->regions[i];
@@ -274,25 +278,13 @@ static int check_is_new(const struct device *dev, const void *address,
 		is_shared |= overlap(address, size_bytes, region->address,
 				     region->size_bytes);
 	}
-	for (unsigned int i = 0; i < num_foreign(dev); i++)
-		is_shared |= overlap(address, size_bytes,
-				     dev->shared.foreign[i].address,
-				     dev->shared.foreign[i].size_bytes);
 	if (is_shared)
 		return error_set(EINVAL, "memory at %p is shared already", address);
-	if (num_foreign(dev) == SHARE_MAX_FOREIGN)
+	if (foreign_count(&dev->shared.foreign) == FOREIGN_MAX)
 		return error_set(ENOSPC, "%s: no more than %u regions of the "
 				 "program's own can be shared", dev->vu.path,
-				 SHARE_MAX_FOREIGN);
+				 FOREIGN_MAX);
 	return 0;
-}
-
-static void note_foreign(struct device *dev, const void *address, size_t size_bytes)
-{
-	unsigned int index = num_foreign(dev);
-
-	dev->shared.foreign[index] = (struct foreign){ address, size_bytes };
-	__atomic_store_n(&dev->shared.num_foreign, index + 1, __ATOMIC_RELEASE);
 }
 
 int share_foreign(struct device *dev, const void *address, size_t size_bytes, int fd,
@@ -311,7 +303,38 @@ int share_foreign(struct device *dev, const void *address, size_t size_bytes, in
 	if (!code)
 		code = vhost_user_add_mem_reg(&dev->vu, &sent, fd);
 	if (!code)
-		note_foreign(dev, address, size_bytes);
+		foreign_add(&dev->shared.foreign, address, size_bytes, file_offset_bytes);
+	return code;
+}
+
+static int tell_forget(struct device *dev, const struct foreign *foreign)
+{
+	struct vhost_user_region told = as_sent(foreign->address, foreign->size_bytes,
+						foreign->file_offset_bytes);
+
+	return vhost_user_rem_mem_reg(&dev->vu, &told);
+}
+
+int share_forget_foreign(struct device *dev, const void *address)
+{
+	struct foreign *foreign = foreign_find(&dev->shared.foreign, address);
+	int code;
+
+	if (!takes_single_regions(dev))
+		return error_set(EOPNOTSUPP, "%s: the back-end cannot give up memory while "
+				 "it runs: close the disk", dev->vu.path);
+	if (!foreign)
+		return error_set(EINVAL, "%s: no memory is registered that begins at %p",
+				 dev->vu.path, address);
+	if (!foreign_begin_change(foreign))
+		return error_set(EBUSY, "%s: the back-end still has the memory at %p for an "
+				 "operation: wait for the operation, or close the disk if "
+				 "it was given up", dev->vu.path, address);
+	code = tell_forget(dev, foreign);
+	foreign_end_change(foreign, !code);
+	/* There is a free slot now. */
+	if (!code)
+		__atomic_store_n(&dev->shared.refused, 0, __ATOMIC_RELAXED);
 	return code;
 }
 
@@ -320,11 +343,11 @@ int share_foreign(struct device *dev, const void *address, size_t size_bytes, in
 /* A back-end with few slots needs them for the memory that comes next. */
 static bool has_slots_to_spare(const struct device *dev)
 {
-	unsigned int used = num_foreign(dev);
+	unsigned int used = foreign_count(&dev->shared.foreign);
 
 	used += (unsigned int)__builtin_popcount(known_regions(dev));
 	return dev->disk.info.max_mem_slots >= FEW_SLOTS + used &&
-	       used <= SHARE_MAX_FOREIGN;
+	       used <= FOREIGN_MAX;
 }
 
 /* libvhost-user keeps the addresses of rings that were stopped, looks them up when it is
@@ -340,8 +363,8 @@ bool share_leave(struct device *dev)
 	__atomic_store_n(&dev->shared.regions, 0, __ATOMIC_RELEASE);
 	for (unsigned int i = 0; i < memory_num_regions(dev->memory); i++)
 		if (known >> i & 1)
-			note_foreign(dev, dev->memory->regions[i].address,
-				     dev->memory->regions[i].size_bytes);
+			foreign_add(&dev->shared.foreign, dev->memory->regions[i].address,
+				    dev->memory->regions[i].size_bytes, 0);
 	return true;
 }
 
@@ -353,13 +376,40 @@ bool share_reaches(const struct device *dev, const void *address, size_t size_by
 
 	if (region >= 0)
 		return is_known(dev, (unsigned int)region);
-	for (unsigned int i = 0; i < num_foreign(dev); i++) {
-		const struct foreign *foreign = &dev->shared.foreign[i];
-		size_t offset = (uintptr_t)address - (uintptr_t)foreign->address;
+	return foreign_holds(&dev->shared.foreign, address, size_bytes);
+}
 
-		if (offset < foreign->size_bytes &&
-		    foreign->size_bytes - offset >= size_bytes)
-			return true;
-	}
-	return false;
+bool share_lend(struct device *dev, const void *address, size_t size_bytes, uint32_t *lent)
+{
+	int region = memory_find(dev->memory, address, size_bytes);
+
+	if (region >= 0)
+		return is_known(dev, (unsigned int)region);
+	return foreign_lend(&dev->shared.foreign, address, size_bytes, lent);
+}
+
+bool share_could_learn(const struct device *dev, const void *address, size_t size_bytes)
+{
+	int region = memory_find(dev->memory, address, size_bytes);
+	uint32_t refused = __atomic_load_n(&dev->shared.refused, __ATOMIC_RELAXED);
+
+	return region >= 0 && takes_single_regions(dev) &&
+	       !((refused | known_regions(dev)) >> region & 1);
+}
+
+int share_learn(struct device *dev, const void *address, size_t size_bytes)
+{
+	int region = memory_find(dev->memory, address, size_bytes), code;
+
+	/* Another thread may have told the back-end in the meantime. */
+	if (is_known(dev, (unsigned int)region))
+		return 0;
+	code = check_takes(dev, 1);
+	if (!code)
+		code = tell_region(dev, &dev->memory->regions[region]);
+	if (code)
+		__atomic_fetch_or(&dev->shared.refused, 1u << region, __ATOMIC_RELAXED);
+	else
+		note_known(dev, 1u << region);
+	return code;
 }

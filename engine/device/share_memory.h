@@ -7,7 +7,8 @@
  *
  * A region counts as known, and becomes part of the memory, only once the back-end
  * has accepted it, so after a refusal nothing has to be undone. The caller holds
- * dev->lock or owns the device's control path, except for share_reaches().
+ * dev->lock or owns the device's control path, except for share_reaches(),
+ * share_could_learn() and share_lend(), which take no lock.
  */
 #ifndef SHARE_H
 #define SHARE_H
@@ -16,21 +17,15 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "device/foreign.h"
+
 struct device;
-
-/* A region that belongs to the program and that the back-end knows. */
-struct foreign {
-	const char *address;
-	size_t size_bytes;
-};
-
-#define SHARE_MAX_FOREIGN 8
 
 /* The memory that one back-end knows. */
 struct shared {
-	uint32_t regions;         /* atomic: a bit for each index in dev->memory */
-	unsigned int num_foreign; /* atomic: grows after its entry is there */
-	struct foreign foreign[SHARE_MAX_FOREIGN];
+	uint32_t regions;     /* atomic: a bit for each index in dev->memory */
+	uint32_t refused;     /* atomic: the same; it does not take them now */
+	struct foreign_list foreign;
 };
 
 /* Tells the back-end about all regions that it does not know yet. 0, or a
@@ -47,8 +42,21 @@ bool share_leave(struct device *dev);
  * file_offset_bytes. */
 int share_foreign(struct device *dev, const void *address, size_t size_bytes, int fd,
 		  uint64_t file_offset_bytes);
-/* True if the back-end knows all of [address, address + size_bytes). Any thread;
- * no lock. */
+/* The back-end forgets the foreign region that begins at address. 0, or with a sentence
+ * -EINVAL (there is none), -EBUSY (an operation uses it), -EOPNOTSUPP or the failure of
+ * the message; then nothing has changed. */
+int share_forget_foreign(struct device *dev, const void *address);
+/* True if the back-end knows all of [address, address + size_bytes). */
 bool share_reaches(const struct device *dev, const void *address, size_t size_bytes);
+
+/* The same, for an operation, which is a user of a foreign region then: foreign_lend(). */
+bool share_lend(struct device *dev, const void *address, size_t size_bytes,
+		uint32_t *lent);
+/* True if this memory lies in a region of dev->memory that another device has added, and
+ * that the back-end may take. */
+bool share_could_learn(const struct device *dev, const void *address, size_t size_bytes);
+/* Tells the back-end about that region. After a refusal it is not asked again before it
+ * has a free slot. */
+int share_learn(struct device *dev, const void *address, size_t size_bytes);
 
 #endif

@@ -16,7 +16,7 @@
 /* For a submission that did not begin. */
 static int drop(struct submission *submission, int code)
 {
-	free(submission->transfer);
+	transfer_free(submission->transfer);
 	free(submission);
 	return code;
 }

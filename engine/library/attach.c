@@ -13,6 +13,9 @@
 
 #define DEFAULT_REQUEST_TIMEOUT_MS 30000
 
+/* More than the rings need with usual depths. */
+#define RING_ROOM_BYTES (1u << 20)
+
 /* The size of a bounce buffer, unless a block is larger. */
 #define SLOT_BYTES (64u << 10)
 
@@ -52,6 +55,24 @@ static int plan_slots(struct device *dev)
 			 config->num_queues, config->depth, config->memory_bytes);
 }
 
+/* Memory that other devices have used may have no room any more. A back-end that takes
+ * memory once must then be told of a further region together with the others. */
+static int make_room(struct device *dev)
+{
+	size_t bytes;
+	void *room;
+	int index;
+
+	if (!memory_num_regions(dev->memory) || !device_takes_memory_once(&dev->disk.info))
+		return 0;
+	if (__builtin_add_overflow(dev->config.memory_bytes, RING_ROOM_BYTES, &bytes))
+		return 0; /* device_start() refuses it in words */
+	room = memory_alloc(dev->memory, bytes, 4096);
+	memory_free(dev->memory, room);
+	index = room ? 0 : memory_add_region(dev->memory, bytes);
+	return index < 0 ? index : 0;
+}
+
 /* A device that does not tell its ID can be used, so this is no failure. */
 static void identify(struct device *dev)
 {
@@ -69,6 +90,8 @@ static int open_and_start(struct device **result, const struct device_config *co
 	if (code)
 		return code;
 	code = plan_slots(dev);
+	if (!code)
+		code = make_room(dev);
 	if (!code)
 		code = device_start(dev);
 	if (!code)

@@ -166,21 +166,21 @@ static void set_memory(struct transfer *t, const struct operation *op)
 		t->cursor = cursor_to_buffer(op->buffer, op->size_bytes);
 }
 
-static bool reaches_all(const struct device *dev, const struct operation *op)
+static bool lend_all(struct device *dev, const struct operation *op, uint32_t *lent)
 {
 	if (!op->iov_count)
-		return device_reaches(dev, op->buffer, op->size_bytes);
+		return device_lend(dev, op->buffer, op->size_bytes, lent);
 	for (unsigned int i = 0; i < op->iov_count; i++)
-		if (op->iov[i].iov_len && !device_reaches(dev, op->iov[i].iov_base,
-							  op->iov[i].iov_len))
+		if (op->iov[i].iov_len && !device_lend(dev, op->iov[i].iov_base,
+						       op->iov[i].iov_len, lent))
 			return false;
 	return true;
 }
 
-static bool is_direct(const struct device *dev, const struct operation *op)
+static bool is_direct(struct device *dev, const struct operation *op, uint32_t *lent)
 {
 	if (is_data(op->type))
-		return reaches_all(dev, op);
+		return lend_all(dev, op, lent);
 	return op->type != OPERATION_WRITE_ZEROES || dev->disk.info.can_write_zeroes;
 }
 
@@ -196,7 +196,7 @@ static bool needs_flush(const struct transfer *t, const struct device_info *info
 int prepare_transfer(struct transfer *t, struct shared_queue *sq,
 		     const struct operation *op)
 {
-	const struct device *dev = sq->dev;
+	struct device *dev = sq->dev;
 	const struct device_info *info = &dev->disk.info;
 	uint64_t size_bytes = 0;
 	int code = check(info, op, &size_bytes);
@@ -206,10 +206,12 @@ int prepare_transfer(struct transfer *t, struct shared_queue *sq,
 	*t = (struct transfer){
 		.sq = sq,
 		.type = (uint8_t)op->type,
-		.is_direct = is_direct(dev, op),
 		.timeout_ns = dev->blocking->timeout_ns,
 		.deadline_ns = clock_now_ns() + dev->blocking->timeout_ns,
 	};
+	t->is_direct = is_direct(dev, op, &t->lent);
+	if (!t->is_direct)
+		transfer_return_memory(t);
 	set_memory(t, op);
 	set_range(t, info, op, size_bytes);
 	t->needs_flush = needs_flush(t, info, op);

@@ -274,3 +274,10 @@ int pyfio_device_register_memory(struct pyfio_device *dev, void *address,
 	return code ? code : device_register_memory((struct device *)dev, address,
 						    size_bytes, fd, file_offset_bytes);
 }
+
+int pyfio_device_unregister_memory(struct pyfio_device *dev, void *address)
+{
+	int code = public_is_missing(dev, "device");
+
+	return code ? code : device_unregister_memory((struct device *)dev, address);
+}

@@ -237,8 +237,10 @@ void pyfio_device_close(struct pyfio_device *dev);
 /* ---- memory that the back-end can reach ------------------------------------ */
 
 /* Creates memory for pyfio_device_config.memory. It must outlive the devices that use
- * it, and buffers in it can be used with all of them. hugepages is an enum
- * pyfio_hugepages. Returns NULL on failure. Any thread. */
+ * it, and buffers in it can be used with all of them, also if it grows: the first
+ * operation that uses a new region tells the back-end of it. If the back-end takes no
+ * further region, data in it is copied. hugepages is an enum pyfio_hugepages. Returns
+ * NULL on failure. Any thread. */
 struct pyfio_memory *pyfio_memory_create(int hugepages);
 /* Takes a reference: one more pyfio_memory_destroy() is needed. Any thread. */
 void pyfio_memory_keep(struct pyfio_memory *memory);
@@ -261,13 +263,19 @@ void *pyfio_device_alloc(struct pyfio_device *dev, size_t size_bytes, size_t ali
 void pyfio_device_free(struct pyfio_device *dev, void *address);
 /* Shares the program's own memory with a started device: size_bytes at address, which
  * are mapped (MAP_SHARED) from fd at file_offset_bytes. All three must be multiples of
- * the page size. The memory must stay mapped, and the file must not shrink, until the
- * device is closed; fd can be closed after this call. No other device can use the
- * memory, not even one with the same struct pyfio_memory. Returns -EINVAL; -ENOSPC if
- * no further region can be shared; or -EREMOTEIO if the back-end refused it. A call
- * that fails changes nothing. Any thread. */
+ * the page size. The memory must stay mapped, and the file must not shrink, until it is
+ * unregistered or the device closed; fd can be closed after this call. No other device
+ * can use the memory, not even one with the same struct pyfio_memory. Returns -EINVAL;
+ * -ENOSPC if no further region can be shared; or -EREMOTEIO if the back-end refused it.
+ * A call that fails changes nothing. Any thread. */
 int pyfio_device_register_memory(struct pyfio_device *dev, void *address,
 				 size_t size_bytes, int fd, uint64_t file_offset_bytes);
+/* Ends pyfio_device_register_memory() for the memory that begins at address, which can be
+ * unmapped after that. Returns -EINVAL if no such memory is registered; -EBUSY while the
+ * back-end has it for an operation, also for one that was given up; -EOPNOTSUPP if the
+ * back-end cannot give up memory while it runs; or the error of a back-end that refuses
+ * (-EREMOTEIO), hangs or hangs up. A call that fails changes nothing. Any thread. */
+int pyfio_device_unregister_memory(struct pyfio_device *dev, void *address);
 
 /* ---- reading and writing ------------------------------------------------------ */
 

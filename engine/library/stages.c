@@ -187,10 +187,14 @@ static void release(struct transfer *t, struct transfer_list *work)
 static void finish(struct transfer *t, struct transfer_list *work)
 {
 	release(t, work);
-	if (t->is_detached)
+	if (t->is_detached) {
 		transfer_free(t);
-	else
-		t->finished(t, work);
+		return;
+	}
+	/* Once the program knows the result, it may unregister the memory. */
+	if (!t->is_held)
+		transfer_return_memory(t);
+	t->finished(t, work);
 }
 
 static void take_back(struct transfer *t, struct transfer_list *work)

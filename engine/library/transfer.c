@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "library/shared_queue.h"
+
 static uint64_t smaller(uint64_t a, uint64_t b)
 {
 	return a < b ? a : b;
@@ -130,10 +132,19 @@ bool transfer_lends_memory(const struct transfer *t)
 	return t->cursor.at && t->step.size_bytes && !t->step.uses_slot;
 }
 
+void transfer_return_memory(struct transfer *t)
+{
+	if (t->lent)
+		device_return(t->sq->dev, t->lent);
+	t->lent = 0;
+}
+
 void transfer_free(struct transfer *t)
 {
 	free(t->sentence);
 	free(t->why_cancelled);
-	if (!t->is_held)
-		free(t);
+	if (t->is_held)
+		return;
+	transfer_return_memory(t);
+	free(t);
 }

@@ -4,7 +4,7 @@
  * steps of whole blocks. A step is one request, or two (read, then write back) if it
  * changes only a part of a block.
  *
- * This file only calculates and copies; it knows no lock and no queue. Only the
+ * This file only calculates and copies; it takes no lock. Only the
  * thread that holds the transfer (see library/shared_queue.h) calls.
  */
 #ifndef TRANSFER_H
@@ -55,6 +55,7 @@ struct transfer {
 	uint8_t type;            /* enum request_type */
 	bool is_direct;          /* whole blocks need no bounce buffer */
 	bool needs_flush;        /* after its last step on data */
+	uint32_t lent;           /* of device_lend(): returned before it ends */
 	struct cursor cursor;    /* the program's memory; at is NULL if there is none */
 	uint64_t timeout_ns;     /* for each step */
 	void (*finished)(struct transfer *t, struct transfer_list *work);
@@ -116,6 +117,8 @@ void transfer_complete_step(struct transfer *t, const char *slot);
 void transfer_fail(struct transfer *t, int code, const char *sentence);
 /* True if its step moves data between the device and the program's memory directly. */
 bool transfer_lends_memory(const struct transfer *t);
+/* The program may unregister the memory that t used directly. */
+void transfer_return_memory(struct transfer *t);
 /* Frees t. But if t still holds memory, the memory frees it together with the hold. */
 void transfer_free(struct transfer *t);
 

@@ -143,6 +143,10 @@ class AsyncDisk:
         """Registers `memory`, a shared mapping of `fd`, as Disk.register() does."""
         await asyncio.to_thread(self._disk.register, memory, fd, file_offset)
 
+    async def unregister(self, memory: "Buffer") -> None:
+        """Ends register() for `memory`, as Disk.unregister() does."""
+        await asyncio.to_thread(self._disk.unregister, memory)
+
     # ---- completions ---------------------------------------------------------------------------
 
     def _collect(self) -> None:

@@ -211,10 +211,17 @@ class Disk:
     def register(self, memory: "Buffer", fd: int, file_offset: int = 0) -> None:
         """Registers `memory`, a shared mapping of `fd`, so that whole blocks in it are not copied.
 
-        An example is an mmap.mmap of a memfd. The memory stays in use until the disk is closed. A
-        read that was cancelled or failed with ETIMEDOUT may still change it until then.
+        An example is an mmap.mmap of a memfd. The memory stays in use until it is unregistered or
+        the disk is closed. A read that was cancelled or failed with ETIMEDOUT may still change it.
         """
         self._session.register(memory, fd, file_offset)
+
+    def unregister(self, memory: "Buffer") -> None:
+        """Ends register() for `memory`, which can be closed after that.
+
+        EBUSY: the back-end still has it for an operation, perhaps for one that was given up.
+        """
+        self._session.unregister(memory)
 
     # ---- without waiting ------------------------------------------------------------------------
 

@@ -114,3 +114,12 @@ class Session(Gate):
                 ffi.release(pointer)
             engine.check(code)
             self._registered.append(pointer)
+
+    def unregister(self, memory: "Buffer") -> None:
+        ffi, lib = engine.library().ffi, engine.library().lib
+        with pointer_to("memory", memory, writable=True) as pointer, self:
+            engine.check(lib.device_unregister_memory(self.device, pointer))
+            # From here on the program can close it.
+            for each in [each for each in self._registered if each == pointer]:
+                self._registered.remove(each)
+                ffi.release(each)

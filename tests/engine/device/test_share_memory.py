@@ -4,6 +4,7 @@
 import errno
 import mmap
 import os
+import random
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -39,10 +40,10 @@ def shared_memory() -> Iterator[CData]:
 
 
 @contextmanager
-def running(path: Path, backend: BlkBackend, memory: CData) -> Iterator[CData]:
+def running(path: Path, backend: BlkBackend, memory: CData, **config: object) -> Iterator[CData]:
     """A device whose rings run."""
     with ScriptedBackend(path, backend) as served:
-        code, device = open_device(served.path, memory=memory, depth=2)
+        code, device = open_device(served.path, memory=memory, depth=2, **config)
         assert code == 0, sentence()
         try:
             assert lib.device_start(device) == 0, sentence()
@@ -65,6 +66,9 @@ class Pages:
     def register(self, device: CData) -> int:
         code = lib.device_register_memory(device, self.pointer, self.size, self.fd, 0)
         return int(code)
+
+    def unregister(self, device: CData) -> int:
+        return int(lib.device_unregister_memory(device, self.pointer))
 
     def is_reached(self, device: CData) -> bool:
         return bool(lib.device_reaches(device, self.pointer, self.size))
@@ -209,6 +213,85 @@ def test_a_closed_devices_memory_is_nobodys(private: Path, memory: CData) -> Non
     pages.close()
 
 
+# ---- unregistering -----------------------------------------------------------------------------
+
+
+def test_memory_is_registered_a_thousand_times(private: Path, memory: CData, pages: Pages) -> None:
+    """The rings have one slot of the back-end, so one is left."""
+    backend = BlkBackend(max_mem_slots=2)
+    with running(private / "a.sock", backend, memory) as device:
+        for _ in range(1000):
+            assert pages.register(device) == 0
+            assert pages.unregister(device) == 0
+        assert not pages.is_reached(device)
+        assert len(backend.known) == 1
+        removals = backend.all_of(Request.REM_MEM_REG)
+        assert len(removals) == 1000
+        assert not any(message.fds for message in removals)
+
+
+def test_memory_that_is_not_registered_is_not_unregistered(
+    device: CData, backend: BlkBackend, pages: Pages
+) -> None:
+    assert pages.unregister(device) == -errno.EINVAL
+    assert "no memory is registered that begins at" in sentence()
+    assert not backend.all_of(Request.REM_MEM_REG)
+
+
+def test_without_slots_memory_is_not_unregistered(
+    private: Path, memory: CData, pages: Pages
+) -> None:
+    with running(private / "a.sock", BlkBackend(protocol=TABLE_ONLY), memory) as device:
+        assert pages.unregister(device) == -errno.EOPNOTSUPP
+        assert "cannot give up memory while it runs" in sentence()
+
+
+def test_memory_in_use_is_not_unregistered(device: CData, pages: Pages) -> None:
+    lent = ffi.new("uint32_t *")
+    pages.register(device)
+    for _ in range(2):  # the same operation counts once
+        assert lib.device_lend(device, pages.pointer, pages.size, lent)
+    assert pages.unregister(device) == -errno.EBUSY
+    assert "for an operation" in sentence()
+    lib.device_return(device, lent[0])
+    assert pages.unregister(device) == 0
+    assert not lib.device_lend(device, pages.pointer, pages.size, lent)
+
+
+def test_memory_that_the_back_end_keeps_stays_registered(
+    device: CData, backend: BlkBackend, pages: Pages
+) -> None:
+    pages.register(device)
+    backend.refuse = Request.REM_MEM_REG
+    assert pages.unregister(device) == -errno.EREMOTEIO
+    assert pages.is_reached(device)
+    backend.refuse = None
+    assert pages.unregister(device) == 0
+
+
+def test_a_back_end_that_only_says_that_it_forgot_memory(
+    device: CData, backend: BlkBackend, pages: Pages
+) -> None:
+    pages.register(device)
+    pages.unregister(device)
+    backend.refuse = Request.ADD_MEM_REG  # because it knows the memory already
+    assert pages.register(device) == -errno.EREMOTEIO
+    assert not pages.is_reached(device)
+
+
+@pytest.mark.parametrize("way", ["hang_up_at", "ignore_from"])
+def test_a_connection_that_ends_while_memory_is_unregistered(
+    private: Path, memory: CData, pages: Pages, way: str
+) -> None:
+    backend = BlkBackend()
+    with running(private / "a.sock", backend, memory, connect_timeout_ms=300) as device:
+        pages.register(device)
+        setattr(backend, way, Request.REM_MEM_REG)
+        assert pages.unregister(device) in (-errno.ECONNRESET, -errno.ETIMEDOUT)
+        assert "REM_MEM_REG" in sentence()
+        assert pages.is_reached(device)
+
+
 # ---- memory of two devices ---------------------------------------------------------------------
 
 
@@ -229,6 +312,43 @@ def test_what_one_device_adds_the_other_does_not_reach(
         address = alloc(device, 2 * REGION_BYTES)
         assert lib.device_reaches(device, address, 2 * REGION_BYTES)
         assert not lib.device_reaches(other, address, 1)
+
+
+def test_an_operation_on_what_another_device_added_tells_the_back_end(
+    private: Path, device: CData, memory: CData
+) -> None:
+    lent = ffi.new("uint32_t *")
+    with running(private / "b.sock", BlkBackend(), memory) as other:
+        address = alloc(device, 2 * REGION_BYTES)
+        assert lib.device_lend(other, address, 2 * REGION_BYTES, lent)
+        assert lib.device_reaches(other, address, 2 * REGION_BYTES)
+        assert lent[0] == 0
+
+
+def test_a_back_end_without_a_slot_is_asked_again_once_it_has_one(
+    private: Path, device: CData, memory: CData, pages: Pages
+) -> None:
+    lent = ffi.new("uint32_t *")
+    full = BlkBackend(max_mem_slots=2)
+    with running(private / "b.sock", full, memory) as other:
+        pages.register(other)
+        address = alloc(device, 2 * REGION_BYTES)
+        assert not lib.device_lend(other, address, 1, lent)
+        pages.unregister(other)
+        assert lib.device_lend(other, address, 1, lent)
+
+
+def test_a_back_end_that_refuses_memory_is_asked_once(
+    private: Path, device: CData, memory: CData
+) -> None:
+    lent = ffi.new("uint32_t *")
+    refusing = BlkBackend()
+    with running(private / "b.sock", refusing, memory) as other:
+        refusing.refuse = Request.ADD_MEM_REG
+        address = alloc(device, 2 * REGION_BYTES)
+        for _ in range(3):
+            assert not lib.device_lend(other, address, 1, lent)
+        assert len(refusing.all_of(Request.ADD_MEM_REG)) == 2  # the first is that of the rings
 
 
 @pytest.mark.parametrize("protocol", [PROTOCOL, TABLE_ONLY])
@@ -328,6 +448,24 @@ class TwoDevices(RuleBasedStateMachine):
         self.seen.append((pages.address, pages.size))
         code = pages.register(self.devices[side])
         assert self.knows(side, *self.seen[-1]) == (code == 0)
+
+    @precondition(lambda self: self.pages)
+    @rule(side=sides, chance=st.randoms())
+    def unregister(self, side: int, chance: random.Random) -> None:
+        pages = chance.choice(self.pages)
+        was_known = self.knows(side, pages.address, pages.size)
+        assert (pages.unregister(self.devices[side]) == 0) == was_known
+
+    @rule(side=sides, chance=st.randoms())
+    def lend(self, side: int, chance: random.Random) -> None:
+        if not self.seen:
+            return
+        address, size = chance.choice(self.seen)
+        lent = ffi.new("uint32_t *")
+        pointer = ffi.cast("void *", address)
+        is_lent = bool(lib.device_lend(self.devices[side], pointer, size, lent))
+        assert is_lent == self.knows(side, address, size)
+        lib.device_return(self.devices[side], lent[0])
 
     def knows(self, side: int, address: int, size: int) -> bool:
         regions = self.backends[side].known

@@ -152,3 +152,26 @@ def test_a_sleep_that_would_wrap_is_refused(server: Server, sleepy_poll_us: int)
     options = ffi.new("struct attach_options *", {"sleepy_poll_us": sleepy_poll_us})
     assert attach_with(config, options)[0] == -errno.EINVAL
     assert f"sleepy_poll_us={sleepy_poll_us}: it must be from 0 to 1000000" in sentence()
+
+
+# ---- memory that several devices share ---------------------------------------------------------
+
+
+@pytest.mark.parametrize("options", [(), ("profile=spdk",)], ids=["slots", "no slots"])
+def test_memory_that_another_device_added_is_used(
+    serve: Serve, server: Server, memory: CData, options: tuple[str, ...]
+) -> None:
+    """Directly if the back-end takes it, else with a copy."""
+    other_server = Server(serve("builtin", size_bytes=8 << 20, options=options))
+    device, other = attach(server, memory, 20_000), attach(other_server, memory, 20_000)
+    buffer = lib.device_alloc(device, 32 << 20, BLOCK)
+    assert not lib.device_reaches(other, buffer, BLOCK)
+    ffi.memmove(buffer, b"grown" * 800, 4000)
+    assert lib.device_write(other, buffer, BLOCK, 0) == BLOCK
+    ffi.memmove(buffer, bytes(4000), 4000)
+    assert lib.device_read(other, buffer, BLOCK, 0) == BLOCK
+    assert ffi.buffer(buffer, 5)[:] == b"grown"
+    assert bool(lib.device_reaches(other, buffer, BLOCK)) == (not options)
+    assert lib.device_alloc(other, BLOCK, BLOCK) != ffi.NULL
+    lib.device_detach(device)
+    lib.device_detach(other)

@@ -226,6 +226,26 @@ def test_memory_of_the_program(disk: Disk) -> None:
         disk.close()
 
 
+@pytest.mark.parametrize(
+    "kind", [Kind("builtin", 512), Kind("qsd", 512)], ids=lambda kind: kind.name
+)
+def test_memory_of_the_program_is_given_back(kind: Kind, serve: Serve) -> None:
+    """As often as one likes, and other memory takes its place."""
+    with open_disk(kind.start(serve)) as disk:
+        for number in range(100):
+            fd = os.memfd_create("program")
+            os.ftruncate(fd, 8192)
+            with mmap.mmap(fd, 8192) as memory:
+                disk.register(memory, fd)
+                os.close(fd)
+                memory[:4096] = bytes([number]) * 4096
+                disk.pwrite(memoryview(memory)[:4096], 0)
+                disk.preadv([memoryview(memory)[4096:]], 0)
+                assert memory[:4096] == memory[4096:]
+                disk.unregister(memory)
+        assert disk.pread(4096, 0) == bytes([number]) * 4096
+
+
 def test_memory_that_its_file_does_not_hold_is_refused(disk: Disk) -> None:
     fd = os.memfd_create("program")
     os.ftruncate(fd, 4096)

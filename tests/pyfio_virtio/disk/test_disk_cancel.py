@@ -9,6 +9,8 @@ import asyncio
 import contextlib
 import errno
 import gc
+import mmap
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -26,7 +28,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from pyfio_virtio import Disk
+from pyfio_virtio import Disk, DiskError
 from pyfio_virtio.aio import AsyncDisk
 from pyfio_virtio.backends.backends import Backend
 from pyfio_virtio.disk.operations import Operations
@@ -531,3 +533,23 @@ def test_late_answers_never_meet_memory_that_was_handed_out_again(kind: Kind, se
             suppress_health_check=list(HealthCheck),
         ),
     )
+
+
+# ---- memory of the program ---------------------------------------------------------------------
+
+
+def test_memory_of_an_operation_is_not_unregistered(server: Server) -> None:
+    """Not even if the operation was given up, until the back-end has carried it out."""
+    fd = os.memfd_create("program")
+    os.ftruncate(fd, BLOCK)
+    with impatient(server) as disk, mmap.mmap(fd, BLOCK) as memory:
+        disk.register(memory, fd)
+        os.close(fd)
+        with server.stopped():
+            with pytest.raises(DiskError, match="did not complete a read"):
+                disk.preadv([memory], 0)
+            with pytest.raises(DiskError, match="still has the memory") as refused:
+                disk.unregister(memory)
+            assert refused.value.errno == errno.EBUSY
+        disk.pread(BLOCK, 0)  # finds the answer to the former read, too
+        disk.unregister(memory)

@@ -16,6 +16,7 @@
 Tests run in one process each way, in the main thread; nothing here is shared between tests.
 """
 
+import gc
 import json
 import os
 import shutil
@@ -64,6 +65,13 @@ def _keep_the_thread_sanitizer(config: pytest.Config) -> None:
     runs_tests = hasattr(config, "workerinput") or not config.getoption("numprocesses")
     if runs_tests and "libtsan" in os.environ.get("LD_PRELOAD", ""):
         del os.environ["LD_PRELOAD"]
+
+
+def pytest_collection_finish() -> None:
+    """Thousands of tests and all modules stay until the end. The garbage collector need not look
+    at them again and again; many tests call it, to see that nothing is left open."""
+    gc.collect()
+    gc.freeze()
 
 
 @dataclass(frozen=True)

@@ -4,17 +4,15 @@
 
 #include <limits.h>
 
-#include "base/barrier.h"
 #include "base/clock.h"
 #include "base/futex.h"
 
-/* How long a thread polls before it sleeps: about the time that it takes to fall
- * asleep, to be woken and to get the CPU back. */
-#define BRIEF_POLL_NS (20 * NS_PER_US)
-/* Each brief poll that succeeds adds 1 to the score, and each that fails subtracts 1.
- * After a failure at 0 the next 32 waits sleep at once, then one polls again. */
-#define MAX_POLL_SCORE 8
-#define MIN_POLL_SCORE (-32)
+enum turn {
+	TURN_FREE,  /* nobody has the turn, and nobody sleeps */
+	TURN_TAKEN, /* there is a poller, or a thread that must become it */
+	TURN_OPEN,  /* there is no poller, but there are sleepers: the threads that poll
+		     * briefly look for them, and the last of them passes the turn on */
+};
 
 enum waiter_state {
 	WAITER_RUNS,    /* polls briefly, or is about to sleep or to leave */
@@ -56,16 +54,30 @@ void poller_wake(struct poller *poller, struct waiter *waiter)
 
 /* ---- turns ----------------------------------------------------------------- */
 
-/* Returns true if the waiter becomes the poller at once. */
+/* The lock is held for these two. */
+static void add_sleeper(struct poller *poller, struct waiter *waiter)
+{
+	TAILQ_INSERT_TAIL(&poller->sleepers, waiter, link);
+	__atomic_fetch_add(&poller->num_sleepers, 1, __ATOMIC_RELAXED);
+}
+
+static void remove_sleeper(struct poller *poller, struct waiter *waiter)
+{
+	TAILQ_REMOVE(&poller->sleepers, waiter, link);
+	__atomic_fetch_sub(&poller->num_sleepers, 1, __ATOMIC_RELAXED);
+}
+
+/* Returns true if the waiter becomes the poller at once. Otherwise it becomes a
+ * sleeper. */
 static bool enter(struct poller *poller, struct waiter *waiter)
 {
 	bool is_poller;
 
 	pthread_mutex_lock(&poller->lock);
-	is_poller = waiter->is_poller = !poller->is_taken;
-	poller->is_taken = true;
+	is_poller = waiter->is_poller = poller->turn != TURN_TAKEN;
 	if (!is_poller)
-		TAILQ_INSERT_TAIL(&poller->sleepers, waiter, link);
+		add_sleeper(poller, waiter);
+	__atomic_store_n(&poller->turn, TURN_TAKEN, __ATOMIC_RELAXED);
 	pthread_mutex_unlock(&poller->lock);
 	return is_poller;
 }
@@ -96,11 +108,24 @@ static struct waiter *pass_turn(struct poller *poller, bool *sleeps)
 	TAILQ_FOREACH(next, &poller->sleepers, link) {
 		if (!give_turn(next, sleeps))
 			continue;
-		TAILQ_REMOVE(&poller->sleepers, next, link);
+		remove_sleeper(poller, next);
+		__atomic_store_n(&poller->turn, TURN_TAKEN, __ATOMIC_RELAXED);
 		return next;
 	}
-	poller->is_taken = false;
+	__atomic_store_n(&poller->turn, TURN_FREE, __ATOMIC_RELAXED);
 	return NULL;
+}
+
+/* Barrier T, with end_brief_poll(): here the turn is opened, then the brief pollers are
+ * counted; there the count goes down, then the turn is looked at. Both are sequentially
+ * consistent, so at least one of the two sides sees what the other did. Otherwise both
+ * could rely on each other, and the sleepers would have no poller. */
+static struct waiter *open_turn(struct poller *poller, bool *sleeps)
+{
+	__atomic_store_n(&poller->turn, TURN_OPEN, __ATOMIC_SEQ_CST);
+	if (__atomic_load_n(&poller->num_brief, __ATOMIC_SEQ_CST))
+		return NULL;
+	return pass_turn(poller, sleeps);
 }
 
 static void leave(struct poller *poller, struct waiter *waiter)
@@ -112,10 +137,51 @@ static void leave(struct poller *poller, struct waiter *waiter)
 	/* If the turn came just after the deadline, it is passed on below. */
 	change(waiter, WAITER_TURN, WAITER_RUNS);
 	change(waiter, WAITER_POLLS, WAITER_RUNS);
-	if (waiter->is_poller)
-		next = pass_turn(poller, &sleeps);
+	if (waiter->is_poller && TAILQ_EMPTY(&poller->sleepers))
+		__atomic_store_n(&poller->turn, TURN_FREE, __ATOMIC_RELAXED);
+	else if (waiter->is_poller)
+		next = open_turn(poller, &sleeps);
 	else
-		TAILQ_REMOVE(&poller->sleepers, waiter, link);
+		remove_sleeper(poller, waiter);
+	pthread_mutex_unlock(&poller->lock);
+	if (next && sleeps)
+		futex_wake(&next->state);
+}
+
+/* Called by a sleeper whose poller has perhaps no CPU. Returns true if there is no
+ * poller, so that the sleeper becomes it. */
+static bool take_open_turn(struct poller *poller, struct waiter *waiter)
+{
+	bool is_open;
+
+	pthread_mutex_lock(&poller->lock);
+	is_open = poller->turn == TURN_OPEN;
+	if (is_open) {
+		remove_sleeper(poller, waiter);
+		waiter->is_poller = true;
+		__atomic_store_n(&poller->turn, TURN_TAKEN, __ATOMIC_RELAXED);
+	}
+	pthread_mutex_unlock(&poller->lock);
+	return is_open;
+}
+
+static void begin_brief_poll(struct poller *poller)
+{
+	__atomic_fetch_add(&poller->num_brief, 1, __ATOMIC_SEQ_CST);
+}
+
+/* Barrier T, with open_turn(). */
+static void end_brief_poll(struct poller *poller)
+{
+	struct waiter *next = NULL;
+	bool sleeps = false;
+
+	if (__atomic_fetch_sub(&poller->num_brief, 1, __ATOMIC_SEQ_CST) > 1 ||
+	    __atomic_load_n(&poller->turn, __ATOMIC_SEQ_CST) != TURN_OPEN)
+		return;
+	pthread_mutex_lock(&poller->lock);
+	if (poller->turn == TURN_OPEN)
+		next = open_turn(poller, &sleeps);
 	pthread_mutex_unlock(&poller->lock);
 	if (next && sleeps)
 		futex_wake(&next->state);
@@ -143,13 +209,21 @@ void poller_check(struct poller *poller)
 	poller->source.check(poller->source.context);
 }
 
+static bool has_others(const struct poller *poller)
+{
+	return __atomic_load_n(&poller->num_brief, __ATOMIC_RELAXED) ||
+	       __atomic_load_n(&poller->num_sleepers, __ATOMIC_RELAXED);
+}
+
 /* Ends wait_until() when the poller's own wait is over. */
 static unsigned int look(void *context)
 {
 	struct poller *poller = context;
 
+	if (poller->wait.kind == WAIT_BUSY && has_others(poller))
+		brief_poll_give_way(&poller->brief);
 	poller->found += poller_look(poller);
-	return poller_is_awake(poller->turn) ? UINT_MAX : poller->found;
+	return poller_is_awake(poller->own) ? UINT_MAX : poller->found;
 }
 
 static bool ask_calls(void *context)
@@ -159,7 +233,7 @@ static bool ask_calls(void *context)
 	/* Calls are asked for first, because poller_wake() acts in the opposite order:
 	 * it changes the state, then looks whether the poller waits for a call. */
 	return poller->source.ask_calls(poller->source.context) ||
-	       poller_is_awake(poller->turn);
+	       poller_is_awake(poller->own);
 }
 
 static void refuse_calls(void *context)
@@ -181,7 +255,7 @@ static void poll_until(struct poller *poller, struct waiter *waiter,
 {
 	change(waiter, WAITER_RUNS, WAITER_POLLS);
 	change(waiter, WAITER_TURN, WAITER_POLLS);
-	poller->turn = own_turn = waiter;
+	poller->own = own_turn = waiter;
 	/* Looks at least once, even if the deadline has passed. */
 	while (!poller_is_awake(waiter)) {
 		uint64_t check_ns = clock_now_ns() + WAIT_CHECK_INTERVAL_NS;
@@ -199,76 +273,91 @@ static void poll_until(struct poller *poller, struct waiter *waiter,
 	own_turn = NULL;
 }
 
-static bool may_poll_briefly(struct poller *poller)
-{
-	int score = __atomic_load_n(&poller->poll_score, __ATOMIC_RELAXED);
+struct brief_look {
+	struct poller *poller;
+	const struct waiter *waiter;
+};
 
-	/* A score below 0 counts the waits until the next try. */
-	if (score < 0)
-		__atomic_store_n(&poller->poll_score, score + 1, __ATOMIC_RELAXED);
-	return score >= 0;
+/* After a yield, another thread has often found the completion already. */
+static bool look_briefly(void *context)
+{
+	const struct brief_look *brief = context;
+
+	if (!poller_is_awake(brief->waiter))
+		poller_look(brief->poller);
+	return poller_is_awake(brief->waiter);
 }
 
-static void learn(struct poller *poller, bool is_done)
-{
-	int score = __atomic_load_n(&poller->poll_score, __ATOMIC_RELAXED);
-
-	if (is_done && score < MAX_POLL_SCORE)
-		score++;
-	else if (!is_done)
-		score = score ? score - 1 : MIN_POLL_SCORE;
-	__atomic_store_n(&poller->poll_score, score, __ATOMIC_RELAXED);
-}
-
-/* Returns true if the wait is over. */
-static bool poll_briefly(struct poller *poller, const struct waiter *waiter)
-{
-	uint64_t until_ns = clock_now_ns() + BRIEF_POLL_NS;
-
-	if (!may_poll_briefly(poller))
-		return false;
-	do {
-		cpu_relax();
-		poller_look(poller);
-	} while (!poller_is_awake(waiter) && clock_now_ns() < until_ns);
-	learn(poller, poller_is_awake(waiter));
-	return poller_is_awake(waiter);
-}
-
-/* Sleeps until the wait is over, until deadline_ns, or until it is this thread's
- * turn. */
-static void sleep_until(struct waiter *waiter, uint64_t deadline_ns)
+/* Sleeps until the wait is over or until it is this thread's turn, but only until
+ * until_ns. */
+static void sleep_until(struct waiter *waiter, uint64_t until_ns)
 {
 	change(waiter, WAITER_RUNS, WAITER_SLEEPS);
-	while (state_of(waiter) == WAITER_SLEEPS && clock_now_ns() < deadline_ns)
-		futex_wait(&waiter->state, WAITER_SLEEPS, deadline_ns);
+	while (state_of(waiter) == WAITER_SLEEPS && clock_now_ns() < until_ns)
+		futex_wait(&waiter->state, WAITER_SLEEPS, until_ns);
 	change(waiter, WAITER_SLEEPS, WAITER_RUNS);
 }
 
-static void take_turns(struct poller *poller, struct waiter *waiter,
-		       uint64_t deadline_ns)
+/* Returns true if the sleeper has become the poller. It also looks from time to time,
+ * because the poller may have a lower priority and get no CPU. */
+static bool sleep_for_turn(struct poller *poller, struct waiter *waiter,
+			   uint64_t deadline_ns)
 {
-	bool is_poller = enter(poller, waiter);
+	uint64_t now_ns = clock_now_ns();
 
-	if (!is_poller) {
-		sleep_until(waiter, deadline_ns);
-		is_poller = state_of(waiter) == WAITER_TURN;
+	while (now_ns < deadline_ns && state_of(waiter) == WAITER_RUNS) {
+		uint64_t check_ns = now_ns + WAIT_CHECK_INTERVAL_NS;
+
+		sleep_until(waiter, check_ns < deadline_ns ? check_ns : deadline_ns);
+		now_ns = clock_now_ns();
+		if (state_of(waiter) != WAITER_RUNS || now_ns < check_ns)
+			continue;
+		if (take_open_turn(poller, waiter))
+			return true;
+		poller_look(poller);
 	}
-	if (is_poller)
-		poll_until(poller, waiter, deadline_ns);
-	leave(poller, waiter);
+	return state_of(waiter) == WAITER_TURN;
+}
+
+/* Returns true if the wait is over. Otherwise the thread still counts as one that
+ * polls briefly. */
+static bool poll_briefly(struct poller *poller, const struct waiter *waiter)
+{
+	struct brief_look context = { poller, waiter };
+	struct brief_poll_progress progress = {
+		.done = __atomic_load_n(&poller->found_in_all, __ATOMIC_RELAXED),
+		.in_flight = in_flight(poller),
+	};
+
+	begin_brief_poll(poller);
+	if (!brief_poll(&poller->brief, progress, look_briefly, &context))
+		return false;
+	end_brief_poll(poller);
+	return true;
+}
+
+/* A hint, because it is read without the lock. */
+static bool is_first(const struct poller *poller)
+{
+	return !__atomic_load_n(&poller->num_brief, __ATOMIC_RELAXED) &&
+	       __atomic_load_n(&poller->turn, __ATOMIC_RELAXED) != TURN_TAKEN;
 }
 
 bool poller_wait(struct poller *poller, struct waiter *waiter, uint64_t deadline_ns)
 {
-	unsigned int others;
+	bool is_brief, is_poller;
 
 	if (poller_is_awake(waiter))
 		return true;
-	others = __atomic_fetch_add(&poller->num_waiting, 1, __ATOMIC_RELAXED);
-	if (!others || !poll_briefly(poller, waiter))
-		take_turns(poller, waiter, deadline_ns);
-	__atomic_fetch_sub(&poller->num_waiting, 1, __ATOMIC_RELAXED);
+	is_brief = !is_first(poller);
+	if (is_brief && poll_briefly(poller, waiter))
+		return true;
+	is_poller = enter(poller, waiter);
+	if (is_brief)
+		end_brief_poll(poller);
+	if (is_poller || sleep_for_turn(poller, waiter, deadline_ns))
+		poll_until(poller, waiter, deadline_ns);
+	leave(poller, waiter);
 	return poller_is_awake(waiter);
 }
 
@@ -287,8 +376,10 @@ void poller_open(struct poller *poller, enum wait_kind kind,
 		.in_flight = in_flight,
 	};
 
-	poller->is_taken = false;
-	poller->num_waiting = 0;
+	poller->turn = TURN_FREE;
+	poller->num_brief = 0;
+	poller->num_sleepers = 0;
+	brief_poll_open(&poller->brief);
 	poller->checked_ns = 0;
 	poller->source = *source;
 	TAILQ_INIT(&poller->sleepers);

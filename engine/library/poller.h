@@ -6,8 +6,9 @@
  * When the request of the poller itself is done, it passes the turn on. So a thread
  * that waits alone finds its own completion, and no other thread has to wake it.
  *
- * A thread that arrives while others are waiting polls for 20 us before it takes its
- * place, because it takes about as long to fall asleep and to be woken.
+ * A thread that arrives while others wait polls briefly before it sleeps (see
+ * library/brief_poll.h). While a thread polls briefly, nobody has to be woken to take
+ * the turn. Sleepers also look every 10 ms, because a poller may get no CPU.
  *
  * Any thread may wait and wake. This file knows callbacks, but no queue and no device.
  */
@@ -19,6 +20,7 @@
 #include <stdint.h>
 #include <sys/queue.h>
 
+#include "library/brief_poll.h"
 #include "wait/wait.h"
 
 /* One wait of one thread. All zeros before, and used for one wait. */
@@ -38,7 +40,7 @@ struct poller_source {
 	void (*refuse_calls)(void *context);
 	/* Ends the poller's wait for a call. Other threads call it. */
 	void (*interrupt)(void *context);
-	/* How many requests are in flight. Only the poller calls it. */
+	/* How many requests are in flight. Any thread. */
 	unsigned int (*in_flight)(void *context);
 	/* Checks for hang-ups. The poller and poller_check() call it every 10 ms. */
 	void (*check)(void *context);
@@ -50,17 +52,18 @@ struct poller_source {
 
 struct poller {
 	pthread_mutex_t lock;
-	bool is_taken;                     /* there is a poller */
-	unsigned int num_waiting;          /* atomic: threads in poller_wait() */
+	uint32_t turn;                     /* enum turn; atomic, set with the lock held */
+	unsigned int num_brief;            /* atomic: threads that poll briefly */
 	TAILQ_HEAD(, waiter) sleepers;     /* waiters that are not the poller */
+	unsigned int num_sleepers;         /* atomic, set with the lock held */
 	struct poller_source source;       /* constant after poller_open() */
 	/* Used only by the poller. */
 	struct wait wait;
-	const struct waiter *turn;         /* the poller's waiter */
+	const struct waiter *own;          /* the poller's waiter */
 	unsigned int found;                /* in this wait_until() */
 	/* Used by all threads. */
 	uint64_t found_in_all;             /* atomic: by all threads that look */
-	int poll_score;                    /* atomic; see poller.c */
+	struct brief_poll brief;
 	uint64_t checked_ns;               /* atomic: the last poller_check() */
 };
 

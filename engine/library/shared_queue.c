@@ -99,19 +99,22 @@ static unsigned int reap_all(struct shared_queue *sq, struct transfer_list *work
 	return count;
 }
 
+static unsigned int look_and_unlock(struct shared_queue *sq)
+{
+	struct transfer_list work = TAILQ_HEAD_INITIALIZER(work);
+	unsigned int count = reap_all(sq, &work);
+
+	pthread_mutex_unlock(&sq->lock);
+	carry_work(&work);
+	return count;
+}
+
 /* Another thread that has the lock submits or looks, so this thread need not wait. */
 static unsigned int look(void *context)
 {
 	struct shared_queue *sq = context;
-	struct transfer_list work = TAILQ_HEAD_INITIALIZER(work);
-	unsigned int count;
 
-	if (pthread_mutex_trylock(&sq->lock))
-		return 0;
-	count = reap_all(sq, &work);
-	pthread_mutex_unlock(&sq->lock);
-	carry_work(&work);
-	return count;
+	return pthread_mutex_trylock(&sq->lock) ? 0 : look_and_unlock(sq);
 }
 
 /* ---- the poller's calls ----------------------------------------------------------- */
@@ -188,10 +191,14 @@ static void check(void *context)
 	for (unsigned int i = 0; i < sq->num_siblings; i++) {
 		struct shared_queue *each = &sq->siblings[i];
 
-		if (is_gone && !carry_is_abandoned(each))
+		if (is_gone && !carry_is_abandoned(each)) {
 			abandon(each, EIO);
-		else
-			look(each);
+			continue;
+		}
+		/* Waits for the lock, because the thread that has it may have a
+		 * lower priority, and get no CPU while this thread polls. */
+		pthread_mutex_lock(&each->lock);
+		look_and_unlock(each);
 	}
 }
 

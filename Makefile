@@ -31,7 +31,7 @@ BACK_END := build/lib/vhost_backend
 
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: all run test differential examples lint bench asan tsan fio-3.41 install-packages install clean help FORCE
+.PHONY: all run test stress differential examples lint bench asan tsan fio-3.41 install-packages install clean help FORCE
 
 all: $(FRONT_END) $(BACK_END) ## build the engine (the default): build/lib/fio_virtio
 
@@ -50,6 +50,10 @@ differential: install-packages ## search for jobs that run otherwise on fio's ow
 examples: install-packages ## run the job files of fio's sources here and on fio's libaio, and compare the counts
 	@$(MAKE) --no-print-directory all $(VENV)/.dev
 	@$(IN_VENV) -m tests.differential.examples $(EXAMPLES)
+
+stress: install-packages ## use the library at random on bad back-ends, for SECONDS (60)
+	@$(MAKE) --no-print-directory all $(VENV)/.dev
+	@$(IN_VENV) -m tests.stress.soak $(if $(SECONDS),--seconds $(SECONDS)) $(if $(SEED),--seed $(SEED))
 
 lint: $(VENV)/.dev ## check style and types with ruff and mypy
 	@$(VENV)/bin/ruff check .
@@ -90,6 +94,7 @@ help: ## list the targets and variables
 	@echo "PREFIX=DIR          the folder into which make install puts the C library (default: /usr/local)"
 	@echo "BENCH='NAME... --pairs N'  the comparisons that make bench runs; BENCH=--help lists them"
 	@echo "MINUTES=30 SEED=N   how long make differential searches, and where it begins; else anywhere"
+	@echo "SECONDS=60 SEED=N   how long make stress runs, and what it draws"
 	@echo "EXAMPLES='WORD...'  make examples runs the job files with one of these words in their paths"
 	@echo "V=1                 show the compiler's commands"
 
@@ -148,7 +153,7 @@ TSAN := $(patsubst build/lib/%,build/tsan/lib/%,$(FRONT_END) $(INTERNALS) $(BACK
 ASAN_TESTS := tests/end_to_end
 # The tests of the library that use threads. Tests that start our command are not among them, because
 # the command would need the sanitizer's library too.
-TSAN_TESTS := tests/engine/library/test_async.py tests/engine/library/test_attach.py tests/engine/device/test_share_memory.py tests/engine/memory \
+TSAN_TESTS := tests/stress/test_soak.py tests/engine/library/test_async.py tests/engine/library/test_attach.py tests/engine/device/test_share_memory.py tests/engine/memory \
   $(addprefix tests/pyfio_virtio/disk/test_,async_disk.py disk.py disk_cancel.py disk_waits.py gate.py) \
   -k "not test_a_program_can_end_with_operations_in_flight"
 build/asan/%: SANITIZE := --sanitize address,undefined
@@ -182,7 +187,7 @@ asan: $(ASAN) $(VENV)/.dev ## run the end-to-end tests (or ASAN_TESTS) with gcc'
 tsan: $(TSAN) $(VENV)/.dev ## run the tests of the library (or TSAN_TESTS) with gcc's thread sanitizer
 	@rm -f build/tsan/report.*
 	@PYFIO_VIRTIO_LIB="$(CURDIR)/build/tsan/lib" LD_PRELOAD="$$(gcc -print-file-name=libtsan.so)" \
-	  TSAN_OPTIONS=log_path="$(CURDIR)/build/tsan/report" $(IN_VENV) -m pytest $(TSAN_TESTS)
+	  TSAN_OPTIONS=log_path="$(CURDIR)/build/tsan/report":suppressions="$(CURDIR)/tests/tsan.supp" $(IN_VENV) -m pytest $(TSAN_TESTS)
 	@! cat build/tsan/report.* 2>/dev/null
 
 # ---- another fio, beside the installed one --------------------------------

@@ -3,6 +3,7 @@
 #include "library/async.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -142,21 +143,48 @@ struct operation *async_get_overdue(struct async *async)
 	return op;
 }
 
+/* The lock is held. */
+static struct submission *find_pending(const struct async *async,
+				       const struct operation *op)
+{
+	struct submission *submission;
+
+	TAILQ_FOREACH(submission, &async->pending, link)
+		if (submission->op == op)
+			return submission;
+	return NULL;
+}
+
+/* Another thread works on the operation, and may be copying to its buffer, which the
+ * program can use again once the cancellation returns. */
+static void wait_until_done(struct async *async, const struct operation *op)
+{
+	bool is_pending;
+
+	do {
+		sched_yield();
+		pthread_mutex_lock(&async->lock);
+		is_pending = find_pending(async, op);
+		pthread_mutex_unlock(&async->lock);
+	} while (is_pending);
+}
+
 void async_cancel(struct async *async, struct operation *op)
 {
 	struct transfer_list work = TAILQ_HEAD_INITIALIZER(work);
+	enum cancelled cancelled = CANCELLED_NOW;
 	struct submission *submission;
 
 	pthread_mutex_lock(&async->lock);
-	TAILQ_FOREACH(submission, &async->pending, link)
-		if (submission->op == op)
-			break;
+	submission = find_pending(async, op);
 	if (submission) {
 		blocking_cancelled(async->sq->dev, op);
-		async_give_up(submission, false, &work);
+		cancelled = async_give_up(submission, false, &work);
 	}
 	pthread_mutex_unlock(&async->lock);
 	carry_work(&work);
+	if (cancelled == CANCELLED_SOON)
+		wait_until_done(async, op);
 }
 
 /* ---- open and close ----------------------------------------------------------------------- */

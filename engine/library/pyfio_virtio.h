@@ -434,7 +434,8 @@ struct pyfio_operation *pyfio_async_get_completed(struct pyfio_async *async);
  * buffer must still exist. */
 struct pyfio_operation *pyfio_async_get_overdue(struct pyfio_async *async);
 /* Cancels op. Unless it is done already, it can be collected with -ETIMEDOUT after the
- * back-end has given back its shared memory. The back-end may still carry it out. */
+ * back-end has given back its shared memory. The back-end may still carry it out, but
+ * a buffer that is not shared memory can be used again when the call returns. */
 void pyfio_async_cancel(struct pyfio_async *async, struct pyfio_operation *op);
 /* Returns an eventfd that is readable if operations have completed or become overdue
  * since it was last read. The first call starts a thread that looks for completions.

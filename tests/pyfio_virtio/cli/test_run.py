@@ -29,17 +29,31 @@ PATIENCE_S = 20.0
 def _family(process: subprocess.Popen[str]) -> list[psutil.Process]:
     """The children of a run, once fio has begun to work.
 
-    It has three threads then: its main thread, its helper and the job. With two it may not yet
-    handle signals, so that one of them would end it at once.
+    It has three threads then: its main thread, its helper and the job. It also has that many for a
+    moment while it tests its clocks, but does not yet handle signals then: one of them would end
+    it at once.
     """
     family: list[psutil.Process] = []
 
     def is_found() -> bool:
         family[:] = psutil.Process(process.pid).children(recursive=True)
-        return any(_threads(child) > 2 and _has_a_job(child) for child in _fios(family))
+        return any(
+            _handles_signals(child) and _threads(child) > 2 and _has_a_job(child)
+            for child in _fios(family)
+        )
 
     wait_until(is_found)
     return family
+
+
+def _handles_signals(process: psutil.Process) -> bool:
+    """Whether it has a handler for SIGTERM: SigCgt of proc(5)."""
+    try:
+        status = Path(f"/proc/{process.pid}/status").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    [caught] = [line.split()[1] for line in status.splitlines() if line.startswith("SigCgt:")]
+    return bool(int(caught, 16) >> signal.SIGTERM - 1 & 1)
 
 
 def _has_a_job(process: psutil.Process) -> bool:
@@ -328,9 +342,6 @@ def test_a_back_end_that_dies_ends_the_run(start: Start, private: Path) -> None:
 def test_a_signal_ends_the_run_in_order(start: Start, private: Path, number: int) -> None:
     process = start("run", *LONG)
     family = _family(process)
-    # A job's thread runs: by then fio handles signals.
-    tree = psutil.Process(process.pid)
-    wait_until(lambda: any(_threads(fio) > 1 for fio in _fios(tree.children(recursive=True))))
     process.send_signal(number)
     stdout, _ = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 128 + number

@@ -343,10 +343,10 @@ def test_open_and_close_leave_nothing_behind(backend: Backend) -> None:
     for _ in range(50):
         use()
     gc.collect()
-    after = (process.num_fds(), len(process.memory_maps(grouped=False)), process.num_threads())
-    assert after[0] <= before[0]
-    assert after[1] <= before[1] + 5
-    assert after[2] <= before[2]
+    assert process.num_fds() <= before[0]
+    assert len(process.memory_maps(grouped=False)) <= before[1] + 5
+    # The kernel counts a thread for some time after pthread_join() has returned.
+    wait_until(lambda: process.num_threads() <= before[2], "the end of the threads")
 
 
 def test_a_child_process_cannot_use_the_disk_and_leaves_it_alone(disk: Disk) -> None:

@@ -11,8 +11,9 @@
   returns a FioRun: status, stdout, stderr, and json (of the jobs: .jobs, .first). None of them
   judges the status: tests do. A run that takes too long is killed, with all its processes, and
   fails the test.
-- `command(...)` runs pyfio-virtio as a process and returns status, stdout, stderr; its state lies
-  in `private`, a folder of the test's own with a path short enough for sockets.
+- `command(...)` runs pyfio-virtio as a process, which forked.py makes, and returns status, stdout,
+  stderr; its state lies in `private`, a folder of the test's own with a path short enough for
+  sockets.
 Tests run in one process each way, in the main thread; nothing here is shared between tests.
 """
 
@@ -35,6 +36,7 @@ from pyfio_virtio.backends import backends
 from pyfio_virtio.engine import engine
 from pyfio_virtio.fio.fio import library_path, split_notes
 from pyfio_virtio.fio.job import escaped_filename
+from tests.forked import Forks
 from tests.limited import run_limited
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -195,11 +197,22 @@ def fio(private: Path) -> Fio:
     return Fio(private)
 
 
+@pytest.fixture(scope="session")
+def forks() -> Iterator[Forks]:
+    with Forks() as started:
+        yield started
+
+
 @pytest.fixture
-def command(private: Path) -> RunCommand:
+def command(private: Path, forks: Forks) -> RunCommand:
     def run(*arguments: str, timeout_s: float = TIMEOUT_S, **environment: str) -> Finished:
-        line = [sys.executable, "-m", "pyfio_virtio", *arguments]
         ours = {"PYTHONPATH": str(ROOT), engine.FOLDER_VARIABLE: str(engine.folder())}
-        return run_to_end(line, {**ours, **environment}, timeout_s, private)
+        if "LD_PRELOAD" in os.environ:  # a sanitizer, which reports at the end of a whole process
+            line = [sys.executable, "-m", "pyfio_virtio", *arguments]
+            return run_to_end(line, {**ours, **environment}, timeout_s, private)
+        ended = forks.run(arguments, {**os.environ, **ours, **environment}, timeout_s, private)
+        if ended is None:
+            pytest.fail(f"did not end within {timeout_s} s: pyfio-virtio {' '.join(arguments)}")
+        return Finished(ended.status, ended.stdout, ended.stderr)
 
     return run

@@ -32,12 +32,17 @@ def run_limited(
         try:
             stdout, stderr = process.communicate(timeout=limit_s)
         except subprocess.TimeoutExpired:
-            for pid in [process.pid, *_descendants(process.pid)]:
-                with suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
+            kill_descendants(process.pid)
             stdout, stderr = process.communicate()
             return False, process.returncode, stdout, stderr
     return True, process.returncode, stdout, stderr
+
+
+def kill_descendants(pid: int) -> None:
+    """Also the process itself."""
+    for each in [pid, *_descendants(pid)]:
+        with suppress(ProcessLookupError):
+            os.kill(each, signal.SIGKILL)
 
 
 def _descendants(pid: int) -> Iterator[int]:

@@ -5,11 +5,7 @@ The cases come from the commands themselves, so a new command or option is tried
 """
 
 import itertools
-import json
 import os
-import subprocess
-import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,7 +15,9 @@ import pytest
 from pyfio_virtio.cli.main import cli
 from pyfio_virtio.engine import engine
 from tests.conftest import ROOT, Finished, RunCommand
+from tests.forked import Forks
 
+LONGEST_S = 60
 STATUSES = {0, 1, 2, 3, 4, 5}
 BINARY = os.fsdecode(b"\xff\xfe\x01")
 WORDS = ("no/such/thing", ".", "-1", "9" * 40, BINARY, "a\nb", "")
@@ -58,51 +56,24 @@ OPTIONS = [
 ]
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[tuple[subprocess.Popen[str], Path]]:
-    """The process that forks, and the folder in which all commands run."""
-    with tempfile.TemporaryDirectory(prefix="pv-") as folder:
-        ours = {
-            "PYTHONPATH": str(ROOT),
-            "XDG_RUNTIME_DIR": folder,
-            engine.FOLDER_VARIABLE: str(engine.folder()),
-        }
-        with subprocess.Popen(
-            [sys.executable, "-m", "tests.pyfio_virtio.cli.forked"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            env={**os.environ, **ours},
-        ) as process:
-            yield process, Path(folder)
-
-
 @pytest.fixture
-def tried(server: tuple[subprocess.Popen[str], Path], tmp_path: Path) -> RunCommand:
+def tried(forks: Forks, private: Path) -> RunCommand:
     """Runs the command, and checks what holds for any words."""
-    process, folder = server
-    questions, answers = process.stdin, process.stdout
-    assert questions
-    assert answers
+    ours = {"PYTHONPATH": str(ROOT), engine.FOLDER_VARIABLE: str(engine.folder())}
 
     def run(*words: str) -> Finished:
-        files = {name: str(tmp_path / name) for name in ("stdout", "stderr")}
-        before = sorted(folder.rglob("*"))
-        questions.write(json.dumps({"words": words, "folder": str(folder), **files}) + "\n")
-        questions.flush()
-        status, has_children = json.loads(answers.readline())
-        stdout, stderr = (
-            Path(path).read_bytes().decode(errors="replace") for path in files.values()
-        )
-        about = (words, status, stderr)
-        assert status in STATUSES, about
-        assert "Traceback" not in stderr, about
-        assert not has_children, about
-        if status and words[0] != "doctor":  # a table is its answer, also if something is missing
-            lines = [each for each in stderr.splitlines() if ": note: " not in each]
+        before = sorted(private.rglob("*"))
+        ended = forks.run(words, {**os.environ, **ours}, LONGEST_S, private)
+        assert ended, f"did not end: {words}"
+        about = (words, ended.status, ended.stderr)
+        assert ended.status in STATUSES, about
+        assert "Traceback" not in ended.stderr, about
+        assert not ended.left_children, about
+        if ended.status and words[0] != "doctor":  # a table is its answer
+            lines = [each for each in ended.stderr.splitlines() if ": note: " not in each]
             assert lines[0].startswith("Usage: ") or len(lines) == 1, about
-            assert sorted(folder.rglob("*")) == before, about
-        return Finished(status, stdout, stderr)
+            assert sorted(private.rglob("*")) == before, about
+        return Finished(ended.status, ended.stdout, ended.stderr)
 
     return run
 

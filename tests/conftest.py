@@ -117,6 +117,17 @@ def run_to_end(
     return Finished(status, stdout, stderr)
 
 
+def defaults(socket: str) -> Options:
+    """The options of a job on a socket."""
+    return {
+        "ioengine": engine.NAME,
+        "filename": escaped_filename(socket),
+        "thread": 1,
+        # fio tests the clocks of all CPUs if it may choose, for half of the time of a short run.
+        "clocksource": "clock_gettime",
+    }
+
+
 class Fio:
     """Runs the fio on the PATH with the engine that was built for it."""
 
@@ -124,12 +135,7 @@ class Fio:
         self.folder = folder
 
     def __call__(self, socket: str, **options: Option) -> FioRun:
-        defaults: Options = {
-            "ioengine": engine.NAME,
-            "filename": escaped_filename(socket),
-            "thread": 1,
-        }
-        line = _as_arguments({**defaults, **options})
+        line = as_arguments({**defaults(socket), **options})
         return self.arguments("--name=test", *line)
 
     def job(self, text: str, *program_options: str, timeout_s: float = TIMEOUT_S) -> FioRun:
@@ -148,7 +154,7 @@ class Fio:
         return {"LD_LIBRARY_PATH": library_path(engine.folder())}
 
 
-def _as_arguments(options: Options) -> list[str]:
+def as_arguments(options: Options) -> list[str]:
     return [
         f"--{key}" if value is True else f"--{key}={value}"
         for key, value in options.items()

@@ -23,10 +23,8 @@ import psutil
 import pytest
 
 from pyfio_virtio.backends import backends, unix_sockets
-from pyfio_virtio.engine import engine
-from pyfio_virtio.fio.job import escaped_filename
 from pyfio_virtio.machine import process
-from tests.conftest import Fio, Option, StartBackend
+from tests.conftest import Fio, Option, StartBackend, as_arguments, defaults
 from tests.end_to_end.relay import Relay, Tamper
 from tests.end_to_end.running_fio import RunningFio
 from tests.waiting import wait_until
@@ -99,17 +97,8 @@ def start_fio(fio: Fio) -> Iterator[StartFio]:
     running: list[RunningFio] = []
 
     def start(socket: str, **options: Option) -> RunningFio:
-        defaults: dict[str, Option] = {
-            "ioengine": engine.NAME,
-            "filename": escaped_filename(socket),
-            "thread": 1,
-        }
         line = ["fio", "--output-format=json", "--name=test"]
-        line += [
-            f"--{key}" if value is True else f"--{key}={value}"
-            for key, value in (defaults | options).items()
-            if value is not None
-        ]
+        line += as_arguments({**defaults(socket), **options})
         child = subprocess.Popen(
             line,
             stdin=subprocess.DEVNULL,

@@ -33,7 +33,7 @@ from pyfio_virtio.__main__ import main
 from tests.limited import kill_descendants
 
 _ROOT = Path(__file__).resolve().parent.parent
-_SET_PDEATHSIG, _SET_CHILD_SUBREAPER = 1, 36
+_SET_CHILD_SUBREAPER = 36
 _UNCAUGHT = 99
 
 
@@ -55,12 +55,15 @@ class Forks:
         with socket.socket(socket.AF_UNIX) as listener:
             listener.bind(self._path)
             listener.listen(64)
-            self._process = subprocess.Popen(
+            starter = subprocess.Popen(
                 [sys.executable, "-m", "tests.forked", str(listener.fileno())],
                 cwd=_ROOT,
-                stdin=subprocess.DEVNULL,
+                stdin=subprocess.PIPE,
                 pass_fds=[listener.fileno()],
             )
+        starter.wait()
+        assert starter.stdin
+        self._life = starter.stdin
 
     def __enter__(self) -> Self:
         return self
@@ -71,8 +74,7 @@ class Forks:
         value: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._process.kill()
-        self._process.wait()
+        self._life.close()
         self._folder.cleanup()
 
     def run(
@@ -130,15 +132,18 @@ def _is_readable(fd: int, deadline: float) -> bool:
 # ---- the process that forks ----------------------------------------------------------------------
 
 
-def _serve(listener: socket.socket) -> NoReturn:
-    ctypes.CDLL(None).prctl(_SET_PDEATHSIG, signal.SIGKILL)
+def _serve(listener: socket.socket) -> None:
+    """Until the process of the tests closes our stdin, or ends."""
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # supervisors are not waited for
-    while True:
-        link, _ = listener.accept()
-        if not os.fork():
-            listener.close()
-            os._exit(_supervise(link))
-        link.close()
+    with selectors.DefaultSelector() as selector:
+        for each in (0, listener.fileno()):
+            selector.register(each, selectors.EVENT_READ)
+        while all(key.fd for key, _ in selector.select()):
+            link, _ = listener.accept()
+            if not os.fork():
+                listener.close()
+                os._exit(_supervise(link))
+            link.close()
 
 
 def _supervise(link: socket.socket) -> int:
@@ -167,6 +172,7 @@ def _become(
     status = _UNCAUGHT
     try:
         os.setpgid(0, 0)
+        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         os.dup2(stdout, 1, inheritable=True)
         os.dup2(stderr, 2, inheritable=True)
         for stream in (stdout, stderr):
@@ -200,6 +206,8 @@ def _has_children() -> bool:
 
 
 if __name__ == "__main__":
+    if os.fork():
+        os._exit(0)  # so that what follows is no child of the tests' process
     # Loaded once for all commands.
     import pyfio_virtio.analysis
     import pyfio_virtio.cli.main  # noqa: F401

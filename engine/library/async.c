@@ -8,47 +8,20 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/error.h"
 #include "library/prepare.h"
 #include "library/stages.h"
 
 /* ---- submission ---------------------------------------------------------------- */
 
-/* For a submission that did not begin. */
-static int drop(struct submission *submission, int code)
+static struct submission *make_submission(struct async *async)
 {
-	transfer_free(submission->transfer);
-	free(submission);
-	return code;
-}
-
-static int add_pending(struct async *async, struct submission *submission,
-		       struct transfer_list *work)
-{
-	int code = 0;
-
-	pthread_mutex_lock(&async->lock);
-	if (async->is_shut) {
-		code = async_refuse(async);
-	} else {
-		TAILQ_INSERT_TAIL(&async->pending, submission, link);
-		if (!async->num_pending++)
-			pthread_cond_signal(&async->has_work);
-		async_begin(submission, work);
-	}
-	pthread_mutex_unlock(&async->lock);
-	return code;
-}
-
-static struct submission *make_submission(struct async *async, struct operation *op,
-					  int *code)
-{
+	struct transfer *transfer = prepare_new(async->sq);
 	struct submission *submission = calloc(1, sizeof(*submission));
-	struct transfer *transfer = malloc(sizeof(*transfer));
 
-	*code = submission && transfer ? prepare_transfer(transfer, async->sq, op) :
-					 error_set(ENOMEM, "no memory for an operation");
-	if (*code) {
+	if (!transfer || !submission) {
+		error_set(ENOMEM, "no memory for an operation");
 		free(transfer);
 		free(submission);
 		return NULL;
@@ -56,72 +29,126 @@ static struct submission *make_submission(struct async *async, struct operation 
 	transfer->finished = async_finished;
 	transfer->context = submission;
 	submission->async = async;
-	submission->op = op;
 	submission->transfer = transfer;
-	submission->is_barrier = op->flags & OPERATION_BARRIER;
 	return submission;
 }
 
-int async_submit(struct async *async, struct operation *op)
+/* The lock is held. Submissions are used again, so that there are only as many as the
+ * program has had in flight at the same time. */
+static struct submission *take_spare(struct async *async)
 {
-	struct transfer_list work = TAILQ_HEAD_INITIALIZER(work);
-	int code;
-	struct submission *submission = make_submission(async, op, &code);
+	struct submission *submission = TAILQ_FIRST(&async->spares);
 
 	if (!submission)
+		return make_submission(async);
+	TAILQ_REMOVE(&async->spares, submission, link);
+	return submission;
+}
+
+/* The lock is held. */
+static void keep_spare(struct async *async, struct submission *submission)
+{
+	if (submission->transfer)
+		TAILQ_INSERT_HEAD(&async->spares, submission, link);
+	else
+		free(submission);
+}
+
+/* The lock is held. */
+static int begin(struct async *async, struct operation *op, uint64_t now_ns,
+		 struct transfer_list *work)
+{
+	struct submission *submission = take_spare(async);
+	int code;
+
+	if (!submission)
+		return -ENOMEM;
+	code = prepare_transfer(submission->transfer, op, now_ns);
+	if (code) {
+		keep_spare(async, submission);
 		return code;
-	code = add_pending(async, submission, &work);
-	if (code)
-		return drop(submission, code);
-	carry_work(&work);
+	}
+	submission->op = op;
+	submission->is_barrier = op->flags & OPERATION_BARRIER;
+	TAILQ_INSERT_TAIL(&async->pending, submission, link);
+	if (!async->num_pending++)
+		pthread_cond_signal(&async->has_work);
+	async_begin(submission, work);
 	return 0;
 }
 
 int async_submit_many(struct async *async, struct operation *const *ops,
 		      unsigned int count)
 {
+	struct transfer_list work = TAILQ_HEAD_INITIALIZER(work);
+	struct error_kept kept;
+	uint64_t now_ns = clock_now_ns();
 	unsigned int begun = 0;
-	int code = 0;
+	int code;
 
+	pthread_mutex_lock(&async->lock);
+	code = async->is_shut ? async_refuse(async) : 0;
 	while (begun < count && !code) {
-		code = async_submit(async, ops[begun]);
+		code = begin(async, ops[begun], now_ns, &work);
 		begun += !code;
 	}
+	pthread_mutex_unlock(&async->lock);
+	if (code)
+		kept = error_keep();
+	carry_work(&work);
+	if (code)
+		error_restore(&kept);
 	return begun ? (int)begun : code;
+}
+
+int async_submit(struct async *async, struct operation *op)
+{
+	int begun = async_submit_many(async, &op, 1);
+
+	return begun < 0 ? begun : 0;
 }
 
 /* ---- collecting and cancelling ------------------------------------------------------ */
 
-struct operation *async_get_completed(struct async *async)
+/* The lock is held. Returns a submission that failed, for its sentence, or NULL. */
+static struct submission *collect(struct async *async, struct operation **ops,
+				  unsigned int max, unsigned int *count)
 {
-	struct operation *op = NULL;
 	struct submission *submission;
 
-	pthread_mutex_lock(&async->lock);
-	submission = TAILQ_FIRST(&async->done);
-	if (submission) {
+	while (*count < max && (submission = TAILQ_FIRST(&async->done))) {
 		TAILQ_REMOVE(&async->done, submission, link);
 		async->num_done--;
+		ops[(*count)++] = submission->op;
+		if (submission->op->result < 0)
+			return submission;
+		keep_spare(async, submission);
 	}
-	pthread_mutex_unlock(&async->lock);
-	if (!submission)
-		return NULL;
-	op = submission->op;
-	if (submission->sentence)
-		error_set((int)-op->result, "%s", submission->sentence);
-	free(submission->sentence);
-	free(submission);
-	return op;
+	return NULL;
 }
 
 int async_collect(struct async *async, struct operation **ops, unsigned int max)
 {
+	struct submission *failed;
 	unsigned int count = 0;
 
-	while (count < max && (ops[count] = async_get_completed(async)))
-		if (ops[count++]->result < 0)
-			break;
+	pthread_mutex_lock(&async->lock);
+	failed = collect(async, ops, max, &count);
+	pthread_mutex_unlock(&async->lock);
+	if (failed) {
+		error_set((int)-failed->op->result, "%s",
+			  failed->sentence ? failed->sentence : "");
+		free(failed->sentence);
+		free(failed);
+	}
 	return (int)count;
+}
+
+struct operation *async_get_completed(struct async *async)
+{
+	struct operation *op;
+
+	return async_collect(async, &op, 1) ? op : NULL;
 }
 
 struct operation *async_get_overdue(struct async *async)
@@ -201,6 +228,7 @@ int async_open(struct async **result, struct device *dev)
 	TAILQ_INIT(&async->held);
 	TAILQ_INIT(&async->overdue);
 	TAILQ_INIT(&async->done);
+	TAILQ_INIT(&async->spares);
 	TAILQ_INIT(&async->waiters);
 	pthread_mutex_init(&async->lock, NULL);
 	pthread_cond_init(&async->has_work, NULL);
@@ -236,6 +264,17 @@ static void cancel_all(struct async *async)
 	async_wait_for_all(async);
 }
 
+static void free_spares(struct async *async)
+{
+	struct submission *submission;
+
+	while ((submission = TAILQ_FIRST(&async->spares))) {
+		TAILQ_REMOVE(&async->spares, submission, link);
+		transfer_free(submission->transfer);
+		free(submission);
+	}
+}
+
 void async_shutdown(struct async *async)
 {
 	pthread_mutex_lock(&async->lock);
@@ -259,6 +298,7 @@ void async_close(struct async *async)
 	}
 	while (async_get_completed(async))
 		;
+	free_spares(async);
 	pthread_cond_destroy(&async->has_work);
 	pthread_mutex_destroy(&async->lock);
 	free(async);

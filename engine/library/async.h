@@ -22,7 +22,7 @@
 struct submission {
 	struct async *async;
 	struct operation *op;
-	struct transfer *transfer; /* NULL once it is done */
+	struct transfer *transfer; /* once it is done: NULL if it cannot be used again */
 	char *sentence;            /* why it failed or is overdue, or NULL */
 	bool is_overdue;
 	bool is_reported;          /* by async_get_overdue() */
@@ -49,6 +49,7 @@ struct async {
 	struct submission_list pending; /* in the order in which they were submitted */
 	struct submission_list overdue;
 	struct submission_list done;
+	struct submission_list spares; /* for later operations; each has a transfer */
 	TAILQ_HEAD(, async_waiter) waiters;
 	struct submission_list held; /* a part of the pending ones */
 	unsigned int num_held;
@@ -82,8 +83,8 @@ enum cancelled async_give_up(struct submission *submission, bool leaves_memory,
 /* Holds a pending submission if a barrier requires it, else appends its transfer to
  * work. The lock is held. */
 void async_begin(struct submission *submission, struct transfer_list *work);
-/* The finished() of a transfer: its submission is done. */
-void async_finished(struct transfer *t, struct transfer_list *work);
+/* The finished() of a transfer: the submissions of its async are done. */
+void async_finished(struct transfer_list *done, struct transfer_list *work);
 /* Cancels the submissions that have timed out, if there can be any. */
 void async_expire(struct async *async);
 /* When to call async_expire() again. */

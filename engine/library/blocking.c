@@ -59,10 +59,39 @@ int blocking_timed_out(const struct device *dev, const struct operation *op)
 
 /* ---- one call -------------------------------------------------------------------- */
 
-static void wake_caller(struct transfer *t, struct transfer_list *work)
+static void wake_caller(struct transfer_list *done, struct transfer_list *work)
 {
+	struct transfer *t = TAILQ_FIRST(done);
+
 	(void)work;
+	TAILQ_REMOVE(done, t, link);
 	poller_wake(&t->sq->poller, &t->waiter);
+}
+
+/* Transfers are used again, so that there are only as many as calls at the same time. */
+static struct transfer *take_spare(struct shared_queue *sq)
+{
+	struct transfer *t;
+
+	pthread_mutex_lock(&sq->spares_lock);
+	t = TAILQ_FIRST(&sq->spares);
+	if (t)
+		TAILQ_REMOVE(&sq->spares, t, link);
+	pthread_mutex_unlock(&sq->spares_lock);
+	return t ? t : prepare_new(sq);
+}
+
+static void keep_spare(struct transfer *t)
+{
+	struct shared_queue *sq = t->sq;
+
+	if (!transfer_is_reusable(t)) {
+		transfer_free(t);
+		return;
+	}
+	pthread_mutex_lock(&sq->spares_lock);
+	TAILQ_INSERT_HEAD(&sq->spares, t, link);
+	pthread_mutex_unlock(&sq->spares_lock);
 }
 
 /* Each step that completes puts the deadline off. Returns false if t was given up;
@@ -87,23 +116,20 @@ static bool wait_for(struct transfer *t, const struct operation *op)
 
 static int64_t carry_out(struct device *dev, const struct operation *op)
 {
-	struct transfer *t = malloc(sizeof(*t));
+	struct transfer *t = take_spare(queue_of_thread(dev));
 	int64_t result;
-	int code;
 
 	if (!t)
-		return error_set(ENOMEM, "no memory for a transfer");
-	code = prepare_transfer(t, queue_of_thread(dev), op);
-	if (code) {
-		free(t);
-		return code;
+		return -ENOMEM;
+	result = prepare_transfer(t, op, clock_now_ns());
+	if (!result) {
+		t->finished = wake_caller;
+		shared_queue_begin(t);
+		if (!wait_for(t, op))
+			return blocking_timed_out(dev, op);
+		result = blocking_result(t);
 	}
-	t->finished = wake_caller;
-	shared_queue_begin(t);
-	if (!wait_for(t, op))
-		return blocking_timed_out(dev, op);
-	result = blocking_result(t);
-	transfer_free(t);
+	keep_spare(t);
 	return result;
 }
 

@@ -3,8 +3,8 @@
 #include "library/prepare.h"
 
 #include <errno.h>
+#include <stdlib.h>
 
-#include "base/clock.h"
 #include "base/error.h"
 #include "library/blocking.h"
 
@@ -162,8 +162,9 @@ static void set_memory(struct transfer *t, const struct operation *op)
 {
 	if (op->iov_count)
 		t->cursor = cursor_to_parts(op->iov, op->iov_count);
-	else if (is_data(op->type))
-		t->cursor = cursor_to_buffer(op->buffer, op->size_bytes);
+	else
+		t->cursor = cursor_to_buffer(is_data(op->type) ? op->buffer : NULL,
+					     op->size_bytes);
 }
 
 static bool lend_all(struct device *dev, const struct operation *op, uint32_t *lent)
@@ -193,25 +194,35 @@ static bool needs_flush(const struct transfer *t, const struct device_info *info
 	       (op->type == OPERATION_FLUSH || (op->flags & OPERATION_FUA && t->left_bytes));
 }
 
-int prepare_transfer(struct transfer *t, struct shared_queue *sq,
-		     const struct operation *op)
+struct transfer *prepare_new(struct shared_queue *sq)
 {
-	struct device *dev = sq->dev;
+	struct transfer *t = calloc(1, sizeof(*t));
+
+	if (!t) {
+		error_set(ENOMEM, "no memory for an operation");
+		return NULL;
+	}
+	t->sq = sq;
+	t->timeout_ns = sq->dev->blocking->timeout_ns;
+	return t;
+}
+
+int prepare_transfer(struct transfer *t, const struct operation *op, uint64_t now_ns)
+{
+	struct device *dev = t->sq->dev;
 	const struct device_info *info = &dev->disk.info;
 	uint64_t size_bytes = 0;
 	int code = check(info, op, &size_bytes);
 
 	if (code)
 		return code;
-	*t = (struct transfer){
-		.sq = sq,
-		.type = (uint8_t)op->type,
-		.timeout_ns = dev->blocking->timeout_ns,
-		.deadline_ns = clock_now_ns() + dev->blocking->timeout_ns,
-	};
+	t->type = (uint8_t)op->type;
 	t->is_direct = is_direct(dev, op, &t->lent);
 	if (!t->is_direct)
 		transfer_return_memory(t);
+	t->waiter = (struct waiter){ 0 };
+	t->done_bytes = 0;
+	transfer_set_deadline(t, now_ns + t->timeout_ns);
 	set_memory(t, op);
 	set_range(t, info, op, size_bytes);
 	t->needs_flush = needs_flush(t, info, op);

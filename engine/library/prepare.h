@@ -11,10 +11,11 @@
 /* The most parts of an operation; that of Linux, where IOV_MAX is a runtime value. */
 #define PREPARE_MAX_PARTS 1024
 
-/* Fills in all of t but finished and context. 0, or a negative errno with a sentence;
- * then t was not touched. */
-int prepare_transfer(struct transfer *t, struct shared_queue *sq,
-		     const struct operation *op);
+/* Makes a transfer that can be prepared. NULL, with a sentence, if there is no memory. */
+struct transfer *prepare_new(struct shared_queue *sq);
+/* Sets all of t that depends on op; t is new, or reusable (transfer_is_reusable()). 0, or
+ * a negative errno with a sentence; then t was not touched. */
+int prepare_transfer(struct transfer *t, const struct operation *op, uint64_t now_ns);
 /* The bytes of an operation that was checked. */
 uint64_t prepare_bytes_of(const struct operation *op);
 

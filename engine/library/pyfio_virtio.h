@@ -57,12 +57,9 @@ template <typename T> inline T pyfio_initialised()
 	return structure;
 }
 #define PYFIO_INIT(name) pyfio_initialised<struct name>()
+extern "C" {
 #else
 #define PYFIO_INIT(name) { .struct_size = sizeof(struct name) }
-#endif
-
-#ifdef __cplusplus
-extern "C" {
 #endif
 
 /* All other functions of the library are hidden. */
@@ -328,9 +325,8 @@ int64_t pyfio_device_read(struct pyfio_device *dev, void *buffer, size_t size_by
 			  uint64_t offset_bytes);
 int64_t pyfio_device_write(struct pyfio_device *dev, const void *buffer,
 			   size_t size_bytes, uint64_t offset_bytes);
-/* Like preadv(2) and pwritev(2): the same with iov_count parts of memory, IOV_MAX
- * (1024) at most, which are filled or written in turn. Large parts in shared memory
- * move without a copy. Any thread. */
+/* Like preadv(2) and pwritev(2): the same with up to 1024 (IOV_MAX) parts of memory,
+ * which are filled or written in turn. Any thread. */
 int64_t pyfio_device_readv(struct pyfio_device *dev, const struct iovec *iov,
 			   unsigned int iov_count, uint64_t offset_bytes);
 int64_t pyfio_device_writev(struct pyfio_device *dev, const struct iovec *iov,
@@ -356,17 +352,16 @@ enum pyfio_operation_type {
 	PYFIO_OPERATION_FLUSH = 4,
 };
 
-/* What a program wants of an operation besides; they can be combined. */
+/* They can be combined. */
 enum pyfio_operation_flag {
-	/* A write or write-zeroes is on stable storage when it completes: the device is
-	 * told to flush its cache after the data, unless it has none. */
+	/* A write or write-zeroes is on stable storage when it completes, because the
+	 * device flushes its cache after it. */
 	PYFIO_OPERATION_FUA = 1,
-	/* The operation begins after everything that was submitted to this async before
-	 * it is done, and what is submitted after it begins after it is done. An
-	 * operation that failed or was cancelled is done once it can be collected, and
-	 * what waits for it begins nevertheless. While an operation before a barrier is
-	 * overdue, the barrier waits, and times out. A barrier that is cancelled or times
-	 * out before it began holds nothing back. */
+	/* It begins after everything that was submitted to this async before it is done,
+	 * and what is submitted after it begins after it is done, also if one of them
+	 * failed. An operation that was cancelled is done once it can be collected. While
+	 * one before a barrier is overdue, the barrier waits, and times out. A barrier
+	 * that is cancelled or times out before it began holds nothing back. */
 	PYFIO_OPERATION_BARRIER = 2,
 };
 
@@ -404,10 +399,9 @@ void pyfio_async_close(struct pyfio_async *async);
 
 /* Begins op. After 0, op must be collected, whether it succeeds or fails. */
 int pyfio_async_submit(struct pyfio_async *async, struct pyfio_operation *op);
-/* Begins count operations in turn, with one lock and one kick for all of them. Returns
- * how many it began. The first one that is refused ends the call, so if they are fewer
- * than count, pyfio_error_message() says why the next one was refused. If that is the
- * first one, the call returns its negative errno. */
+/* Begins count operations in turn, with one kick. Returns how many it began: if they are
+ * fewer than count, pyfio_error_message() says why the next one was refused. If already
+ * the first one is refused, the call returns its negative errno. */
 int pyfio_async_submit_many(struct pyfio_async *async,
 			    struct pyfio_operation *const *ops, unsigned int count);
 /* Waits until min operations can be collected, or all that are in flight, or until
@@ -421,9 +415,8 @@ int pyfio_async_submit_many(struct pyfio_async *async,
  * operations in flight are overdue. If that is so from the beginning and timeout_ms is
  * not -1, it waits for them first. */
 int pyfio_async_completed(struct pyfio_async *async, unsigned int min, int timeout_ms);
-/* Collects operations that completed, max at most, in the order in which they
- * completed. Returns how many, 0 if there is none. An operation that failed is always
- * the last one of a call, so that pyfio_error_message() says why. */
+/* Collects up to max operations, in the order in which they completed, and returns how
+ * many. One that failed is always the last, so that pyfio_error_message() says why. */
 int pyfio_async_collect(struct pyfio_async *async, struct pyfio_operation **ops,
 			unsigned int max);
 /* Returns the next operation that completed, or NULL. If the operation failed,

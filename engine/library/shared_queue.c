@@ -328,7 +328,9 @@ int shared_queue_open(struct shared_queue *sq, struct device *dev,
 	sq->fds[0] = (struct pollfd){ .fd = sq->queue->call_fd, .events = POLLIN };
 	sq->fds[1] = (struct pollfd){ .fd = dev->vu.fd, .events = POLLRDHUP };
 	TAILQ_INIT(&sq->backlog);
+	TAILQ_INIT(&sq->spares);
 	make_lock(&sq->lock);
+	make_lock(&sq->spares_lock);
 	return 0;
 }
 
@@ -343,10 +345,17 @@ static void free_in_flight(const struct queue *queue)
 
 void shared_queue_close(struct shared_queue *sq)
 {
+	struct transfer *t;
+
 	if (!sq->queue)
 		return;
 	free_in_flight(sq->queue);
+	while ((t = TAILQ_FIRST(&sq->spares))) {
+		TAILQ_REMOVE(&sq->spares, t, link);
+		transfer_free(t);
+	}
 	poller_close(&sq->poller);
+	pthread_mutex_destroy(&sq->spares_lock);
 	pthread_mutex_destroy(&sq->lock);
 	device_release_queue(sq->dev, sq->queue);
 }

@@ -31,11 +31,12 @@ struct shared_queue {
 	struct pollfd fds[2];          /* the poller's */
 	pthread_mutex_t lock;          /* guards queue and backlog */
 	struct transfer_list backlog;  /* transfers that wait for a chain */
-	bool needs_kick;               /* a kick is due after the lock is released */
 	bool is_asking;                /* the poller waits for a call */
 	unsigned int num_in_flight;    /* atomic; set with the lock held */
 	bool is_abandoned;             /* atomic; set with the lock held */
 	char reason[256];              /* why; constant once is_abandoned is set */
+	pthread_mutex_t spares_lock;   /* guards spares */
+	struct transfer_list spares;   /* of calls that wait; see blocking.c */
 };
 
 int shared_queue_open(struct shared_queue *sq, struct device *dev,

@@ -9,6 +9,10 @@
 #include "base/clock.h"
 #include "base/error.h"
 
+/* A thread that has copied so much to or from bounce buffers sends and finishes what it
+ * has, before it copies more. */
+#define COPY_AT_ONCE_BYTES (128u << 10)
+
 static char *slot_of(const struct transfer *t)
 {
 	return t->sq->slots + t->req->chain * t->sq->slot_bytes;
@@ -95,21 +99,16 @@ static void fill_request(struct transfer *t)
 
 static void send(struct transfer *t, struct transfer_list *work)
 {
-	struct shared_queue *sq = t->sq;
 	int code;
 
-	if (is_stopped(t, work))
-		return;
 	fill_request(t);
-	code = queue_submit(sq->queue, t->req);
+	code = queue_submit(t->sq->queue, t->req);
 	if (code) {
 		carry_fail(t, -code, error_message(), work);
 		return;
 	}
-	carry_note_in_flight(sq);
 	t->place = PLACE_DEVICE;
 	t->stage = STAGE_RETURNED;
-	sq->needs_kick |= queue_publish(sq->queue);
 }
 
 /* A step that uses a bounce buffer returns to work, because it is filled without the
@@ -118,9 +117,6 @@ static void start(struct transfer *t, struct transfer_list *work)
 {
 	struct shared_queue *sq = t->sq;
 
-	t->place = PLACE_WORKER;
-	if (is_stopped(t, work))
-		return;
 	t->stage = STAGE_SEND;
 	if (TAILQ_EMPTY(&sq->backlog))
 		t->req = queue_get(sq->queue);
@@ -136,8 +132,6 @@ static void start(struct transfer *t, struct transfer_list *work)
 
 static void claim(struct transfer *t, struct transfer_list *work)
 {
-	if (is_stopped(t, work))
-		return;
 	t->stage = STAGE_START;
 	t->has_claim = transfer_needs_claim(t);
 	if (t->has_claim && !range_lock_take(t->sq->ranges, &t->claim))
@@ -146,79 +140,31 @@ static void claim(struct transfer *t, struct transfer_list *work)
 		start(t, work);
 }
 
-/* ---- stages (no lock is held) ---------------------------------------------------- */
-
-static void plan(struct transfer *t)
+/* A transfer whose step is over gives its chain back, and continues without the lock. */
+static void proceed_locked(struct transfer *t, struct transfer_list *work)
 {
-	uint32_t block_size = t->sq->queue->disk->info.block_size;
-
-	transfer_plan(t, block_size, t->sq->slot_bytes);
-	t->claim = (struct claim){
-		.first_byte = t->step.first_byte,
-		.end_byte = t->step.first_byte + t->step.size_bytes,
-		.is_alone = t->step.is_partial,
-		.owner = t,
-	};
-	t->stage = STAGE_CLAIM;
-	if (t->done_bytes && t->timeout_ns)
-		transfer_set_deadline(t, clock_now_ns() + t->timeout_ns);
-}
-
-/* Gives back the chain and the claim. The transfers that waited for them continue. */
-static void release(struct transfer *t, struct transfer_list *work)
-{
-	struct shared_queue *sq = t->sq;
-	struct claim_list granted = TAILQ_HEAD_INITIALIZER(granted);
-	struct claim *claim;
-
-	if (t->req) {
-		pthread_mutex_lock(&sq->lock);
+	t->place = PLACE_WORKER;
+	if (t->stage == STAGE_PLAN || t->stage == STAGE_FINISH) {
 		carry_put_chain(t);
-		carry_pump_backlog(sq, work);
-		pthread_mutex_unlock(&sq->lock);
-	}
-	if (t->has_claim)
-		range_lock_give(sq->ranges, &t->claim, &granted);
-	t->has_claim = false;
-	TAILQ_FOREACH(claim, &granted, granted)
-		TAILQ_INSERT_TAIL(work, (struct transfer *)claim->owner, link);
-}
-
-static void finish(struct transfer *t, struct transfer_list *work)
-{
-	release(t, work);
-	if (t->is_detached) {
-		transfer_free(t);
+		TAILQ_INSERT_TAIL(work, t, link);
+	} else if (is_stopped(t, work)) {
 		return;
+	} else if (t->stage == STAGE_CLAIM) {
+		claim(t, work);
+	} else if (t->stage == STAGE_START) {
+		start(t, work);
+	} else {
+		send(t, work);
 	}
-	/* Once the program knows the result, it may unregister the memory. */
-	if (!t->is_held)
-		transfer_return_memory(t);
-	t->finished(t, work);
-}
-
-static void take_back(struct transfer *t, struct transfer_list *work)
-{
-	t->stage = STAGE_FINISH;
-	if (!t->error && !t->is_detached && t->step.is_reading) {
-		t->step.is_reading = false;
-		t->stage = STAGE_SEND;
-	} else if (!t->error && !t->is_detached) {
-		transfer_complete_step(t, t->req ? slot_of(t) : NULL);
-		if (!transfer_is_complete(t))
-			t->stage = STAGE_PLAN;
-		release(t, work);
-	}
-	TAILQ_INSERT_HEAD(work, t, link);
 }
 
 /* Kicks after unlocking, because a kick is a system call for which other threads need
- * not wait. The transfer may be gone by then, so it is not used. */
+ * not wait. */
 static void unlock_and_kick(struct shared_queue *sq)
 {
-	bool needs_kick = sq->needs_kick;
+	bool needs_kick = queue_publish(sq->queue);
 
-	sq->needs_kick = false;
+	carry_note_in_flight(sq);
 	pthread_mutex_unlock(&sq->lock);
 	if (!needs_kick || !queue_kick(sq->queue))
 		return;
@@ -228,47 +174,150 @@ static void unlock_and_kick(struct shared_queue *sq)
 	pthread_mutex_unlock(&sq->lock);
 }
 
-static void proceed_locked(struct transfer *t, struct transfer_list *work)
-{
-	struct shared_queue *sq = t->sq;
+/* ---- stages (no lock is held) ---------------------------------------------------- */
 
-	pthread_mutex_lock(&sq->lock);
-	if (t->stage == STAGE_CLAIM)
-		claim(t, work);
-	else if (t->stage == STAGE_START)
-		start(t, work);
-	else
-		send(t, work);
-	unlock_and_kick(sq);
+/* The transfers that one thread carries on. */
+struct load {
+	struct transfer_list *work;
+	struct transfer_list ready; /* their next stage needs the lock of their queue */
+	struct transfer_list done;
+	uint64_t copied_bytes;      /* since the last two were empty */
+};
+
+/* All that belong to one queue need its lock only once, and one kick. */
+static void send_ready(struct load *load)
+{
+	struct transfer *t, *next;
+
+	while ((t = TAILQ_FIRST(&load->ready))) {
+		struct shared_queue *sq = t->sq;
+
+		pthread_mutex_lock(&sq->lock);
+		for (; t; t = next) {
+			next = TAILQ_NEXT(t, link);
+			if (t->sq != sq)
+				continue;
+			TAILQ_REMOVE(&load->ready, t, link);
+			proceed_locked(t, load->work);
+		}
+		carry_pump_backlog(sq, load->work);
+		unlock_and_kick(sq);
+	}
 }
 
-static void proceed(struct transfer *t, struct transfer_list *work)
+/* The transfers may be gone afterwards. */
+static void finish_done(struct load *load)
 {
-	switch (t->stage) {
-	case STAGE_RETURNED:
-		take_back(t, work);
+	const struct transfer *t;
+
+	while ((t = TAILQ_FIRST(&load->done)))
+		t->finished(&load->done, load->work);
+}
+
+/* Long copies do not delay what the back-end or other threads could do meanwhile. */
+static void note_copy(struct load *load, uint64_t size_bytes)
+{
+	load->copied_bytes += size_bytes;
+	if (load->copied_bytes < COPY_AT_ONCE_BYTES)
 		return;
-	case STAGE_FINISH:
-		finish(t, work);
+	load->copied_bytes = 0;
+	send_ready(load);
+	finish_done(load);
+}
+
+static void plan(struct transfer *t)
+{
+	uint32_t block_size = t->sq->queue->disk->info.block_size;
+
+	transfer_plan(t, block_size, t->sq->slot_bytes);
+	if (t->type != REQUEST_READ)
+		t->claim = (struct claim){
+			.first_byte = t->step.first_byte,
+			.end_byte = t->step.first_byte + t->step.size_bytes,
+			.is_alone = t->step.is_partial,
+			.owner = t,
+		};
+	t->stage = STAGE_CLAIM;
+	if (t->done_bytes && t->timeout_ns)
+		transfer_set_deadline(t, clock_now_ns() + t->timeout_ns);
+}
+
+/* The transfers that waited for the claim continue. */
+static void release_claim(struct transfer *t, struct transfer_list *work)
+{
+	struct claim_list granted = TAILQ_HEAD_INITIALIZER(granted);
+	struct claim *claim;
+
+	range_lock_give(t->sq->ranges, &t->claim, &granted);
+	t->has_claim = false;
+	TAILQ_FOREACH(claim, &granted, granted)
+		TAILQ_INSERT_TAIL(work, (struct transfer *)claim->owner, link);
+}
+
+/* The step came back. */
+static void take_back(struct transfer *t)
+{
+	t->stage = STAGE_FINISH;
+	if (t->error || t->is_detached)
 		return;
-	case STAGE_PLAN:
-		plan(t);
-		break;
-	case STAGE_SEND:
-		transfer_fill(t, slot_of(t));
-		break;
-	default:
-		break;
+	if (t->step.is_reading) {
+		t->step.is_reading = false;
+		t->stage = STAGE_SEND;
+		return;
 	}
-	proceed_locked(t, work);
+	transfer_complete_step(t, t->req ? slot_of(t) : NULL);
+	if (!transfer_is_complete(t))
+		t->stage = STAGE_PLAN;
+}
+
+/* The transfer has neither a chain nor a claim. */
+static void finish(struct transfer *t, struct load *load)
+{
+	if (t->is_detached) {
+		transfer_free(t);
+		return;
+	}
+	/* Once the program knows the result, it may unregister the memory. */
+	if (!t->is_held)
+		transfer_return_memory(t);
+	TAILQ_INSERT_TAIL(&load->done, t, link);
+}
+
+static void proceed(struct transfer *t, struct load *load)
+{
+	bool copies = t->step.uses_slot &&
+		      (t->stage == STAGE_RETURNED || t->stage == STAGE_SEND);
+
+	if (t->stage == STAGE_RETURNED)
+		take_back(t);
+	if (t->stage == STAGE_SEND)
+		transfer_fill(t, slot_of(t));
+	if (t->has_claim && (t->stage == STAGE_PLAN || t->stage == STAGE_FINISH))
+		release_claim(t, load->work);
+	if (t->stage == STAGE_FINISH && !t->req) {
+		finish(t, load);
+		return;
+	}
+	if (t->stage == STAGE_PLAN && !t->req)
+		plan(t);
+	TAILQ_INSERT_TAIL(&load->ready, t, link);
+	if (copies)
+		note_copy(load, t->step.size_bytes);
 }
 
 void carry_work(struct transfer_list *work)
 {
+	struct load load = { .work = work };
 	struct transfer *t;
 
-	while ((t = TAILQ_FIRST(work))) {
-		TAILQ_REMOVE(work, t, link);
-		proceed(t, work);
+	TAILQ_INIT(&load.ready);
+	TAILQ_INIT(&load.done);
+	while (!TAILQ_EMPTY(work)) {
+		while ((t = TAILQ_FIRST(work))) {
+			TAILQ_REMOVE(work, t, link);
+			proceed(t, &load);
+		}
+		send_ready(&load);
+		finish_done(&load);
 	}
 }

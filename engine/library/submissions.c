@@ -115,6 +115,8 @@ static uint64_t deadline_of(const struct submission *submission)
 
 /* ---- states (the lock is held) --------------------------------------------------- */
 
+/* The caller calls async_announce(). Either the queue has taken the transfer, or it can
+ * perhaps be used again. */
 static void complete(struct submission *submission, int64_t result, char *sentence,
 		     struct transfer_list *work)
 {
@@ -125,13 +127,12 @@ static void complete(struct submission *submission, int64_t result, char *senten
 	else if (submission->is_barrier)
 		async->is_barrier_running = false;
 	take_out(submission);
-	begin_held(async, work);
 	submission->op->result = result;
 	submission->sentence = sentence;
-	submission->transfer = NULL;
+	submission->is_overdue = submission->is_reported = false;
 	TAILQ_INSERT_TAIL(&async->done, submission, link);
 	async->num_done++;
-	async_announce(async);
+	begin_held(async, work);
 }
 
 /* The submission is pending. */
@@ -147,17 +148,36 @@ static void make_overdue(struct submission *submission)
 	async_announce(async);
 }
 
-void async_finished(struct transfer *t, struct transfer_list *work)
+static void finish(struct submission *submission, struct transfer_list *work)
 {
-	struct submission *submission = t->context;
-	struct async *async = submission->async;
-	int64_t result = blocking_result(t);
+	struct transfer *t = submission->transfer;
+
+	complete(submission, blocking_result(t), t->sentence, work);
+	t->sentence = NULL;
+	if (transfer_is_reusable(t))
+		return;
+	submission->transfer = NULL;
+	transfer_free(t);
+}
+
+void async_finished(struct transfer_list *done, struct transfer_list *work)
+{
+	struct submission *first = TAILQ_FIRST(done)->context;
+	struct async *async = first->async;
+	struct transfer *t, *next;
 
 	pthread_mutex_lock(&async->lock);
-	complete(submission, result, t->sentence, work);
-	t->sentence = NULL;
+	for (t = TAILQ_FIRST(done); t; t = next) {
+		struct submission *submission = t->context;
+
+		next = TAILQ_NEXT(t, link);
+		if (t->finished != async_finished || submission->async != async)
+			continue;
+		TAILQ_REMOVE(done, t, link);
+		finish(submission, work);
+	}
+	async_announce(async);
 	pthread_mutex_unlock(&async->lock);
-	transfer_free(t);
 }
 
 enum cancelled async_give_up(struct submission *submission, bool leaves_memory,
@@ -170,8 +190,11 @@ enum cancelled async_give_up(struct submission *submission, bool leaves_memory,
 	else
 		cancelled = shared_queue_cancel(submission->transfer, leaves_memory,
 						work);
-	if (cancelled == CANCELLED_NOW)
+	if (cancelled == CANCELLED_NOW) {
+		submission->transfer = NULL;
 		complete(submission, -ETIMEDOUT, strdup(error_message()), work);
+		async_announce(submission->async);
+	}
 	return cancelled;
 }
 

@@ -49,8 +49,9 @@ enum transfer_place {
 };
 
 struct transfer {
-	/* Set by the maker of the transfer, who gets it back with finished(). This may
-	 * append other transfers to work. */
+	/* Set by the maker of the transfer, who gets it back with finished(). This takes
+	 * the first transfer of done, and can take others that have the same finished().
+	 * It may append other transfers to work. */
 	struct shared_queue *sq;
 	uint8_t type;            /* enum request_type */
 	bool is_direct;          /* whole blocks need no bounce buffer */
@@ -58,7 +59,7 @@ struct transfer {
 	uint32_t lent;           /* of device_lend(): returned before it ends */
 	struct cursor cursor;    /* the program's memory; at is NULL if there is none */
 	uint64_t timeout_ns;     /* for each step */
-	void (*finished)(struct transfer *t, struct transfer_list *work);
+	void (*finished)(struct transfer_list *done, struct transfer_list *work);
 	void *context;
 	struct waiter waiter;
 	TAILQ_ENTRY(transfer) sibling;
@@ -119,6 +120,13 @@ void transfer_fail(struct transfer *t, int code, const char *sentence);
 bool transfer_lends_memory(const struct transfer *t);
 /* The program may unregister the memory that t used directly. */
 void transfer_return_memory(struct transfer *t);
+/* True if t can be prepared again after it has finished. If it was cancelled or failed,
+ * it may hold memory, and it has sentences. */
+static inline bool transfer_is_reusable(const struct transfer *t)
+{
+	return !t->error && !t->is_cancelled;
+}
+
 /* Frees t. But if t still holds memory, the memory frees it together with the hold. */
 void transfer_free(struct transfer *t);
 

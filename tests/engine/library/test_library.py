@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The C library: the files that `make install` creates."""
+"""The C library: the files that `make install` creates, and the memory that it allocates."""
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 
+from pyfio_virtio.backends.backends import Backend
 from pyfio_virtio.engine import engine
-from tests.engine.library.installed import flags, run
+from tests.engine.library.installed import ROOT, build, execute, flags, run
+from tests.pyfio_virtio.disks import Kind
 
 
 def test_five_files_are_installed(prefix: Path) -> None:
@@ -27,3 +30,13 @@ def test_nothing_but_libc_is_needed(prefix: Path) -> None:
     listing = run("readelf", "--dynamic", prefix / "lib" / "libpyfio_virtio.so")
     needed = set(re.findall(r"NEEDED.*\[(.*)\]", listing))
     assert needed <= {"libc.so.6", "libm.so.6", "ld-linux-x86-64.so.2"}
+
+
+def test_no_memory_is_allocated_for_an_operation(
+    prefix: Path, tmp_path: Path, serve: Callable[..., Backend]
+) -> None:
+    """After as many of them as are in flight together have been made once."""
+    source = ROOT / "tests" / "engine" / "library" / "allocates.c"
+    program = build(prefix, source, tmp_path / "allocates")
+    backend = Kind("builtin", 512).start(serve)
+    assert execute(prefix, program, backend.socket) == "0\n"

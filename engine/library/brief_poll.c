@@ -18,15 +18,9 @@
 #define MIN_SCORE (-32)
 /* After so many yields in which no other thread polled here, the CPU is not shared. */
 #define MAX_SHARING 16
-/* The threads that share the CPU may need two turns: one to return from their waits,
- * and one to submit. */
-#define LEAST_YIELDS 2
-/* If a yield takes longer, a thread that does not wait for the queue has used the CPU.
- * Then the kernel counts each yield as if the thread had used up its share (Linux
- * 6.18 lets the other thread run for a millisecond or more each time). */
-#define LONG_YIELD_NS (500 * NS_PER_US)
-/* Yields that do not help may cost 1/20 of the time. */
-#define LOSS_SHARE 20
+/* The threads that share the CPU may need several turns: to return from their waits, to
+ * submit, and to let the back-end run if it shares the CPU. */
+#define LEAST_YIELDS 4
 /* The contest hears of one in this many waits, because it needs the time. */
 #define WAITS_PER_NOTE 16
 
@@ -60,11 +54,16 @@ static bool note_thread(struct brief_poll_cpu *cpu)
 	return last;
 }
 
-static struct brief_poll_cpu *arrive(struct brief_poll *brief)
+static struct brief_poll_cpu *this_cpu(struct brief_poll *brief)
 {
 	int number = sched_getcpu();
-	struct brief_poll_cpu *cpu =
-		&brief->cpus[number < 0 ? 0 : number % BRIEF_POLL_CPUS];
+
+	return &brief->cpus[number < 0 ? 0 : number % BRIEF_POLL_CPUS];
+}
+
+static struct brief_poll_cpu *arrive(struct brief_poll *brief)
+{
+	struct brief_poll_cpu *cpu = this_cpu(brief);
 
 	note_thread(cpu);
 	return cpu;
@@ -135,21 +134,14 @@ static bool spin_and_learn(struct brief_poll_cpu *cpu, bool (*look)(void *),
 static bool yield_in_turn(struct brief_poll_cpu *cpu, bool (*look)(void *),
 			  void *context)
 {
-	uint64_t begun_ns = clock_now_ns(), took_ns = 0;
-	bool is_over = false;
+	uint64_t until_ns = clock_now_ns() + BRIEF_POLL_NS;
 
-	if (begun_ns < GET(cpu->yield_after_ns))
-		return false;
-	for (unsigned int i = 0; !is_over; i++) {
-		if (took_ns >= (i < LEAST_YIELDS ? LONG_YIELD_NS : BRIEF_POLL_NS))
-			break;
+	for (unsigned int i = 0; i < LEAST_YIELDS || clock_now_ns() < until_ns; i++) {
 		yield(cpu);
-		is_over = look(context);
-		took_ns = clock_now_ns() - begun_ns;
+		if (look(context))
+			return true;
 	}
-	if (!is_over || took_ns >= LONG_YIELD_NS)
-		SET(cpu->yield_after_ns, begun_ns + took_ns * (LOSS_SHARE + 1));
-	return is_over;
+	return false;
 }
 
 /* ---- the contest of the ways --------------------------------------------------- */
@@ -197,6 +189,11 @@ void brief_poll_open(struct brief_poll *brief)
 {
 	memset(brief, 0, sizeof(*brief));
 	contest_open(&brief->contest, NUM_WAYS);
+}
+
+bool brief_poll_yields(struct brief_poll *brief)
+{
+	return GET(brief->way) == WAY_YIELD && GET(this_cpu(brief)->sharing) > 0;
 }
 
 void brief_poll_give_way(struct brief_poll *brief)

@@ -9,7 +9,9 @@
  * switch to another thread takes 1 us or more, so it depends on the disk which is
  * better: to look all the same, to yield the CPU before each look, so that the others
  * submit first and one look finds the completions of all, or to sleep at once. A
- * contest (wait/contest.h) finds the way with the highest rate.
+ * contest (wait/contest.h) finds the way with the highest rate. It also notices another
+ * program that uses the CPU: each yield then takes a millisecond or more, because the
+ * kernel counts it as if the thread had used up its share (Linux 6.18).
  *
  * Any thread may call. This file knows a callback, but no poller and no queue.
  */
@@ -30,10 +32,9 @@ struct brief_poll_cpu {
 	int sharing;             /* above 0: several threads poll here */
 	int score;               /* of the spins; see brief_poll.c */
 	unsigned int waits;      /* while it was shared */
-	uint64_t yield_after_ns; /* when a thread may yield again */
 	/* Keeps two CPUs from using one cache line, or a pair that is fetched
 	 * together. */
-	char padding[88];
+	char padding[96];
 };
 
 struct brief_poll {
@@ -54,6 +55,8 @@ void brief_poll_open(struct brief_poll *brief);
  * when it is time to sleep. */
 bool brief_poll(struct brief_poll *brief, struct brief_poll_progress progress,
 		bool (*look)(void *context), void *context);
+/* True if the calling thread, on its present CPU, would yield before it looks. */
+bool brief_poll_yields(struct brief_poll *brief);
 /* For a thread that polls without a limit: lets the threads run that share its CPU,
  * if there are any. */
 void brief_poll_give_way(struct brief_poll *brief);

@@ -273,6 +273,32 @@ static void poll_until(struct poller *poller, struct waiter *waiter,
 	own_turn = NULL;
 }
 
+/* A hint, because it is read without the lock. */
+static bool is_first(const struct poller *poller)
+{
+	return !__atomic_load_n(&poller->num_brief, __ATOMIC_RELAXED) &&
+	       __atomic_load_n(&poller->turn, __ATOMIC_RELAXED) != TURN_TAKEN;
+}
+
+/* Barrier K, with itself in another thread: what was published before the kick was taken
+ * over (release) is visible to the back-end after a kick by the thread that takes it
+ * from there (acquire). */
+bool poller_takes_kick(struct poller *poller)
+{
+	if (is_first(poller) || !brief_poll_yields(&poller->brief))
+		return false;
+	__atomic_store_n(&poller->owes_kick, true, __ATOMIC_RELEASE);
+	return true;
+}
+
+/* If another thread has just taken the kick, it is about to kick for this one, too. */
+static void kick_if_owed(struct poller *poller)
+{
+	if (__atomic_load_n(&poller->owes_kick, __ATOMIC_RELAXED) &&
+	    __atomic_exchange_n(&poller->owes_kick, false, __ATOMIC_ACQUIRE))
+		poller->source.kick(poller->source.context);
+}
+
 struct brief_look {
 	struct poller *poller;
 	const struct waiter *waiter;
@@ -283,8 +309,10 @@ static bool look_briefly(void *context)
 {
 	const struct brief_look *brief = context;
 
-	if (!poller_is_awake(brief->waiter))
+	if (!poller_is_awake(brief->waiter)) {
+		kick_if_owed(brief->poller);
 		poller_look(brief->poller);
+	}
 	return poller_is_awake(brief->waiter);
 }
 
@@ -336,13 +364,6 @@ static bool poll_briefly(struct poller *poller, const struct waiter *waiter)
 	return true;
 }
 
-/* A hint, because it is read without the lock. */
-static bool is_first(const struct poller *poller)
-{
-	return !__atomic_load_n(&poller->num_brief, __ATOMIC_RELAXED) &&
-	       __atomic_load_n(&poller->turn, __ATOMIC_RELAXED) != TURN_TAKEN;
-}
-
 bool poller_wait(struct poller *poller, struct waiter *waiter, uint64_t deadline_ns)
 {
 	bool is_brief, is_poller;
@@ -352,6 +373,7 @@ bool poller_wait(struct poller *poller, struct waiter *waiter, uint64_t deadline
 	is_brief = !is_first(poller);
 	if (is_brief && poll_briefly(poller, waiter))
 		return true;
+	kick_if_owed(poller);
 	is_poller = enter(poller, waiter);
 	if (is_brief)
 		end_brief_poll(poller);
@@ -378,6 +400,7 @@ void poller_open(struct poller *poller, enum wait_kind kind,
 
 	poller->turn = TURN_FREE;
 	poller->num_brief = 0;
+	poller->owes_kick = false;
 	poller->num_sleepers = 0;
 	brief_poll_open(&poller->brief);
 	poller->checked_ns = 0;

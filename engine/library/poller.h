@@ -40,6 +40,8 @@ struct poller_source {
 	void (*refuse_calls)(void *context);
 	/* Ends the poller's wait for a call. Other threads call it. */
 	void (*interrupt)(void *context);
+	/* Kicks the back-end; see poller_takes_kick(). Any thread. */
+	void (*kick)(void *context);
 	/* How many requests are in flight. Any thread. */
 	unsigned int (*in_flight)(void *context);
 	/* Checks for hang-ups. The poller and poller_check() call it every 10 ms. */
@@ -54,6 +56,7 @@ struct poller {
 	pthread_mutex_t lock;
 	uint32_t turn;                     /* enum turn; atomic, set with the lock held */
 	unsigned int num_brief;            /* atomic: threads that poll briefly */
+	bool owes_kick;                    /* atomic */
 	TAILQ_HEAD(, waiter) sleepers;     /* waiters that are not the poller */
 	unsigned int num_sleepers;         /* atomic, set with the lock held */
 	struct poller_source source;       /* constant after poller_open() */
@@ -75,6 +78,11 @@ void poller_close(struct poller *poller);
 /* Returns true once poller_wake(waiter) was called, or false at deadline_ns
  * (CLOCK_MONOTONIC; UINT64_MAX: none). May be called again after false. */
 bool poller_wait(struct poller *poller, struct waiter *waiter, uint64_t deadline_ns);
+/* For a thread that has published the request for which it waits next, and that would
+ * kick now. Returns true if the poller takes over the kick, because other threads on this
+ * CPU may publish further requests first. Then poller_wait() kicks before it looks,
+ * sleeps or blocks, unless the wait is over: the back-end has seen the request then. */
+bool poller_takes_kick(struct poller *poller);
 /* Looks once, and returns how many completions it found. Any thread, poller or not. */
 unsigned int poller_look(struct poller *poller);
 /* For threads that look without waiting: calls check() if the last check was 10 ms ago

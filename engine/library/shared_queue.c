@@ -11,10 +11,7 @@
 
 void shared_queue_begin(struct transfer *t)
 {
-	struct transfer_list work = TAILQ_HEAD_INITIALIZER(work);
-
-	TAILQ_INSERT_TAIL(&work, t, link);
-	carry_work(&work);
+	carry_own(t);
 }
 
 /* ---- looking (any thread) ------------------------------------------------------- */
@@ -154,6 +151,11 @@ static void interrupt(void *context)
 		eventfd_kick(sq->queue->call_fd);
 }
 
+static void kick(void *context)
+{
+	carry_kick(context);
+}
+
 static unsigned int in_flight(void *context)
 {
 	const struct shared_queue *sq = context;
@@ -290,6 +292,7 @@ void shared_queue_set_wait(struct shared_queue *sq, enum wait_kind kind,
 		.ask_calls = ask_calls,
 		.refuse_calls = refuse_calls,
 		.interrupt = interrupt,
+		.kick = kick,
 		.in_flight = in_flight,
 		.check = check,
 		.fds = sq->fds,

@@ -158,20 +158,27 @@ static void proceed_locked(struct transfer *t, struct transfer_list *work)
 	}
 }
 
-/* Kicks after unlocking, because a kick is a system call for which other threads need
- * not wait. */
-static void unlock_and_kick(struct shared_queue *sq)
+void carry_kick(struct shared_queue *sq)
 {
-	bool needs_kick = queue_publish(sq->queue);
-
-	carry_note_in_flight(sq);
-	pthread_mutex_unlock(&sq->lock);
-	if (!needs_kick || !queue_kick(sq->queue))
+	if (!queue_kick(sq->queue))
 		return;
 	pthread_mutex_lock(&sq->lock);
 	queue_abandon(sq->queue, EIO);
 	carry_note_abandoned(sq);
 	pthread_mutex_unlock(&sq->lock);
+}
+
+/* Kicks after unlocking, because a kick is a system call for which other threads need
+ * not wait. If the calling thread has sent the transfer for which it waits next, that
+ * wait may kick, for the requests of several threads. */
+static void unlock_and_kick(struct shared_queue *sq, bool waits_next)
+{
+	bool needs_kick = queue_publish(sq->queue);
+
+	carry_note_in_flight(sq);
+	pthread_mutex_unlock(&sq->lock);
+	if (needs_kick && !(waits_next && poller_takes_kick(&sq->poller)))
+		carry_kick(sq);
 }
 
 /* ---- stages (no lock is held) ---------------------------------------------------- */
@@ -181,8 +188,20 @@ struct load {
 	struct transfer_list *work;
 	struct transfer_list ready; /* their next stage needs the lock of their queue */
 	struct transfer_list done;
+	const struct transfer *own; /* the one that the thread waits for next, or NULL */
 	uint64_t copied_bytes;      /* since the last two were empty */
 };
+
+/* The queue's lock is held. Returns true if the own transfer has been sent. From then
+ * on its memory may belong to another one. */
+static bool leave_own(struct load *load)
+{
+	enum transfer_place place = load->own->place;
+
+	if (place != PLACE_WORKER)
+		load->own = NULL;
+	return place == PLACE_DEVICE;
+}
 
 /* All that belong to one queue need its lock only once, and one kick. */
 static void send_ready(struct load *load)
@@ -191,6 +210,7 @@ static void send_ready(struct load *load)
 
 	while ((t = TAILQ_FIRST(&load->ready))) {
 		struct shared_queue *sq = t->sq;
+		bool waits_next = false;
 
 		pthread_mutex_lock(&sq->lock);
 		for (; t; t = next) {
@@ -199,9 +219,11 @@ static void send_ready(struct load *load)
 				continue;
 			TAILQ_REMOVE(&load->ready, t, link);
 			proceed_locked(t, load->work);
+			if (t == load->own)
+				waits_next = leave_own(load);
 		}
 		carry_pump_backlog(sq, load->work);
-		unlock_and_kick(sq);
+		unlock_and_kick(sq, waits_next);
 	}
 }
 
@@ -305,9 +327,9 @@ static void proceed(struct transfer *t, struct load *load)
 		note_copy(load, t->step.size_bytes);
 }
 
-void carry_work(struct transfer_list *work)
+static void carry(struct transfer_list *work, const struct transfer *own)
 {
-	struct load load = { .work = work };
+	struct load load = { .work = work, .own = own };
 	struct transfer *t;
 
 	TAILQ_INIT(&load.ready);
@@ -320,4 +342,17 @@ void carry_work(struct transfer_list *work)
 		send_ready(&load);
 		finish_done(&load);
 	}
+}
+
+void carry_work(struct transfer_list *work)
+{
+	carry(work, NULL);
+}
+
+void carry_own(struct transfer *t)
+{
+	struct transfer_list work = TAILQ_HEAD_INITIALIZER(work);
+
+	TAILQ_INSERT_TAIL(&work, t, link);
+	carry(&work, t);
 }

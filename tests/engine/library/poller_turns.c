@@ -25,7 +25,7 @@ static struct actor {
 
 static struct poller poller;
 static __thread struct actor *self;
-static int wakes;
+static int wakes, kicks;
 
 #define GET_NOW(number) __atomic_load_n(&(number), __ATOMIC_SEQ_CST)
 #define SET_NOW(number, value) __atomic_store_n(&(number), value, __ATOMIC_SEQ_CST)
@@ -68,6 +68,12 @@ static unsigned int one_in_flight(void *context)
 {
 	(void)context;
 	return 1;
+}
+
+static void count_kick(void *context)
+{
+	(void)context;
+	kicks++;
 }
 
 static void nothing(void *context)
@@ -171,6 +177,44 @@ static int brief_poll_without_cpu(void)
 	return expect(!GET_NOW(wakes), "a thread was woken, although nobody slept");
 }
 
+/* As if the contest had found that yields are best for threads that share a CPU. */
+static void let_threads_yield(void)
+{
+	poller.brief.way = 1;
+	for (int i = 0; i < BRIEF_POLL_CPUS; i++)
+		poller.brief.cpus[i].sharing = 1000;
+}
+
+static int kick_before_a_look(void)
+{
+	struct actor here = { 0 };
+	int failed;
+
+	self = &here;
+	let_threads_yield();
+	failed = expect(!poller_takes_kick(&poller), "a thread alone does not kick");
+	start_poller();
+	failed |= expect(poller_takes_kick(&poller), "a thread that yields kicks at once");
+	failed |= expect(!poller_wait(&poller, &here.waiter, 0) && kicks == 1,
+			 "the kick was lost");
+	end(POLLS);
+	return failed;
+}
+
+static int no_kick_after_the_wait(void)
+{
+	struct actor here = { 0 };
+
+	self = &here;
+	let_threads_yield();
+	start_poller();
+	poller_takes_kick(&poller);
+	poller_wake(&poller, &here.waiter);
+	poller_wait(&poller, &here.waiter, 0);
+	end(POLLS);
+	return expect(!kicks, "the back-end was kicked although it had seen the request");
+}
+
 static const struct {
 	const char *name;
 	int (*run)(void);
@@ -179,12 +223,14 @@ static const struct {
 	{ "turn_for_a_sleeper", turn_for_a_sleeper },
 	{ "poller_without_cpu", poller_without_cpu },
 	{ "brief_poll_without_cpu", brief_poll_without_cpu },
+	{ "kick_before_a_look", kick_before_a_look },
+	{ "no_kick_after_the_wait", no_kick_after_the_wait },
 };
 
 int main(int argc, char **argv)
 {
 	struct poller_source source = { .look = look_once, .in_flight = one_in_flight,
-					.check = nothing };
+					.kick = count_kick, .check = nothing };
 
 	poller_open(&poller, WAIT_BUSY, 0, &source);
 	for (size_t i = 0; argc == 2 && i < sizeof(cases) / sizeof(cases[0]); i++)

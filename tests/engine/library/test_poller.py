@@ -31,6 +31,8 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "turn_for_a_sleeper",
         "poller_without_cpu",
         "brief_poll_without_cpu",
+        "kick_before_a_look",
+        "no_kick_after_the_wait",
     ],
 )
 def test_every_wait_ends(program: Path, case: str) -> None:

@@ -87,8 +87,15 @@ static uint64_t no_more_than(uint64_t value, uint64_t limit)
 
 static uint32_t whole_blocks(const struct device_info *info, uint64_t limit)
 {
-	return (uint32_t)(no_more_than(limit, DISK_MAX_PART_BYTES) &
-			  ~(uint64_t)(info->block_size - 1));
+	return (uint32_t)(limit & ~(uint64_t)(info->block_size - 1));
+}
+
+/* Parts that begin at a multiple of the alignment can be discarded wholly. */
+static uint64_t aligned(const struct device_info *info, uint64_t limit)
+{
+	uint64_t alignment = info->discard_alignment;
+
+	return alignment && limit > alignment ? limit - limit % alignment : limit;
 }
 
 static void allow_types(struct disk *disk)
@@ -118,9 +125,12 @@ int disk_derive_limits(struct disk *disk)
 	disk->max_segment_bytes = (uint32_t)segment;
 	disk->max_part_bytes =
 		whole_blocks(info, no_more_than(segment * info->seg_max, most));
-	disk->max_discard_part_bytes = whole_blocks(info, info->max_discard_bytes);
+	disk->max_discard_part_bytes =
+		whole_blocks(info, aligned(info, no_more_than(info->max_discard_bytes,
+							      DISK_MAX_RANGE_BYTES)));
 	disk->max_write_zeroes_part_bytes =
-		whole_blocks(info, info->max_write_zeroes_bytes);
+		whole_blocks(info, no_more_than(info->max_write_zeroes_bytes,
+						DISK_MAX_RANGE_BYTES));
 	info->can_discard &= disk->max_discard_part_bytes != 0;
 	info->can_write_zeroes &= disk->max_write_zeroes_part_bytes != 0;
 	allow_types(disk);

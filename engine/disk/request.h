@@ -40,8 +40,10 @@ struct request {
 	int error;             /* 0, or a positive errno once done */
 };
 
-/* The longest part. It fits into 32 bits with room to spare. */
+/* The longest part of a read or write, and of another operation. They fit into 32
+ * bits. */
 #define DISK_MAX_PART_BYTES (1u << 30)
+#define DISK_MAX_RANGE_BYTES (1u << 31)
 
 struct disk {
 	struct device_info info;     /* as told by the back-end */

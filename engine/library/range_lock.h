@@ -7,8 +7,9 @@
  *
  * Conflicting claims are granted in the order in which they were made. No call waits
  * for a claim: if a claim is not granted at once, the call that makes room for it
- * returns it later. Any thread may call. The disk is divided into stretches, and a
- * claim lies within one of them, so writers that are far apart use different mutexes.
+ * returns it later. Any thread may call. The disk is divided into stretches. Most claims
+ * lie within one of them, so writers that are far apart use different mutexes. A wide
+ * claim, of a long discard, is not exclusive, and takes all mutexes for a moment.
  */
 #ifndef RANGE_LOCK_H
 #define RANGE_LOCK_H
@@ -19,17 +20,19 @@
 #include <sys/queue.h>
 
 #define RANGE_LOCK_STRETCH_BYTES (4ull << 20)
-#define RANGE_LOCK_SHARDS 64
+/* Few enough for the thread sanitizer, in which a thread can hold 64 mutexes. */
+#define RANGE_LOCK_SHARDS 32
 
 /* The caller owns it, and it must exist from take to give or withdraw. All zeros
  * before. */
 struct claim {
 	uint64_t first_byte;
-	uint64_t end_byte;   /* the byte after the last; in the same stretch */
-	bool is_alone;       /* exclusive */
+	uint64_t end_byte;   /* the byte after the last */
+	bool is_alone;       /* exclusive; then it lies within one stretch */
 	bool is_waiting;     /* guarded by the shard's lock */
+	uint64_t turn;       /* the order in which claims were made */
 	void *owner;         /* for the caller; not used here */
-	TAILQ_ENTRY(claim) link;    /* in its shard */
+	TAILQ_ENTRY(claim) link;    /* in its shard, or among the wide ones */
 	TAILQ_ENTRY(claim) granted; /* in a list of claims that a call granted */
 };
 
@@ -44,6 +47,10 @@ struct range_lock_shard {
 
 struct range_lock {
 	struct range_lock_shard shards[RANGE_LOCK_SHARDS];
+	/* Changed with all locks held, so each of the locks is enough to read them. */
+	struct claim_list wide_held;
+	struct claim_list wide_waiting;
+	uint64_t next_turn; /* atomic */
 };
 
 void range_lock_init(struct range_lock *ranges);

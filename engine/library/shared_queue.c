@@ -251,9 +251,32 @@ static enum cancelled recall(struct transfer *t, bool leaves_memory)
 }
 
 static enum cancelled detach(struct transfer *t, bool leaves_memory,
+			     struct transfer_list *work);
+
+/* Some helpers may be in the hands of other threads, which end t then. */
+static enum cancelled detach_helpers(struct transfer *t, struct transfer_list *work)
+{
+	struct transfer *helper, *next;
+
+	for (helper = TAILQ_FIRST(&t->helpers); helper; helper = next) {
+		next = TAILQ_NEXT(helper, sibling);
+		helper->is_cancelled = true;
+		if (detach(helper, true, work) == CANCELLED_NOW)
+			TAILQ_REMOVE(&t->helpers, helper, sibling);
+	}
+	if (!TAILQ_EMPTY(&t->helpers))
+		return CANCELLED_SOON;
+	t->is_detached = true;
+	carry_fail(t, ETIMEDOUT, t->why_cancelled, work);
+	return CANCELLED_NOW;
+}
+
+static enum cancelled detach(struct transfer *t, bool leaves_memory,
 			     struct transfer_list *work)
 {
 	switch (t->place) {
+	case PLACE_DIVIDED:
+		return detach_helpers(t, work);
 	case PLACE_DEVICE:
 		return recall(t, leaves_memory);
 	case PLACE_BACKLOG:

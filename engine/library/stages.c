@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "base/error.h"
+#include "library/division.h"
 
 /* A thread that has copied so much to or from bounce buffers sends and finishes what it
  * has, before it copies more. */
@@ -247,11 +248,12 @@ static void note_copy(struct load *load, uint64_t size_bytes)
 	finish_done(load);
 }
 
-static void plan(struct transfer *t)
+/* Returns false if helpers carry out the next steps; they are in work. */
+static bool plan(struct transfer *t, struct transfer_list *work)
 {
-	uint32_t block_size = t->sq->queue->disk->info.block_size;
-
-	transfer_plan(t, block_size, t->sq->slot_bytes);
+	transfer_plan_next(t);
+	if (division_begin(t, work))
+		return false;
 	if (t->type != REQUEST_READ)
 		t->claim = (struct claim){
 			.first_byte = t->step.first_byte,
@@ -262,6 +264,7 @@ static void plan(struct transfer *t)
 	t->stage = STAGE_CLAIM;
 	if (t->done_bytes && t->timeout_ns)
 		transfer_set_deadline(t, clock_now_ns() + t->timeout_ns);
+	return true;
 }
 
 /* The transfers that waited for the claim continue. */
@@ -320,8 +323,8 @@ static void proceed(struct transfer *t, struct load *load)
 		finish(t, load);
 		return;
 	}
-	if (t->stage == STAGE_PLAN && !t->req)
-		plan(t);
+	if (t->stage == STAGE_PLAN && !t->req && !plan(t, load->work))
+		return;
 	TAILQ_INSERT_TAIL(&load->ready, t, link);
 	if (copies)
 		note_copy(load, t->step.size_bytes);

@@ -12,16 +12,29 @@ static uint64_t smaller(uint64_t a, uint64_t b)
 	return a < b ? a : b;
 }
 
-/* Where the step must end. If it changes blocks, it must stay within one stretch of
- * the range lock. */
+static uint64_t end_of(const struct transfer *t)
+{
+	return t->offset_bytes + t->left_bytes;
+}
+
+/* Where a step that moves data must end: an exclusive claim lies within one stretch of
+ * the range lock, and a long transfer must show its progress now and then. */
 static uint64_t limit_of(const struct transfer *t)
 {
-	uint64_t end = t->offset_bytes + t->left_bytes;
 	uint64_t stretch = t->offset_bytes / RANGE_LOCK_STRETCH_BYTES;
 
-	if (t->type == REQUEST_READ)
-		return end;
-	return smaller(end, (stretch + 1) * RANGE_LOCK_STRETCH_BYTES);
+	return smaller(end_of(t), (stretch + 1) * RANGE_LOCK_STRETCH_BYTES);
+}
+
+/* Where a step on whole blocks must end that moves no data. */
+static uint64_t limit_of_range(const struct transfer *t, uint64_t range_bytes)
+{
+	return smaller(end_of(t), t->offset_bytes + range_bytes);
+}
+
+static bool moves_data(const struct transfer *t)
+{
+	return t->type <= REQUEST_WRITE;
 }
 
 /* The bytes of whole blocks that can move without a bounce buffer; 0 if the next byte
@@ -68,10 +81,12 @@ static void plan_slot(struct transfer *t, uint64_t limit, uint64_t block_mask,
 	step->is_reading = step->is_partial;
 }
 
-void transfer_plan(struct transfer *t, uint32_t block_size, uint64_t slot_bytes)
+void transfer_plan(struct transfer *t, uint32_t block_size, uint64_t slot_bytes,
+		   uint64_t range_bytes)
 {
 	uint64_t block_mask = block_size - 1, limit = limit_of(t);
-	uint64_t direct = direct_bytes(t, limit, block_mask);
+	uint64_t direct = direct_bytes(t, moves_data(t) ? limit :
+					  limit_of_range(t, range_bytes), block_mask);
 
 	cursor_skip_empty(&t->cursor);
 	if (t->cursor.num_next)
@@ -84,6 +99,15 @@ void transfer_plan(struct transfer *t, uint32_t block_size, uint64_t slot_bytes)
 	};
 	if (!direct && t->left_bytes)
 		plan_slot(t, limit, block_mask, slot_bytes);
+}
+
+void transfer_plan_next(struct transfer *t)
+{
+	const struct disk *disk = t->sq->queue->disk;
+
+	transfer_plan(t, disk->info.block_size, t->sq->slot_bytes,
+		      t->type == REQUEST_DISCARD ? disk->max_discard_part_bytes :
+						   disk->max_write_zeroes_part_bytes);
 }
 
 bool transfer_needs_claim(const struct transfer *t)
@@ -108,15 +132,23 @@ void transfer_complete_step(struct transfer *t, const char *slot)
 {
 	const struct step *step = &t->step;
 
-	if (step->uses_slot && t->type == REQUEST_READ)
-		cursor_scatter(&t->cursor, slot + step->skip_bytes, step->payload_bytes);
-	else if (t->cursor.at)
-		cursor_skip(&t->cursor, step->payload_bytes);
+	t->done_bytes += step->payload_bytes;
 	if (!t->left_bytes)
 		t->needs_flush = false;
-	t->offset_bytes += step->payload_bytes;
-	t->left_bytes -= step->payload_bytes;
-	t->done_bytes += step->payload_bytes;
+	if (step->uses_slot && t->type == REQUEST_READ) {
+		struct cursor cursor = t->cursor;
+
+		cursor_scatter(&cursor, slot + step->skip_bytes, step->payload_bytes);
+	}
+	transfer_skip_step(t);
+}
+
+void transfer_skip_step(struct transfer *t)
+{
+	if (t->cursor.at)
+		cursor_skip(&t->cursor, t->step.payload_bytes);
+	t->offset_bytes += t->step.payload_bytes;
+	t->left_bytes -= t->step.payload_bytes;
 }
 
 void transfer_fail(struct transfer *t, int code, const char *sentence)
@@ -125,6 +157,11 @@ void transfer_fail(struct transfer *t, int code, const char *sentence)
 		return;
 	t->error = code;
 	t->sentence = sentence ? strdup(sentence) : NULL;
+}
+
+bool transfer_may_lend(const struct transfer *t)
+{
+	return t->is_direct && moves_data(t);
 }
 
 bool transfer_lends_memory(const struct transfer *t)

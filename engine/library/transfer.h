@@ -46,6 +46,7 @@ enum transfer_place {
 	PLACE_PARKED,  /* it waits for its claim */
 	PLACE_BACKLOG, /* it waits for a chain */
 	PLACE_DEVICE,  /* the back-end has it */
+	PLACE_DIVIDED, /* its helpers carry it out; see library/division.h */
 };
 
 struct transfer {
@@ -62,7 +63,6 @@ struct transfer {
 	void (*finished)(struct transfer_list *done, struct transfer_list *work);
 	void *context;
 	struct waiter waiter;
-	TAILQ_ENTRY(transfer) sibling;
 	uint64_t deadline_ns;    /* atomic: each completed step puts it off */
 	/* Used by the thread that holds the transfer. */
 	uint64_t offset_bytes;   /* of what is left to do */
@@ -82,6 +82,9 @@ struct transfer {
 	bool is_detached;        /* nobody waits for it: it is freed, not finished() */
 	bool is_held;            /* hold is in the memory's list */
 	struct memory_hold hold;
+	TAILQ_HEAD(, transfer) helpers; /* while it is divided */
+	uint64_t failed_byte;    /* where the first of them failed */
+	TAILQ_ENTRY(transfer) sibling; /* of a helper */
 	TAILQ_ENTRY(transfer) link;
 };
 
@@ -103,8 +106,12 @@ static inline bool transfer_is_complete(const struct transfer *t)
 	return !t->left_bytes && !t->needs_flush;
 }
 
-/* Plans the next step; a bounce buffer has slot_bytes. */
-void transfer_plan(struct transfer *t, uint32_t block_size, uint64_t slot_bytes);
+/* Plans the next step; a bounce buffer has slot_bytes, and a request that moves no data
+ * is for range_bytes at most. */
+void transfer_plan(struct transfer *t, uint32_t block_size, uint64_t slot_bytes,
+		   uint64_t range_bytes);
+/* The same, with the values of its queue. */
+void transfer_plan_next(struct transfer *t);
 /* True if the step changes blocks, so that it needs a claim on them. */
 bool transfer_needs_claim(const struct transfer *t);
 /* Before a step is sent: fills the bounce buffer if the step writes through one. */
@@ -113,9 +120,15 @@ void transfer_fill(const struct transfer *t, char *slot);
  * updates what is left to do. */
 void transfer_complete_step(struct transfer *t, const char *slot);
 
+/* The planned step is carried out elsewhere: continues behind it. */
+void transfer_skip_step(struct transfer *t);
+
 /* Keeps code (a positive errno) and a copy of the sentence, which may be NULL, unless
  * there is an error already. */
 void transfer_fail(struct transfer *t, int code, const char *sentence);
+/* True if a step of it may move data between the device and the program's memory
+ * directly. */
+bool transfer_may_lend(const struct transfer *t);
 /* True if its step moves data between the device and the program's memory directly. */
 bool transfer_lends_memory(const struct transfer *t);
 /* The program may unregister the memory that t used directly. */

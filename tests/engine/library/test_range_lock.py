@@ -119,6 +119,14 @@ class Claims(RuleBasedStateMachine):
     def take(self, first: int, count: int, is_alone: bool) -> None:
         self.ranges.take(first * 512, (first + count) * 512, is_alone)
 
+    @rule(first=st.integers(0, 15), stretches=st.integers(1, 100))
+    def take_wide(self, first: int, stretches: int) -> None:
+        self.ranges.take(first * 512, stretches * STRETCH_BYTES + 512, TOGETHER)
+
+    @rule(stretch=st.integers(1, 100))
+    def take_far(self, stretch: int) -> None:
+        self.ranges.take(stretch * STRETCH_BYTES, stretch * STRETCH_BYTES + 1024, ALONE)
+
     @rule(chance=st.randoms())
     def end(self, chance: CData) -> None:
         if self.ranges.claims:

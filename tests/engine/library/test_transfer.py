@@ -11,7 +11,9 @@ from tests.engine.shared_object import CData, ffi, lib
 DISK_MAX_BYTES = (1 << 63) - 1
 STRETCH_BYTES = 4 << 20
 SLOT_BYTES = 64 << 10
+RANGE_BYTES = 1 << 31
 TYPES = (lib.REQUEST_READ, lib.REQUEST_WRITE, lib.REQUEST_DISCARD, lib.REQUEST_WRITE_ZEROES)
+DATA = (lib.REQUEST_READ, lib.REQUEST_WRITE)
 MOST_STEPS = 100
 
 block_sizes = st.integers(9, 20).map(lambda power: 1 << power)
@@ -29,7 +31,7 @@ def steps_of(transfer: CData, block_size: int, slot_bytes: int) -> Iterator[CDat
     for _ in range(MOST_STEPS):
         if not transfer.left_bytes:
             return
-        lib.transfer_plan(transfer, block_size, slot_bytes)
+        lib.transfer_plan(transfer, block_size, slot_bytes, RANGE_BYTES)
         step = transfer.step
         yield step
         transfer.offset_bytes += step.payload_bytes
@@ -64,8 +66,11 @@ def test_steps_cover_the_range_and_nothing_else(
         assert 0 < step.payload_bytes <= step.size_bytes - step.skip_bytes
         if step.uses_slot:
             assert step.size_bytes <= slot_bytes
-        if kind != lib.REQUEST_READ:
+        if kind in DATA or step.uses_slot:
             assert step.first_byte // STRETCH_BYTES == (end - 1) // STRETCH_BYTES
+        else:
+            assert step.size_bytes <= RANGE_BYTES
+        if kind != lib.REQUEST_READ:
             assert step.is_partial == (step.payload_bytes < step.size_bytes)
         at += step.payload_bytes
     assert at - offset == size - transfer.left_bytes

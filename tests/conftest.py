@@ -41,7 +41,7 @@ from tests.limited import run_limited
 
 ROOT = Path(__file__).resolve().parent.parent
 # Ample for any run of the tests; it only bounds a hang.
-TIMEOUT_S = 60.0
+TIMEOUT_S = 100.0
 
 StartBackend = Callable[..., backends.Backend]
 RunCommand = Callable[..., "Finished"]

@@ -9,6 +9,8 @@ import threading
 from collections.abc import Callable
 from typing import TypeVar
 
+from pyfio_virtio.disk.verify import signals_held
+
 T = TypeVar("T")
 
 
@@ -26,7 +28,8 @@ def interruptible(call: Callable[[], T]) -> T:
             failures.append(failure)
 
     thread = threading.Thread(target=make, daemon=True)
-    thread.start()
+    with signals_held():
+        thread.start()
     thread.join()
     for failure in failures:
         raise failure

@@ -10,13 +10,15 @@ failure of one thread ends all of them at once. Nothing is printed here.
 
 import contextlib
 import random
+import signal
 import threading
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
+from queue import SimpleQueue
 from typing import Protocol, TypeVar
 
 from pyfio_virtio.disk.disk import Disk
@@ -33,6 +35,9 @@ MOST_MEMORY_BYTES = 256 << 20
 _PAGE_BYTES = 4096
 # A thread looks whether it has to end before it fills or compares so many bytes.
 _PART_BYTES = 64 << 10
+
+# What ends a run: ^C, and what the command treats like it.
+_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 T = TypeVar("T")
 # It is called with the number of bytes that were done since the last call.
@@ -296,11 +301,24 @@ def run(disk: Disk, plan: Plan, progress: Progress = lambda size: None) -> Diffe
     return None
 
 
+@contextlib.contextmanager
+def signals_held() -> Iterator[None]:
+    """Delays ^C to the end of the block. In the middle of Thread.start() it would break the locks
+    with which Python starts a thread. Threads that are started in the block take no such signal."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _in_threads(shared: _Run, calls: Sequence[Callable[[], T]]) -> list[T]:
     """Makes each call in its own thread, because a signal does not interrupt a call of the engine.
 
     If one fails, or the calling thread is interrupted, all of them end.
     """
+    # Unlike what Python builds of locks, its get() can be interrupted anywhere and holds nothing.
+    ended: SimpleQueue[None] = SimpleQueue()
 
     def stopping(call: Callable[[], T]) -> T:
         try:
@@ -308,12 +326,16 @@ def _in_threads(shared: _Run, calls: Sequence[Callable[[], T]]) -> list[T]:
         except BaseException:
             shared.stop()
             raise
+        finally:
+            ended.put(None)
 
     # At its end, the block waits for all threads.
     with ThreadPoolExecutor(len(calls)) as pool:
         try:
-            threads = [pool.submit(stopping, call) for call in calls]
-            wait(threads, return_when=FIRST_EXCEPTION)
+            with signals_held():
+                threads = [pool.submit(stopping, call) for call in calls]
+            for _ in threads:
+                ended.get()
         except BaseException:
             shared.stop()
             shared.disk.close()  # this ends the calls that wait for a back-end that hangs

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """pyfio-virtio verify: what it writes, what it finds, and how it ends."""
 
+import signal
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,6 +10,7 @@ import pytest
 
 import pyfio_virtio
 from pyfio_virtio.backends.backends import Backend
+from pyfio_virtio.cli.interruptible import interruptible
 from pyfio_virtio.disk import verify
 from pyfio_virtio.errors import DiskError, UsageError
 from tests.conftest import RunCommand
@@ -58,6 +61,41 @@ def test_threads_that_share_blocks_find_all_right(kind: Kind, is_async: bool, se
     plan = verify.Plan(0, 100_000, 1000, verify.Random(1), threads=8, is_async=is_async)
     with open_disk(kind.start(serve)) as disk:
         assert verify.run(disk, plan) is None
+
+
+@pytest.mark.parametrize("threads", [1, 4])
+def test_an_interrupt_comes_before_or_after_threads_are_started(
+    threads: int, serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between, it would break the locks with which Python starts a thread."""
+    start, started = threading.Thread.start, 0
+
+    def interrupted(thread: threading.Thread) -> None:
+        nonlocal started
+        signal.raise_signal(signal.SIGINT)
+        start(thread)
+        started += 1
+
+    monkeypatch.setattr(threading.Thread, "start", interrupted)
+    plan = verify.Plan(0, 100_000, 1000, verify.Offsets(), threads=threads)
+    with open_disk(Kind("builtin", 512).start(serve)) as disk, pytest.raises(KeyboardInterrupt):
+        verify.run(disk, plan)
+    assert started == threads
+
+
+def test_an_interrupt_comes_before_or_after_a_call_is_begun(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    start, ended = threading.Thread.start, threading.Event()
+
+    def interrupted(thread: threading.Thread) -> None:
+        signal.raise_signal(signal.SIGINT)
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        interruptible(ended.set)
+    assert ended.wait(60)
 
 
 def test_progress_adds_up(serve: Serve) -> None:

@@ -73,6 +73,9 @@ class Comparison:
 QSD_NULL = BackendSpec(kind="qsd", storage="null")
 BUILTIN_NULL = BackendSpec(kind="builtin", storage="null", options=("serve=poll",))
 BUILTIN_NULL_EVENT = BackendSpec(kind="builtin", storage="null", options=("serve=event",))
+BUILTIN_NULL_20_US = BackendSpec(
+    kind="builtin", storage="null", options=("serve=poll", "latency=20us")
+)
 BUILTIN_MEMORY = BackendSpec(
     kind="builtin", storage="memory", size_bytes=DISK_BYTES, options=("serve=poll",)
 )
@@ -156,12 +159,36 @@ def _bare() -> Iterator[Comparison]:
             yield Comparison(f"iodepth {depth}, {name}", bare(disk, depth, pause_ns), (ours,))
 
 
+# The lowest ratio to fio that we want to see for threads that share a CPU.
+_AIM_OF_THREADS = {"event": 0.8, "adaptive": 0.8}
+
+
+def _threads() -> Iterator[Comparison]:
+    """Threads that share a CPU: other numbers of them, a slower disk, and a back-end that shares
+    the CPU, too."""
+    places = [
+        *((threads, BUILTIN_NULL, "built-in null, serve=poll", False) for threads in (2, 4, 16)),
+        (8, BUILTIN_NULL_20_US, "built-in null, serve=poll, latency 20 µs", False),
+        (8, BUILTIN_NULL_EVENT, "one shared core, built-in null, serve=event", True),
+    ]
+    for threads, disk, name, shares_core in places:
+        for wait in (EVENT, ADAPTIVE, BUSY):
+            yield Comparison(
+                f"iodepth {threads}, wait={wait['wait']}, {name}",
+                virtio(disk, threads, wait),
+                (blocking(disk, threads, wait),),
+                shares_core,
+                aim=_AIM_OF_THREADS.get(wait["wait"]),
+                runtime_s=SHORT_S,
+            )
+
+
 def _library() -> Iterator[Comparison]:
     """As many threads as fio has requests in flight, in the same way of waiting."""
     for name, disk in _DISKS.items():
         for depth in (1, 8):
             for wait in (EVENT, BUSY, sleepy(50), ADAPTIVE):
-                aim = 0.9 if depth == 1 else 0.5 if wait is EVENT else None
+                aim = 0.9 if depth == 1 else _AIM_OF_THREADS.get(wait["wait"])
                 title = f"iodepth {depth}, wait={wait['wait']}, {name}"
                 base = virtio(disk, depth, wait)
                 yield Comparison(
@@ -235,7 +262,7 @@ class Group:
 GROUPS: Mapping[str, Group] = {
     "null": Group("wait=busy beside fio's null engine", [*_against_null()]),
     "bare": Group("wait=busy beside a bare C loop over the engine's queue", [*_bare()]),
-    "library": Group("threads that call device_read() beside fio", [*_library()]),
+    "library": Group("threads that call device_read() beside fio", [*_library(), *_threads()]),
     "waits": Group("wait=busy and wait=event beside each other", [*_waits()]),
     "rings": Group("indirect descriptors and event_idx, on and off", [*_rings()]),
     "backends": Group("the built-in null disk beside qemu-storage-daemon's", [*_backends()]),

@@ -75,13 +75,14 @@ build/bench/%_loop: bench/%_loop.c bench/result.h $(FRONT_END_SOURCES)
 install-packages: ## install missing Debian packages (as root), or report which are missing
 	@tools/packages.sh install
 
-install: build/lib/libpyfio_virtio.so ## install the C library (headers, shared library, pkg-config file) below PREFIX
+install: build/lib/libpyfio_virtio.so ## install the C library (headers, shared library, pkg-config file, manual pages) below PREFIX
 	@install -d $(INTO)/include $(INTO)/lib/pkgconfig
 	@install -m 644 $(LIBRARY_HEADERS) $(INTO)/include
 	@install -m 755 $< $(INTO)/lib/$(SONAME)
 	@ln -sf $(SONAME) $(INTO)/lib/libpyfio_virtio.so
 	@sed 's|@PREFIX@|$(abspath $(PREFIX))|; s|@VERSION@|$(VERSION)|' engine/pyfio-virtio.pc.in \
 	  > $(INTO)/lib/pkgconfig/pyfio-virtio.pc
+	@$(PYTHON) tools/manual.py $(INTO)/share/man/man3
 
 clean: ## remove everything that was built
 	@rm -rf build *.egg-info

@@ -6,8 +6,9 @@
  * Return values. Unless a comment says otherwise, a function returns 0, a count or a
  * negative errno. After a negative errno, or after NULL where that means a failure,
  * pyfio_error_message() returns one sentence for the calling thread. If a pointer to a
- * device, memory or async is missing, a function returns -EINVAL or NULL or does
- * nothing.
+ * device, memory or async is missing, it returns -EINVAL or NULL or does nothing.
+ *
+ * Threads. Any number of threads may make a call, unless its comment says otherwise.
  *
  * Units. Sizes and offsets are in bytes; other units are at the end of a name.
  *
@@ -20,22 +21,11 @@
  *
  *   struct pyfio_device_config config = PYFIO_INIT(pyfio_device_config);
  *
- * In C, { .struct_size = sizeof(config), .socket = path } does the same. If the
- * program was compiled with another release than that of the library, this holds:
- *
- * - A smaller structure of an older header: the members that it lacks have their
- *   defaults, and the library writes nothing behind the structure.
- * - A larger structure of a newer header: it is accepted if all bytes that this
- *   library does not know are 0. Otherwise the call fails with -E2BIG, because the
- *   program asks for something that the library cannot do. In a structure that the
- *   library fills in, these bytes become 0.
- * - A struct_size that is 0 or no multiple of 8 is refused with -EINVAL, and one
- *   above 4096 with -E2BIG. The least size of struct pyfio_operation is that of
- *   release 0.1.
- *
+ * In C, { .struct_size = sizeof(config), .socket = path } does the same.
  * Members called reserved must be 0. A value that no enumerator has is refused.
  *
- * Releases. pyfio_virtio_version.h has a macro for each release and for each function.
+ * Releases. pyfio_virtio_version.h has a macro for each release and for each function,
+ * and says how a program and a library of different releases work together.
  */
 #ifndef PYFIO_VIRTIO_H
 #define PYFIO_VIRTIO_H
@@ -67,14 +57,15 @@ extern "C" {
 #pragma GCC visibility push(default)
 #endif
 
-/* ---- about the library (any thread) --------------------------------------- */
+/* ---- about the library ----------------------------------------------------- */
 
-/* Returns the release of the library, such as "0.1.0". The header may be of another
- * one (PYFIO_VERSION). */
+/* Tells the release of the library; the header may be of another one (PYFIO_VERSION).
+ * Returns a text such as "0.1.0". */
 const char *pyfio_version(void);
 
-/* Returns the sentence that the last failure in the calling thread recorded, or "".
- * The library owns the text, and keeps it until the next failure in this thread. */
+/* Tells why a call has failed. Returns the sentence that the last failure in the
+ * calling thread recorded, or "". The library owns the text, and keeps it until the
+ * next failure in this thread. */
 const char *pyfio_error_message(void);
 
 /* ---- ways of waiting for completions --------------------------------------- */
@@ -87,11 +78,11 @@ enum pyfio_wait {
 	PYFIO_WAIT_ADAPTIVE = 4, /* finds the best way by trials */
 };
 
-/* Returns "default", "event", "busy", "sleepy" or "adaptive"; NULL if wait is not an
- * enum pyfio_wait. Any thread. */
+/* Names a way of waiting. Returns "default", "event", "busy", "sleepy" or "adaptive";
+ * NULL if wait is not an enum pyfio_wait. */
 const char *pyfio_wait_name(int wait);
-/* Returns the enum pyfio_wait with this name; -EINVAL, with a sentence that lists the
- * names, if there is none. Any thread. */
+/* Finds a way of waiting by its name. Returns an enum pyfio_wait; -EINVAL, with a
+ * sentence that lists the names, if there is none. */
 int pyfio_wait_named(const char *name);
 
 /* ---- devices ---------------------------------------------------------------- */
@@ -198,37 +189,43 @@ struct pyfio_disk_summary {
 	bool reserved[7];
 };
 
-/* Connects to config->socket, negotiates features and reads the configuration space,
- * in order to describe a device; pyfio_device_attach() is for I/O. Blocks for
- * connect_timeout_ms at most. Returns -EINVAL if config or its socket is NULL,
- * -ENOENT, -ENOTSOCK, -ECONNREFUSED or -EACCES if the socket cannot be connected to,
- * -ETIMEDOUT if the back-end does not answer, -EPROTO if its answer is wrong,
- * -ECONNRESET if it hangs up, and -EOPNOTSUPP if the device lacks something that
- * config asks for. After success the caller must close *dev; after a failure it is
- * NULL. */
+/* Connects to config->socket, negotiates features and reads the configuration space, in
+ * order to describe a device; pyfio_device_attach() is for I/O. Blocks for
+ * connect_timeout_ms at most. Returns -EINVAL if config or its socket is NULL, -ENOENT,
+ * -ENOTSOCK, -ECONNREFUSED or -EACCES if the socket cannot be connected to, -ETIMEDOUT
+ * if the back-end does not answer, -EPROTO if its answer is wrong, -ECONNRESET if it
+ * hangs up, and -EOPNOTSUPP if the device lacks something that config asks for. After
+ * success the caller must close *dev; after a failure it is NULL. */
 int pyfio_device_open(struct pyfio_device **dev,
 		      const struct pyfio_device_config *config);
-/* Shares memory, sets up the rings of an opened device and starts them. For
- * virtio-scsi it also finds the disks, and returns -ENODEV if there is none, or if
- * there are several and config chooses none. Call it at most once for each device. */
+/* Starts an opened device: shares memory, and sets up and starts the rings. For
+ * virtio-scsi it also finds the disks. Call it at most once for each device. One thread
+ * at a time may use dev for this.
+ *
+ * Returns -ENODEV if virtio-scsi has no disk, or has several and config chooses none;
+ * -ENOMEM if there is no memory; and the errors of pyfio_device_open() for a back-end
+ * that refuses, hangs or hangs up. */
 int pyfio_device_start(struct pyfio_device *dev);
 /* Asks a started virtio-blk device for its ID; it stays "" if the device has none, or
  * does not answer within connect_timeout_ms (2 s at most). Does nothing if
  * pyfio_device_attach() has asked, or for virtio-scsi, where pyfio_device_start() reads
- * it. No request may be in flight. */
+ * it. No request may be in flight. One thread at a time may use dev for this. */
 void pyfio_device_identify(struct pyfio_device *dev);
-/* virtio-scsi: returns how many disks the start found, also if it failed because there
- * are several. */
+/* Counts the disks behind a virtio-scsi controller. Returns how many the start found,
+ * also if it failed because there are several. Any thread, after the start. */
 unsigned int pyfio_device_num_disks(const struct pyfio_device *dev);
-/* virtio-scsi: fills in *disk, whose struct_size the caller has set. index is below
- * pyfio_device_num_disks(), otherwise -ENOENT is returned. */
+/* Describes one of the disks behind a virtio-scsi controller in *disk, whose
+ * struct_size the caller has set. Returns -ENOENT if index is not below
+ * pyfio_device_num_disks(). Any thread, after the start. */
 int pyfio_device_get_disk(const struct pyfio_device *dev, unsigned int index,
 			  struct pyfio_disk_summary *disk);
-/* Describes dev as far as it is known; the caller has set info->struct_size. Any
- * thread, but not during the calls above. */
+/* Describes dev as far as it is known; the caller has set info->struct_size. Returns
+ * -EINVAL or -E2BIG for a struct_size that this library does not know. Any thread, but
+ * not during the calls above. */
 int pyfio_device_describe(const struct pyfio_device *dev,
 			  struct pyfio_device_info *info);
-/* Stops the rings, disconnects and frees dev. dev may be NULL. */
+/* Closes a device: stops the rings, disconnects and frees dev. dev may be NULL. No
+ * thread may use dev any more. */
 void pyfio_device_close(struct pyfio_device *dev);
 
 /* ---- memory that the back-end can reach ------------------------------------ */
@@ -237,26 +234,26 @@ void pyfio_device_close(struct pyfio_device *dev);
  * it, and buffers in it can be used with all of them, also if it grows: the first
  * operation that uses a new region tells the back-end of it. If the back-end takes no
  * further region, data in it is copied. hugepages is an enum pyfio_hugepages. Returns
- * NULL on failure. Any thread. */
+ * NULL on failure. */
 struct pyfio_memory *pyfio_memory_create(int hugepages);
-/* Takes a reference: one more pyfio_memory_destroy() is needed. Any thread. */
+/* Takes a reference: one more pyfio_memory_destroy() is needed. */
 void pyfio_memory_keep(struct pyfio_memory *memory);
 /* Drops a reference. The last one frees the memory and all buffers in it, so no device
  * may use it any more. A back-end that still has it mapped can write to it later, but
- * this process does not see that. memory may be NULL. Any thread. */
+ * this process does not see that. memory may be NULL. */
 void pyfio_memory_destroy(struct pyfio_memory *memory);
-/* Like pyfio_device_free(), but also works after the device is closed. address may be
- * NULL. Any thread. */
+/* Frees a buffer as pyfio_device_free() does, also after the device is closed. address
+ * may be NULL. */
 void pyfio_memory_free(struct pyfio_memory *memory, void *address);
 
 /* Allocates an I/O buffer for a started device: whole blocks move between it and the
  * device without a copy. alignment is a power of two; 0: 4096. The library shares more
  * memory when it is needed, as long as the back-end accepts more regions. Returns NULL
- * if there is no memory. Any thread. */
+ * if there is no memory. */
 void *pyfio_device_alloc(struct pyfio_device *dev, size_t size_bytes, size_t alignment);
-/* address came from pyfio_device_alloc(), or is NULL. If the back-end may still write
- * to the memory for an operation that failed, the memory is not allocated again before
- * the back-end has given it back. Any thread. */
+/* Frees a buffer of pyfio_device_alloc(). If the back-end may still write to the memory
+ * for an operation that failed, the memory is not allocated again before the back-end
+ * has given it back. address may be NULL. */
 void pyfio_device_free(struct pyfio_device *dev, void *address);
 /* Shares the program's own memory with a started device: size_bytes at address, which
  * are mapped (MAP_SHARED) from fd at file_offset_bytes. All three must be multiples of
@@ -264,26 +261,29 @@ void pyfio_device_free(struct pyfio_device *dev, void *address);
  * unregistered or the device closed; fd can be closed after this call. No other device
  * can use the memory, not even one with the same struct pyfio_memory. Returns -EINVAL;
  * -ENOSPC if no further region can be shared; or -EREMOTEIO if the back-end refused it.
- * A call that fails changes nothing. Any thread. */
+ * A call that fails changes nothing. */
 int pyfio_device_register_memory(struct pyfio_device *dev, void *address,
 				 size_t size_bytes, int fd, uint64_t file_offset_bytes);
-/* Ends pyfio_device_register_memory() for the memory that begins at address, which can be
- * unmapped after that. Returns -EINVAL if no such memory is registered; -EBUSY while the
- * back-end has it for an operation, also for one that was given up; -EOPNOTSUPP if the
- * back-end cannot give up memory while it runs; or the error of a back-end that refuses
- * (-EREMOTEIO), hangs or hangs up. A call that fails changes nothing. Any thread. */
+/* Ends pyfio_device_register_memory() for the memory that begins at address, which can
+ * be unmapped after that. Returns -EINVAL if no such memory is registered; -EBUSY while
+ * the back-end has it for an operation, also for one that was given up; -EOPNOTSUPP if
+ * the back-end cannot give up memory while it runs; or the error of a back-end that
+ * refuses (-EREMOTEIO), hangs or hangs up. A call that fails changes nothing. */
 int pyfio_device_unregister_memory(struct pyfio_device *dev, void *address);
 
 /* ---- reading and writing ------------------------------------------------------ */
 
 /*
- * Any number of threads may make the calls of this section at the same time. A call
- * accepts any size, any offset and any memory; whole blocks in shared memory (see the
- * section above) move without a copy. If two threads write different bytes of one
+ * A call accepts any size, any offset and any memory; whole blocks in shared memory (see
+ * the section above) move without a copy. If two threads write different bytes of one
  * block at the same time, both writes take effect.
  *
- * If the back-end hangs up, or a call makes no progress for request_timeout_ms, the
- * call fails; it does not hang.
+ * No call hangs. All of them fail with -EIO if the back-end hangs up or reports an
+ * error, -EPROTO if it breaks the protocol, -ETIMEDOUT after request_timeout_ms without
+ * progress, -ECANCELED after pyfio_device_shutdown(), -EOPNOTSUPP if the device does not
+ * know the command, -EROFS if it is read-only, -ENOSPC if a change begins at or beyond
+ * its end, and -EINVAL if it is not attached or an argument is impossible. A virtio-scsi
+ * disk has further errors, such as -ENOMEDIUM.
  *
  * While an operation moves whole blocks to or from shared memory, that memory belongs
  * to the back-end. It still does after a call has failed with -ETIMEDOUT, -EIO or
@@ -306,39 +306,39 @@ struct pyfio_attach_options {
 
 /* Opens and starts a device, asks it for its ID as pyfio_device_identify() does, and
  * prepares it for the calls below. options may be NULL. A device without an ID is no
- * failure. Fails as pyfio_device_open() and pyfio_device_start() do. After success the caller
- * must detach *dev; after a failure it is NULL. */
+ * failure. Fails as pyfio_device_open() and pyfio_device_start() do, and with -EINVAL
+ * for a way of waiting that there is not. After success the caller must detach *dev;
+ * after a failure it is NULL. */
 int pyfio_device_attach(struct pyfio_device **dev,
 			const struct pyfio_device_config *config,
 			const struct pyfio_attach_options *options);
 /* Ends the calls of all threads and the operations in flight with -ECANCELED. Later
- * ones fail in the same way. Any thread. */
+ * ones fail in the same way. */
 void pyfio_device_shutdown(struct pyfio_device *dev);
-/* Stops the rings, disconnects and frees dev. No thread may be in a call, and every
- * async of dev must be closed. dev may be NULL. */
+/* Closes an attached device: stops the rings, disconnects and frees dev. No thread may
+ * be in a call, and every async of dev must be closed. dev may be NULL. */
 void pyfio_device_detach(struct pyfio_device *dev);
-
-/* Like pread(2) and pwrite(2): return the number of bytes moved, which is smaller than
- * size_bytes only at the end of the device. A write that begins at or beyond the end
- * fails with -ENOSPC, and one to a read-only device with -EROFS. Any thread. */
+/* Reads or writes as pread(2) or pwrite(2) does. Returns the number of bytes moved,
+ * which is smaller than size_bytes only at the end of the device. Fails as above. */
 int64_t pyfio_device_read(struct pyfio_device *dev, void *buffer, size_t size_bytes,
 			  uint64_t offset_bytes);
 int64_t pyfio_device_write(struct pyfio_device *dev, const void *buffer,
 			   size_t size_bytes, uint64_t offset_bytes);
-/* Like preadv(2) and pwritev(2): the same with up to 1024 (IOV_MAX) parts of memory,
- * which are filled or written in turn. Any thread. */
+/* Reads or writes as preadv(2) or pwritev(2) does, with up to 1024 (IOV_MAX) parts of
+ * memory, which are filled or written in turn. Returns the number of bytes, or an
+ * error, as pyfio_device_read() and pyfio_device_write() do. */
 int64_t pyfio_device_readv(struct pyfio_device *dev, const struct iovec *iov,
 			   unsigned int iov_count, uint64_t offset_bytes);
 int64_t pyfio_device_writev(struct pyfio_device *dev, const struct iovec *iov,
 			    unsigned int iov_count, uint64_t offset_bytes);
-/* Puts everything that was written before on stable storage. Any thread. */
+/* Puts everything that was written before on stable storage. Returns 0 at once if the
+ * device has no cache. */
 int pyfio_device_flush(struct pyfio_device *dev);
-/* Tells the device that the bytes are not needed any more. Blocks that the range
- * covers only in part stay as they are. -EOPNOTSUPP: the device cannot discard. Any
- * thread. */
+/* Tells the device that the bytes are not needed any more. Blocks that the range covers
+ * only in part stay as they are. Returns 0 or an error as above. */
 int pyfio_device_discard(struct pyfio_device *dev, uint64_t offset_bytes,
 			 uint64_t size_bytes);
-/* Writes zeroes, also if the device does not offer this command. Any thread. */
+/* Writes zeroes, also if the device does not offer this command. Fails as above. */
 int pyfio_device_write_zeroes(struct pyfio_device *dev, uint64_t offset_bytes,
 			      uint64_t size_bytes);
 
@@ -384,29 +384,31 @@ struct pyfio_operation {
 };
 
 /* Submits operations to one queue of the device and collects them. A program that
- * wants to use all queues opens one async for each. Any thread may make the calls. */
+ * wants to use all queues opens one async for each. */
 struct pyfio_async;
 
-/* Opens an async of an attached device. After success the caller must close *async;
+/* Opens an async of an attached device. Returns -ENOMEM if there is no memory, and
+ * -EINVAL if the device is not attached. After success the caller must close *async;
  * after a failure it is NULL. */
 int pyfio_async_open(struct pyfio_async **async, struct pyfio_device *dev);
 /* Ends the calls of other threads that wait, with -ECANCELED. Later submissions fail in
- * the same way. Any thread. */
+ * the same way. */
 void pyfio_async_shutdown(struct pyfio_async *async);
 /* Cancels the operations in flight. Their shared memory still belongs to the back-end
  * (see the section above). No thread may be in a call. async may be NULL. */
 void pyfio_async_close(struct pyfio_async *async);
-
-/* Begins op. After 0, op must be collected, whether it succeeds or fails. */
+/* Begins op. Returns 0 or an error as above, -ECANCELED after pyfio_async_shutdown(),
+ * or -ENOMEM. After success op must be collected, whether it succeeds or fails. */
 int pyfio_async_submit(struct pyfio_async *async, struct pyfio_operation *op);
-/* Begins count operations in turn, with one kick. Returns how many it began: if they are
- * fewer than count, pyfio_error_message() says why the next one was refused. If already
- * the first one is refused, the call returns its negative errno. */
+/* Begins count operations in turn, with one kick. Returns how many it began: if they
+ * are fewer than count, pyfio_error_message() says why the next one was refused. If
+ * already the first one is refused, the call returns its negative errno. */
 int pyfio_async_submit_many(struct pyfio_async *async,
 			    struct pyfio_operation *const *ops, unsigned int count);
 /* Waits until min operations can be collected, or all that are in flight, or until
  * timeout_ms have passed (-1: no limit). With min 0 it looks at the ring once and does
- * not wait. Returns how many can be collected.
+ * not wait. Returns how many can be collected, -ETIMEDOUT as below, or -ECANCELED after
+ * pyfio_async_shutdown().
  *
  * An operation that makes no progress for request_timeout_ms ends with -ETIMEDOUT,
  * whatever other operations do. But while the back-end still has shared memory of it,
@@ -415,25 +417,25 @@ int pyfio_async_submit_many(struct pyfio_async *async,
  * operations in flight are overdue. If that is so from the beginning and timeout_ms is
  * not -1, it waits for them first. */
 int pyfio_async_completed(struct pyfio_async *async, unsigned int min, int timeout_ms);
-/* Collects up to max operations, in the order in which they completed, and returns how
+/* Collects up to max operations, in the order in which they completed. Returns how
  * many. One that failed is always the last, so that pyfio_error_message() says why. */
 int pyfio_async_collect(struct pyfio_async *async, struct pyfio_operation **ops,
 			unsigned int max);
-/* Returns the next operation that completed, or NULL. If the operation failed,
- * pyfio_error_message() says why. */
+/* Collects an operation that completed. Returns it, or NULL if there is none. If the
+ * operation failed, pyfio_error_message() says why. */
 struct pyfio_operation *pyfio_async_get_completed(struct pyfio_async *async);
-/* Returns the next operation that became overdue, each only once, or NULL;
- * pyfio_error_message() says why. This does not collect the operation, so it and its
- * buffer must still exist. */
+/* Finds an operation that became overdue. This does not collect it, so it and its
+ * buffer must still exist. Returns each one once, or NULL if there is no other;
+ * pyfio_error_message() says why. */
 struct pyfio_operation *pyfio_async_get_overdue(struct pyfio_async *async);
 /* Cancels op. Unless it is done already, it can be collected with -ETIMEDOUT after the
- * back-end has given back its shared memory. The back-end may still carry it out, but
- * a buffer that is not shared memory can be used again when the call returns. */
+ * back-end has given back its shared memory. The back-end may still carry it out, but a
+ * buffer that is not shared memory can be used again when the call returns. */
 void pyfio_async_cancel(struct pyfio_async *async, struct pyfio_operation *op);
-/* Returns an eventfd that is readable if operations have completed or become overdue
- * since it was last read. The first call starts a thread that looks for completions.
- * The eventfd belongs to async: pyfio_async_close() makes it readable, then closes
- * it. */
+/* Lets an event loop wait for operations. The first call starts a thread that looks for
+ * completions. Returns an eventfd that is readable if operations have completed or
+ * become overdue since it was last read, or a negative errno if no eventfd or thread
+ * can be made. pyfio_async_close() makes it readable, then closes it. */
 int pyfio_async_fd(struct pyfio_async *async);
 
 #ifdef PYFIO_BUILDS_LIBRARY

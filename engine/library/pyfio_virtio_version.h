@@ -3,6 +3,19 @@
  * The release of pyfio_virtio.h, and what it declares. The macro PYFIO_HAS_ with the
  * name of a function in capitals exists if the function does. A macro such as
  * PYFIO_RELEASE_0_1 stands for everything that this release brought.
+ *
+ * Structures. If the program was compiled with another release than that of the
+ * library, this holds:
+ *
+ * - A smaller structure of an older header: the members that it lacks have their
+ *   defaults, and the library writes nothing behind the structure.
+ * - A larger structure of a newer header: it is accepted if all bytes that this
+ *   library does not know are 0. Otherwise the call fails with -E2BIG, because the
+ *   program asks for something that the library cannot do. In a structure that the
+ *   library fills in, these bytes become 0.
+ * - A struct_size that is 0 or no multiple of 8 is refused with -EINVAL, and one
+ *   above 4096 with -E2BIG. The least size of struct pyfio_operation is that of
+ *   release 0.1.
  */
 #ifndef PYFIO_VIRTIO_VERSION_H
 #define PYFIO_VIRTIO_VERSION_H

@@ -1,0 +1,260 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Writes the reference of the C library: a manual page of section 3 for each function.
+
+    python3 tools/manual.py FOLDER
+
+Everything comes from the comments of pyfio_virtio.h, which follow these rules:
+
+- The comment of a function stands directly before it. If several declarations follow a comment
+  without an empty line, it belongs to all of them.
+- A sentence that begins with one of THREADS says which threads may call; otherwise any may. One
+  that begins with one of RETURNS is about the returned value, and so are the others behind it in
+  its paragraph. All others are the description.
+- A line `/* ---- title ---- */` begins a section. A comment of its own in a section, which begins
+  with an empty line, is valid for all functions of this section and of those behind it.
+- The name of an argument ends in its unit.
+- The first comment of the header says what is so in general, in the paragraphs of common().
+
+`make install` calls this file. It prints nothing, and fails if a function lacks something.
+"""
+
+import re
+import sys
+import textwrap
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+LIBRARY = ROOT / "engine" / "library"
+HEADER, VERSIONS = LIBRARY / "pyfio_virtio.h", LIBRARY / "pyfio_virtio_version.h"
+RETURNS = ("Returns ", "Fails ", "After success", "After a failure", "-E", "A call that fails")
+THREADS = ("Any thread", "One thread", "No thread", "Any number of threads")
+UNITS = {"bytes": "bytes", "ms": "milliseconds", "us": "microseconds"}
+
+SECTION = re.compile(r"^/\* -{3,} (.+?) -{3,} \*/$", re.MULTILINE)
+COMMENT = r"/\*((?:[^*]|\*(?!/))*)\*/\n"
+PROTOTYPE = r"[a-z][\w ]*[ *]pyfio_\w+\([^()]*\);\n"
+FUNCTIONS = re.compile(rf"^(?:{COMMENT})?((?:{PROTOTYPE})+)", re.MULTILINE)
+FOR_ALL = re.compile(r"^/\*\n((?: \*.*\n)+?) \*/\n", re.MULTILINE)
+# A structure or an enumeration with its members, and the comment before it.
+TYPE = re.compile(rf"^(?:{COMMENT})?(?:struct|enum) (pyfio_\w+) {{\n(?:.*\n)*?}};\n", re.MULTILINE)
+NAME = re.compile(r"\b(pyfio_\w+)\(")
+
+
+class ManualError(Exception):
+    """The message is a sentence for people."""
+
+
+@dataclass(frozen=True)
+class Page:
+    """What one function's page says. Texts are paragraphs."""
+
+    name: str
+    prototype: str
+    description: tuple[str, ...]
+    returns: tuple[str, ...]
+    threads: tuple[str, ...]
+    notes: tuple[str, ...]  # of its section
+    types: tuple[str, ...]  # as the header defines them
+    since: str
+    others: tuple[str, ...]  # functions to see also
+    of_all: Mapping[str, str]  # what common() returns
+
+    @property
+    def arguments(self) -> list[str]:
+        return re.findall(r"(\w+)(?:, |\))", self.prototype.partition("(")[2])
+
+    def returned(self) -> list[str]:
+        if self.prototype.startswith("void "):
+            return ["It returns nothing.", *self.returns]
+        return [*self.returns, self.of_all["Return values"]]
+
+    def units(self) -> list[str]:
+        units = {name: UNITS.get(name.rpartition("_")[2]) for name in self.arguments}
+        found = [f"{name} is in {unit}." for name, unit in units.items() if unit]
+        if self.prototype.startswith("int64_t"):
+            found.append("The returned count is in bytes.")
+        return [*found, self.of_all["Units"]]
+
+    def missing(self) -> list[str]:
+        """The sections for which the header says nothing."""
+        has_value = not self.prototype.startswith("void ")
+        return [
+            *(["description"] if not self.description + self.returns else []),
+            *(["return value"] if has_value and not self.returns else []),
+            *(["since"] if not self.since else []),
+        ]
+
+
+def plain(comment: str) -> list[str]:
+    """The paragraphs of a comment."""
+    lines = [line.strip().removeprefix("*").strip() for line in comment.splitlines()]
+    paragraphs = "\n".join(lines).strip().split("\n\n")
+    return [" ".join(each.split()) for each in paragraphs if each.strip()]
+
+
+def sorted_out(paragraphs: list[str]) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
+    """The description, the returned value and the threads."""
+    description: list[str] = []
+    returns: list[str] = []
+    threads: list[str] = []
+    for paragraph in paragraphs:
+        rest: list[str] = []
+        target = rest
+        for sentence in re.split(r"(?<=\.) ", paragraph):
+            if sentence.startswith(RETURNS):
+                target = returns
+            (threads if sentence.startswith(THREADS) else target).append(sentence)
+        if rest:
+            description.append(" ".join(rest))
+    return tuple(description), (" ".join(returns),) if returns else (), tuple(threads)
+
+
+def releases() -> dict[str, str]:
+    """For each function, the release that brought it."""
+    release, since = "", {}
+    for name in re.findall(r"^#define PYFIO_(\w+) 1$", VERSIONS.read_text(), re.MULTILINE):
+        if name.startswith("RELEASE_"):
+            release = name.removeprefix("RELEASE_").replace("_", ".")
+        else:
+            since[f"pyfio_{name.removeprefix('HAS_').lower()}"] = release
+    return since
+
+
+def common(header: str) -> dict[str, str]:
+    """What the beginning of the header says of all functions, by the title of the paragraph."""
+    found = {}
+    for title in ("Return values", "Threads", "Units"):
+        text = re.search(rf"^ \* {title}\. ((?:.+\n)+?) \*\n", header, re.MULTILINE)
+        if not text:
+            raise ManualError(f"{HEADER}: its first comment has no paragraph `{title}.`")
+        found[title] = " ".join(plain(text[1]))
+    return found
+
+
+def named(text: str, types: dict[str, str]) -> tuple[str, ...]:
+    """The definitions of the types that a text names, and of those that these name."""
+    found: dict[str, str] = {}
+    left = [text]
+    while left:
+        for name in re.findall(r"(?:struct|enum) (pyfio_\w+)", left.pop(0)):
+            if name in types and name not in found:
+                found[name] = types[name]
+                left.append(types[name])
+    return tuple(found.values())
+
+
+def pages(header: str) -> list[Page]:
+    """In the order of the header."""
+    types = {found[2]: found[0].rstrip() for found in TYPE.finditer(header)}
+    since, of_all = releases(), common(header)
+    starts = [match.start() for match in SECTION.finditer(header)]
+    sections = [header[a:b] for a, b in zip(starts, [*starts[1:], None], strict=True)]
+    found: list[Page] = []
+    notes: tuple[str, ...] = ()
+    for section in sections:
+        own = tuple(p for match in FOR_ALL.finditer(section) for p in plain(match[1]))
+        notes = own or notes
+        siblings = NAME.findall(re.sub(COMMENT, "", section))
+        for match in FUNCTIONS.finditer(section):
+            comment = match[1] or ""
+            description, returns, threads = sorted_out(plain(comment))
+            for prototype in re.findall(PROTOTYPE, match[2]):
+                name = NAME.findall(prototype)[0]
+                others = dict.fromkeys((*siblings, *NAME.findall(comment)))
+                found.append(
+                    Page(
+                        name,
+                        " ".join(prototype.split()),
+                        description,
+                        returns,
+                        threads,
+                        notes,
+                        named(prototype, types),
+                        since.get(name, ""),
+                        tuple(each for each in others if each != name),
+                        of_all,
+                    )
+                )
+    return found
+
+
+# ---- roff --------------------------------------------------------------------------------------
+
+
+def escaped(text: str) -> str:
+    """Text for roff. No line begins with a dot or a quote, which would be a request."""
+    text = text.replace("\\", "\\e").replace("-", "\\-")
+    return re.sub(r"^(?=[.'])", r"\\&", text, flags=re.MULTILINE)
+
+
+def paragraphs(texts: Sequence[str]) -> str:
+    return "\n.PP\n".join(escaped(textwrap.fill(each, 80)) for each in texts)
+
+
+def verbatim(text: str) -> str:
+    return f".nf\n{escaped(text.expandtabs(8))}\n.fi"
+
+
+def see_also(page: Page) -> str:
+    last = len(page.others) - 1
+    lines = [f".BR {each} (3){'' if i == last else ','}" for i, each in enumerate(page.others)]
+    return "\n".join(lines) or "The header pyfio_virtio.h."
+
+
+def summary(page: Page) -> str:
+    """The beginning of the first sentence, for NAME."""
+    text = (*page.description, *page.returns)[0]
+    first = re.split(r"[.,:;](?: |$)| \(", text, maxsplit=1)[0]
+    return first[0].lower() + first[1:]
+
+
+def synopsis(page: Page) -> str:
+    lines = textwrap.wrap(page.prototype, 72, subsequent_indent="    ")
+    bold = "\n".join(f'.B "{escaped(line)}"' for line in lines)
+    return f".nf\n.B #include <pyfio_virtio.h>\n.PP\n{bold}\n.fi"
+
+
+def roff(page: Page, version: str) -> str:
+    described = [paragraphs(page.description or page.returns), *map(verbatim, page.types)]
+    sections = {
+        "NAME": f"{page.name} \\- {escaped(summary(page))}",
+        "SYNOPSIS": synopsis(page),
+        "DESCRIPTION": "\n.PP\n".join(described),
+        "RETURN VALUE": paragraphs(page.returned()),
+        "THREADS": paragraphs(page.threads or [page.of_all["Threads"]]),
+        "UNITS": paragraphs(page.units()),
+        "NOTES": paragraphs(page.notes),
+        "SINCE": f"Release {page.since}.",
+        "SEE ALSO": see_also(page),
+    }
+    body = "".join(f".SH {title}\n{text}\n" for title, text in sections.items() if text)
+    return f'.TH {page.name} 3 "" "pyfio\\-virtio {version}" "pyfio\\-virtio"\n{body}'
+
+
+def write(folder: Path) -> None:
+    with (ROOT / "pyproject.toml").open("rb") as file:
+        version = tomllib.load(file)["project"]["version"]
+    folder.mkdir(parents=True, exist_ok=True)
+    for page in pages(HEADER.read_text()):
+        if missing := page.missing():
+            raise ManualError(f"{HEADER}: the comment of {page.name}() lacks: {', '.join(missing)}")
+        (folder / f"{page.name}.3").write_text(roff(page, version))
+
+
+def main() -> int:
+    if len(sys.argv) != 2:
+        print("usage: manual.py FOLDER", file=sys.stderr)
+        return 2
+    try:
+        write(Path(sys.argv[1]))
+    except (ManualError, OSError) as error:
+        print(f"manual: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -221,11 +221,6 @@ int device_unregister_memory(struct device *dev, void *address)
 	return code;
 }
 
-bool device_reaches(const struct device *dev, const void *address, size_t size_bytes)
-{
-	return share_reaches(dev, address, size_bytes);
-}
-
 /* Another device of the same memory has added a region. If the back-end does not take
  * it, data in it is copied, which is no failure. */
 static void learn(struct device *dev, const void *address, size_t size_bytes)

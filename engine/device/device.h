@@ -61,14 +61,10 @@ void device_release_queue(struct device *dev, struct queue *queue);
  * allocated. */
 int device_share_memory(struct device *dev);
 
-/* True if whole blocks can move between the device and this memory. Any thread;
- * no lock. */
-bool device_reaches(const struct device *dev, const void *address, size_t size_bytes);
-
-/* The same, for an operation. If another device of the same memory has added the region,
- * the back-end is told of it, which blocks for connect_timeout_ms at most. Memory of the
- * program is not unregistered before device_return(), with the bits that were added to
- * *lent. */
+/* True if whole blocks can move between the device and this memory, for an operation. If
+ * another device of the same memory has added the region, the back-end is told of it,
+ * which blocks for connect_timeout_ms at most. Memory of the program is not unregistered
+ * before device_return(), with the bits that were added to *lent. Any thread. */
 bool device_lend(struct device *dev, const void *address, size_t size_bytes,
 		 uint32_t *lent);
 void device_return(struct device *dev, uint32_t lent);

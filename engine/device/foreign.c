@@ -47,15 +47,6 @@ bool foreign_overlaps(const struct foreign_list *list, const void *address,
 	return false;
 }
 
-bool foreign_holds(const struct foreign_list *list, const void *address,
-		   size_t size_bytes)
-{
-	for (unsigned int i = 0; i < FOREIGN_MAX; i++)
-		if (holds(&list->entries[i], address, size_bytes))
-			return true;
-	return false;
-}
-
 /* ---- changes ----------------------------------------------------------------------- */
 
 static void set(struct foreign *foreign, const void *address, size_t size_bytes)

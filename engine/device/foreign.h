@@ -28,11 +28,9 @@ struct foreign_list {
 };
 
 unsigned int foreign_count(const struct foreign_list *list);
-/* True if a region has a byte of [address, address + size_bytes), or all of them. */
+/* True if a region has a byte of [address, address + size_bytes). */
 bool foreign_overlaps(const struct foreign_list *list, const void *address,
 		      size_t size_bytes);
-bool foreign_holds(const struct foreign_list *list, const void *address,
-		   size_t size_bytes);
 
 /* There is a free entry. */
 void foreign_add(struct foreign_list *list, const void *address, size_t size_bytes,

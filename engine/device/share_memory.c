@@ -370,15 +370,6 @@ bool share_leave(struct device *dev)
 
 /* ---- looking up -------------------------------------------------------------------- */
 
-bool share_reaches(const struct device *dev, const void *address, size_t size_bytes)
-{
-	int region = memory_find(dev->memory, address, size_bytes);
-
-	if (region >= 0)
-		return is_known(dev, (unsigned int)region);
-	return foreign_holds(&dev->shared.foreign, address, size_bytes);
-}
-
 bool share_lend(struct device *dev, const void *address, size_t size_bytes, uint32_t *lent)
 {
 	int region = memory_find(dev->memory, address, size_bytes);

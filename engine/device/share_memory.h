@@ -7,8 +7,8 @@
  *
  * A region counts as known, and becomes part of the memory, only once the back-end
  * has accepted it, so after a refusal nothing has to be undone. The caller holds
- * dev->lock or owns the device's control path, except for share_reaches(),
- * share_could_learn() and share_lend(), which take no lock.
+ * dev->lock or owns the device's control path, except for share_lend() and
+ * share_could_learn(), which take no lock.
  */
 #ifndef SHARE_H
 #define SHARE_H
@@ -46,10 +46,8 @@ int share_foreign(struct device *dev, const void *address, size_t size_bytes, in
  * -EINVAL (there is none), -EBUSY (an operation uses it), -EOPNOTSUPP or the failure of
  * the message; then nothing has changed. */
 int share_forget_foreign(struct device *dev, const void *address);
-/* True if the back-end knows all of [address, address + size_bytes). */
-bool share_reaches(const struct device *dev, const void *address, size_t size_bytes);
-
-/* The same, for an operation, which is a user of a foreign region then: foreign_lend(). */
+/* True if the back-end knows all of [address, address + size_bytes), for an operation. This
+ * is a user of a foreign region then: foreign_lend(). */
 bool share_lend(struct device *dev, const void *address, size_t size_bytes,
 		uint32_t *lent);
 /* True if this memory lies in a region of dev->memory that another device has added, and

@@ -202,6 +202,14 @@ def started(folder: Path, backend: BlkBackend, **config: object) -> Iterator[CDa
         yield device
 
 
+def reaches(device: CData, address: CData, size: int) -> bool:
+    """Whether the back-end knows this memory."""
+    lent = ffi.new("uint32_t *")
+    is_known = bool(lib.share_lend(device, address, size, lent))
+    lib.device_return(device, lent[0])
+    return is_known
+
+
 def describe(device: CData) -> CData:
     info = ffi.new("struct device_info *")
     lib.device_describe(device, info)

@@ -22,6 +22,7 @@ from tests.engine.blk_backend import (
     BlkBackend,
     open_device,
     opened,
+    reaches,
 )
 from tests.engine.scripted_backend import Request, ScriptedBackend
 from tests.engine.shared_object import CData, ffi, lib, sentence
@@ -71,7 +72,7 @@ class Pages:
         return int(lib.device_unregister_memory(device, self.pointer))
 
     def is_reached(self, device: CData) -> bool:
-        return bool(lib.device_reaches(device, self.pointer, self.size))
+        return reaches(device, self.pointer, self.size)
 
     def close(self) -> None:
         ffi.release(self.pointer)
@@ -310,8 +311,8 @@ def test_what_one_device_adds_the_other_does_not_reach(
 ) -> None:
     with running(private / "b.sock", BlkBackend(), memory) as other:
         address = alloc(device, 2 * REGION_BYTES)
-        assert lib.device_reaches(device, address, 2 * REGION_BYTES)
-        assert not lib.device_reaches(other, address, 1)
+        assert reaches(device, address, 2 * REGION_BYTES)
+        assert not reaches(other, address, 1)
 
 
 def test_an_operation_on_what_another_device_added_tells_the_back_end(
@@ -321,7 +322,7 @@ def test_an_operation_on_what_another_device_added_tells_the_back_end(
     with running(private / "b.sock", BlkBackend(), memory) as other:
         address = alloc(device, 2 * REGION_BYTES)
         assert lib.device_lend(other, address, 2 * REGION_BYTES, lent)
-        assert lib.device_reaches(other, address, 2 * REGION_BYTES)
+        assert reaches(other, address, 2 * REGION_BYTES)
         assert lent[0] == 0
 
 
@@ -361,9 +362,9 @@ def test_a_device_allocates_where_its_own_back_end_knows_memory(
         # A free place in it would do, but for the other back-end.
         lib.device_free(device, alloc(device, 2 * REGION_BYTES))
         address = alloc(other, 4096)
-        assert lib.device_reaches(other, address, 4096)
+        assert reaches(other, address, 4096)
         assert alloc(other, 2 * REGION_BYTES) == ffi.NULL
-        assert lib.device_reaches(other, alloc(other, 4096), 4096)
+        assert reaches(other, alloc(other, 4096), 4096)
 
 
 def test_growth_that_is_refused_adds_nothing(
@@ -476,7 +477,7 @@ class TwoDevices(RuleBasedStateMachine):
         for side, device in enumerate(self.devices):
             for address, size in self.seen:
                 pointer = ffi.cast("void *", address)
-                is_reached = bool(lib.device_reaches(device, pointer, size))
+                is_reached = reaches(device, pointer, size)
                 assert is_reached == self.knows(side, address, size)
 
 

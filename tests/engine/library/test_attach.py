@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from pyfio_virtio.backends.backends import Backend
-from tests.engine.blk_backend import describe
+from tests.engine.blk_backend import describe, reaches
 from tests.engine.shared_object import CData, ffi, lib, sentence
 from tests.pyfio_virtio.disks import Kind, Server
 
@@ -165,13 +165,13 @@ def test_memory_that_another_device_added_is_used(
     other_server = Server(serve("builtin", size_bytes=8 << 20, options=options))
     device, other = attach(server, memory, 20_000), attach(other_server, memory, 20_000)
     buffer = lib.device_alloc(device, 32 << 20, BLOCK)
-    assert not lib.device_reaches(other, buffer, BLOCK)
+    assert not reaches(other, buffer, BLOCK)
     ffi.memmove(buffer, b"grown" * 800, 4000)
     assert lib.device_write(other, buffer, BLOCK, 0) == BLOCK
     ffi.memmove(buffer, bytes(4000), 4000)
     assert lib.device_read(other, buffer, BLOCK, 0) == BLOCK
     assert ffi.buffer(buffer, 5)[:] == b"grown"
-    assert bool(lib.device_reaches(other, buffer, BLOCK)) == (not options)
+    assert reaches(other, buffer, BLOCK) == (not options)
     assert lib.device_alloc(other, BLOCK, BLOCK) != ffi.NULL
     lib.device_detach(device)
     lib.device_detach(other)

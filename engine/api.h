@@ -303,5 +303,10 @@ struct operation *async_get_completed(struct async *async);
 struct operation *async_get_overdue(struct async *async);
 void async_cancel(struct async *async, struct operation *op);
 int async_fd(struct async *async);
+/* For programs that look for completions themselves while they are busy, such as an event
+ * loop. After the first call, the thread behind async_fd() looks only from a call until the
+ * next operation completes or is overdue, which makes the eventfd readable once. It is
+ * readable at once if there is one already. Any thread. */
+void async_arm(struct async *async);
 
 #endif

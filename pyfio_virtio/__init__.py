@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from pyfio_virtio.disk.disk import Disk
 from pyfio_virtio.disk.disk import open_disk as open  # noqa: A004 - used as pyfio_virtio.open()
+from pyfio_virtio.disk.operation import Discard, Flush, Read, Write, WriteZeroes
 from pyfio_virtio.errors import ArgumentError, DiskError, PyfioVirtioError
 
 if TYPE_CHECKING:
@@ -28,4 +29,16 @@ else:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
-__all__ = ["ArgumentError", "Disk", "DiskError", "PyfioVirtioError", "aio", "open"]
+__all__ = [
+    "ArgumentError",
+    "Discard",
+    "Disk",
+    "DiskError",
+    "Flush",
+    "PyfioVirtioError",
+    "Read",
+    "Write",
+    "WriteZeroes",
+    "aio",
+    "open",
+]

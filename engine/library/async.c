@@ -71,7 +71,7 @@ static int begin(struct async *async, struct operation *op, uint64_t now_ns,
 	submission->op = op;
 	submission->is_barrier = op->flags & OPERATION_BARRIER;
 	TAILQ_INSERT_TAIL(&async->pending, submission, link);
-	if (!async->num_pending++)
+	if (!async->num_pending++ && async->watch != WATCH_PAUSED)
 		pthread_cond_signal(&async->has_work);
 	async_begin(submission, work);
 	return 0;

@@ -43,6 +43,13 @@ struct async_waiter {
 	TAILQ_ENTRY(async_waiter) link;
 };
 
+/* When the thread behind the eventfd looks for completions. */
+enum watch {
+	WATCH_ALWAYS,
+	WATCH_ONCE,   /* until the next submission becomes done or overdue */
+	WATCH_PAUSED, /* until async_arm() */
+};
+
 struct async {
 	struct shared_queue *sq;
 	pthread_mutex_t lock;        /* guards all members below */
@@ -61,6 +68,7 @@ struct async {
 	uint64_t next_expiry_ns;     /* atomic: no pending submission has an earlier
 	                              * deadline */
 	int event_fd;                /* -1: async_fd() was not called */
+	enum watch watch;
 	bool is_shut;                /* the program can neither submit nor wait */
 	bool is_closing;             /* tells the thread to end */
 	pthread_cond_t has_work;     /* wakes the thread if something is pending */

@@ -128,15 +128,16 @@ static void wait_for_work(struct async *async)
 
 static void *look_for_completions(void *context)
 {
-	struct async_waiter w = { .min = UINT_MAX, .is_ours = true };
+	struct async_waiter w = { .is_ours = true };
 	struct async *async = context;
 
 	pthread_mutex_lock(&async->lock);
 	while (!async->is_closing) {
-		if (!async->num_pending) {
+		if (!async->num_pending || async->watch == WATCH_PAUSED) {
 			wait_for_work(async);
 			continue;
 		}
+		w.min = async->watch == WATCH_ONCE ? 1 : UINT_MAX;
 		pthread_mutex_unlock(&async->lock);
 		w.waiter = (struct waiter){ 0 };
 		wait_for(async, &w, UINT64_MAX);
@@ -174,4 +175,27 @@ int async_fd(struct async *async)
 	fd = async->event_fd;
 	pthread_mutex_unlock(&async->lock);
 	return code ? code : fd;
+}
+
+static bool has_news(const struct async *async)
+{
+	const struct submission *submission;
+
+	if (async->num_done)
+		return true;
+	TAILQ_FOREACH(submission, &async->overdue, link)
+		if (!submission->is_reported)
+			return true;
+	return false;
+}
+
+void async_arm(struct async *async)
+{
+	pthread_mutex_lock(&async->lock);
+	async->watch = WATCH_ONCE;
+	if (has_news(async))
+		async_announce(async);
+	else if (async->num_pending)
+		pthread_cond_signal(&async->has_work);
+	pthread_mutex_unlock(&async->lock);
 }

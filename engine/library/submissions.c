@@ -27,8 +27,13 @@ void async_announce(struct async *async)
 	TAILQ_FOREACH(w, &async->waiters, link)
 		if (async_is_satisfied(async, w))
 			poller_wake(&async->sq->poller, &w->waiter);
+	if (async->event_fd < 0 ||
+	    (async->watch == WATCH_PAUSED && !async->is_shut && !async->is_closing))
+		return;
+	if (async->watch == WATCH_ONCE)
+		async->watch = WATCH_PAUSED;
 	/* The write fails only if the counter is full: then it is readable anyway. */
-	if (async->event_fd >= 0 && write(async->event_fd, &one, sizeof(one)) < 0)
+	if (write(async->event_fd, &one, sizeof(one)) < 0)
 		return;
 }
 

@@ -7,7 +7,8 @@ was passed and what is accepted. All calls on disks use these functions, so they
 
 import math
 import operator
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from pyfio_virtio.engine import engine
@@ -62,15 +63,32 @@ def timeout_ms(name: str, seconds: float) -> int:
     return max(1, most_ms) if seconds else 0
 
 
-def pointer_to(name: str, buffer: "Buffer", *, writable: bool) -> CData:
-    """A char[] that keeps the buffer alive. It is a context manager, which releases the buffer."""
+@cache
+def from_buffer() -> Callable[[object, bool], CData]:
+    """A function that makes a char[] of a buffer, which must perhaps be writable.
+
+    The char[] keeps the buffer alive. It must be released before the garbage collector can find it,
+    for example in the traceback of an error: the collector may clear a memoryview before a pointer
+    into it, and Python crashes then.
+    """
+    ffi = engine.library().ffi
+    return partial(ffi.from_buffer, ffi.typeof("char[]"))
+
+
+def pointer_to(name: str, buffer: object, writable: bool) -> CData:
+    """from_buffer(), with an error that says what is wrong. It is a context manager."""
     try:
-        return engine.library().ffi.from_buffer("char[]", buffer, require_writable=writable)
+        return from_buffer()(buffer, writable)
     except (TypeError, BufferError, ValueError):
-        given = f"{name} is {_described(buffer)}"
+        error = wrong_buffer(name, buffer, writable)
+    raise error
+
+
+def wrong_buffer(name: str, buffer: object, writable: bool) -> TypeError:
+    wanted = "a contiguous buffer, such as bytes"
     if writable:
-        raise TypeError(f"{given}: it must be a writable and contiguous buffer, such as bytearray")
-    raise TypeError(f"{given}: it must be a contiguous buffer, such as bytes")
+        wanted = "a writable and contiguous buffer, such as bytearray"
+    return TypeError(f"{name} is {_described(buffer)}: it must be {wanted}")
 
 
 def _described(value: object) -> str:
@@ -85,9 +103,18 @@ def _described(value: object) -> str:
 
 
 def listed(buffers: Iterable["Buffer"]) -> "list[Buffer]":
-    """The buffers of a call that takes several."""
     try:
         return list(buffers)
     except TypeError:
         kind = type(buffers).__name__
         raise TypeError(f"buffers is of the type {kind}: it must be a list of buffers") from None
+
+
+def pointers_to(buffers: Iterable["Buffer"], writable: bool) -> list[CData]:
+    return [pointer_to("buffer", each, writable) for each in listed(buffers)]
+
+
+def parts_of(pointers: Sequence[CData]) -> CData:
+    """A struct iovec[] of several buffers."""
+    parts = [(pointer, len(pointer)) for pointer in pointers]
+    return engine.library().ffi.new("struct iovec[]", parts)

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, ParamSpec
 
 from pyfio_virtio.disk.arguments import listed
 from pyfio_virtio.disk.disk import Disk, open_disk
-from pyfio_virtio.disk.operations import Completion, Operations
+from pyfio_virtio.disk.operation import Discard, Flush, Operation, Read, Write, WriteZeroes
 from pyfio_virtio.engine.engine import DeviceInfo
 from pyfio_virtio.errors import DiskError
 
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from typing_extensions import Buffer
 
 P = ParamSpec("P")
-Submit = Callable[[Operations, object], None]
-Move = Callable[[Operations, "Buffer", int, object], None]
+# The turns of the loop without a completion after which the eventfd takes over.
+MAX_PATIENCE = 16
 CLOSED = "the disk was closed while this was awaited"
 
 
@@ -43,17 +43,22 @@ class AsyncDisk:
         self._disk = disk
         self._loop = asyncio.get_running_loop()
         self._operations = disk.operations()
+        self._next: list[Operation] = []  # to be submitted at the end of this turn of the loop
         self._waiting: set[asyncio.Future[int]] = set()
         # A duplicate, because the loop may still watch it when the disk is closed.
         self._fd = os.dup(self._operations.fd)
-        self._loop.add_reader(self._fd, self._collect)
+        self._loop.add_reader(self._fd, self._wake)
+        self._operations.arm()
+        self._is_looking = False  # at the next turn of the loop
+        self._fruitless = 0  # turns without a completion
+        self._patience = MAX_PATIENCE
 
     async def close(self) -> None:
         """Gives up the operations in flight and disconnects. Buffers from alloc() remain valid.
 
         Operations that are awaited end with ECANCELED, and later calls with EBADF.
         """
-        self._collect()
+        self._look()
         try:
             await asyncio.to_thread(self._disk.close)
         finally:
@@ -76,62 +81,73 @@ class AsyncDisk:
     async def pread(self, size: int, offset: int) -> bytes:
         """Reads `size` bytes, or fewer at the end of the disk, as os.pread() does."""
         buffer = self._disk.buffer_for(size, offset)
-        count = await self._wait_for(lambda op, key: op.read(buffer, offset, key))
+        count = await self._carry_out(Read(buffer, offset))
         return bytes(memoryview(buffer)[:count])
 
     async def preadv(self, buffers: Iterable["Buffer"], offset: int) -> int:
         """Reads into writable buffers in turn. Returns the number of bytes, as os.preadv() does."""
-        return await self._move(Operations.read, buffers, offset)
+        return await self._carry_out(Read(listed(buffers), offset))
 
     async def pwrite(self, data: "Buffer", offset: int) -> int:
         """Writes `data`, or less at the end of the disk. Returns the number of bytes."""
-        return await self._wait_for(lambda op, key: op.write(data, offset, key))
+        return await self._carry_out(Write(data, offset))
 
     async def pwritev(self, buffers: Iterable["Buffer"], offset: int) -> int:
         """Writes buffers in turn. Returns the number of bytes, as os.pwritev() does."""
-        return await self._move(Operations.write, buffers, offset)
-
-    async def _move(self, submit: Move, buffers: Iterable["Buffer"], offset: int) -> int:
-        done = 0
-        for buffer in listed(buffers):
-            start = offset + done
-            count = await self._wait_for(partial(_submit_one, submit, buffer, start))
-            done += count
-            if count < memoryview(buffer).nbytes:
-                break
-        return done
+        return await self._carry_out(Write(listed(buffers), offset))
 
     async def flush(self) -> None:
         """Returns when everything that was written before is on stable storage."""
-        await self._wait_for(lambda op, key: op.flush(key))
+        await self._carry_out(Flush())
 
     async def discard(self, offset: int, size: int) -> None:
         """Tells the disk that these bytes are not needed. Only whole blocks in the range change."""
-        await self._wait_for(lambda op, key: op.discard(offset, size, key))
+        await self._carry_out(Discard(offset, size))
 
     async def write_zeroes(self, offset: int, size: int) -> None:
-        await self._wait_for(lambda op, key: op.write_zeroes(offset, size, key))
+        await self._carry_out(WriteZeroes(offset, size))
 
-    async def _wait_for(self, submit: Submit) -> int:
-        """Submits with a future as the key, and waits for its completion."""
-        self._check_loop()
-        future: asyncio.Future[int] = self._loop.create_future()
-        submit(self._operations, future)
-        self._waiting.add(future)
-        try:
-            return await future
-        except asyncio.CancelledError:
-            with contextlib.suppress(DiskError):  # the disk was closed meanwhile
-                self._operations.cancel(future)
-            raise
-        finally:
-            self._waiting.discard(future)
-
-    def _check_loop(self) -> None:
+    async def _carry_out(self, operation: Operation) -> int:
+        """Waits for an operation, which is submitted with those of the loop's other tasks."""
         if asyncio.get_running_loop() is not self._loop:
             raise DiskError(
                 errno.EINVAL, "another event loop opened this disk: open it again in this one"
             )
+        operation.claim()
+        future: asyncio.Future[int] = self._loop.create_future()
+        operation.key = future
+        if not self._next:
+            self._loop.call_soon(self._submit)
+        self._next.append(operation)
+        self._waiting.add(future)
+        try:
+            return await future
+        except (asyncio.CancelledError, GeneratorExit):
+            self._give_up(operation)
+            raise
+        finally:
+            self._waiting.discard(future)
+
+    def _submit(self) -> None:
+        """Submits what the tasks have asked for in this turn of the loop."""
+        batch, self._next = self._next, []
+        self._start_looking()
+        try:
+            while (begun := self._operations.begin(batch)) < len(batch):
+                _resolve(batch[begun])
+                batch = batch[begun + 1 :]
+        except DiskError as error:  # the disk is closed
+            for operation in batch:
+                operation.error = error
+                _resolve(operation)
+
+    def _give_up(self, operation: Operation) -> None:
+        if operation in self._next:
+            self._next.remove(operation)
+            operation.release()
+            return
+        with contextlib.suppress(DiskError):  # the disk was closed meanwhile
+            self._operations.cancel(operation)
 
     # ---- memory ----------------------------------------------------------------------------------
 
@@ -149,19 +165,50 @@ class AsyncDisk:
 
     # ---- completions ---------------------------------------------------------------------------
 
-    def _collect(self) -> None:
-        """Ends the waits of the operations that have completed. Called in the loop's thread."""
-        if self._fd < 0:
+    def _start_looking(self) -> None:
+        """Looks at each turn of the loop, and lets the eventfd take over if that finds nothing.
+
+        A fast disk has answered by the next turn, and the eventfd takes several times as long.
+        """
+        self._fruitless = 0
+        if not self._is_looking:
+            self._is_looking = True
+            self._loop.call_soon(self._look_again)
+
+    def _look_again(self) -> None:
+        self._is_looking = False
+        if self._look():
+            self._patience = min(self._patience + 1, MAX_PATIENCE)
+            self._fruitless = -1
+        if self._fd < 0 or not self._operations:
             return
+        if self._fruitless < self._patience:
+            self._fruitless += 1
+            self._is_looking = True
+            self._loop.call_soon(self._look_again)
+        else:
+            self._patience //= 2
+            with contextlib.suppress(DiskError):  # the disk was closed; the eventfd says so
+                self._operations.arm()
+
+    def _wake(self) -> None:
+        """The eventfd is readable."""
         with contextlib.suppress(BlockingIOError):
             os.read(self._fd, 8)
+        self._start_looking()
+
+    def _look(self) -> int:
+        """Ends the waits of the operations that have ended. Returns how many."""
+        if self._fd < 0:
+            return 0
         try:
-            while (done := self._operations.get_completed()) is not None:
-                _resolve(done)
-            while (overdue := self._operations.get_overdue()) is not None:
-                _resolve(overdue)
+            ended = self._operations.look()
         except DiskError:  # the disk was closed
             self._end()
+            return 0
+        for operation in ended:
+            _resolve(operation)
+        return len(ended)
 
     def _end(self) -> None:
         """Ends all waits, because the disk is closed."""
@@ -178,20 +225,19 @@ class AsyncDisk:
     def __del__(self) -> None:
         if getattr(self, "_fd", -1) >= 0:
             os.close(self._fd)
+            for operation in self._next:
+                operation.release()
 
 
-def _submit_one(submit: Move, buffer: "Buffer", offset: int, op: Operations, key: object) -> None:
-    submit(op, buffer, offset, key)
-
-
-def _resolve(done: Completion) -> None:
-    future = done.key
+def _resolve(operation: Operation) -> None:
+    """Ends the wait for an operation."""
+    future = operation.key
     if not isinstance(future, asyncio.Future) or future.done():
         return
-    if done.error is not None:
-        future.set_exception(done.error)
+    if operation.error is not None:
+        future.set_exception(operation.error)
     else:
-        future.set_result(done.count)
+        future.set_result(operation.count)
 
 
 # ---- opening -------------------------------------------------------------------------------------

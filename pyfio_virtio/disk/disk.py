@@ -16,7 +16,15 @@ from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from pyfio_virtio.disk.arguments import CData, listed, one_of, pointer_to, timeout_ms, whole
+from pyfio_virtio.disk.arguments import (
+    CData,
+    one_of,
+    parts_of,
+    pointer_to,
+    pointers_to,
+    timeout_ms,
+    whole,
+)
 from pyfio_virtio.disk.operations import Operations
 from pyfio_virtio.disk.session import Session
 from pyfio_virtio.engine import engine
@@ -25,6 +33,7 @@ from pyfio_virtio.errors import ArgumentError
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
+Move = Callable[[CData, CData, int, int], int]
 DEVICES = ("auto", "blk", "scsi")
 HUGEPAGES = ("auto", "off", "2m", "1g")
 # As in fio and in C: adaptive, or sleepy if the engine was built with SLEEPY_POLL.
@@ -135,7 +144,7 @@ class Disk:
     def pread(self, size: int, offset: int) -> bytes:
         """Reads `size` bytes, or fewer at the end of the disk, as os.pread() does."""
         buffer = self.buffer_for(size, offset)
-        count = self._read("buffer", [buffer], offset)
+        count = self.preadv([buffer], offset)
         return bytes(memoryview(buffer)[:count])
 
     def buffer_for(self, size: int, offset: int) -> bytearray:
@@ -145,39 +154,32 @@ class Disk:
 
     def preadv(self, buffers: Iterable["Buffer"], offset: int) -> int:
         """Reads into writable buffers in turn. Returns the number of bytes, as os.preadv() does."""
-        return self._read("buffer", listed(buffers), offset)
-
-    def _read(self, name: str, buffers: "Iterable[Buffer]", offset: int) -> int:
-        pointers = [pointer_to(name, each, writable=True) for each in buffers]
-        return self._move(engine.library().lib.device_read, pointers, whole("offset", offset))
+        lib = engine.library().lib
+        return self._move(lib.device_read, lib.device_readv, pointers_to(buffers, True), offset)
 
     def pwrite(self, data: "Buffer", offset: int) -> int:
         """Writes `data`, or less at the end of the disk. Returns the number of bytes."""
-        return self._write("data", [data], offset)
+        lib = engine.library().lib
+        pointers = [pointer_to("data", data, False)]
+        return self._move(lib.device_write, lib.device_writev, pointers, offset)
 
     def pwritev(self, buffers: Iterable["Buffer"], offset: int) -> int:
         """Writes buffers in turn. Returns the number of bytes, as os.pwritev() does."""
-        return self._write("buffer", listed(buffers), offset)
+        lib = engine.library().lib
+        return self._move(lib.device_write, lib.device_writev, pointers_to(buffers, False), offset)
 
-    def _write(self, name: str, buffers: "Iterable[Buffer]", offset: int) -> int:
-        pointers = [pointer_to(name, each, writable=False) for each in buffers]
-        return self._move(engine.library().lib.device_write, pointers, whole("offset", offset))
-
-    def _move(
-        self,
-        call: Callable[[object, object, int, int], int],
-        pointers: Iterable[CData],
-        offset: int,
-    ) -> int:
-        done = 0
-        for pointer in pointers:
-            with pointer, self._session:
-                size = len(pointer)
-                count = engine.check(call(self._session.device, pointer, size, offset + done))
-            done += count
-            if count < size:
-                break
-        return done
+    def _move(self, one: Move, many: Move, pointers: list[CData], offset: int) -> int:
+        """Calls `one` for one buffer, because the engine copies small ones of `many`."""
+        try:
+            start = whole("offset", offset)
+            with self._session:
+                device, count = self._session.device, len(pointers)
+                if count == 1:
+                    return engine.check(one(device, pointers[0], len(pointers[0]), start))
+                return engine.check(many(device, parts_of(pointers), count, start))
+        finally:
+            for each in pointers:
+                engine.library().ffi.release(each)
 
     def flush(self) -> None:
         """Returns when everything that was written before is on stable storage."""

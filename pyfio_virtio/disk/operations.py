@@ -2,53 +2,44 @@
 """Operations that are submitted now and collected later, on one queue of a disk.
 
     with disk.operations() as operations:
-        operations.write(data, 4096, key="second block")
-        operations.completed(1)
-        print(operations.get_completed())
+        operations.submit([Write(data, 4096), Read(buffer, 0, key="first block")])
+        for done in operations.completed(2):
+            print(done.key, done.check())
 
-Any thread may call. The buffer of an operation is kept until the operation is collected. An
-operation that is cancelled or takes too long ends with ETIMEDOUT. It ends at once, except if whole
-blocks are transferred directly to or from memory of alloc() or register(): then it ends when the
-back-end has finished with that memory.
+Any thread may call. Many operations in one call are faster than one at a time. An operation that is
+in flight and its buffer are kept until it is collected. An operation that is cancelled or takes too
+long ends with ETIMEDOUT. It ends at once, except if whole blocks are transferred directly to or
+from memory of alloc() or register(): then it ends when the back-end has finished with that memory.
 """
 
 import contextlib
 import errno
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
-from pyfio_virtio.disk.arguments import CData, milliseconds, pointer_to, whole
+from pyfio_virtio.disk.arguments import CData, milliseconds, whole
 from pyfio_virtio.disk.gate import Gate
+from pyfio_virtio.disk.operation import Operation
 from pyfio_virtio.disk.session import Session
 from pyfio_virtio.engine import engine
 from pyfio_virtio.errors import DiskError
 
-if TYPE_CHECKING:
-    from typing_extensions import Buffer
-
 MAX_MINIMUM = (1 << 32) - 1
+# The operations of one call of the engine.
+ROOM = 256
+CLOSED = "the operations were closed while this was in flight"
 
 
-@dataclass(frozen=True)
-class Completion:
-    """An operation that ended: the bytes transferred (0 if it transfers none), or its error."""
+class _InFlight(dict[int, Operation]):
+    """Operations by the addresses of their structures."""
 
-    key: object
-    count: int
-    error: DiskError | None
-
-    def check(self) -> int:
-        if self.error is not None:
-            raise self.error
-        return self.count
-
-
-@dataclass(frozen=True)
-class _Submitted:
-    operation: CData  # struct operation *
-    pointer: CData | None  # keeps the program's buffer alive
-    key: object
+    def clear(self) -> None:
+        """They were given up, because what they belong to is closed."""
+        for operation in self.values():
+            operation.error = DiskError(errno.ECANCELED, CLOSED)
+            operation.release()
+        super().clear()
 
 
 class _Async(Gate):
@@ -58,8 +49,8 @@ class _Async(Gate):
 
     def __init__(self, session: Session) -> None:
         self._session = session
-        self.submitted: dict[int, _Submitted] = {}  # by the address of the operation
-        self.handle = session.open_async(self.submitted)
+        self.in_flight = _InFlight()
+        self.handle = session.open_async(self.in_flight)
         super().__init__()
 
     def interrupt(self) -> None:
@@ -69,13 +60,23 @@ class _Async(Gate):
         self._session.close_async(self.handle)
 
 
+class _Pointers:
+    """An array of struct operation *, and the same as numbers."""
+
+    def __init__(self, room: int) -> None:
+        ffi = engine.library().ffi
+        self.array: CData = ffi.new("struct operation *[]", room)
+        self.numbers = memoryview(ffi.buffer(self.array)).cast("Q")
+
+
 class Operations:
-    """Disk.operations() makes it. The `key` of an operation comes back with its completion."""
+    """Disk.operations() makes it."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
         self._async = _Async(session)
-        self._submitted = self._async.submitted
+        self._in_flight = self._async.in_flight
+        self._spare: list[_Pointers] = []  # each is used by one thread at a time
 
     def __enter__(self) -> Self:
         return self
@@ -90,84 +91,136 @@ class Operations:
 
     def __len__(self) -> int:
         """The number of operations that were submitted and not yet collected."""
-        return len(self._submitted)
+        return len(self._in_flight)
 
-    def read(self, buffer: "Buffer", offset: int, key: object = None) -> None:
-        lib = engine.library().lib
-        self._submit(lib.OPERATION_READ, offset, key, pointer_to("buffer", buffer, writable=True))
+    # ---- submitting ----------------------------------------------------------------------------
 
-    def write(self, data: "Buffer", offset: int, key: object = None) -> None:
-        lib = engine.library().lib
-        self._submit(lib.OPERATION_WRITE, offset, key, pointer_to("data", data, writable=False))
+    def submit(self, operations: Iterable[Operation]) -> None:
+        """Begins operations in turn.
 
-    def flush(self, key: object = None) -> None:
-        self._submit(engine.library().lib.OPERATION_FLUSH, 0, key)
+        If the disk refuses one, its error is raised, and those behind it do not begin. Those before
+        it are in flight.
+        """
+        try:
+            batch = list(operations)
+        except TypeError:
+            raise TypeError(f"operations is {_type_of(operations)}: it must be a list") from None
+        _claim(batch)
+        begun = self.begin(batch)
+        if begun < len(batch):
+            batch[begun].check()
 
-    def discard(self, offset: int, size: int, key: object = None) -> None:
-        self._submit(engine.library().lib.OPERATION_DISCARD, offset, key, size=size)
+    def begin(self, batch: Sequence[Operation]) -> int:
+        """Begins claimed operations in turn, until one is refused, which has an error then.
 
-    def write_zeroes(self, offset: int, size: int, key: object = None) -> None:
-        self._submit(engine.library().lib.OPERATION_WRITE_ZEROES, offset, key, size=size)
+        Returns how many began. The others are released.
+        """
+        begun = 0
+        try:
+            with self._session, self._async:
+                while begun < len(batch):
+                    some = batch[begun : begun + ROOM]
+                    started = self._begin(some)
+                    begun += started
+                    if started < len(some):
+                        break
+        except DiskError:  # closed
+            _release(batch[begun:])
+            raise
+        _release(batch[begun:])
+        return begun
 
-    def _submit(
-        self, kind: int, offset: int, key: object, pointer: CData | None = None, size: int = 0
-    ) -> None:
-        ffi, lib = engine.library().ffi, engine.library().lib
-        operation = ffi.new("struct operation *")
-        operation.type = kind
-        operation.offset_bytes = whole("offset", offset)
-        operation.size_bytes = whole("size", size)
-        if pointer is not None:
-            operation.buffer, operation.size_bytes = pointer, len(pointer)
-        address = _address(operation)
-        with self._session, self._async:
-            self._submitted[address] = _Submitted(operation, pointer, key)
-            code = lib.async_submit(self._async.handle, operation)
-            if code:
-                del self._submitted[address]
-            engine.check(code)
+    def _begin(self, batch: Sequence[Operation]) -> int:
+        lib, count = engine.library().lib, len(batch)
+        pointers = self._take_pointers()
+        pointers.array[0:count] = [operation.struct for operation in batch]
+        addresses = pointers.numbers[:count].tolist()
+        # From here on, they are kept until they are collected, whatever interrupts this thread.
+        self._in_flight.update(zip(addresses, batch, strict=True))
+        begun = code = 0
+        # After a call that began some of them, the next call returns why it began no more.
+        while begun < count and code >= 0:
+            code = lib.async_submit_many(self._async.handle, pointers.array + begun, count - begun)
+            begun += max(0, code)
+        if begun < count:
+            batch[begun].error = engine.failure(code)
+            for address in addresses[begun:]:
+                del self._in_flight[address]
+        self._spare.append(pointers)
+        return begun
 
-    def completed(self, minimum: int = 1, timeout_s: float | None = None) -> int:
-        """Waits until `minimum` or all operations in flight can be collected; returns how many can.
+    def _take_pointers(self) -> _Pointers:
+        try:
+            return self._spare.pop()
+        except IndexError:
+            return _Pointers(ROOM)
 
-        If none can be collected and all in flight took too long, it raises ETIMEDOUT. They can
-        still be collected if the back-end answers later, and a call with `timeout_s` that finds
-        nothing else in flight waits for that.
+    # ---- collecting ----------------------------------------------------------------------------
+
+    def completed(self, minimum: int = 1, timeout_s: float | None = None) -> list[Operation]:
+        """Waits until `minimum` or all operations in flight have completed. Returns all that have.
+
+        If none has completed and all in flight took too long, it raises ETIMEDOUT. They can still
+        be collected if the back-end answers later, and a call with `timeout_s` that finds nothing
+        else in flight waits for that.
         """
         minimum = whole("minimum", minimum, MAX_MINIMUM)
         timeout_ms = -1 if timeout_s is None else milliseconds("timeout_s", timeout_s)
-        with self._session, self._async:
-            lib = engine.library().lib
-            return engine.check(lib.async_completed(self._async.handle, minimum, timeout_ms))
-
-    def get_completed(self) -> Completion | None:
-        with self._session, self._async:
-            operation = engine.library().lib.async_get_completed(self._async.handle)
-            if not operation:
-                return None
-            error = engine.failure(operation.result) if operation.result < 0 else None
-            done = self._submitted.pop(_address(operation))
-            return Completion(done.key, max(0, operation.result), error)
-
-    def get_overdue(self) -> Completion | None:
-        """An operation that took too long; each is returned once.
-
-        It remains in flight until the back-end has finished with its memory.
-        """
-        with self._session, self._async:
-            operation = engine.library().lib.async_get_overdue(self._async.handle)
-            if not operation:
-                return None
-            error = engine.failure(-errno.ETIMEDOUT)
-            return Completion(self._submitted[_address(operation)].key, 0, error)
-
-    def cancel(self, key: object) -> None:
-        """Gives up the operations with this key; they end with ETIMEDOUT."""
         lib = engine.library().lib
         with self._session, self._async:
-            for each in self._submitted.copy().values():
-                if each.key == key:
-                    lib.async_cancel(self._async.handle, each.operation)
+            engine.check(lib.async_completed(self._async.handle, minimum, timeout_ms))
+            return self._collect()
+
+    def _collect(self) -> list[Operation]:
+        lib, found = engine.library().lib, list[Operation]()
+        pointers = self._take_pointers()
+        while count := lib.async_collect(self._async.handle, pointers.array, ROOM):
+            some = [*map(self._in_flight.pop, pointers.numbers[:count].tolist())]
+            # Only the last one can have failed.
+            if (result := some[-1].struct.result) < 0:
+                some[-1].error = engine.failure(result)
+            for operation in some:
+                operation.release()
+            found += some
+        self._spare.append(pointers)
+        return found
+
+    def overdue(self) -> list[Operation]:
+        """The operations that took too long; each is returned once, and has an error.
+
+        They remain in flight until the back-end has finished with their memory.
+        """
+        with self._session, self._async:
+            return self._overdue()
+
+    def _overdue(self) -> list[Operation]:
+        ffi, lib = engine.library().ffi, engine.library().lib
+        found = []
+        while struct := lib.async_get_overdue(self._async.handle):
+            operation = self._in_flight[int(ffi.cast("uintptr_t", struct))]
+            operation.error = engine.failure(-errno.ETIMEDOUT)
+            found.append(operation)
+        return found
+
+    def look(self) -> list[Operation]:
+        """Looks at the disk once. Returns the operations that have completed or became overdue."""
+        with self._session, self._async:
+            # If it fails, all in flight are overdue.
+            engine.library().lib.async_completed(self._async.handle, 0, 0)
+            return self._collect() + self._overdue()
+
+    def arm(self) -> None:
+        """Lets `fd` become readable when the next operation completes or is overdue, once.
+
+        Without this call, it does so for all operations.
+        """
+        with self._session, self._async:
+            engine.library().lib.async_arm(self._async.handle)
+
+    def cancel(self, operation: Operation) -> None:
+        """Gives the operation up, if it is in flight. It ends with ETIMEDOUT."""
+        with self._session, self._async:
+            engine.library().lib.async_cancel(self._async.handle, operation.struct)
 
     @property
     def fd(self) -> int:
@@ -186,5 +239,26 @@ class Operations:
             self.close()
 
 
-def _address(operation: CData) -> int:
-    return int(engine.library().ffi.cast("uintptr_t", operation))
+def _claim(batch: Sequence[Operation]) -> None:
+    """Takes the operations for the calling thread, or none of them."""
+    claimed = 0
+    try:
+        for operation in batch:
+            operation.claim()
+            claimed += 1
+    except BaseException:
+        _release(batch[:claimed])
+        refused = batch[claimed]
+        if isinstance(refused, Operation):
+            raise
+        sentence = f"an operation is {_type_of(refused)}: use Read, Write or another of these"
+        raise TypeError(sentence) from None
+
+
+def _release(batch: Sequence[Operation]) -> None:
+    for operation in batch:
+        operation.release()
+
+
+def _type_of(value: object) -> str:
+    return f"of the type {type(value).__name__}"

@@ -106,7 +106,7 @@ class Session(Gate):
     def register(self, memory: "Buffer", fd: int, file_offset: int) -> None:
         ffi, lib = engine.library().ffi, engine.library().lib
         fd, file_offset = whole("fd", fd, MAX_FD), whole("file_offset", file_offset)
-        pointer = pointer_to("memory", memory, writable=True)
+        pointer = pointer_to("memory", memory, True)
         with self:
             size = len(pointer)
             code = lib.device_register_memory(self.device, pointer, size, fd, file_offset)

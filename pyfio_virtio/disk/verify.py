@@ -22,6 +22,7 @@ from queue import SimpleQueue
 from typing import Protocol, TypeVar
 
 from pyfio_virtio.disk.disk import Disk
+from pyfio_virtio.disk.operation import Read, Write
 from pyfio_virtio.disk.operations import Operations
 from pyfio_virtio.errors import DiskError, UsageError
 from pyfio_virtio.sizes import format_size
@@ -387,11 +388,11 @@ def _carry_out(
     if writes:
         for piece, buffer in batch:
             shared.fill(piece, buffer)
-            operations.write(buffer, piece.offset)
+        operations.submit([Write(buffer, piece.offset) for piece, buffer in batch])
         _collect(operations)
     for piece, buffer in batch:
         shared.clear(piece, buffer)
-        operations.read(buffer, piece.offset)
+    operations.submit([Read(buffer, piece.offset) for piece, buffer in batch])
     _collect(operations)
     for piece, buffer in batch:
         shared.compare(piece, buffer)
@@ -400,6 +401,5 @@ def _carry_out(
 def _collect(operations: Operations) -> None:
     """Collects all operations. If all take too long, completed() raises."""
     while len(operations):
-        operations.completed(len(operations))
-        while (done := operations.get_completed()) is not None:
+        for done in operations.completed(len(operations)):
             done.check()

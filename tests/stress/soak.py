@@ -29,7 +29,7 @@ from functools import partial
 from pathlib import Path
 
 import pyfio_virtio
-from pyfio_virtio import aio
+from pyfio_virtio import Read, Write, aio
 from pyfio_virtio.backends import backends
 from pyfio_virtio.disk.operations import Operations
 from pyfio_virtio.errors import DiskError
@@ -111,9 +111,8 @@ class Thread:
         self._draw = random.Random(f"{era.seed} thread {number}")
         self._shadow = Shadow(self._draw, era.disk.alloc)
         self._places = places(0, number)
-        self._in_flight: dict[int, InFlight] = {}
+        self._in_flight: dict[int, Read | Write] = {}  # the key of each is an InFlight
         self._operations: Operations | None = None
-        self._number = 0
 
     def run(self) -> None:
         calls = [self.read, self.write, self.change, self.flush, self.submit, self.submit]
@@ -185,30 +184,32 @@ class Thread:
     def submit(self) -> None:
         if self._operations is None:
             self._operations = self._era.disk.operations()
+        batch: list[Read | Write] = []
         for _ in range(self._draw.randrange(1, 8)):
             one = self._begin(is_write=self._draw.random() < 0.5)
-            begin = self._operations.write if one.expected is None else self._operations.read
-            self._number += 1
-            try:
-                begin(one.buffer.part, one.place.offset, self._number)
-            except DiskError:
-                self._end(one, failed=True)
-                raise
-            self._in_flight[self._number] = one
+            kind = Write if one.expected is None else Read
+            batch.append(kind(one.buffer.part, one.place.offset, one))
+        try:
+            self._operations.submit(batch)
+        finally:
+            for each in batch:
+                if each.is_in_flight:
+                    self._in_flight[id(each)] = each
+                else:
+                    self._end(each.key, failed=True)
 
     def cancel(self) -> None:
         if self._operations is not None and self._in_flight:
-            self._operations.cancel(self._draw.choice(list(self._in_flight)))
+            self._operations.cancel(self._draw.choice(list(self._in_flight.values())))
 
     def collect(self) -> None:
         if self._operations is None:
             return
         with suppress(TimeoutError):  # all in flight are overdue
-            self._operations.completed(self._draw.randrange(4), timeout_s=0.05)
-        while (done := self._operations.get_completed()) is not None:
-            assert isinstance(done.key, int)
-            self._end(self._in_flight.pop(done.key), failed=done.error is not None)
-            self._era.note(done.error)
+            for done in self._operations.completed(self._draw.randrange(4), timeout_s=0.05):
+                del self._in_flight[id(done)]
+                self._end(done.key, failed=done.error is not None)
+                self._era.note(done.error)
 
     def leave(self) -> None:
         """Closes the operations with what is in flight, and uses their memory at once."""
@@ -217,7 +218,7 @@ class Thread:
         self._operations.close()
         self._operations = None
         while self._in_flight:
-            self._end(self._in_flight.popitem()[1], failed=True)
+            self._end(self._in_flight.popitem()[1].key, failed=True)
 
 
 # ---- asyncio -----------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from pyfio_virtio import Disk, DiskError
+from pyfio_virtio import Disk, DiskError, Read
 from pyfio_virtio.backends import control
 from pyfio_virtio.backends.backends import Backend
 from tests.pyfio_virtio.disks import Kind, Server, open_disk
@@ -149,12 +149,11 @@ def test_a_divided_operation_is_cancelled_at_once(serve: Serve) -> None:
     server = Server(Kind("builtin", 512).start(serve))
     with open_disk(server.backend, depth=4) as disk, disk.operations() as operations:
         with server.stopped():
-            operations.read(bytearray(MIB), 0, key="long")
-            operations.cancel("long")
-            assert operations.completed(1) == 1
-            done = operations.get_completed()
-            assert done is not None
-            assert done.error is not None
+            long = Read(bytearray(MIB), 0)
+            operations.submit([long])
+            operations.cancel(long)
+            assert operations.completed(1) == [long]
+            assert long.error is not None
         assert disk.pread(MIB, 0) == bytes(MIB)
 
 

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 import pyfio_virtio
-from pyfio_virtio import ArgumentError, Disk
+from pyfio_virtio import ArgumentError, Discard, Disk, Read, Write, WriteZeroes
 from pyfio_virtio.aio import AsyncDisk
 from pyfio_virtio.backends.backends import Backend
+from pyfio_virtio.disk.operation import Operation
 from pyfio_virtio.disk.operations import Operations
 from tests.pyfio_virtio.disks import open_async_disk, open_disk
 
@@ -112,9 +113,16 @@ def blocking(disk: Disk) -> dict[str, Callable[..., object]]:
 
 
 def submitted(operations: Operations) -> dict[str, Callable[..., object]]:
-    return {
-        name: getattr(operations, name) for name in ("read", "write", "discard", "write_zeroes")
+    def submits(make: Callable[..., Operation]) -> Callable[..., object]:
+        return lambda *arguments: operations.submit([make(*arguments)])
+
+    kinds: dict[str, Callable[..., Operation]] = {
+        "read": Read,
+        "write": Write,
+        "discard": Discard,
+        "write_zeroes": WriteZeroes,
     }
+    return {name: submits(kind) for name, kind in kinds.items()}
 
 
 def awaited(disk: AsyncDisk) -> dict[str, Callable[..., Coroutine[Any, Any, object]]]:
@@ -163,6 +171,13 @@ def test_other_wrong_arguments_are_refused(disk: Disk) -> None:
         (lambda: operations.completed(-1), ArgumentError, "minimum=-1"),
         (lambda: operations.completed(1, float("nan")), ArgumentError, "timeout_s=nan: it must be"),
         (lambda: operations.completed(1, "1"), TypeError, "timeout_s='1': it must be a number"),  # type: ignore[arg-type]
+        (lambda: operations.submit(5), TypeError, "operations is of the type int: it must be"),  # type: ignore[arg-type]
+        (lambda: operations.submit(["x"]), TypeError, "an operation is of the type str: use Read"),  # type: ignore[list-item]
+        (
+            lambda: operations.submit([Write([b"x", "y"], 0)]),  # type: ignore[list-item]
+            TypeError,
+            "buffer is of the type str: it must be a contiguous buffer",
+        ),
     ]
     for call, error, sentence in wrong:
         with pytest.raises(error, match=sentence):

@@ -7,7 +7,7 @@ import inspect
 import os
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ import pyfio_virtio
 from pyfio_virtio import Disk, DiskError, aio
 from pyfio_virtio.aio import AsyncDisk
 from pyfio_virtio.backends.backends import Backend
+from pyfio_virtio.disk.operation import Operation
 from tests.open_descriptors import descriptors
 from tests.pyfio_virtio.disks import Kind, Server, open_async_disk, open_disk
 from tests.waiting import wait_until
@@ -103,6 +104,36 @@ def test_every_call(backend: Backend) -> None:
         await disk.flush()
         assert (disk.size, disk.block_size) == (disk.info.capacity_bytes, 512)
         assert await disk.pread(10, disk.size - 4) == bytes(4)
+
+    run(backend, work)
+
+
+def test_the_awaits_of_one_turn_of_the_loop_are_one_batch(backend: Backend) -> None:
+    sizes: list[int] = []
+
+    async def work(disk: AsyncDisk) -> None:
+        begin = disk._operations.begin
+
+        def counted(batch: Sequence[Operation]) -> int:
+            sizes.append(len(batch))
+            return begin(batch)
+
+        disk._operations.begin = counted  # type: ignore[method-assign]
+        await asyncio.gather(*(disk.pwrite(b"x", i) for i in range(40)), disk.flush())
+
+    run(backend, work)
+    assert sizes == [41]
+
+
+@pytest.mark.parametrize("latency", ["0", "2ms"])
+def test_one_after_the_other(serve: Serve, latency: str) -> None:
+    """Each turn of the loop finds the answer, or the eventfd tells of it."""
+    backend = Kind("builtin", 512, (f"latency={latency}",)).start(serve)
+
+    async def work(disk: AsyncDisk) -> None:
+        for i in range(60):
+            assert await disk.pwrite(bytes([i]) * 10, i * 10) == 10
+        assert await disk.pread(600, 0) == b"".join(bytes([i]) * 10 for i in range(60))
 
     run(backend, work)
 

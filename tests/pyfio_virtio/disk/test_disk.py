@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 import pyfio_virtio
-from pyfio_virtio import Disk, DiskError
+from pyfio_virtio import Disk, DiskError, Flush, Read, Write
 from pyfio_virtio.backends.backends import Backend
 from tests.pyfio_virtio.disks import DISK_BYTES, WAITS, Kind, every_kind, open_disk
 from tests.waiting import go_on, kill, stop, wait_until
@@ -59,11 +59,8 @@ def test_a_hundred_pieces_of_a_thousand_bytes(kind: Kind, serve: Serve) -> None:
     """Written asynchronously, so that neighbours change the same blocks at the same time."""
     pieces = [random.Random(i).randbytes(PIECE_BYTES) for i in range(100)]
     with open_disk(kind.start(serve)) as disk, disk.operations() as operations:
-        for i, piece in enumerate(pieces):
-            operations.write(piece, i * PIECE_BYTES)
-        assert operations.completed(100) == 100
-        while (done := operations.get_completed()) is not None:
-            assert done.check() == PIECE_BYTES
+        operations.submit(Write(piece, i * PIECE_BYTES) for i, piece in enumerate(pieces))
+        assert [done.check() for done in operations.completed(100)] == [PIECE_BYTES] * 100
         assert disk.pread(100 * PIECE_BYTES, 0) == b"".join(pieces)
 
 
@@ -99,7 +96,7 @@ def test_a_part_of_a_block_and_the_whole_of_it(disk: Disk) -> None:
             start = number * 512
             jobs = [(whole, start), (part, start + 100)]
             for data, offset in jobs if number % 2 else reversed(jobs):
-                operations.write(data, offset)
+                operations.submit([Write(data, offset)])
         operations.completed(600)
     found = disk.pread(300 * 512, 0)
     assert {found[start : start + 512] for start in range(0, len(found), 512)} <= either
@@ -279,7 +276,7 @@ def test_closing_gives_up_what_is_in_flight(serve: Serve) -> None:
     backend = Kind("builtin", 512, ("latency=3600s",)).start(serve)
     disk = open_disk(backend)
     with disk.operations() as operations:
-        operations.read(bytearray(512), 0)
+        operations.submit([Read(bytearray(512), 0)])
         disk.close()
 
 
@@ -333,7 +330,7 @@ def test_open_and_close_leave_nothing_behind(backend: Backend) -> None:
             disk.alloc(4096)
             disk.pwrite(b"x" * 600, 100)
             with disk.operations() as operations:
-                operations.read(bytearray(100), 0)
+                operations.submit([Read(bytearray(100), 0)])
                 assert operations.fd >= 0
 
     use()
@@ -365,7 +362,7 @@ def test_a_child_process_cannot_use_the_disk_and_leaves_it_alone(disk: Disk) -> 
                 os._exit(error.errno or 1)
             os._exit(2)
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == errno.EBADF
-        operations.write(b"parent", 0)
+        operations.submit([Write(b"parent", 0)])
         operations.completed(1)
     assert disk.pread(6, 0) == b"parent"
 
@@ -381,40 +378,37 @@ def test_nobody_serves_the_socket(tmp_path: Path) -> None:
 
 def test_keys_come_back(disk: Disk) -> None:
     with disk.operations() as operations:
-        for key in ("a", "b", "c"):
-            operations.write(key.encode() * 700, ord(key) * 700, key)
-        operations.flush("flush")
-        assert operations.completed(4) == 4
-        done = [operations.get_completed() for _ in range(4)]
-        assert {each.key for each in done if each} == {"a", "b", "c", "flush"}
-        assert operations.get_completed() is None
+        batch = [Write(key.encode() * 700, ord(key) * 700, key) for key in ("a", "b", "c")]
+        operations.submit([*batch, Flush("flush")])
+        done = operations.completed(4)
+        assert {each.key for each in done} == {"a", "b", "c", "flush"}
+        assert operations.completed(1) == []
         assert len(operations) == 0
 
 
 def test_more_operations_than_the_queue_holds(backend: Backend) -> None:
     with open_disk(backend, depth=4) as disk, disk.operations() as operations:
-        for i in range(500):
-            operations.write(bytes([i % 251]) * 300, i * 300)
-        assert operations.completed(500) == 500
+        operations.submit([Write(bytes([i % 251]) * 300, i * 300) for i in range(500)])
+        assert len(operations.completed(500)) == 500
         assert disk.pread(150_000, 0) == b"".join(bytes([i % 251]) * 300 for i in range(500))
 
 
 def test_a_failed_operation_says_why(disk: Disk) -> None:
     with disk.operations() as operations:
         with pytest.raises(DiskError, match="begins at or beyond the end"):
-            operations.write(b"x", DISK_BYTES)
-        assert operations.completed(1) == 0
+            operations.submit([Write(b"x", DISK_BYTES)])
+        assert operations.completed(1) == []
 
 
 def test_waiting_has_an_end(serve: Serve) -> None:
     backend = Kind("builtin", 512, ("latency=3600s",)).start(serve)
     with open_disk(backend) as disk, disk.operations() as operations:
-        operations.read(bytearray(512), 0, "slow")
-        assert operations.completed(1, timeout_s=0.05) == 0
-        operations.cancel("slow")
-        assert operations.completed(1) == 1
-        done = operations.get_completed()
-        assert done is not None
+        slow = Read(bytearray(512), 0)
+        operations.submit([slow])
+        assert operations.completed(1, timeout_s=0.05) == []
+        operations.cancel(slow)
+        (done,) = operations.completed(1)
+        assert done is slow
         assert done.error is not None
         assert done.error.errno == errno.ETIMEDOUT
 
@@ -423,25 +417,24 @@ def test_waiting_has_an_end(serve: Serve) -> None:
 @pytest.mark.parametrize("wait", WAITS)
 def test_who_never_waits_sees_completions_too(backend: Backend, wait: str, minimum: int) -> None:
     with open_disk(backend, wait=wait) as disk, disk.operations() as operations:
-        operations.write(b"x" * 100, 0)
+        operations.submit([Write(b"x" * 100, 0)])
         wait_until(lambda: bool(operations.completed(minimum, timeout_s=0)))
-        assert operations.get_completed() is not None
+        assert len(operations) == 0
 
 
 def test_the_eventfd_tells_of_completions(disk: Disk) -> None:
     with disk.operations() as operations:
         fd = operations.fd
         os.set_blocking(fd, True)
-        operations.write(b"x" * 100, 0)
+        operations.submit([Write(b"x" * 100, 0)])
         assert os.eventfd_read(fd) >= 1
-        assert operations.get_completed() is not None
+        assert len(operations.completed(0)) == 1
 
 
 def test_operations_end_with_their_back_end(backend: Backend, disk: Disk) -> None:
     with disk.operations() as operations:
         kill(backend.process.pid)
         for i in range(10):
-            operations.read(bytearray(512), i * 512)
-        assert operations.completed(10) == 10
-        errors = [done.error for _ in range(10) if (done := operations.get_completed())]
+            operations.submit([Read(bytearray(512), i * 512)])
+        errors = [done.error for done in operations.completed(10)]
         assert [error.errno for error in errors if error] == [errno.EIO] * 10

@@ -28,9 +28,10 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from pyfio_virtio import Disk, DiskError
+from pyfio_virtio import Disk, DiskError, Read, Write
 from pyfio_virtio.aio import AsyncDisk
 from pyfio_virtio.backends.backends import Backend
+from pyfio_virtio.disk.operation import Operation
 from pyfio_virtio.disk.operations import Operations
 from pyfio_virtio.engine import engine
 from tests.conftest import ROOT
@@ -92,14 +93,11 @@ def settle(disk: Disk) -> None:
 
 def collect(operations: Operations) -> list[Any]:
     """The outcomes of all, as soon as there are any."""
-    found = []
+    found: list[Any] = []
     while len(operations):
-        try:
-            operations.completed(1)
-        except TimeoutError:
-            continue
-        while (done := operations.get_completed()) is not None:
-            found.append(done.error.errno if done.error else done.count)
+        with contextlib.suppress(TimeoutError):
+            done = operations.completed(1)
+            found += [each.error.errno if each.error else each.count for each in done]
     return found
 
 
@@ -109,13 +107,13 @@ def collect(operations: Operations) -> list[Any]:
 def test_a_cancelled_read_keeps_its_memory_until_it_came_back(server: Server) -> None:
     with patient(server) as disk, disk.operations() as operations:
         with server.stopped():
-            operations.read(disk.alloc(BLOCK), 0, "late")
-            operations.cancel("late")
-            assert operations.get_completed() is None
+            late = Read(disk.alloc(BLOCK), 0)
+            operations.submit([late])
+            operations.cancel(late)
+            assert operations.completed(0, 0) == []
             buffers = take_all(disk)
-        assert operations.completed(1) == 1
-        done = operations.get_completed()
-        assert done is not None
+        assert operations.completed(1) == [late]
+        done = late
         assert done.error is not None
         assert done.error.errno == errno.ETIMEDOUT
         assert "a read of 4096 bytes at 0 was cancelled" in str(done.error)
@@ -127,9 +125,10 @@ def test_memory_that_came_back_is_used_again(server: Server) -> None:
         buffer = disk.alloc(BLOCK)
         address = address_of(buffer)
         with server.stopped():
-            operations.read(buffer, 0, "late")
-            del buffer
-            operations.cancel("late")
+            late = Read(buffer, 0)
+            operations.submit([late])
+            operations.cancel(late)
+            del buffer, late
             assert address not in map(address_of, take_all(disk))
         assert collect(operations) == [errno.ETIMEDOUT]
         assert address in map(address_of, take_all(disk))
@@ -138,10 +137,10 @@ def test_memory_that_came_back_is_used_again(server: Server) -> None:
 def test_an_operation_of_other_memory_is_collected_at_once(server: Server) -> None:
     with patient(server) as disk, disk.operations() as operations, server.stopped():
         buffer = bytearray(BLOCK)
-        operations.read(buffer, 0, "late")
-        operations.cancel("late")
-        assert operations.completed(1) == 1
-        assert operations.get_completed() is not None
+        late = Read(buffer, 0)
+        operations.submit([late])
+        operations.cancel(late)
+        assert operations.completed(1) == [late]
         buffer[:] = MINE
     assert buffer == MINE
 
@@ -149,14 +148,15 @@ def test_an_operation_of_other_memory_is_collected_at_once(server: Server) -> No
 def test_a_read_that_takes_too_long_is_overdue_and_collected_late(server: Server) -> None:
     with impatient(server) as disk, disk.operations() as operations:
         with server.stopped():
-            operations.read(disk.alloc(BLOCK), 0, "late")
+            operations.submit([Read(disk.alloc(BLOCK), 0, "late")])
             with pytest.raises(TimeoutError, match=r"within 50 ms \(request_timeout\)"):
                 operations.completed(1)
-            overdue = operations.get_overdue()
-            assert overdue is not None
-            assert overdue.key == "late"
-            assert operations.get_overdue() is None
-            assert operations.get_completed() is None
+            (overdue,) = operations.overdue()
+            assert (overdue.key, overdue.is_in_flight) == ("late", True)
+            with pytest.raises(TimeoutError):
+                overdue.check()
+            assert operations.overdue() == []
+            del overdue
             buffers = take_all(disk)
         assert collect(operations) == [errno.ETIMEDOUT]
         assert_all_mine(buffers)
@@ -165,7 +165,7 @@ def test_a_read_that_takes_too_long_is_overdue_and_collected_late(server: Server
 def test_a_wait_with_a_longer_time_out_does_not_outlast_the_others(server: Server) -> None:
     with impatient(server) as disk, disk.operations() as operations:
         with server.stopped():
-            operations.read(disk.alloc(BLOCK), 0)
+            operations.submit([Read(disk.alloc(BLOCK), 0)])
             with pytest.raises(TimeoutError, match="request_timeout"):
                 operations.completed(1, timeout_s=3600)
         collect(operations)
@@ -174,7 +174,7 @@ def test_a_wait_with_a_longer_time_out_does_not_outlast_the_others(server: Serve
 def test_a_wait_for_what_is_overdue_alone_ends_in_time(server: Server) -> None:
     with impatient(server) as disk, disk.operations() as operations:
         with server.stopped():
-            operations.read(disk.alloc(BLOCK), 0)
+            operations.submit([Read(disk.alloc(BLOCK), 0)])
             for _ in range(3):
                 with pytest.raises(TimeoutError, match="overdue operations: 1"):
                     operations.completed(1, timeout_s=0.2)
@@ -184,22 +184,19 @@ def test_a_wait_for_what_is_overdue_alone_ends_in_time(server: Server) -> None:
 def test_what_is_done_is_told_before_what_is_overdue(server: Server) -> None:
     with impatient(server) as disk, disk.operations() as operations:
         with server.stopped():
-            operations.read(disk.alloc(BLOCK), 0, "direct")
-            operations.read(bytearray(BLOCK), 0, "other")
-            assert operations.completed(2) == 1
-            done = operations.get_completed()
-            assert done is not None
-            assert done.key == "other"
+            operations.submit([Read(disk.alloc(BLOCK), 0, "direct")])
+            operations.submit([Read(bytearray(BLOCK), 0, "other")])
+            assert [done.key for done in operations.completed(2)] == ["other"]
         collect(operations)
 
 
 def test_waiting_for_what_is_overdue_ends_when_it_came_back(server: Server) -> None:
     with impatient(server) as disk, disk.operations() as operations:
         with server.stopped():
-            operations.read(disk.alloc(BLOCK), 0)
+            operations.submit([Read(disk.alloc(BLOCK), 0)])
             with pytest.raises(TimeoutError):
                 operations.completed(1)
-        assert operations.completed(1, timeout_s=60) == 1
+        assert len(operations.completed(1, timeout_s=60)) == 1
 
 
 def test_a_write_that_was_given_up_writes_what_it_was_given(server: Server) -> None:
@@ -226,17 +223,17 @@ def late_read(disk: Disk) -> None:
 
 def closed_operations(disk: Disk) -> None:
     with disk.operations() as operations:
-        operations.read(disk.alloc(BLOCK), 0)
+        operations.submit([Read(disk.alloc(BLOCK), 0)])
 
 
 def forgotten_operations(disk: Disk) -> None:
-    disk.operations().read(disk.alloc(BLOCK), 0)
+    disk.operations().submit([Read(disk.alloc(BLOCK), 0)])
     gc.collect()
 
 
 def forgotten_in_a_cycle(disk: Disk) -> None:
     operations = disk.operations()
-    operations.read(disk.alloc(BLOCK), 0, operations)
+    operations.submit([Read(disk.alloc(BLOCK), 0, operations)])
     del operations
     gc.collect()
 
@@ -292,7 +289,7 @@ def test_what_a_dead_back_end_had_is_not_allocated_again(server: Server) -> None
         buffer = disk.alloc(BLOCK)
         address = address_of(buffer)
         server.stop()
-        operations.read(buffer, 0)
+        operations.submit([Read(buffer, 0)])
         server.kill()
         assert collect(operations) == [errno.EIO]
         del buffer
@@ -310,9 +307,16 @@ buffer = disk.alloc(4096)
 stop(int(sys.argv[2]))
 """
 ENDINGS = {
-    "open operations": "operations = disk.operations(); operations.read(buffer, 0); operations.fd",
-    "forgotten operations": "disk.operations().read(buffer, 0)",
-    "closed operations": "with disk.operations() as operations: operations.read(buffer, 0)",
+    "open operations": """
+operations = disk.operations()
+operations.submit([pyfio_virtio.Read(buffer, 0)])
+operations.fd
+""",
+    "forgotten operations": "disk.operations().submit([pyfio_virtio.Read(buffer, 0)])",
+    "closed operations": """
+with disk.operations() as operations:
+    operations.submit([pyfio_virtio.Read(buffer, 0)])
+""",
     "a cancelled task": """
 async def work():
     try:
@@ -330,7 +334,7 @@ async def work():
     await asyncio.sleep(0.01)
 asyncio.run(work())
 """,
-    "a closed disk": "disk.operations().read(buffer, 0); disk.close()",
+    "a closed disk": "disk.operations().submit([pyfio_virtio.Read(buffer, 0)]); disk.close()",
 }
 
 
@@ -427,38 +431,41 @@ class LateAnswers(RuleBasedStateMachine):
     @rule(place=places, is_kept=st.booleans())
     def submit_read(self, place: int, is_kept: bool) -> None:
         number, buffer = self.new_buffer(1)
-        self.operations.read(buffer, place * BLOCK, number)
+        self.operations.submit([Read(buffer, place * BLOCK, number)])
         if is_kept:
             self.lent[number] = buffer
 
     @rule(place=places)
     def submit_long_read(self, place: int) -> None:
         number, buffer = self.new_buffer(3)
-        self.operations.read(buffer, place * BLOCK + 100, number)
+        self.operations.submit([Read(buffer, place * BLOCK + 100, number)])
 
     @rule()
     def submit_write(self) -> None:
         number, buffer = self.new_buffer(1)
-        self.operations.write(buffer, self.new_place(bytes(BLOCK), pattern(number)), number)
+        self.operations.submit(
+            [Write(buffer, self.new_place(bytes(BLOCK), pattern(number)), number)]
+        )
 
     @rule(which=choices, is_all=st.integers(0, 5).map(lambda number: number == 0))
     def cancel(self, which: int, is_all: bool) -> None:
-        keys = [each.key for each in self.operations._submitted.copy().values()]
-        one = which % max(len(keys), 1)
-        for key in keys if is_all else keys[one : one + 1]:
-            self.operations.cancel(key)
+        submitted = list(self.operations._in_flight.values())
+        one = which % max(len(submitted), 1)
+        for each in submitted if is_all else submitted[one : one + 1]:
+            self.operations.cancel(each)
 
     @rule(timeout_s=st.sampled_from((0, 0.001, 0.05, None)))
     def collect(self, timeout_s: float | None) -> None:
+        done = list[Operation]()
         with contextlib.suppress(TimeoutError):
-            self.operations.completed(1, timeout_s)
-        while (done := self.operations.get_completed()) is not None:
+            done = self.operations.completed(1, timeout_s)
+        for each in done:
             # What was collected is the program's again.
-            buffer = self.lent.pop(done.key, None) if isinstance(done.key, int) else None
+            buffer = self.lent.pop(each.key, None) if isinstance(each.key, int) else None
             if buffer is not None:
-                assert isinstance(done.key, int)
-                buffer[:] = pattern(done.key)
-                self.mine[done.key] = (buffer, pattern(done.key))
+                assert isinstance(each.key, int)
+                buffer[:] = pattern(each.key)
+                self.mine[each.key] = (buffer, pattern(each.key))
 
     @rule(place=places)
     def read_and_wait(self, place: int) -> None:

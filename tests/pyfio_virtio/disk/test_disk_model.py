@@ -13,7 +13,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from pyfio_virtio import Disk
+from pyfio_virtio import Disk, Write
 from pyfio_virtio.backends.backends import Backend
 from tests.pyfio_virtio.disks import Kind, every_kind, open_disk
 
@@ -75,14 +75,17 @@ class Model(RuleBasedStateMachine):
     @rule(offset=offsets, count=st.integers(2, 40), size=st.integers(1, 1500))
     def write_neighbours_at_once(self, offset: int, count: int, size: int) -> None:
         with self.disk.operations() as operations:
+            batch = []
             for number in range(count):
                 start = offset + number * size
                 data = bytes([number]) * (self.fit(start, size) if start < MODEL_BYTES else 0)
-                operations.write(data, start, number)
+                batch.append(Write(data, start, len(data)))
                 self.model[start : start + len(data)] = data
-            assert operations.completed(count) == count
-            while (done := operations.get_completed()) is not None:
-                done.check()
+            operations.submit(batch)
+            done = operations.completed(count)
+            assert len(done) == count
+            for each in done:
+                assert each.check() == each.key
 
     @rule()
     def flush(self) -> None:

@@ -21,6 +21,8 @@ import pytest
 from pyfio_virtio import Disk, DiskError
 from pyfio_virtio.aio import AsyncDisk
 from pyfio_virtio.backends.backends import Backend
+from pyfio_virtio.disk import operation
+from pyfio_virtio.disk.operation import Operation
 from pyfio_virtio.disk.operations import Operations
 from pyfio_virtio.engine import engine
 from tests.pyfio_virtio.disks import WAITS, Kind, Server, open_disk
@@ -49,7 +51,7 @@ class Read:
         return disk.preadv([disk.alloc(BLOCK)], 0)
 
     def submit(self, disk: Disk, operations: Operations) -> None:
-        operations.read(disk.alloc(BLOCK), 0)
+        operations.submit([operation.Read(disk.alloc(BLOCK), 0)])
 
     async def wait(self, disk: AsyncDisk) -> object:
         return await disk.preadv([await disk.alloc(BLOCK)], 0)
@@ -60,7 +62,7 @@ class ReadElsewhere:
         return disk.pread(BLOCK, 0)
 
     def submit(self, disk: Disk, operations: Operations) -> None:
-        operations.read(bytearray(BLOCK), 0)
+        operations.submit([operation.Read(bytearray(BLOCK), 0)])
 
     async def wait(self, disk: AsyncDisk) -> object:
         return await disk.pread(BLOCK, 0)
@@ -73,7 +75,7 @@ class WritePart:
         return disk.pwrite(b"part", 10)
 
     def submit(self, disk: Disk, operations: Operations) -> None:
-        operations.write(b"part", 10)
+        operations.submit([operation.Write(b"part", 10)])
 
     async def wait(self, disk: AsyncDisk) -> object:
         return await disk.pwrite(b"part", 10)
@@ -85,7 +87,7 @@ class Flush:
         return None
 
     def submit(self, disk: Disk, operations: Operations) -> None:
-        operations.flush()
+        operations.submit([operation.Flush()])
 
     async def wait(self, disk: AsyncDisk) -> object:
         await disk.flush()
@@ -111,50 +113,59 @@ def in_a_task(disk: Disk, work: Work) -> object:
     return asyncio.run(wait())
 
 
-def submitted(wait: Callable[[Operations], object]) -> Way:
+def submitted(wait: Callable[[Operations], list[Operation]]) -> Way:
     """Submits, waits in this way, and collects."""
 
     def way(disk: Disk, work: Work) -> object:
         with disk.operations() as operations:
             work.submit(disk, operations)
-            wait(operations)
-            done = operations.get_completed() or operations.get_overdue()
-            assert done is not None
+            (done,) = wait(operations) or operations.look()
             return done.check()
 
     way.__name__ = wait.__name__
     return way
 
 
-def for_one(operations: Operations) -> None:
-    operations.completed(1)
+def for_one(operations: Operations) -> list[Operation]:
+    return operations.completed(1)
 
 
-def for_more_than_there_are(operations: Operations) -> None:
-    operations.completed(1000)
+def for_more_than_there_are(operations: Operations) -> list[Operation]:
+    return operations.completed(1000)
 
 
-def for_a_time(operations: Operations) -> None:
-    assert operations.completed(1, LIMIT_S)
+def for_a_time(operations: Operations) -> list[Operation]:
+    return operations.completed(1, LIMIT_S)
 
 
-def by_asking_for_none(operations: Operations) -> None:
-    while not operations.completed(0, 0):
+def by_asking_for_none(operations: Operations) -> list[Operation]:
+    while not (done := operations.completed(0, 0)):
         pass
+    return done
 
 
-def by_asking_for_one(operations: Operations) -> None:
-    while not operations.completed(1, 0):
+def by_asking_for_one(operations: Operations) -> list[Operation]:
+    while not (done := operations.completed(1, 0)):
         pass
+    return done
 
 
-def for_the_eventfd(operations: Operations) -> None:
+def for_the_eventfd(operations: Operations) -> list[Operation]:
     assert select.select([operations.fd], [], [], LIMIT_S)[0]
+    return []
 
 
-def without_asking(operations: Operations) -> None:
+def for_the_eventfd_once(operations: Operations) -> list[Operation]:
+    fd = operations.fd
+    operations.arm()
+    assert select.select([fd], [], [], LIMIT_S)[0]
+    return []
+
+
+def without_asking(operations: Operations) -> list[Operation]:
     """Leaving gives up what is in flight."""
     operations.close()
+    return []
 
 
 WAYS: tuple[Way, ...] = (
@@ -169,6 +180,7 @@ WAYS: tuple[Way, ...] = (
             by_asking_for_none,
             by_asking_for_one,
             for_the_eventfd,
+            for_the_eventfd_once,
             without_asking,
         ),
     ),
@@ -277,7 +289,7 @@ def test_operations_that_another_thread_closes(
     with open_disk(server.backend, request_timeout_s=NEVER_S) as disk:
         operations = disk.operations()
         with server.stopped(), ThreadPoolExecutor(3) as pool:
-            operations.read(disk.alloc(BLOCK), 0)
+            operations.submit([operation.Read(disk.alloc(BLOCK), 0)])
             waits = [pool.submit(outcome, lambda: wait(operations)) for _ in range(3)]
             time.sleep(SOON_S)
             operations.close()
@@ -393,8 +405,8 @@ def test_an_operation_that_nobody_collects_holds_up_no_other(serve: Serve, queue
     with open_disk(backend, queues=queues, request_timeout_s=NEVER_S) as disk:
         sets = [disk.operations() for _ in range(4)]
         for number, operations in enumerate(sets):
-            operations.write(bytes([number]), number)
-        assert sets[-1].completed(1, LIMIT_S) == 1
+            operations.submit([operation.Write(bytes([number]), number)])
+        assert len(sets[-1].completed(1, LIMIT_S)) == 1
         assert disk.pread(4, 0) == bytes(range(4))
 
 
@@ -413,13 +425,12 @@ def losing(serve: Serve) -> Iterator[Disk]:
 def test_a_stuck_operation_ends_while_a_long_one_goes_on(losing: Disk) -> None:
     """And while others complete all the time."""
     with losing.operations() as operations:
-        operations.read(bytearray(64 << 20), BLOCK, key="long")
-        operations.read(bytearray(BLOCK), 0, key="stuck")
+        long = operation.Read(bytearray(64 << 20), BLOCK, key="long")
+        operations.submit([long, operation.Read(bytearray(BLOCK), 0, key="stuck")])
         ended: list[object] = []
         while "stuck" not in ended:
-            operations.read(bytearray(512), BLOCK, key="short")
-            operations.completed(1)
-            while (done := operations.get_completed()) is not None:
+            operations.submit([operation.Read(bytearray(512), BLOCK, key="short")])
+            for done in operations.completed(1):
                 assert (done.error is None) == (done.key != "stuck")
                 ended.append(done.key)
         assert "long" not in ended

@@ -34,8 +34,10 @@ struct brief_poll_cpu {
 	unsigned int waits;      /* while it was shared */
 	/* Keeps two CPUs from using one cache line, or a pair that is fetched
 	 * together. */
-	char padding[96];
+	char padding[104];
 };
+
+_Static_assert(sizeof(struct brief_poll_cpu) == 128, "two cache lines");
 
 struct brief_poll {
 	struct brief_poll_cpu cpus[BRIEF_POLL_CPUS];

@@ -189,10 +189,38 @@ static void end_brief_poll(struct poller *poller)
 
 /* ---- waiting ---------------------------------------------------------------- */
 
+/* A hint, because it is read without the lock. */
+static bool is_first(const struct poller *poller)
+{
+	return !__atomic_load_n(&poller->num_brief, __ATOMIC_RELAXED) &&
+	       __atomic_load_n(&poller->turn, __ATOMIC_RELAXED) != TURN_TAKEN;
+}
+
+/* Barrier K, with itself in another thread: what was published before the kick was taken
+ * over (release) is visible to the back-end after a kick by the thread that takes it
+ * from there (acquire). */
+bool poller_takes_kick(struct poller *poller)
+{
+	if (is_first(poller) || !brief_poll_yields(&poller->brief))
+		return false;
+	__atomic_store_n(&poller->owes_kick, true, __ATOMIC_RELEASE);
+	return true;
+}
+
+/* If another thread has just taken the kick, it is about to kick for this one, too. */
+static void kick_if_owed(struct poller *poller)
+{
+	if (__atomic_load_n(&poller->owes_kick, __ATOMIC_RELAXED) &&
+	    __atomic_exchange_n(&poller->owes_kick, false, __ATOMIC_ACQUIRE))
+		poller->source.kick(poller->source.context);
+}
+
 unsigned int poller_look(struct poller *poller)
 {
-	unsigned int count = poller->source.look(poller->source.context);
+	unsigned int count;
 
+	kick_if_owed(poller);
+	count = poller->source.look(poller->source.context);
 	if (count)
 		__atomic_fetch_add(&poller->found_in_all, count, __ATOMIC_RELAXED);
 	return count;
@@ -273,32 +301,6 @@ static void poll_until(struct poller *poller, struct waiter *waiter,
 	own_turn = NULL;
 }
 
-/* A hint, because it is read without the lock. */
-static bool is_first(const struct poller *poller)
-{
-	return !__atomic_load_n(&poller->num_brief, __ATOMIC_RELAXED) &&
-	       __atomic_load_n(&poller->turn, __ATOMIC_RELAXED) != TURN_TAKEN;
-}
-
-/* Barrier K, with itself in another thread: what was published before the kick was taken
- * over (release) is visible to the back-end after a kick by the thread that takes it
- * from there (acquire). */
-bool poller_takes_kick(struct poller *poller)
-{
-	if (is_first(poller) || !brief_poll_yields(&poller->brief))
-		return false;
-	__atomic_store_n(&poller->owes_kick, true, __ATOMIC_RELEASE);
-	return true;
-}
-
-/* If another thread has just taken the kick, it is about to kick for this one, too. */
-static void kick_if_owed(struct poller *poller)
-{
-	if (__atomic_load_n(&poller->owes_kick, __ATOMIC_RELAXED) &&
-	    __atomic_exchange_n(&poller->owes_kick, false, __ATOMIC_ACQUIRE))
-		poller->source.kick(poller->source.context);
-}
-
 struct brief_look {
 	struct poller *poller;
 	const struct waiter *waiter;
@@ -309,10 +311,8 @@ static bool look_briefly(void *context)
 {
 	const struct brief_look *brief = context;
 
-	if (!poller_is_awake(brief->waiter)) {
-		kick_if_owed(brief->poller);
+	if (!poller_is_awake(brief->waiter))
 		poller_look(brief->poller);
-	}
 	return poller_is_awake(brief->waiter);
 }
 

@@ -80,8 +80,9 @@ void poller_close(struct poller *poller);
 bool poller_wait(struct poller *poller, struct waiter *waiter, uint64_t deadline_ns);
 /* For a thread that has published the request for which it waits next, and that would
  * kick now. Returns true if the poller takes over the kick, because other threads on this
- * CPU may publish further requests first. Then poller_wait() kicks before it looks,
- * sleeps or blocks, unless the wait is over: the back-end has seen the request then. */
+ * CPU may publish further requests first. The next look of any thread kicks, and so does
+ * poller_wait() before it sleeps. If the wait is over before that, the back-end has seen
+ * the request. */
 bool poller_takes_kick(struct poller *poller);
 /* Looks once, and returns how many completions it found. Any thread, poller or not. */
 unsigned int poller_look(struct poller *poller);

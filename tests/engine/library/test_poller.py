@@ -32,7 +32,7 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "poller_without_cpu",
         "brief_poll_without_cpu",
         "kick_before_a_look",
-        "no_kick_after_the_wait",
+        "kick_by_another_thread",
     ],
 )
 def test_every_wait_ends(program: Path, case: str) -> None:

@@ -208,11 +208,17 @@ bool poller_takes_kick(struct poller *poller)
 }
 
 /* If another thread has just taken the kick, it is about to kick for this one, too. */
-static void kick_if_owed(struct poller *poller)
+static void take_kick(struct poller *poller)
 {
-	if (__atomic_load_n(&poller->owes_kick, __ATOMIC_RELAXED) &&
-	    __atomic_exchange_n(&poller->owes_kick, false, __ATOMIC_ACQUIRE))
+	if (__atomic_exchange_n(&poller->owes_kick, false, __ATOMIC_ACQUIRE))
 		poller->source.kick(poller->source.context);
+}
+
+/* Usually a load and a branch, because it is a part of every look. */
+static inline void kick_if_owed(struct poller *poller)
+{
+	if (__builtin_expect(__atomic_load_n(&poller->owes_kick, __ATOMIC_RELAXED), 0))
+		take_kick(poller);
 }
 
 unsigned int poller_look(struct poller *poller)

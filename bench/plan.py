@@ -13,7 +13,7 @@ from pyfio_virtio.sweep.job import DISK_VARIABLE
 Options = Mapping[str, str]
 
 # The loops: C files of this folder, without their suffix.
-BARE, BLOCKING = "bare_loop", "blocking_loop"
+BARE, BLOCKING, ASYNC = "bare_loop", "blocking_loop", "async_loop"
 
 # The disk of a side; fio takes its path from an environment variable.
 DISK = f"${{{DISK_VARIABLE}}}"
@@ -40,8 +40,9 @@ class Side:
     name: str
     options: Options
     disk: BackendSpec | MemoryFile | None = None
-    program: str | None = None  # BARE or BLOCKING: a loop in C replaces fio
+    program: str | None = None  # BARE, BLOCKING or ASYNC: a loop in C replaces fio
     pause_ns: int = 0  # BARE: the pause between two I/Os
+    batch: int = 0  # ASYNC: how many operations a call submits and collects; 0: one
 
     @property
     def engine(self) -> str:
@@ -123,6 +124,13 @@ def blocking(disk: BackendSpec, threads: int, wait: Options) -> Side:
     return Side(f"device_read(), {threads} threads", options, disk, BLOCKING)
 
 
+def operations(disk: BackendSpec, depth: int, batch: int) -> Side:
+    """A side with one thread that submits operations and collects them later."""
+    options = {"ioengine": "fio_virtio", **BUSY, **load(depth)}
+    name = f"async_submit_many(), {batch} at a time" if batch else "async_submit(), one at a time"
+    return Side(name, options, disk, ASYNC, batch=batch)
+
+
 def file(engine: str, depth: int) -> Side:
     """A side with fio's engine on a file in memory, buffered because tmpfs has no direct I/O."""
     options = {"ioengine": engine, "filename": DISK, **load(depth)}
@@ -196,6 +204,14 @@ def _library() -> Iterator[Comparison]:
                 )
 
 
+def _batches() -> Iterator[Comparison]:
+    for depth in (32, 128):
+        others = tuple(operations(BUILTIN_NULL, depth, batch) for batch in (0, 32))
+        title = f"iodepth {depth}, built-in null, serve=poll"
+        aim = 0.9 if depth == 128 else None
+        yield Comparison(title, bare(BUILTIN_NULL, depth), others, aim=aim, runtime_s=SHORT_S)
+
+
 def _waits() -> Iterator[Comparison]:
     for name, disk in _DISKS.items():
         busy, event = virtio(disk, 1, BUSY), virtio(disk, 1, EVENT)
@@ -263,6 +279,7 @@ GROUPS: Mapping[str, Group] = {
     "null": Group("wait=busy beside fio's null engine", [*_against_null()]),
     "bare": Group("wait=busy beside a bare C loop over the engine's queue", [*_bare()]),
     "library": Group("threads that call device_read() beside fio", [*_library(), *_threads()]),
+    "batches": Group("operations in batches beside a bare C loop", [*_batches()]),
     "waits": Group("wait=busy and wait=event beside each other", [*_waits()]),
     "rings": Group("indirect descriptors and event_idx, on and off", [*_rings()]),
     "backends": Group("the built-in null disk beside qemu-storage-daemon's", [*_backends()]),

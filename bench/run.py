@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from bench.plan import BLOCKING, Comparison, MemoryFile, Side
+from bench.plan import ASYNC, BARE, Comparison, MemoryFile, Side
 from pyfio_virtio.backends import backends
 from pyfio_virtio.backends.backends import BackendSpec
 from pyfio_virtio.engine import engine
@@ -93,8 +93,9 @@ def job_text(side: Side, runtime_s: float) -> str:
 def loop_command(side: Side, runtime_s: float) -> list[str]:
     """The command of a C loop with the same load; its last argument is the way or the pause."""
     load = (side.options["iodepth"], side.options["size"], str(round(runtime_s * 1000)))
-    way = side.options["wait"] if side.program == BLOCKING else str(side.pause_ns)
-    return [str(loop_path(str(side.program))), FIO_JSON, *load, way]
+    batch = [str(side.batch)] if side.program == ASYNC else []
+    way = str(side.pause_ns) if side.program == BARE else side.options["wait"]
+    return [str(loop_path(str(side.program))), FIO_JSON, *load, *batch, way]
 
 
 def loop_path(name: str) -> Path:

@@ -78,7 +78,7 @@ def test_a_number_of_ios_has_no_time() -> None:
 @pytest.fixture
 def loops(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Loops that are there, and do nothing."""
-    for name in (plan.BARE, plan.BLOCKING):
+    for name in (plan.BARE, plan.BLOCKING, plan.ASYNC):
         (tmp_path / name).touch()
     monkeypatch.setattr(run, "LOOPS", tmp_path)
     return tmp_path
@@ -93,6 +93,12 @@ def test_threads_that_wait_have_the_same_load_and_wait(loops: Path) -> None:
     words = run.loop_command(plan.blocking(plan.QSD_NULL, 8, plan.EVENT), 1)
     assert words[0].endswith("/blocking_loop")
     assert words[1:] == [FIO_JSON, "8", str(plan.DISK_BYTES), "1000", "event"]
+
+
+def test_operations_have_the_same_load_and_a_batch(loops: Path) -> None:
+    words = run.loop_command(plan.operations(plan.QSD_NULL, 8, 4), 1)
+    assert words[0].endswith("/async_loop")
+    assert words[1:] == [FIO_JSON, "8", str(plan.DISK_BYTES), "1000", "4", "busy"]
 
 
 def test_a_loop_that_was_not_built_is_named(loops: Path) -> None:

@@ -124,6 +124,7 @@ static int64_t carry_out(struct device *dev, const struct operation *op)
 	result = prepare_transfer(t, op, clock_now_ns());
 	if (!result) {
 		t->finished = wake_caller;
+		t->waiter = (struct waiter){ 0 };
 		shared_queue_begin(t);
 		if (!wait_for(t, op))
 			return blocking_timed_out(dev, op);

@@ -220,7 +220,6 @@ int prepare_transfer(struct transfer *t, const struct operation *op, uint64_t no
 	t->is_direct = is_direct(dev, op, &t->lent);
 	if (!t->is_direct)
 		transfer_return_memory(t);
-	t->waiter = (struct waiter){ 0 };
 	t->done_bytes = 0;
 	transfer_set_deadline(t, now_ns + t->timeout_ns);
 	set_memory(t, op);

@@ -145,7 +145,8 @@ void transfer_complete_step(struct transfer *t, const char *slot)
 
 void transfer_skip_step(struct transfer *t)
 {
-	if (t->cursor.at)
+	/* After the last step the cursor is not used any more. */
+	if (t->cursor.at && t->step.payload_bytes < t->left_bytes)
 		cursor_skip(&t->cursor, t->step.payload_bytes);
 	t->offset_bytes += t->step.payload_bytes;
 	t->left_bytes -= t->step.payload_bytes;

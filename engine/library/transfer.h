@@ -49,43 +49,45 @@ enum transfer_place {
 	PLACE_DIVIDED, /* its helpers carry it out; see library/division.h */
 };
 
+/* The members that each step uses come first, so that they are in few cache lines. */
 struct transfer {
 	/* Set by the maker of the transfer, who gets it back with finished(). This takes
 	 * the first transfer of done, and can take others that have the same finished().
 	 * It may append other transfers to work. */
 	struct shared_queue *sq;
+	void (*finished)(struct transfer_list *done, struct transfer_list *work);
+	void *context;
+	uint64_t timeout_ns;     /* for each step */
+	uint64_t deadline_ns;    /* atomic: each completed step puts it off */
+	struct cursor cursor;    /* the program's memory; at is NULL if there is none */
+	uint32_t lent;           /* of device_lend(): returned before it ends */
 	uint8_t type;            /* enum request_type */
 	bool is_direct;          /* whole blocks need no bounce buffer */
 	bool needs_flush;        /* after its last step on data */
-	uint32_t lent;           /* of device_lend(): returned before it ends */
-	struct cursor cursor;    /* the program's memory; at is NULL if there is none */
-	uint64_t timeout_ns;     /* for each step */
-	void (*finished)(struct transfer_list *done, struct transfer_list *work);
-	void *context;
-	struct waiter waiter;
-	uint64_t deadline_ns;    /* atomic: each completed step puts it off */
 	/* Used by the thread that holds the transfer. */
+	bool has_claim;
+	enum transfer_stage stage;
+	int error;               /* 0 or a positive errno */
 	uint64_t offset_bytes;   /* of what is left to do */
 	uint64_t left_bytes;     /* offset + left: DISK_MAX_BYTES at most */
 	uint64_t done_bytes;
 	struct step step;
-	enum transfer_stage stage;
 	struct request *req;     /* while it has a chain */
-	bool has_claim;
-	struct claim claim;
-	int error;               /* 0 or a positive errno */
-	char *sentence;          /* may be NULL; freed with the transfer */
 	/* Guarded by the queue's lock. */
 	enum transfer_place place;
 	bool is_cancelled;       /* no further request of it goes to the device */
-	char *why_cancelled;     /* the sentence for that; may be NULL */
 	bool is_detached;        /* nobody waits for it: it is freed, not finished() */
 	bool is_held;            /* hold is in the memory's list */
+	TAILQ_ENTRY(transfer) link;
 	struct memory_hold hold;
 	TAILQ_HEAD(, transfer) helpers; /* while it is divided */
+	TAILQ_ENTRY(transfer) sibling;  /* of a helper */
 	uint64_t failed_byte;    /* where the first of them failed */
-	TAILQ_ENTRY(transfer) sibling; /* of a helper */
-	TAILQ_ENTRY(transfer) link;
+	char *why_cancelled;     /* the sentence for that; may be NULL */
+	/* Used by the thread that holds the transfer. */
+	char *sentence;          /* may be NULL; freed with the transfer */
+	struct claim claim;
+	struct waiter waiter;    /* of a call that waits */
 };
 
 TAILQ_HEAD(transfer_list, transfer);

@@ -3,11 +3,11 @@
 #include "library/blocking.h"
 
 #include <errno.h>
-#include <stdlib.h>
 
 #include "base/clock.h"
 #include "base/error.h"
 #include "library/prepare.h"
+#include "library/spares.h"
 #include "library/stages.h"
 
 struct shared_queue *blocking_next_queue(struct device *dev)
@@ -68,32 +68,6 @@ static void wake_caller(struct transfer_list *done, struct transfer_list *work)
 	poller_wake(&t->sq->poller, &t->waiter);
 }
 
-/* Transfers are used again, so that there are only as many as calls at the same time. */
-static struct transfer *take_spare(struct shared_queue *sq)
-{
-	struct transfer *t;
-
-	pthread_mutex_lock(&sq->spares_lock);
-	t = TAILQ_FIRST(&sq->spares);
-	if (t)
-		TAILQ_REMOVE(&sq->spares, t, link);
-	pthread_mutex_unlock(&sq->spares_lock);
-	return t ? t : prepare_new(sq);
-}
-
-static void keep_spare(struct transfer *t)
-{
-	struct shared_queue *sq = t->sq;
-
-	if (!transfer_is_reusable(t)) {
-		transfer_free(t);
-		return;
-	}
-	pthread_mutex_lock(&sq->spares_lock);
-	TAILQ_INSERT_HEAD(&sq->spares, t, link);
-	pthread_mutex_unlock(&sq->spares_lock);
-}
-
 /* Each step that completes puts the deadline off. Returns false if t was given up;
  * the caller does not own t any more then. */
 static bool wait_for(struct transfer *t, const struct operation *op)
@@ -116,7 +90,7 @@ static bool wait_for(struct transfer *t, const struct operation *op)
 
 static int64_t carry_out(struct device *dev, const struct operation *op)
 {
-	struct transfer *t = take_spare(queue_of_thread(dev));
+	struct transfer *t = spares_take(queue_of_thread(dev));
 	int64_t result;
 
 	if (!t)
@@ -130,7 +104,7 @@ static int64_t carry_out(struct device *dev, const struct operation *op)
 			return blocking_timed_out(dev, op);
 		result = blocking_result(t);
 	}
-	keep_spare(t);
+	spares_keep(t);
 	return result;
 }
 

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "base/clock.h"
+#include "library/spares.h"
 
 /* 1 MiB with bounce buffers of 64 KiB. */
 #define MOST_HELPERS 16
@@ -79,7 +80,7 @@ static void go_on(struct transfer *t, struct transfer *helper, struct transfer_l
 		TAILQ_INSERT_TAIL(&t->helpers, helper, sibling);
 		TAILQ_INSERT_TAIL(work, helper, link);
 	} else {
-		transfer_free(helper);
+		spares_keep(helper);
 	}
 	if (TAILQ_EMPTY(&t->helpers))
 		end(t, work);
@@ -116,7 +117,7 @@ static void make_helpers(struct transfer *t)
 
 	TAILQ_INIT(&t->helpers);
 	for (unsigned int i = 0; i < MOST_HELPERS && t->left_bytes; i++) {
-		helper = malloc(sizeof(*helper));
+		helper = spares_take(t->sq);
 		if (!helper)
 			break;
 		if (i)
@@ -146,7 +147,7 @@ static void free_helpers(struct transfer *t)
 
 	while ((helper = TAILQ_FIRST(&t->helpers))) {
 		TAILQ_REMOVE(&t->helpers, helper, sibling);
-		transfer_free(helper);
+		spares_keep(helper);
 	}
 }
 

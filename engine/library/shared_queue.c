@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "library/spares.h"
 #include "library/stages.h"
 #include "base/error.h"
 #include "base/eventfd.h"
@@ -371,15 +372,10 @@ static void free_in_flight(const struct queue *queue)
 
 void shared_queue_close(struct shared_queue *sq)
 {
-	struct transfer *t;
-
 	if (!sq->queue)
 		return;
 	free_in_flight(sq->queue);
-	while ((t = TAILQ_FIRST(&sq->spares))) {
-		TAILQ_REMOVE(&sq->spares, t, link);
-		transfer_free(t);
-	}
+	spares_free(sq);
 	poller_close(&sq->poller);
 	pthread_mutex_destroy(&sq->spares_lock);
 	pthread_mutex_destroy(&sq->lock);

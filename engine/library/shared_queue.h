@@ -36,7 +36,7 @@ struct shared_queue {
 	bool is_abandoned;             /* atomic; set with the lock held */
 	char reason[256];              /* why; constant once is_abandoned is set */
 	pthread_mutex_t spares_lock;   /* guards spares */
-	struct transfer_list spares;   /* of calls that wait; see blocking.c */
+	struct transfer_list spares;   /* see library/spares.h */
 };
 
 int shared_queue_open(struct shared_queue *sq, struct device *dev,

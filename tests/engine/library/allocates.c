@@ -39,6 +39,7 @@ void *realloc(void *address, size_t size)
 static struct pyfio_operation ops[BATCH];
 static struct iovec parts[BATCH][2];
 static char private_memory[BATCH][BLOCK];
+static char large[4 * 64 << 10]; /* more than one bounce buffer */
 
 static void fill(struct pyfio_operation *op, unsigned int i, char *shared)
 {
@@ -78,7 +79,7 @@ static int one_batch(struct pyfio_device *dev, struct pyfio_async *async)
 		done += (unsigned int)count;
 	}
 	return done == BATCH &&
-	       pyfio_device_read(dev, private_memory[0], BLOCK, 5) == BLOCK;
+	       pyfio_device_read(dev, large, sizeof(large), 5) == sizeof(large);
 }
 
 int main(int argc, char **argv)

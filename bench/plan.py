@@ -15,6 +15,9 @@ Options = Mapping[str, str]
 # The loops: C files of this folder, without their suffix.
 BARE, BLOCKING, ASYNC = "bare_loop", "blocking_loop", "async_loop"
 
+# A program of this folder in Python.
+PYTHON = "python_loop"
+
 # The disk of a side; fio takes its path from an environment variable.
 DISK = f"${{{DISK_VARIABLE}}}"
 
@@ -40,8 +43,9 @@ class Side:
     name: str
     options: Options
     disk: BackendSpec | MemoryFile | None = None
-    program: str | None = None  # BARE, BLOCKING or ASYNC: a loop in C replaces fio
+    program: str | None = None  # BARE, BLOCKING, ASYNC or PYTHON: a loop replaces fio
     pause_ns: int = 0  # BARE: the pause between two I/Os
+    way: str = ""  # PYTHON: how it reads
     batch: int = 0  # ASYNC: how many operations a call submits and collects; 0: one
 
     @property
@@ -131,6 +135,12 @@ def operations(disk: BackendSpec, depth: int, batch: int) -> Side:
     return Side(name, options, disk, ASYNC, batch=batch)
 
 
+def python(way: str, depth: int, wait: Options, name: str) -> Side:
+    """A side with a Python program, which reads in this way of python_loop.py."""
+    options = {"ioengine": "fio_virtio", **wait, **load(depth)}
+    return Side(name, options, BUILTIN_NULL, PYTHON, way=way)
+
+
 def file(engine: str, depth: int) -> Side:
     """A side with fio's engine on a file in memory, buffered because tmpfs has no direct I/O."""
     options = {"ioengine": engine, "filename": DISK, **load(depth)}
@@ -212,6 +222,19 @@ def _batches() -> Iterator[Comparison]:
         yield Comparison(title, bare(BUILTIN_NULL, depth), others, runtime_s=SHORT_S)
 
 
+def _python() -> Iterator[Comparison]:
+    """Ways of a Python program. The default way of waiting is that of most programs."""
+    for depth in (1, 32, 128):
+        single = python("single", depth, ADAPTIVE, "Operations, as they complete")
+        tasks = python("tasks", depth, ADAPTIVE, f"asyncio, {depth} tasks")
+        batches = python("batches", depth, ADAPTIVE, "Operations, batches of 32")
+        again = python("again", depth, ADAPTIVE, "the same operations again")
+        call = python("pread", depth, ADAPTIVE, "Disk.pread()")
+        others = (call, tasks) if depth == 1 else (batches, again, tasks)
+        title = f"iodepth {depth}, built-in null, serve=poll"
+        yield Comparison(title, single, others, runtime_s=SHORT_S)
+
+
 def _waits() -> Iterator[Comparison]:
     for name, disk in _DISKS.items():
         busy, event = virtio(disk, 1, BUSY), virtio(disk, 1, EVENT)
@@ -280,6 +303,7 @@ GROUPS: Mapping[str, Group] = {
     "bare": Group("wait=busy beside a bare C loop over the engine's queue", [*_bare()]),
     "library": Group("threads that call device_read() beside fio", [*_library(), *_threads()]),
     "batches": Group("operations in batches beside a bare C loop", [*_batches()]),
+    "python": Group("a Python program's operations and asyncio", [*_python()]),
     "waits": Group("wait=busy and wait=event beside each other", [*_waits()]),
     "rings": Group("indirect descriptors and event_idx, on and off", [*_rings()]),
     "backends": Group("the built-in null disk beside qemu-storage-daemon's", [*_backends()]),

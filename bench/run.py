@@ -8,12 +8,13 @@ the main thread, and prints nothing.
 """
 
 import shutil
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from bench.plan import ASYNC, BARE, Comparison, MemoryFile, Side
+from bench.plan import ASYNC, BARE, PYTHON, Comparison, MemoryFile, Side
 from pyfio_virtio.backends import backends
 from pyfio_virtio.backends.backends import BackendSpec
 from pyfio_virtio.engine import engine
@@ -91,8 +92,11 @@ def job_text(side: Side, runtime_s: float) -> str:
 
 
 def loop_command(side: Side, runtime_s: float) -> list[str]:
-    """The command of a C loop with the same load; its last argument is the way or the pause."""
+    """The command of a loop with the same load; its last argument is the way or the pause."""
     load = (side.options["iodepth"], side.options["size"], str(round(runtime_s * 1000)))
+    if side.program == PYTHON:
+        program = str(Path(__file__).with_name(f"{PYTHON}.py"))
+        return [sys.executable, program, FIO_JSON, side.way, *load, side.options["wait"]]
     batch = [str(side.batch)] if side.program == ASYNC else []
     way = str(side.pause_ns) if side.program == BARE else side.options["wait"]
     return [str(loop_path(str(side.program))), FIO_JSON, *load, *batch, way]
@@ -201,7 +205,7 @@ class Turns:
 
     def _point(self, side: Side, text: str, disk: Wanted) -> Point:
         engine_version = self.versions[ENGINE] if side.engine == engine.NAME else ""
-        if side.program:
+        if side.program and side.program != PYTHON:
             engine_version = build(loop_path(side.program))
         return Point(
             job=text,

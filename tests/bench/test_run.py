@@ -101,6 +101,12 @@ def test_operations_have_the_same_load_and_a_batch(loops: Path) -> None:
     assert words[1:] == [FIO_JSON, "8", str(plan.DISK_BYTES), "1000", "4", "busy"]
 
 
+def test_a_python_program_has_the_same_load_and_wait() -> None:
+    words = run.loop_command(plan.python("tasks", 32, plan.EVENT, "asyncio"), 1)
+    assert Path(words[1]).is_file()
+    assert words[2:] == [FIO_JSON, "tasks", "32", str(plan.DISK_BYTES), "1000", "event"]
+
+
 def test_a_loop_that_was_not_built_is_named(loops: Path) -> None:
     (loops / plan.BARE).unlink()
     with pytest.raises(MachineError, match="build it: make build/bench/bare_loop"):

@@ -217,7 +217,9 @@ int device_register_memory(struct device *dev, void *address, size_t size_bytes,
  * unmapped after that. Returns -EINVAL if no such memory is registered; -EBUSY while the
  * back-end has it for an operation, also for one that was given up; -EOPNOTSUPP if the
  * back-end cannot give up memory while it runs; or the error of a back-end that refuses
- * (-EREMOTEIO), hangs or hangs up. A call that fails changes nothing. Any thread. */
+ * (-EREMOTEIO), hangs or hangs up. If a call fails, the memory must stay mapped; after
+ * -ETIMEDOUT, -ECONNRESET or -EPROTO, data in it is copied, because the back-end may have
+ * given it up. Any thread. */
 int device_unregister_memory(struct device *dev, void *address);
 
 /* ---- a disk for ordinary programs ---------------------------------------- */

@@ -221,12 +221,14 @@ int device_unregister_memory(struct device *dev, void *address)
 	return code;
 }
 
-/* Another device of the same memory has added a region. If the back-end does not take
- * it, data in it is copied, which is no failure. */
-static void learn(struct device *dev, const void *address, size_t size_bytes)
+/* If the back-end does not take the region, data in it is copied, which is no failure. */
+void device_learn(struct device *dev, const void *address, size_t size_bytes)
 {
-	struct error_kept kept = error_keep();
+	struct error_kept kept;
 
+	if (!share_could_learn(dev, address, size_bytes))
+		return;
+	kept = error_keep();
 	pthread_mutex_lock(&dev->lock);
 	vhost_user_set_timeout(&dev->vu, dev->config.connect_timeout_ms);
 	share_learn(dev, address, size_bytes);
@@ -236,11 +238,6 @@ static void learn(struct device *dev, const void *address, size_t size_bytes)
 
 bool device_lend(struct device *dev, const void *address, size_t size_bytes, uint32_t *lent)
 {
-	if (share_lend(dev, address, size_bytes, lent))
-		return true;
-	if (!share_could_learn(dev, address, size_bytes))
-		return false;
-	learn(dev, address, size_bytes);
 	return share_lend(dev, address, size_bytes, lent);
 }
 

@@ -61,10 +61,12 @@ void device_release_queue(struct device *dev, struct queue *queue);
  * allocated. */
 int device_share_memory(struct device *dev);
 
-/* True if whole blocks can move between the device and this memory, for an operation. If
- * another device of the same memory has added the region, the back-end is told of it,
- * which blocks for connect_timeout_ms at most. Memory of the program is not unregistered
- * before device_return(), with the bits that were added to *lent. Any thread. */
+/* If another device of the same memory has added the region of this memory, tells the
+ * back-end of it, which blocks for connect_timeout_ms at most. Otherwise costs little. */
+void device_learn(struct device *dev, const void *address, size_t size_bytes);
+/* True if whole blocks can move between the device and this memory, for an operation.
+ * Memory of the program is not unregistered before device_return(), with the bits that
+ * were added to *lent. Any thread; no lock. */
 bool device_lend(struct device *dev, const void *address, size_t size_bytes,
 		 uint32_t *lent);
 void device_return(struct device *dev, uint32_t lent);

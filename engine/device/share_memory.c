@@ -331,7 +331,10 @@ int share_forget_foreign(struct device *dev, const void *address)
 				 "operation: wait for the operation, or close the disk if "
 				 "it was given up", dev->vu.path, address);
 	code = tell_forget(dev, foreign);
-	foreign_end_change(foreign, !code);
+	/* Without an answer, the back-end may have given it up later. So the entry stays
+	 * as it is: nobody lends it, and data in this memory is copied. */
+	if (!code || code == -EREMOTEIO || code == -ENOTCONN)
+		foreign_end_change(foreign, !code);
 	/* There is a free slot now. */
 	if (!code)
 		__atomic_store_n(&dev->shared.refused, 0, __ATOMIC_RELAXED);
@@ -381,11 +384,16 @@ bool share_lend(struct device *dev, const void *address, size_t size_bytes, uint
 
 bool share_could_learn(const struct device *dev, const void *address, size_t size_bytes)
 {
-	int region = memory_find(dev->memory, address, size_bytes);
-	uint32_t refused = __atomic_load_n(&dev->shared.refused, __ATOMIC_RELAXED);
+	uint32_t told = known_regions(dev) |
+			__atomic_load_n(&dev->shared.refused, __ATOMIC_RELAXED);
+	uint32_t all = (1u << memory_num_regions(dev->memory)) - 1;
+	int region;
 
-	return region >= 0 && takes_single_regions(dev) &&
-	       !((refused | known_regions(dev)) >> region & 1);
+	/* Usually no other device adds regions, so there is nothing to look for. */
+	if (!(all & ~told))
+		return false;
+	region = memory_find(dev->memory, address, size_bytes);
+	return region >= 0 && takes_single_regions(dev) && !(told >> region & 1);
 }
 
 int share_learn(struct device *dev, const void *address, size_t size_bytes)

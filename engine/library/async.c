@@ -82,11 +82,14 @@ int async_submit_many(struct async *async, struct operation *const *ops,
 {
 	struct transfer_list work = TAILQ_HEAD_INITIALIZER(work);
 	struct error_kept kept;
-	uint64_t now_ns = clock_now_ns();
 	unsigned int begun = 0;
+	uint64_t now_ns;
 	int code;
 
+	for (unsigned int i = 0; i < count; i++)
+		prepare_memory(async->sq->dev, ops[i]);
 	pthread_mutex_lock(&async->lock);
+	now_ns = clock_now_ns();
 	code = async->is_shut ? async_refuse(async) : 0;
 	while (begun < count && !code) {
 		code = begin(async, ops[begun], now_ns, &work);

@@ -178,6 +178,16 @@ static bool lend_all(struct device *dev, const struct operation *op, uint32_t *l
 	return true;
 }
 
+void prepare_memory(struct device *dev, const struct operation *op)
+{
+	if (!is_data(op->type) || op->iov_count > PREPARE_MAX_PARTS)
+		return;
+	if (!op->iov_count)
+		device_learn(dev, op->buffer, op->size_bytes);
+	for (unsigned int i = 0; op->iov && i < op->iov_count; i++)
+		device_learn(dev, op->iov[i].iov_base, op->iov[i].iov_len);
+}
+
 static bool is_direct(struct device *dev, const struct operation *op, uint32_t *lent)
 {
 	if (is_data(op->type))

@@ -268,7 +268,7 @@ int pyfio_device_register_memory(struct pyfio_device *dev, void *address,
  * be unmapped after that. Returns -EINVAL if no such memory is registered; -EBUSY while
  * the back-end has it for an operation, also for one that was given up; -EOPNOTSUPP if
  * the back-end cannot give up memory while it runs; or the error of a back-end that
- * refuses (-EREMOTEIO), hangs or hangs up. A call that fails changes nothing. */
+ * refuses (-EREMOTEIO), hangs or hangs up. After a failure it must stay mapped. */
 int pyfio_device_unregister_memory(struct pyfio_device *dev, void *address);
 
 /* ---- reading and writing ------------------------------------------------------ */

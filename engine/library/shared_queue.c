@@ -165,20 +165,24 @@ static unsigned int in_flight(void *context)
 }
 
 /* Takes what has completed, and ends all other transfers with code and the calling
- * thread's sentence. */
+ * thread's sentence, which stays as it is. */
 static void abandon(struct shared_queue *sq, int code)
 {
 	struct transfer_list work = TAILQ_HEAD_INITIALIZER(work);
+	const struct error_kept kept = error_keep();
 
 	pthread_mutex_lock(&sq->lock);
 	while (virtq_has_used(&sq->queue->vq) && reap(sq, &work))
 		;
+	/* A request that failed has set its own. */
+	error_restore(&kept);
 	queue_abandon(sq->queue, code);
 	carry_note_abandoned(sq);
 	while (reap(sq, &work))
 		;
 	pthread_mutex_unlock(&sq->lock);
 	carry_work(&work);
+	error_restore(&kept);
 }
 
 /* Also looks at the other queues of the device: a transfer of this queue may wait for

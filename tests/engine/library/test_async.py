@@ -6,6 +6,7 @@ write of a few bytes is a read and a write of their block.
 """
 
 import errno
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
@@ -338,3 +339,21 @@ def test_many_barriers_end_together(made: Async, server: Server) -> None:
         assert made.submit(*ops) == len(ops)
         lib.device_shutdown(made.device)
     assert made.all_results() == [-errno.ECANCELED] * len(ops)
+
+
+def test_a_shutdown_is_the_reason_also_if_a_request_failed_before(serve: Serve) -> None:
+    """The failed request is still in the ring, because nobody has looked."""
+    faults = ("fault=error:type=read,count=1", "fault=lose:type=read,after=1")
+    device = attach(serve("builtin", options=faults, block_size=512))
+    handle = ffi.new("struct async **")
+    assert lib.async_open(handle, device) == 0
+    made = Async(device, handle[0])
+    first, second = made.operation(READ, bytearray(512)), made.operation(READ, bytearray(512), 512)
+    assert made.submit(first, second) == 2
+    time.sleep(0.2)
+    lib.device_shutdown(device)
+    assert made.collect() == [first]
+    assert made.collect() == [second]
+    assert sentence().endswith("the disk was closed before this was done")
+    lib.async_close(made.handle)
+    lib.device_detach(device)

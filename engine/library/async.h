@@ -71,7 +71,8 @@ struct async {
 	enum watch watch;
 	bool is_shut;                /* the program can neither submit nor wait */
 	bool is_closing;             /* tells the thread to end */
-	pthread_cond_t has_work;     /* wakes the thread if something is pending */
+	pthread_cond_t has_work;     /* wakes the thread if something is pending or
+	                              * overdue */
 	pthread_t thread;            /* exists if event_fd does */
 };
 

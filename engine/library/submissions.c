@@ -150,6 +150,8 @@ static void make_overdue(struct submission *submission)
 	submission->sentence = strdup(error_message());
 	TAILQ_INSERT_TAIL(&async->overdue, submission, link);
 	async->num_overdue++;
+	/* The thread sleeps without a limit only while nothing is overdue. */
+	pthread_cond_signal(&async->has_work);
 	async_announce(async);
 }
 

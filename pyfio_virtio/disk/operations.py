@@ -14,6 +14,7 @@ from memory of alloc() or register(): then it ends when the back-end has finishe
 
 import contextlib
 import errno
+import threading
 from collections.abc import Iterable, Sequence
 from types import TracebackType
 from typing import Self
@@ -77,6 +78,9 @@ class Operations:
         self._async = _Async(session)
         self._in_flight = self._async.in_flight
         self._spare: list[_Pointers] = []  # each is used by one thread at a time
+        # Held from a call of the engine that returns operations until they were looked up. So no
+        # other thread collects them meanwhile. A signal handler may enter while it is held.
+        self._lookup = threading.RLock()
 
     def __enter__(self) -> Self:
         return self
@@ -108,12 +112,14 @@ class Operations:
         _claim(batch)
         begun = self.begin(batch)
         if begun < len(batch):
+            _release(batch[begun + 1 :])
             batch[begun].check()
 
     def begin(self, batch: Sequence[Operation]) -> int:
         """Begins claimed operations in turn, until one is refused, which has an error then.
 
-        Returns how many began. The others are released.
+        Returns how many began. The refused one is released. Those behind it remain claimed. If the
+        operations are closed, all that did not begin are released.
         """
         begun = 0
         try:
@@ -127,7 +133,7 @@ class Operations:
         except DiskError:  # closed
             _release(batch[begun:])
             raise
-        _release(batch[begun:])
+        _release(batch[begun : begun + 1])
         return begun
 
     def _begin(self, batch: Sequence[Operation]) -> int:
@@ -172,10 +178,9 @@ class Operations:
             return self._collect()
 
     def _collect(self) -> list[Operation]:
-        lib, found = engine.library().lib, list[Operation]()
+        found = list[Operation]()
         pointers = self._take_pointers()
-        while count := lib.async_collect(self._async.handle, pointers.array, ROOM):
-            some = [*map(self._in_flight.pop, pointers.numbers[:count].tolist())]
+        while some := self._collect_some(pointers):
             # Only the last one can have failed.
             if (result := some[-1].struct.result) < 0:
                 some[-1].error = engine.failure(result)
@@ -184,6 +189,11 @@ class Operations:
             found += some
         self._spare.append(pointers)
         return found
+
+    def _collect_some(self, pointers: _Pointers) -> list[Operation]:
+        with self._lookup:
+            count = engine.library().lib.async_collect(self._async.handle, pointers.array, ROOM)
+            return [*map(self._in_flight.pop, pointers.numbers[:count].tolist())]
 
     def overdue(self) -> list[Operation]:
         """The operations that took too long; each is returned once, and has an error.
@@ -196,10 +206,11 @@ class Operations:
     def _overdue(self) -> list[Operation]:
         ffi, lib = engine.library().ffi, engine.library().lib
         found = []
-        while struct := lib.async_get_overdue(self._async.handle):
-            operation = self._in_flight[int(ffi.cast("uintptr_t", struct))]
-            operation.error = engine.failure(-errno.ETIMEDOUT)
-            found.append(operation)
+        with self._lookup:
+            while struct := lib.async_get_overdue(self._async.handle):
+                operation = self._in_flight[int(ffi.cast("uintptr_t", struct))]
+                operation.error = engine.failure(-errno.ETIMEDOUT)
+                found.append(operation)
         return found
 
     def look(self) -> list[Operation]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from pyfio_virtio.disk.arguments import CData, pointer_to, whole
 from pyfio_virtio.disk.gate import Gate, fork_count
 from pyfio_virtio.engine import engine
-from pyfio_virtio.errors import ArgumentError
+from pyfio_virtio.errors import ArgumentError, DiskError
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -107,13 +107,16 @@ class Session(Gate):
         ffi, lib = engine.library().ffi, engine.library().lib
         fd, file_offset = whole("fd", fd, MAX_FD), whole("file_offset", file_offset)
         pointer = pointer_to("memory", memory, True)
-        with self:
-            size = len(pointer)
-            code = lib.device_register_memory(self.device, pointer, size, fd, file_offset)
-            if code < 0:
-                ffi.release(pointer)
-            engine.check(code)
-            self._registered.append(pointer)
+        size = len(pointer)
+        try:
+            with self:
+                engine.check(
+                    lib.device_register_memory(self.device, pointer, size, fd, file_offset)
+                )
+                self._registered.append(pointer)
+        except DiskError:  # refused, or closed
+            ffi.release(pointer)
+            raise
 
     def unregister(self, memory: "Buffer") -> None:
         ffi, lib = engine.library().ffi, engine.library().lib

@@ -151,6 +151,29 @@ def test_a_task_fails_alone(backend: Backend) -> None:
     run(backend, work)
 
 
+def test_what_follows_a_refused_operation_keeps_its_buffers(server: Server) -> None:
+    first, second = bytearray(b"1" * BLOCK), bytearray(b"2" * BLOCK)
+
+    async def work(disk: AsyncDisk) -> None:
+        await disk.pwrite(b"d" * 2 * BLOCK, 0)
+        with server.stopped():
+            both = asyncio.gather(
+                disk.pwrite(b"x", disk.size),
+                disk.preadv([first, second], 0),
+                return_exceptions=True,
+            )
+            await asyncio.sleep(0.01)
+            for each in (first, second):
+                with pytest.raises(BufferError):
+                    each.clear()
+        refused, count = await both
+        assert isinstance(refused, DiskError)
+        assert (refused.errno, count) == (errno.ENOSPC, 2 * BLOCK)
+
+    run(server.backend, work)
+    assert first == second == b"d" * BLOCK
+
+
 def test_threads_and_asyncio_at_once(backend: Backend) -> None:
     stop = threading.Event()
 

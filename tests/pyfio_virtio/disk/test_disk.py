@@ -243,6 +243,15 @@ def test_memory_of_the_program_is_given_back(kind: Kind, serve: Serve) -> None:
         assert disk.pread(4096, 0) == bytes([number]) * 4096
 
 
+def test_memory_that_a_closed_disk_refuses_can_be_closed_at_once(disk: Disk) -> None:
+    disk.close()
+    memory = mmap.mmap(-1, 8192)
+    with pytest.raises(DiskError, match="closed") as refused:
+        disk.register(memory, 0)
+    memory.close()  # while the error still has its traceback
+    assert refused.value.errno == errno.EBADF
+
+
 def test_memory_that_its_file_does_not_hold_is_refused(disk: Disk) -> None:
     fd = os.memfd_create("program")
     os.ftruncate(fd, 4096)

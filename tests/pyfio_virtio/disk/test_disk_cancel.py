@@ -11,6 +11,7 @@ import errno
 import gc
 import mmap
 import os
+import select
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -36,6 +37,7 @@ from pyfio_virtio.disk.operations import Operations
 from pyfio_virtio.engine import engine
 from tests.conftest import ROOT
 from tests.pyfio_virtio.disks import Kind, Server, every_kind, open_disk
+from tests.waiting import PATIENCE_S, wait_until
 
 Serve = Callable[..., Backend]
 BLOCK = 4096
@@ -197,6 +199,26 @@ def test_waiting_for_what_is_overdue_ends_when_it_came_back(server: Server) -> N
             with pytest.raises(TimeoutError):
                 operations.completed(1)
         assert len(operations.completed(1, timeout_s=60)) == 1
+
+
+def test_the_eventfd_tells_that_what_is_overdue_came_back(server: Server) -> None:
+    """The program itself found that it is overdue, and lets the eventfd take over after that."""
+    with impatient(server) as disk, disk.operations() as operations:
+        fd = operations.fd
+        operations.arm()
+        early = Read(bytearray(BLOCK), 0)
+        operations.submit([early])
+        assert select.select([fd], [], [], PATIENCE_S)[0]
+        os.eventfd_read(fd)
+        assert operations.look() == [early]
+        late = Read(disk.alloc(BLOCK), 0)
+        with server.stopped():
+            operations.submit([late])
+            wait_until(lambda: operations.look() == [late], "the time-out")
+            operations.arm()
+        assert select.select([fd], [], [], PATIENCE_S)[0]
+        assert operations.look() == [late]
+        assert not late.is_in_flight
 
 
 def test_a_write_that_was_given_up_writes_what_it_was_given(server: Server) -> None:

@@ -4,10 +4,13 @@
 import errno
 import gc
 import os
+import threading
 import weakref
 from array import array
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -163,6 +166,52 @@ def test_threads_that_submit_one_operation_submit_it_once(disk: Disk) -> None:
 
 class Memory(bytearray):
     """That can have weak references."""
+
+
+def test_each_operation_is_late_and_is_collected_if_threads_do_both_at_once(
+    backend: Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A thread collects what became overdue, at the step between the engine's call and Python's."""
+    server, late = Server(backend), Read(bytearray(0), 0)
+    collected: list[Operation] = []
+    library = engine.library()
+
+    def collect() -> None:
+        while not collected:
+            collected.extend(operations.completed(1, timeout_s=60))
+
+    collector = threading.Thread(target=collect)
+
+    def get_overdue(handle: Any) -> Any:  # noqa: ANN401
+        found = library.lib.async_get_overdue(handle)
+        if found:
+            server.go_on()
+            collector.start()
+            collector.join(0.2)  # the collector waits for this thread, so it does not end
+        return found
+
+    with open_disk(backend, request_timeout_s=0.05) as disk, disk.operations() as operations:
+        late.buffer = disk.alloc(BLOCK)
+        server.stop()
+        operations.submit([late])
+        with pytest.raises(TimeoutError):
+            operations.completed(1)
+        lib = Spied(library.lib, get_overdue)
+        spied = SimpleNamespace(ffi=library.ffi, lib=lib)
+        monkeypatch.setattr(engine, "library", lambda: spied)
+        assert operations.overdue() == [late]
+        collector.join()
+    assert collected == [late]
+
+
+class Spied:
+    """The engine, with another function to get what is overdue."""
+
+    def __init__(self, lib: Any, get_overdue: Callable[[Any], Any]) -> None:  # noqa: ANN401
+        self._lib, self.async_get_overdue = lib, get_overdue
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401
+        return getattr(self._lib, name)
 
 
 def test_a_buffer_lives_until_its_operation_is_collected(backend: Backend, disk: Disk) -> None:

@@ -261,7 +261,7 @@ ROOMS: dict[str, set[str]] = {
     "engine": set(),
     "fio": {"machine"},
     "backends": {"engine", "machine"},
-    "disk": {"engine"},
+    "disk": {"engine", "machine"},
     "results": {"fio"},
     "sweep": {"backends", "engine", "fio", "machine", "results"},
     "cli": {"backends", "disk", "engine", "fio", "machine", "results", "sweep"},

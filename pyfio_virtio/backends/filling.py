@@ -11,7 +11,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from pyfio_virtio.machine import host
+from pyfio_virtio.machine import host, signals
 from pyfio_virtio.sizes import format_size
 
 _PIECE_BYTES = 1 << 20
@@ -60,7 +60,9 @@ def fill_memory(fd: int, size_bytes: int) -> None:
 
 def _in_threads(work: Callable[[int], None], starts: range) -> None:
     with ThreadPoolExecutor(len(starts)) as pool:
-        for done in [pool.submit(work, start) for start in starts]:
+        with signals.held_from_threads():
+            parts = [pool.submit(work, start) for start in starts]
+        for done in parts:
             done.result()
 
 

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable
 from typing import TypeVar
 
-from pyfio_virtio.disk.verify import signals_held
+from pyfio_virtio.machine import signals
 
 T = TypeVar("T")
 
@@ -28,7 +28,7 @@ def interruptible(call: Callable[[], T]) -> T:
             failures.append(failure)
 
     thread = threading.Thread(target=make, daemon=True)
-    with signals_held():
+    with signals.held_from_threads():
         thread.start()
     thread.join()
     for failure in failures:

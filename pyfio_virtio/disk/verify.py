@@ -10,7 +10,6 @@ failure of one thread ends all of them at once. Nothing is printed here.
 
 import contextlib
 import random
-import signal
 import threading
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -25,6 +24,7 @@ from pyfio_virtio.disk.disk import Disk
 from pyfio_virtio.disk.operation import Read, Write
 from pyfio_virtio.disk.operations import Operations
 from pyfio_virtio.errors import DiskError, UsageError
+from pyfio_virtio.machine import signals
 from pyfio_virtio.sizes import format_size
 
 DEFAULT_PIECE_BYTES = 4096
@@ -36,9 +36,6 @@ MOST_MEMORY_BYTES = 256 << 20
 _PAGE_BYTES = 4096
 # A thread looks whether it has to end before it fills or compares so many bytes.
 _PART_BYTES = 64 << 10
-
-# What ends a run: ^C, and what the command treats like it.
-_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 T = TypeVar("T")
 # It is called with the number of bytes that were done since the last call.
@@ -302,17 +299,6 @@ def run(disk: Disk, plan: Plan, progress: Progress = lambda size: None) -> Diffe
     return None
 
 
-@contextlib.contextmanager
-def signals_held() -> Iterator[None]:
-    """Delays ^C to the end of the block. In the middle of Thread.start() it would break the locks
-    with which Python starts a thread. Threads that are started in the block take no such signal."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
 def _in_threads(shared: _Run, calls: Sequence[Callable[[], T]]) -> list[T]:
     """Makes each call in its own thread, because a signal does not interrupt a call of the engine.
 
@@ -333,7 +319,7 @@ def _in_threads(shared: _Run, calls: Sequence[Callable[[], T]]) -> list[T]:
     # At its end, the block waits for all threads.
     with ThreadPoolExecutor(len(calls)) as pool:
         try:
-            with signals_held():
+            with signals.held_from_threads():
                 threads = [pool.submit(stopping, call) for call in calls]
             for _ in threads:
                 ended.get()

@@ -16,7 +16,6 @@ import shlex
 import shutil
 import signal
 import subprocess
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -28,11 +27,11 @@ from typing import IO
 import psutil
 
 from pyfio_virtio.errors import MachineError
+from pyfio_virtio.machine import signals
 
 _SECRET = re.compile("secret|passw|token|credential", re.IGNORECASE)
 _EXEC_S = 1.0  # far more than an execve(2) takes
 _AFTER_KILL_S = 5.0  # the kernel needs time to free the memory of a process
-_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def start_ticks(pid: int) -> int | None:
@@ -239,7 +238,7 @@ def start(
     only after `before` has returned, even if we are killed at any moment.
     """
     prefix = [] if death_signal is None else _dying_with_parent(death_signal)
-    with _signals_held(), _pipe() as (reader, writer):
+    with signals.held(), _pipe() as (reader, writer):
         child = subprocess.Popen(
             [*prefix, *_WAITING, *command],
             stdin=reader,
@@ -269,29 +268,3 @@ def _pipe() -> Iterator[tuple[IO[bytes], IO[bytes]]]:
     reader, writer = os.pipe()
     with os.fdopen(reader, "rb", 0) as source, os.fdopen(writer, "wb", 0) as sink:
         yield source, sink
-
-
-@contextmanager
-def _signals_held() -> Iterator[None]:
-    """Delays signals until the end of the block, because the new child is not known before that.
-
-    Python ignores an exception of a handler that runs during its own work before and after a fork.
-    Blocking the signals would not help, because another thread may receive them, and the handlers
-    run in the main thread.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    came: list[int] = []
-    handlers = {number: signal.getsignal(number) for number in _ENDING}
-    # Ignored signals stay ignored, because the child must inherit that.
-    held = {number: each for number, each in handlers.items() if each not in (None, signal.SIG_IGN)}
-    for number in held:
-        signal.signal(number, lambda which, frame: came.append(which))
-    try:
-        yield
-    finally:
-        for number, handler in held.items():
-            signal.signal(number, handler)
-        for each in came:
-            signal.raise_signal(each)

@@ -1,14 +1,19 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Sets signal handlers for the duration of a block.
+"""Sets signal handlers, or delays signals, for the duration of a block.
 
 Owns how handlers are set and how the former ones are put back. Called from the main thread,
-because only that thread may set handlers. It does not send signals.
+because only that thread may set handlers; held() does nothing in another one. It sends no signals,
+except those that were delayed.
 """
 
 import signal
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from types import FrameType
+
+# What ends a command: ^C, and what is treated like it.
+_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 Handler = Callable[[int, FrameType | None], None]
 
@@ -54,3 +59,44 @@ def ending_tidily(
 
     with handled({signal.SIGTERM: end, signal.SIGHUP: end}):
         yield
+
+
+@contextmanager
+def held() -> Iterator[None]:
+    """Delays ^C and the like to the end of the block, in which a child is started.
+
+    The new child is not known before that. Python ignores an exception of a handler that runs
+    during its own work before and after a fork. Blocking the signals would not help, because
+    another thread may receive them, and the handlers run in the main thread.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    came: list[int] = []
+    handlers = {number: signal.getsignal(number) for number in _ENDING}
+    # Ignored signals stay ignored, because the child must inherit that.
+    held = {number: each for number, each in handlers.items() if each not in (None, signal.SIG_IGN)}
+    for number in held:
+        signal.signal(number, lambda which, frame: came.append(which))
+    try:
+        yield
+    finally:
+        for number, handler in held.items():
+            signal.signal(number, handler)
+        for each in came:
+            signal.raise_signal(each)
+
+
+@contextmanager
+def held_from_threads() -> Iterator[None]:
+    """The same for a block in which threads are started, which take no such signal.
+
+    In the middle of Thread.start() it would break the locks with which Python starts a thread. If
+    another thread took it, the main thread would not stop waiting.
+    """
+    with held():
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
+        try:
+            yield
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -17,7 +17,6 @@ import pytest
 from tests.conftest import Fio, FioRun, StartBackend
 from tests.end_to_end.refusal import sentences
 from tests.end_to_end.running_fio import RunningFio
-from tests.waiting import wait_until
 
 KIB, MIB = 1 << 10, 1 << 20
 PATIENCE_S = 20.0
@@ -125,10 +124,9 @@ def start_job(fio: Fio) -> Iterator[Callable[[str], RunningFio]]:
 
 
 def only_child(running: RunningFio) -> psutil.Process:
-    """The process of the only job that is one, once it is there."""
-    parent = psutil.Process(running.child.pid)
-    wait_until(lambda: bool(parent.children()), "the process of fio's job")
-    return parent.children()[0]
+    """The process of the only job that is one. It does I/O, so what setup had forked is gone."""
+    [child] = psutil.Process(running.child.pid).children()
+    return child
 
 
 def mapped_regions(pid: int) -> set[str]:
@@ -160,8 +158,8 @@ rw=randread
 time_based
 runtime=30
 """)
-    child = only_child(running)
     running.wait_until_served(second.process.pid)
+    child = only_child(running)
     assert len(mapped_regions(child.pid)) == 1
     assert mapped_regions(child.pid) & mapped_regions(running.child.pid) == set()
     assert open_descriptors(child.pid) & open_descriptors(running.child.pid) == set()

@@ -19,6 +19,16 @@ static inline uint64_t clock_now_ns(void)
 	return (uint64_t)now.tv_sec * NS_PER_S + (uint64_t)now.tv_nsec;
 }
 
+/* The time of the kernel's last tick: at most 10 ms before clock_now_ns(), and several times
+ * as fast. */
+static inline uint64_t clock_last_tick_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+	return (uint64_t)now.tv_sec * NS_PER_S + (uint64_t)now.tv_nsec;
+}
+
 /* The CPU time that the calling thread has used. */
 static inline uint64_t clock_cpu_ns(void)
 {

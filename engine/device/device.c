@@ -221,6 +221,11 @@ int device_unregister_memory(struct device *dev, void *address)
 	return code;
 }
 
+bool device_may_learn(const struct device *dev)
+{
+	return share_lacks_some(dev);
+}
+
 /* If the back-end does not take the region, data in it is copied, which is no failure. */
 void device_learn(struct device *dev, const void *address, size_t size_bytes)
 {

@@ -61,6 +61,8 @@ void device_release_queue(struct device *dev, struct queue *queue);
  * allocated. */
 int device_share_memory(struct device *dev);
 
+/* False if device_learn() has nothing to do, whatever the address, as usual. */
+bool device_may_learn(const struct device *dev);
 /* If another device of the same memory has added the region of this memory, tells the
  * back-end of it, which blocks for connect_timeout_ms at most. Otherwise costs little. */
 void device_learn(struct device *dev, const void *address, size_t size_bytes);

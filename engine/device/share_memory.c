@@ -382,18 +382,28 @@ bool share_lend(struct device *dev, const void *address, size_t size_bytes, uint
 	return foreign_lend(&dev->shared.foreign, address, size_bytes, lent);
 }
 
+/* The regions of which the back-end was told, whether it took them or not. */
+static uint32_t told_regions(const struct device *dev)
+{
+	return known_regions(dev) | __atomic_load_n(&dev->shared.refused, __ATOMIC_RELAXED);
+}
+
+bool share_lacks_some(const struct device *dev)
+{
+	uint32_t all = (1u << memory_num_regions(dev->memory)) - 1;
+
+	return (all & ~told_regions(dev)) != 0;
+}
+
 bool share_could_learn(const struct device *dev, const void *address, size_t size_bytes)
 {
-	uint32_t told = known_regions(dev) |
-			__atomic_load_n(&dev->shared.refused, __ATOMIC_RELAXED);
-	uint32_t all = (1u << memory_num_regions(dev->memory)) - 1;
 	int region;
 
 	/* Usually no other device adds regions, so there is nothing to look for. */
-	if (!(all & ~told))
+	if (!share_lacks_some(dev))
 		return false;
 	region = memory_find(dev->memory, address, size_bytes);
-	return region >= 0 && takes_single_regions(dev) && !(told >> region & 1);
+	return region >= 0 && takes_single_regions(dev) && !(told_regions(dev) >> region & 1);
 }
 
 int share_learn(struct device *dev, const void *address, size_t size_bytes)

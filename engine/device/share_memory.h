@@ -50,6 +50,8 @@ int share_forget_foreign(struct device *dev, const void *address);
  * is a user of a foreign region then: foreign_lend(). */
 bool share_lend(struct device *dev, const void *address, size_t size_bytes,
 		uint32_t *lent);
+/* True if another device has added a region of which the back-end was not told. */
+bool share_lacks_some(const struct device *dev);
 /* True if this memory lies in a region of dev->memory that another device has added, and
  * that the back-end may take. */
 bool share_could_learn(const struct device *dev, const void *address, size_t size_bytes);

@@ -81,12 +81,13 @@ int async_submit_many(struct async *async, struct operation *const *ops,
 		      unsigned int count)
 {
 	struct transfer_list work = TAILQ_HEAD_INITIALIZER(work);
+	bool may_learn = device_may_learn(async->sq->dev);
 	struct error_kept kept;
 	unsigned int begun = 0;
 	uint64_t now_ns;
 	int code;
 
-	for (unsigned int i = 0; i < count; i++)
+	for (unsigned int i = 0; i < count && may_learn; i++)
 		prepare_memory(async->sq->dev, ops[i]);
 	pthread_mutex_lock(&async->lock);
 	now_ns = clock_now_ns();

@@ -99,7 +99,7 @@ int async_submit_many(struct async *async, struct operation *const *ops,
 	pthread_mutex_unlock(&async->lock);
 	if (code)
 		kept = error_keep();
-	carry_work(&work);
+	carry_new(async->sq, &work);
 	if (code)
 		error_restore(&kept);
 	return begun ? (int)begun : code;

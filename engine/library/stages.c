@@ -50,7 +50,7 @@ void carry_fail(struct transfer *t, int code, const char *sentence,
 }
 
 /* Returns true if t may not continue; it is in work then. */
-static bool is_stopped(struct transfer *t, struct transfer_list *work)
+static inline bool is_stopped(struct transfer *t, struct transfer_list *work)
 {
 	if (t->sq->is_abandoned)
 		carry_fail(t, t->sq->queue->abandoned, t->sq->reason, work);
@@ -98,7 +98,7 @@ static void fill_request(struct transfer *t)
 	req->left_bytes = step->size_bytes;
 }
 
-static void send(struct transfer *t, struct transfer_list *work)
+static inline void send(struct transfer *t, struct transfer_list *work)
 {
 	int code;
 
@@ -114,7 +114,7 @@ static void send(struct transfer *t, struct transfer_list *work)
 
 /* A step that uses a bounce buffer returns to work, because it is filled without the
  * lock. */
-static void start(struct transfer *t, struct transfer_list *work)
+static inline void start(struct transfer *t, struct transfer_list *work)
 {
 	struct shared_queue *sq = t->sq;
 
@@ -131,7 +131,7 @@ static void start(struct transfer *t, struct transfer_list *work)
 	}
 }
 
-static void claim(struct transfer *t, struct transfer_list *work)
+static inline void claim(struct transfer *t, struct transfer_list *work)
 {
 	t->stage = STAGE_START;
 	t->has_claim = transfer_needs_claim(t);
@@ -254,14 +254,7 @@ static bool plan(struct transfer *t, struct transfer_list *work)
 	transfer_plan_next(t);
 	if (division_begin(t, work))
 		return false;
-	if (t->type != REQUEST_READ)
-		t->claim = (struct claim){
-			.first_byte = t->step.first_byte,
-			.end_byte = t->step.first_byte + t->step.size_bytes,
-			.is_alone = t->step.is_partial,
-			.owner = t,
-		};
-	t->stage = STAGE_CLAIM;
+	transfer_note_planned(t);
 	if (t->done_bytes && t->timeout_ns)
 		transfer_set_deadline(t, clock_now_ns() + t->timeout_ns);
 	return true;
@@ -308,6 +301,19 @@ static void finish(struct transfer *t, struct load *load)
 	TAILQ_INSERT_TAIL(&load->done, t, link);
 }
 
+/* Usually a transfer is one step, and nothing else has to be looked at. */
+static bool proceed_whole(struct transfer *t, struct load *load)
+{
+	if (!t->is_whole || t->stage != STAGE_RETURNED || t->error || t->is_detached)
+		return false;
+	transfer_complete_whole(t);
+	t->stage = STAGE_FINISH;
+	if (t->has_claim)
+		release_claim(t, load->work);
+	finish(t, load);
+	return true;
+}
+
 static void proceed(struct transfer *t, struct load *load)
 {
 	bool copies = t->step.uses_slot &&
@@ -340,7 +346,8 @@ static void carry(struct transfer_list *work, const struct transfer *own)
 	while (!TAILQ_EMPTY(work)) {
 		while ((t = TAILQ_FIRST(work))) {
 			TAILQ_REMOVE(work, t, link);
-			proceed(t, &load);
+			if (!proceed_whole(t, &load))
+				proceed(t, &load);
 		}
 		send_ready(&load);
 		finish_done(&load);
@@ -350,6 +357,30 @@ static void carry(struct transfer_list *work, const struct transfer *own)
 void carry_work(struct transfer_list *work)
 {
 	carry(work, NULL);
+}
+
+/* Sends the transfers that were planned when they were prepared, with the lock held once
+ * for all of them. A transfer that fails is appended to work. */
+static void send_planned(struct shared_queue *sq, struct transfer_list *work)
+{
+	struct transfer *t, *next;
+
+	pthread_mutex_lock(&sq->lock);
+	for (t = TAILQ_FIRST(work); t; t = next) {
+		next = TAILQ_NEXT(t, link);
+		if (t->stage != STAGE_CLAIM)
+			continue;
+		TAILQ_REMOVE(work, t, link);
+		if (!is_stopped(t, work))
+			claim(t, work);
+	}
+	unlock_and_kick(sq, false);
+}
+
+void carry_new(struct shared_queue *sq, struct transfer_list *work)
+{
+	send_planned(sq, work);
+	carry_work(work);
 }
 
 void carry_own(struct transfer *t)

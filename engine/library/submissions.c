@@ -38,19 +38,19 @@ void async_announce(struct async *async)
 }
 
 /* The lock is held. The submission is neither pending nor overdue afterwards. */
-static void take_out(struct submission *submission)
+static inline void take_out(struct submission *submission)
 {
 	struct async *async = submission->async;
 
 	if (submission->is_overdue) {
 		TAILQ_REMOVE(&async->overdue, submission, link);
 		async->num_overdue--;
+		free(submission->sentence);
+		submission->sentence = NULL;
 	} else {
 		TAILQ_REMOVE(&async->pending, submission, link);
 		async->num_pending--;
 	}
-	free(submission->sentence);
-	submission->sentence = NULL;
 }
 
 /* ---- barriers (the lock is held) ------------------------------------------------- */
@@ -122,8 +122,9 @@ static uint64_t deadline_of(const struct submission *submission)
 
 /* The caller calls async_announce(). Either the queue has taken the transfer, or it can
  * perhaps be used again. */
-static void complete(struct submission *submission, int64_t result, char *sentence,
-		     struct transfer_list *work)
+static inline __attribute__((always_inline)) void
+complete(struct submission *submission, int64_t result, char *sentence,
+	 struct transfer_list *work)
 {
 	struct async *async = submission->async;
 
@@ -155,7 +156,7 @@ static void make_overdue(struct submission *submission)
 	async_announce(async);
 }
 
-static void finish(struct submission *submission, struct transfer_list *work)
+static inline void finish(struct submission *submission, struct transfer_list *work)
 {
 	struct transfer *t = submission->transfer;
 

@@ -81,6 +81,35 @@ static void plan_slot(struct transfer *t, uint64_t limit, uint64_t block_mask,
 	step->is_reading = step->is_partial;
 }
 
+void transfer_note_planned(struct transfer *t)
+{
+	if (t->type != REQUEST_READ)
+		t->claim = (struct claim){
+			.first_byte = t->step.first_byte,
+			.end_byte = t->step.first_byte + t->step.size_bytes,
+			.is_alone = t->step.is_partial,
+			.owner = t,
+		};
+	t->stage = STAGE_CLAIM;
+}
+
+void transfer_plan_whole(struct transfer *t, uint32_t block_size)
+{
+	uint64_t last_byte = t->offset_bytes + t->left_bytes - 1;
+
+	if (!t->is_direct || (t->offset_bytes | t->left_bytes) & (block_size - 1) ||
+	    (t->offset_bytes ^ last_byte) >= RANGE_LOCK_STRETCH_BYTES)
+		return;
+	t->step = (struct step){
+		.type = t->type,
+		.first_byte = t->offset_bytes,
+		.size_bytes = t->left_bytes,
+		.payload_bytes = t->left_bytes,
+	};
+	t->is_whole = true;
+	transfer_note_planned(t);
+}
+
 void transfer_plan(struct transfer *t, uint32_t block_size, uint64_t slot_bytes,
 		   uint64_t range_bytes)
 {

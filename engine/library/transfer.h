@@ -64,6 +64,7 @@ struct transfer {
 	uint8_t type;            /* enum request_type */
 	bool is_direct;          /* whole blocks need no bounce buffer */
 	bool needs_flush;        /* after its last step on data */
+	bool is_whole;           /* its step is all of it; see transfer_plan_whole() */
 	/* Used by the thread that holds the transfer. */
 	bool has_claim;
 	enum transfer_stage stage;
@@ -102,18 +103,30 @@ static inline void transfer_set_deadline(struct transfer *t, uint64_t deadline_n
 	__atomic_store_n(&t->deadline_ns, deadline_ns, __ATOMIC_RELAXED);
 }
 
+/* After the step of a transfer that is one whole step. */
+static inline void transfer_complete_whole(struct transfer *t)
+{
+	t->done_bytes = t->left_bytes;
+	t->left_bytes = 0;
+}
+
 /* True if no step is left. */
 static inline bool transfer_is_complete(const struct transfer *t)
 {
 	return !t->left_bytes && !t->needs_flush;
 }
 
+/* For a read or write of one buffer, with nothing else to do: plans its step if this is
+ * all of it and uses no bounce buffer. Most transfers are such. */
+void transfer_plan_whole(struct transfer *t, uint32_t block_size);
 /* Plans the next step; a bounce buffer has slot_bytes, and a request that moves no data
  * is for range_bytes at most. */
 void transfer_plan(struct transfer *t, uint32_t block_size, uint64_t slot_bytes,
 		   uint64_t range_bytes);
 /* The same, with the values of its queue. */
 void transfer_plan_next(struct transfer *t);
+/* The step is planned: fills in the claim, and sets the next stage. */
+void transfer_note_planned(struct transfer *t);
 /* True if the step changes blocks, so that it needs a claim on them. */
 bool transfer_needs_claim(const struct transfer *t);
 /* Before a step is sent: fills the bounce buffer if the step writes through one. */

@@ -20,7 +20,7 @@ from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, ParamSpec
 
-from pyfio_virtio.disk.arguments import listed
+from pyfio_virtio.disk.arguments import listed, wrong_buffer
 from pyfio_virtio.disk.disk import Disk, open_disk
 from pyfio_virtio.disk.operation import Discard, Flush, Operation, Read, Write, WriteZeroes
 from pyfio_virtio.engine.engine import DeviceInfo
@@ -90,6 +90,8 @@ class AsyncDisk:
 
     async def pwrite(self, data: "Buffer", offset: int) -> int:
         """Writes `data`, or less at the end of the disk. Returns the number of bytes."""
+        if isinstance(data, (list, tuple)):  # Write accepts these
+            raise wrong_buffer("data", data, writable=False)
         return await self._carry_out(Write(data, offset))
 
     async def pwritev(self, buffers: Iterable["Buffer"], offset: int) -> int:

@@ -91,6 +91,8 @@ def _path(socket: str | os.PathLike[str]) -> bytes:
     except TypeError:
         kind = type(socket).__name__
         raise TypeError(f"socket is of the type {kind}: it must be a path") from None
+    if not path:
+        raise ArgumentError(f"socket={socket!r}: it must be a path")
     if b"\0" in path:
         raise ArgumentError(f"socket={socket!r}: a path has no null character")
     return path

@@ -10,7 +10,7 @@ submitted again, with another offset if needed; this is faster than a new operat
 import errno
 from collections.abc import Callable, Sequence
 from functools import cache, partial
-from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, TypeAlias
 
 from pyfio_virtio.disk.arguments import (
     CData,
@@ -66,6 +66,11 @@ class Operation:
         except AttributeError:
             raise DiskError(errno.EBUSY, IN_FLIGHT) from None
         self.error = None
+
+    def __reduce_ex__(self, protocol: object) -> NoReturn:
+        """A copy would share the structure that the engine uses."""
+        kind = type(self).__name__
+        raise TypeError(f"a {kind} cannot be copied or pickled: make another one")
 
     def release(self) -> None:
         self.kept = None

@@ -64,10 +64,12 @@ class _Async(Gate):
 class _Pointers:
     """An array of struct operation *, and the same as numbers."""
 
-    def __init__(self, room: int) -> None:
+    def __init__(self, handle: CData) -> None:
         ffi = engine.library().ffi
-        self.array: CData = ffi.new("struct operation *[]", room)
+        self.array: CData = ffi.new("struct operation *[]", ROOM)
         self.numbers = memoryview(ffi.buffer(self.array)).cast("Q")
+        # The arguments of async_collect(), as map() takes them.
+        self.for_collect = (handle,), (self.array,), (ROOM,)
 
 
 class Operations:
@@ -159,7 +161,7 @@ class Operations:
         try:
             return self._spare.pop()
         except IndexError:
-            return _Pointers(ROOM)
+            return _Pointers(self._async.handle)
 
     # ---- collecting ----------------------------------------------------------------------------
 
@@ -182,18 +184,30 @@ class Operations:
         pointers = self._take_pointers()
         while some := self._collect_some(pointers):
             # Only the last one can have failed.
-            if (result := some[-1].struct.result) < 0:
+            result = some[-1].struct.result
+            if result < 0:
                 some[-1].error = engine.failure(result)
             for operation in some:
                 operation.release()
             found += some
+            if result >= 0 and len(some) < ROOM:
+                break  # the engine had no more
         self._spare.append(pointers)
         return found
 
     def _collect_some(self, pointers: _Pointers) -> list[Operation]:
+        count, some = 0, list[Operation]()
         with self._lookup:
-            count = engine.library().lib.async_collect(self._async.handle, pointers.array, ROOM)
-            return [*map(self._in_flight.pop, pointers.numbers[:count].tolist())]
+            try:
+                # In one step, so that the count is known even if ^C comes during the call.
+                (count,) = map(engine.library().lib.async_collect, *pointers.for_collect)
+                some += map(self._in_flight.pop, pointers.numbers[:count])
+            except BaseException:  # ^C
+                if not some:
+                    some += map(self._in_flight.pop, pointers.numbers[:count])
+                _release(some)
+                raise
+        return some
 
     def overdue(self) -> list[Operation]:
         """The operations that took too long; each is returned once, and has an error.
@@ -230,6 +244,8 @@ class Operations:
 
     def cancel(self, operation: Operation) -> None:
         """Gives the operation up, if it is in flight. It ends with ETIMEDOUT."""
+        if not isinstance(operation, Operation):
+            raise _wrong_kind(operation)
         with self._session, self._async:
             engine.library().lib.async_cancel(self._async.handle, operation.struct)
 
@@ -262,13 +278,16 @@ def _claim(batch: Sequence[Operation]) -> None:
         refused = batch[claimed]
         if isinstance(refused, Operation):
             raise
-        sentence = f"an operation is {_type_of(refused)}: use Read, Write or another of these"
-        raise TypeError(sentence) from None
+        raise _wrong_kind(refused) from None
 
 
 def _release(batch: Sequence[Operation]) -> None:
     for operation in batch:
         operation.release()
+
+
+def _wrong_kind(value: object) -> TypeError:
+    return TypeError(f"an operation is {_type_of(value)}: use Read, Write or another of these")
 
 
 def _type_of(value: object) -> str:

@@ -151,6 +151,19 @@ def test_wrong_arguments_are_refused_in_the_same_words(disk: Disk) -> None:
     asyncio.run(all_refuse())
 
 
+def test_a_write_that_is_awaited_refuses_a_list_as_a_blocking_one_does(disk: Disk) -> None:
+    data: list[bytes] = [b"x"]
+    sentence = f"data is of the type list: {READABLE}"
+
+    async def refuse() -> None:
+        with pytest.raises(TypeError, match=sentence):
+            await AsyncDisk(disk).pwrite(data, 0)  # type: ignore[arg-type]
+
+    asyncio.run(refuse())
+    with pytest.raises(TypeError, match=sentence):
+        disk.pwrite(data, 0)  # type: ignore[arg-type]
+
+
 # ---- arguments of other calls --------------------------------------------------------------------
 
 
@@ -173,6 +186,7 @@ def test_other_wrong_arguments_are_refused(disk: Disk) -> None:
         (lambda: operations.completed(1, "1"), TypeError, "timeout_s='1': it must be a number"),  # type: ignore[arg-type]
         (lambda: operations.submit(5), TypeError, "operations is of the type int: it must be"),  # type: ignore[arg-type]
         (lambda: operations.submit(["x"]), TypeError, "an operation is of the type str: use Read"),  # type: ignore[list-item]
+        (lambda: operations.cancel("x"), TypeError, "an operation is of the type str: use Read"),  # type: ignore[arg-type]
         (
             lambda: operations.submit([Write([b"x", "y"], 0)]),  # type: ignore[list-item]
             TypeError,
@@ -232,7 +246,8 @@ def test_wrong_options_are_refused(backend: Backend) -> None:
 
 
 @pytest.mark.parametrize(
-    ("socket", "error"), [(5, TypeError), ("a\0b", ArgumentError), (b"nobody", FileNotFoundError)]
+    ("socket", "error"),
+    [(5, TypeError), ("", ArgumentError), ("a\0b", ArgumentError), (b"nobody", FileNotFoundError)],
 )
 def test_a_path_that_is_none_is_refused(socket: Any, error: type[Exception]) -> None:  # noqa: ANN401
     with pytest.raises(error, match="socket"):

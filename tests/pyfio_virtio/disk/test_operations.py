@@ -1,15 +1,18 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Operations in batches: disk/operations.py and operation.py."""
 
+import copy
 import errno
 import gc
 import os
+import pickle
+import sys
 import threading
 import weakref
 from array import array
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from types import SimpleNamespace
+from types import FrameType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -162,6 +165,43 @@ def test_threads_that_submit_one_operation_submit_it_once(disk: Disk) -> None:
             codes = [each.result() for each in [pool.submit(submit) for _ in range(4)]]
             assert sorted(codes) == [0, *[errno.EBUSY] * 3]
             assert operations.completed(1) == [write]
+
+
+def test_an_operation_cannot_be_copied() -> None:
+    """The copy would have the same structure, and could be submitted at the same time."""
+    for each in (Read(bytearray(1), 0), Flush()):
+        for way in (copy.copy, copy.deepcopy, pickle.dumps):
+            with pytest.raises(TypeError, match="cannot be copied or pickled: make another one"):
+                way(each)
+
+
+def interrupted_after(steps: int) -> Callable[[FrameType, str, Any], None]:
+    """Raises what ^C raises, after so many calls of C in the code that collects."""
+    left = iter(range(steps))
+
+    def profile(frame: FrameType, event: str, _: Any) -> None:  # noqa: ANN401
+        is_there = frame.f_code.co_name in ("_collect", "_collect_some")
+        if is_there and event == "c_return" and next(left, None) is None:
+            raise KeyboardInterrupt
+
+    return profile
+
+
+def test_an_interrupt_leaves_nothing_that_was_collected_in_flight(disk: Disk) -> None:
+    interrupts = 0
+    with disk.operations() as operations:
+        for steps in range(30):
+            operations.submit([Flush(), Flush()])
+            sys.setprofile(interrupted_after(steps))
+            try:
+                operations.completed(2)
+            except KeyboardInterrupt:
+                interrupts += 1
+            finally:
+                sys.setprofile(None)
+            operations.completed(2)
+            assert len(operations) == 0
+    assert interrupts > 1
 
 
 class Memory(bytearray):

@@ -183,7 +183,13 @@ def build(module: Module, compiler: Compiler, output: Path) -> None:
         compiler.run(*objects, *LINK, "-o", str(linked))
         if not compiler.sanitizers:
             check_undefined(linked)
-        linked.rename(output)
+        hand_over(linked, output)
+
+
+def hand_over(linked: Path, output: Path) -> None:
+    """Puts it in its place at once. A shared object is no program, so nobody may run it as one."""
+    linked.chmod(0o644)
+    linked.rename(output)
 
 
 def library_sources() -> list[Path]:
@@ -203,7 +209,7 @@ def build_library(compiler: Compiler, output: Path) -> None:
         paths = map(str, library_sources())
         flags = (*compiler.defines, "-DPYFIO_BUILDS_LIBRARY", f"-iquote{compiler.folder}")
         compiler.run(*flags, *paths, *link, "-o", str(linked))
-        linked.rename(output)
+        hand_over(linked, output)
 
 
 def check_undefined(shared_object: Path) -> None:

@@ -63,6 +63,11 @@ def test_neither_python_nor_dpdk_is_needed() -> None:
     assert set(libraries) <= {"libc.so.6", "libm.so.6", "ld-linux-x86-64.so.2"}
 
 
+def test_nobody_takes_it_for_a_program() -> None:
+    for path in (ENGINE, ENGINE.with_name("vhost_backend")):
+        assert path.stat().st_mode & 0o111 == 0
+
+
 def test_fio_loads_it_by_name() -> None:
     environment = {**os.environ, "LD_LIBRARY_PATH": str(ENGINE.parent)}
     done = subprocess.run(

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, ParamSpec
 from pyfio_virtio.disk.arguments import listed, wrong_buffer
 from pyfio_virtio.disk.disk import Disk, open_disk
 from pyfio_virtio.disk.operation import Discard, Flush, Operation, Read, Write, WriteZeroes
+from pyfio_virtio.disk.uncopied import Uncopied
 from pyfio_virtio.engine.engine import DeviceInfo
 from pyfio_virtio.errors import DiskError
 
@@ -35,7 +36,7 @@ MAX_PATIENCE = 16
 CLOSED = "the disk was closed while this was awaited"
 
 
-class AsyncDisk:
+class AsyncDisk(Uncopied):
     """aio.open() makes it. It belongs to the event loop in which it was opened."""
 
     def __init__(self, disk: Disk) -> None:

@@ -27,6 +27,7 @@ from pyfio_virtio.disk.arguments import (
 )
 from pyfio_virtio.disk.operations import Operations
 from pyfio_virtio.disk.session import Session
+from pyfio_virtio.disk.uncopied import Uncopied
 from pyfio_virtio.engine import engine
 from pyfio_virtio.errors import ArgumentError
 
@@ -107,7 +108,7 @@ def _address(scsi_address: tuple[int, int]) -> tuple[int, int]:
     return whole("the target", target, MAX_TARGET), whole("the LUN", lun, MAX_LUN)
 
 
-class Disk:
+class Disk(Uncopied):
     """open_disk() makes it. Any thread may call each method until close()."""
 
     def __init__(self, session: Session) -> None:

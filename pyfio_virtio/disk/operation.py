@@ -10,7 +10,7 @@ submitted again, with another offset if needed; this is faster than a new operat
 import errno
 from collections.abc import Callable, Sequence
 from functools import cache, partial
-from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 from pyfio_virtio.disk.arguments import (
     CData,
@@ -20,6 +20,7 @@ from pyfio_virtio.disk.arguments import (
     whole,
     wrong_buffer,
 )
+from pyfio_virtio.disk.uncopied import Uncopied
 from pyfio_virtio.engine import engine
 from pyfio_virtio.errors import DiskError
 
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 IN_FLIGHT = "this operation is in flight: collect it first"
 
 
-class Operation:
+class Operation(Uncopied):
     """What all kinds of operations have in common.
 
     `buffer` is what was passed, or None. `key` is the program's own. `error` says why the operation
@@ -66,11 +67,6 @@ class Operation:
         except AttributeError:
             raise DiskError(errno.EBUSY, IN_FLIGHT) from None
         self.error = None
-
-    def __reduce_ex__(self, protocol: object) -> NoReturn:
-        """A copy would share the structure that the engine uses."""
-        kind = type(self).__name__
-        raise TypeError(f"a {kind} cannot be copied or pickled: make another one")
 
     def release(self) -> None:
         self.kept = None

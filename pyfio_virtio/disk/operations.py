@@ -23,6 +23,7 @@ from pyfio_virtio.disk.arguments import CData, milliseconds, whole
 from pyfio_virtio.disk.gate import Gate
 from pyfio_virtio.disk.operation import Operation
 from pyfio_virtio.disk.session import Session
+from pyfio_virtio.disk.uncopied import Uncopied
 from pyfio_virtio.engine import engine
 from pyfio_virtio.errors import DiskError
 
@@ -72,7 +73,7 @@ class _Pointers:
         self.for_collect = (handle,), (self.array,), (ROOM,)
 
 
-class Operations:
+class Operations(Uncopied):
     """Disk.operations() makes it."""
 
     def __init__(self, session: Session) -> None:

@@ -42,7 +42,7 @@ class Orders:
         settings = {
             "ENGINE": engine.folder() / engine.NAME,
             "LENGTH": 2,
-            "RANDOM": 250,
+            "RANDOM": 100,
             "SEED": 1,
             "FAILURES": int(may_fail),
         }

@@ -167,9 +167,9 @@ def test_threads_that_submit_one_operation_submit_it_once(disk: Disk) -> None:
             assert operations.completed(1) == [write]
 
 
-def test_an_operation_cannot_be_copied() -> None:
-    """The copy would have the same structure, and could be submitted at the same time."""
-    for each in (Read(bytearray(1), 0), Flush()):
+def test_what_stands_for_something_in_c_cannot_be_copied(disk: Disk) -> None:
+    """The copy would have the same structure, or would close what the original uses."""
+    for each in (Read(bytearray(1), 0), Flush(), disk, disk.operations()):
         for way in (copy.copy, copy.deepcopy, pickle.dumps):
             with pytest.raises(TypeError, match="cannot be copied or pickled: make another one"):
                 way(each)

@@ -282,7 +282,7 @@ def _text_of(parts: list[tuple[str, str | None, bool, list[str]]]) -> str:
     return "".join(f"{line}\n" for line in lines)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(
     st.lists(PARTS, min_size=1, max_size=4),
     st.lists(

@@ -397,12 +397,8 @@ bool share_lacks_some(const struct device *dev)
 
 bool share_could_learn(const struct device *dev, const void *address, size_t size_bytes)
 {
-	int region;
+	int region = memory_find(dev->memory, address, size_bytes);
 
-	/* Usually no other device adds regions, so there is nothing to look for. */
-	if (!share_lacks_some(dev))
-		return false;
-	region = memory_find(dev->memory, address, size_bytes);
 	return region >= 0 && takes_single_regions(dev) && !(told_regions(dev) >> region & 1);
 }
 

@@ -81,14 +81,12 @@ int async_submit_many(struct async *async, struct operation *const *ops,
 		      unsigned int count)
 {
 	struct transfer_list work = TAILQ_HEAD_INITIALIZER(work);
-	bool may_learn = device_may_learn(async->sq->dev);
 	struct error_kept kept;
 	unsigned int begun = 0;
 	uint64_t now_ns;
 	int code;
 
-	for (unsigned int i = 0; i < count && may_learn; i++)
-		prepare_memory(async->sq->dev, ops[i]);
+	prepare_memory(async->sq->dev, (const struct operation *const *)ops, count);
 	pthread_mutex_lock(&async->lock);
 	now_ns = clock_now_ns();
 	code = async->is_shut ? async_refuse(async) : 0;

@@ -191,7 +191,7 @@ static bool lend_all(struct device *dev, const struct operation *op, uint32_t *l
 	return true;
 }
 
-void prepare_memory(struct device *dev, const struct operation *op)
+static void learn_memory(struct device *dev, const struct operation *op)
 {
 	if (!is_data(op->type) || op->iov_count > PREPARE_MAX_PARTS)
 		return;
@@ -199,6 +199,15 @@ void prepare_memory(struct device *dev, const struct operation *op)
 		device_learn(dev, op->buffer, op->size_bytes);
 	for (unsigned int i = 0; op->iov && i < op->iov_count; i++)
 		device_learn(dev, op->iov[i].iov_base, op->iov[i].iov_len);
+}
+
+void prepare_memory(struct device *dev, const struct operation *const *ops,
+		    unsigned int count)
+{
+	if (!device_may_learn(dev))
+		return;
+	for (unsigned int i = 0; i < count; i++)
+		learn_memory(dev, ops[i]);
 }
 
 static bool is_direct(struct device *dev, const struct operation *op, uint32_t *lent)

@@ -13,10 +13,11 @@
 
 /* Makes a transfer that can be prepared. NULL, with a sentence, if there is no memory. */
 struct transfer *prepare_new(struct shared_queue *sq);
-/* Tells the back-end of memory of op that another device has added. This may block for
- * connect_timeout_ms, so no lock is held, and deadlines are set afterwards. op need not
- * be checked. */
-void prepare_memory(struct device *dev, const struct operation *op);
+/* Tells the back-end of memory of these operations that another device has added. This
+ * may block for connect_timeout_ms, so no lock is held, and deadlines are set
+ * afterwards. The operations need not be checked. */
+void prepare_memory(struct device *dev, const struct operation *const *ops,
+		    unsigned int count);
 /* Sets all of t that depends on op; t is new, or reusable (transfer_is_reusable()). 0, or
  * a negative errno with a sentence; then t was not touched. */
 int prepare_transfer(struct transfer *t, const struct operation *op, uint64_t now_ns);

@@ -7,6 +7,7 @@ back-end that hangs takes seconds. Called from the main thread.
 
 import threading
 from collections.abc import Callable
+from queue import SimpleQueue
 from typing import TypeVar
 
 from pyfio_virtio.machine import signals
@@ -21,16 +22,20 @@ def interruptible(call: Callable[[], T]) -> T:
     results: list[T] = []
     failures: list[BaseException] = []
 
+    ended: SimpleQueue[None] = SimpleQueue()
+
     def make() -> None:
         try:
             results.append(call())
         except BaseException as failure:  # it is raised again below
             failures.append(failure)
+        finally:
+            ended.put(None)
 
     thread = threading.Thread(target=make, daemon=True)
     with signals.held_from_threads():
         thread.start()
-    thread.join()
+    signals.wait(ended)
     for failure in failures:
         raise failure
     return results[0]

@@ -304,7 +304,7 @@ def _in_threads(shared: _Run, calls: Sequence[Callable[[], T]]) -> list[T]:
 
     If one fails, or the calling thread is interrupted, all of them end.
     """
-    # Unlike what Python builds of locks, its get() can be interrupted anywhere and holds nothing.
+    # Unlike what Python builds of locks, it can be interrupted anywhere and holds nothing.
     ended: SimpleQueue[None] = SimpleQueue()
 
     def stopping(call: Callable[[], T]) -> T:
@@ -322,7 +322,7 @@ def _in_threads(shared: _Run, calls: Sequence[Callable[[], T]]) -> list[T]:
             with signals.held_from_threads():
                 threads = [pool.submit(stopping, call) for call in calls]
             for _ in threads:
-                ended.get()
+                signals.wait(ended)
         except BaseException:
             shared.stop()
             shared.disk.close()  # this ends the calls that wait for a back-end that hangs

@@ -103,6 +103,8 @@ def misread(reading: Reading) -> Misread | None:
         advice = f"for several values, write {','.join(filter(None, parts))}"
     elif not all(_is_read(part, reading) for part in parts if part):
         advice = "write a whole number, with a unit if it has one"
+    elif reading.kind == "OPT_ULL" and text.startswith("-"):
+        advice = "it must not be negative"
     elif reading.kind == "OPT_INT" and max(reading.numbers) >= _INT_LIMIT and text[0] != "-":
         number, advice = number % _INT_LIMIT, f"it must be below {_INT_LIMIT}"
     else:

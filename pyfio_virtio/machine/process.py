@@ -202,9 +202,14 @@ def this_process() -> Process:
 
 
 # A new process waits for a line before it executes the command, so that its starter knows it then.
-# If the starter ends before, the process reads the end of the pipe and ends too. No code of ours
-# runs between fork and exec, because another thread may hold locks at the fork.
-_WAITING = ("sh", "-c", 'read -r go && exec "$@" </dev/null', "sh")
+# If the starter ends before, the process reads the end of the pipe and ends too. The line names the
+# starter: if that ended before setpriv asked for the signal, the process has another parent now. No
+# code of ours runs between fork and exec, because another thread may hold locks at the fork.
+_ANY = "any"
+_BEGIN = (
+    f'read -r starter && [ "$starter" = {_ANY} -o "$starter" = "$PPID" ] && exec "$@" </dev/null'
+)
+_WAITING = ("sh", "-c", _BEGIN, "sh")
 
 
 def _dying_with_parent(number: int) -> list[str]:
@@ -259,7 +264,8 @@ def start(
             child.wait()
             raise
         with suppress(BrokenPipeError):  # the process has ended already
-            writer.write(b"go\n")
+            starter = _ANY if death_signal is None else str(os.getpid())
+            writer.write(f"{starter}\n".encode())
     return started
 
 

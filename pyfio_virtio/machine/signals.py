@@ -9,11 +9,14 @@ except those that were delayed.
 import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from queue import Empty, SimpleQueue
 from types import FrameType
 
 # What ends a command: ^C, and what is treated like it.
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+_NOTICED_S = 0.2
 
 Handler = Callable[[int, FrameType | None], None]
 
@@ -100,3 +103,14 @@ def held_from_threads() -> Iterator[None]:
             yield
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def wait(ended: SimpleQueue[None]) -> None:
+    """Waits for an item, and notices ^C soon.
+
+    A signal that comes just before the kernel begins to wait does not end that wait, and Python
+    runs the handler only after it. So each wait is short.
+    """
+    while True:
+        with suppress(Empty):
+            return ended.get(timeout=_NOTICED_S)

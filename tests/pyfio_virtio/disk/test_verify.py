@@ -68,10 +68,11 @@ def test_an_interrupt_comes_before_or_after_threads_are_started(
     threads: int, serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Between, it would break the locks with which Python starts a thread."""
-    start, started = threading.Thread.start, 0
+    start, begun, started = threading.Thread.start, 0, 0
 
     def interrupted(thread: threading.Thread) -> None:
-        nonlocal started
+        nonlocal begun, started
+        begun += 1
         signal.raise_signal(signal.SIGINT)
         start(thread)
         started += 1
@@ -80,7 +81,8 @@ def test_an_interrupt_comes_before_or_after_threads_are_started(
     plan = verify.Plan(0, 100_000, 1000, verify.Offsets(), threads=threads)
     with open_disk(Kind("builtin", 512).start(serve)) as disk, pytest.raises(KeyboardInterrupt):
         verify.run(disk, plan)
-    assert started == threads
+    # Fewer than the threads, if one was idle again before the last call.
+    assert started == begun > 0
 
 
 def test_an_interrupt_comes_before_or_after_a_call_is_begun(

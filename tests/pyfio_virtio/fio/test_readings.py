@@ -35,6 +35,7 @@ def test_a_section_without_options_is_one() -> None:
         ("runtime=1.5", "1000000 us", "write a whole number"),
         ("startdelay=1s-2s", "1 us", "write a whole number"),
         ("ramp_time=10minutes", "10 us", "write a whole number"),
+        ("bs=-1", "18446744073709551615", "it must not be negative"),
         ("iodepth=4294967297", "1", "it must be below 4294967296"),
     ],
 )

@@ -232,6 +232,15 @@ def test_no_process_has_the_number_0() -> None:
     assert process.start_ticks(0) is None
 
 
+def test_a_child_whose_starter_is_another_process_does_not_begin() -> None:
+    """As if its starter had ended before the kernel was asked for a signal at that end."""
+    shell = process._WAITING
+    ended = subprocess.run(
+        [*shell, "echo", "begun"], input=b"%d\n" % os.getppid(), capture_output=True, check=False
+    )
+    assert (ended.returncode, ended.stdout) == (1, b"")
+
+
 def test_a_kill_of_the_parent_ends_the_child() -> None:
     with subprocess.Popen([sys.executable, "-c", PARENT], stdout=subprocess.PIPE) as parent:
         assert parent.stdout is not None

@@ -65,7 +65,7 @@ bench: install-packages ## compare the engine with fio's own engines; all runs a
 	@$(IN_VENV) -m bench $(BENCH)
 
 # These programs use neither fio nor Python, and are optimised like the engine.
-build/bench/%_loop: bench/%_loop.c bench/result.h $(FRONT_END_SOURCES)
+build/bench/%_loop: bench/%_loop.c bench/random.h bench/result.h $(FRONT_END_SOURCES)
 	@mkdir -p $(@D)
 	@echo "Compiling $@"
 	@$(CC) -std=gnu11 -D_GNU_SOURCE -g -O2 -flto=auto -flto-partition=one -Wall -Wextra -pthread \

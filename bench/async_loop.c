@@ -12,6 +12,7 @@
 
 #include "api.h"
 #include "base/clock.h"
+#include "random.h"
 #include "result.h"
 
 #define BLOCK_BYTES 4096u
@@ -33,18 +34,9 @@ static int fail(const char *what)
 	return 1;
 }
 
-/* xorshift64 */
-static uint64_t next_random(struct loop *loop)
-{
-	loop->random ^= loop->random << 13;
-	loop->random ^= loop->random >> 7;
-	loop->random ^= loop->random << 17;
-	return loop->random;
-}
-
 static void fill(struct loop *loop, struct operation *op, uint64_t now_ns)
 {
-	op->offset_bytes = next_random(loop) % loop->blocks * BLOCK_BYTES;
+	op->offset_bytes = random_next(&loop->random) % loop->blocks * BLOCK_BYTES;
 	loop->issued_ns[op - loop->ops] = now_ns;
 }
 

@@ -13,6 +13,7 @@
 
 #include "base/clock.h"
 #include "device/device.h"
+#include "random.h"
 #include "result.h"
 
 #define BLOCK_BYTES 4096u
@@ -35,15 +36,6 @@ static int fail(const char *what)
 	return 1;
 }
 
-/* xorshift64 */
-static uint64_t next_random(struct loop *loop)
-{
-	loop->random ^= loop->random << 13;
-	loop->random ^= loop->random >> 7;
-	loop->random ^= loop->random << 17;
-	return loop->random;
-}
-
 static void submit(struct loop *loop, unsigned int slot, uint64_t now_ns)
 {
 	struct request *req = queue_get(loop->queue);
@@ -51,7 +43,7 @@ static void submit(struct loop *loop, unsigned int slot, uint64_t now_ns)
 	req->user = (void *)(uintptr_t)slot;
 	req->type = REQUEST_READ;
 	req->buffer = loop->buffers + (size_t)slot * BLOCK_BYTES;
-	req->offset_bytes = next_random(loop) % loop->blocks * BLOCK_BYTES;
+	req->offset_bytes = random_next(&loop->random) % loop->blocks * BLOCK_BYTES;
 	req->left_bytes = BLOCK_BYTES;
 	loop->issued_ns[slot] = now_ns;
 	if (queue_submit(loop->queue, req)) {

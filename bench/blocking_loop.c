@@ -12,6 +12,7 @@
 
 #include "api.h"
 #include "base/clock.h"
+#include "random.h"
 #include "result.h"
 
 #define BLOCK_BYTES 4096u
@@ -35,18 +36,9 @@ static int fail(const char *what)
 	return 1;
 }
 
-/* xorshift64 */
-static uint64_t next_random(struct reader *reader)
-{
-	reader->random ^= reader->random << 13;
-	reader->random ^= reader->random >> 7;
-	reader->random ^= reader->random << 17;
-	return reader->random;
-}
-
 static uint64_t read_one(struct reader *reader, void *buffer, uint64_t now_ns)
 {
-	uint64_t offset = next_random(reader) % reader->blocks * BLOCK_BYTES;
+	uint64_t offset = random_next(&reader->random) % reader->blocks * BLOCK_BYTES;
 	uint64_t begun_ns = now_ns;
 
 	if (device_read(reader->dev, buffer, BLOCK_BYTES, offset) != BLOCK_BYTES)

@@ -21,7 +21,6 @@ def interruptible(call: Callable[[], T]) -> T:
     """
     results: list[T] = []
     failures: list[BaseException] = []
-
     ended: SimpleQueue[None] = SimpleQueue()
 
     def make() -> None:

@@ -3,7 +3,7 @@
 
 import asyncio
 import mmap
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import numpy as np
@@ -23,12 +23,6 @@ Serve = Callable[..., Backend]
 @pytest.fixture
 def backend(serve: Serve) -> Backend:
     return serve("builtin", size_bytes=1 << 20)
-
-
-@pytest.fixture
-def disk(backend: Backend) -> Iterator[Disk]:
-    with open_disk(backend) as opened:
-        yield opened
 
 
 # ---- the same for blocking calls, operations and asyncio -----------------------------------------

@@ -32,11 +32,6 @@ NEVER_S = 3600.0
 
 
 @pytest.fixture
-def backend(serve: Serve) -> Backend:
-    return Kind("builtin", 512).start(serve)
-
-
-@pytest.fixture
 def server(backend: Backend) -> Server:
     return Server(backend)
 

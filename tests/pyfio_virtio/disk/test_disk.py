@@ -6,7 +6,7 @@ import gc
 import mmap
 import os
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -23,17 +23,6 @@ from tests.waiting import go_on, kill, stop, wait_until
 
 Serve = Callable[..., Backend]
 PIECE_BYTES = 1000
-
-
-@pytest.fixture
-def backend(serve: Serve) -> Backend:
-    return Kind("builtin", 512).start(serve)
-
-
-@pytest.fixture
-def disk(backend: Backend) -> Iterator[Disk]:
-    with open_disk(backend) as opened:
-        yield opened
 
 
 # ---- reading and writing -----------------------------------------------------------------------

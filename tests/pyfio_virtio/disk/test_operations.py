@@ -29,11 +29,6 @@ BLOCK = 4096
 
 
 @pytest.fixture
-def backend(serve: Serve) -> Backend:
-    return Kind("builtin", 512).start(serve)
-
-
-@pytest.fixture
 def disk(backend: Backend) -> Iterator[Disk]:
     with open_disk(backend, request_timeout_s=3600) as opened:
         yield opened

@@ -99,6 +99,7 @@ struct device_config {
 	struct memory *memory;       /* may be shared with other devices, and must
 	                              * outlive this one; NULL: the device's own */
 	size_t max_request_bytes;    /* largest read or write; 0: 1 MiB */
+	unsigned int reconnect_timeout_ms; /* 0: a back-end that is gone stays gone */
 };
 
 /* What the back-end reported, and what was negotiated. */

@@ -263,6 +263,7 @@ void device_forget_inherited(struct device *dev)
 		close(dev->queues[i].kick_fd);
 		close(dev->queues[i].call_fd);
 	}
+	inflight_drop(dev);
 	close(dev->vu.fd);
 }
 

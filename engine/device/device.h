@@ -14,6 +14,7 @@
 
 #include "disk/request.h"
 #include "memory/regions.h"
+#include "device/inflight.h"
 #include "device/queue.h"
 #include "device/share_memory.h"
 #include "vhost/user.h"
@@ -29,6 +30,7 @@ struct device {
 	struct disk negotiated;      /* disk before the device was started */
 	bool is_capacity_assumed;    /* the back-end did not tell it */
 	const struct command_set *commands;
+	struct inflight inflight;    /* of the rings that run */
 	struct queue *queues;        /* first_queue + num_queues of them */
 	bool *is_claimed;            /* per request queue */
 	unsigned int num_queues;     /* request queues; 0 until started */

@@ -26,7 +26,7 @@ static bool has(uint64_t bits, unsigned int bit)
 
 /* BACKEND_REQ is not wanted. The only message that a back-end would send over it says
  * that its configuration changed, and the answers to requests show that, too. */
-static uint64_t wanted_protocol(uint64_t offered)
+static uint64_t wanted_protocol(const struct device *dev)
 {
 	uint64_t wanted = 1ull << VHOST_USER_PROTOCOL_F_MQ |
 			  1ull << VHOST_USER_PROTOCOL_F_REPLY_ACK |
@@ -34,7 +34,9 @@ static uint64_t wanted_protocol(uint64_t offered)
 			  1ull << VHOST_USER_PROTOCOL_F_CONFIGURE_MEM_SLOTS |
 			  1ull << VHOST_USER_PROTOCOL_F_STATUS;
 
-	return wanted & offered;
+	if (device_wants_inflight(dev))
+		wanted |= 1ull << VHOST_USER_PROTOCOL_F_INFLIGHT_SHMFD;
+	return wanted & dev->disk.info.offered_protocol;
 }
 
 static int negotiate_protocol(struct device *dev)
@@ -47,7 +49,7 @@ static int negotiate_protocol(struct device *dev)
 	code = vhost_user_get_protocol_features(&dev->vu, &info->offered_protocol);
 	if (code)
 		return code;
-	info->protocol = wanted_protocol(info->offered_protocol);
+	info->protocol = wanted_protocol(dev);
 	return vhost_user_set_protocol_features(&dev->vu, info->protocol);
 }
 

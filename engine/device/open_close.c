@@ -46,6 +46,7 @@ int device_open(struct device **result, const struct device_config *config)
 		return error_set(ENOMEM, "%s: no memory for a device",
 				 config->socket);
 	dev->config = *config;
+	dev->inflight.fd = -1;
 	apply_defaults(&dev->config);
 	pthread_mutex_init(&dev->lock, NULL);
 	memory_init(&dev->own_memory, config->hugepages);

@@ -167,6 +167,18 @@ static int init_queue(struct device *dev, struct queue *queue,
 	return code;
 }
 
+/* All sizes come before everything else, because some back-ends end if they get a record
+ * of the requests in flight of a ring that they do not know yet. */
+static int set_sizes(struct device *dev)
+{
+	int code = 0;
+
+	for (unsigned int i = 0; !code && i < dev->num_open; i++)
+		code = vhost_user_set_vring_num(&dev->vu, dev->queues[i].index,
+						dev->queues[i].vq.shape.size);
+	return code;
+}
+
 /* Every back-end accepts this order: CALL comes before KICK, and KICK is last. */
 static int start_ring(struct device *dev, struct queue *queue)
 {
@@ -178,10 +190,8 @@ static int start_ring(struct device *dev, struct queue *queue)
 		.available = (uintptr_t)queue->vq.avail,
 		.used = (uintptr_t)queue->vq.used,
 	};
-	int code = vhost_user_set_vring_num(vu, index, queue->vq.shape.size);
+	int code = vhost_user_set_vring_base(vu, index, 0);
 
-	if (!code)
-		code = vhost_user_set_vring_base(vu, index, 0);
 	if (!code)
 		code = vhost_user_set_vring_addr(vu, &addr);
 	if (!code)
@@ -314,6 +324,10 @@ static int run(struct device *dev)
 		code = share_room(dev, &fixed, &shape);
 	if (!code)
 		code = make_queues(dev, &fixed, &shape);
+	if (!code)
+		code = explain_rings(dev, shape.size, set_sizes(dev));
+	if (!code)
+		code = inflight_give(dev);
 	return code ? code : explain_rings(dev, shape.size, run_rings(dev));
 }
 
@@ -352,6 +366,7 @@ void stop_queues(struct device *dev)
 {
 	for (unsigned int i = 0; i < dev->num_open; i++)
 		stop_ring(dev, &dev->queues[i]);
+	inflight_drop(dev);
 	free(dev->queues);
 	free(dev->is_claimed);
 	free(dev->disks);

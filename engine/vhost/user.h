@@ -69,6 +69,15 @@ int vhost_user_set_vring_enable(struct vhost_user *vu, uint32_t index, bool on);
 /* Stops the ring. */
 int vhost_user_get_vring_base(struct vhost_user *vu, uint32_t index, uint32_t *base);
 
+/* These two need INFLIGHT_SHMFD. The first asks for a record of the requests in flight of
+ * area->num_queues queues of area->queue_size entries, and fills in where it lies in *fd,
+ * which the caller then owns. The second hands it over. -ESTALE: it was cut short in the
+ * meantime. */
+int vhost_user_get_inflight_fd(struct vhost_user *vu, struct vhost_user_inflight *area,
+			       int *fd);
+int vhost_user_set_inflight_fd(struct vhost_user *vu,
+			       const struct vhost_user_inflight *area, int fd);
+
 /* These two need STATUS. */
 int vhost_user_set_status(struct vhost_user *vu, uint8_t status);
 int vhost_user_get_status(struct vhost_user *vu, uint8_t *status);

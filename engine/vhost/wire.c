@@ -31,6 +31,8 @@ const char *vhost_wire_name(uint32_t request)
 		[VHOST_USER_GET_QUEUE_NUM] = "GET_QUEUE_NUM",
 		[VHOST_USER_SET_VRING_ENABLE] = "SET_VRING_ENABLE",
 		[VHOST_USER_GET_CONFIG] = "GET_CONFIG",
+		[VHOST_USER_GET_INFLIGHT_FD] = "GET_INFLIGHT_FD",
+		[VHOST_USER_SET_INFLIGHT_FD] = "SET_INFLIGHT_FD",
 		[VHOST_USER_GET_MAX_MEM_SLOTS] = "GET_MAX_MEM_SLOTS",
 		[VHOST_USER_ADD_MEM_REG] = "ADD_MEM_REG",
 		[VHOST_USER_REM_MEM_REG] = "REM_MEM_REG",
@@ -126,7 +128,21 @@ int vhost_wire_send(struct vhost_user *vu, struct vhost_user_message *message,
 	return code;
 }
 
-static void close_fds(struct msghdr *header)
+/* The file descriptors that came with an answer: only the first of them is kept. */
+struct came {
+	unsigned int count;
+	int fd;
+};
+
+static void take_fd(struct came *came, int fd)
+{
+	if (came && !came->count++)
+		came->fd = fd;
+	else
+		close(fd);
+}
+
+static void take_fds(struct msghdr *header, struct came *came)
 {
 	for (struct cmsghdr *control = CMSG_FIRSTHDR(header); control;
 	     control = CMSG_NXTHDR(header, control)) {
@@ -137,13 +153,13 @@ static void close_fds(struct msghdr *header)
 		    control->cmsg_type != SCM_RIGHTS)
 			continue;
 		for (size_t i = 0; i < count; i++)
-			close(fds[i]);
+			take_fd(came, fds[i]);
 	}
 }
 
-/* No answer to our requests carries file descriptors. Any that arrive are closed, so
- * that a back-end cannot fill our table with them. */
-static ssize_t receive_some(int fd, void *buffer, size_t size)
+/* came is NULL if the answer should carry no file descriptors. Those that arrive without
+ * being wanted are closed, so that a back-end cannot fill our table with them. */
+static ssize_t receive_some(int fd, void *buffer, size_t size, struct came *came)
 {
 	union {
 		struct cmsghdr align;
@@ -156,19 +172,19 @@ static ssize_t receive_some(int fd, void *buffer, size_t size)
 	ssize_t count = recvmsg(fd, &header, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
 
 	if (count >= 0)
-		close_fds(&header);
+		take_fds(&header, came);
 	return count;
 }
 
 static int receive_all(struct vhost_user *vu, void *buffer, size_t size,
-		       uint32_t request)
+		       uint32_t request, struct came *came)
 {
 	size_t received = 0;
 	int code = 0;
 
 	while (!code && received < size) {
 		ssize_t count = receive_some(vu->fd, (char *)buffer + received,
-					     size - received);
+					     size - received, came);
 
 		if (count > 0)
 			received += (size_t)count;
@@ -182,7 +198,7 @@ static int receive_all(struct vhost_user *vu, void *buffer, size_t size,
 }
 
 static int check_header(struct vhost_user *vu, const struct vhost_user_header *header,
-			uint32_t request, uint32_t size)
+			uint32_t request, uint32_t size, uint32_t optional)
 {
 	if (header->request != request)
 		return vhost_wire_break(vu, EPROTO, "answered %s with request "
@@ -192,22 +208,47 @@ static int check_header(struct vhost_user *vu, const struct vhost_user_header *h
 		return vhost_wire_break(vu, EPROTO, "answered %s with flags "
 			"0x%x, not a reply of version 1",
 			vhost_wire_name(request), header->flags);
-	if (header->size != size)
+	if (header->size > size || size - header->size > optional)
 		return vhost_wire_break(vu, EPROTO, "answered %s with %u bytes "
 			"instead of %u", vhost_wire_name(request), header->size,
 			size);
 	return 0;
 }
 
+static int receive(struct vhost_user *vu, struct vhost_user_message *message,
+		   uint32_t size, uint32_t optional, struct came *came)
+{
+	uint32_t request = message->header.request;
+	int code = receive_all(vu, &message->header, sizeof(message->header), request,
+			       came);
+
+	if (!code)
+		code = check_header(vu, &message->header, request, size, optional);
+	if (!code)
+		code = receive_all(vu, &message->payload, message->header.size, request,
+				   came);
+	return code;
+}
+
 int vhost_wire_receive(struct vhost_user *vu, struct vhost_user_message *message,
 		       uint32_t size)
 {
-	uint32_t request = message->header.request;
-	int code = receive_all(vu, &message->header, sizeof(message->header), request);
+	return receive(vu, message, size, 0, NULL);
+}
 
-	if (!code)
-		code = check_header(vu, &message->header, request, size);
-	if (!code)
-		code = receive_all(vu, &message->payload, size, request);
+int vhost_wire_receive_fd(struct vhost_user *vu, struct vhost_user_message *message,
+			  uint32_t size, uint32_t optional, int *fd)
+{
+	struct came came = { 0 };
+	uint32_t request = message->header.request;
+	int code = receive(vu, message, size, optional, &came);
+
+	if (!code && came.count != 1)
+		code = vhost_wire_break(vu, EPROTO, "answered %s with %u file descriptors "
+					"instead of one", vhost_wire_name(request),
+					came.count);
+	if (code && came.count)
+		close(came.fd);
+	*fd = code ? -1 : came.fd;
 	return code;
 }

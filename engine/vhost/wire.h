@@ -20,6 +20,10 @@ int vhost_wire_send(struct vhost_user *vu, struct vhost_user_message *message,
  * be marked as a reply, and have a payload of exactly size bytes. */
 int vhost_wire_receive(struct vhost_user *vu, struct vhost_user_message *message,
 		       uint32_t size);
+/* The same for an answer that carries one file descriptor, which the caller then owns.
+ * The last optional bytes of its payload may be missing. */
+int vhost_wire_receive_fd(struct vhost_user *vu, struct vhost_user_message *message,
+			  uint32_t size, uint32_t optional, int *fd);
 
 /* Marks the connection dead and records "PATH: the back-end ..." */
 int vhost_wire_break(struct vhost_user *vu, int code, const char *format, ...)

@@ -46,7 +46,7 @@ BLK_FEATURES = (
     | VERSION_1
 )
 # Protocol feature bits.
-MQ, REPLY_ACK, CONFIG = 1 << 0, 1 << 3, 1 << 9
+MQ, REPLY_ACK, CONFIG, INFLIGHT = 1 << 0, 1 << 3, 1 << 9, 1 << 12
 MEM_SLOTS, STATUS = 1 << 15, 1 << 16
 PROTOCOL = MQ | REPLY_ACK | CONFIG | MEM_SLOTS | STATUS
 
@@ -56,6 +56,8 @@ DRIVER_OK, FEATURES_OK = 4, 8
 NEEDS = {
     Request.GET_QUEUE_NUM: MQ,
     Request.GET_CONFIG: CONFIG,
+    Request.GET_INFLIGHT_FD: INFLIGHT,
+    Request.SET_INFLIGHT_FD: INFLIGHT,
     Request.GET_MAX_MEM_SLOTS: MEM_SLOTS,
     Request.ADD_MEM_REG: MEM_SLOTS,
     Request.REM_MEM_REG: MEM_SLOTS,

@@ -46,6 +46,8 @@ class Request(IntEnum):
     SET_VRING_ENABLE = 18
     SET_BACKEND_REQ_FD = 21
     GET_CONFIG = 24
+    GET_INFLIGHT_FD = 31
+    SET_INFLIGHT_FD = 32
     GET_MAX_MEM_SLOTS = 36
     ADD_MEM_REG = 37
     REM_MEM_REG = 38
@@ -103,8 +105,8 @@ class Connection:
             self.fds += new
         return data, fds
 
-    def answer(self, to: Message, payload: bytes = U64.pack(0)) -> None:
-        self.send(HEADER.pack(to.request, VERSION | REPLY, len(payload)) + payload)
+    def answer(self, to: Message, payload: bytes = U64.pack(0), fds: Sequence[int] = ()) -> None:
+        self.send(HEADER.pack(to.request, VERSION | REPLY, len(payload)) + payload, fds)
 
     def send(self, data: bytes, fds: Sequence[int] = ()) -> None:
         if fds:

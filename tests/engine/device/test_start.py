@@ -89,7 +89,8 @@ def test_the_whole_order_without_protocol_features(private: Path) -> None:
 def test_every_ring_is_set_up_before_one_is_enabled(private: Path) -> None:
     requests = run(private, two_queues(), num_queues=2)
     at = requests.index(Request.SET_VRING_NUM)
-    assert requests[at : at + 12] == [*RING, *RING, *[Request.SET_VRING_ENABLE] * 2]
+    sizes, rings = [Request.SET_VRING_NUM] * 2, RING[1:] * 2
+    assert requests[at : at + 12] == [*sizes, *rings, *[Request.SET_VRING_ENABLE] * 2]
 
 
 def test_driver_ok_comes_last(private: Path) -> None:

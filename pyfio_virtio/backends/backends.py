@@ -41,7 +41,7 @@ QSD = "qemu-storage-daemon"
 
 @dataclass(frozen=True)
 class BackendSpec:
-    """The back-end that is wanted. `storage` is null, memory, or file:PATH."""
+    """The back-end that is wanted. `storage` is null, memory, memory:PATH, or file:PATH."""
 
     kind: str = DEFAULT_KIND
     storage: str = "memory"
@@ -55,9 +55,9 @@ class BackendSpec:
 
     @property
     def file(self) -> Path | None:
-        """The file that holds the blocks, if the storage is a file."""
-        kind, _, path = self.storage.partition(":")
-        return Path(path) if kind == "file" else None
+        """The file that holds the blocks, if the storage is a file, mapped or not."""
+        _, _, path = self.storage.partition(":")
+        return Path(path) if path else None
 
     def as_scsi(self) -> "BackendSpec":
         """The same disk behind a virtio-scsi controller, unless its options name a device."""
@@ -109,10 +109,17 @@ class BackendSpec:
         if self.kind not in KINDS:
             raise UsageError(f"unknown back-end {self.kind!r}", "", f"use {', '.join(KINDS)}")
         kind, _, path = self.storage.partition(":")
-        if kind not in ("null", "memory", "file") or (kind == "file") != bool(path):
+        if self.storage not in ("null", "memory") and not (kind in ("memory", "file") and path):
             is_path = not path and ("." in kind or "/" in kind)
-            advice = f"did you mean file:{kind}?" if is_path else "say null, memory or file:PATH"
+            usual = "say null, memory, memory:PATH or file:PATH"
+            advice = f"did you mean file:{kind}?" if is_path else usual
             raise UsageError(f"unknown storage {self.storage!r}", "", advice)
+        if path and kind == "memory" and self.kind != "builtin":
+            raise UsageError(
+                f"{self.kind} has no storage {self.storage}",
+                "only the built-in back-end maps files",
+                f"use file:{path}",
+            )
         if self.block_size < 512 or self.block_size & (self.block_size - 1):
             raise UsageError(
                 f"unusable block size {self.block_size}", "it must be 512 or a higher power of two"
@@ -245,7 +252,8 @@ def builtin_command(
     spec: BackendSpec, socket: str, storage: Storage, fd: int | None = None
 ) -> list[str]:
     """Our own back-end, as a process. It makes null and memory disks by itself."""
-    where = f"file:{storage.path}" if spec.file else spec.storage
+    kind = spec.storage.partition(":")[0]
+    where = f"{kind}:{storage.path}" if spec.file else spec.storage
     size = [] if spec.file else [f"--size={spec.size_bytes}"]
     return [
         *(

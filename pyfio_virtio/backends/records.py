@@ -148,7 +148,8 @@ def start(
 
 def _with_absolute_path(spec: BackendSpec) -> BackendSpec:
     """The same for commands that run in another folder."""
-    return replace(spec, storage=f"file:{spec.file.absolute()}") if spec.file else spec
+    kind = spec.storage.partition(":")[0]
+    return replace(spec, storage=f"{kind}:{spec.file.absolute()}") if spec.file else spec
 
 
 def with_control(spec: BackendSpec, name: str) -> BackendSpec:

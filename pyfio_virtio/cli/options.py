@@ -90,8 +90,9 @@ def device_option(function: Callable[..., None]) -> Callable[..., None]:
 # the defaults itself, because `sweep` applies its defaults only after it has read its file.
 _DISK_WORDS: dict[str, tuple[dict[str, Any], str]] = {
     "--storage": (
-        {"metavar": "null|memory|file:PATH"},
-        "Where the disk's blocks are stored; null keeps none. A missing file is created.",
+        {"metavar": "null|memory[:PATH]|file:PATH"},
+        "Where the disk's blocks are stored; null keeps none. A missing file is created. The "
+        "built-in back-end maps memory:PATH, so that the data outlives it.",
     ),
     "--disk-size": ({"metavar": "SIZE"}, "Size of the disk. An existing file keeps its size."),
     "--block-size": ({"metavar": "SIZE"}, "Size of the disk's logical blocks."),

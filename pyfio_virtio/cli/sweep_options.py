@@ -128,7 +128,7 @@ _FLAGS = (
     ),
     disk_option(
         "--storage",
-        metavar="null|memory|file|file:PATH",
+        metavar="null|memory[:PATH]|file[:PATH]",
         also=" file without a PATH is a scratch file.  [default: null; file if an engine of fio "
         "needs a file]",
     ),

@@ -115,8 +115,8 @@ def wanted(choice: Choice, settings: Settings, where: Placement) -> Wanted:
             "",
             "use --storage file or --storage file:PATH",
         )
-    file = settings.storage.removeprefix("file:")
-    return Wanted(file=file, size_bytes=parse_size(settings.disk_size))
+    kind, _, path = settings.storage.partition(":")
+    return Wanted(file=path or kind, size_bytes=parse_size(settings.disk_size))
 
 
 def _spec(choice: Choice, settings: Settings, where: Placement) -> BackendSpec:

@@ -71,7 +71,7 @@ class Settings:
     seed: int | None = None
     controls: bool = True
     backend: Texts = (BUILTIN,)  # [NAME=]builtin, qsd or the path of a socket
-    storage: str = "auto"  # or null, memory, file (a scratch file), file:PATH
+    storage: str = "auto"  # or null, memory[:PATH], file (a scratch file), file:PATH
     disk_size: str = "1G"
     block_size: str = "512"
     read_only: bool = False
@@ -191,12 +191,13 @@ def merge(base: Settings, given: Mapping[str, Any]) -> Settings:
 def located(settings: Settings) -> Settings:
     """The same with absolute paths, so that it means the same in any folder."""
     kind, _, path = settings.storage.partition(":")
+    is_file = kind in ("file", "memory") and path
     return replace(
         settings,
         backend=tuple(map(candidates.located, settings.backend)),
         engine_build=tuple(map(candidates.located_path, settings.engine_build)),
         fio=tuple(map(candidates.located_program, settings.fio)),
-        storage=f"file:{Path(path).absolute()}" if kind == "file" and path else settings.storage,
+        storage=f"{kind}:{Path(path).absolute()}" if is_file else settings.storage,
     )
 
 

@@ -99,6 +99,25 @@ def test_what_a_dead_back_end_left_is_done_by_the_next(backend: StartBuiltin) ->
     frontend.close()
 
 
+def test_what_a_dead_back_end_published_without_a_call_is_called_for(
+    backend: StartBuiltin,
+) -> None:
+    first = backend(fault="lost-call")
+    frontend = Frontend(first.settings.socket_path, size=SIZE)
+    queue = frontend.queues[0]
+    blk(frontend, BLK_WRITE, 0, bytes(512))
+    assert not queue.called(0)
+    first.command("fault die")
+    queue.kick()
+    second = backend()
+    again = Frontend(
+        second.settings.socket_path, memory=frontend.memory, rings=[queue], base=queue.seen_index
+    )
+    assert queue.called()
+    again.connection.close()
+    frontend.close()
+
+
 def test_a_batch_that_was_published_but_not_struck_off_is_not_done_again(
     backend: StartBuiltin,
 ) -> None:

@@ -66,6 +66,12 @@ static void forget_kicks(struct ring *ring)
 	ring_take_kick(ring);
 }
 
+/* An earlier back-end may have ended before it called for what it published. */
+static bool has_past(const struct ring *ring)
+{
+	return ring->used_index || ring->inflight;
+}
+
 static int run_ring(struct connection *connection, struct ring *ring)
 {
 	const uint64_t features = connection->session.features;
@@ -86,9 +92,13 @@ static int run_ring(struct connection *connection, struct ring *ring)
 		return 0;
 	result = worker_add_ring(worker_of(connection, ring), ring,
 				 &connection->session);
-	if (result)
+	if (result) {
 		ring_stop(ring);
-	return result;
+		return result;
+	}
+	if (has_past(ring))
+		ring_call(ring);
+	return 0;
 }
 
 void protocol_halt_rings(struct connection *connection)

@@ -175,9 +175,9 @@ static unsigned int collect_inflight(const struct inflight_queue *queue,
 	return count;
 }
 
-unsigned int inflight_recover(struct inflight_queue *queue,
-			      unsigned int ring_size, uint16_t used_index,
-			      uint16_t *heads, uint64_t *next_counter)
+int inflight_recover(struct inflight_queue *queue, unsigned int ring_size,
+		     uint16_t used_index, uint16_t *heads,
+		     uint64_t *next_counter)
 {
 	struct taken *taken;
 	unsigned int count, i;
@@ -193,7 +193,8 @@ unsigned int inflight_recover(struct inflight_queue *queue,
 		finish_last_batch(queue, ring_size, used_index);
 	taken = calloc(ring_size, sizeof(*taken));
 	if (!taken)
-		return 0;
+		return error_record(-ENOMEM, "inflight memory: no memory for "
+				    "the order of %u requests", ring_size);
 	count = collect_inflight(queue, ring_size, taken);
 	for (i = 0; i < count; i++) {
 		heads[i] = taken[i].head;

@@ -59,10 +59,10 @@ struct inflight_queue *inflight_of_queue(const struct inflight *inflight,
 
 /* Updates the record to the used ring's index, and writes the heads that are
  * still in flight to `heads`, in the order in which they were taken. `heads`
- * has room for a whole ring. Returns how many there are. `next_counter` is the
- * counter of the next request. */
-unsigned int inflight_recover(struct inflight_queue *queue,
-			      unsigned int ring_size, uint16_t used_index,
-			      uint16_t *heads, uint64_t *next_counter);
+ * has room for a whole ring. Returns how many there are, or -ENOMEM.
+ * `next_counter` is the counter of the next request. */
+int inflight_recover(struct inflight_queue *queue, unsigned int ring_size,
+		     uint16_t used_index, uint16_t *heads,
+		     uint64_t *next_counter);
 
 #endif

@@ -63,6 +63,8 @@ static int find_parts(struct ring *ring, const struct memory *memory)
  * requests in flight, because no GET_VRING_BASE asked the previous back-end. */
 static int recover(struct ring *ring, struct inflight_queue *inflight)
 {
+	int left;
+
 	ring->inflight = inflight;
 	if (!inflight)
 		return 0;
@@ -70,10 +72,12 @@ static int recover(struct ring *ring, struct inflight_queue *inflight)
 	if (!ring->left_heads)
 		return error_record(-ENOMEM, "no memory for ring %u",
 				    ring->index);
+	left = inflight_recover(inflight, ring->size, ring->used_index,
+				ring->left_heads, &ring->inflight_counter);
+	if (left < 0)
+		return left;
 	ring->left_next = 0;
-	ring->left_count =
-		inflight_recover(inflight, ring->size, ring->used_index,
-				 ring->left_heads, &ring->inflight_counter);
+	ring->left_count = left;
 	ring->taken_index = ring->used_index + ring->left_count;
 	return 0;
 }
@@ -93,6 +97,9 @@ int ring_start(struct ring *ring, const struct memory *memory,
 		result = recover(ring, inflight);
 	if (result) {
 		held_close(&ring->held);
+		free(ring->left_heads);
+		ring->left_heads = NULL;
+		ring->inflight = NULL;
 		return result;
 	}
 	ring->memory = memory;

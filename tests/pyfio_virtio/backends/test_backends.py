@@ -13,9 +13,11 @@ from hypothesis import strategies as st
 
 from pyfio_virtio.backends import backends, unix_sockets
 from pyfio_virtio.backends.backends import VHOST_USER_KINDS, BackendSpec, Storage
+from pyfio_virtio.disk.disk import open_disk
 from pyfio_virtio.engine import engine
 from pyfio_virtio.errors import MachineError, PyfioVirtioError, UsageError
 from tests.conftest import StartBackend
+from tests.waiting import kill
 
 KINDS = tuple(backends.KINDS)
 
@@ -233,6 +235,8 @@ def test_a_missing_program_is_named_with_its_package(
         {"storage": "file"},
         {"storage": "file:"},
         {"storage": "null:x"},
+        {"storage": "memory:"},
+        {"kind": "qsd", "storage": "memory:/x"},
         {"block_size": 513},
         {"block_size": 256},
         {"size_bytes": 1000},
@@ -278,6 +282,23 @@ def test_each_kind_serves_each_storage(private: Path, kind: str, storage: str) -
         disk.stop()
     assert (info.capacity_bytes, info.max_queues, info.block_size) == (1 << 20, 3, 4096)
     assert info.read_only
+
+
+def test_kept_memory_outlives_a_back_end_that_is_killed(private: Path) -> None:
+    wish = BackendSpec("builtin", f"memory:{private / 'disk'}", 1 << 20)
+    socket, log = str(private / "s"), str(private / "log")
+    first = backends.start(wish, socket, log)
+    with open_disk(socket) as disk:
+        disk.pwrite(b"kept" * 128, 0)
+    kill(first.process.pid)
+    first.stop()
+    second = backends.start(wish, socket, log)
+    try:
+        with open_disk(socket) as disk:
+            assert disk.pread(512, 0) == b"kept" * 128
+    finally:
+        second.stop()
+    assert (private / "disk").stat().st_size == 1 << 20
 
 
 def test_an_option_of_its_own_reaches_the_back_end() -> None:

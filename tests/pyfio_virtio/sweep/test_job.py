@@ -155,6 +155,14 @@ def test_an_engine_that_needs_a_file_says_so() -> None:
         wanted(replace(CHOICE, engine="libaio"), NULL, ANYWHERE)
 
 
+def test_kept_memory_is_a_file_for_engines_of_fio() -> None:
+    settings = replace(NULL, storage="memory:/run/disk")
+    ours = wanted(CHOICE, settings, ANYWHERE).spec
+    theirs = wanted(replace(CHOICE, engine="libaio"), settings, ANYWHERE)
+    assert ours is not None
+    assert (ours.storage, theirs.file) == ("memory:/run/disk", "/run/disk")
+
+
 def test_a_scratch_file_is_one_for_all_and_has_no_path_in_a_point() -> None:
     settings = replace(NULL, storage="file")
     here = Path("/run/scratch.img")

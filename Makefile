@@ -31,7 +31,7 @@ BACK_END := build/lib/vhost_backend
 
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: all run test stress differential examples lint bench asan tsan fio-3.41 install-packages install clean help FORCE
+.PHONY: all run test fuzz stress differential examples lint bench asan tsan fio-3.41 install-packages install clean help FORCE
 
 all: $(FRONT_END) $(BACK_END) ## build the engine (the default): build/lib/fio_virtio
 
@@ -54,6 +54,11 @@ examples: install-packages ## run the job files of fio's sources here and on fio
 stress: install-packages ## use the library at random on bad back-ends, for SECONDS (60)
 	@$(MAKE) --no-print-directory all $(VENV)/.dev
 	@$(IN_VENV) -m tests.stress.soak $(if $(SECONDS),--seconds $(SECONDS)) $(if $(SEED),--seed $(SEED))
+
+fuzz: ## search for inputs that break the parts that read what others write, for MINUTES (10)
+	@tools/packages.sh fuzz
+	@$(MAKE) --no-print-directory $(VENV)/.dev
+	@$(IN_VENV) -m tests.fuzz.search $(if $(MINUTES),--minutes $(MINUTES)) $(addprefix --target ,$(TARGET))
 
 lint: $(VENV)/.dev ## check style and types with ruff and mypy
 	@$(VENV)/bin/ruff check .
@@ -96,6 +101,7 @@ help: ## list the targets and variables
 	@echo "BENCH='NAME... --pairs N'  the comparisons that make bench runs; BENCH=--help lists them"
 	@echo "MINUTES=30 SEED=N   how long make differential searches, and where it begins; else anywhere"
 	@echo "SECONDS=60 SEED=N   how long make stress runs, and what it draws"
+	@echo "MINUTES=10 TARGET='NAME...'  how long make fuzz searches in all, and in which targets"
 	@echo "EXAMPLES='WORD...'  make examples runs the job files with one of these words in their paths"
 	@echo "V=1                 show the compiler's commands"
 

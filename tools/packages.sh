@@ -5,6 +5,7 @@
 # packages.sh check    reports which packages are missing for `make`
 # packages.sh install  installs the packages that are missing for `make run` and `make test`; if it
 #                      does not run as root, or the system has no apt-get, it reports them instead
+# packages.sh fuzz     the same for `make fuzz`, which needs clang too
 #
 # It looks for programs and headers, not for packages, so another Python or compiler is accepted.
 # It asks no questions, upgrades nothing, and changes nothing if nothing is missing.
@@ -28,6 +29,12 @@ has_libc_headers() {
 has_python_headers() {
 	python3 -c 'import os, sysconfig
 os.stat(os.path.join(sysconfig.get_path("include"), "Python.h"))'
+}
+
+# The fuzzer and the sanitizers are in a package of their own, which clang only recommends.
+has_fuzzer() {
+	echo 'int LLVMFuzzerTestOneInput(void); int LLVMFuzzerTestOneInput(void) { return 0; }' |
+		clang -x c -fsanitize=fuzzer,address,undefined -o /dev/null -
 }
 
 # Debian 13 moved the daemon to another package.
@@ -57,6 +64,11 @@ need make command -v make
 [ "$1" = check ] || need "$(daemon_package)" command -v qemu-storage-daemon
 # The test of the C library compiles a program as the library's users do.
 [ "$1" = check ] || need pkgconf command -v pkg-config
+if [ "$1" = fuzz ]; then
+	need clang command -v clang
+	need libclang-rt-dev has_fuzzer
+	need llvm command -v llvm-cov
+fi
 
 if command -v apt-get >/dev/null; then
 	needs_package_lists && lists=yes
@@ -68,7 +80,7 @@ fi
 [ -n "$missing$lists" ] || exit 0
 
 install="apt-get update${missing:+ && apt-get install --yes --no-install-recommends$missing}"
-if [ "$1" = install ] && [ "$(id -u)" = 0 ]; then
+if [ "$1" != check ] && [ "$(id -u)" = 0 ]; then
 	echo "Installing Debian's packages:${missing:- none, only apt-get's package lists}"
 	mkdir -p build
 	export DEBIAN_FRONTEND=noninteractive

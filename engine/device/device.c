@@ -35,7 +35,9 @@ unsigned int device_list_disks(const struct device *dev,
 {
 	unsigned int count = dev->num_disks < max ? dev->num_disks : max;
 
-	memcpy(list, dev->disks, count * sizeof(*list));
+	/* A device that has found no disk has no list. */
+	if (count)
+		memcpy(list, dev->disks, count * sizeof(*list));
 	return dev->num_disks;
 }
 

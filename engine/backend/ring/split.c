@@ -201,6 +201,7 @@ static const struct vring_desc *find_indirect(struct ring *ring,
 					      const struct vring_desc *entry)
 {
 	const struct memory_region *region = ring->recent;
+	const uint8_t *table;
 
 	if (!ring->indirect || (entry->flags & VRING_DESC_F_NEXT) ||
 	    !entry->len || entry->len % sizeof(*entry))
@@ -209,11 +210,12 @@ static const struct vring_desc *find_indirect(struct ring *ring,
 		region = memory_find_guest(ring->memory, entry->addr);
 	if (!region || !memory_region_holds(region, entry->addr, entry->len))
 		return NULL;
-	if ((entry->addr - region->guest_address) % _Alignof(uint64_t))
+	/* Our address counts, because a region may begin anywhere in its file. */
+	table = region->host + (entry->addr - region->guest_address);
+	if ((uintptr_t)table % _Alignof(uint64_t))
 		return NULL;
 	ring->recent = region;
-	return (const struct vring_desc *)(region->host + entry->addr -
-					   region->guest_address);
+	return (const struct vring_desc *)table;
 }
 
 int ring_load(struct ring *ring, uint16_t head, struct chain *chain)
@@ -263,8 +265,8 @@ void ring_prefetch(struct ring *ring, uint16_t head)
 	uint64_t address = shared_read(&ring->descriptors[head].addr);
 
 	if (region && memory_region_holds(region, address, 1))
-		__builtin_prefetch(region->host + address -
-				   region->guest_address);
+		__builtin_prefetch(region->host +
+				   (address - region->guest_address));
 }
 
 void ring_put(struct ring *ring, uint32_t head, uint32_t used_bytes)

@@ -21,6 +21,10 @@ struct queue_counters {
 	uint64_t kicks_switched;
 	uint64_t errors;           /* requests that failed */
 	uint64_t retries;          /* requests that were sent again (virtio-scsi) */
+	uint64_t reconnects;       /* times that the ring was started on a new connection */
+	uint64_t replayed;         /* requests that were in flight then, and sent again */
+	uint64_t away_ns;          /* from a hang-up until the ring ran again, in total */
+	uint64_t longest_away_ns;
 	uint64_t batches[COUNTERS_BATCHES]; /* successful reaps, by their number of chains */
 };
 

@@ -16,6 +16,7 @@
 #include "memory/regions.h"
 #include "device/inflight.h"
 #include "device/queue.h"
+#include "device/reconnect.h"
 #include "device/share_memory.h"
 #include "vhost/user.h"
 
@@ -38,7 +39,8 @@ struct device {
 	unsigned int num_open;       /* queues that were initialised */
 	struct disk_summary *disks;  /* virtio-scsi: the disks that were found */
 	unsigned int num_disks;
-	pthread_mutex_t lock;        /* guards is_claimed, and vu after start */
+	struct reconnect reconnect;
+	pthread_mutex_t lock;        /* guards is_claimed, reconnect, and vu after start */
 	struct blocking *blocking;   /* library/blocking.c's; NULL unless attached */
 };
 

@@ -288,3 +288,72 @@ int negotiate(struct device *dev)
 		code = choose_features(dev);
 	return code ? code : read_limits(dev);
 }
+
+/* ---- a new connection to the same device -------------------------------------- */
+
+static int check_offers(const struct device *dev, const char *kind, uint64_t used,
+			uint64_t offered)
+{
+	if (!(used & ~offered))
+		return 0;
+	return error_set(EOPNOTSUPP, "%s: the back-end lacks %s features that are in use "
+			 "(0x%llx)", dev->vu.path, kind,
+			 (unsigned long long)(used & ~offered));
+}
+
+/* Without INFLIGHT_SHMFD all rings begin again. */
+static int negotiate_same_protocol(struct device *dev, const struct device *before)
+{
+	const uint64_t optional = 1ull << VHOST_USER_PROTOCOL_F_INFLIGHT_SHMFD;
+	struct device_info *info = &dev->disk.info;
+	uint64_t used = before->vu.protocol;
+	int code;
+
+	if (!has(before->disk.info.features, VHOST_USER_F_PROTOCOL_FEATURES))
+		return 0;
+	code = vhost_user_get_protocol_features(&dev->vu, &info->offered_protocol);
+	if (!code)
+		code = check_offers(dev, "protocol", used & ~optional,
+				    info->offered_protocol);
+	if (code)
+		return code;
+	info->protocol = used & info->offered_protocol;
+	return vhost_user_set_protocol_features(&dev->vu, info->protocol);
+}
+
+/* If nothing shows the type, the requests in flight are carried out all the same. */
+static int check_same_type(struct device *dev, const struct device_info *before)
+{
+	int code = find_type(dev), shown = dev->disk.info.type;
+
+	dev->disk.info.type = before->type;
+	if (code || shown == DEVICE_AUTO || shown == before->type)
+		return code;
+	return error_set(ENODEV, "%s: the back-end serves virtio-%s now, not virtio-%s",
+			 dev->vu.path, type_name(shown), type_name(before->type));
+}
+
+int negotiate_same(struct device *dev, const struct device *before)
+{
+	const struct device_info *used = &before->disk.info;
+	struct device_info *info = &dev->disk.info;
+	int code = vhost_user_get_features(&dev->vu, &info->offered_features);
+
+	if (!code)
+		code = check_offers(dev, "virtio", used->features &
+				    1ull << VHOST_USER_F_PROTOCOL_FEATURES,
+				    info->offered_features);
+	if (!code)
+		code = negotiate_same_protocol(dev, before);
+	if (!code)
+		code = vhost_user_set_owner(&dev->vu);
+	if (!code)
+		code = negotiate_mem_slots(dev);
+	if (!code)
+		code = check_same_type(dev, used);
+	if (!code)
+		code = check_offers(dev, "virtio", used->features,
+				    info->offered_features);
+	info->features = used->features;
+	return code ? code : read_limits(dev);
+}

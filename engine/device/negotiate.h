@@ -15,5 +15,9 @@ int negotiate(struct device *dev);
 /* Reads the configuration again, which may have changed, and resets a device that was
  * started. */
 int negotiate_again(struct device *dev);
+/* Negotiates on dev, a new connection, what is in use on a former one: the type, and exactly
+ * its features. -EOPNOTSUPP if one is missing, except INFLIGHT_SHMFD, and -ENODEV for another
+ * type. */
+int negotiate_same(struct device *dev, const struct device *before);
 
 #endif

@@ -99,7 +99,7 @@ struct request *queue_get(struct queue *queue)
 void queue_put(struct queue *queue, struct request *req)
 {
 	/* The back-end may still use the chain if the queue was abandoned. */
-	if (!queue->vq.is_in_flight[req->chain])
+	if (!virtq_holds(&queue->vq, req->chain))
 		queue->free_chains[queue->num_free++] = req->chain;
 }
 
@@ -222,7 +222,7 @@ bool queue_saves_kick(struct queue *queue)
 
 bool queue_holds(const struct queue *queue, uint16_t chain)
 {
-	return queue->vq.is_in_flight[chain] || queue->retries[chain].due_ns;
+	return virtq_holds(&queue->vq, chain) || queue->retries[chain].due_ns;
 }
 
 bool queue_is_due(const struct queue *queue)

@@ -41,6 +41,9 @@ struct queue {
 	unsigned int num_waiting;  /* requests that wait to be sent again */
 	uint64_t next_due_ns;      /* when the first of them is sent again */
 	uint64_t retry_limit_ns;   /* how long a busy device is asked again; 0: no limit */
+	unsigned int generation;   /* of the connection on which the ring runs */
+	uint16_t used_at_start;    /* used_next when it began to run there */
+	uint64_t away_since_ns;    /* its connection was lost then; 0: it was not */
 	int abandoned;             /* 0, or the errno that all requests get */
 	char reason[256];          /* the sentence that goes with it */
 	struct queue_counters counters;
@@ -94,6 +97,16 @@ unsigned int queue_reap(struct queue *queue, struct request **done,
 /* Records and returns the sentence that says why req failed. req was reaped with an
  * error and is not yet put back. */
 const char *queue_explain(struct queue *queue, const struct request *req);
+
+/* After a back-end hung up, erases the answers of the requests in flight: it may have written
+ * a response, but not the used element. */
+void queue_unanswer(struct queue *queue);
+/* The same, and prepares the ring for a back-end that knows nothing of it: the requests in
+ * flight are published again, in their original order. */
+void queue_rewind(struct queue *queue);
+/* The same, for a queue that nobody uses: no request is in flight after it, and it is not
+ * abandoned any more. */
+void queue_renew(struct queue *queue);
 
 /* Gives the queue up. From now on every request fails with code (a positive errno)
  * and the calling thread's sentence: those in flight at the next reap, later ones at

@@ -52,6 +52,12 @@ static bool is_running(const struct device *dev)
 	return known_regions(dev) != 0;
 }
 
+unsigned int share_count(const struct device *dev)
+{
+	return foreign_count(&dev->shared.foreign) +
+	       (unsigned int)__builtin_popcount(known_regions(dev));
+}
+
 static int refuse_growth(const struct device *dev)
 {
 	unsigned int slots = dev->disk.info.max_mem_slots;
@@ -68,12 +74,11 @@ static int refuse_growth(const struct device *dev)
  * run. */
 static int check_takes(const struct device *dev, unsigned int count)
 {
-	unsigned int slots = dev->disk.info.max_mem_slots, used = foreign_count(&dev->shared.foreign);
+	unsigned int slots = dev->disk.info.max_mem_slots, used = share_count(dev);
 
 	if (count && dev->vu.is_dead)
 		return error_set(ENOTCONN, "%s: more shared memory is needed and "
 			"the connection to the back-end is closed", dev->vu.path);
-	used += (unsigned int)__builtin_popcount(known_regions(dev));
 	if (count && (used >= slots || count > slots - used))
 		return refuse_growth(dev);
 	if (!count || !is_running(dev) || takes_single_regions(dev))
@@ -225,6 +230,19 @@ int share_new_region(struct device *dev, size_t size_bytes)
 	return 0;
 }
 
+/* A table holds all regions, also those that this device does not use. */
+int share_again(struct device *dev, uint32_t regions)
+{
+	int code = 0;
+
+	if (!takes_single_regions(dev))
+		return tell_table(dev, NULL);
+	for (unsigned int i = 0; !code && i < memory_num_regions(dev->memory); i++)
+		if (regions >> i & 1)
+			code = tell_region(dev, &dev->memory->regions[i]);
+	return code;
+}
+
 static void forget(struct device *dev)
 {
 	for (unsigned int i = 0; i < memory_num_regions(dev->memory); i++) {
@@ -346,9 +364,8 @@ int share_forget_foreign(struct device *dev, const void *address)
 /* A back-end with few slots needs them for the memory that comes next. */
 static bool has_slots_to_spare(const struct device *dev)
 {
-	unsigned int used = foreign_count(&dev->shared.foreign);
+	unsigned int used = share_count(dev);
 
-	used += (unsigned int)__builtin_popcount(known_regions(dev));
 	return dev->disk.info.max_mem_slots >= FEW_SLOTS + used &&
 	       used <= FOREIGN_MAX;
 }

@@ -34,6 +34,10 @@ int share_memory(struct device *dev);
 /* The same, and adds a new region of at least size_bytes, which becomes part of the
  * memory. */
 int share_new_region(struct device *dev, size_t size_bytes);
+/* The number of regions that the back-end knows. */
+unsigned int share_count(const struct device *dev);
+/* Tells the back-end of a new connection about these regions, which the former one knew. */
+int share_again(struct device *dev, uint32_t regions);
 /* Prepares for other memory. No ring may use the present regions any more, but if this
  * returns true, the back-end still knows them, and they must stay mapped until the device
  * is closed. Otherwise it forgets them, now or with the next table of all regions. */

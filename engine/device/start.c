@@ -169,7 +169,7 @@ static int init_queue(struct device *dev, struct queue *queue,
 
 /* All sizes come before everything else, because some back-ends end if they get a record
  * of the requests in flight of a ring that they do not know yet. */
-static int set_sizes(struct device *dev)
+int start_sizes(struct device *dev)
 {
 	int code = 0;
 
@@ -180,7 +180,7 @@ static int set_sizes(struct device *dev)
 }
 
 /* Every back-end accepts this order: CALL comes before KICK, and KICK is last. */
-static int start_ring(struct device *dev, struct queue *queue)
+static int start_ring(struct device *dev, struct queue *queue, uint16_t base)
 {
 	struct vhost_user *vu = &dev->vu;
 	uint32_t index = queue->index;
@@ -190,7 +190,7 @@ static int start_ring(struct device *dev, struct queue *queue)
 		.available = (uintptr_t)queue->vq.avail,
 		.used = (uintptr_t)queue->vq.used,
 	};
-	int code = vhost_user_set_vring_base(vu, index, 0);
+	int code = vhost_user_set_vring_base(vu, index, base);
 
 	if (!code)
 		code = vhost_user_set_vring_addr(vu, &addr);
@@ -201,33 +201,54 @@ static int start_ring(struct device *dev, struct queue *queue)
 	return code;
 }
 
+static int enable_ring(struct device *dev, const struct queue *queue)
+{
+	if (!has(dev->disk.info.features, VHOST_USER_F_PROTOCOL_FEATURES))
+		return 0;
+	return vhost_user_set_vring_enable(&dev->vu, queue->index, true);
+}
+
 static int start_rings(struct device *dev)
 {
-	bool must_enable = has(dev->disk.info.features,
-			       VHOST_USER_F_PROTOCOL_FEATURES);
 	int code = 0;
 
 	for (unsigned int i = 0; !code && i < dev->num_open; i++)
-		code = start_ring(dev, &dev->queues[i]);
-	for (unsigned int i = 0; !code && must_enable && i < dev->num_open; i++)
-		code = vhost_user_set_vring_enable(&dev->vu, dev->queues[i].index,
-						   true);
+		code = start_ring(dev, &dev->queues[i], 0);
+	for (unsigned int i = 0; !code && i < dev->num_open; i++)
+		code = enable_ring(dev, &dev->queues[i]);
 	return code;
 }
 
 /* A ring starts at its first kick, and a kick that overtakes ENABLE can be lost. If
  * messages are not acknowledged, a request with an answer shows that ENABLE took
  * effect. */
-static int kick_rings(struct device *dev)
+static int confirm_enable(struct device *dev)
 {
 	uint64_t ignored;
-	int code = 0;
 
-	if (!has(dev->vu.protocol, VHOST_USER_PROTOCOL_F_REPLY_ACK))
-		code = vhost_user_get_features(&dev->vu, &ignored);
+	if (has(dev->vu.protocol, VHOST_USER_PROTOCOL_F_REPLY_ACK))
+		return 0;
+	return vhost_user_get_features(&dev->vu, &ignored);
+}
+
+static int kick_rings(struct device *dev)
+{
+	int code = confirm_enable(dev);
+
 	for (unsigned int i = 0; !code && i < dev->num_open; i++)
 		code = eventfd_kick(dev->queues[i].kick_fd);
 	return code;
+}
+
+int start_queue(struct device *dev, struct queue *queue, uint16_t base)
+{
+	int code = start_ring(dev, queue, base);
+
+	if (!code)
+		code = enable_ring(dev, queue);
+	if (!code)
+		code = confirm_enable(dev);
+	return code ? code : eventfd_kick(queue->kick_fd);
 }
 
 static int make_queues(struct device *dev, const struct virtq_shape *fixed,
@@ -250,6 +271,7 @@ static int make_queues(struct device *dev, const struct virtq_shape *fixed,
 		if (code)
 			break;
 		dev->queues[i].index = i;
+		dev->queues[i].generation = dev->reconnect.generation;
 		dev->num_open = i + 1;
 	}
 	return code;
@@ -264,7 +286,7 @@ static int add_status(struct device *dev, uint8_t status)
 	return vhost_user_set_status(&dev->vu, status);
 }
 
-static int agree_on_features(struct device *dev)
+int start_agree(struct device *dev)
 {
 	uint8_t status = VIRTIO_CONFIG_S_ACKNOWLEDGE | VIRTIO_CONFIG_S_DRIVER;
 	int code = add_status(dev, status);
@@ -300,15 +322,18 @@ static int explain_rings(const struct device *dev, unsigned int size, int code)
 			 remedies.smaller_queue);
 }
 
+int start_driver(struct device *dev)
+{
+	return add_status(dev, VIRTIO_CONFIG_S_ACKNOWLEDGE | VIRTIO_CONFIG_S_DRIVER |
+			  VIRTIO_CONFIG_S_FEATURES_OK | VIRTIO_CONFIG_S_DRIVER_OK);
+}
+
 static int run_rings(struct device *dev)
 {
 	int code = start_rings(dev);
 
 	if (!code)
-		code = add_status(dev, VIRTIO_CONFIG_S_ACKNOWLEDGE |
-				  VIRTIO_CONFIG_S_DRIVER |
-				  VIRTIO_CONFIG_S_FEATURES_OK |
-				  VIRTIO_CONFIG_S_DRIVER_OK);
+		code = start_driver(dev);
 	return code ? code : kick_rings(dev);
 }
 
@@ -319,13 +344,13 @@ static int run(struct device *dev)
 
 	choose_fixed_shape(dev, &fixed);
 	if (!code)
-		code = agree_on_features(dev);
+		code = start_agree(dev);
 	if (!code)
 		code = share_room(dev, &fixed, &shape);
 	if (!code)
 		code = make_queues(dev, &fixed, &shape);
 	if (!code)
-		code = explain_rings(dev, shape.size, set_sizes(dev));
+		code = explain_rings(dev, shape.size, start_sizes(dev));
 	if (!code)
 		code = inflight_give(dev);
 	return code ? code : explain_rings(dev, shape.size, run_rings(dev));

@@ -7,10 +7,22 @@
 #ifndef START_H
 #define START_H
 
+#include <stdint.h>
+
 struct device;
+struct queue;
 
 /* 0, or a negative errno with a sentence. */
 int start_queues(struct device *dev);
+/* Parts of it, for a new connection to a device that is started. */
+/* Sets the features. */
+int start_agree(struct device *dev);
+/* Tells the sizes of all rings. */
+int start_sizes(struct device *dev);
+/* Says that the driver is ready. */
+int start_driver(struct device *dev);
+/* Starts the ring of one queue at base, and kicks it. */
+int start_queue(struct device *dev, struct queue *queue, uint16_t base);
 /* Stops the rings, if the back-end still answers, and frees them. */
 void stop_queues(struct device *dev);
 /* Limits the parts of requests to the segments that a chain of the running queues has

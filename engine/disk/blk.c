@@ -199,6 +199,13 @@ static uint16_t prepare_id(struct vring_desc *desc, struct blk_response *respons
 	return 1;
 }
 
+static void unanswer(struct virtq *vq, uint16_t chain)
+{
+	struct blk_response *response = virtq_response(vq, chain);
+
+	response->status = STATUS_UNTOUCHED;
+}
+
 static uint16_t prepare(const struct disk *disk, struct virtq *vq,
 			struct request *req)
 {
@@ -227,7 +234,7 @@ static uint16_t prepare(const struct disk *disk, struct virtq *vq,
 		count += prepare_range(disk, desc + count, response, req);
 	}
 
-	response->status = STATUS_UNTOUCHED;
+	unanswer(vq, req->chain);
 	virtq_set_desc(&desc[count], &response->status, sizeof(response->status),
 		       VRING_DESC_F_WRITE);
 	return count + 1;
@@ -287,5 +294,6 @@ const struct command_set blk_command_set = {
 	.response_bytes = sizeof(struct blk_response),
 	.lay = lay,
 	.prepare = prepare,
+	.unanswer = unanswer,
 	.result = result,
 };

@@ -74,6 +74,8 @@ struct command_set {
 	 * the number of descriptors in use. */
 	uint16_t (*prepare)(const struct disk *disk, struct virtq *vq,
 			    struct request *req);
+	/* Makes the chain's response one that the back-end has not written. */
+	void (*unanswer)(struct virtq *vq, uint16_t chain);
 	/* The result of the part that came back: 0, or with a sentence a positive
 	 * errno, DISK_TRY_AGAIN or DISK_TRY_LATER. */
 	int (*result)(const struct disk *disk, struct virtq *vq,

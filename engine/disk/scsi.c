@@ -148,12 +148,19 @@ static void lay(const struct disk *disk, struct virtq *vq, uint16_t chain)
 	virtq_set_desc(desc, command, sizeof(*command), VRING_DESC_F_NEXT);
 }
 
+static void unanswer(struct virtq *vq, uint16_t chain)
+{
+	struct virtio_scsi_cmd_resp *response = virtq_response(vq, chain);
+
+	response->response = response->status = SCSI_UNTOUCHED;
+}
+
 static void fill_response(struct virtq *vq, uint16_t chain, struct vring_desc *desc,
 			  uint16_t flags)
 {
 	struct virtio_scsi_cmd_resp *response = virtq_response(vq, chain);
 
-	response->response = response->status = SCSI_UNTOUCHED;
+	unanswer(vq, chain);
 	virtq_set_desc(desc, response, sizeof(*response),
 		       VRING_DESC_F_WRITE | flags);
 }
@@ -271,6 +278,7 @@ const struct command_set scsi_command_set = {
 	.response_bytes = sizeof(struct scsi_response),
 	.lay = lay,
 	.prepare = prepare,
+	.unanswer = unanswer,
 	.result = result,
 };
 
@@ -287,17 +295,23 @@ static void lay_control(const struct disk *disk, struct virtq *vq, uint16_t chai
 	virtq_set_desc(desc + 1, response, sizeof(*response), VRING_DESC_F_WRITE);
 }
 
+static void unanswer_control(struct virtq *vq, uint16_t chain)
+{
+	struct virtio_scsi_ctrl_tmf_resp *response = virtq_response(vq, chain);
+
+	response->response = SCSI_UNTOUCHED;
+}
+
 static uint16_t prepare_control(const struct disk *disk, struct virtq *vq,
 				struct request *req)
 {
 	struct virtio_scsi_ctrl_tmf_req *area = virtq_request(vq, req->chain);
-	struct virtio_scsi_ctrl_tmf_resp *response = virtq_response(vq, req->chain);
 
 	memset(area, 0, sizeof(*area));
 	area->type = VIRTIO_SCSI_T_TMF;
 	area->subtype = VIRTIO_SCSI_T_TMF_LOGICAL_UNIT_RESET;
 	memcpy(area->lun, disk->scsi_lun, sizeof(area->lun));
-	response->response = SCSI_UNTOUCHED;
+	unanswer_control(vq, req->chain);
 	req->part_bytes = 0;
 	return 2;
 }
@@ -321,5 +335,6 @@ const struct command_set scsi_control_command_set = {
 	.response_bytes = sizeof(struct virtio_scsi_ctrl_tmf_resp),
 	.lay = lay_control,
 	.prepare = prepare_control,
+	.unanswer = unanswer_control,
 	.result = result_control,
 };

@@ -63,6 +63,7 @@ struct job {
 	bool is_stop_asked;        /* fio has marked the job */
 	unsigned int signals_before; /* counted by then; see fio/signals.h */
 	uint64_t cpu_begun_ns;     /* CPU time of the job's thread before its run */
+	bool is_away;              /* a back-end hung up and is waited for */
 	bool is_draining;          /* fio left requests in flight at its end */
 	bool has_reset;            /* its logical units were reset after a time-out */
 	bool may_gather;           /* fio makes no pauses: see hook_commit() */

@@ -191,6 +191,13 @@ struct fio_option fio_options[] = {
 		.def = "30", .maxval = 86400,
 	},
 	{
+		OPTION("reconnect_timeout", "Reconnect timeout", FIO_OPT_INT,
+		       reconnect_timeout_s,
+		       "Seconds to wait for a back-end that hung up and is started "
+		       "again; 0: its requests in flight fail at once"),
+		.def = "0", .maxval = 86400,
+	},
+	{
 		OPTION("stats_file", "Statistics file", FIO_OPT_STR_STORE,
 		       stats_file,
 		       "File for the engine's own counters: one line with a JSON "

@@ -35,6 +35,7 @@ struct options {
 	unsigned int hugepage_mem_mib;
 	unsigned int connect_timeout_s;
 	unsigned int request_timeout_s;
+	unsigned int reconnect_timeout_s;
 	char *stats_file;
 };
 

@@ -84,6 +84,7 @@ void fio_fill_config(const struct thread_data *td, const struct fio_file *f,
 		.queue_size = options->queue_size,
 		.depth = td->o.iodepth,
 		.connect_timeout_ms = options->connect_timeout_s * 1000,
+		.reconnect_timeout_ms = options->reconnect_timeout_s * 1000,
 		.memory_bytes = needs_buffer_bytes(td),
 		.max_request_bytes = needs_request_bytes(td),
 	};

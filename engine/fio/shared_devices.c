@@ -170,6 +170,8 @@ static void merge(struct entry *entry, const struct device_config *config)
 		merged->max_request_bytes = config->max_request_bytes;
 	if (config->num_queues > merged->num_queues)
 		merged->num_queues = config->num_queues;
+	if (config->reconnect_timeout_ms > merged->reconnect_timeout_ms)
+		merged->reconnect_timeout_ms = config->reconnect_timeout_ms;
 }
 
 static int plan_locked(const struct device_config *config, unsigned int job,
@@ -243,6 +245,20 @@ static void choose_num_queues(struct device *dev, unsigned int jobs)
 		dev->config.num_queues = jobs;
 }
 
+/* A back-end that comes back is compared by its ID. A question without an answer stays in
+ * the queue, which belongs to a job next. */
+static int identify(struct device *dev)
+{
+	if (!dev->config.reconnect_timeout_ms)
+		return 0;
+	device_identify(dev);
+	if (!queue_in_flight(&dev->queues[dev->first_queue]))
+		return 0;
+	return error_set(ETIMEDOUT, "%s: the back-end does not answer when it is asked for its "
+			 "ID, so it could not be recognised when it comes back: leave "
+			 "reconnect_timeout= out", dev->vu.path);
+}
+
 /* config is that of the job that waits for the back-end. */
 static int open_device(struct entry *entry, const struct device_config *config)
 {
@@ -259,6 +275,8 @@ static int open_device(struct entry *entry, const struct device_config *config)
 		choose_num_queues(dev, entry->most_jobs);
 		code = device_start(dev);
 	}
+	if (!code)
+		code = identify(dev);
 	if (code) {
 		device_close(dev);
 		close_memory(pool);

@@ -70,6 +70,10 @@ static void print_queue(FILE *out, const struct job_file *file)
 	print_u64(out, "kicks_switched", counters->kicks_switched);
 	print_u64(out, "errors", counters->errors);
 	print_u64(out, "retries", counters->retries);
+	print_u64(out, "reconnects", counters->reconnects);
+	print_u64(out, "replayed", counters->replayed);
+	print_u64(out, "away_ns", counters->away_ns);
+	print_u64(out, "longest_away_ns", counters->longest_away_ns);
 	fprintf(out, ",\"batches\":[");
 	for (unsigned int i = 0; i < COUNTERS_BATCHES; i++)
 		fprintf(out, "%s%llu", i ? "," : "",

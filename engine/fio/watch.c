@@ -27,14 +27,27 @@ static void abandon(struct job_file *file, int code)
 	fio_report_failure(file, file->queue->reason);
 }
 
+/* Requests get the whole of their time again from a back-end that is back. */
+static void check_connection(struct job *job, struct job_file *file, struct pollfd *watched)
+{
+	int state = device_keep_connected(file->device, file->queue);
+
+	/* Without this, poll(2) would return at once while the back-end is away. */
+	watched->fd = state == CONNECTION_AWAY ? -1 : file->device->vu.fd;
+	job->is_away |= state == CONNECTION_AWAY;
+	if (state == CONNECTION_IS_BACK)
+		job->last_progress_ns = clock_now_ns();
+	if (state < 0)
+		abandon(file, EIO);
+}
+
 static void check_connections(struct job *job)
 {
-	for (unsigned int i = 0; i < job->num_files; i++) {
-		struct job_file *file = &job->files[i];
-
-		if (!file->queue->abandoned && device_is_gone(file->device))
-			abandon(file, EIO);
-	}
+	job->is_away = false;
+	for (unsigned int i = 0; i < job->num_files; i++)
+		if (!job->files[i].queue->abandoned)
+			check_connection(job, &job->files[i],
+					 &job->fds[job->num_files + i]);
 }
 
 static void abandon_all(struct job *job, int code)
@@ -189,7 +202,7 @@ static void check_progress(struct thread_data *td, struct job *job, uint64_t now
 	const struct options *options = td->eo;
 	uint64_t limit_ns = options->request_timeout_s * NS_PER_S;
 
-	if (!limit_ns || now_ns - job->last_progress_ns < limit_ns)
+	if (!limit_ns || job->is_away || now_ns - job->last_progress_ns < limit_ns)
 		return;
 	/* First try a reset, after which the requests in flight come back. */
 	if (reset_units(job)) {
@@ -209,9 +222,10 @@ void fio_watch_end(struct job *job)
 
 void fio_watch(struct thread_data *td, struct job *job)
 {
-	uint64_t now_ns = clock_now_ns();
+	uint64_t now_ns;
 
 	check_connections(job);
+	now_ns = clock_now_ns();
 	note_progress(job, now_ns);
 	check_signals(td, job);
 	check_end(td, job, now_ns);

@@ -20,7 +20,7 @@ void shared_queue_begin(struct transfer *t)
 /* Still true after a request of an abandoned queue was reaped: see device/queue.h. */
 static bool is_with_back_end(const struct transfer *t)
 {
-	return t->sq->queue->vq.is_in_flight[t->req->chain];
+	return virtq_holds(&t->sq->queue->vq, t->req->chain);
 }
 
 /* For a transfer that ends although the back-end may still write to the program's

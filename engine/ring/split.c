@@ -4,37 +4,43 @@
  * The I/O path; called by the virtqueue's owner only. See ring/virtq.h.
  */
 #include <errno.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "base/barrier.h"
 #include "base/error.h"
 #include "ring/virtq.h"
 
-void virtq_submit(struct virtq *vq, uint16_t chain, uint16_t length)
+/* The chain's descriptors are filled in. */
+static inline void submit(struct virtq *vq, uint16_t chain)
 {
 	uint16_t *entry = &vq->avail->ring[vq->avail_next & vq->mask];
-	uint16_t head = chain;
+	uint16_t head = vq->shape.indirect ? chain :
+			(uint16_t)(chain * vq->shape.chain_length);
 
-	if (vq->shape.indirect)
-		virtq_set_desc(&vq->desc[chain], virtq_chain(vq, chain),
-			       length * (uint32_t)sizeof(struct vring_desc),
-			       VRING_DESC_F_INDIRECT);
-	else
-		head = (uint16_t)(chain * vq->shape.chain_length);
 	/* Relaxed, because the release in virtq_publish() orders it. If requests
 	 * complete in order, the entry often has the value already; see
 	 * virtq_set_desc(). */
 	if (load_relaxed_u16(entry) != head)
 		store_relaxed_u16(entry, head);
-	vq->avail_next++;
-	vq->is_in_flight[chain] = true;
+	vq->order[chain] = ++vq->avail_next;
 	vq->in_flight++;
+}
+
+void virtq_submit(struct virtq *vq, uint16_t chain, uint16_t length)
+{
+	if (vq->shape.indirect)
+		virtq_set_desc(&vq->desc[chain], virtq_chain(vq, chain),
+			       length * (uint32_t)sizeof(struct vring_desc),
+			       VRING_DESC_F_INDIRECT);
+	submit(vq, chain);
 }
 
 void virtq_publish(struct virtq *vq)
 {
 	/* Barrier A and the first half of C. */
-	store_seq_cst_u16(&vq->avail->idx, vq->avail_next);
-	vq->avail_published = vq->avail_next;
+	store_seq_cst_u16(&vq->avail->idx, (uint16_t)vq->avail_next);
+	vq->avail_published = (uint16_t)vq->avail_next;
 }
 
 bool virtq_needs_kick(struct virtq *vq)
@@ -73,7 +79,7 @@ static int chain_of(const struct virtq *vq, uint32_t id)
 			return -1;
 		id /= vq->shape.chain_length;
 	}
-	if (id >= vq->shape.num_chains || !vq->is_in_flight[id])
+	if (id >= vq->shape.num_chains || !virtq_holds(vq, (uint16_t)id))
 		return -1;
 	return (int)id;
 }
@@ -100,7 +106,7 @@ int virtq_reap(struct virtq *vq, uint16_t *chains, unsigned int max)
 			return count ? (int)count :
 				break_ring(vq, "names a descriptor that is not in "
 					   "flight", id);
-		vq->is_in_flight[chain] = false;
+		vq->order[chain] = 0;
 		vq->in_flight--;
 		vq->used_next++;
 		chains[count++] = (uint16_t)chain;
@@ -110,9 +116,14 @@ int virtq_reap(struct virtq *vq, uint16_t *chains, unsigned int max)
 	return (int)count;
 }
 
+uint16_t virtq_used_index(const struct virtq *vq)
+{
+	return load_seq_cst_u16(&vq->used->idx);
+}
+
 bool virtq_has_used(const struct virtq *vq)
 {
-	return vq->is_broken || load_seq_cst_u16(&vq->used->idx) != vq->used_next;
+	return vq->is_broken || virtq_used_index(vq) != vq->used_next;
 }
 
 bool virtq_ask_calls(struct virtq *vq)
@@ -143,6 +154,47 @@ void virtq_want_all_calls(struct virtq *vq, bool wants_all_calls)
 {
 	vq->wants_all_calls = wants_all_calls;
 	if (wants_all_calls)
+		virtq_ask_calls(vq);
+	else
+		virtq_refuse_calls(vq);
+}
+
+/* ---- beginning again ----------------------------------------------------------- */
+
+static int compare_orders(const void *a, const void *b, void *context)
+{
+	const struct virtq *vq = context;
+	uint64_t first = vq->order[*(const uint16_t *)a];
+	uint64_t second = vq->order[*(const uint16_t *)b];
+
+	return (first > second) - (first < second);
+}
+
+/* The avail ring alone does not tell the order: an entry is used again while its chain is
+ * still in flight, if others complete before it. */
+static uint16_t sort_in_flight(struct virtq *vq)
+{
+	uint16_t count = 0;
+
+	for (uint16_t chain = 0; chain < vq->shape.num_chains; chain++)
+		if (virtq_holds(vq, chain))
+			vq->sorted[count++] = chain;
+	qsort_r(vq->sorted, count, sizeof(*vq->sorted), compare_orders, vq);
+	return count;
+}
+
+void virtq_rewind(struct virtq *vq)
+{
+	uint16_t count = sort_in_flight(vq);
+
+	/* The used ring follows the avail ring, and the areas follow the used ring. */
+	memset(vq->avail, 0, (size_t)(vq->areas - (char *)vq->avail));
+	vq->avail_next = 0;
+	vq->avail_kicked = vq->used_next = vq->in_flight = 0;
+	for (uint16_t i = 0; i < count; i++)
+		submit(vq, vq->sorted[i]);
+	virtq_publish(vq);
+	if (vq->wants_all_calls)
 		virtq_ask_calls(vq);
 	else
 		virtq_refuse_calls(vq);

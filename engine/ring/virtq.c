@@ -106,10 +106,13 @@ int virtq_init(struct virtq *vq, const struct virtq_shape *shape, void *memory)
 	memset(vq, 0, sizeof(*vq));
 	if (code)
 		return code;
-	vq->is_in_flight = calloc(shape->num_chains, sizeof(bool));
-	if (!vq->is_in_flight)
+	vq->order = calloc(shape->num_chains, sizeof(*vq->order));
+	vq->sorted = calloc(shape->num_chains, sizeof(*vq->sorted));
+	if (!vq->order || !vq->sorted) {
+		virtq_close(vq);
 		return error_set(ENOMEM, "no memory for a queue of %u requests",
 				 shape->num_chains);
+	}
 	vq->shape = *shape;
 	vq->mask = shape->size - 1;
 	vq->desc = memory;
@@ -130,8 +133,10 @@ int virtq_init(struct virtq *vq, const struct virtq_shape *shape, void *memory)
 
 void virtq_close(struct virtq *vq)
 {
-	free(vq->is_in_flight);
-	vq->is_in_flight = NULL;
+	free(vq->order);
+	free(vq->sorted);
+	vq->order = NULL;
+	vq->sorted = NULL;
 }
 
 int virtq_check(const struct virtq *vq)
@@ -139,13 +144,13 @@ int virtq_check(const struct virtq *vq)
 	unsigned int held = 0;
 
 	for (uint16_t chain = 0; chain < vq->shape.num_chains; chain++)
-		held += vq->is_in_flight[chain];
+		held += virtq_holds(vq, chain);
 	if (held != vq->in_flight)
 		return error_set(EINVAL, "%u chains are marked in flight, %u "
 			"are counted", held, vq->in_flight);
 	if ((uint16_t)(vq->avail_next - vq->used_next) != vq->in_flight)
 		return error_set(EINVAL, "submitted %u and reaped %u leave %u "
-			"in flight, %u are counted", vq->avail_next,
+			"in flight, %u are counted", (uint16_t)vq->avail_next,
 			vq->used_next,
 			(uint16_t)(vq->avail_next - vq->used_next),
 			vq->in_flight);

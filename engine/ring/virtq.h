@@ -65,14 +65,15 @@ struct virtq {
 	struct virtq_shape shape;
 	uint16_t mask;
 	/* Written by the owner. */
-	uint16_t avail_next;      /* where the next chain goes */
+	uint64_t avail_next;      /* where the next chain goes; its low 16 bits are the index */
 	uint16_t avail_published; /* the avail index that the back-end can see */
 	uint16_t avail_kicked;    /* published when a kick was last considered */
 	uint16_t used_next;       /* the next used element to take */
 	uint16_t in_flight;       /* chains that the back-end holds */
 	bool is_broken;
 	bool wants_all_calls;     /* even while nobody waits for one */
-	bool *is_in_flight;       /* per chain */
+	uint64_t *order;          /* per chain: 0, or what avail_next became at its submission */
+	uint16_t *sorted;         /* room for virtq_rewind() */
 };
 
 /* Chains that a ring of this size holds. */
@@ -133,8 +134,20 @@ bool virtq_is_drained(const struct virtq *vq);
 /* Takes up to max used chains (barrier B). Returns their number, or -EPROTO with a
  * sentence if the used ring is invalid; the virtqueue is then broken. */
 int virtq_reap(struct virtq *vq, uint16_t *chains, unsigned int max);
+/* Begins again on a device that knows nothing of the virtqueue: both rings are zeroed, and
+ * all chains in flight are submitted in their original order. The device must not look
+ * at the rings meanwhile. */
+void virtq_rewind(struct virtq *vq);
 /* True if a look would find something, or find the virtqueue broken. */
 bool virtq_has_used(const struct virtq *vq);
+
+/* What the device says; see virtq_reap(), which checks it. */
+uint16_t virtq_used_index(const struct virtq *vq);
+
+static inline bool virtq_holds(const struct virtq *vq, uint16_t chain)
+{
+	return vq->order[chain] != 0;
+}
 
 /* Chains submitted, but not yet published. */
 static inline uint16_t virtq_num_gathered(const struct virtq *vq)

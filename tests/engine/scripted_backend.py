@@ -6,7 +6,7 @@ so that a mistake in the engine's header is found.
 
 `Connection` sends and receives messages; a script is a function of one. `ScriptedBackend` listens,
 accepts one client in a thread of its own and runs the script; what the script raises fails the
-test. The script runs to its end or until the client hangs up.
+test. The script runs to its end, until the client hangs up, or until `hang_up()`.
 """
 
 import os
@@ -137,6 +137,7 @@ class ScriptedBackend:
         self.path = str(path)
         self._script = script
         self._failure: BaseException | None = None
+        self._stream: socket.socket | None = None
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._thread = threading.Thread(target=self._serve, name="scripted back-end")
 
@@ -154,9 +155,16 @@ class ScriptedBackend:
         if self._failure:
             raise AssertionError("the scripted back-end failed") from self._failure
 
+    def hang_up(self) -> None:
+        """Ends the connection to the client, as the death of a back-end does."""
+        assert self._stream, "no client has come"
+        self._stream.shutdown(socket.SHUT_RDWR)
+        self._thread.join()
+
     def _serve(self) -> None:
         try:
             stream, _ = self._listener.accept()
+            self._stream = stream
             stream.settimeout(TIMEOUT_S)
             connection = Connection(stream)
             try:

@@ -74,7 +74,7 @@ static uint64_t draw_patience(uint64_t *random)
 static void fail(const char *who, const char *what)
 {
 	fprintf(stderr, "%s: %s (driver: avail %u, used %u; shown: avail %u, used %u)\n",
-		who, what, shared.vq.avail_next, shared.vq.used_next,
+		who, what, (uint16_t)shared.vq.avail_next, shared.vq.used_next,
 		__atomic_load_n(&shared.vq.avail->idx, __ATOMIC_SEQ_CST),
 		__atomic_load_n(&shared.vq.used->idx, __ATOMIC_SEQ_CST));
 	_exit(1);

@@ -13,16 +13,28 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.engine.ring_device import DESC_INDIRECT, NO_NOTIFY, U16, Descriptor, Ring, Shape
+from tests.engine.ring_device import (
+    DESC_INDIRECT,
+    NO_NOTIFY,
+    U16,
+    Descriptor,
+    Ring,
+    RingDevice,
+    Shape,
+)
 from tests.engine.shared_object import ffi, lib, sentence
 
 DIRECT = Shape(chain_length=2)
 INDIRECT = Shape(num_chains=8, chain_length=3, indirect=True)
+SHAPES = [
+    DIRECT,
+    INDIRECT,
+    Shape(event_idx=True),
+    Shape(num_chains=8, chain_length=3, indirect=True, event_idx=True),
+]
 KINDS = [
-    pytest.param(DIRECT, id="direct"),
-    pytest.param(INDIRECT, id="indirect"),
-    pytest.param(Shape(event_idx=True), id="direct-event_idx"),
-    pytest.param(Shape(num_chains=8, chain_length=3, indirect=True, event_idx=True), id="both"),
+    pytest.param(shape, id=name)
+    for shape, name in zip(SHAPES, ("direct", "indirect", "direct-event_idx", "both"), strict=True)
 ]
 
 
@@ -437,3 +449,45 @@ def test_a_call_is_asked_for_at_any_index(start: int) -> None:
         ring.start_at(start)
         lib.virtq_ask_calls(ring.vq)
         assert complete_one(ring)
+
+
+# ---- beginning again ---------------------------------------------------------------------------
+
+
+@given(st.sampled_from(SHAPES), st.integers(0, U16), st.lists(st.integers(0, U16), max_size=60))
+@settings(deadline=None, max_examples=60)
+def test_what_is_in_flight_is_submitted_again_in_its_order(
+    shape: Shape, start: int, draws: list[int]
+) -> None:
+    """Also where the ring has gone round while a chain was in flight."""
+    with Ring(shape) as ring:
+        ring.start_at(start)
+        in_flight: list[int] = []
+        free = list(range(ring.shape.num_chains))
+        for drawn in draws:
+            if free and drawn % 2:
+                in_flight.append(free.pop(drawn % len(free)))
+                ring.publish(in_flight[-1])
+            elif in_flight:
+                free.append(in_flight.pop(drawn % len(in_flight)))
+                ring.device.complete(ring.head(free[-1]))
+                assert ring.reap() == [free[-1]]
+        lib.virtq_rewind(ring.vq)
+        device = RingDevice(ring.vq, ring.shape.size, event_idx=ring.shape.event_idx)
+        assert device.take() == [ring.head(chain) for chain in in_flight]
+        assert (device.used_idx, ring.reap()) == (0, [])
+        ring.check()
+
+
+def test_chains_that_were_gathered_are_shown_after_a_rewind(ring: Ring) -> None:
+    ring.publish(2)
+    ring.submit(0)
+    lib.virtq_rewind(ring.vq)
+    device = RingDevice(ring.vq, ring.shape.size, event_idx=ring.shape.event_idx)
+    assert device.take() == [ring.head(2), ring.head(0)]
+
+
+def test_calls_are_wanted_after_a_rewind_as_before(events: Ring) -> None:
+    lib.virtq_want_all_calls(events.vq, True)
+    lib.virtq_rewind(events.vq)
+    assert events.device.used_event == 0

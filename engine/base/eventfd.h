@@ -11,8 +11,8 @@
 /* Returns a new eventfd, or -errno with a sentence. */
 int eventfd_open(void);
 /* 0, or -errno with a sentence. 0 also if the counter is full, because a kick is
- * pending then. A back-end that clears O_NONBLOCK and fills the counter can make the
- * caller wait; no flag of write(2) prevents that. */
+ * pending then. A back-end that clears O_NONBLOCK and fills the counter makes the caller
+ * wait, for as long as base/full_eventfds.h allows. */
 int eventfd_kick(int fd);
 /* Resets the counter and returns its previous value; never blocks. */
 uint64_t eventfd_take(int fd);

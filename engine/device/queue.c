@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/eventfd.h"
+#include "base/full_eventfds.h"
 
 /* How often a part is sent in all if it came back for a reason that has passed, such
  * as a unit attention or a reset. */
@@ -32,8 +33,21 @@ static int open_eventfds(struct queue *queue)
 	queue->kick_fd = eventfd_open();
 	if (queue->kick_fd < 0)
 		return queue->kick_fd;
+	full_eventfds_watch(queue->kick_fd);
 	queue->call_fd = eventfd_open();
-	return queue->call_fd < 0 ? queue->call_fd : 0;
+	if (queue->call_fd < 0)
+		return queue->call_fd;
+	/* The library kicks it, too. */
+	full_eventfds_watch(queue->call_fd);
+	return 0;
+}
+
+static void close_eventfd(int fd)
+{
+	if (fd < 0)
+		return;
+	full_eventfds_forget(fd);
+	close(fd);
 }
 
 static int make_requests(struct queue *queue)
@@ -78,10 +92,8 @@ int queue_init(struct queue *queue, const struct disk *disk,
 
 void queue_close(struct queue *queue)
 {
-	if (queue->kick_fd >= 0)
-		close(queue->kick_fd);
-	if (queue->call_fd >= 0)
-		close(queue->call_fd);
+	close_eventfd(queue->kick_fd);
+	close_eventfd(queue->call_fd);
 	free(queue->requests);
 	free(queue->free_chains);
 	free(queue->retries);

@@ -286,6 +286,20 @@ static int add_status(struct device *dev, uint8_t status)
 	return vhost_user_set_status(&dev->vu, status);
 }
 
+/* We set neither FAILED nor NEEDS_RESET, so the device cannot be used with them. */
+static int check_status(const struct device *dev, uint8_t status)
+{
+	if (!(status & VIRTIO_CONFIG_S_FEATURES_OK))
+		return error_set(EREMOTEIO, "%s: the back-end does not accept "
+			"features 0x%llx", dev->vu.path,
+			(unsigned long long)dev->disk.info.features);
+	if (status & (VIRTIO_CONFIG_S_NEEDS_RESET | VIRTIO_CONFIG_S_FAILED))
+		return error_set(EREMOTEIO, "%s: the back-end says that the device has "
+			"failed (status 0x%02x): restart the back-end", dev->vu.path,
+			status);
+	return 0;
+}
+
 int start_agree(struct device *dev)
 {
 	uint8_t status = VIRTIO_CONFIG_S_ACKNOWLEDGE | VIRTIO_CONFIG_S_DRIVER;
@@ -298,11 +312,7 @@ int start_agree(struct device *dev)
 	if (code || !has(dev->vu.protocol, VHOST_USER_PROTOCOL_F_STATUS))
 		return code;
 	code = vhost_user_get_status(&dev->vu, &status);
-	if (!code && !(status & VIRTIO_CONFIG_S_FEATURES_OK))
-		return error_set(EREMOTEIO, "%s: the back-end does not accept "
-			"features 0x%llx", dev->vu.path,
-			(unsigned long long)dev->disk.info.features);
-	return code;
+	return code ? code : check_status(dev, status);
 }
 
 /* A back-end seldom says why it refuses a ring, and where messages are not acknowledged

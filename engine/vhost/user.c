@@ -175,9 +175,13 @@ int vhost_user_get_status(struct vhost_user *vu, uint8_t *status)
 	uint64_t value;
 	int code = ask_u64(vu, VHOST_USER_GET_STATUS, &value);
 
-	if (!code)
-		*status = (uint8_t)value;
-	return code;
+	if (code)
+		return code;
+	if (value > UINT8_MAX)
+		return vhost_wire_break(vu, EPROTO, "answered GET_STATUS with 0x%llx, which "
+			"is no status of 8 bits", (unsigned long long)value);
+	*status = (uint8_t)value;
+	return 0;
 }
 
 /* ---- memory -------------------------------------------------------------- */

@@ -149,9 +149,12 @@ class ScsiBackend(BlkBackend):
         while not self._is_over.is_set():
             for head in device.take():
                 self._answer_command(device, head)
-                device.complete(head)
-                os.eventfd_write(self._call_fd, 1)
+                self._complete(device, head)
             time.sleep(0.0002)
+
+    def _complete(self, device: RingDevice, head: int) -> None:
+        device.complete(head)
+        os.eventfd_write(self._call_fd, 1)
 
     def _answer_command(self, device: RingDevice, head: int) -> None:
         chain = device.chain(head)

@@ -164,10 +164,6 @@ def test_without_mq_there_is_one_queue(info: Info) -> None:
     assert info(backend).max_queues == 1
 
 
-def test_a_back_end_without_queues_is_refused(refused: Refused) -> None:
-    assert refused(BlkBackend(queue_num=0)) == -errno.EPROTO
-
-
 def test_without_mem_slots_eight_regions_are_taken(info: Info) -> None:
     assert info(BlkBackend(protocol=PROTOCOL & ~MEM_SLOTS)).max_mem_slots == 8
 
@@ -179,10 +175,6 @@ def test_mem_slots_are_as_told(info: Info, slots: int) -> None:
 
 def test_mem_slots_beyond_32_bits_are_not_cut(info: Info) -> None:
     assert info(BlkBackend(max_mem_slots=1 << 32)).max_mem_slots == (1 << 32) - 1
-
-
-def test_a_back_end_without_mem_slots_is_refused(refused: Refused) -> None:
-    assert refused(BlkBackend(max_mem_slots=0)) == -errno.EPROTO
 
 
 @pytest.mark.parametrize(
@@ -209,34 +201,6 @@ def test_a_write_zeroes_of_less_than_a_block_is_none(info: Info) -> None:
 
 
 # ---- failures ----------------------------------------------------------------
-
-AT_OPEN = [
-    Request.GET_FEATURES,
-    Request.GET_PROTOCOL_FEATURES,
-    Request.SET_OWNER,
-    Request.GET_MAX_MEM_SLOTS,
-    Request.GET_CONFIG,
-    Request.GET_QUEUE_NUM,
-]
-at_each = pytest.mark.parametrize("request_", AT_OPEN, ids=lambda request: request.name)
-
-
-@at_each
-def test_a_hang_up_is_told(refused: Refused, request_: Request) -> None:
-    assert refused(BlkBackend(hang_up_at=request_)) == -errno.ECONNRESET
-    assert f"the back-end hung up at {request_.name}" in sentence()
-
-
-@at_each
-def test_silence_ends_by_the_deadline(refused: Refused, request_: Request) -> None:
-    backend = BlkBackend(ignore_from=request_)
-    assert refused(backend, connect_timeout_ms=200) == -errno.ETIMEDOUT
-    assert f"did not answer {request_.name} in time" in sentence()
-
-
-def test_a_refusal_is_told(refused: Refused) -> None:
-    assert refused(BlkBackend(refuse=Request.SET_OWNER)) == -errno.EREMOTEIO
-    assert "the back-end refused SET_OWNER" in sentence()
 
 
 def test_a_configuration_that_cannot_be_names_the_socket(refused: Refused, private: Path) -> None:

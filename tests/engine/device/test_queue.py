@@ -417,6 +417,7 @@ def slow_kick(served: Served, *, is_drained: bool) -> Iterator[None]:
     """The next kick returns once the device ran: it took all, and asks for a kick or does not."""
     fd, before = served.queue.kick_fd, served.ring.avail[1]
     kicks(served)
+    lib.full_eventfds_forget(fd)  # it would end the write
     os.set_blocking(fd, True)
     served.ring.set_avail_event(before)  # asks for this one
     os.eventfd_write(fd, 2**64 - 2)

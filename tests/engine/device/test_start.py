@@ -28,7 +28,6 @@ from tests.engine.blk_backend import (
 )
 from tests.engine.scripted_backend import STATE, Connection, Message, Request
 from tests.engine.shared_object import ffi, lib, sentence
-from tests.open_descriptors import descriptors
 
 ADDR = struct.Struct("=IIQQQQ")  # queue, flags, descriptors, used, available, log
 REGION = struct.Struct("=QQQQ")  # guest address, size, user address, offset in the file
@@ -273,54 +272,11 @@ def test_more_queues_than_there_are_are_refused_in_words(private: Path) -> None:
     assert "3 queues are wanted and the back-end has 2" in sentence()
 
 
-def test_features_that_are_not_accepted_are_told(private: Path) -> None:
-    assert refused(private, BlkBackend(status_lost=FEATURES_OK)) == -errno.EREMOTEIO
-    assert "the back-end does not accept features 0x" in sentence()
-
-
 def test_more_memory_than_there_is_is_told(private: Path) -> None:
     assert refused(private, BlkBackend(), memory_bytes=1 << 50) == -errno.ENOMEM
 
 
-# ---- failures at each message ------------------------------------------------
-
-AT_START = [
-    Request.SET_STATUS,
-    Request.SET_FEATURES,
-    Request.GET_STATUS,
-    Request.ADD_MEM_REG,
-    *RING,
-    Request.SET_VRING_ENABLE,
-]
-at_each = pytest.mark.parametrize("request_", AT_START, ids=lambda request: request.name)
-
-
-@at_each
-def test_a_hang_up_is_told(private: Path, request_: Request) -> None:
-    assert refused(private, BlkBackend(hang_up_at=request_)) == -errno.ECONNRESET
-    assert f"the back-end hung up at {request_.name}" in sentence()
-
-
-@pytest.mark.parametrize(
-    "request_", [r for r in AT_START if r != Request.GET_STATUS], ids=lambda request: request.name
-)
-def test_a_refusal_is_told(private: Path, request_: Request) -> None:
-    assert refused(private, BlkBackend(refuse=request_)) == -errno.EREMOTEIO
-    assert f"the back-end refused {request_.name}" in sentence()
-
-
-@at_each
-def test_silence_ends_by_the_deadline(private: Path, request_: Request) -> None:
-    backend = BlkBackend(ignore_from=request_)
-    assert refused(private, backend, connect_timeout_ms=200) == -errno.ETIMEDOUT
-    assert f"did not answer {request_.name} in time" in sentence()
-
-
-@at_each
-def test_a_failed_start_leaves_no_descriptor(private: Path, request_: Request) -> None:
-    before = descriptors()
-    refused(private, BlkBackend(hang_up_at=request_))
-    assert descriptors() == before
+# ---- failures (tests/engine/lies has those at each message) ------------------
 
 
 def test_a_close_gives_up_on_a_back_end_that_does_not_answer(private: Path) -> None:

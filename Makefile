@@ -31,7 +31,7 @@ BACK_END := build/lib/vhost_backend
 
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: all run test fuzz stress differential examples lint bench asan tsan fio-3.41 install-packages install clean help FORCE
+.PHONY: all run test model fuzz stress differential examples lint bench asan tsan fio-3.41 install-packages install clean help FORCE
 
 all: $(FRONT_END) $(BACK_END) ## build the engine (the default): build/lib/fio_virtio
 
@@ -59,6 +59,9 @@ fuzz: ## search for inputs that break the parts that read what others write, for
 	@tools/packages.sh fuzz
 	@$(MAKE) --no-print-directory $(VENV)/.dev
 	@$(IN_VENV) -m tests.fuzz.search $(if $(MINUTES),--minutes $(MINUTES)) $(addprefix --target ,$(TARGET))
+
+model: install-packages ## search all states of the models of the hand-shakes (tests/model) with spin
+	@$(PYTHON) -m tests.model.run
 
 lint: $(VENV)/.dev ## check style and types with ruff and mypy
 	@$(VENV)/bin/ruff check .

@@ -64,6 +64,8 @@ need make command -v make
 [ "$1" = check ] || need "$(daemon_package)" command -v qemu-storage-daemon
 # The test of the C library compiles a program as the library's users do.
 [ "$1" = check ] || need pkgconf command -v pkg-config
+# The models of the hand-shakes (tests/model) are searched with it.
+[ "$1" = check ] || need spin command -v spin
 if [ "$1" = fuzz ]; then
 	need clang command -v clang
 	need libclang-rt-dev has_fuzzer

@@ -19,7 +19,7 @@ from pathlib import Path
 FOLDER = Path(__file__).resolve().parent
 NAMES = ("ring", "turn", "reconnect")
 # Each search needs a fraction of these. A search that reaches one of them has not seen all states.
-DEPTH, MEMORY_MIB, TIMEOUT_S = 100_000, 1024, 100
+DEPTH, MEMORY_MIB, TIMEOUT_S = 100_000, 1024, 250
 # A search of so few states has missed nearly all of them.
 FEWEST_STATES = 1000
 

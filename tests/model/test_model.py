@@ -15,6 +15,7 @@ READERS = {"poller_is_awake", "poller_open", "is_first"}
 
 
 @pytest.mark.skipif(not shutil.which("spin"), reason="spin is missing: Debian's package spin")
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("name", run.NAMES)
 def test_a_model_holds_until_one_of_its_rules_is_broken(name: str) -> None:
     verdicts = list(run.judge(name))

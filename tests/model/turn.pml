@@ -62,19 +62,17 @@ bool is_asking, call;
 
 /* ---- the back-end -------------------------------------------------------------- */
 
+/* Barrier D is ring.pml's, so this is one step. */
 inline complete(which)
 {
 	d_step {
 		request = which;
 		in_flight = in_flight - BIT(request);
 		completed = completed | BIT(request);
+		call = call || used_event == used;
 		used++;
 		request = 0
 	}
-	if
-	:: used_event == used - 1 -> call = true
-	:: else
-	fi
 }
 
 /* Threads that are alike differ only in the order in which their requests complete. */

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Whatever one client does, another client is served, and SIGTERM ends the back-end.
 
+The table in tests/backend/lies has each message and each shared field.
+
 Each test runs the back-end as a process with one worker, so that a wait in it delays all clients.
 The neighbour is a client that breaks no rule.
 """
@@ -30,6 +32,7 @@ from tests.backend.conftest import Start
 from tests.backend.disk_requests import BLK_OK, BLK_READ, BlkRequest, blk
 from tests.backend.file_kinds import FULL, KINDS, fill, make_blocking
 from tests.backend.frontend import TIMEOUT_S, BackendGoneError, Connection, Frontend
+from tests.backend.lies.messages import PAYLOADS, TAKES
 from tests.waiting import wait_until
 
 SERVE = ("poll", "event", "adaptive")
@@ -203,64 +206,18 @@ def test_an_eventfd_that_changes_all_the_time_holds_up_nobody(serve: StartServed
 # ---- file descriptors of other kinds -------------------------------------------------------------
 
 
-PASSED_ON = struct.pack("<QQHH", 1 << 16, 0, 1, 64)
-
-
-def payload_of(request: int) -> bytes:
-    if request == fe.SET_MEM_TABLE:
-        return struct.pack("<II4Q", 1, 0, fe.GUEST_BASE, 1 << 22, fe.USER_BASE, 0)
-    if request == fe.ADD_MEM_REG:
-        return struct.pack("<Q4Q", 0, 1 << 30, 1 << 22, 1 << 30, 0)
-    if request == fe.SET_INFLIGHT_FD:
-        return PASSED_ON
-    return bytes(8)
-
-
-# Which kinds a request is satisfied with.
-TAKES = {
-    fe.SET_VRING_KICK: {"eventfd"},
-    fe.SET_VRING_CALL: {"eventfd"},
-    fe.SET_VRING_ERR: {"eventfd"},
-    fe.SET_MEM_TABLE: {"memory"},
-    fe.ADD_MEM_REG: {"memory"},
-    fe.SET_INFLIGHT_FD: {"memory"},
-    fe.SET_BACKEND_REQ_FD: {"stream socket"},
-    # These want none, and close what they get.
-    fe.SET_OWNER: set(KINDS),
-    fe.SET_FEATURES: set(KINDS),
-}
-
-
-@pytest.mark.parametrize("request_number", TAKES)
-def test_any_kind_of_file_holds_up_nobody(serve: StartServed, request_number: int) -> None:
-    served = serve()
-    for kind, make in KINDS.items():
-        with ExitStack() as mine:
-            client = mine.enter_context(Frontend(served.path))
-            fd = make(mine)
-            payload = payload_of(request_number)
-            taken = client.tell(request_number, payload, [fd]) == 0
-            assert taken == (kind in TAKES[request_number]), kind
-            if request_number != fe.SET_MEM_TABLE:
-                offer(client)
-                client.queues[0].wait(timeout_s=0.05)
-                served.command("resize 1M")
-            if request_number == fe.SET_VRING_ERR:
-                break_ring(client)
-        served.check_neighbour()
-
-
-@pytest.mark.parametrize("request_number", TAKES)
+@pytest.mark.parametrize("name", TAKES)
 @pytest.mark.parametrize("answered", [{fuse.FLUSH, fuse.RELEASE}, set()])
 def test_a_file_whose_server_is_silent_holds_up_nobody(
-    serve: StartServed, request_number: int, answered: set[int]
+    serve: StartServed, name: str, answered: set[int]
 ) -> None:
     """The kernel does not let a process end before such a server has answered, or is gone."""
     served = serve()
     client = served.client()
     try:
         with fuse.stubborn_file(served.folder / "fuse", answered) as fd:
-            client.tell(request_number, payload_of(request_number), [fd])
+            request, _ = TAKES[name]
+            client.tell(request, PAYLOADS.get(request, bytes(8)), [fd])
             served.check_neighbour()
     except fuse.NoFuseError as error:
         pytest.skip(f"no FUSE here: {error}")
@@ -271,13 +228,6 @@ def test_a_file_whose_server_is_silent_holds_up_nobody(
 
 def header(request: int, size: int, flags: int = 1) -> bytes:
     return struct.pack("<III", request, flags, size)
-
-
-def test_silence_and_halves_of_messages_hold_up_nobody(serve: StartServed) -> None:
-    served = serve()
-    served.connection()
-    for part in (b"\1", header(1, 0)[:11], header(fe.SET_FEATURES, 8), header(2, 8) + b"1234567"):
-        served.connection().send_raw(part)
 
 
 @pytest.mark.parametrize("reads", [True, False])

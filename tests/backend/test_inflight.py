@@ -141,23 +141,3 @@ def test_a_batch_that_was_published_but_not_struck_off_is_not_done_again(
             queue.kick()
             assert queue.wait() == [(9, 513)]
             assert queue.wait(timeout_s=0.05) == []
-
-
-def test_a_record_of_nonsense_harms_nobody(backend: StartBuiltin) -> None:
-    started = backend()
-    with Frontend(started.settings.socket_path, setup=False, size=SIZE) as frontend:
-        fd, bytes_ = get_inflight(frontend)
-        with mmap.mmap(fd, bytes_) as region:
-            region[:] = b"\xff" * bytes_
-            struct.pack_into("<QHHHH", region, 0, 0, 1, 9999, 65535, 4321)
-            track(frontend, fd, bytes_)
-            frontend.queues[0].kick()
-    with Frontend(started.settings.socket_path) as other:
-        assert blk(other, BLK_READ, 0, in_bytes=512).status == BLK_OK
-
-
-def test_memory_too_small_for_its_queues_is_refused(backend: StartBuiltin) -> None:
-    with Frontend(backend().settings.socket_path) as frontend:
-        for bytes_, queues, size in ((64, 1, 64), (4096, 1, 32768), (2**63, 1, 64), (4096, 0, 64)):
-            payload = struct.pack("<QQHH", bytes_, 0, queues, size)
-            assert frontend.tell(fe.SET_INFLIGHT_FD, payload, [frontend.memory.fd]) > 0

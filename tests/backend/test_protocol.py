@@ -54,66 +54,6 @@ def test_status_is_kept(connection: Connection) -> None:
     assert connection.ask_u64(fe.GET_STATUS) == 7
 
 
-U64 = struct.pack("<Q", 0)
-REFUSED = {
-    "features not offered": (fe.SET_FEATURES, struct.pack("<Q", 1 << 63)),
-    "protocol features not offered": (fe.SET_PROTOCOL_FEATURES, struct.pack("<Q", 1 << 63)),
-    "too many regions": (fe.SET_MEM_TABLE, struct.pack("<II", 9, 0) + bytes(256)),
-    "regions that are not there": (fe.SET_MEM_TABLE, struct.pack("<II", 2, 0) + bytes(32)),
-    "a region without a descriptor": (fe.SET_MEM_TABLE, struct.pack("<II", 1, 0) + bytes(32)),
-    "removal of no region": (fe.REM_MEM_REG, bytes(8 + 32)),
-    "a ring that is not there": (fe.SET_VRING_NUM, struct.pack("<II", 1, 64)),
-    "a size of no power of two": (fe.SET_VRING_NUM, struct.pack("<II", 0, 65)),
-    "a size of zero": (fe.SET_VRING_NUM, struct.pack("<II", 0, 0)),
-    "a size too large": (fe.SET_VRING_NUM, struct.pack("<II", 0, 65536)),
-    "a base of more than 16 bits": (fe.SET_VRING_BASE, struct.pack("<II", 0, 65536)),
-    "a kick without a descriptor": (fe.SET_VRING_KICK, U64),
-    "a call without a descriptor": (fe.SET_VRING_CALL, U64),
-    "enable by two": (fe.SET_VRING_ENABLE, struct.pack("<II", 0, 2)),
-    "a payload too short": (fe.SET_VRING_ADDR, bytes(8)),
-    "configuration past its end": (fe.SET_CONFIG, struct.pack("<III", 250, 8, 0) + bytes(8)),
-    "configuration that is not there": (fe.SET_CONFIG, struct.pack("<III", 0, 200, 0)),
-    "inflight memory without a descriptor": (fe.SET_INFLIGHT_FD, bytes(20)),
-    "a request socket without a descriptor": (fe.SET_BACKEND_REQ_FD, b""),
-    "an unknown request": (99, b""),
-    "logging": (6, bytes(16)),
-}
-
-
-@pytest.mark.parametrize("name", REFUSED)
-def test_a_bad_message_is_refused_and_the_next_is_served(connection: Connection, name: str) -> None:
-    assert connection.tell(*REFUSED[name]) > 0
-    assert connection.ask_u64(fe.GET_FEATURES)
-
-
-@pytest.mark.parametrize("name", REFUSED)
-def test_without_acknowledgements_a_bad_message_ends_the_connection(path: str, name: str) -> None:
-    connection = Connection(path)
-    connection.send(*REFUSED[name])
-    assert connection.is_closed_by_backend()
-    connection.close()
-
-
-@pytest.mark.parametrize(
-    "message",
-    [
-        struct.pack("<III", fe.GET_FEATURES, 0, 0),
-        struct.pack("<III", fe.GET_FEATURES, 2, 0),
-        struct.pack("<III", fe.GET_FEATURES, 5, 0),
-        struct.pack("<III", fe.GET_FEATURES, 1, 0xFFFFFFFF),
-        struct.pack("<III", fe.GET_INFLIGHT_FD, 1, 0),
-        struct.pack("<III", fe.GET_CONFIG, 1, 4) + bytes(4),
-    ],
-)
-def test_a_malformed_message_ends_the_connection_alone(path: str, message: bytes) -> None:
-    with Frontend(path) as other:
-        connection = Connection(path)
-        connection.send_raw(message)
-        assert connection.is_closed_by_backend()
-        connection.close()
-        assert blk(other, BLK_READ, 0, in_bytes=512).status == BLK_OK
-
-
 def test_half_a_message_holds_up_nobody(path: str) -> None:
     connection = Connection(path)
     connection.send_raw(struct.pack("<II", fe.GET_FEATURES, 1))
@@ -126,35 +66,6 @@ def test_half_a_message_holds_up_nobody(path: str) -> None:
 
 def region(guest: int, size: int, user: int, offset: int = 0) -> bytes:
     return struct.pack("<QQQQ", guest, size, user, offset)
-
-
-@pytest.mark.parametrize(
-    "bad",
-    [
-        region(0, 0, 0),
-        region(0, 1 << 40, 0),
-        region(2**64 - 4096, 8192, 0),
-        region(0, 8192, 2**64 - 4096),
-        region(0, 4096, 0, 2**63),
-        region(0, 4096, 0, 1 << 22),
-        region(fe.GUEST_BASE + 4096, 4096, 1 << 50),
-        region(1 << 50, 4096, fe.USER_BASE),
-    ],
-    ids=[
-        *("empty", "larger than its file", "guest wraps", "user wraps", "offset wraps"),
-        *("past the end", "guest overlaps", "user overlaps"),
-    ],
-)
-def test_a_bad_region_is_refused(path: str, bad: bytes) -> None:
-    with Frontend(path) as frontend:
-        payload = struct.pack("<Q", 0) + bad
-        assert frontend.tell(fe.ADD_MEM_REG, payload, [frontend.memory.fd]) > 0
-        assert blk(frontend, BLK_READ, 0, in_bytes=512).status == BLK_OK
-
-
-def test_a_region_that_is_no_memory_is_refused(connection: Connection) -> None:
-    payload = struct.pack("<Q", 0) + region(0, 4096, 0)
-    assert connection.tell(fe.ADD_MEM_REG, payload, [connection.socket.fileno()]) > 0
 
 
 def test_regions_come_and_go_while_rings_run(path: str) -> None:

@@ -149,12 +149,25 @@ static int check_segments(const struct session *session,
 	return chain->is_split ? 0 : refuse_segments(device, data);
 }
 
+/* A driver that confuses the two sides would think that its data had moved. */
+static int check_side(const struct device *device, const struct span *other,
+		      const char *mistake)
+{
+	if (likely(!other->bytes))
+		return 0;
+	log_line(device->disks[0].storage->log_fd, "blk: %zu bytes of %s", other->bytes,
+		 mistake);
+	return -EINVAL;
+}
+
 static int blk_read(struct session *session, const blk_header *header,
 		    struct chain *chain, struct operation *what)
 {
 	what->kind = OPERATION_READ;
 	what->data_bytes = chain->in.bytes;
-	if (check_segments(session, chain, &chain->in))
+	if (check_segments(session, chain, &chain->in) ||
+	    check_side(session->device, &chain->out,
+		       "a read cannot be written by the device"))
 		return -EINVAL;
 	if (header->sector > UINT64_MAX / SECTOR_BYTES)
 		return -ERANGE;
@@ -170,7 +183,9 @@ static int blk_write(struct session *session, const blk_header *header,
 
 	what->kind = OPERATION_WRITE;
 	what->data_bytes = chain->out.bytes;
-	if (check_segments(session, chain, &chain->out))
+	if (check_segments(session, chain, &chain->out) ||
+	    check_side(session->device, &chain->in,
+		       "a write are marked as written by the device"))
 		return -EINVAL;
 	if (header->sector > UINT64_MAX / SECTOR_BYTES)
 		return -ERANGE;

@@ -9,11 +9,12 @@
  * configuration `timed` has the look every 10 ms, which makes lost wake-ups good. In the others spin
  * reports a thread that sleeps for ever as an invalid end state.
  */
-#define CONFIGURATIONS "patient mixed hurried timed"
+#define CONFIGURATIONS "patient mixed hurried timed kicks"
 #define PATIENT 0 /* no thread has a deadline */
 #define MIXED 1   /* one of two threads has a deadline */
 #define HURRIED 2 /* two threads have one */
 #define TIMED 3   /* two threads without a deadline, which look from time to time */
+#define KICKS 4   /* two threads without a deadline, whose back-end sleeps until a kick */
 
 #define T_STORE 1     /* open_turn() opens the turn by a relaxed store */
 #define T_COUNT 2     /* open_turn() counts the pollers by a relaxed load */
@@ -30,6 +31,8 @@
 #define TURN_COMES_LATE 13 /* mixed hurried: leave() forgets a turn that came after the deadline */
 #define TAKE_OPEN 14  /* timed: take_open_turn() takes a turn that is not open */
 #define ONE_POLLER 15 /* enter() takes a turn that is taken */
+#define KICK_FIRST 16 /* kicks: take_kick() kicks before it says so */
+#define KICK_LAST 17  /* kicks: poller_wait() enters with a kick that is owed */
 
 #include "switches.pml"
 
@@ -58,6 +61,10 @@ byte in_flight, completed; /* one bit for each thread's request */
 byte used, used_event = NOBODY;
 bool is_asking, call;
 
+/* Requests that the back-end has not looked at, and the kick that makes it look. */
+byte published;
+bool kick, owes_kick;
+
 #define LOWEST(bits) ((bits) & 1 -> 0 : ((bits) & 2 -> 1 : 2))
 
 /* ---- the back-end -------------------------------------------------------------- */
@@ -83,7 +90,8 @@ proctype backend()
 	do
 	:: in_flight -> complete(LOWEST(in_flight))
 	:: configuration == MIXED && in_flight == 3 -> complete(1)
-	:: !in_flight -> break
+	:: d_step { kick -> kick = false; in_flight = in_flight | published; published = 0 }
+	:: !in_flight && (configuration != KICKS || used == 2) -> break
 	od
 }
 
@@ -197,7 +205,7 @@ inline end_brief_poll()
 inline enter()
 {
 	d_step {
-		!is_locked -> is_first = turn != TAKEN || !IS(ONE_POLLER);
+		!is_locked && !must_kick -> is_first = turn != TAKEN || !IS(ONE_POLLER);
 		is_poller[id] = is_first;
 		sleepers = (is_first -> sleepers : sleepers | BIT(id));
 		turn = TAKEN
@@ -321,22 +329,58 @@ inline poll_until()
 	od
 }
 
+/* engine/library/poller.c: poller_takes_kick(): __ATOMIC_RELEASE */
+inline submit()
+{
+	published = published | BIT(id);
+	if
+	:: kick = true
+	:: owes_kick = true
+	fi
+}
+
+/* engine/library/poller.c: take_kick(): __ATOMIC_ACQUIRE
+ * engine/library/poller.c: kick_if_owed(): __ATOMIC_RELAXED */
+inline kick_if_owed()
+{
+	if
+	:: !owes_kick
+	:: owes_kick ->
+		if
+		:: IS(KICK_FIRST) -> d_step { before = owes_kick; owes_kick = false }
+			if
+			:: before -> kick = true
+			:: else
+			fi
+		:: else -> kick = true; owes_kick = false
+		fi
+	fi;
+	before = RUNS;
+	must_kick = false
+}
+
 /* engine/library/poller.c: poller_wait()
  * engine/library/poller.c: poll_briefly(): __ATOMIC_RELAXED
  * engine/library/poller.c: look_briefly()
  * engine/library/poller.c: begin_brief_poll(): __ATOMIC_SEQ_CST
  * engine/library/poller.c: is_first(): __ATOMIC_RELAXED __ATOMIC_RELAXED TURN_TAKEN */
-proctype thread(byte id; bool has_deadline)
+proctype thread(byte id; bool has_deadline; bool must_kick)
 {
 	byte work, before, request, next = NOBODY;
 	bool is_first;
 
 	if
+	:: must_kick -> submit(); must_kick = IS(KICK_LAST)
+	:: !must_kick
+	fi;
+	if
+	:: must_kick -> kick_if_owed(); enter()
 	:: enter()
 	:: num_brief++;
 		do
 		:: state[id] == DONE -> end_brief_poll(); goto over
 		:: state[id] != DONE && completed -> look()
+		:: must_kick -> kick_if_owed()
 		:: enter() -> end_brief_poll(); break
 		od
 	fi;
@@ -360,12 +404,12 @@ init {
 	atomic {
 		read_switches();
 		gone = (configuration == PATIENT -> 0 : THREADS - 2);
-		in_flight = (configuration == PATIENT -> 7 : 3);
+		in_flight = (configuration == PATIENT -> 7 : (configuration == KICKS -> 0 : 3));
 		run backend();
-		run thread(0, configuration == MIXED || configuration == HURRIED);
-		run thread(1, configuration == HURRIED);
+		run thread(0, configuration == MIXED || configuration == HURRIED, configuration == KICKS);
+		run thread(1, configuration == HURRIED, configuration == KICKS);
 		if
-		:: configuration == PATIENT -> run thread(2, false)
+		:: configuration == PATIENT -> run thread(2, false, false)
 		:: else
 		fi
 	}

@@ -93,7 +93,7 @@ enum cancelled async_give_up(struct submission *submission, bool leaves_memory,
  * work. The lock is held. */
 void async_begin(struct submission *submission, struct transfer_list *work);
 /* The finished() of a transfer: the submissions of its async are done. */
-void async_finished(struct transfer_list *done, struct transfer_list *work);
+void async_finished(struct finished_list *done, struct transfer_list *work);
 /* Cancels the submissions that have timed out, if there can be any. */
 void async_expire(struct async *async);
 /* When to call async_expire() again. */

@@ -59,12 +59,12 @@ int blocking_timed_out(const struct device *dev, const struct operation *op)
 
 /* ---- one call -------------------------------------------------------------------- */
 
-static void wake_caller(struct transfer_list *done, struct transfer_list *work)
+static void wake_caller(struct finished_list *done, struct transfer_list *work)
 {
-	struct transfer *t = TAILQ_FIRST(done);
+	struct transfer *t = STAILQ_FIRST(done);
 
 	(void)work;
-	TAILQ_REMOVE(done, t, link);
+	STAILQ_REMOVE_HEAD(done, finished_link);
 	poller_wake(&t->sq->poller, &t->waiter);
 }
 

@@ -11,7 +11,7 @@
 /* 1 MiB with bounce buffers of 64 KiB. */
 #define MOST_HELPERS 16
 
-static void helper_finished(struct transfer_list *done, struct transfer_list *work);
+static void helper_finished(struct finished_list *done, struct transfer_list *work);
 
 /* The planned step of t becomes that of helper. */
 static void take_step(struct transfer *t, struct transfer *helper)
@@ -88,13 +88,13 @@ static void go_on(struct transfer *t, struct transfer *helper, struct transfer_l
 		put_off_deadline(t);
 }
 
-static void helper_finished(struct transfer_list *done, struct transfer_list *work)
+static void helper_finished(struct finished_list *done, struct transfer_list *work)
 {
-	struct transfer *helper = TAILQ_FIRST(done);
+	struct transfer *helper = STAILQ_FIRST(done);
 	struct transfer *t = helper->context;
 	struct shared_queue *sq = t->sq;
 
-	TAILQ_REMOVE(done, helper, link);
+	STAILQ_REMOVE_HEAD(done, finished_link);
 	pthread_mutex_lock(&sq->lock);
 	/* The reason why helpers of a cancelled transfer end is that of the transfer. */
 	if (!t->is_cancelled)

@@ -46,6 +46,25 @@ static void release_memory(struct transfer *t)
 	t->is_held = false;
 }
 
+/* What a thread found done. */
+struct reaped {
+	struct transfer_list work;
+	struct finished_list done;
+};
+
+#define REAPED_INITIALIZER(reaped) \
+	{ TAILQ_HEAD_INITIALIZER(reaped.work), STAILQ_HEAD_INITIALIZER(reaped.done) }
+
+/* Usually a transfer was one step, and nothing is left to do. */
+static inline void finish_whole(struct transfer *t, struct finished_list *done)
+{
+	t->place = PLACE_WORKER;
+	transfer_complete_whole(t);
+	carry_put_chain(t);
+	transfer_return_memory(t);
+	STAILQ_INSERT_TAIL(done, t, finished_link);
+}
+
 /* A transfer without a bounce buffer gives its chain back here, because the lock is
  * held already. */
 static void take_from_device(struct transfer *t, const struct request *req,
@@ -66,25 +85,30 @@ static void take_from_device(struct transfer *t, const struct request *req,
 	TAILQ_INSERT_TAIL(work, t, link);
 }
 
-static unsigned int reap(struct shared_queue *sq, struct transfer_list *work)
+static unsigned int reap(struct shared_queue *sq, struct reaped *reaped)
 {
 	struct request *done[QUEUE_REAP_AT_ONCE];
 	unsigned int count = queue_reap(sq->queue, done, QUEUE_REAP_AT_ONCE);
 
 	carry_note_abandoned(sq);
 	carry_note_in_flight(sq);
-	for (unsigned int i = 0; i < count; i++)
-		if (done[i]->user)
-			take_from_device(done[i]->user, done[i], work);
-		else /* the question of device_attach() for the ID, which was left */
+	for (unsigned int i = 0; i < count; i++) {
+		struct transfer *t = done[i]->user;
+
+		if (!t) /* the question of device_attach() for the ID, which was left */
 			queue_put(sq->queue, done[i]);
-	carry_pump_backlog(sq, work);
+		else if (t->is_whole && !t->has_claim && !done[i]->error)
+			finish_whole(t, &reaped->done);
+		else
+			take_from_device(t, done[i], &reaped->work);
+	}
+	carry_pump_backlog(sq, &reaped->work);
 	return count;
 }
 
 /* A thread that takes the completions for which the poller wants a call asks for
  * calls again, because the poller may still be blocked. */
-static unsigned int reap_all(struct shared_queue *sq, struct transfer_list *work)
+static unsigned int reap_all(struct shared_queue *sq, struct reaped *reaped)
 {
 	struct virtq *vq = &sq->queue->vq;
 	unsigned int count = 0;
@@ -92,18 +116,18 @@ static unsigned int reap_all(struct shared_queue *sq, struct transfer_list *work
 	if (!virtq_has_used(vq) && !sq->is_abandoned && !queue_is_due(sq->queue))
 		return 0;
 	do
-		count += reap(sq, work);
+		count += reap(sq, reaped);
 	while (sq->is_asking && !sq->is_abandoned && virtq_ask_calls(vq));
 	return count;
 }
 
 static unsigned int look_and_unlock(struct shared_queue *sq)
 {
-	struct transfer_list work = TAILQ_HEAD_INITIALIZER(work);
-	unsigned int count = reap_all(sq, &work);
+	struct reaped reaped = REAPED_INITIALIZER(reaped);
+	unsigned int count = reap_all(sq, &reaped);
 
 	pthread_mutex_unlock(&sq->lock);
-	carry_work(&work);
+	carry_reaped(&reaped.work, &reaped.done);
 	return count;
 }
 
@@ -168,20 +192,20 @@ static unsigned int in_flight(void *context)
  * thread's sentence, which stays as it is. */
 static void abandon(struct shared_queue *sq, int code)
 {
-	struct transfer_list work = TAILQ_HEAD_INITIALIZER(work);
+	struct reaped reaped = REAPED_INITIALIZER(reaped);
 	const struct error_kept kept = error_keep();
 
 	pthread_mutex_lock(&sq->lock);
-	while (virtq_has_used(&sq->queue->vq) && reap(sq, &work))
+	while (virtq_has_used(&sq->queue->vq) && reap(sq, &reaped))
 		;
 	/* A request that failed has set its own. */
 	error_restore(&kept);
 	queue_abandon(sq->queue, code);
 	carry_note_abandoned(sq);
-	while (reap(sq, &work))
+	while (reap(sq, &reaped))
 		;
 	pthread_mutex_unlock(&sq->lock);
-	carry_work(&work);
+	carry_reaped(&reaped.work, &reaped.done);
 	error_restore(&kept);
 }
 
@@ -224,6 +248,7 @@ static void mark_cancelled(struct transfer *t)
 	if (!t->is_cancelled)
 		t->why_cancelled = strdup(error_message());
 	t->is_cancelled = true;
+	t->is_whole = false;
 }
 
 static enum cancelled withdraw(struct transfer *t, struct transfer_list *work)

@@ -188,7 +188,7 @@ static void unlock_and_kick(struct shared_queue *sq, bool waits_next)
 struct load {
 	struct transfer_list *work;
 	struct transfer_list ready; /* their next stage needs the lock of their queue */
-	struct transfer_list done;
+	struct finished_list *done;
 	const struct transfer *own; /* the one that the thread waits for next, or NULL */
 	uint64_t copied_bytes;      /* since the last two were empty */
 };
@@ -233,8 +233,8 @@ static void finish_done(struct load *load)
 {
 	const struct transfer *t;
 
-	while ((t = TAILQ_FIRST(&load->done)))
-		t->finished(&load->done, load->work);
+	while ((t = STAILQ_FIRST(load->done)))
+		t->finished(load->done, load->work);
 }
 
 /* Long copies do not delay what the back-end or other threads could do meanwhile. */
@@ -298,20 +298,7 @@ static void finish(struct transfer *t, struct load *load)
 	/* Once the program knows the result, it may unregister the memory. */
 	if (!t->is_held)
 		transfer_return_memory(t);
-	TAILQ_INSERT_TAIL(&load->done, t, link);
-}
-
-/* Usually a transfer is one step, and nothing else has to be looked at. */
-static bool proceed_whole(struct transfer *t, struct load *load)
-{
-	if (!t->is_whole || t->stage != STAGE_RETURNED || t->error || t->is_detached)
-		return false;
-	transfer_complete_whole(t);
-	t->stage = STAGE_FINISH;
-	if (t->has_claim)
-		release_claim(t, load->work);
-	finish(t, load);
-	return true;
+	STAILQ_INSERT_TAIL(load->done, t, finished_link);
 }
 
 static void proceed(struct transfer *t, struct load *load)
@@ -336,27 +323,34 @@ static void proceed(struct transfer *t, struct load *load)
 		note_copy(load, t->step.size_bytes);
 }
 
-static void carry(struct transfer_list *work, const struct transfer *own)
+static void carry(struct transfer_list *work, struct finished_list *done,
+		  const struct transfer *own)
 {
-	struct load load = { .work = work, .own = own };
+	struct load load = { .work = work, .done = done, .own = own };
 	struct transfer *t;
 
 	TAILQ_INIT(&load.ready);
-	TAILQ_INIT(&load.done);
+	finish_done(&load);
 	while (!TAILQ_EMPTY(work)) {
 		while ((t = TAILQ_FIRST(work))) {
 			TAILQ_REMOVE(work, t, link);
-			if (!proceed_whole(t, &load))
-				proceed(t, &load);
+			proceed(t, &load);
 		}
 		send_ready(&load);
 		finish_done(&load);
 	}
 }
 
+void carry_reaped(struct transfer_list *work, struct finished_list *done)
+{
+	carry(work, done, NULL);
+}
+
 void carry_work(struct transfer_list *work)
 {
-	carry(work, NULL);
+	struct finished_list done = STAILQ_HEAD_INITIALIZER(done);
+
+	carry(work, &done, NULL);
 }
 
 /* Sends the transfers that were planned when they were prepared, with the lock held once
@@ -386,7 +380,8 @@ void carry_new(struct shared_queue *sq, struct transfer_list *work)
 void carry_own(struct transfer *t)
 {
 	struct transfer_list work = TAILQ_HEAD_INITIALIZER(work);
+	struct finished_list done = STAILQ_HEAD_INITIALIZER(done);
 
 	TAILQ_INSERT_TAIL(&work, t, link);
-	carry(&work, t);
+	carry(&work, &done, t);
 }

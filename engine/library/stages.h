@@ -17,6 +17,8 @@
 /* Continues all transfers in work, and those that can continue because of this. They
  * may belong to different queues. No lock may be held. */
 void carry_work(struct transfer_list *work);
+/* The same, after those in done, of which nothing else is left to do. */
+void carry_reaped(struct transfer_list *work, struct finished_list *done);
 /* The same for transfers that were just prepared, all of them for sq. */
 void carry_new(struct shared_queue *sq, struct transfer_list *work);
 /* Begins t, for which the calling thread waits next with poller_wait(). */

@@ -168,22 +168,24 @@ static inline void finish(struct submission *submission, struct transfer_list *w
 	transfer_free(t);
 }
 
-void async_finished(struct transfer_list *done, struct transfer_list *work)
+static struct async *async_of(const struct transfer *t)
 {
-	struct submission *first = TAILQ_FIRST(done)->context;
-	struct async *async = first->async;
-	struct transfer *t, *next;
+	if (!t || t->finished != async_finished)
+		return NULL;
+	return ((struct submission *)t->context)->async;
+}
+
+void async_finished(struct finished_list *done, struct transfer_list *work)
+{
+	struct transfer *t = STAILQ_FIRST(done);
+	struct async *async = async_of(t);
 
 	pthread_mutex_lock(&async->lock);
-	for (t = TAILQ_FIRST(done); t; t = next) {
-		struct submission *submission = t->context;
-
-		next = TAILQ_NEXT(t, link);
-		if (t->finished != async_finished || submission->async != async)
-			continue;
-		TAILQ_REMOVE(done, t, link);
-		finish(submission, work);
-	}
+	do {
+		STAILQ_REMOVE_HEAD(done, finished_link);
+		finish(t->context, work);
+		t = STAILQ_FIRST(done);
+	} while (async_of(t) == async);
 	async_announce(async);
 	pthread_mutex_unlock(&async->lock);
 }

@@ -18,6 +18,7 @@
 
 struct shared_queue;
 struct transfer_list;
+struct finished_list;
 
 /* Whole blocks on the disk, and the bytes of them that the program wants: the
  * payload. */
@@ -52,10 +53,10 @@ enum transfer_place {
 /* The members that each step uses come first, so that they are in few cache lines. */
 struct transfer {
 	/* Set by the maker of the transfer, who gets it back with finished(). This takes
-	 * the first transfer of done, and can take others that have the same finished().
-	 * It may append other transfers to work. */
+	 * the first transfer of done, and can take those behind it that have the same
+	 * finished(). It may append other transfers to work. */
 	struct shared_queue *sq;
-	void (*finished)(struct transfer_list *done, struct transfer_list *work);
+	void (*finished)(struct finished_list *done, struct transfer_list *work);
 	void *context;
 	uint64_t timeout_ns;     /* for each step */
 	uint64_t deadline_ns;    /* atomic: each completed step puts it off */
@@ -64,7 +65,6 @@ struct transfer {
 	uint8_t type;            /* enum request_type */
 	bool is_direct;          /* whole blocks need no bounce buffer */
 	bool needs_flush;        /* after its last step on data */
-	bool is_whole;           /* its step is all of it; see transfer_plan_whole() */
 	/* Used by the thread that holds the transfer. */
 	bool has_claim;
 	enum transfer_stage stage;
@@ -76,10 +76,13 @@ struct transfer {
 	struct request *req;     /* while it has a chain */
 	/* Guarded by the queue's lock. */
 	enum transfer_place place;
+	bool is_whole;           /* its step is all of it, and it was not cancelled; see
+				  * transfer_plan_whole() */
 	bool is_cancelled;       /* no further request of it goes to the device */
 	bool is_detached;        /* nobody waits for it: it is freed, not finished() */
 	bool is_held;            /* hold is in the memory's list */
 	TAILQ_ENTRY(transfer) link;
+	STAILQ_ENTRY(transfer) finished_link;
 	struct memory_hold hold;
 	TAILQ_HEAD(, transfer) helpers; /* while it is divided */
 	TAILQ_ENTRY(transfer) sibling;  /* of a helper */
@@ -92,6 +95,8 @@ struct transfer {
 };
 
 TAILQ_HEAD(transfer_list, transfer);
+/* Transfers that have finished; the next thing that happens to each is finished(). */
+STAILQ_HEAD(finished_list, transfer);
 
 static inline uint64_t transfer_deadline_ns(const struct transfer *t)
 {

@@ -166,12 +166,16 @@ int queue_submit(struct queue *queue, struct request *req)
 {
 	int code = check(queue, req);
 
-	if (code)
-		return code;
+	if (!code)
+		queue_submit_checked(queue, req);
+	return code;
+}
+
+void queue_submit_checked(struct queue *queue, struct request *req)
+{
 	req->error = 0;
 	req->tries = 0;
 	submit_part(queue, req);
-	return 0;
 }
 
 bool queue_publish(struct queue *queue)

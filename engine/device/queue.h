@@ -79,6 +79,9 @@ void queue_end_retries(struct queue *queue);
 /* Submits req; the back-end sees it after queue_commit(). 0, or a negative errno with
  * a sentence: the caller must then put req back. */
 int queue_submit(struct queue *queue, struct request *req);
+/* The same for a request of a type that the device offers, of whole blocks within it,
+ * while the queue is not abandoned. Such a request is never refused. */
+void queue_submit_checked(struct queue *queue, struct request *req);
 /* Publishes the submitted requests, and kicks if the back-end wants a kick. */
 void queue_commit(struct queue *queue);
 /* True while the caller should submit further requests before queue_commit(). The

@@ -37,11 +37,11 @@ static struct submission *make_submission(struct async *async)
  * program has had in flight at the same time. */
 static struct submission *take_spare(struct async *async)
 {
-	struct submission *submission = TAILQ_FIRST(&async->spares);
+	struct submission *submission = STAILQ_FIRST(&async->spares);
 
 	if (!submission)
 		return make_submission(async);
-	TAILQ_REMOVE(&async->spares, submission, link);
+	STAILQ_REMOVE_HEAD(&async->spares, next);
 	return submission;
 }
 
@@ -49,7 +49,7 @@ static struct submission *take_spare(struct async *async)
 static void keep_spare(struct async *async, struct submission *submission)
 {
 	if (submission->transfer)
-		TAILQ_INSERT_HEAD(&async->spares, submission, link);
+		STAILQ_INSERT_HEAD(&async->spares, submission, next);
 	else
 		free(submission);
 }
@@ -71,10 +71,27 @@ static int begin(struct async *async, struct operation *op, uint64_t now_ns,
 	submission->op = op;
 	submission->is_barrier = op->flags & OPERATION_BARRIER;
 	TAILQ_INSERT_TAIL(&async->pending, submission, link);
-	if (!async->num_pending++ && async->watch != WATCH_PAUSED)
-		pthread_cond_signal(&async->has_work);
+	async->num_pending++;
 	async_begin(submission, work);
 	return 0;
+}
+
+/* The lock is held. Returns how many were begun; *code says why it is not all. */
+static unsigned int begin_all(struct async *async, struct operation *const *ops,
+			      unsigned int count, int *code, struct transfer_list *work)
+{
+	bool was_idle = !async->num_pending;
+	uint64_t now_ns = clock_now_ns();
+	unsigned int begun = 0;
+
+	*code = async->is_shut ? async_refuse(async) : 0;
+	while (begun < count && !*code) {
+		*code = begin(async, ops[begun], now_ns, work);
+		begun += !*code;
+	}
+	if (was_idle && begun && async->watch != WATCH_PAUSED)
+		pthread_cond_signal(&async->has_work);
+	return begun;
 }
 
 int async_submit_many(struct async *async, struct operation *const *ops,
@@ -82,18 +99,12 @@ int async_submit_many(struct async *async, struct operation *const *ops,
 {
 	struct transfer_list work = TAILQ_HEAD_INITIALIZER(work);
 	struct error_kept kept;
-	unsigned int begun = 0;
-	uint64_t now_ns;
+	unsigned int begun;
 	int code;
 
 	prepare_memory(async->sq->dev, (const struct operation *const *)ops, count);
 	pthread_mutex_lock(&async->lock);
-	now_ns = clock_now_ns();
-	code = async->is_shut ? async_refuse(async) : 0;
-	while (begun < count && !code) {
-		code = begin(async, ops[begun], now_ns, &work);
-		begun += !code;
-	}
+	begun = begin_all(async, ops, count, &code, &work);
 	pthread_mutex_unlock(&async->lock);
 	if (code)
 		kept = error_keep();
@@ -118,11 +129,11 @@ static struct submission *collect(struct async *async, struct operation **ops,
 {
 	struct submission *submission;
 
-	while (*count < max && (submission = TAILQ_FIRST(&async->done))) {
-		TAILQ_REMOVE(&async->done, submission, link);
+	while (*count < max && (submission = STAILQ_FIRST(&async->done))) {
+		STAILQ_REMOVE_HEAD(&async->done, next);
 		async->num_done--;
 		ops[(*count)++] = submission->op;
-		if (submission->op->result < 0)
+		if (!submission->transfer && submission->op->result < 0)
 			return submission;
 		keep_spare(async, submission);
 	}
@@ -160,10 +171,10 @@ struct operation *async_get_overdue(struct async *async)
 
 	pthread_mutex_lock(&async->lock);
 	TAILQ_FOREACH(submission, &async->overdue, link)
-		if (!submission->is_reported)
+		if (submission->state == SUBMISSION_OVERDUE)
 			break;
 	if (submission) {
-		submission->is_reported = true;
+		submission->state = SUBMISSION_REPORTED;
 		op = submission->op;
 		error_set(ETIMEDOUT, "%s",
 			  submission->sentence ? submission->sentence : "");
@@ -229,8 +240,8 @@ int async_open(struct async **result, struct device *dev)
 	TAILQ_INIT(&async->pending);
 	TAILQ_INIT(&async->held);
 	TAILQ_INIT(&async->overdue);
-	TAILQ_INIT(&async->done);
-	TAILQ_INIT(&async->spares);
+	STAILQ_INIT(&async->done);
+	STAILQ_INIT(&async->spares);
 	TAILQ_INIT(&async->waiters);
 	pthread_mutex_init(&async->lock, NULL);
 	pthread_cond_init(&async->has_work, NULL);
@@ -270,8 +281,8 @@ static void free_spares(struct async *async)
 {
 	struct submission *submission;
 
-	while ((submission = TAILQ_FIRST(&async->spares))) {
-		TAILQ_REMOVE(&async->spares, submission, link);
+	while ((submission = STAILQ_FIRST(&async->spares))) {
+		STAILQ_REMOVE_HEAD(&async->spares, next);
 		transfer_free(submission->transfer);
 		free(submission);
 	}

@@ -18,21 +18,28 @@
 
 #include "library/blocking.h"
 
+enum submission_state {
+	SUBMISSION_BEGUN,    /* pending, or done */
+	SUBMISSION_HELD,     /* pending */
+	SUBMISSION_OVERDUE,
+	SUBMISSION_REPORTED, /* overdue; async_get_overdue() has returned it */
+};
+
 /* An operation from the time it is submitted until it is collected. */
 struct submission {
 	struct async *async;
 	struct operation *op;
 	struct transfer *transfer; /* once it is done: NULL if it cannot be used again */
 	char *sentence;            /* why it failed or is overdue, or NULL */
-	bool is_overdue;
-	bool is_reported;          /* by async_get_overdue() */
+	enum submission_state state;
 	bool is_barrier;
-	bool is_held;
-	TAILQ_ENTRY(submission) link;
+	TAILQ_ENTRY(submission) link;      /* pending or overdue */
+	STAILQ_ENTRY(submission) next;     /* done, or a spare */
 	TAILQ_ENTRY(submission) held_link;
 };
 
 TAILQ_HEAD(submission_list, submission);
+STAILQ_HEAD(submission_queue, submission);
 
 /* A thread that waits until min submissions are done, or until none is pending. */
 struct async_waiter {
@@ -55,8 +62,8 @@ struct async {
 	pthread_mutex_t lock;        /* guards all members below */
 	struct submission_list pending; /* in the order in which they were submitted */
 	struct submission_list overdue;
-	struct submission_list done;
-	struct submission_list spares; /* for later operations; each has a transfer */
+	struct submission_queue done;
+	struct submission_queue spares; /* for later operations; each has a transfer */
 	TAILQ_HEAD(, async_waiter) waiters;
 	struct submission_list held; /* a part of the pending ones */
 	unsigned int num_held;

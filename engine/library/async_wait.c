@@ -185,7 +185,7 @@ static bool has_news(const struct async *async)
 	if (async->num_done)
 		return true;
 	TAILQ_FOREACH(submission, &async->overdue, link)
-		if (!submission->is_reported)
+		if (submission->state == SUBMISSION_OVERDUE)
 			return true;
 	return false;
 }

@@ -118,8 +118,8 @@ static int check_disk(const struct device_info *info, const struct operation *op
 	return 0;
 }
 
-/* True for a read or write of one buffer within the disk, as most operations are. It
- * needs no other check. */
+/* True for a read or write of one buffer within the disk, as most operations are, which
+ * is whole if its buffer is shared memory. It needs no other check. */
 static bool is_plain(const struct device_info *info, const struct operation *op)
 {
 	uint64_t capacity_bytes = info->capacity_bytes;
@@ -128,7 +128,8 @@ static bool is_plain(const struct device_info *info, const struct operation *op)
 		(op->type == OPERATION_WRITE && !info->read_only)) &&
 	       !op->flags && !op->iov_count && op->buffer && op->size_bytes &&
 	       op->size_bytes <= capacity_bytes &&
-	       op->offset_bytes <= capacity_bytes - op->size_bytes;
+	       op->offset_bytes <= capacity_bytes - op->size_bytes &&
+	       transfer_can_be_whole(op->offset_bytes, op->size_bytes, info->block_size);
 }
 
 static int check(const struct device_info *info, const struct operation *op,
@@ -239,49 +240,40 @@ struct transfer *prepare_new(struct shared_queue *sq)
 	return t;
 }
 
-static void set_work(struct transfer *t, const struct device_info *info,
-		     const struct operation *op, uint64_t size_bytes)
+static int prepare_any(struct transfer *t, struct device *dev, const struct operation *op)
 {
+	const struct device_info *info = &dev->disk.info;
+	uint64_t size_bytes = 0;
+	int code = check(info, op, &size_bytes);
+
+	if (code)
+		return code;
+	t->type = (uint8_t)op->type;
+	t->is_direct = is_direct(dev, op, &t->lent);
+	if (!t->is_direct)
+		transfer_return_memory(t);
+	t->is_whole = false;
 	set_memory(t, op);
 	set_range(t, info, op, size_bytes);
 	t->needs_flush = needs_flush(t, info, op);
 	t->stage = transfer_is_complete(t) ? STAGE_FINISH : STAGE_PLAN;
-}
-
-static void set_plain_work(struct transfer *t, const struct device_info *info,
-			   const struct operation *op)
-{
-	t->cursor = cursor_to_buffer(op->buffer, op->size_bytes);
-	t->offset_bytes = op->offset_bytes;
-	t->left_bytes = op->size_bytes;
-	t->needs_flush = false;
-	t->stage = STAGE_PLAN;
-	transfer_plan_whole(t, info->block_size);
+	return 0;
 }
 
 int prepare_transfer(struct transfer *t, const struct operation *op, uint64_t now_ns)
 {
 	struct device *dev = t->sq->dev;
-	const struct device_info *info = &dev->disk.info;
-	uint64_t size_bytes = op->size_bytes;
-	bool plain = is_plain(info, op);
-	int code = plain ? 0 : check(info, op, &size_bytes);
+	int code = 0;
 
-	if (code)
-		return code;
-	t->type = (uint8_t)op->type;
-	t->is_direct = plain ? device_lend(dev, op->buffer, size_bytes, &t->lent) :
-			       is_direct(dev, op, &t->lent);
-	if (!t->is_direct)
-		transfer_return_memory(t);
-	t->is_whole = false;
 	t->done_bytes = 0;
 	transfer_set_deadline(t, now_ns + t->timeout_ns);
-	if (plain)
-		set_plain_work(t, info, op);
+	if (is_plain(&dev->disk.info, op) &&
+	    device_lend(dev, op->buffer, op->size_bytes, &t->lent))
+		transfer_plan_whole(t, (uint8_t)op->type, op->buffer, op->offset_bytes,
+				    op->size_bytes);
 	else
-		set_work(t, info, op, size_bytes);
-	return 0;
+		code = prepare_any(t, dev, op);
+	return code;
 }
 
 uint64_t prepare_bytes_of(const struct operation *op)

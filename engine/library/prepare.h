@@ -19,7 +19,7 @@ struct transfer *prepare_new(struct shared_queue *sq);
 void prepare_memory(struct device *dev, const struct operation *const *ops,
 		    unsigned int count);
 /* Sets all of t that depends on op; t is new, or reusable (transfer_is_reusable()). 0, or
- * a negative errno with a sentence; then t was not touched. */
+ * a negative errno with a sentence; then t can be prepared for another one. */
 int prepare_transfer(struct transfer *t, const struct operation *op, uint64_t now_ns);
 /* The bytes of an operation that was checked. */
 uint64_t prepare_bytes_of(const struct operation *op);

@@ -98,16 +98,11 @@ static void fill_request(struct transfer *t)
 	req->left_bytes = step->size_bytes;
 }
 
-static inline void send(struct transfer *t, struct transfer_list *work)
+/* Operations were checked, and steps are whole blocks within the disk. */
+static inline void send(struct transfer *t)
 {
-	int code;
-
 	fill_request(t);
-	code = queue_submit(t->sq->queue, t->req);
-	if (code) {
-		carry_fail(t, -code, error_message(), work);
-		return;
-	}
+	queue_submit_checked(t->sq->queue, t->req);
 	t->place = PLACE_DEVICE;
 	t->stage = STAGE_RETURNED;
 }
@@ -119,15 +114,14 @@ static inline void start(struct transfer *t, struct transfer_list *work)
 	struct shared_queue *sq = t->sq;
 
 	t->stage = STAGE_SEND;
-	if (TAILQ_EMPTY(&sq->backlog))
-		t->req = queue_get(sq->queue);
+	t->req = TAILQ_EMPTY(&sq->backlog) ? queue_get(sq->queue) : NULL;
 	if (!t->req) {
 		t->place = PLACE_BACKLOG;
 		TAILQ_INSERT_TAIL(&sq->backlog, t, link);
 	} else if (t->step.uses_slot) {
 		TAILQ_INSERT_TAIL(work, t, link);
 	} else {
-		send(t, work);
+		send(t);
 	}
 }
 
@@ -155,7 +149,7 @@ static void proceed_locked(struct transfer *t, struct transfer_list *work)
 	} else if (t->stage == STAGE_START) {
 		start(t, work);
 	} else {
-		send(t, work);
+		send(t);
 	}
 }
 
@@ -357,15 +351,15 @@ void carry_work(struct transfer_list *work)
  * for all of them. A transfer that fails is appended to work. */
 static void send_planned(struct shared_queue *sq, struct transfer_list *work)
 {
-	struct transfer *t, *next;
+	struct transfer *t = TAILQ_FIRST(work), *next;
 
+	TAILQ_INIT(work);
 	pthread_mutex_lock(&sq->lock);
-	for (t = TAILQ_FIRST(work); t; t = next) {
+	for (; t; t = next) {
 		next = TAILQ_NEXT(t, link);
 		if (t->stage != STAGE_CLAIM)
-			continue;
-		TAILQ_REMOVE(work, t, link);
-		if (!is_stopped(t, work))
+			TAILQ_INSERT_TAIL(work, t, link);
+		else if (!is_stopped(t, work))
 			claim(t, work);
 	}
 	unlock_and_kick(sq, false);

@@ -42,14 +42,14 @@ static inline void take_out(struct submission *submission)
 {
 	struct async *async = submission->async;
 
-	if (submission->is_overdue) {
+	if (submission->state < SUBMISSION_OVERDUE) {
+		TAILQ_REMOVE(&async->pending, submission, link);
+		async->num_pending--;
+	} else {
 		TAILQ_REMOVE(&async->overdue, submission, link);
 		async->num_overdue--;
 		free(submission->sentence);
 		submission->sentence = NULL;
-	} else {
-		TAILQ_REMOVE(&async->pending, submission, link);
-		async->num_pending--;
 	}
 }
 
@@ -63,7 +63,7 @@ static bool may_begin(const struct async *async, const struct submission *submis
 		return false;
 	/* The submission itself is pending, and not yet or still held. */
 	return !submission->is_barrier ||
-	       in_flight == async->num_held + !submission->is_held;
+	       in_flight == async->num_held + (submission->state != SUBMISSION_HELD);
 }
 
 static void start(struct submission *submission, struct transfer_list *work)
@@ -80,7 +80,7 @@ void async_begin(struct submission *submission, struct transfer_list *work)
 		start(submission, work);
 		return;
 	}
-	submission->is_held = true;
+	submission->state = SUBMISSION_HELD;
 	async->num_held++;
 	TAILQ_INSERT_TAIL(&async->held, submission, held_link);
 }
@@ -89,7 +89,7 @@ static void unhold(struct submission *submission)
 {
 	TAILQ_REMOVE(&submission->async->held, submission, held_link);
 	submission->async->num_held--;
-	submission->is_held = false;
+	submission->state = SUBMISSION_BEGUN;
 }
 
 /* Called after a submission was taken out. */
@@ -114,31 +114,27 @@ static uint64_t deadline_of(const struct submission *submission)
 	uint64_t deadline_ns = transfer_deadline_ns(submission->transfer);
 	uint64_t held_until_ns = submission->async->held_until_ns;
 
-	return submission->is_held && deadline_ns < held_until_ns ? held_until_ns :
-								    deadline_ns;
+	return submission->state == SUBMISSION_HELD && deadline_ns < held_until_ns ?
+	       held_until_ns : deadline_ns;
 }
 
 /* ---- states (the lock is held) --------------------------------------------------- */
 
-/* The caller calls async_announce(). Either the queue has taken the transfer, or it can
- * perhaps be used again. */
-static inline __attribute__((always_inline)) void
-complete(struct submission *submission, int64_t result, char *sentence,
-	 struct transfer_list *work)
+/* The caller calls begin_held() and async_announce(). Either the queue has taken the
+ * transfer, or it can perhaps be used again. */
+static inline void complete(struct submission *submission, int64_t result)
 {
 	struct async *async = submission->async;
 
-	if (submission->is_held)
+	if (submission->state == SUBMISSION_HELD)
 		unhold(submission);
 	else if (submission->is_barrier)
 		async->is_barrier_running = false;
 	take_out(submission);
+	submission->state = SUBMISSION_BEGUN;
 	submission->op->result = result;
-	submission->sentence = sentence;
-	submission->is_overdue = submission->is_reported = false;
-	TAILQ_INSERT_TAIL(&async->done, submission, link);
+	STAILQ_INSERT_TAIL(&async->done, submission, next);
 	async->num_done++;
-	begin_held(async, work);
 }
 
 /* The submission is pending. */
@@ -147,7 +143,7 @@ static void make_overdue(struct submission *submission)
 	struct async *async = submission->async;
 
 	take_out(submission);
-	submission->is_overdue = true;
+	submission->state = SUBMISSION_OVERDUE;
 	submission->sentence = strdup(error_message());
 	TAILQ_INSERT_TAIL(&async->overdue, submission, link);
 	async->num_overdue++;
@@ -156,14 +152,15 @@ static void make_overdue(struct submission *submission)
 	async_announce(async);
 }
 
-static inline void finish(struct submission *submission, struct transfer_list *work)
+static inline void finish(struct submission *submission)
 {
 	struct transfer *t = submission->transfer;
 
-	complete(submission, blocking_result(t), t->sentence, work);
-	t->sentence = NULL;
+	complete(submission, blocking_result(t));
 	if (transfer_is_reusable(t))
 		return;
+	submission->sentence = t->sentence;
+	t->sentence = NULL;
 	submission->transfer = NULL;
 	transfer_free(t);
 }
@@ -183,9 +180,10 @@ void async_finished(struct finished_list *done, struct transfer_list *work)
 	pthread_mutex_lock(&async->lock);
 	do {
 		STAILQ_REMOVE_HEAD(done, finished_link);
-		finish(t->context, work);
+		finish(t->context);
 		t = STAILQ_FIRST(done);
 	} while (async_of(t) == async);
+	begin_held(async, work);
 	async_announce(async);
 	pthread_mutex_unlock(&async->lock);
 }
@@ -195,14 +193,16 @@ enum cancelled async_give_up(struct submission *submission, bool leaves_memory,
 {
 	enum cancelled cancelled = CANCELLED_NOW;
 
-	if (submission->is_held)
+	if (submission->state == SUBMISSION_HELD)
 		transfer_free(submission->transfer);
 	else
 		cancelled = shared_queue_cancel(submission->transfer, leaves_memory,
 						work);
 	if (cancelled == CANCELLED_NOW) {
 		submission->transfer = NULL;
-		complete(submission, -ETIMEDOUT, strdup(error_message()), work);
+		complete(submission, -ETIMEDOUT);
+		submission->sentence = strdup(error_message());
+		begin_held(submission->async, work);
 		async_announce(submission->async);
 	}
 	return cancelled;
@@ -224,7 +224,7 @@ static void expire(struct submission *submission, struct transfer_list *work)
 {
 	struct async *async = submission->async;
 
-	if (submission->is_held)
+	if (submission->state == SUBMISSION_HELD)
 		explain_held(async, submission->op);
 	else
 		blocking_timed_out(async->sq->dev, submission->op);

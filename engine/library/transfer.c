@@ -93,20 +93,21 @@ void transfer_note_planned(struct transfer *t)
 	t->stage = STAGE_CLAIM;
 }
 
-void transfer_plan_whole(struct transfer *t, uint32_t block_size)
+void transfer_plan_whole(struct transfer *t, uint8_t type, void *buffer,
+			 uint64_t offset_bytes, uint64_t size_bytes)
 {
-	uint64_t last_byte = t->offset_bytes + t->left_bytes - 1;
-
-	if (!t->is_direct || (t->offset_bytes | t->left_bytes) & (block_size - 1) ||
-	    (t->offset_bytes ^ last_byte) >= RANGE_LOCK_STRETCH_BYTES)
-		return;
+	t->cursor = cursor_to_buffer(buffer, size_bytes);
+	t->type = type;
+	t->is_direct = t->is_whole = true;
+	t->needs_flush = false;
+	t->offset_bytes = offset_bytes;
+	t->left_bytes = size_bytes;
 	t->step = (struct step){
-		.type = t->type,
-		.first_byte = t->offset_bytes,
-		.size_bytes = t->left_bytes,
-		.payload_bytes = t->left_bytes,
+		.type = type,
+		.first_byte = offset_bytes,
+		.size_bytes = size_bytes,
+		.payload_bytes = size_bytes,
 	};
-	t->is_whole = true;
 	transfer_note_planned(t);
 }
 

@@ -121,9 +121,20 @@ static inline bool transfer_is_complete(const struct transfer *t)
 	return !t->left_bytes && !t->needs_flush;
 }
 
-/* For a read or write of one buffer, with nothing else to do: plans its step if this is
- * all of it and uses no bounce buffer. Most transfers are such. */
-void transfer_plan_whole(struct transfer *t, uint32_t block_size);
+/* True if one step can move size_bytes between the disk and a buffer that needs no
+ * bounce buffer. size_bytes is not 0. */
+static inline bool transfer_can_be_whole(uint64_t offset_bytes, uint64_t size_bytes,
+					 uint32_t block_size)
+{
+	uint64_t last_byte = offset_bytes + size_bytes - 1;
+
+	return !((offset_bytes | size_bytes) & (block_size - 1)) &&
+	       (offset_bytes ^ last_byte) < RANGE_LOCK_STRETCH_BYTES;
+}
+
+/* Makes t such a transfer, and plans its step. Most transfers are like this. */
+void transfer_plan_whole(struct transfer *t, uint8_t type, void *buffer,
+			 uint64_t offset_bytes, uint64_t size_bytes);
 /* Plans the next step; a bounce buffer has slot_bytes, and a request that moves no data
  * is for range_bytes at most. */
 void transfer_plan(struct transfer *t, uint32_t block_size, uint64_t slot_bytes,

@@ -27,6 +27,7 @@ static struct submission *make_submission(struct async *async)
 		return NULL;
 	}
 	transfer->finished = async_finished;
+	transfer->is_finished_locked = true;
 	transfer->context = submission;
 	submission->async = async;
 	submission->transfer = transfer;
@@ -103,12 +104,12 @@ int async_submit_many(struct async *async, struct operation *const *ops,
 	int code;
 
 	prepare_memory(async->sq->dev, (const struct operation *const *)ops, count);
-	pthread_mutex_lock(&async->lock);
+	pthread_mutex_lock(&async->sq->lock);
 	begun = begin_all(async, ops, count, &code, &work);
-	pthread_mutex_unlock(&async->lock);
 	if (code)
 		kept = error_keep();
-	carry_new(async->sq, &work);
+	carry_unlock(async->sq);
+	carry_work(&work);
 	if (code)
 		error_restore(&kept);
 	return begun ? (int)begun : code;
@@ -145,9 +146,9 @@ int async_collect(struct async *async, struct operation **ops, unsigned int max)
 	struct submission *failed;
 	unsigned int count = 0;
 
-	pthread_mutex_lock(&async->lock);
+	pthread_mutex_lock(&async->sq->lock);
 	failed = collect(async, ops, max, &count);
-	pthread_mutex_unlock(&async->lock);
+	pthread_mutex_unlock(&async->sq->lock);
 	if (failed) {
 		error_set((int)-failed->op->result, "%s",
 			  failed->sentence ? failed->sentence : "");
@@ -169,7 +170,7 @@ struct operation *async_get_overdue(struct async *async)
 	struct operation *op = NULL;
 	struct submission *submission;
 
-	pthread_mutex_lock(&async->lock);
+	pthread_mutex_lock(&async->sq->lock);
 	TAILQ_FOREACH(submission, &async->overdue, link)
 		if (submission->state == SUBMISSION_OVERDUE)
 			break;
@@ -179,7 +180,7 @@ struct operation *async_get_overdue(struct async *async)
 		error_set(ETIMEDOUT, "%s",
 			  submission->sentence ? submission->sentence : "");
 	}
-	pthread_mutex_unlock(&async->lock);
+	pthread_mutex_unlock(&async->sq->lock);
 	return op;
 }
 
@@ -203,9 +204,9 @@ static void wait_until_done(struct async *async, const struct operation *op)
 
 	do {
 		sched_yield();
-		pthread_mutex_lock(&async->lock);
+		pthread_mutex_lock(&async->sq->lock);
 		is_pending = find_pending(async, op);
-		pthread_mutex_unlock(&async->lock);
+		pthread_mutex_unlock(&async->sq->lock);
 	} while (is_pending);
 }
 
@@ -215,13 +216,13 @@ void async_cancel(struct async *async, struct operation *op)
 	enum cancelled cancelled = CANCELLED_NOW;
 	struct submission *submission;
 
-	pthread_mutex_lock(&async->lock);
+	pthread_mutex_lock(&async->sq->lock);
 	submission = find_pending(async, op);
 	if (submission) {
 		blocking_cancelled(async->sq->dev, op);
 		cancelled = async_give_up(submission, false, &work);
 	}
-	pthread_mutex_unlock(&async->lock);
+	pthread_mutex_unlock(&async->sq->lock);
 	carry_work(&work);
 	if (cancelled == CANCELLED_SOON)
 		wait_until_done(async, op);
@@ -243,7 +244,6 @@ int async_open(struct async **result, struct device *dev)
 	STAILQ_INIT(&async->done);
 	STAILQ_INIT(&async->spares);
 	TAILQ_INIT(&async->waiters);
-	pthread_mutex_init(&async->lock, NULL);
 	pthread_cond_init(&async->has_work, NULL);
 	*result = async;
 	return 0;
@@ -264,14 +264,14 @@ static void cancel_all(struct async *async)
 {
 	struct transfer_list work = TAILQ_HEAD_INITIALIZER(work);
 
-	pthread_mutex_lock(&async->lock);
+	pthread_mutex_lock(&async->sq->lock);
 	async->is_closing = true;
 	pthread_cond_signal(&async->has_work);
 	/* A thread may wait for the eventfd even if nothing is in flight. */
 	async_announce(async);
 	cancel_list(&async->pending, &work);
 	cancel_list(&async->overdue, &work);
-	pthread_mutex_unlock(&async->lock);
+	pthread_mutex_unlock(&async->sq->lock);
 	carry_work(&work);
 	/* A transfer that another thread is working on finishes soon. */
 	async_wait_for_all(async);
@@ -290,10 +290,10 @@ static void free_spares(struct async *async)
 
 void async_shutdown(struct async *async)
 {
-	pthread_mutex_lock(&async->lock);
+	pthread_mutex_lock(&async->sq->lock);
 	async->is_shut = true;
 	async_announce(async);
-	pthread_mutex_unlock(&async->lock);
+	pthread_mutex_unlock(&async->sq->lock);
 }
 
 /* Keeps the calling thread's sentence, because a program may close the async after
@@ -313,7 +313,6 @@ void async_close(struct async *async)
 		;
 	free_spares(async);
 	pthread_cond_destroy(&async->has_work);
-	pthread_mutex_destroy(&async->lock);
 	free(async);
 	error_restore(&kept);
 }

@@ -8,10 +8,10 @@
  * still has memory of the program), then done until it is collected. While it is
  * pending, it may be held: then it has not begun, because of a barrier.
  *
- * Any thread may call. The lock of an async guards its lists; a thread that needs
- * both takes it before a queue's lock. The thread that async_fd() starts waits like
- * any other thread. The eventfd becomes readable when a submission becomes done or
- * overdue, whichever thread finds it.
+ * Any thread may call. The lock of its queue guards an async, so that the thread that
+ * finds requests done also makes their submissions done, and has one lock for both. The
+ * thread that async_fd() starts waits like any other thread. The eventfd becomes readable
+ * when a submission becomes done or overdue, whichever thread finds it.
  */
 #ifndef ASYNC_H
 #define ASYNC_H
@@ -58,8 +58,7 @@ enum watch {
 };
 
 struct async {
-	struct shared_queue *sq;
-	pthread_mutex_t lock;        /* guards all members below */
+	struct shared_queue *sq;        /* its lock guards all members below */
 	struct submission_list pending; /* in the order in which they were submitted */
 	struct submission_list overdue;
 	struct submission_queue done;
@@ -85,7 +84,7 @@ struct async {
 
 /* ---- submissions.c ----------------------------------------------------------- */
 
-/* The first three functions are called with the lock held. */
+/* The first five functions are called with the lock held. */
 
 /* Wakes the threads whose wait is over, and makes the eventfd readable. */
 void async_announce(struct async *async);
@@ -96,8 +95,7 @@ bool async_is_satisfied(const struct async *async, const struct async_waiter *w)
 enum cancelled async_give_up(struct submission *submission, bool leaves_memory,
 			     struct transfer_list *work);
 
-/* Holds a pending submission if a barrier requires it, else appends its transfer to
- * work. The lock is held. */
+/* Holds a pending submission if a barrier requires it, else begins its transfer. */
 void async_begin(struct submission *submission, struct transfer_list *work);
 /* The finished() of a transfer: the submissions of its async are done. */
 void async_finished(struct finished_list *done, struct transfer_list *work);

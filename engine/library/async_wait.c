@@ -29,18 +29,18 @@ static void wait_until_woken(struct async *async, struct waiter *waiter,
 
 static void wait_for(struct async *async, struct async_waiter *w, uint64_t deadline_ns)
 {
-	pthread_mutex_lock(&async->lock);
+	pthread_mutex_lock(&async->sq->lock);
 	/* If something is pending, the wait ends once all of it is done or overdue, so
 	 * that the program learns at once what became overdue. */
 	w->waits_for_overdue &= w->is_ours || !async->num_pending;
 	if (!async_is_satisfied(async, w)) {
 		TAILQ_INSERT_TAIL(&async->waiters, w, link);
-		pthread_mutex_unlock(&async->lock);
+		pthread_mutex_unlock(&async->sq->lock);
 		wait_until_woken(async, &w->waiter, deadline_ns);
-		pthread_mutex_lock(&async->lock);
+		pthread_mutex_lock(&async->sq->lock);
 		TAILQ_REMOVE(&async->waiters, w, link);
 	}
-	pthread_mutex_unlock(&async->lock);
+	pthread_mutex_unlock(&async->sq->lock);
 }
 
 void async_wait_for_all(struct async *async)
@@ -66,14 +66,14 @@ static int outcome(struct async *async)
 {
 	int outcome;
 
-	pthread_mutex_lock(&async->lock);
+	pthread_mutex_lock(&async->sq->lock);
 	if (async->is_shut)
 		outcome = async_refuse(async);
 	else if (async->num_done || async->num_pending || !async->num_overdue)
 		outcome = (int)async->num_done;
 	else
 		outcome = explain_overdue(async);
-	pthread_mutex_unlock(&async->lock);
+	pthread_mutex_unlock(&async->sq->lock);
 	return outcome;
 }
 
@@ -118,13 +118,13 @@ static void wait_for_work(struct async *async)
 				  .tv_nsec = (long)(until_ns % NS_PER_S) };
 
 	if (!async->num_overdue) {
-		pthread_cond_wait(&async->has_work, &async->lock);
+		pthread_cond_wait(&async->has_work, &async->sq->lock);
 		return;
 	}
-	pthread_cond_clockwait(&async->has_work, &async->lock, CLOCK_MONOTONIC, &until);
-	pthread_mutex_unlock(&async->lock);
+	pthread_cond_clockwait(&async->has_work, &async->sq->lock, CLOCK_MONOTONIC, &until);
+	pthread_mutex_unlock(&async->sq->lock);
 	look_once(async);
-	pthread_mutex_lock(&async->lock);
+	pthread_mutex_lock(&async->sq->lock);
 }
 
 static void *look_for_completions(void *context)
@@ -132,19 +132,19 @@ static void *look_for_completions(void *context)
 	struct async_waiter w = { .is_ours = true };
 	struct async *async = context;
 
-	pthread_mutex_lock(&async->lock);
+	pthread_mutex_lock(&async->sq->lock);
 	while (!async->is_closing) {
 		if (!async->num_pending || async->watch == WATCH_PAUSED) {
 			wait_for_work(async);
 			continue;
 		}
 		w.min = async->watch == WATCH_ONCE ? 1 : UINT_MAX;
-		pthread_mutex_unlock(&async->lock);
+		pthread_mutex_unlock(&async->sq->lock);
 		w.waiter = (struct waiter){ 0 };
 		wait_for(async, &w, UINT64_MAX);
-		pthread_mutex_lock(&async->lock);
+		pthread_mutex_lock(&async->sq->lock);
 	}
-	pthread_mutex_unlock(&async->lock);
+	pthread_mutex_unlock(&async->sq->lock);
 	return NULL;
 }
 
@@ -170,11 +170,11 @@ int async_fd(struct async *async)
 {
 	int fd, code = 0;
 
-	pthread_mutex_lock(&async->lock);
+	pthread_mutex_lock(&async->sq->lock);
 	if (async->event_fd < 0)
 		code = start_thread(async);
 	fd = async->event_fd;
-	pthread_mutex_unlock(&async->lock);
+	pthread_mutex_unlock(&async->sq->lock);
 	return code ? code : fd;
 }
 
@@ -192,11 +192,11 @@ static bool has_news(const struct async *async)
 
 void async_arm(struct async *async)
 {
-	pthread_mutex_lock(&async->lock);
+	pthread_mutex_lock(&async->sq->lock);
 	async->watch = WATCH_ONCE;
 	if (has_news(async))
 		async_announce(async);
 	else if (async->num_pending)
 		pthread_cond_signal(&async->has_work);
-	pthread_mutex_unlock(&async->lock);
+	pthread_mutex_unlock(&async->sq->lock);
 }

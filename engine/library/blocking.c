@@ -73,6 +73,7 @@ static void wake_caller(struct finished_list *done, struct transfer_list *work)
 static bool wait_for(struct transfer *t, const struct operation *op)
 {
 	struct transfer_list work = TAILQ_HEAD_INITIALIZER(work);
+	struct shared_queue *sq = t->sq;
 	uint64_t deadline_ns;
 	enum cancelled cancelled;
 
@@ -82,7 +83,9 @@ static bool wait_for(struct transfer *t, const struct operation *op)
 			return true;
 	} while (deadline_ns != transfer_deadline_ns(t));
 	blocking_timed_out(t->sq->dev, op);
+	pthread_mutex_lock(&sq->lock);
 	cancelled = shared_queue_cancel(t, true, &work);
+	pthread_mutex_unlock(&sq->lock);
 	carry_work(&work);
 	return cancelled == CANCELLED_SOON &&
 	       poller_wait(&t->sq->poller, &t->waiter, UINT64_MAX);

@@ -41,10 +41,11 @@ bool poller_is_awake(const struct waiter *waiter)
 /* The waiter of the calling thread while this thread is the poller. */
 static __thread const struct waiter *own_turn;
 
+/* Barrier W, with ask_calls(). */
 void poller_wake(struct poller *poller, struct waiter *waiter)
 {
 	uint32_t before = __atomic_exchange_n(&waiter->state, WAITER_DONE,
-					      __ATOMIC_ACQ_REL);
+					      __ATOMIC_SEQ_CST);
 
 	if (before == WAITER_SLEEPS)
 		futex_wake(&waiter->state);
@@ -264,10 +265,12 @@ static bool ask_calls(void *context)
 {
 	struct poller *poller = context;
 
-	/* Calls are asked for first, because poller_wake() acts in the opposite order:
-	 * it changes the state, then looks whether the poller waits for a call. */
+	/* Barrier W, with poller_wake(): here calls are asked for, then the state is looked
+	 * at; there the state is changed, then interrupt() looks whether calls are asked
+	 * for. All four are sequentially consistent, so at least one of the two sides sees
+	 * what the other did. Otherwise the poller could sleep although it is awake. */
 	return poller->source.ask_calls(poller->source.context) ||
-	       poller_is_awake(poller->own);
+	       __atomic_load_n(&poller->own->state, __ATOMIC_SEQ_CST) == WAITER_DONE;
 }
 
 static void refuse_calls(void *context)

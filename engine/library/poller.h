@@ -38,7 +38,8 @@ struct poller_source {
 	/* Only the poller calls these two; see wait/wait.h. */
 	bool (*ask_calls)(void *context);
 	void (*refuse_calls)(void *context);
-	/* Ends the poller's wait for a call. Other threads call it. */
+	/* Ends the poller's wait for a call. Other threads call it, with or without the
+	 * source's lock. */
 	void (*interrupt)(void *context);
 	/* Kicks the back-end; see poller_takes_kick(). Any thread. */
 	void (*kick)(void *context);

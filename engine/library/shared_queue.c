@@ -87,6 +87,7 @@ static void take_from_device(struct transfer *t, const struct request *req,
 
 static unsigned int reap(struct shared_queue *sq, struct reaped *reaped)
 {
+	struct finished_list now = STAILQ_HEAD_INITIALIZER(now);
 	struct request *done[QUEUE_REAP_AT_ONCE];
 	unsigned int count = queue_reap(sq->queue, done, QUEUE_REAP_AT_ONCE);
 
@@ -98,12 +99,20 @@ static unsigned int reap(struct shared_queue *sq, struct reaped *reaped)
 		if (!t) /* the question of device_attach() for the ID, which was left */
 			queue_put(sq->queue, done[i]);
 		else if (t->is_whole && !t->has_claim && !done[i]->error)
-			finish_whole(t, &reaped->done);
+			finish_whole(t, t->is_finished_locked ? &now : &reaped->done);
 		else
 			take_from_device(t, done[i], &reaped->work);
 	}
+	while (!STAILQ_EMPTY(&now))
+		STAILQ_FIRST(&now)->finished(&now, &reaped->work);
 	carry_pump_backlog(sq, &reaped->work);
 	return count;
+}
+
+/* Barrier W of library/poller.c: the poller sets it, then looks whether its wait is over. */
+static bool is_asking(const struct shared_queue *sq)
+{
+	return __atomic_load_n(&sq->is_asking, __ATOMIC_SEQ_CST);
 }
 
 /* A thread that takes the completions for which the poller wants a call asks for
@@ -117,7 +126,7 @@ static unsigned int reap_all(struct shared_queue *sq, struct reaped *reaped)
 		return 0;
 	do
 		count += reap(sq, reaped);
-	while (sq->is_asking && !sq->is_abandoned && virtq_ask_calls(vq));
+	while (is_asking(sq) && !sq->is_abandoned && virtq_ask_calls(vq));
 	return count;
 }
 
@@ -147,7 +156,7 @@ static bool ask_calls(void *context)
 	bool has_some;
 
 	pthread_mutex_lock(&sq->lock);
-	sq->is_asking = true;
+	__atomic_store_n(&sq->is_asking, true, __ATOMIC_SEQ_CST);
 	has_some = virtq_ask_calls(&sq->queue->vq) || sq->is_abandoned;
 	pthread_mutex_unlock(&sq->lock);
 	return has_some;
@@ -158,21 +167,18 @@ static void refuse_calls(void *context)
 	struct shared_queue *sq = context;
 
 	pthread_mutex_lock(&sq->lock);
-	sq->is_asking = false;
+	__atomic_store_n(&sq->is_asking, false, __ATOMIC_SEQ_CST);
 	virtq_refuse_calls(&sq->queue->vq);
 	pthread_mutex_unlock(&sq->lock);
 }
 
+/* With the lock held or not; see is_asking(). */
 static void interrupt(void *context)
 {
 	struct shared_queue *sq = context;
-	bool is_asking;
 
-	pthread_mutex_lock(&sq->lock);
-	is_asking = sq->is_asking;
-	pthread_mutex_unlock(&sq->lock);
 	/* If this fails, the poller still looks again within 10 ms. */
-	if (is_asking)
+	if (is_asking(sq))
 		eventfd_kick(sq->queue->call_fd);
 }
 
@@ -324,14 +330,8 @@ static enum cancelled detach(struct transfer *t, bool leaves_memory,
 enum cancelled shared_queue_cancel(struct transfer *t, bool leaves_memory,
 				   struct transfer_list *work)
 {
-	struct shared_queue *sq = t->sq;
-	enum cancelled cancelled;
-
-	pthread_mutex_lock(&sq->lock);
 	mark_cancelled(t);
-	cancelled = detach(t, leaves_memory, work);
-	pthread_mutex_unlock(&sq->lock);
-	return cancelled;
+	return detach(t, leaves_memory, work);
 }
 
 /* ---- open and close --------------------------------------------------------------- */

@@ -6,9 +6,10 @@
  * the device has it, until a thread finds its request done (see library/poller.h);
  * this thread sends the next step or finishes the transfer.
  *
- * The lock is held only to submit and to reap. Copying, waking and the kick for a new
- * step happen after it is released. But if a request has further parts, queue_reap()
- * sends the next one and kicks for it with the lock held.
+ * The lock is held only to submit, to reap, and for the lists of library/async.h. Copying,
+ * waking a thread in a call, and the kick for a new step happen after it is released. But
+ * if a request has further parts, queue_reap() sends the next one and kicks for it with
+ * the lock held.
  *
  * No transfer waits for ever: when the back-end hangs up, every transfer fails with
  * EIO, and a transfer that takes too long can be cancelled.
@@ -29,9 +30,10 @@ struct shared_queue {
 	uint64_t slot_bytes;           /* of each */
 	struct poller poller;
 	struct pollfd fds[2];          /* the poller's */
-	pthread_mutex_t lock;          /* guards queue and backlog */
+	pthread_mutex_t lock;          /* guards queue, backlog, and each async of the queue */
 	struct transfer_list backlog;  /* transfers that wait for a chain */
-	bool is_asking;                /* the poller waits for a call */
+	bool is_asking;                /* the poller waits for a call; atomic; set with the
+					* lock held */
 	unsigned int num_in_flight;    /* atomic; set with the lock held */
 	bool is_abandoned;             /* atomic; set with the lock held */
 	char reason[256];              /* why; constant once is_abandoned is set */
@@ -64,8 +66,8 @@ enum cancelled {
 /* Cancels t; the calling thread's sentence is the reason. May be called again. With
  * leaves_memory the result is never CANCELLED_LATER: if the back-end has memory of
  * the program, t holds it, so that it is not allocated again before the back-end has
- * given it back (see memory_hold()). The caller then passes work to carry_work(),
- * with no lock held. */
+ * given it back (see memory_hold()). The lock is held; the caller then passes work to
+ * carry_work(), with no lock held. */
 enum cancelled shared_queue_cancel(struct transfer *t, bool leaves_memory,
 				   struct transfer_list *work);
 

@@ -135,6 +135,14 @@ static inline void claim(struct transfer *t, struct transfer_list *work)
 		start(t, work);
 }
 
+void carry_start(struct transfer *t, struct transfer_list *work)
+{
+	if (t->stage != STAGE_CLAIM)
+		TAILQ_INSERT_TAIL(work, t, link);
+	else if (!is_stopped(t, work))
+		claim(t, work);
+}
+
 /* A transfer whose step is over gives its chain back, and continues without the lock. */
 static void proceed_locked(struct transfer *t, struct transfer_list *work)
 {
@@ -174,6 +182,11 @@ static void unlock_and_kick(struct shared_queue *sq, bool waits_next)
 	pthread_mutex_unlock(&sq->lock);
 	if (needs_kick && !(waits_next && poller_takes_kick(&sq->poller)))
 		carry_kick(sq);
+}
+
+void carry_unlock(struct shared_queue *sq)
+{
+	unlock_and_kick(sq, false);
 }
 
 /* ---- stages (no lock is held) ---------------------------------------------------- */
@@ -227,8 +240,15 @@ static void finish_done(struct load *load)
 {
 	const struct transfer *t;
 
-	while ((t = STAILQ_FIRST(load->done)))
+	while ((t = STAILQ_FIRST(load->done))) {
+		pthread_mutex_t *lock = t->is_finished_locked ? &t->sq->lock : NULL;
+
+		if (lock)
+			pthread_mutex_lock(lock);
 		t->finished(load->done, load->work);
+		if (lock)
+			pthread_mutex_unlock(lock);
+	}
 }
 
 /* Long copies do not delay what the back-end or other threads could do meanwhile. */
@@ -345,30 +365,6 @@ void carry_work(struct transfer_list *work)
 	struct finished_list done = STAILQ_HEAD_INITIALIZER(done);
 
 	carry(work, &done, NULL);
-}
-
-/* Sends the transfers that were planned when they were prepared, with the lock held once
- * for all of them. A transfer that fails is appended to work. */
-static void send_planned(struct shared_queue *sq, struct transfer_list *work)
-{
-	struct transfer *t = TAILQ_FIRST(work), *next;
-
-	TAILQ_INIT(work);
-	pthread_mutex_lock(&sq->lock);
-	for (; t; t = next) {
-		next = TAILQ_NEXT(t, link);
-		if (t->stage != STAGE_CLAIM)
-			TAILQ_INSERT_TAIL(work, t, link);
-		else if (!is_stopped(t, work))
-			claim(t, work);
-	}
-	unlock_and_kick(sq, false);
-}
-
-void carry_new(struct shared_queue *sq, struct transfer_list *work)
-{
-	send_planned(sq, work);
-	carry_work(work);
 }
 
 void carry_own(struct transfer *t)

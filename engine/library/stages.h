@@ -19,8 +19,6 @@
 void carry_work(struct transfer_list *work);
 /* The same, after those in done, of which nothing else is left to do. */
 void carry_reaped(struct transfer_list *work, struct finished_list *done);
-/* The same for transfers that were just prepared, all of them for sq. */
-void carry_new(struct shared_queue *sq, struct transfer_list *work);
 /* Begins t, for which the calling thread waits next with poller_wait(). */
 void carry_own(struct transfer *t);
 /* Kicks; if that fails, the queue is abandoned. */
@@ -32,6 +30,10 @@ void carry_kick(struct shared_queue *sq);
  * work. t must not be in any list. */
 void carry_fail(struct transfer *t, int code, const char *sentence,
 		struct transfer_list *work);
+/* Begins t, which was prepared: sends it, or appends it to work. */
+void carry_start(struct transfer *t, struct transfer_list *work);
+/* Releases the lock, then kicks for what was sent with it held. */
+void carry_unlock(struct shared_queue *sq);
 /* Gives free chains to transfers that wait for one, and appends these to work. */
 void carry_pump_backlog(struct shared_queue *sq, struct transfer_list *work);
 void carry_put_chain(struct transfer *t);

@@ -66,18 +66,14 @@ static bool may_begin(const struct async *async, const struct submission *submis
 	       in_flight == async->num_held + (submission->state != SUBMISSION_HELD);
 }
 
-static void start(struct submission *submission, struct transfer_list *work)
-{
-	submission->async->is_barrier_running = submission->is_barrier;
-	TAILQ_INSERT_TAIL(work, submission->transfer, link);
-}
 
 void async_begin(struct submission *submission, struct transfer_list *work)
 {
 	struct async *async = submission->async;
 
 	if (!async->num_held && may_begin(async, submission)) {
-		start(submission, work);
+		async->is_barrier_running = submission->is_barrier;
+		carry_start(submission->transfer, work);
 		return;
 	}
 	submission->state = SUBMISSION_HELD;
@@ -105,7 +101,8 @@ static void begin_held(struct async *async, struct transfer_list *work)
 	while ((submission = TAILQ_FIRST(&async->held)) && may_begin(async, submission)) {
 		unhold(submission);
 		transfer_set_deadline(submission->transfer, until_ns);
-		start(submission, work);
+		async->is_barrier_running = submission->is_barrier;
+		TAILQ_INSERT_TAIL(work, submission->transfer, link);
 	}
 }
 
@@ -177,7 +174,6 @@ void async_finished(struct finished_list *done, struct transfer_list *work)
 	struct transfer *t = STAILQ_FIRST(done);
 	struct async *async = async_of(t);
 
-	pthread_mutex_lock(&async->lock);
 	do {
 		STAILQ_REMOVE_HEAD(done, finished_link);
 		finish(t->context);
@@ -185,7 +181,6 @@ void async_finished(struct finished_list *done, struct transfer_list *work)
 	} while (async_of(t) == async);
 	begin_held(async, work);
 	async_announce(async);
-	pthread_mutex_unlock(&async->lock);
 }
 
 enum cancelled async_give_up(struct submission *submission, bool leaves_memory,
@@ -258,9 +253,9 @@ void async_expire(struct async *async)
 
 	if (now_ns < async_next_expiry_ns(async))
 		return;
-	pthread_mutex_lock(&async->lock);
+	pthread_mutex_lock(&async->sq->lock);
 	expire_all(async, now_ns, &work);
-	pthread_mutex_unlock(&async->lock);
+	pthread_mutex_unlock(&async->sq->lock);
 	carry_work(&work);
 }
 

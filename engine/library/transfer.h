@@ -54,7 +54,8 @@ enum transfer_place {
 struct transfer {
 	/* Set by the maker of the transfer, who gets it back with finished(). This takes
 	 * the first transfer of done, and can take those behind it that have the same
-	 * finished(). It may append other transfers to work. */
+	 * finished(). It may append other transfers to work. With is_finished_locked, it
+	 * is called with the queue's lock held, else with no lock held. */
 	struct shared_queue *sq;
 	void (*finished)(struct finished_list *done, struct transfer_list *work);
 	void *context;
@@ -65,6 +66,7 @@ struct transfer {
 	uint8_t type;            /* enum request_type */
 	bool is_direct;          /* whole blocks need no bounce buffer */
 	bool needs_flush;        /* after its last step on data */
+	bool is_finished_locked;
 	/* Used by the thread that holds the transfer. */
 	bool has_claim;
 	enum transfer_stage stage;

@@ -17,20 +17,14 @@
 
 static struct submission *make_submission(struct async *async)
 {
-	struct transfer *transfer = prepare_new(async->sq);
-	struct submission *submission = calloc(1, sizeof(*submission));
+	struct submission *submission = prepare_new(async->sq, sizeof(*submission));
 
-	if (!transfer || !submission) {
-		error_set(ENOMEM, "no memory for an operation");
-		free(transfer);
-		free(submission);
+	if (!submission)
 		return NULL;
-	}
-	transfer->finished = async_finished;
-	transfer->is_finished_locked = true;
-	transfer->context = submission;
-	submission->async = async;
-	submission->transfer = transfer;
+	submission->transfer.finished = async_finished;
+	submission->transfer.is_finished_locked = true;
+	submission->transfer.is_kept = true;
+	submission->transfer.context = async;
 	return submission;
 }
 
@@ -38,21 +32,12 @@ static struct submission *make_submission(struct async *async)
  * program has had in flight at the same time. */
 static struct submission *take_spare(struct async *async)
 {
-	struct submission *submission = STAILQ_FIRST(&async->spares);
+	struct transfer *t = STAILQ_FIRST(&async->spares);
 
-	if (!submission)
+	if (!t)
 		return make_submission(async);
 	STAILQ_REMOVE_HEAD(&async->spares, next);
-	return submission;
-}
-
-/* The lock is held. */
-static void keep_spare(struct async *async, struct submission *submission)
-{
-	if (submission->transfer)
-		STAILQ_INSERT_HEAD(&async->spares, submission, next);
-	else
-		free(submission);
+	return async_submission(t);
 }
 
 /* The lock is held. */
@@ -64,9 +49,9 @@ static int begin(struct async *async, struct operation *op, uint64_t now_ns,
 
 	if (!submission)
 		return -ENOMEM;
-	code = prepare_transfer(submission->transfer, op, now_ns);
+	code = prepare_transfer(&submission->transfer, op, now_ns);
 	if (code) {
-		keep_spare(async, submission);
+		STAILQ_INSERT_HEAD(&async->spares, &submission->transfer, next);
 		return code;
 	}
 	submission->op = op;
@@ -124,37 +109,38 @@ int async_submit(struct async *async, struct operation *op)
 
 /* ---- collecting and cancelling ------------------------------------------------------ */
 
-/* The lock is held. Returns a submission that failed, for its sentence, or NULL. */
-static struct submission *collect(struct async *async, struct operation **ops,
-				  unsigned int max, unsigned int *count)
+/* The lock is held. A transfer that cannot be used again is freed, now or when the
+ * queue has it back. Returns true if the operation failed; then records why. */
+static bool end(struct submission *submission)
 {
-	struct submission *submission;
+	struct transfer *t = &submission->transfer;
+	int64_t result = submission->op->result;
 
-	while (*count < max && (submission = STAILQ_FIRST(&async->done))) {
-		STAILQ_REMOVE_HEAD(&async->done, next);
-		async->num_done--;
-		ops[(*count)++] = submission->op;
-		if (!submission->transfer && submission->op->result < 0)
-			return submission;
-		keep_spare(async, submission);
-	}
-	return NULL;
+	if (result < 0)
+		error_set((int)-result, "%s", async_sentence(submission));
+	t->is_kept = false;
+	if (!t->is_detached)
+		transfer_free(t);
+	return result < 0;
 }
 
 int async_collect(struct async *async, struct operation **ops, unsigned int max)
 {
-	struct submission *failed;
 	unsigned int count = 0;
+	bool has_failed = false;
+	struct transfer *t;
 
 	pthread_mutex_lock(&async->sq->lock);
-	failed = collect(async, ops, max, &count);
-	pthread_mutex_unlock(&async->sq->lock);
-	if (failed) {
-		error_set((int)-failed->op->result, "%s",
-			  failed->sentence ? failed->sentence : "");
-		free(failed->sentence);
-		free(failed);
+	while (count < max && !has_failed && (t = STAILQ_FIRST(&async->done))) {
+		STAILQ_REMOVE_HEAD(&async->done, next);
+		ops[count++] = async_submission(t)->op;
+		if (transfer_is_reusable(t))
+			STAILQ_INSERT_HEAD(&async->spares, t, next);
+		else
+			has_failed = end(async_submission(t));
 	}
+	async->num_done -= count;
+	pthread_mutex_unlock(&async->sq->lock);
 	return (int)count;
 }
 
@@ -177,8 +163,7 @@ struct operation *async_get_overdue(struct async *async)
 	if (submission) {
 		submission->state = SUBMISSION_REPORTED;
 		op = submission->op;
-		error_set(ETIMEDOUT, "%s",
-			  submission->sentence ? submission->sentence : "");
+		error_set(ETIMEDOUT, "%s", async_sentence(submission));
 	}
 	pthread_mutex_unlock(&async->sq->lock);
 	return op;
@@ -255,7 +240,7 @@ static void cancel_list(struct submission_list *list, struct transfer_list *work
 
 	for (submission = TAILQ_FIRST(list); submission; submission = next) {
 		next = TAILQ_NEXT(submission, link);
-		blocking_cancelled(submission->async->sq->dev, submission->op);
+		blocking_cancelled(submission->transfer.sq->dev, submission->op);
 		async_give_up(submission, true, work);
 	}
 }
@@ -279,12 +264,11 @@ static void cancel_all(struct async *async)
 
 static void free_spares(struct async *async)
 {
-	struct submission *submission;
+	struct transfer *t;
 
-	while ((submission = STAILQ_FIRST(&async->spares))) {
+	while ((t = STAILQ_FIRST(&async->spares))) {
 		STAILQ_REMOVE_HEAD(&async->spares, next);
-		transfer_free(submission->transfer);
-		free(submission);
+		transfer_free(t);
 	}
 }
 

@@ -27,19 +27,15 @@ enum submission_state {
 
 /* An operation from the time it is submitted until it is collected. */
 struct submission {
-	struct async *async;
+	struct transfer transfer;  /* its context is the async */
 	struct operation *op;
-	struct transfer *transfer; /* once it is done: NULL if it cannot be used again */
-	char *sentence;            /* why it failed or is overdue, or NULL */
 	enum submission_state state;
 	bool is_barrier;
 	TAILQ_ENTRY(submission) link;      /* pending or overdue */
-	STAILQ_ENTRY(submission) next;     /* done, or a spare */
 	TAILQ_ENTRY(submission) held_link;
 };
 
 TAILQ_HEAD(submission_list, submission);
-STAILQ_HEAD(submission_queue, submission);
 
 /* A thread that waits until min submissions are done, or until none is pending. */
 struct async_waiter {
@@ -61,8 +57,8 @@ struct async {
 	struct shared_queue *sq;        /* its lock guards all members below */
 	struct submission_list pending; /* in the order in which they were submitted */
 	struct submission_list overdue;
-	struct submission_queue done;
-	struct submission_queue spares; /* for later operations; each has a transfer */
+	struct finished_list done;
+	struct finished_list spares;    /* for later operations */
 	TAILQ_HEAD(, async_waiter) waiters;
 	struct submission_list held; /* a part of the pending ones */
 	unsigned int num_held;
@@ -81,6 +77,26 @@ struct async {
 	                              * overdue */
 	pthread_t thread;            /* exists if event_fd does */
 };
+
+/* The transfers of an async are parts of submissions. */
+static inline struct submission *async_submission(struct transfer *t)
+{
+	return (struct submission *)t;
+}
+
+static inline struct async *async_of(const struct submission *submission)
+{
+	return submission->transfer.context;
+}
+
+/* Why a submission failed or is overdue. */
+static inline const char *async_sentence(const struct submission *submission)
+{
+	const struct transfer *t = &submission->transfer;
+	const char *sentence = t->sentence ? t->sentence : t->why_cancelled;
+
+	return sentence ? sentence : "";
+}
 
 /* ---- submissions.c ----------------------------------------------------------- */
 

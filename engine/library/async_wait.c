@@ -54,10 +54,9 @@ void async_wait_for_all(struct async *async)
 /* The lock is held. */
 static int explain_overdue(const struct async *async)
 {
-	const char *sentence = TAILQ_FIRST(&async->overdue)->sentence;
-
 	return error_set(ETIMEDOUT, "%s, and still has its memory (overdue operations: "
-			 "%u): keep waiting, or close the disk", sentence ? sentence : "",
+			 "%u): keep waiting, or close the disk",
+			 async_sentence(TAILQ_FIRST(&async->overdue)),
 			 async->num_overdue);
 }
 

@@ -64,7 +64,7 @@ static void wake_caller(struct finished_list *done, struct transfer_list *work)
 	struct transfer *t = STAILQ_FIRST(done);
 
 	(void)work;
-	STAILQ_REMOVE_HEAD(done, finished_link);
+	STAILQ_REMOVE_HEAD(done, next);
 	poller_wake(&t->sq->poller, &t->waiter);
 }
 

@@ -94,7 +94,7 @@ static void helper_finished(struct finished_list *done, struct transfer_list *wo
 	struct transfer *t = helper->context;
 	struct shared_queue *sq = t->sq;
 
-	STAILQ_REMOVE_HEAD(done, finished_link);
+	STAILQ_REMOVE_HEAD(done, next);
 	pthread_mutex_lock(&sq->lock);
 	/* The reason why helpers of a cancelled transfer end is that of the transfer. */
 	if (!t->is_cancelled)

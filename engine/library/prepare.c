@@ -122,14 +122,11 @@ static int check_disk(const struct device_info *info, const struct operation *op
  * is whole if its buffer is shared memory. It needs no other check. */
 static bool is_plain(const struct device_info *info, const struct operation *op)
 {
-	uint64_t capacity_bytes = info->capacity_bytes;
-
 	return (op->type == OPERATION_READ ||
 		(op->type == OPERATION_WRITE && !info->read_only)) &&
-	       !op->flags && !op->iov_count && op->buffer && op->size_bytes &&
-	       op->size_bytes <= capacity_bytes &&
-	       op->offset_bytes <= capacity_bytes - op->size_bytes &&
-	       transfer_can_be_whole(op->offset_bytes, op->size_bytes, info->block_size);
+	       !(op->flags | op->iov_count) &&
+	       transfer_can_be_whole(op->offset_bytes, op->size_bytes, info->block_size) &&
+	       op->offset_bytes + op->size_bytes - 1 < info->capacity_bytes;
 }
 
 static int check(const struct device_info *info, const struct operation *op,
@@ -227,9 +224,9 @@ static bool needs_flush(const struct transfer *t, const struct device_info *info
 	       (op->type == OPERATION_FLUSH || (op->flags & OPERATION_FUA && t->left_bytes));
 }
 
-struct transfer *prepare_new(struct shared_queue *sq)
+void *prepare_new(struct shared_queue *sq, size_t size_bytes)
 {
-	struct transfer *t = calloc(1, sizeof(*t));
+	struct transfer *t = calloc(1, size_bytes);
 
 	if (!t) {
 		error_set(ENOMEM, "no memory for an operation");
@@ -253,6 +250,7 @@ static int prepare_any(struct transfer *t, struct device *dev, const struct oper
 	if (!t->is_direct)
 		transfer_return_memory(t);
 	t->is_whole = false;
+	t->done_bytes = 0;
 	set_memory(t, op);
 	set_range(t, info, op, size_bytes);
 	t->needs_flush = needs_flush(t, info, op);
@@ -263,17 +261,14 @@ static int prepare_any(struct transfer *t, struct device *dev, const struct oper
 int prepare_transfer(struct transfer *t, const struct operation *op, uint64_t now_ns)
 {
 	struct device *dev = t->sq->dev;
-	int code = 0;
 
-	t->done_bytes = 0;
 	transfer_set_deadline(t, now_ns + t->timeout_ns);
-	if (is_plain(&dev->disk.info, op) &&
-	    device_lend(dev, op->buffer, op->size_bytes, &t->lent))
-		transfer_plan_whole(t, (uint8_t)op->type, op->buffer, op->offset_bytes,
-				    op->size_bytes);
-	else
-		code = prepare_any(t, dev, op);
-	return code;
+	if (!is_plain(&dev->disk.info, op) ||
+	    !device_lend(dev, op->buffer, op->size_bytes, &t->lent))
+		return prepare_any(t, dev, op);
+	transfer_be_whole(t, (uint8_t)op->type, op->buffer, op->offset_bytes,
+			  op->size_bytes);
+	return 0;
 }
 
 uint64_t prepare_bytes_of(const struct operation *op)

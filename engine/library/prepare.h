@@ -11,8 +11,9 @@
 /* The most parts of an operation; that of Linux, where IOV_MAX is a runtime value. */
 #define PREPARE_MAX_PARTS 1024
 
-/* Makes a transfer that can be prepared. NULL, with a sentence, if there is no memory. */
-struct transfer *prepare_new(struct shared_queue *sq);
+/* Makes a transfer that can be prepared, at the beginning of a block of size_bytes. NULL,
+ * with a sentence, if there is no memory. */
+void *prepare_new(struct shared_queue *sq, size_t size_bytes);
 /* Tells the back-end of memory of these operations that another device has added. This
  * may block for connect_timeout_ms, so no lock is held, and deadlines are set
  * afterwards. The operations need not be checked. */

@@ -62,7 +62,7 @@ static inline void finish_whole(struct transfer *t, struct finished_list *done)
 	transfer_complete_whole(t);
 	carry_put_chain(t);
 	transfer_return_memory(t);
-	STAILQ_INSERT_TAIL(done, t, finished_link);
+	STAILQ_INSERT_TAIL(done, t, next);
 }
 
 /* A transfer without a bounce buffer gives its chain back here, because the lock is
@@ -73,6 +73,7 @@ static void take_from_device(struct transfer *t, const struct request *req,
 	struct shared_queue *sq = t->sq;
 
 	t->place = PLACE_WORKER;
+	transfer_spread(t);
 	if (is_with_back_end(t))
 		hold_memory(t);
 	else
@@ -98,7 +99,7 @@ static unsigned int reap(struct shared_queue *sq, struct reaped *reaped)
 
 		if (!t) /* the question of device_attach() for the ID, which was left */
 			queue_put(sq->queue, done[i]);
-		else if (t->is_whole && !t->has_claim && !done[i]->error)
+		else if (t->is_whole && !done[i]->error)
 			finish_whole(t, t->is_finished_locked ? &now : &reaped->done);
 		else
 			take_from_device(t, done[i], &reaped->work);
@@ -254,7 +255,6 @@ static void mark_cancelled(struct transfer *t)
 	if (!t->is_cancelled)
 		t->why_cancelled = strdup(error_message());
 	t->is_cancelled = true;
-	t->is_whole = false;
 }
 
 static enum cancelled withdraw(struct transfer *t, struct transfer_list *work)
@@ -275,6 +275,7 @@ static enum cancelled withdraw(struct transfer *t, struct transfer_list *work)
 /* The part in flight must come back, but no further part is sent after it. */
 static enum cancelled recall(struct transfer *t, bool leaves_memory)
 {
+	transfer_spread(t);
 	t->req->left_bytes = 0;
 	queue_end_retries_of(t->req);
 	if (transfer_lends_memory(t) && !leaves_memory) {

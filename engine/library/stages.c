@@ -135,12 +135,42 @@ static inline void claim(struct transfer *t, struct transfer_list *work)
 		start(t, work);
 }
 
+void carry_later(struct transfer *t, struct transfer_list *work)
+{
+	if (t->is_whole) {
+		transfer_spread(t);
+		transfer_note_planned(t);
+	}
+	TAILQ_INSERT_TAIL(work, t, link);
+}
+
+/* Usually a whole transfer can be sent at once. */
+static inline bool send_whole(struct shared_queue *sq, struct transfer *t)
+{
+	struct request *req;
+
+	if (!t->is_whole || t->type != REQUEST_READ || !TAILQ_EMPTY(&sq->backlog) ||
+	    sq->is_abandoned)
+		return false;
+	req = queue_get(sq->queue);
+	if (!req)
+		return false;
+	req->user = t;
+	req->type = t->type;
+	req->buffer = t->cursor.at;
+	req->offset_bytes = t->offset_bytes;
+	req->left_bytes = t->left_bytes;
+	queue_submit_checked(sq->queue, req);
+	t->req = req;
+	t->place = PLACE_DEVICE;
+	t->stage = STAGE_RETURNED;
+	return true;
+}
+
 void carry_start(struct transfer *t, struct transfer_list *work)
 {
-	if (t->stage != STAGE_CLAIM)
-		TAILQ_INSERT_TAIL(work, t, link);
-	else if (!is_stopped(t, work))
-		claim(t, work);
+	if (!send_whole(t->sq, t))
+		carry_later(t, work);
 }
 
 /* A transfer whose step is over gives its chain back, and continues without the lock. */
@@ -302,17 +332,31 @@ static void take_back(struct transfer *t)
 		t->stage = STAGE_PLAN;
 }
 
+/* Nobody waits for it, and the device does not have it any more. */
+static void end_detached(struct transfer *t)
+{
+	pthread_mutex_t *lock = &t->sq->lock;
+	bool is_kept;
+
+	pthread_mutex_lock(lock);
+	is_kept = t->is_kept;
+	t->is_detached = false;
+	pthread_mutex_unlock(lock);
+	if (!is_kept)
+		transfer_free(t);
+}
+
 /* The transfer has neither a chain nor a claim. */
 static void finish(struct transfer *t, struct load *load)
 {
 	if (t->is_detached) {
-		transfer_free(t);
+		end_detached(t);
 		return;
 	}
 	/* Once the program knows the result, it may unregister the memory. */
 	if (!t->is_held)
 		transfer_return_memory(t);
-	STAILQ_INSERT_TAIL(load->done, t, finished_link);
+	STAILQ_INSERT_TAIL(load->done, t, next);
 }
 
 static void proceed(struct transfer *t, struct load *load)
@@ -371,7 +415,17 @@ void carry_own(struct transfer *t)
 {
 	struct transfer_list work = TAILQ_HEAD_INITIALIZER(work);
 	struct finished_list done = STAILQ_HEAD_INITIALIZER(done);
+	struct shared_queue *sq = t->sq;
+	bool is_sent = false;
 
-	TAILQ_INSERT_TAIL(&work, t, link);
-	carry(&work, &done, t);
+	if (t->is_whole) {
+		pthread_mutex_lock(&sq->lock);
+		carry_start(t, &work);
+		is_sent = t->place == PLACE_DEVICE;
+		unlock_and_kick(sq, is_sent);
+	} else {
+		carry_later(t, &work);
+	}
+	if (!is_sent)
+		carry(&work, &done, t);
 }

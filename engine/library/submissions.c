@@ -38,18 +38,14 @@ void async_announce(struct async *async)
 }
 
 /* The lock is held. The submission is neither pending nor overdue afterwards. */
-static inline void take_out(struct submission *submission)
+static inline void take_out(struct async *async, struct submission *submission)
 {
-	struct async *async = submission->async;
-
 	if (submission->state < SUBMISSION_OVERDUE) {
 		TAILQ_REMOVE(&async->pending, submission, link);
 		async->num_pending--;
 	} else {
 		TAILQ_REMOVE(&async->overdue, submission, link);
 		async->num_overdue--;
-		free(submission->sentence);
-		submission->sentence = NULL;
 	}
 }
 
@@ -69,11 +65,11 @@ static bool may_begin(const struct async *async, const struct submission *submis
 
 void async_begin(struct submission *submission, struct transfer_list *work)
 {
-	struct async *async = submission->async;
+	struct async *async = async_of(submission);
 
 	if (!async->num_held && may_begin(async, submission)) {
 		async->is_barrier_running = submission->is_barrier;
-		carry_start(submission->transfer, work);
+		carry_start(&submission->transfer, work);
 		return;
 	}
 	submission->state = SUBMISSION_HELD;
@@ -81,10 +77,10 @@ void async_begin(struct submission *submission, struct transfer_list *work)
 	TAILQ_INSERT_TAIL(&async->held, submission, held_link);
 }
 
-static void unhold(struct submission *submission)
+static void unhold(struct async *async, struct submission *submission)
 {
-	TAILQ_REMOVE(&submission->async->held, submission, held_link);
-	submission->async->num_held--;
+	TAILQ_REMOVE(&async->held, submission, held_link);
+	async->num_held--;
 	submission->state = SUBMISSION_BEGUN;
 }
 
@@ -99,17 +95,17 @@ static void begin_held(struct async *async, struct transfer_list *work)
 	until_ns = clock_now_ns() + async->sq->dev->blocking->timeout_ns;
 	async->held_until_ns = until_ns;
 	while ((submission = TAILQ_FIRST(&async->held)) && may_begin(async, submission)) {
-		unhold(submission);
-		transfer_set_deadline(submission->transfer, until_ns);
+		unhold(async, submission);
+		transfer_set_deadline(&submission->transfer, until_ns);
 		async->is_barrier_running = submission->is_barrier;
-		TAILQ_INSERT_TAIL(work, submission->transfer, link);
+		carry_later(&submission->transfer, work);
 	}
 }
 
 static uint64_t deadline_of(const struct submission *submission)
 {
-	uint64_t deadline_ns = transfer_deadline_ns(submission->transfer);
-	uint64_t held_until_ns = submission->async->held_until_ns;
+	uint64_t deadline_ns = transfer_deadline_ns(&submission->transfer);
+	uint64_t held_until_ns = async_of(submission)->held_until_ns;
 
 	return submission->state == SUBMISSION_HELD && deadline_ns < held_until_ns ?
 	       held_until_ns : deadline_ns;
@@ -117,31 +113,28 @@ static uint64_t deadline_of(const struct submission *submission)
 
 /* ---- states (the lock is held) --------------------------------------------------- */
 
-/* The caller calls begin_held() and async_announce(). Either the queue has taken the
- * transfer, or it can perhaps be used again. */
-static inline void complete(struct submission *submission, int64_t result)
+/* The caller appends the transfer to those that are done, and calls begin_held() and
+ * async_announce(). */
+static inline void complete(struct async *async, struct submission *submission,
+			    int64_t result)
 {
-	struct async *async = submission->async;
-
 	if (submission->state == SUBMISSION_HELD)
-		unhold(submission);
+		unhold(async, submission);
 	else if (submission->is_barrier)
 		async->is_barrier_running = false;
-	take_out(submission);
+	take_out(async, submission);
 	submission->state = SUBMISSION_BEGUN;
 	submission->op->result = result;
-	STAILQ_INSERT_TAIL(&async->done, submission, next);
 	async->num_done++;
 }
 
 /* The submission is pending. */
 static void make_overdue(struct submission *submission)
 {
-	struct async *async = submission->async;
+	struct async *async = async_of(submission);
 
-	take_out(submission);
+	take_out(async, submission);
 	submission->state = SUBMISSION_OVERDUE;
-	submission->sentence = strdup(error_message());
 	TAILQ_INSERT_TAIL(&async->overdue, submission, link);
 	async->num_overdue++;
 	/* The thread sleeps without a limit only while nothing is overdue. */
@@ -149,36 +142,17 @@ static void make_overdue(struct submission *submission)
 	async_announce(async);
 }
 
-static inline void finish(struct submission *submission)
-{
-	struct transfer *t = submission->transfer;
-
-	complete(submission, blocking_result(t));
-	if (transfer_is_reusable(t))
-		return;
-	submission->sentence = t->sentence;
-	t->sentence = NULL;
-	submission->transfer = NULL;
-	transfer_free(t);
-}
-
-static struct async *async_of(const struct transfer *t)
-{
-	if (!t || t->finished != async_finished)
-		return NULL;
-	return ((struct submission *)t->context)->async;
-}
-
 void async_finished(struct finished_list *done, struct transfer_list *work)
 {
-	struct transfer *t = STAILQ_FIRST(done);
-	struct async *async = async_of(t);
+	struct transfer *last, *t = STAILQ_FIRST(done);
+	struct async *async = t->context;
 
 	do {
-		STAILQ_REMOVE_HEAD(done, finished_link);
-		finish(t->context);
-		t = STAILQ_FIRST(done);
-	} while (async_of(t) == async);
+		complete(async, async_submission(t), blocking_result(t));
+		last = t;
+		t = STAILQ_NEXT(t, next);
+	} while (t && t->context == async);
+	finished_move(done, last, &async->done);
 	begin_held(async, work);
 	async_announce(async);
 }
@@ -187,18 +161,18 @@ enum cancelled async_give_up(struct submission *submission, bool leaves_memory,
 			      struct transfer_list *work)
 {
 	enum cancelled cancelled = CANCELLED_NOW;
+	struct async *async = async_of(submission);
+	struct transfer *t = &submission->transfer;
 
 	if (submission->state == SUBMISSION_HELD)
-		transfer_free(submission->transfer);
+		transfer_fail(t, ETIMEDOUT, error_message());
 	else
-		cancelled = shared_queue_cancel(submission->transfer, leaves_memory,
-						work);
+		cancelled = shared_queue_cancel(t, leaves_memory, work);
 	if (cancelled == CANCELLED_NOW) {
-		submission->transfer = NULL;
-		complete(submission, -ETIMEDOUT);
-		submission->sentence = strdup(error_message());
-		begin_held(submission->async, work);
-		async_announce(submission->async);
+		complete(async, submission, -ETIMEDOUT);
+		STAILQ_INSERT_TAIL(&async->done, t, next);
+		begin_held(async, work);
+		async_announce(async);
 	}
 	return cancelled;
 }
@@ -217,7 +191,7 @@ static void explain_held(const struct async *async, const struct operation *op)
 
 static void expire(struct submission *submission, struct transfer_list *work)
 {
-	struct async *async = submission->async;
+	struct async *async = async_of(submission);
 
 	if (submission->state == SUBMISSION_HELD)
 		explain_held(async, submission->op);

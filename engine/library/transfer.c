@@ -93,22 +93,20 @@ void transfer_note_planned(struct transfer *t)
 	t->stage = STAGE_CLAIM;
 }
 
-void transfer_plan_whole(struct transfer *t, uint8_t type, void *buffer,
-			 uint64_t offset_bytes, uint64_t size_bytes)
+void transfer_spread(struct transfer *t)
 {
-	t->cursor = cursor_to_buffer(buffer, size_bytes);
-	t->type = type;
-	t->is_direct = t->is_whole = true;
-	t->needs_flush = false;
-	t->offset_bytes = offset_bytes;
-	t->left_bytes = size_bytes;
+	if (!t->is_whole)
+		return;
+	t->is_whole = t->needs_flush = false;
+	t->is_direct = true;
+	t->done_bytes = 0;
+	t->cursor = cursor_to_buffer(t->cursor.at, t->left_bytes);
 	t->step = (struct step){
-		.type = type,
-		.first_byte = offset_bytes,
-		.size_bytes = size_bytes,
-		.payload_bytes = size_bytes,
+		.type = t->type,
+		.first_byte = t->offset_bytes,
+		.size_bytes = t->left_bytes,
+		.payload_bytes = t->left_bytes,
 	};
-	transfer_note_planned(t);
 }
 
 void transfer_plan(struct transfer *t, uint32_t block_size, uint64_t slot_bytes,

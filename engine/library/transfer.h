@@ -61,30 +61,31 @@ struct transfer {
 	void *context;
 	uint64_t timeout_ns;     /* for each step */
 	uint64_t deadline_ns;    /* atomic: each completed step puts it off */
-	struct cursor cursor;    /* the program's memory; at is NULL if there is none */
-	uint32_t lent;           /* of device_lend(): returned before it ends */
-	uint8_t type;            /* enum request_type */
+	STAILQ_ENTRY(transfer) next; /* once it has finished */
+	struct request *req;     /* while it has a chain */
+	/* Guarded by the queue's lock. */
+	enum transfer_place place;
+	bool is_whole;           /* see transfer_be_whole() */
+	bool is_cancelled;       /* no further request of it goes to the device */
+	bool is_detached;        /* nobody waits for it: it is freed, not finished() */
+	bool is_kept;            /* ... but freed only once this is false */
+	bool is_held;            /* hold is in the memory's list */
+	/* Used by the thread that holds the transfer. */
+	bool is_finished_locked;
+	bool has_claim;
 	bool is_direct;          /* whole blocks need no bounce buffer */
 	bool needs_flush;        /* after its last step on data */
-	bool is_finished_locked;
-	/* Used by the thread that holds the transfer. */
-	bool has_claim;
+	uint8_t type;            /* enum request_type */
+	uint32_t lent;           /* of device_lend(): returned before it ends */
 	enum transfer_stage stage;
 	int error;               /* 0 or a positive errno */
 	uint64_t offset_bytes;   /* of what is left to do */
 	uint64_t left_bytes;     /* offset + left: DISK_MAX_BYTES at most */
 	uint64_t done_bytes;
+	struct cursor cursor;    /* the program's memory; at is NULL if there is none */
 	struct step step;
-	struct request *req;     /* while it has a chain */
 	/* Guarded by the queue's lock. */
-	enum transfer_place place;
-	bool is_whole;           /* its step is all of it, and it was not cancelled; see
-				  * transfer_plan_whole() */
-	bool is_cancelled;       /* no further request of it goes to the device */
-	bool is_detached;        /* nobody waits for it: it is freed, not finished() */
-	bool is_held;            /* hold is in the memory's list */
 	TAILQ_ENTRY(transfer) link;
-	STAILQ_ENTRY(transfer) finished_link;
 	struct memory_hold hold;
 	TAILQ_HEAD(, transfer) helpers; /* while it is divided */
 	TAILQ_ENTRY(transfer) sibling;  /* of a helper */
@@ -99,6 +100,18 @@ struct transfer {
 TAILQ_HEAD(transfer_list, transfer);
 /* Transfers that have finished; the next thing that happens to each is finished(). */
 STAILQ_HEAD(finished_list, transfer);
+
+/* Moves the first transfers of from, up to last, to the end of to. */
+static inline void finished_move(struct finished_list *from, struct transfer *last,
+				 struct finished_list *to)
+{
+	*to->stqh_last = STAILQ_FIRST(from);
+	to->stqh_last = &STAILQ_NEXT(last, next);
+	STAILQ_FIRST(from) = STAILQ_NEXT(last, next);
+	STAILQ_NEXT(last, next) = NULL;
+	if (STAILQ_EMPTY(from))
+		STAILQ_INIT(from);
+}
 
 static inline uint64_t transfer_deadline_ns(const struct transfer *t)
 {
@@ -124,19 +137,31 @@ static inline bool transfer_is_complete(const struct transfer *t)
 }
 
 /* True if one step can move size_bytes between the disk and a buffer that needs no
- * bounce buffer. size_bytes is not 0. */
+ * bounce buffer. */
 static inline bool transfer_can_be_whole(uint64_t offset_bytes, uint64_t size_bytes,
 					 uint32_t block_size)
 {
 	uint64_t last_byte = offset_bytes + size_bytes - 1;
 
 	return !((offset_bytes | size_bytes) & (block_size - 1)) &&
+	       size_bytes - 1 < RANGE_LOCK_STRETCH_BYTES &&
 	       (offset_bytes ^ last_byte) < RANGE_LOCK_STRETCH_BYTES;
 }
 
-/* Makes t such a transfer, and plans its step. Most transfers are like this. */
-void transfer_plan_whole(struct transfer *t, uint8_t type, void *buffer,
-			 uint64_t offset_bytes, uint64_t size_bytes);
+/* Makes t such a transfer, as most are. While it is whole, neither its step nor the rest of
+ * its cursor is filled in, because it is usually sent and done without them. */
+static inline void transfer_be_whole(struct transfer *t, uint8_t type, void *buffer,
+				     uint64_t offset_bytes, uint64_t size_bytes)
+{
+	t->is_whole = true;
+	t->type = type;
+	t->cursor.at = buffer;
+	t->offset_bytes = offset_bytes;
+	t->left_bytes = size_bytes;
+}
+
+/* If t is whole: makes it like any other transfer whose step is planned. */
+void transfer_spread(struct transfer *t);
 /* Plans the next step; a bounce buffer has slot_bytes, and a request that moves no data
  * is for range_bytes at most. */
 void transfer_plan(struct transfer *t, uint32_t block_size, uint64_t slot_bytes,

@@ -69,6 +69,14 @@ static inline unsigned int queue_in_flight(const struct queue *queue)
 
 /* True while the request of that chain is one of them. */
 bool queue_holds(const struct queue *queue, uint16_t chain);
+/* The user of this request, or NULL if the chain has none that is to be reaped. A request
+ * with an error was reaped, although the back-end may still have the chain. */
+static inline void *queue_user_in_flight(const struct queue *queue, uint16_t chain)
+{
+	const struct request *req = &queue->requests[chain];
+
+	return queue_holds(queue, chain) && !req->error ? req->user : NULL;
+}
 /* True if it is time for queue_reap() to send a request again. */
 bool queue_is_due(const struct queue *queue);
 /* From now on req, or every request in flight, is not sent again if it comes back

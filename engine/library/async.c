@@ -32,30 +32,36 @@ static struct submission *make_submission(struct async *async)
  * program has had in flight at the same time. */
 static struct submission *take_spare(struct async *async)
 {
-	struct transfer *t = STAILQ_FIRST(&async->spares);
+	struct transfer *t = async->spares;
 
 	if (!t)
 		return make_submission(async);
-	STAILQ_REMOVE_HEAD(&async->spares, next);
+	async->spares = STAILQ_NEXT(t, next);
 	return async_submission(t);
 }
 
+static void keep_spare(struct async *async, struct transfer *t)
+{
+	STAILQ_NEXT(t, next) = async->spares;
+	async->spares = t;
+}
+
 /* The lock is held. */
-static int begin(struct async *async, struct operation *op, uint64_t now_ns,
-		 struct transfer_list *work)
+static inline int begin(struct async *async, struct operation *op, uint64_t deadline_ns,
+			struct transfer_list *work)
 {
 	struct submission *submission = take_spare(async);
 	int code;
 
 	if (!submission)
 		return -ENOMEM;
-	code = prepare_transfer(&submission->transfer, op, now_ns);
+	code = prepare_transfer(&submission->transfer, op, deadline_ns);
 	if (code) {
-		STAILQ_INSERT_HEAD(&async->spares, &submission->transfer, next);
+		keep_spare(async, &submission->transfer);
 		return code;
 	}
 	submission->op = op;
-	submission->is_barrier = op->flags & OPERATION_BARRIER;
+	submission->flags = op->flags;
 	TAILQ_INSERT_TAIL(&async->pending, submission, link);
 	async->num_pending++;
 	async_begin(submission, work);
@@ -66,15 +72,15 @@ static int begin(struct async *async, struct operation *op, uint64_t now_ns,
 static unsigned int begin_all(struct async *async, struct operation *const *ops,
 			      unsigned int count, int *code, struct transfer_list *work)
 {
+	uint64_t deadline_ns = clock_now_ns() + async->sq->dev->blocking->timeout_ns;
 	bool was_idle = !async->num_pending;
-	uint64_t now_ns = clock_now_ns();
 	unsigned int begun = 0;
 
 	*code = async->is_shut ? async_refuse(async) : 0;
-	while (begun < count && !*code) {
-		*code = begin(async, ops[begun], now_ns, work);
-		begun += !*code;
-	}
+	if (*code)
+		return 0;
+	while (begun < count && !(*code = begin(async, ops[begun], deadline_ns, work)))
+		begun++;
 	if (was_idle && begun && async->watch != WATCH_PAUSED)
 		pthread_cond_signal(&async->has_work);
 	return begun;
@@ -124,6 +130,28 @@ static bool end(struct submission *submission)
 	return result < 0;
 }
 
+/* The lock is held. Collects up to the first that cannot be used again. */
+static unsigned int collect_good(struct async *async, struct operation **ops,
+				 unsigned int max)
+{
+	struct transfer *first = STAILQ_FIRST(&async->done), *last = NULL, *t = first;
+	unsigned int count;
+
+	for (count = 0; count < max && t && transfer_is_reusable(t); count++) {
+		ops[count] = async_submission(t)->op;
+		last = t;
+		t = STAILQ_NEXT(t, next);
+	}
+	if (!last)
+		return 0;
+	STAILQ_NEXT(last, next) = async->spares;
+	async->spares = first;
+	STAILQ_FIRST(&async->done) = t;
+	if (!t)
+		STAILQ_INIT(&async->done);
+	return count;
+}
+
 int async_collect(struct async *async, struct operation **ops, unsigned int max)
 {
 	unsigned int count = 0;
@@ -131,14 +159,15 @@ int async_collect(struct async *async, struct operation **ops, unsigned int max)
 	struct transfer *t;
 
 	pthread_mutex_lock(&async->sq->lock);
-	while (count < max && !has_failed && (t = STAILQ_FIRST(&async->done))) {
+	do {
+		count += collect_good(async, ops + count, max - count);
+		t = STAILQ_FIRST(&async->done);
+		if (!t || count == max)
+			break;
 		STAILQ_REMOVE_HEAD(&async->done, next);
 		ops[count++] = async_submission(t)->op;
-		if (transfer_is_reusable(t))
-			STAILQ_INSERT_HEAD(&async->spares, t, next);
-		else
-			has_failed = end(async_submission(t));
-	}
+		has_failed = end(async_submission(t));
+	} while (!has_failed);
 	async->num_done -= count;
 	pthread_mutex_unlock(&async->sq->lock);
 	return (int)count;
@@ -227,7 +256,6 @@ int async_open(struct async **result, struct device *dev)
 	TAILQ_INIT(&async->held);
 	TAILQ_INIT(&async->overdue);
 	STAILQ_INIT(&async->done);
-	STAILQ_INIT(&async->spares);
 	TAILQ_INIT(&async->waiters);
 	pthread_cond_init(&async->has_work, NULL);
 	*result = async;
@@ -266,8 +294,8 @@ static void free_spares(struct async *async)
 {
 	struct transfer *t;
 
-	while ((t = STAILQ_FIRST(&async->spares))) {
-		STAILQ_REMOVE_HEAD(&async->spares, next);
+	while ((t = async->spares)) {
+		async->spares = STAILQ_NEXT(t, next);
 		transfer_free(t);
 	}
 }

@@ -30,7 +30,7 @@ struct submission {
 	struct transfer transfer;  /* its context is the async */
 	struct operation *op;
 	enum submission_state state;
-	bool is_barrier;
+	unsigned int flags;        /* enum operation_flag, together */
 	TAILQ_ENTRY(submission) link;      /* pending or overdue */
 	TAILQ_ENTRY(submission) held_link;
 };
@@ -58,7 +58,7 @@ struct async {
 	struct submission_list pending; /* in the order in which they were submitted */
 	struct submission_list overdue;
 	struct finished_list done;
-	struct finished_list spares;    /* for later operations */
+	struct transfer *spares;        /* for later operations; linked by next */
 	TAILQ_HEAD(, async_waiter) waiters;
 	struct submission_list held; /* a part of the pending ones */
 	unsigned int num_held;

@@ -118,7 +118,7 @@ static int open_queues(struct device *dev, const struct attach_options *options)
 	while (blocking->num_queues < dev->num_queues) {
 		unsigned int i = blocking->num_queues++;
 		int code = shared_queue_open(&blocking->queues[i], dev,
-					     &blocking->ranges,
+					     &blocking->claims,
 					     blocking->slots + i * queue_bytes, size);
 
 		if (code)
@@ -139,7 +139,7 @@ static int make_blocking(struct device *dev, const struct attach_options *option
 			       dev->num_queues * sizeof(dev->blocking->queues[0]));
 	if (!dev->blocking)
 		return error_set(ENOMEM, "%s: no memory for a device", dev->vu.path);
-	range_lock_init(&dev->blocking->ranges);
+	claims_init(&dev->blocking->claims);
 	dev->blocking->timeout_ns = NS_PER_MS *
 		(timeout_ms ? timeout_ms : DEFAULT_REQUEST_TIMEOUT_MS);
 	return open_queues(dev, options);
@@ -175,7 +175,7 @@ void device_detach(struct device *dev)
 	if (blocking) {
 		for (unsigned int i = 0; i < blocking->num_queues; i++)
 			shared_queue_close(&blocking->queues[i]);
-		range_lock_close(&blocking->ranges);
+		claims_close(&blocking->claims);
 		/* The memory may outlive the device, so its holds end here, and the
 		 * bounce buffers are freed if the back-end cannot write to them. */
 		is_stopped = device_stop(dev);

@@ -34,6 +34,8 @@ static struct shared_queue *queue_of_thread(struct device *dev)
 
 int64_t blocking_result(const struct transfer *t)
 {
+	if (t->is_whole)
+		return (int64_t)t->left_bytes;
 	if (t->error)
 		return error_set(t->error, "%s", t->sentence ? t->sentence : "");
 	return t->type <= REQUEST_WRITE ? (int64_t)t->done_bytes : 0;
@@ -99,7 +101,7 @@ static int64_t carry_out(struct device *dev, const struct operation *op)
 	if (!t)
 		return -ENOMEM;
 	prepare_memory(dev, &op, 1);
-	result = prepare_transfer(t, op, clock_now_ns());
+	result = prepare_transfer(t, op, clock_now_ns() + t->timeout_ns);
 	if (!result) {
 		t->finished = wake_caller;
 		t->waiter = (struct waiter){ 0 };

@@ -14,7 +14,7 @@
 
 /* What a device needs once it is attached. */
 struct blocking {
-	struct range_lock ranges;
+	struct claims claims;
 	char *slots;              /* bounce buffers of all queues */
 	uint64_t timeout_ns;      /* for each step of a transfer */
 	unsigned int num_queues;

@@ -250,6 +250,7 @@ static int prepare_any(struct transfer *t, struct device *dev, const struct oper
 	if (!t->is_direct)
 		transfer_return_memory(t);
 	t->is_whole = false;
+	t->req = NULL;
 	t->done_bytes = 0;
 	set_memory(t, op);
 	set_range(t, info, op, size_bytes);
@@ -258,11 +259,11 @@ static int prepare_any(struct transfer *t, struct device *dev, const struct oper
 	return 0;
 }
 
-int prepare_transfer(struct transfer *t, const struct operation *op, uint64_t now_ns)
+int prepare_transfer(struct transfer *t, const struct operation *op, uint64_t deadline_ns)
 {
 	struct device *dev = t->sq->dev;
 
-	transfer_set_deadline(t, now_ns + t->timeout_ns);
+	transfer_set_deadline(t, deadline_ns);
 	if (!is_plain(&dev->disk.info, op) ||
 	    !device_lend(dev, op->buffer, op->size_bytes, &t->lent))
 		return prepare_any(t, dev, op);

@@ -21,7 +21,7 @@ void prepare_memory(struct device *dev, const struct operation *const *ops,
 		    unsigned int count);
 /* Sets all of t that depends on op; t is new, or reusable (transfer_is_reusable()). 0, or
  * a negative errno with a sentence; then t can be prepared for another one. */
-int prepare_transfer(struct transfer *t, const struct operation *op, uint64_t now_ns);
+int prepare_transfer(struct transfer *t, const struct operation *op, uint64_t deadline_ns);
 /* The bytes of an operation that was checked. */
 uint64_t prepare_bytes_of(const struct operation *op);
 

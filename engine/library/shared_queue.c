@@ -56,12 +56,13 @@ struct reaped {
 	{ TAILQ_HEAD_INITIALIZER(reaped.work), STAILQ_HEAD_INITIALIZER(reaped.done) }
 
 /* Usually a transfer was one step, and nothing is left to do. */
-static inline void finish_whole(struct transfer *t, struct finished_list *done)
+static inline void finish_whole(struct shared_queue *sq, struct transfer *t,
+				struct finished_list *done)
 {
 	t->place = PLACE_WORKER;
-	transfer_complete_whole(t);
-	carry_put_chain(t);
-	transfer_return_memory(t);
+	queue_put(sq->queue, t->req);
+	if (t->lent)
+		transfer_return_memory(t);
 	STAILQ_INSERT_TAIL(done, t, next);
 }
 
@@ -86,9 +87,20 @@ static void take_from_device(struct transfer *t, const struct request *req,
 	TAILQ_INSERT_TAIL(work, t, link);
 }
 
+static void finish_locked(struct finished_list *done, struct reaped *reaped)
+{
+	struct transfer *t;
+
+	while ((t = STAILQ_FIRST(done)))
+		if (t->is_finished_locked)
+			t->finished(done, &reaped->work);
+		else
+			finished_move(done, t, &reaped->done);
+}
+
 static unsigned int reap(struct shared_queue *sq, struct reaped *reaped)
 {
-	struct finished_list now = STAILQ_HEAD_INITIALIZER(now);
+	struct finished_list whole = STAILQ_HEAD_INITIALIZER(whole);
 	struct request *done[QUEUE_REAP_AT_ONCE];
 	unsigned int count = queue_reap(sq->queue, done, QUEUE_REAP_AT_ONCE);
 
@@ -100,12 +112,11 @@ static unsigned int reap(struct shared_queue *sq, struct reaped *reaped)
 		if (!t) /* the question of device_attach() for the ID, which was left */
 			queue_put(sq->queue, done[i]);
 		else if (t->is_whole && !done[i]->error)
-			finish_whole(t, t->is_finished_locked ? &now : &reaped->done);
+			finish_whole(sq, t, &whole);
 		else
 			take_from_device(t, done[i], &reaped->work);
 	}
-	while (!STAILQ_EMPTY(&now))
-		STAILQ_FIRST(&now)->finished(&now, &reaped->work);
+	finish_locked(&whole, reaped);
 	carry_pump_backlog(sq, &reaped->work);
 	return count;
 }
@@ -259,16 +270,10 @@ static void mark_cancelled(struct transfer *t)
 
 static enum cancelled withdraw(struct transfer *t, struct transfer_list *work)
 {
-	struct claim_list granted = TAILQ_HEAD_INITIALIZER(granted);
-	struct claim *claim;
-
-	if (!range_lock_withdraw(t->sq->ranges, &t->claim, &granted))
+	if (!claims_withdraw(t, work))
 		return CANCELLED_SOON;
-	t->has_claim = false;
 	t->is_detached = true;
 	carry_fail(t, ETIMEDOUT, t->why_cancelled, work);
-	TAILQ_FOREACH(claim, &granted, granted)
-		TAILQ_INSERT_TAIL(work, (struct transfer *)claim->owner, link);
 	return CANCELLED_NOW;
 }
 
@@ -331,6 +336,9 @@ static enum cancelled detach(struct transfer *t, bool leaves_memory,
 enum cancelled shared_queue_cancel(struct transfer *t, bool leaves_memory,
 				   struct transfer_list *work)
 {
+	/* It came back, and has finished. */
+	if (t->is_whole && t->place == PLACE_WORKER)
+		return CANCELLED_SOON;
 	mark_cancelled(t);
 	return detach(t, leaves_memory, work);
 }
@@ -370,7 +378,7 @@ static void make_lock(pthread_mutex_t *lock)
 }
 
 int shared_queue_open(struct shared_queue *sq, struct device *dev,
-		      struct range_lock *ranges, char *slots, uint64_t slot_bytes)
+		      struct claims *claims, char *slots, uint64_t slot_bytes)
 {
 	memset(sq, 0, sizeof(*sq));
 	sq->queue = device_claim_queue(dev);
@@ -379,7 +387,7 @@ int shared_queue_open(struct shared_queue *sq, struct device *dev,
 	sq->dev = dev;
 	sq->siblings = sq;
 	sq->num_siblings = 1;
-	sq->ranges = ranges;
+	sq->claims = claims;
 	sq->slots = slots;
 	sq->slot_bytes = slot_bytes;
 	sq->fds[0] = (struct pollfd){ .fd = sq->queue->call_fd, .events = POLLIN };
@@ -394,10 +402,12 @@ int shared_queue_open(struct shared_queue *sq, struct device *dev,
 /* Frees the detached transfers that the back-end has not given back. */
 static void free_in_flight(const struct queue *queue)
 {
-	for (uint16_t i = 0; i < queue->vq.shape.num_chains; i++)
-		if (queue_holds(queue, i) && !queue->requests[i].error &&
-		    queue->requests[i].user)
-			transfer_free(queue->requests[i].user);
+	for (uint16_t i = 0; i < queue->vq.shape.num_chains; i++) {
+		struct transfer *t = queue_user_in_flight(queue, i);
+
+		if (t)
+			transfer_free(t);
+	}
 }
 
 void shared_queue_close(struct shared_queue *sq)

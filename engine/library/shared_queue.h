@@ -18,6 +18,7 @@
 #define SHARED_QUEUE_H
 
 #include "device/device.h"
+#include "library/claims.h"
 #include "library/transfer.h"
 
 struct shared_queue {
@@ -25,7 +26,7 @@ struct shared_queue {
 	struct queue *queue;
 	struct shared_queue *siblings; /* all queues of the device, with this one */
 	unsigned int num_siblings;
-	struct range_lock *ranges;     /* of the device */
+	struct claims *claims;         /* of the device */
 	char *slots;                   /* the bounce buffers, one for each chain */
 	uint64_t slot_bytes;           /* of each */
 	struct poller poller;
@@ -42,7 +43,7 @@ struct shared_queue {
 };
 
 int shared_queue_open(struct shared_queue *sq, struct device *dev,
-		      struct range_lock *ranges, char *slots, uint64_t slot_bytes);
+		      struct claims *claims, char *slots, uint64_t slot_bytes);
 /* Frees the transfers that the device still has, except those that hold memory. No
  * thread may be waiting for them. */
 void shared_queue_close(struct shared_queue *sq);

@@ -128,20 +128,10 @@ static inline void start(struct transfer *t, struct transfer_list *work)
 static inline void claim(struct transfer *t, struct transfer_list *work)
 {
 	t->stage = STAGE_START;
-	t->has_claim = transfer_needs_claim(t);
-	if (t->has_claim && !range_lock_take(t->sq->ranges, &t->claim))
+	if (transfer_needs_claim(t) && !claims_take(t))
 		t->place = PLACE_PARKED;
 	else
 		start(t, work);
-}
-
-void carry_later(struct transfer *t, struct transfer_list *work)
-{
-	if (t->is_whole) {
-		transfer_spread(t);
-		transfer_note_planned(t);
-	}
-	TAILQ_INSERT_TAIL(work, t, link);
 }
 
 /* Usually a whole transfer can be sent at once. */
@@ -149,8 +139,8 @@ static inline bool send_whole(struct shared_queue *sq, struct transfer *t)
 {
 	struct request *req;
 
-	if (!t->is_whole || t->type != REQUEST_READ || !TAILQ_EMPTY(&sq->backlog) ||
-	    sq->is_abandoned)
+	if (!t->is_whole || !TAILQ_EMPTY(&sq->backlog) || sq->is_abandoned ||
+	    (t->type != REQUEST_READ && claims_are_needed(sq->claims)))
 		return false;
 	req = queue_get(sq->queue);
 	if (!req)
@@ -163,25 +153,29 @@ static inline bool send_whole(struct shared_queue *sq, struct transfer *t)
 	queue_submit_checked(sq->queue, req);
 	t->req = req;
 	t->place = PLACE_DEVICE;
-	t->stage = STAGE_RETURNED;
 	return true;
 }
 
 void carry_start(struct transfer *t, struct transfer_list *work)
 {
-	if (!send_whole(t->sq, t))
-		carry_later(t, work);
+	if (send_whole(t->sq, t))
+		return;
+	transfer_unsend(t);
+	TAILQ_INSERT_TAIL(work, t, link);
 }
 
 /* A transfer whose step is over gives its chain back, and continues without the lock. */
 static void proceed_locked(struct transfer *t, struct transfer_list *work)
 {
+	bool expects_claim = t->stage == STAGE_CLAIM && t->step.is_partial;
+
 	t->place = PLACE_WORKER;
 	if (t->stage == STAGE_PLAN || t->stage == STAGE_FINISH) {
 		carry_put_chain(t);
 		TAILQ_INSERT_TAIL(work, t, link);
 	} else if (is_stopped(t, work)) {
-		return;
+		if (expects_claim)
+			claims_forget(t);
 	} else if (t->stage == STAGE_CLAIM) {
 		claim(t, work);
 	} else if (t->stage == STAGE_START) {
@@ -299,21 +293,11 @@ static bool plan(struct transfer *t, struct transfer_list *work)
 	if (division_begin(t, work))
 		return false;
 	transfer_note_planned(t);
+	if (t->step.is_partial)
+		claims_expect(t);
 	if (t->done_bytes && t->timeout_ns)
 		transfer_set_deadline(t, clock_now_ns() + t->timeout_ns);
 	return true;
-}
-
-/* The transfers that waited for the claim continue. */
-static void release_claim(struct transfer *t, struct transfer_list *work)
-{
-	struct claim_list granted = TAILQ_HEAD_INITIALIZER(granted);
-	struct claim *claim;
-
-	range_lock_give(t->sq->ranges, &t->claim, &granted);
-	t->has_claim = false;
-	TAILQ_FOREACH(claim, &granted, granted)
-		TAILQ_INSERT_TAIL(work, (struct transfer *)claim->owner, link);
 }
 
 /* The step came back. */
@@ -369,7 +353,7 @@ static void proceed(struct transfer *t, struct load *load)
 	if (t->stage == STAGE_SEND)
 		transfer_fill(t, slot_of(t));
 	if (t->has_claim && (t->stage == STAGE_PLAN || t->stage == STAGE_FINISH))
-		release_claim(t, load->work);
+		claims_give(t, load->work);
 	if (t->stage == STAGE_FINISH && !t->req) {
 		finish(t, load);
 		return;
@@ -424,7 +408,7 @@ void carry_own(struct transfer *t)
 		is_sent = t->place == PLACE_DEVICE;
 		unlock_and_kick(sq, is_sent);
 	} else {
-		carry_later(t, &work);
+		TAILQ_INSERT_TAIL(&work, t, link);
 	}
 	if (!is_sent)
 		carry(&work, &done, t);

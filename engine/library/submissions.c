@@ -37,41 +37,35 @@ void async_announce(struct async *async)
 		return;
 }
 
-/* The lock is held. The submission is neither pending nor overdue afterwards. */
-static inline void take_out(struct async *async, struct submission *submission)
-{
-	if (submission->state < SUBMISSION_OVERDUE) {
-		TAILQ_REMOVE(&async->pending, submission, link);
-		async->num_pending--;
-	} else {
-		TAILQ_REMOVE(&async->overdue, submission, link);
-		async->num_overdue--;
-	}
-}
-
 /* ---- barriers (the lock is held) ------------------------------------------------- */
 
-static bool may_begin(const struct async *async, const struct submission *submission)
+static inline bool is_barrier(const struct submission *submission)
 {
-	unsigned int in_flight = async->num_pending + async->num_overdue;
+	return submission->flags & OPERATION_BARRIER;
+}
 
+static inline bool may_begin(const struct async *async,
+			     const struct submission *submission)
+{
 	if (async->is_barrier_running)
 		return false;
 	/* The submission itself is pending, and not yet or still held. */
-	return !submission->is_barrier ||
-	       in_flight == async->num_held + (submission->state != SUBMISSION_HELD);
+	return !is_barrier(submission) ||
+	       async->num_pending + async->num_overdue ==
+	       async->num_held + (submission->state != SUBMISSION_HELD);
 }
-
 
 void async_begin(struct submission *submission, struct transfer_list *work)
 {
 	struct async *async = async_of(submission);
 
 	if (!async->num_held && may_begin(async, submission)) {
-		async->is_barrier_running = submission->is_barrier;
+		if (is_barrier(submission))
+			async->is_barrier_running = true;
 		carry_start(&submission->transfer, work);
 		return;
 	}
+	transfer_unsend(&submission->transfer);
 	submission->state = SUBMISSION_HELD;
 	async->num_held++;
 	TAILQ_INSERT_TAIL(&async->held, submission, held_link);
@@ -97,8 +91,9 @@ static void begin_held(struct async *async, struct transfer_list *work)
 	while ((submission = TAILQ_FIRST(&async->held)) && may_begin(async, submission)) {
 		unhold(async, submission);
 		transfer_set_deadline(&submission->transfer, until_ns);
-		async->is_barrier_running = submission->is_barrier;
-		carry_later(&submission->transfer, work);
+		if (is_barrier(submission))
+			async->is_barrier_running = true;
+		TAILQ_INSERT_TAIL(work, &submission->transfer, link);
 	}
 }
 
@@ -113,17 +108,36 @@ static uint64_t deadline_of(const struct submission *submission)
 
 /* ---- states (the lock is held) --------------------------------------------------- */
 
-/* The caller appends the transfer to those that are done, and calls begin_held() and
- * async_announce(). */
-static inline void complete(struct async *async, struct submission *submission,
-			    int64_t result)
+static inline void take_from_pending(struct async *async, struct submission *submission)
+{
+	TAILQ_REMOVE(&async->pending, submission, link);
+	async->num_pending--;
+}
+
+/* For a submission that is done: takes it out of all lists but the pending ones. */
+static void end_rare_state(struct async *async, struct submission *submission)
 {
 	if (submission->state == SUBMISSION_HELD)
 		unhold(async, submission);
-	else if (submission->is_barrier)
+	else if (is_barrier(submission))
 		async->is_barrier_running = false;
-	take_out(async, submission);
+	if (submission->state == SUBMISSION_BEGUN)
+		return;
 	submission->state = SUBMISSION_BEGUN;
+	TAILQ_REMOVE(&async->overdue, submission, link);
+	async->num_overdue--;
+	TAILQ_INSERT_TAIL(&async->pending, submission, link);
+	async->num_pending++;
+}
+
+/* The caller appends the transfer to those that are done, and calls begin_held() and
+ * async_announce(). A whole transfer was neither held nor overdue, and has no flags. */
+static inline void complete(struct async *async, struct submission *submission,
+			    int64_t result)
+{
+	if (!submission->transfer.is_whole)
+		end_rare_state(async, submission);
+	take_from_pending(async, submission);
 	submission->op->result = result;
 	async->num_done++;
 }
@@ -133,7 +147,7 @@ static void make_overdue(struct submission *submission)
 {
 	struct async *async = async_of(submission);
 
-	take_out(async, submission);
+	take_from_pending(async, submission);
 	submission->state = SUBMISSION_OVERDUE;
 	TAILQ_INSERT_TAIL(&async->overdue, submission, link);
 	async->num_overdue++;

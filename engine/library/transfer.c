@@ -81,7 +81,7 @@ static void plan_slot(struct transfer *t, uint64_t limit, uint64_t block_mask,
 	step->is_reading = step->is_partial;
 }
 
-void transfer_note_planned(struct transfer *t)
+void transfer_fill_claim(struct transfer *t)
 {
 	if (t->type != REQUEST_READ)
 		t->claim = (struct claim){
@@ -90,6 +90,11 @@ void transfer_note_planned(struct transfer *t)
 			.is_alone = t->step.is_partial,
 			.owner = t,
 		};
+}
+
+void transfer_note_planned(struct transfer *t)
+{
+	transfer_fill_claim(t);
 	t->stage = STAGE_CLAIM;
 }
 
@@ -99,6 +104,7 @@ void transfer_spread(struct transfer *t)
 		return;
 	t->is_whole = t->needs_flush = false;
 	t->is_direct = true;
+	t->stage = STAGE_RETURNED;
 	t->done_bytes = 0;
 	t->cursor = cursor_to_buffer(t->cursor.at, t->left_bytes);
 	t->step = (struct step){
@@ -127,6 +133,15 @@ void transfer_plan(struct transfer *t, uint32_t block_size, uint64_t slot_bytes,
 	};
 	if (!direct && t->left_bytes)
 		plan_slot(t, limit, block_mask, slot_bytes);
+}
+
+void transfer_unsend(struct transfer *t)
+{
+	if (!t->is_whole)
+		return;
+	transfer_spread(t);
+	transfer_note_planned(t);
+	t->req = NULL;
 }
 
 void transfer_plan_next(struct transfer *t)

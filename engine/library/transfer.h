@@ -123,13 +123,6 @@ static inline void transfer_set_deadline(struct transfer *t, uint64_t deadline_n
 	__atomic_store_n(&t->deadline_ns, deadline_ns, __ATOMIC_RELAXED);
 }
 
-/* After the step of a transfer that is one whole step. */
-static inline void transfer_complete_whole(struct transfer *t)
-{
-	t->done_bytes = t->left_bytes;
-	t->left_bytes = 0;
-}
-
 /* True if no step is left. */
 static inline bool transfer_is_complete(const struct transfer *t)
 {
@@ -149,7 +142,8 @@ static inline bool transfer_can_be_whole(uint64_t offset_bytes, uint64_t size_by
 }
 
 /* Makes t such a transfer, as most are. While it is whole, neither its step nor the rest of
- * its cursor is filled in, because it is usually sent and done without them. */
+ * its cursor is filled in, because it is usually sent and done without them. A whole
+ * transfer that has finished has moved all its bytes. */
 static inline void transfer_be_whole(struct transfer *t, uint8_t type, void *buffer,
 				     uint64_t offset_bytes, uint64_t size_bytes)
 {
@@ -160,8 +154,10 @@ static inline void transfer_be_whole(struct transfer *t, uint8_t type, void *buf
 	t->left_bytes = size_bytes;
 }
 
-/* If t is whole: makes it like any other transfer whose step is planned. */
+/* If t is whole: makes it like any other transfer that the device has, or, with
+ * transfer_unsend(), that is planned but has no chain. */
 void transfer_spread(struct transfer *t);
+void transfer_unsend(struct transfer *t);
 /* Plans the next step; a bounce buffer has slot_bytes, and a request that moves no data
  * is for range_bytes at most. */
 void transfer_plan(struct transfer *t, uint32_t block_size, uint64_t slot_bytes,
@@ -170,6 +166,8 @@ void transfer_plan(struct transfer *t, uint32_t block_size, uint64_t slot_bytes,
 void transfer_plan_next(struct transfer *t);
 /* The step is planned: fills in the claim, and sets the next stage. */
 void transfer_note_planned(struct transfer *t);
+/* Fills in the claim of the step, if it changes blocks. */
+void transfer_fill_claim(struct transfer *t);
 /* True if the step changes blocks, so that it needs a claim on them. */
 bool transfer_needs_claim(const struct transfer *t);
 /* Before a step is sent: fills the bounce buffer if the step writes through one. */
@@ -195,7 +193,7 @@ void transfer_return_memory(struct transfer *t);
  * it may hold memory, and it has sentences. */
 static inline bool transfer_is_reusable(const struct transfer *t)
 {
-	return !t->error && !t->is_cancelled;
+	return t->is_whole || (!t->error && !t->is_cancelled);
 }
 
 /* Frees t. But if t still holds memory, the memory frees it together with the hold. */

@@ -17,15 +17,16 @@
 
 static struct submission *make_submission(struct async *async)
 {
-	struct submission *submission = prepare_new(async->sq, sizeof(*submission));
+	struct transfer *t = prepare_new(async->sq, sizeof(struct submission),
+					 offsetof(struct submission, transfer));
 
-	if (!submission)
+	if (!t)
 		return NULL;
-	submission->transfer.finished = async_finished;
-	submission->transfer.is_finished_locked = true;
-	submission->transfer.is_kept = true;
-	submission->transfer.context = async;
-	return submission;
+	t->finished = async_finished;
+	t->is_finished_locked = true;
+	t->is_kept = true;
+	t->context = async;
+	return async_submission(t);
 }
 
 /* The lock is held. Submissions are used again, so that there are only as many as the
@@ -55,7 +56,7 @@ static inline int begin(struct async *async, struct operation *op, uint64_t dead
 
 	if (!submission)
 		return -ENOMEM;
-	code = prepare_transfer(&submission->transfer, op, deadline_ns);
+	code = prepare_transfer(&submission->transfer, async->sq->dev, op, deadline_ns);
 	if (code) {
 		keep_spare(async, &submission->transfer);
 		return code;
@@ -64,7 +65,7 @@ static inline int begin(struct async *async, struct operation *op, uint64_t dead
 	submission->flags = op->flags;
 	TAILQ_INSERT_TAIL(&async->pending, submission, link);
 	async->num_pending++;
-	async_begin(submission, work);
+	async_begin(async, submission, work);
 	return 0;
 }
 

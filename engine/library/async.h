@@ -27,11 +27,11 @@ enum submission_state {
 
 /* An operation from the time it is submitted until it is collected. */
 struct submission {
-	struct transfer transfer;  /* its context is the async */
 	struct operation *op;
 	enum submission_state state;
-	unsigned int flags;        /* enum operation_flag, together */
-	TAILQ_ENTRY(submission) link;      /* pending or overdue */
+	unsigned int flags;           /* enum operation_flag, together */
+	TAILQ_ENTRY(submission) link; /* pending or overdue */
+	struct transfer transfer;     /* its context is the async */
 	TAILQ_ENTRY(submission) held_link;
 };
 
@@ -81,7 +81,7 @@ struct async {
 /* The transfers of an async are parts of submissions. */
 static inline struct submission *async_submission(struct transfer *t)
 {
-	return (struct submission *)t;
+	return (struct submission *)((char *)t - offsetof(struct submission, transfer));
 }
 
 static inline struct async *async_of(const struct submission *submission)
@@ -112,7 +112,8 @@ enum cancelled async_give_up(struct submission *submission, bool leaves_memory,
 			     struct transfer_list *work);
 
 /* Holds a pending submission if a barrier requires it, else begins its transfer. */
-void async_begin(struct submission *submission, struct transfer_list *work);
+void async_begin(struct async *async, struct submission *submission,
+		 struct transfer_list *work);
 /* The finished() of a transfer: the submissions of its async are done. */
 void async_finished(struct finished_list *done, struct transfer_list *work);
 /* Cancels the submissions that have timed out, if there can be any. */

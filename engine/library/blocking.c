@@ -101,7 +101,7 @@ static int64_t carry_out(struct device *dev, const struct operation *op)
 	if (!t)
 		return -ENOMEM;
 	prepare_memory(dev, &op, 1);
-	result = prepare_transfer(t, op, clock_now_ns() + t->timeout_ns);
+	result = prepare_transfer(t, dev, op, clock_now_ns() + t->timeout_ns);
 	if (!result) {
 		t->finished = wake_caller;
 		t->waiter = (struct waiter){ 0 };

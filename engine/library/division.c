@@ -18,6 +18,7 @@ static void take_step(struct transfer *t, struct transfer *helper)
 {
 	*helper = (struct transfer){
 		.sq = t->sq,
+		.block = helper->block,
 		.type = t->type,
 		.is_direct = t->is_direct,
 		.cursor = t->cursor,

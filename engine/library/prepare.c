@@ -4,9 +4,12 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/error.h"
 #include "library/blocking.h"
+
+#define CACHE_LINE 64ul
 
 /* prepare_transfer() converts one type to the other by a cast. */
 _Static_assert((int)OPERATION_READ == (int)REQUEST_READ, "one numbering");
@@ -224,14 +227,20 @@ static bool needs_flush(const struct transfer *t, const struct device_info *info
 	       (op->type == OPERATION_FLUSH || (op->flags & OPERATION_FUA && t->left_bytes));
 }
 
-void *prepare_new(struct shared_queue *sq, size_t size_bytes)
+struct transfer *prepare_new(struct shared_queue *sq, size_t size_bytes,
+			     size_t offset_bytes)
 {
-	struct transfer *t = calloc(1, size_bytes);
+	size_t room_bytes = (size_bytes + CACHE_LINE - 1) & ~(CACHE_LINE - 1);
+	char *block = aligned_alloc(CACHE_LINE, room_bytes);
+	struct transfer *t;
 
-	if (!t) {
+	if (!block) {
 		error_set(ENOMEM, "no memory for an operation");
 		return NULL;
 	}
+	memset(block, 0, size_bytes);
+	t = (struct transfer *)(block + offset_bytes);
+	t->block = block;
 	t->sq = sq;
 	t->timeout_ns = sq->dev->blocking->timeout_ns;
 	return t;
@@ -259,10 +268,9 @@ static int prepare_any(struct transfer *t, struct device *dev, const struct oper
 	return 0;
 }
 
-int prepare_transfer(struct transfer *t, const struct operation *op, uint64_t deadline_ns)
+int prepare_transfer(struct transfer *t, struct device *dev, const struct operation *op,
+		     uint64_t deadline_ns)
 {
-	struct device *dev = t->sq->dev;
-
 	transfer_set_deadline(t, deadline_ns);
 	if (!is_plain(&dev->disk.info, op) ||
 	    !device_lend(dev, op->buffer, op->size_bytes, &t->lent))

@@ -34,7 +34,7 @@ static void hold_memory(struct transfer *t)
 		.address = t->cursor.at,
 		.size_bytes = t->step.size_bytes,
 		.holder = t->sq->dev,
-		.block = t,
+		.block = t->block,
 	};
 	memory_hold(t->sq->dev->memory, &t->hold);
 }

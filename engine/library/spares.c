@@ -13,7 +13,7 @@ struct transfer *spares_take(struct shared_queue *sq)
 	if (t)
 		TAILQ_REMOVE(&sq->spares, t, link);
 	pthread_mutex_unlock(&sq->spares_lock);
-	return t ? t : prepare_new(sq, sizeof(*t));
+	return t ? t : prepare_new(sq, sizeof(*t), 0);
 }
 
 void spares_keep(struct transfer *t)

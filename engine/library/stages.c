@@ -156,9 +156,9 @@ static inline bool send_whole(struct shared_queue *sq, struct transfer *t)
 	return true;
 }
 
-void carry_start(struct transfer *t, struct transfer_list *work)
+void carry_start(struct shared_queue *sq, struct transfer *t, struct transfer_list *work)
 {
-	if (send_whole(t->sq, t))
+	if (send_whole(sq, t))
 		return;
 	transfer_unsend(t);
 	TAILQ_INSERT_TAIL(work, t, link);
@@ -322,6 +322,8 @@ static void end_detached(struct transfer *t)
 	pthread_mutex_t *lock = &t->sq->lock;
 	bool is_kept;
 
+	if (!t->is_held)
+		transfer_return_memory(t);
 	pthread_mutex_lock(lock);
 	is_kept = t->is_kept;
 	t->is_detached = false;
@@ -404,7 +406,7 @@ void carry_own(struct transfer *t)
 
 	if (t->is_whole) {
 		pthread_mutex_lock(&sq->lock);
-		carry_start(t, &work);
+		carry_start(sq, t, &work);
 		is_sent = t->place == PLACE_DEVICE;
 		unlock_and_kick(sq, is_sent);
 	} else {

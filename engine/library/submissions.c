@@ -55,14 +55,13 @@ static inline bool may_begin(const struct async *async,
 	       async->num_held + (submission->state != SUBMISSION_HELD);
 }
 
-void async_begin(struct submission *submission, struct transfer_list *work)
+void async_begin(struct async *async, struct submission *submission,
+		 struct transfer_list *work)
 {
-	struct async *async = async_of(submission);
-
 	if (!async->num_held && may_begin(async, submission)) {
 		if (is_barrier(submission))
 			async->is_barrier_running = true;
-		carry_start(&submission->transfer, work);
+		carry_start(async->sq, &submission->transfer, work);
 		return;
 	}
 	transfer_unsend(&submission->transfer);
@@ -178,10 +177,12 @@ enum cancelled async_give_up(struct submission *submission, bool leaves_memory,
 	struct async *async = async_of(submission);
 	struct transfer *t = &submission->transfer;
 
-	if (submission->state == SUBMISSION_HELD)
+	if (submission->state == SUBMISSION_HELD) {
 		transfer_fail(t, ETIMEDOUT, error_message());
-	else
+		transfer_return_memory(t);
+	} else {
 		cancelled = shared_queue_cancel(t, leaves_memory, work);
+	}
 	if (cancelled == CANCELLED_NOW) {
 		complete(async, submission, -ETIMEDOUT);
 		STAILQ_INSERT_TAIL(&async->done, t, next);

@@ -227,5 +227,5 @@ void transfer_free(struct transfer *t)
 	if (t->is_held)
 		return;
 	transfer_return_memory(t);
-	free(t);
+	free(t->block);
 }

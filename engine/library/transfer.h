@@ -50,19 +50,17 @@ enum transfer_place {
 	PLACE_DIVIDED, /* its helpers carry it out; see library/division.h */
 };
 
-/* The members that each step uses come first, so that they are in few cache lines. */
+/* What a whole transfer uses comes first. Together with what struct submission has before
+ * it, this fills two cache lines. */
 struct transfer {
-	/* Set by the maker of the transfer, who gets it back with finished(). This takes
-	 * the first transfer of done, and can take those behind it that have the same
-	 * finished(). It may append other transfers to work. With is_finished_locked, it
-	 * is called with the queue's lock held, else with no lock held. */
-	struct shared_queue *sq;
-	void (*finished)(struct finished_list *done, struct transfer_list *work);
-	void *context;
-	uint64_t timeout_ns;     /* for each step */
-	uint64_t deadline_ns;    /* atomic: each completed step puts it off */
+	void *context;           /* of its maker */
 	STAILQ_ENTRY(transfer) next; /* once it has finished */
 	struct request *req;     /* while it has a chain */
+	uint64_t deadline_ns;    /* atomic: each completed step puts it off */
+	uint64_t offset_bytes;   /* of what is left to do */
+	uint64_t left_bytes;     /* offset + left: DISK_MAX_BYTES at most */
+	struct cursor cursor;    /* the program's memory; at is NULL if there is none */
+	uint32_t lent;           /* of device_lend(): returned before it ends */
 	/* Guarded by the queue's lock. */
 	enum transfer_place place;
 	bool is_whole;           /* see transfer_be_whole() */
@@ -73,16 +71,20 @@ struct transfer {
 	/* Used by the thread that holds the transfer. */
 	bool is_finished_locked;
 	bool has_claim;
+	uint8_t type;            /* enum request_type */
 	bool is_direct;          /* whole blocks need no bounce buffer */
 	bool needs_flush;        /* after its last step on data */
-	uint8_t type;            /* enum request_type */
-	uint32_t lent;           /* of device_lend(): returned before it ends */
 	enum transfer_stage stage;
 	int error;               /* 0 or a positive errno */
-	uint64_t offset_bytes;   /* of what is left to do */
-	uint64_t left_bytes;     /* offset + left: DISK_MAX_BYTES at most */
+	/* Set by the maker of the transfer, who gets it back with finished(). This takes
+	 * the first transfer of done, and can take those behind it that have the same
+	 * finished(). It may append other transfers to work. With is_finished_locked, it
+	 * is called with the queue's lock held, else with no lock held. */
+	void (*finished)(struct finished_list *done, struct transfer_list *work);
+	struct shared_queue *sq;
+	void *block;             /* what to free; it contains the transfer */
+	uint64_t timeout_ns;     /* for each step */
 	uint64_t done_bytes;
-	struct cursor cursor;    /* the program's memory; at is NULL if there is none */
 	struct step step;
 	/* Guarded by the queue's lock. */
 	TAILQ_ENTRY(transfer) link;

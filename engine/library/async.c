@@ -101,7 +101,8 @@ int async_submit_many(struct async *async, struct operation *const *ops,
 	if (code)
 		kept = error_keep();
 	carry_unlock(async->sq);
-	carry_work(&work);
+	if (!TAILQ_EMPTY(&work))
+		carry_work(&work);
 	if (code)
 		error_restore(&kept);
 	return begun ? (int)begun : code;

@@ -27,9 +27,9 @@ static void wait_until_woken(struct async *async, struct waiter *waiter,
 	}
 }
 
+/* The lock is held, but not while the thread waits. */
 static void wait_for(struct async *async, struct async_waiter *w, uint64_t deadline_ns)
 {
-	pthread_mutex_lock(&async->sq->lock);
 	/* If something is pending, the wait ends once all of it is done or overdue, so
 	 * that the program learns at once what became overdue. */
 	w->waits_for_overdue &= w->is_ours || !async->num_pending;
@@ -40,7 +40,6 @@ static void wait_for(struct async *async, struct async_waiter *w, uint64_t deadl
 		pthread_mutex_lock(&async->sq->lock);
 		TAILQ_REMOVE(&async->waiters, w, link);
 	}
-	pthread_mutex_unlock(&async->sq->lock);
 }
 
 void async_wait_for_all(struct async *async)
@@ -48,7 +47,9 @@ void async_wait_for_all(struct async *async)
 	struct async_waiter w = { .min = UINT_MAX, .waits_for_overdue = true,
 				  .is_ours = true };
 
+	pthread_mutex_lock(&async->sq->lock);
 	wait_for(async, &w, UINT64_MAX);
+	pthread_mutex_unlock(&async->sq->lock);
 }
 
 /* The lock is held. */
@@ -60,20 +61,26 @@ static int explain_overdue(const struct async *async)
 			 async->num_overdue);
 }
 
-/* How many can be collected, or a negative errno if none can be. */
-static int outcome(struct async *async)
+/* The lock is held. How many can be collected, or a negative errno if none can be. */
+static int outcome(const struct async *async)
 {
-	int outcome;
+	if (async->is_shut)
+		return async_refuse(async);
+	if (async->num_done || async->num_pending || !async->num_overdue)
+		return (int)async->num_done;
+	return explain_overdue(async);
+}
+
+static int wait_for_outcome(struct async *async, struct async_waiter *w,
+			    uint64_t deadline_ns)
+{
+	int code;
 
 	pthread_mutex_lock(&async->sq->lock);
-	if (async->is_shut)
-		outcome = async_refuse(async);
-	else if (async->num_done || async->num_pending || !async->num_overdue)
-		outcome = (int)async->num_done;
-	else
-		outcome = explain_overdue(async);
+	wait_for(async, w, deadline_ns);
+	code = outcome(async);
 	pthread_mutex_unlock(&async->sq->lock);
-	return outcome;
+	return code;
 }
 
 /* Finds completions and, every 10 ms, a hang-up. */
@@ -96,12 +103,13 @@ int async_completed(struct async *async, unsigned int min, int timeout_ms)
 	/* A program that always finds something done never waits until a deadline. */
 	if (clock_last_tick_ns() >= async_next_expiry_ns(async))
 		async_expire(async);
-	wait_for(async, &w, deadline_ns);
-	code = outcome(async);
-	/* wait_for() returned at once, so it has not looked at the ring. */
+	code = wait_for_outcome(async, &w, deadline_ns);
+	/* It returned at once, so it has not looked at the ring. */
 	if (code == -ETIMEDOUT && timeout_ms < 0) {
 		look_once(async);
+		pthread_mutex_lock(&async->sq->lock);
 		code = outcome(async);
+		pthread_mutex_unlock(&async->sq->lock);
 	}
 	return code;
 }
@@ -138,10 +146,8 @@ static void *look_for_completions(void *context)
 			continue;
 		}
 		w.min = async->watch == WATCH_ONCE ? 1 : UINT_MAX;
-		pthread_mutex_unlock(&async->sq->lock);
 		w.waiter = (struct waiter){ 0 };
 		wait_for(async, &w, UINT64_MAX);
-		pthread_mutex_lock(&async->sq->lock);
 	}
 	pthread_mutex_unlock(&async->sq->lock);
 	return NULL;

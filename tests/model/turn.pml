@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The library's threads at one queue: who polls, who sleeps, and how the turn is passed on, with
- * barrier T. Each thread waits for one request, and the back-end calls as event_idx says.
+ * barriers T and W. Each thread waits for one request, and the back-end calls as event_idx says.
  *
  * Each step is one access that other threads can see. What a lock protects is one step. The hint
  * is_first() may be wrong at any time. A sequentially consistent load sees the last sequentially
@@ -97,9 +97,10 @@ proctype backend()
 
 /* ---- looking ------------------------------------------------------------------- */
 
-/* engine/library/poller.c: poller_wake(): WAITER_DONE __ATOMIC_ACQ_REL WAITER_SLEEPS
+/* engine/library/poller.c: poller_wake(): WAITER_DONE __ATOMIC_SEQ_CST WAITER_SLEEPS
  *   WAITER_POLLS
- * engine/library/shared_queue.c: interrupt() */
+ * engine/library/shared_queue.c: interrupt()
+ * engine/library/shared_queue.c: is_asking(): __ATOMIC_SEQ_CST */
 inline poller_wake()
 {
 	d_step {
@@ -285,9 +286,9 @@ inline sleep_for_turn()
 
 #define NUM_COMPLETED ((completed & 1) + (completed >> 1 & 1) + (completed >> 2))
 
-/* engine/library/poller.c: ask_calls()
- * engine/library/shared_queue.c: ask_calls()
- * engine/library/shared_queue.c: refuse_calls() */
+/* engine/library/poller.c: ask_calls(): __ATOMIC_SEQ_CST WAITER_DONE
+ * engine/library/shared_queue.c: ask_calls(): __ATOMIC_SEQ_CST
+ * engine/library/shared_queue.c: refuse_calls(): __ATOMIC_SEQ_CST */
 inline wait_block()
 {
 	d_step {

@@ -58,6 +58,7 @@ stress: install-packages ## use the library at random on bad back-ends, for SECO
 fuzz: ## search for inputs that break the parts that read what others write, for MINUTES (10)
 	@tools/packages.sh fuzz
 	@$(MAKE) --no-print-directory $(VENV)/.dev
+	@-$(IN_VENV) -m pip install -qq --no-build-isolation --editable '.[fuzz]'
 	@$(IN_VENV) -m tests.fuzz.search $(if $(MINUTES),--minutes $(MINUTES)) $(addprefix --target ,$(TARGET))
 
 model: install-packages ## search all states of the models of the hand-shakes (tests/model) with spin

@@ -144,7 +144,7 @@ def _way(row: Sequence[Any]) -> tuple[str, float]:
     engine, wait, poll = row
     if engine != ENGINE:
         return str(engine), 3e9
-    poll_us = float(poll) if not values.is_missing(poll) else None
+    poll_us = values.number("sleepy_poll", poll)
     if wait in ("busy", "adaptive"):
         return str(wait), {"busy": 1e9, "adaptive": 2e9}[wait]
     if wait == "event" or poll_us == 0:

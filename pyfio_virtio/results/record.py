@@ -20,6 +20,8 @@ from pyfio_virtio.errors import PyfioVirtioError
 from pyfio_virtio.fio.directions import CLAT, DIRECTIONS, LAT, Summary
 
 Scalar = str | int | float | bool | None
+_SCALAR = "str | int | float | bool | None"
+_HASH = re.compile("[0-9a-f]{12}")
 _PLAIN_NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?")
 _LONGEST_NUMBER = 18  # of which every number fits into 64 bits
 
@@ -181,23 +183,22 @@ def _columns(part: Point | Summary | CpuUse | None, prefix: str = "") -> Row:
 
 def from_row(row: Row) -> Record:
     """Makes a record from a row of this version or an older one."""
-    row = upgrade(row)
-    try:
-        return Record(
-            **{name: row[name] for name in _SINGLE},
-            point=_required(Point, row),
-            options={name: row[name] for name in row["option_names"]},
-            counters={name: row[name] for name in row["counter_names"]},
-            total=_required(Summary, row),
-            directions={
-                d: _required(Summary, row, f"{d}_") for d in DIRECTIONS if f"{d}_ios" in row
-            },
-            fio_cpu=_optional(CpuUse, row, "fio_"),
-            backend_cpu=_optional(CpuUse, row, "backend_"),
-            host={name[5:]: row[name] for name in row if name.startswith("host_")},
-        )
-    except KeyError as missing:
-        raise RecordError(f"a record of version {SCHEMA} lacks {missing}") from missing
+    row = checked(row)
+    return Record(
+        **{name: row[name] for name in _SINGLE},
+        point=_required(Point, row),
+        options={name: row[name] for name in row["option_names"]},
+        counters={name: row[name] for name in row["counter_names"]},
+        total=_required(Summary, row),
+        directions={d: _required(Summary, row, f"{d}_") for d in _directions(row)},
+        fio_cpu=_optional(CpuUse, row, "fio_"),
+        backend_cpu=_optional(CpuUse, row, "backend_"),
+        host={name[5:]: row[name] for name in row if name.startswith("host_")},
+    )
+
+
+def _directions(row: Row) -> list[str]:
+    return [name for name in DIRECTIONS if f"{name}_ios" in row]
 
 
 def _required(kind: type[Part], row: Row, prefix: str = "") -> Part:
@@ -224,3 +225,50 @@ def upgrade(row: Row, to: int = SCHEMA, steps: Mapping[int, Migration] = MIGRATI
         version += 1
         row = {**steps[version - 1](row), "schema": version}
     return row
+
+
+# ---- rows that somebody else may have written ------------------------------------------
+
+
+def checked(row: Row) -> Row:
+    """The row with the columns of this version. Refuses one that lacks some, or has other types."""
+    row = upgrade(row)
+    for name, kinds in _expected(row):
+        if name not in row:
+            raise RecordError(f"a record of version {SCHEMA} lacks {name!r}")
+        if not _is_one_of(row[name], kinds):
+            raise RecordError(f"a record has {row[name]!r:.60} as {name!r}")
+    if not _HASH.fullmatch(row["hash"]):
+        raise RecordError(f"a record has {row['hash']!r:.60} as 'hash'")
+    return row
+
+
+def _expected(row: Row) -> Iterator[tuple[str, str]]:
+    """The columns that a row must have, with their types."""
+    yield from ((each.name, str(each.type)) for each in fields(Record) if each.name in _SINGLE)
+    yield "hash", "str"
+    yield from _types(Point)
+    for prefix in ("", *(f"{name}_" for name in _directions(row))):
+        yield from _types(Summary, prefix)
+    for prefix in ("fio_", "backend_"):
+        if f"{prefix}user_s" in row:
+            yield from _types(CpuUse, prefix)
+    for names, kinds in (("option_names", _SCALAR), ("counter_names", "float")):
+        yield names, "list"
+        yield from ((name, kinds) for name in row[names])
+    yield from ((name, _SCALAR) for name in row if name.startswith("host_"))
+
+
+def _types(part: type[Part], prefix: str = "") -> Iterator[tuple[str, str]]:
+    return ((prefix + each.name, str(each.type)) for each in fields(part))  # type: ignore[arg-type]
+
+
+def _is_one_of(value: object, kinds: str) -> bool:
+    """Whether the value has one of the types of an annotation, and a table can hold it."""
+    if isinstance(value, int) and abs(value) >= 1 << 63:
+        return False
+    if isinstance(value, list):
+        return kinds == "list" and all(isinstance(name, str) for name in value)
+    # JSON has one type for whole numbers and others.
+    names = {type(value).__name__.replace("NoneType", "None")}
+    return bool((names | ({"float"} if names == {"int"} else set())) & set(kinds.split(" | ")))

@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pyfio_virtio.errors import PyfioVirtioError, UsageError
-from pyfio_virtio.results.record import Record, RecordError, Row, from_row, to_row, upgrade
+from pyfio_virtio.results.record import Record, RecordError, Row, checked, from_row, to_row
 
 PLAN, RUNS, POINTS, LOCK = "plan.toml", "runs.jsonl", "points", ".lock"
 JOB, FIO_JSON, COUNTERS = "job.fio", "fio.json", "counters.jsonl"
@@ -178,7 +178,7 @@ def read_rows(path: Path) -> list[Row]:
 def _row(line: bytes, path: Path, number: int) -> Row:
     try:
         row = json.loads(line)
-        return upgrade(row)
+        return checked(row)
     except (ValueError, AttributeError) as failure:
         raise ResultsError(f"{path}, line {number}", "it is not a record") from failure
     except RecordError as failure:

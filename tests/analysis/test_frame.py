@@ -31,13 +31,15 @@ def test_the_way_of_waiting_is_one_axis_in_its_order(sweep: pd.DataFrame) -> Non
         ("fio_virtio", None, None, "adaptive"),
         ("fio_virtio", None, 20, "sleepy 20 µs"),
         ("fio_virtio", "sleepy", None, "sleepy 50 µs"),
+        ("fio_virtio", "sleepy", "0x32", "sleepy 50 µs"),
+        ("fio_virtio", None, "unreadable", "adaptive"),
         ("fio_virtio", "busy", None, "busy"),
         ("fio_virtio", "event", float("nan"), "event"),
         ("io_uring", None, None, "io_uring"),
     ],
 )
 def test_each_spelling_of_a_way_has_its_label(
-    engine: str, wait: str | None, poll: float | None, way: str
+    engine: str, wait: str | None, poll: float | str | None, way: str
 ) -> None:
     runs = pd.DataFrame([{"engine": engine, "wait": wait, "sleepy_poll": poll, "ios": 1}])
     assert frame.derive(runs)["way"].tolist() == [way]

@@ -142,10 +142,13 @@ REPLAY = Way(
     ("-fsanitize=address,undefined",),
     True,
 )
+# Compared values are not traced, because that takes most of the time, and inputs hold few numbers
+# that must be guessed.
+_TRACE = ("-fsanitize=fuzzer-no-link,address,undefined", "-fno-sanitize-coverage=trace-cmp")
 FUZZ = Way(
     "search",
     ("clang",),
-    ("-O1", "-fsanitize=fuzzer-no-link,address,undefined", *STRICT),
+    ("-O1", *_TRACE, *STRICT),
     ("-fsanitize=fuzzer,address,undefined",),
     False,
 )

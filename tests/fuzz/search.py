@@ -8,6 +8,7 @@ something; the last lines say where it is and how to run it again.
 
 import argparse
 import hashlib
+import importlib.util
 import re
 import shutil
 import subprocess
@@ -29,6 +30,9 @@ from tests.fuzz.programs import (
     Target,
     build,
 )
+from tests.fuzz.texts import TEXTS, Text
+
+Searched = Target | Text
 
 LONGEST_INPUT = 4096
 # An input that takes longer, or needs more memory, is a finding.
@@ -44,21 +48,28 @@ class Outcome:
     finding: Path | None
 
 
-def corpus_of(target: Target) -> Path:
+def corpus_of(target: Searched) -> Path:
     """The folder of the target's inputs, with the seeds among them."""
     folder = BUILD / "corpus" / target.name
     folder.mkdir(parents=True, exist_ok=True)
-    for data in seeds.read(target.seeds).values():
+    starts = target.starts() if isinstance(target, Text) else []
+    for data in (*seeds.read(target.seeds).values(), *starts):
         (folder / hashlib.sha1(data, usedforsecurity=False).hexdigest()).write_bytes(data)
     return folder
 
 
-def search(target: Target, program: Path, seconds: int) -> Outcome:
+def command_of(target: Searched) -> list[str | Path]:
+    if isinstance(target, Text):
+        return [sys.executable, "-m", "tests.fuzz.search_texts", target.name]
+    return [build(FUZZ, [target])[target.name]]
+
+
+def search(target: Searched, seconds: int) -> Outcome:
     findings, log = BUILD / "findings", BUILD / f"{target.name}.log"
     findings.mkdir(exist_ok=True)
     corpus, began = corpus_of(target), time.monotonic()
-    command: list[str | Path] = [
-        *(program, corpus, f"-max_total_time={seconds}", f"-max_len={LONGEST_INPUT}"),
+    command = [
+        *(*command_of(target), corpus, f"-max_total_time={seconds}", f"-max_len={LONGEST_INPUT}"),
         *(f"-timeout={LONGEST_RUN_S}", f"-rss_limit_mb={MOST_MEMORY_MB}", "-print_final_stats=1"),
         *(f"-artifact_prefix={findings}/{target.name}-", "-verbosity=1"),
     ]
@@ -70,7 +81,7 @@ def search(target: Target, program: Path, seconds: int) -> Outcome:
     count = re.search(r"number_of_executed_units: (\d+)", text)
     written = re.search(r"Test unit written to (.*)", text)
     if status and not written:
-        raise FuzzError(f"{program} ended with {status}: see {log}")
+        raise FuzzError(f"{target.name}: the search ended with {status}: see {log}")
     return Outcome(
         int(count[1]) if count else 0,
         time.monotonic() - began,
@@ -78,12 +89,17 @@ def search(target: Target, program: Path, seconds: int) -> Outcome:
     )
 
 
-def print_coverage(targets: Sequence[Target]) -> None:
-    programs = build(COVERAGE, targets)
+def print_coverage(targets: Sequence[Searched]) -> None:
+    programs = build(COVERAGE, [each for each in targets if isinstance(each, Target)])
     for target in targets:
         inputs = sorted(corpus_of(target).iterdir())
         print(f"\n{target.name}: what {len(inputs)} inputs reach")
-        for each in coverage.measure(target, programs[target.name], inputs):
+        reached = (
+            coverage.measure_text(target, inputs)
+            if isinstance(target, Text)
+            else coverage.measure(target, programs[target.name], inputs)
+        )
+        for each in reached:
             print(f"  {each.describe()}")
             if each.missed:
                 print(f"    not reached: line {', '.join(map(str, each.missed))}")
@@ -118,42 +134,53 @@ def keep_seeds(targets: Sequence[Target]) -> None:
         print(f"{target.name}: {len(kept)} seeds")
 
 
-def report(findings: Sequence[tuple[Target, Path]]) -> None:
-    if not findings:
-        return
-    replays = build(REPLAY, [target for target, _ in findings])
-    for target, path in findings:
-        program = replays[target.name].relative_to(ROOT)
-        print(f"\n{target.name}: an input breaks it: {path.relative_to(ROOT)}")
-        print(f"  why: the end of {(BUILD / target.name).relative_to(ROOT)}.log")
-        print(f"  run it again: {program} {path.relative_to(ROOT)}")
+def replay_command(target: Searched, path: Path) -> str:
+    if isinstance(target, Text):
+        return f"build/venv/bin/python -m tests.fuzz.texts {target.name} {path.relative_to(ROOT)}"
+    program = build(REPLAY, [target])[target.name]
+    return f"{program.relative_to(ROOT)} {path.relative_to(ROOT)}"
+
+
+def report(target: Searched, path: Path) -> None:
+    print(f"\n{target.name}: an input breaks it: {path.relative_to(ROOT)}")
+    print(f"  why: the end of {(BUILD / target.name).relative_to(ROOT)}.log")
+    print(f"  run it again: {replay_command(target, path)}")
 
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Search for inputs that break a target.")
-    names = [target.name for target in TARGETS]
+    names = [target.name for target in (*TARGETS, *TEXTS)]
     parser.add_argument("--minutes", type=float, default=10, help="for all targets together")
     parser.add_argument("--target", choices=names, action="append", help="only this one")
     parser.add_argument("--keep", action="store_true", help="make seeds of what was found instead")
     return parser.parse_args()
 
 
+def chosen_targets(names: Sequence[str] | None) -> list[Searched]:
+    every: list[Searched] = [*TARGETS, *TEXTS]
+    if not importlib.util.find_spec("atheris"):
+        print("The targets in Python are left out, because atheris is not installed.")
+        every = [*TARGETS]
+    return [each for each in every if not names or each.name in names]
+
+
 def run(chosen: argparse.Namespace) -> int:
-    targets = [each for each in TARGETS if not chosen.target or each.name in chosen.target]
+    targets = chosen_targets(chosen.target)
     if chosen.keep:
-        keep_seeds(targets)
+        keep_seeds([each for each in targets if isinstance(each, Target)])
         return 0
-    programs = build(FUZZ, targets)
-    seconds = max(int(chosen.minutes * 60 / len(targets)), 1)
-    findings = []
+    build(FUZZ, [each for each in targets if isinstance(each, Target)])
+    seconds = max(int(chosen.minutes * 60 / max(len(targets), 1)), 1)
+    findings = {}
     for target in targets:
-        outcome = search(target, programs[target.name], seconds)
+        outcome = search(target, seconds)
         rate = outcome.executions / max(outcome.seconds, 1)
         print(f"{target.name}: {outcome.executions} executions, {rate:.0f}/s", flush=True)
         if outcome.finding:
-            findings.append((target, outcome.finding))
-    print_coverage([each for each in targets if each not in dict(findings)])
-    report(findings)
+            findings[target] = outcome.finding
+    print_coverage([each for each in targets if each not in findings])
+    for target, path in findings.items():
+        report(target, path)
     return 1 if findings else 0
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from tests.fuzz import seeds
 from tests.fuzz.programs import HERE, REPLAY, TARGETS, Target, build
+from tests.fuzz.texts import TEXTS, Text
 
 TIMEOUT_S = 60
 
@@ -44,7 +45,13 @@ def test_no_stored_input_breaks_its_target(programs: Mapping[str, Path]) -> None
     assert not "".join(broken)
 
 
+@pytest.mark.parametrize("text", TEXTS, ids=lambda text: text.name)
+def test_no_stored_text_breaks_its_reader(text: Text) -> None:
+    for data in (*text.starts(), *seeds.read(text.seeds).values()):
+        text.run(data)
+
+
 def test_each_target_has_seeds_and_each_file_of_seeds_a_target() -> None:
-    assert {path for path in (HERE / "seeds").iterdir() if seeds.read(path)} == {
-        target.seeds for target in TARGETS
-    }
+    found = {path for path in (HERE / "seeds").iterdir() if seeds.read(path)}
+    needed = {target.seeds for target in TARGETS}
+    assert needed <= found <= needed | {text.seeds for text in TEXTS}

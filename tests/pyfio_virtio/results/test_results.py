@@ -221,3 +221,37 @@ def test_an_empty_folder_and_one_of_a_sweep_are_written_to(
     for _ in range(2):  # the second time, it has what a killed sweep leaves
         with SweepFolder(tmp_path).lock():
             pass
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"hash": None}, "None as 'hash'"),
+        ({"hash": "../../x"}, "'../../x' as 'hash'"),
+        ({"repeat": "1"}, "'1' as 'repeat'"),
+        ({"iops": "many"}, "'many' as 'iops'"),
+        ({"ios": 10**30}, "as 'ios'"),
+        ({"option_names": "rw"}, "'rw' as 'option_names'"),
+        ({"option_names": [1]}, "[1] as 'option_names'"),
+        ({"option_names": ["absent"]}, "lacks 'absent'"),
+        ({"counter_names": ["started"]}, "as 'started'"),
+        ({"host_cpu": {}}, "{} as 'host_cpu'"),
+    ],
+)
+def test_a_line_with_another_type_of_value_is_refused_in_words(
+    tmp_path: Path, change: dict[str, object], reason: str
+) -> None:
+    row = {**to_row(RUN), **change}
+    (tmp_path / RUNS).write_text(json.dumps(row) + "\n")
+    with pytest.raises(ResultsError, match=r"runs\.jsonl, line 1: a record") as refusal:
+        open_sweep(tmp_path).rows()
+    assert reason in str(refusal.value)
+
+
+def test_a_line_that_lacks_a_column_is_refused_in_words(tmp_path: Path) -> None:
+    for name in to_row(RUN):
+        row = to_row(RUN)
+        del row[name]
+        (tmp_path / RUNS).write_text(json.dumps(row) + "\n")
+        with contextlib.suppress(ResultsError):  # a column of an option may be missing
+            open_sweep(tmp_path).records()

@@ -137,6 +137,14 @@ struct device_info {
 	                              * product and serial, "" until started */
 };
 
+/* How often the back-end of a device hung up and came back. */
+struct device_reconnects {
+	uint64_t count;
+	uint64_t replayed;        /* requests that the next back-end was given */
+	uint64_t away_ns;         /* in all: from a hang-up until the rings ran again */
+	uint64_t longest_away_ns;
+};
+
 /* A disk behind a virtio-scsi controller. */
 struct disk_summary {
 	unsigned int target;
@@ -179,6 +187,8 @@ unsigned int device_list_disks(const struct device *dev,
 void device_close(struct device *dev);
 /* Describes dev as far as it is known. Any thread, but not during the calls above. */
 void device_describe(const struct device *dev, struct device_info *info);
+/* Counts the reconnects of dev. Any thread, but not during the calls above. */
+void device_count_reconnects(struct device *dev, struct device_reconnects *reconnects);
 
 /* ---- memory that the back-end can reach --------------------------------- */
 

@@ -2,6 +2,8 @@
 /* The program's own regions; see device/foreign.h. */
 #include "device/foreign.h"
 
+#include <unistd.h>
+
 /* In users: the entry is changed. This is so only while there is no user, and a thread
  * that finds this bit does not become one. */
 #define CHANGING (1u << 31)
@@ -56,7 +58,7 @@ static void set(struct foreign *foreign, const void *address, size_t size_bytes)
 }
 
 void foreign_add(struct foreign_list *list, const void *address, size_t size_bytes,
-		 uint64_t file_offset_bytes)
+		 uint64_t file_offset_bytes, int fd)
 {
 	struct foreign *foreign = list->entries;
 
@@ -67,6 +69,7 @@ void foreign_add(struct foreign_list *list, const void *address, size_t size_byt
 		;
 	set(foreign, address, size_bytes);
 	foreign->file_offset_bytes = file_offset_bytes;
+	foreign->fd = fd;
 	foreign_end_change(foreign, false);
 }
 
@@ -86,11 +89,27 @@ bool foreign_begin_change(struct foreign *foreign)
 					   __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
 }
 
+static void close_file(struct foreign *foreign)
+{
+	if (foreign->fd >= 0)
+		close(foreign->fd);
+	foreign->fd = -1;
+}
+
 void foreign_end_change(struct foreign *foreign, bool is_taken_out)
 {
-	if (is_taken_out)
+	if (is_taken_out) {
 		set(foreign, NULL, 0);
+		close_file(foreign);
+	}
 	__atomic_fetch_and(&foreign->users, ~CHANGING, __ATOMIC_RELEASE);
+}
+
+void foreign_close(struct foreign_list *list)
+{
+	for (unsigned int i = 0; i < FOREIGN_MAX; i++)
+		if (size_of(&list->entries[i]))
+			close_file(&list->entries[i]);
 }
 
 /* ---- users --------------------------------------------------------------------------- */

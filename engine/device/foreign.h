@@ -18,6 +18,7 @@ struct foreign {
 	const char *address;  /* atomic, as the next one */
 	size_t size_bytes;    /* 0: this entry is free */
 	uint64_t file_offset_bytes;
+	int fd;               /* of the file; -1: not kept */
 	unsigned int users;   /* atomic; see foreign.c */
 };
 
@@ -32,15 +33,18 @@ unsigned int foreign_count(const struct foreign_list *list);
 bool foreign_overlaps(const struct foreign_list *list, const void *address,
 		      size_t size_bytes);
 
-/* There is a free entry. */
+/* There is a free entry, and fd belongs to it until it is taken out; -1: the file is not
+ * kept. */
 void foreign_add(struct foreign_list *list, const void *address, size_t size_bytes,
-		 uint64_t file_offset_bytes);
+		 uint64_t file_offset_bytes, int fd);
 /* The region that begins at address, or NULL. */
 struct foreign *foreign_find(struct foreign_list *list, const void *address);
 /* Keeps new users away from a region, or returns false if it has users. Then it is taken
  * out, or kept. */
 bool foreign_begin_change(struct foreign *foreign);
 void foreign_end_change(struct foreign *foreign, bool is_taken_out);
+/* Closes the files of all regions. No thread may use the list. */
+void foreign_close(struct foreign_list *list);
 
 /* True if a region holds all of it; then the caller is a user until foreign_return().
  * Adds a bit to *lent for the region; a caller with several buffers uses one *lent. */

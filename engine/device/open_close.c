@@ -137,6 +137,7 @@ void device_close(struct device *dev)
 		return;
 	device_stop(dev);
 	vhost_user_close(&dev->vu);
+	foreign_close(&dev->shared.foreign);
 	memory_close(&dev->own_memory);
 	memory_close(&dev->early_memory);
 	pthread_mutex_destroy(&dev->lock);

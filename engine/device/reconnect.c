@@ -59,6 +59,8 @@ static int prepare(struct device *dev, struct device *fresh)
 		code = start_agree(fresh);
 	if (!code)
 		code = share_again(fresh, dev->shared.regions);
+	if (!code)
+		code = share_foreign_again(fresh, &dev->shared.foreign);
 	return code ? code : start_driver(fresh);
 }
 
@@ -127,6 +129,7 @@ static int start_again(struct device *dev, struct queue *queue)
 		return code;
 	queue->used_at_start = queue->vq.used_next;
 	queue->counters.replayed += queue->vq.in_flight;
+	dev->reconnect.counts.replayed += queue->vq.in_flight;
 	queue->generation = dev->reconnect.generation;
 	return 0;
 }
@@ -168,6 +171,9 @@ static int connect_again(struct device *dev)
 	if (code)
 		return code;
 	dev->reconnect.is_away = false;
+	dev->reconnect.away_ns = 0;
+	__atomic_store_n(&dev->shared.refused, 0, __ATOMIC_RELAXED);
+	dev->reconnect.counts.count++;
 	__atomic_fetch_add(&dev->reconnect.generation, 1, __ATOMIC_RELEASE);
 	set_timeout(dev, &dev->vu);
 	code = give_record(dev);
@@ -176,6 +182,17 @@ static int connect_again(struct device *dev)
 	if (code)
 		hang_up(dev);
 	return code;
+}
+
+/* Several queues are away at the same time. The last one to run again decides. */
+static void count_away(struct reconnect *reconnect, uint64_t away_ns)
+{
+	if (away_ns > reconnect->away_ns) {
+		reconnect->counts.away_ns += away_ns - reconnect->away_ns;
+		reconnect->away_ns = away_ns;
+	}
+	if (away_ns > reconnect->counts.longest_away_ns)
+		reconnect->counts.longest_away_ns = away_ns;
 }
 
 static int restart_own(struct device *dev, struct queue *queue)
@@ -196,6 +213,7 @@ static int restart_own(struct device *dev, struct queue *queue)
 	queue->counters.away_ns += away_ns;
 	if (away_ns > queue->counters.longest_away_ns)
 		queue->counters.longest_away_ns = away_ns;
+	count_away(&dev->reconnect, away_ns);
 	return CONNECTION_IS_BACK;
 }
 
@@ -335,4 +353,11 @@ int device_keep_connected(struct device *dev, struct queue *queue)
 	state = keep(dev, queue);
 	pthread_mutex_unlock(&dev->lock);
 	return state;
+}
+
+void device_count_reconnects(struct device *dev, struct device_reconnects *reconnects)
+{
+	pthread_mutex_lock(&dev->lock);
+	*reconnects = dev->reconnect.counts;
+	pthread_mutex_unlock(&dev->lock);
 }

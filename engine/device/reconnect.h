@@ -14,6 +14,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "api.h"
+
 struct device;
 struct queue;
 
@@ -28,6 +30,8 @@ struct reconnect {
 	uint64_t next_ns;        /* when the next attempt is made */
 	uint64_t pause_ns;       /* after that one */
 	char reason[300];        /* why the last attempt failed */
+	uint64_t away_ns;        /* of the last reconnect, until the last ring ran again */
+	struct device_reconnects counts;
 };
 
 enum connection {

@@ -3,7 +3,6 @@
 #include "device/share_memory.h"
 
 #include <errno.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "device/device.h"
@@ -30,7 +29,7 @@ static bool is_known(const struct device *dev, unsigned int index)
 
 /* ---- limits of the back-end -------------------------------------------------- */
 
-static bool takes_single_regions(const struct device *dev)
+bool share_takes_single_regions(const struct device *dev)
 {
 	return vhost_user_has_protocol(&dev->vu,
 				       VHOST_USER_PROTOCOL_F_CONFIGURE_MEM_SLOTS);
@@ -72,7 +71,7 @@ static int refuse_growth(const struct device *dev)
 
 /* SET_MEM_TABLE replaces the memory of the rings, so it cannot be sent while they
  * run. */
-static int check_takes(const struct device *dev, unsigned int count)
+int share_check_takes(const struct device *dev, unsigned int count)
 {
 	unsigned int slots = dev->disk.info.max_mem_slots, used = share_count(dev);
 
@@ -81,7 +80,7 @@ static int check_takes(const struct device *dev, unsigned int count)
 			"the connection to the back-end is closed", dev->vu.path);
 	if (count && (used >= slots || count > slots - used))
 		return refuse_growth(dev);
-	if (!count || !is_running(dev) || takes_single_regions(dev))
+	if (!count || !is_running(dev) || share_takes_single_regions(dev))
 		return 0;
 	return error_set(ENOSPC, "%s: more shared memory is needed and the "
 		"back-end cannot take it while it runs: %s",
@@ -91,8 +90,8 @@ static int check_takes(const struct device *dev, unsigned int count)
 /* ---- telling ------------------------------------------------------------------- */
 
 /* The address is the same on both sides; see memory/regions.h. */
-static struct vhost_user_region as_sent(const void *address, size_t size_bytes,
-					uint64_t file_offset_bytes)
+struct vhost_user_region share_as_sent(const void *address, size_t size_bytes,
+				       uint64_t file_offset_bytes)
 {
 	return (struct vhost_user_region){
 		.guest_address = (uintptr_t)address,
@@ -104,7 +103,7 @@ static struct vhost_user_region as_sent(const void *address, size_t size_bytes,
 
 static int tell_region(struct device *dev, const struct memory_region *region)
 {
-	struct vhost_user_region sent = as_sent(region->address,
+	struct vhost_user_region sent = share_as_sent(region->address,
 						region->size_bytes, 0);
 
 	return vhost_user_add_mem_reg(&dev->vu, &sent, region->fd);
@@ -131,7 +130,7 @@ static void add_to_table(struct vhost_user_mem_table *table, int *fds,
 {
 	fds[table->num_regions] = region->fd;
 	table->regions[table->num_regions++] =
-		as_sent(region->address, region->size_bytes, 0);
+		share_as_sent(region->address, region->size_bytes, 0);
 }
 
 static int tell_table(struct device *dev, const struct memory_region *more)
@@ -184,11 +183,11 @@ static int explain_refusal(const struct device *dev, const struct memory_region 
 static int tell(struct device *dev, const struct memory_region *more)
 {
 	unsigned int count = num_unknown(dev) + (more != NULL);
-	int code = check_takes(dev, count);
+	int code = share_check_takes(dev, count);
 
 	if (code || !count)
 		return code;
-	code = takes_single_regions(dev) ? tell_one_by_one(dev, more) :
+	code = share_takes_single_regions(dev) ? tell_one_by_one(dev, more) :
 					   tell_table(dev, more);
 	return explain_refusal(dev, more, code);
 }
@@ -201,10 +200,10 @@ int share_memory(struct device *dev)
 /* For a region that could not become part of the memory. */
 static void take_back(struct device *dev, const struct memory_region *region)
 {
-	struct vhost_user_region told = as_sent(region->address, region->size_bytes, 0);
+	struct vhost_user_region told = share_as_sent(region->address, region->size_bytes, 0);
 	struct error_kept kept = error_keep();
 
-	if (takes_single_regions(dev) && !dev->vu.is_dead)
+	if (share_takes_single_regions(dev) && !dev->vu.is_dead)
 		vhost_user_rem_mem_reg(&dev->vu, &told);
 	error_restore(&kept);
 }
@@ -212,7 +211,7 @@ static void take_back(struct device *dev, const struct memory_region *region)
 int share_new_region(struct device *dev, size_t size_bytes)
 {
 	struct memory_region region;
-	int code = check_takes(dev, 1), index;
+	int code = share_check_takes(dev, 1), index;
 
 	if (!code)
 		code = memory_map_region(dev->memory, size_bytes, &region);
@@ -235,7 +234,7 @@ int share_again(struct device *dev, uint32_t regions)
 {
 	int code = 0;
 
-	if (!takes_single_regions(dev))
+	if (!share_takes_single_regions(dev))
 		return tell_table(dev, NULL);
 	for (unsigned int i = 0; !code && i < memory_num_regions(dev->memory); i++)
 		if (regions >> i & 1)
@@ -249,114 +248,8 @@ static void forget(struct device *dev)
 		if (is_known(dev, i))
 			take_back(dev, &dev->memory->regions[i]);
 	}
+	foreign_close(&dev->shared.foreign);
 	dev->shared = (struct shared){ 0 };
-}
-
-/* ---- the program's own regions --------------------------------------------------- */
-
-static int check_pages(const void *address, size_t size_bytes,
-		       uint64_t file_offset_bytes)
-{
-	uintptr_t bits = (uintptr_t)address | size_bytes | file_offset_bytes;
-
-	if (size_bytes && !(bits & ((size_t)sysconf(_SC_PAGESIZE) - 1)) &&
-	    size_bytes <= UINTPTR_MAX - (uintptr_t)address)
-		return 0;
-	return error_set(EINVAL, "memory of %zu bytes at offset %llu of its file is "
-			 "not made of whole pages", size_bytes,
-			 (unsigned long long)file_offset_bytes);
-}
-
-static int check_file(int fd, size_t size_bytes, uint64_t file_offset_bytes)
-{
-	struct stat file;
-
-	if (!fstat(fd, &file) && (uint64_t)file.st_size >= size_bytes &&
-	    (uint64_t)file.st_size - size_bytes >= file_offset_bytes)
-		return 0;
-	return error_set(EINVAL, "the file behind memory of %zu bytes is not that "
-			 "long from offset %llu on", size_bytes,
-			 (unsigned long long)file_offset_bytes);
-}
-
-static bool overlap(const void *a, size_t a_bytes, const void *b, size_t b_bytes)
-{
-	return (const char *)a < (const char *)b + b_bytes &&
-	       (const char *)b < (const char *)a + a_bytes;
-}
-
-static int check_is_new(const struct device *dev, const void *address,
-			size_t size_bytes)
-{
-	bool is_shared = foreign_overlaps(&dev->shared.foreign, address, size_bytes);
-
-	for (unsigned int i = 0; i < memory_num_regions(dev->memory); i++) {
-		const struct memory_region *region = &dev->memory->regions[i];
-
-		is_shared |= overlap(address, size_bytes, region->address,
-				     region->size_bytes);
-	}
-	if (is_shared)
-		return error_set(EINVAL, "memory at %p is shared already", address);
-	if (foreign_count(&dev->shared.foreign) == FOREIGN_MAX)
-		return error_set(ENOSPC, "%s: no more than %u regions of the "
-				 "program's own can be shared", dev->vu.path,
-				 FOREIGN_MAX);
-	return 0;
-}
-
-int share_foreign(struct device *dev, const void *address, size_t size_bytes, int fd,
-		  uint64_t file_offset_bytes)
-{
-	struct vhost_user_region sent = as_sent(address, size_bytes,
-						file_offset_bytes);
-	int code = check_pages(address, size_bytes, file_offset_bytes);
-
-	if (!code)
-		code = check_file(fd, size_bytes, file_offset_bytes);
-	if (!code)
-		code = check_is_new(dev, address, size_bytes);
-	if (!code)
-		code = check_takes(dev, 1);
-	if (!code)
-		code = vhost_user_add_mem_reg(&dev->vu, &sent, fd);
-	if (!code)
-		foreign_add(&dev->shared.foreign, address, size_bytes, file_offset_bytes);
-	return code;
-}
-
-static int tell_forget(struct device *dev, const struct foreign *foreign)
-{
-	struct vhost_user_region told = as_sent(foreign->address, foreign->size_bytes,
-						foreign->file_offset_bytes);
-
-	return vhost_user_rem_mem_reg(&dev->vu, &told);
-}
-
-int share_forget_foreign(struct device *dev, const void *address)
-{
-	struct foreign *foreign = foreign_find(&dev->shared.foreign, address);
-	int code;
-
-	if (!takes_single_regions(dev))
-		return error_set(EOPNOTSUPP, "%s: the back-end cannot give up memory while "
-				 "it runs: close the disk", dev->vu.path);
-	if (!foreign)
-		return error_set(EINVAL, "%s: no memory is registered that begins at %p",
-				 dev->vu.path, address);
-	if (!foreign_begin_change(foreign))
-		return error_set(EBUSY, "%s: the back-end still has the memory at %p for an "
-				 "operation: wait for the operation, or close the disk if "
-				 "it was given up", dev->vu.path, address);
-	code = tell_forget(dev, foreign);
-	/* Without an answer, the back-end may have given it up later. So the entry stays
-	 * as it is: nobody lends it, and data in this memory is copied. */
-	if (!code || code == -EREMOTEIO || code == -ENOTCONN)
-		foreign_end_change(foreign, !code);
-	/* There is a free slot now. */
-	if (!code)
-		__atomic_store_n(&dev->shared.refused, 0, __ATOMIC_RELAXED);
-	return code;
 }
 
 /* ---- former regions ------------------------------------------------------------------ */
@@ -376,7 +269,7 @@ bool share_leave(struct device *dev)
 {
 	uint32_t known = known_regions(dev);
 
-	if (!takes_single_regions(dev) || !has_slots_to_spare(dev)) {
+	if (!share_takes_single_regions(dev) || !has_slots_to_spare(dev)) {
 		forget(dev);
 		return false;
 	}
@@ -384,7 +277,7 @@ bool share_leave(struct device *dev)
 	for (unsigned int i = 0; i < memory_num_regions(dev->memory); i++)
 		if (known >> i & 1)
 			foreign_add(&dev->shared.foreign, dev->memory->regions[i].address,
-				    dev->memory->regions[i].size_bytes, 0);
+				    dev->memory->regions[i].size_bytes, 0, -1);
 	return true;
 }
 
@@ -416,7 +309,8 @@ bool share_could_learn(const struct device *dev, const void *address, size_t siz
 {
 	int region = memory_find(dev->memory, address, size_bytes);
 
-	return region >= 0 && takes_single_regions(dev) && !(told_regions(dev) >> region & 1);
+	return region >= 0 && share_takes_single_regions(dev) &&
+	       !(told_regions(dev) >> region & 1);
 }
 
 int share_learn(struct device *dev, const void *address, size_t size_bytes)
@@ -426,7 +320,7 @@ int share_learn(struct device *dev, const void *address, size_t size_bytes)
 	/* Another thread may have told the back-end in the meantime. */
 	if (is_known(dev, (unsigned int)region))
 		return 0;
-	code = check_takes(dev, 1);
+	code = share_check_takes(dev, 1);
 	if (!code)
 		code = tell_region(dev, &dev->memory->regions[region]);
 	if (code)

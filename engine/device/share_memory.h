@@ -18,6 +18,7 @@
 #include <stdint.h>
 
 #include "device/foreign.h"
+#include "vhost/user.h"
 
 struct device;
 
@@ -42,6 +43,9 @@ int share_again(struct device *dev, uint32_t regions);
  * returns true, the back-end still knows them, and they must stay mapped until the device
  * is closed. Otherwise it forgets them, now or with the next table of all regions. */
 bool share_leave(struct device *dev);
+
+/* ---- share_foreign.c: the program's own regions ---- */
+
 /* Tells it about size_bytes at address, which are mapped from fd at
  * file_offset_bytes. */
 int share_foreign(struct device *dev, const void *address, size_t size_bytes, int fd,
@@ -50,6 +54,18 @@ int share_foreign(struct device *dev, const void *address, size_t size_bytes, in
  * -EINVAL (there is none), -EBUSY (an operation uses it), -EOPNOTSUPP or the failure of
  * the message; then nothing has changed. */
 int share_forget_foreign(struct device *dev, const void *address);
+/* Tells the back-end of a new connection about the foreign regions of the former one. */
+int share_foreign_again(struct device *fresh, struct foreign_list *list);
+
+/* What share_foreign.c needs of the other file. */
+bool share_takes_single_regions(const struct device *dev);
+/* 0, or a negative errno with a sentence: the back-end takes no further count regions. */
+int share_check_takes(const struct device *dev, unsigned int count);
+struct vhost_user_region share_as_sent(const void *address, size_t size_bytes,
+				       uint64_t file_offset_bytes);
+
+/* ---- looking up ---- */
+
 /* True if the back-end knows all of [address, address + size_bytes), for an operation. This
  * is a user of a foreign region then: foreign_lend(). */
 bool share_lend(struct device *dev, const void *address, size_t size_bytes,

@@ -51,18 +51,7 @@ static void print_u64(FILE *out, const char *name, uint64_t value)
 	fprintf(out, ",\"%s\":%llu", name, (unsigned long long)value);
 }
 
-/* In seconds since the job began. */
-static void print_absences(FILE *out, const struct job_file *file, uint64_t begun_ns)
-{
-	fprintf(out, ",\"absences\":[");
-	for (unsigned int i = 0; i < file->num_absences; i++)
-		fprintf(out, "%s[%.3f,%.3f]", i ? "," : "",
-			(double)(file->absences[i].from_ns - begun_ns) / NS_PER_S,
-			(double)(file->absences[i].to_ns - begun_ns) / NS_PER_S);
-	fputc(']', out);
-}
-
-static void print_queue(FILE *out, const struct job_file *file, uint64_t begun_ns)
+static void print_queue(FILE *out, const struct job_file *file)
 {
 	const struct queue_counters *counters = &file->queue->counters;
 
@@ -89,9 +78,7 @@ static void print_queue(FILE *out, const struct job_file *file, uint64_t begun_n
 	for (unsigned int i = 0; i < COUNTERS_BATCHES; i++)
 		fprintf(out, "%s%llu", i ? "," : "",
 			(unsigned long long)counters->batches[i]);
-	fputc(']', out);
-	print_absences(out, file, begun_ns);
-	fputc('}', out);
+	fprintf(out, "]}");
 }
 
 /* The state and the measurements of wait=adaptive; see wait/adaptive.h. */
@@ -156,7 +143,7 @@ static void print_job(FILE *out, const struct job *job)
 	for (unsigned int i = 0; i < job->num_files; i++) {
 		if (i)
 			fputc(',', out);
-		print_queue(out, &job->files[i], job->begun_ns);
+		print_queue(out, &job->files[i]);
 	}
 	fprintf(out, "]}\n");
 }

@@ -123,10 +123,10 @@ static int open_queues(struct device *dev, const struct attach_options *options)
 
 		if (code)
 			return code;
-		blocking->queues[i].queue->retry_limit_ns = blocking->timeout_ns;
 		blocking->queues[i].siblings = blocking->queues;
 		blocking->queues[i].num_siblings = dev->num_queues;
-		shared_queue_set_wait(&blocking->queues[i], kind, sleepy_poll_us);
+		shared_queue_set_wait(&blocking->queues[i], kind, sleepy_poll_us,
+				      blocking->timeout_ns);
 	}
 	return 0;
 }

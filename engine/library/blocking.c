@@ -80,10 +80,10 @@ static bool wait_for(struct transfer *t, const struct operation *op)
 	enum cancelled cancelled;
 
 	do {
-		deadline_ns = transfer_deadline_ns(t);
+		deadline_ns = shared_queue_deadline_ns(t);
 		if (poller_wait(&t->sq->poller, &t->waiter, deadline_ns))
 			return true;
-	} while (deadline_ns != transfer_deadline_ns(t));
+	} while (deadline_ns != shared_queue_deadline_ns(t));
 	blocking_timed_out(t->sq->dev, op);
 	pthread_mutex_lock(&sq->lock);
 	cancelled = shared_queue_cancel(t, true, &work);

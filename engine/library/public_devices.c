@@ -62,10 +62,9 @@ static int check_values(const struct pyfio_device_config *config)
 				 PYFIO_DEVICE_BLK, PYFIO_DEVICE_SCSI);
 	if (check_value("indirect", config->indirect, PYFIO_CHOICE_OFF) ||
 	    check_value("event_idx", config->event_idx, PYFIO_CHOICE_OFF) ||
-	    check_value("hugepages", config->hugepages, PYFIO_HUGEPAGES_1G) ||
-	    check_value("scsi_address_set", (int)config->scsi_address_set, 1))
+	    check_value("hugepages", config->hugepages, PYFIO_HUGEPAGES_1G))
 		return -EINVAL;
-	return check_value("reserved", (int)config->reserved, 0);
+	return check_value("scsi_address_set", (int)config->scsi_address_set, 1);
 }
 
 int public_config(struct device_config *config,
@@ -86,6 +85,7 @@ int public_config(struct device_config *config,
 		.queue_size = ours.queue_size,
 		.depth = ours.depth,
 		.connect_timeout_ms = ours.connect_timeout_ms,
+		.reconnect_timeout_ms = ours.reconnect_timeout_ms,
 		.scsi_target = ours.scsi_target,
 		.scsi_lun = ours.scsi_lun,
 		.scsi_address_set = ours.scsi_address_set,
@@ -168,7 +168,8 @@ int pyfio_device_get_disk(const struct pyfio_device *dev, unsigned int index,
 	return sized_give(theirs, &ours, sizeof(ours), "pyfio_disk_summary");
 }
 
-static struct pyfio_device_info public_info(const struct device_info *info)
+static struct pyfio_device_info
+public_info(const struct device_info *info, const struct device_reconnects *reconnects)
 {
 	struct pyfio_device_info ours = {
 		.struct_size = sizeof(ours),
@@ -200,6 +201,10 @@ static struct pyfio_device_info public_info(const struct device_info *info)
 		.has_config = info->has_config,
 		.writeback = info->writeback,
 		.hugepages_short = info->hugepages_short,
+		.reconnects = reconnects->count,
+		.replayed = reconnects->replayed,
+		.away_ns = reconnects->away_ns,
+		.longest_away_ns = reconnects->longest_away_ns,
 	};
 
 	memcpy(ours.id, info->id, sizeof(ours.id));
@@ -211,12 +216,14 @@ int pyfio_device_describe(const struct pyfio_device *dev,
 {
 	struct pyfio_device_info ours;
 	struct device_info info;
+	struct device_reconnects reconnects;
 	int code = public_is_missing(dev, "device");
 
 	if (code)
 		return code;
 	device_describe((const struct device *)dev, &info);
-	ours = public_info(&info);
+	device_count_reconnects((struct device *)dev, &reconnects);
+	ours = public_info(&info, &reconnects);
 	return sized_give(theirs, &ours, sizeof(ours), "pyfio_device_info");
 }
 

@@ -37,19 +37,8 @@
 
 #include "pyfio_virtio_version.h"
 
-/* The first value of a structure: its size, and zeroes. */
 #ifdef __cplusplus
-template <typename T> inline T pyfio_initialised()
-{
-	T structure = T();
-
-	structure.struct_size = sizeof(T);
-	return structure;
-}
-#define PYFIO_INIT(name) pyfio_initialised<struct name>()
 extern "C" {
-#else
-#define PYFIO_INIT(name) { .struct_size = sizeof(struct name) }
 #endif
 
 /* All other functions of the library are hidden. */
@@ -131,10 +120,11 @@ struct pyfio_device_config {
 	unsigned int scsi_address_set;   /* 0: target and LUN are not used; else 1 */
 	unsigned int scsi_target;
 	unsigned int scsi_lun;
-	unsigned int reserved;
+	unsigned int reconnect_timeout_ms; /* how long the device waits for a back-end that
+	                                  * hung up; 0: its operations fail with EIO */
 };
 
-/* What the back-end reported, and what was negotiated. */
+/* What the back-end reported, what was negotiated, and how often it was lost. */
 struct pyfio_device_info {
 	size_t struct_size;
 	uint64_t capacity_bytes;
@@ -172,6 +162,10 @@ struct pyfio_device_info {
 	                                     * pyfio_device_identify(); virtio-scsi:
 	                                     * vendor, product and serial, "" until
 	                                     * started */
+	uint64_t reconnects;                /* after the back-end hung up */
+	uint64_t replayed;                  /* requests that a back-end was given again */
+	uint64_t away_ns;                   /* in all, until the rings ran again */
+	uint64_t longest_away_ns;
 };
 
 /* A disk behind a virtio-scsi controller. */

@@ -69,4 +69,18 @@
 #define PYFIO_HAS_ASYNC_CANCEL 1
 #define PYFIO_HAS_ASYNC_FD 1
 
+/* The first value of a structure: its size, and zeroes. */
+#ifdef __cplusplus
+template <typename T> inline T pyfio_initialised()
+{
+	T structure = T();
+
+	structure.struct_size = sizeof(T);
+	return structure;
+}
+#define PYFIO_INIT(name) pyfio_initialised<struct name>()
+#else
+#define PYFIO_INIT(name) { .struct_size = sizeof(struct name) }
+#endif
+
 #endif

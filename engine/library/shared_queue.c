@@ -7,6 +7,7 @@
 
 #include "library/spares.h"
 #include "library/stages.h"
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/eventfd.h"
 
@@ -168,6 +169,8 @@ static bool ask_calls(void *context)
 	bool has_some;
 
 	pthread_mutex_lock(&sq->lock);
+	/* poll(2) would return at once, again and again, while the back-end is away. */
+	sq->fds[1].fd = sq->is_away ? -1 : sq->dev->vu.fd;
 	__atomic_store_n(&sq->is_asking, true, __ATOMIC_SEQ_CST);
 	has_some = virtq_ask_calls(&sq->queue->vq) || sq->is_abandoned;
 	pthread_mutex_unlock(&sq->lock);
@@ -227,28 +230,57 @@ static void abandon(struct shared_queue *sq, int code)
 	error_restore(&kept);
 }
 
+static uint64_t no_deadline_before_ns(const struct shared_queue *sq)
+{
+	return __atomic_load_n(&sq->no_deadline_before_ns, __ATOMIC_RELAXED);
+}
+
+uint64_t shared_queue_deadline_ns(const struct transfer *t)
+{
+	uint64_t own_ns = transfer_deadline_ns(t), least_ns = no_deadline_before_ns(t->sq);
+
+	return own_ns > least_ns ? own_ns : least_ns;
+}
+
+/* Called with the lock held, so that this thread owns the queue. */
+static int keep_connected(struct shared_queue *sq)
+{
+	int state = device_keep_connected(sq->dev, sq->queue);
+
+	sq->is_away = state == CONNECTION_AWAY;
+	if (state == CONNECTION_AWAY || state == CONNECTION_IS_BACK)
+		__atomic_store_n(&sq->no_deadline_before_ns,
+				 clock_now_ns() + sq->timeout_ns, __ATOMIC_RELAXED);
+	return state;
+}
+
+/* Waits for the lock, because the thread that has it may have a lower priority, and get
+ * no CPU while this thread polls. */
+static void check_one(struct shared_queue *sq)
+{
+	int state = CONNECTION_RUNS;
+
+	pthread_mutex_lock(&sq->lock);
+	if (!sq->is_abandoned)
+		state = keep_connected(sq);
+	if (state >= 0) {
+		look_and_unlock(sq);
+		return;
+	}
+	pthread_mutex_unlock(&sq->lock);
+	error_name(sq->dev->vu.path);
+	abandon(sq, EIO);
+}
+
 /* Also looks at the other queues of the device: a transfer of this queue may wait for
  * blocks that a transfer of another queue has claimed, and perhaps no thread looks at
  * that queue. */
 static void check(void *context)
 {
 	struct shared_queue *sq = context;
-	bool is_gone = device_is_gone(sq->dev);
 
-	if (is_gone)
-		error_name(sq->dev->vu.path);
-	for (unsigned int i = 0; i < sq->num_siblings; i++) {
-		struct shared_queue *each = &sq->siblings[i];
-
-		if (is_gone && !carry_is_abandoned(each)) {
-			abandon(each, EIO);
-			continue;
-		}
-		/* Waits for the lock, because the thread that has it may have a
-		 * lower priority, and get no CPU while this thread polls. */
-		pthread_mutex_lock(&each->lock);
-		look_and_unlock(each);
-	}
+	for (unsigned int i = 0; i < sq->num_siblings; i++)
+		check_one(&sq->siblings[i]);
 }
 
 void shared_queue_shutdown(struct shared_queue *sq)
@@ -346,7 +378,7 @@ enum cancelled shared_queue_cancel(struct transfer *t, bool leaves_memory,
 /* ---- open and close --------------------------------------------------------------- */
 
 void shared_queue_set_wait(struct shared_queue *sq, enum wait_kind kind,
-			   unsigned int sleepy_poll_us)
+			   unsigned int sleepy_poll_us, uint64_t timeout_ns)
 {
 	struct poller_source source = {
 		.context = sq,
@@ -362,6 +394,7 @@ void shared_queue_set_wait(struct shared_queue *sq, enum wait_kind kind,
 		.num_fds = 2,
 	};
 
+	sq->timeout_ns = sq->queue->retry_limit_ns = timeout_ns;
 	poller_open(&sq->poller, kind, sleepy_poll_us, &source);
 }
 

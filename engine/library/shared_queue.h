@@ -11,8 +11,8 @@
  * if a request has further parts, queue_reap() sends the next one and kicks for it with
  * the lock held.
  *
- * No transfer waits for ever: when the back-end hangs up, every transfer fails with
- * EIO, and a transfer that takes too long can be cancelled.
+ * No transfer waits for ever: when the back-end hangs up and does not come back in time,
+ * every transfer fails with EIO, and a transfer that takes too long can be cancelled.
  */
 #ifndef SHARED_QUEUE_H
 #define SHARED_QUEUE_H
@@ -31,11 +31,14 @@ struct shared_queue {
 	uint64_t slot_bytes;           /* of each */
 	struct poller poller;
 	struct pollfd fds[2];          /* the poller's */
+	uint64_t timeout_ns;           /* of a transfer; constant after device_attach() */
 	pthread_mutex_t lock;          /* guards queue, backlog, and each async of the queue */
 	struct transfer_list backlog;  /* transfers that wait for a chain */
 	bool is_asking;                /* the poller waits for a call; atomic; set with the
 					* lock held */
 	unsigned int num_in_flight;    /* atomic; set with the lock held */
+	bool is_away;                  /* the back-end has hung up, and may come back */
+	uint64_t no_deadline_before_ns; /* atomic; see shared_queue_deadline_ns() */
 	bool is_abandoned;             /* atomic; set with the lock held */
 	char reason[256];              /* why; constant once is_abandoned is set */
 	pthread_mutex_t spares_lock;   /* guards spares */
@@ -47,13 +50,18 @@ int shared_queue_open(struct shared_queue *sq, struct device *dev,
 /* Frees the transfers that the device still has, except those that hold memory. No
  * thread may be waiting for them. */
 void shared_queue_close(struct shared_queue *sq);
-/* Chooses the way of waiting. Called once, before the first transfer. */
+/* Chooses the way of waiting, and the time that a back-end may take for each step of a
+ * transfer. Called once, before the first transfer. */
 void shared_queue_set_wait(struct shared_queue *sq, enum wait_kind kind,
-			   unsigned int sleepy_poll_us);
+			   unsigned int sleepy_poll_us, uint64_t timeout_ns);
 
 /* Begins t, which was prepared, on the queue t->sq. When it is done or has failed, a thread calls
  * t->finished() with no lock held. This thread may do so before the call returns. */
 void shared_queue_begin(struct transfer *t);
+
+/* When t has used up its time. While the back-end is away no time is used up, and after
+ * that t has the whole of its time again. */
+uint64_t shared_queue_deadline_ns(const struct transfer *t);
 
 /* What happens to a transfer that was cancelled. */
 enum cancelled {

@@ -98,7 +98,7 @@ static void begin_held(struct async *async, struct transfer_list *work)
 
 static uint64_t deadline_of(const struct submission *submission)
 {
-	uint64_t deadline_ns = transfer_deadline_ns(&submission->transfer);
+	uint64_t deadline_ns = shared_queue_deadline_ns(&submission->transfer);
 	uint64_t held_until_ns = async_of(submission)->held_until_ns;
 
 	return submission->state == SUBMISSION_HELD && deadline_ns < held_until_ns ?

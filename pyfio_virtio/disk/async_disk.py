@@ -24,7 +24,7 @@ from pyfio_virtio.disk.arguments import listed, wrong_buffer
 from pyfio_virtio.disk.disk import Disk, open_disk
 from pyfio_virtio.disk.operation import Discard, Flush, Operation, Read, Write, WriteZeroes
 from pyfio_virtio.disk.uncopied import Uncopied
-from pyfio_virtio.engine.engine import DeviceInfo
+from pyfio_virtio.engine.engine import DeviceInfo, Reconnects
 from pyfio_virtio.errors import DiskError
 
 if TYPE_CHECKING:
@@ -78,6 +78,11 @@ class AsyncDisk(Uncopied):
         return self._disk.block_size
 
     # ---- reading and writing -------------------------------------------------------------------
+
+    @property
+    def reconnects(self) -> Reconnects:
+        """How often the back-end hung up and came back so far."""
+        return self._disk.reconnects
 
     async def pread(self, size: int, offset: int) -> bytes:
         """Reads `size` bytes, or fewer at the end of the disk, as os.pread() does."""

@@ -57,14 +57,16 @@ def open_disk(
     memory_bytes: int = 0,
     connect_timeout_s: float = 5.0,
     request_timeout_s: float = 30.0,
+    reconnect_timeout_s: float = 0.0,
 ) -> "Disk":
     """Connects to the back-end that serves `socket`.
 
     `wait` is event, busy, sleepy, adaptive or default, which fio also uses. `scsi_address` is a
     target and a LUN. `depth` is the largest number of requests in flight on each of the `queues`.
     `memory_bytes` is shared at once for alloc(), because some back-ends do not accept more memory
-    later. A request that makes no progress for `request_timeout_s` fails. Where a number is 0, the
-    default applies.
+    later. A request that makes no progress for `request_timeout_s` fails. If the back-end hangs up,
+    the disk waits for it for `reconnect_timeout_s` and then goes on, with the operations that were
+    in flight; 0: they fail at once. Where another number is 0, the default applies.
     """
     ffi, lib = engine.library().ffi, engine.library().lib
     config = ffi.new("struct device_config *")
@@ -76,6 +78,7 @@ def open_disk(
     config.depth = whole("depth", depth, MAX_DEPTH)
     config.memory_bytes = whole("memory_bytes", memory_bytes)
     config.connect_timeout_ms = timeout_ms("connect_timeout_s", connect_timeout_s)
+    config.reconnect_timeout_ms = timeout_ms("reconnect_timeout_s", reconnect_timeout_s)
     if scsi_address is not None:
         config.scsi_target, config.scsi_lun = _address(scsi_address)
         config.scsi_address_set = True
@@ -141,6 +144,12 @@ class Disk(Uncopied):
     @property
     def block_size(self) -> int:
         return self.info.block_size
+
+    @property
+    def reconnects(self) -> engine.Reconnects:
+        """How often the back-end hung up and came back so far."""
+        with self._session:
+            return engine.reconnects(self._session.device)
 
     # ---- calls that wait -----------------------------------------------------------------------
 

@@ -141,6 +141,16 @@ class DeviceInfo:
     disks: tuple[Disk, ...] = ()
 
 
+@dataclass(frozen=True)
+class Reconnects:
+    """How often a back-end hung up and came back: struct device_reconnects of api.h."""
+
+    count: int
+    replayed: int  # requests that the next back-end was given
+    away_ns: int  # in all, from a hang-up until the rings ran again
+    longest_away_ns: int
+
+
 def describe(socket: str, timeout_s: float, device: str = "auto") -> DeviceInfo:
     """Connects, negotiates, starts one queue, describes the device, and disconnects.
 
@@ -186,6 +196,13 @@ def device_info(handle: object) -> DeviceInfo:
     return DeviceInfo(**_values(DeviceInfo, info))
 
 
+def reconnects(handle: object) -> Reconnects:
+    """`handle` is a struct device *."""
+    counts = library().ffi.new("struct device_reconnects *")
+    library().lib.device_count_reconnects(handle, counts)
+    return Reconnects(**_values(Reconnects, counts))
+
+
 def _disks(handle: object) -> tuple[Disk, ...]:
     ffi, lib = library().ffi, library().lib
     room = ffi.new("struct disk_summary[]", lib.DEVICE_MAX_DISKS)
@@ -193,7 +210,7 @@ def _disks(handle: object) -> tuple[Disk, ...]:
     return tuple(Disk(**_values(Disk, room[i])) for i in range(min(count, len(room))))
 
 
-def _values(kind: type[DeviceInfo | Disk], structure: object) -> dict[str, Any]:
+def _values(kind: type[DeviceInfo | Disk | Reconnects], structure: object) -> dict[str, Any]:
     """The value in the structure of each field of `kind`. A char array becomes text."""
     values: dict[str, Any] = {}
     for each in fields(kind):

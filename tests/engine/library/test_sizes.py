@@ -284,7 +284,6 @@ def put_int(structure: Structure, offset: int, value: int) -> Structure:
         (48, -1, "event_idx=-1: this library knows the values from 0 to 2"),
         (52, 4, "hugepages=4: this library knows the values from 0 to 3"),
         (72, 2, "scsi_address_set=2: this library knows the values from 0 to 1"),
-        (84, 1, "reserved=1"),
     ],
 )
 def test_a_value_of_a_newer_header_is_refused(

@@ -5,9 +5,10 @@
  *
  * Each step is one access that other threads can see. What a lock protects is one step. The hint
  * is_first() may be wrong at any time. A sequentially consistent load sees the last sequentially
- * consistent store, or a later one; where barrier T is broken, it may see an older one. Only the
- * configuration `timed` has the look every 10 ms, which makes lost wake-ups good. In the others spin
- * reports a thread that sleeps for ever as an invalid end state.
+ * consistent store, or a later one; where barrier T or W is broken, it may see an older one.
+ *
+ * Only the configuration `timed` has the look every 10 ms, which makes lost wake-ups good. In the
+ * others spin reports a thread that sleeps for ever as an invalid end state.
  */
 #define CONFIGURATIONS "patient mixed hurried timed kicks"
 #define PATIENT 0 /* no thread has a deadline */
@@ -33,6 +34,10 @@
 #define ONE_POLLER 15 /* enter() takes a turn that is taken */
 #define KICK_FIRST 16 /* kicks: take_kick() kicks before it says so */
 #define KICK_LAST 17  /* kicks: poller_wait() enters with a kick that is owed */
+#define W_WAKE 18     /* patient mixed timed: poller_wake() is not sequentially consistent */
+#define W_ASKING 19   /* patient mixed timed: is_asking() is a relaxed load */
+#define W_ASK 20      /* patient mixed timed: ask_calls() of shared_queue.c is a relaxed store */
+#define W_CHECK 21    /* patient mixed timed: ask_calls() of poller.c is a relaxed load */
 
 #include "switches.pml"
 
@@ -115,6 +120,7 @@ inline poller_wake()
 	if
 	:: before == SLEEPS -> d_step { is_asleep[request] = false; request = 0; before = RUNS }
 	:: before == POLLS -> d_step { call = call || is_asking; before = RUNS }
+	:: before == POLLS && (!IS(W_ASKING) || !IS(W_ASK)) -> before = RUNS /* sees no question */
 	:: before == RUNS
 	fi
 }
@@ -298,7 +304,7 @@ inline wait_block()
 	}
 	if
 	:: before || (state[id] == DONE && IS(CHECK_AGAIN))
-	:: else ->
+	:: !before && (state[id] != DONE || !IS(CHECK_AGAIN) || !IS(W_WAKE) || !IS(W_CHECK)) ->
 		if
 		:: call -> call = false
 		:: has_deadline

@@ -164,11 +164,14 @@ _Static_assert((int)PYFIO_OPERATION_BARRIER == (int)OPERATION_BARRIER, "one numb
 #define LEAST_OPERATION_BYTES 72
 _Static_assert(sizeof(struct pyfio_operation) >= LEAST_OPERATION_BYTES, "it only grows");
 
-static int check_operation(const struct pyfio_operation *op)
+/* Usually the program was built with this header, and no other check is needed. */
+static inline int check_operation(const struct pyfio_operation *op)
 {
-	int code = sized_check(op, LEAST_OPERATION_BYTES, sizeof(*op),
-			       "pyfio_operation");
+	int code;
 
+	if (op && op->struct_size == sizeof(*op) && !op->reserved)
+		return 0;
+	code = sized_check(op, LEAST_OPERATION_BYTES, sizeof(*op), "pyfio_operation");
 	if (!code && op->reserved)
 		code = error_set(EINVAL, "reserved=%u: this member must be 0",
 				 op->reserved);

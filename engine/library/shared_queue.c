@@ -251,6 +251,10 @@ static int keep_connected(struct shared_queue *sq)
 	if (state == CONNECTION_AWAY || state == CONNECTION_IS_BACK)
 		__atomic_store_n(&sq->no_deadline_before_ns,
 				 clock_now_ns() + sq->timeout_ns, __ATOMIC_RELAXED);
+	/* A ring that begins again wants no calls, but the poller may be blocked until one
+	 * comes. What completed before this is found by the look that follows. */
+	if (state == CONNECTION_IS_BACK && is_asking(sq))
+		virtq_ask_calls(&sq->queue->vq);
 	return state;
 }
 

@@ -86,7 +86,7 @@ inline take_free_chain()
 	submitted++
 }
 
-/* engine/ring/split.c: virtq_reap(): load_acquire_u16 load_relaxed_u32 */
+/* engine/ring/split.c: virtq_reap(): load_acquire_u16 load_relaxed_u32 virtq_ask_calls */
 inline reap_one()
 {
 	chain = used_ring[used_next % SIZE];
@@ -98,7 +98,7 @@ inline reap_one()
 	done++
 }
 
-/* engine/ring/split.c: virtq_rewind()
+/* engine/ring/split.c: virtq_rewind(): virtq_ask_calls virtq_refuse_calls
  * engine/ring/split.c: sort_in_flight()
  * engine/device/rewind.c: queue_rewind() */
 inline virtq_rewind()

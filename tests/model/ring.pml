@@ -245,7 +245,7 @@ inline submit_publish_kick()
 	fi
 }
 
-/* engine/ring/split.c: virtq_reap(): load_acquire_u16 load_relaxed_u32 */
+/* engine/ring/split.c: virtq_reap(): load_acquire_u16 load_relaxed_u32 virtq_ask_calls */
 inline virtq_reap()
 {
 	atomic {

@@ -6,12 +6,13 @@ from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-# The ordered loads and stores of both programs, the states of poller.c, and the fields of the
-# record of requests in flight.
+# The ordered loads and stores of both programs, questions for calls, the states of poller.c, and
+# the fields of the record of requests in flight.
 ACCESS = re.compile(
     r"\b((?:load|store)_(?:relaxed|acquire|release|seq_cst)_u\d+"
     r"|shared_(?:read|write)(?:_\w+)?"
     r"|__ATOMIC_\w+"
+    r"|virtq_(?:ask|refuse)_calls(?=\()"
     r"|(?:WAITER|TURN)_\w+)"
     r"|\b(?:entry->|entries\[\w+\]\.|queue->|inflight->)"
     r"(counter|inflight|next|last_batch_head|used_index|version)\b"

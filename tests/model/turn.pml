@@ -10,12 +10,13 @@
  * Only the configuration `timed` has the look every 10 ms, which makes lost wake-ups good. In the
  * others spin reports a thread that sleeps for ever as an invalid end state.
  */
-#define CONFIGURATIONS "patient mixed hurried timed kicks"
+#define CONFIGURATIONS "patient mixed hurried timed kicks restart"
 #define PATIENT 0 /* no thread has a deadline */
 #define MIXED 1   /* one of two threads has a deadline */
 #define HURRIED 2 /* two threads have one */
 #define TIMED 3   /* two threads without a deadline, which look from time to time */
 #define KICKS 4   /* two threads without a deadline, whose back-end sleeps until a kick */
+#define RESTART 5 /* two threads without a deadline, while another one starts the ring again */
 
 #define T_STORE 1     /* open_turn() opens the turn by a relaxed store */
 #define T_COUNT 2     /* open_turn() counts the pollers by a relaxed load */
@@ -38,6 +39,7 @@
 #define W_ASKING 19   /* patient mixed timed: is_asking() is a relaxed load */
 #define W_ASK 20      /* patient mixed timed: ask_calls() of shared_queue.c is a relaxed store */
 #define W_CHECK 21    /* patient mixed timed: ask_calls() of poller.c is a relaxed load */
+#define ASK_ANEW 22   /* restart: keep_connected() does not ask for calls on a ring that began again */
 
 #include "switches.pml"
 
@@ -65,6 +67,7 @@ bool is_locked;            /* poller->lock */
 byte in_flight, completed; /* one bit for each thread's request */
 byte used, used_event = NOBODY;
 bool is_asking, call;
+bool is_restarting;        /* the lock of the shared queue, for the only thing that has many steps */
 
 /* Requests that the back-end has not looked at, and the kick that makes it look. */
 byte published;
@@ -125,13 +128,13 @@ inline poller_wake()
 	fi
 }
 
-/* engine/library/shared_queue.c: reap_all()
+/* engine/library/shared_queue.c: reap_all(): virtq_ask_calls
  * engine/library/shared_queue.c: look_and_unlock()
  * engine/library/shared_queue.c: look() */
 inline look()
 {
 	d_step {
-		work = completed;
+		!is_restarting -> work = completed;
 		completed = 0;
 		used_event = (is_asking && work -> used : used_event)
 	}
@@ -293,12 +296,12 @@ inline sleep_for_turn()
 #define NUM_COMPLETED ((completed & 1) + (completed >> 1 & 1) + (completed >> 2))
 
 /* engine/library/poller.c: ask_calls(): __ATOMIC_SEQ_CST WAITER_DONE
- * engine/library/shared_queue.c: ask_calls(): __ATOMIC_SEQ_CST
- * engine/library/shared_queue.c: refuse_calls(): __ATOMIC_SEQ_CST */
+ * engine/library/shared_queue.c: ask_calls(): __ATOMIC_SEQ_CST virtq_ask_calls
+ * engine/library/shared_queue.c: refuse_calls(): __ATOMIC_SEQ_CST virtq_refuse_calls */
 inline wait_block()
 {
 	d_step {
-		is_asking = true;
+		!is_restarting -> is_asking = true;
 		used_event = used - NUM_COMPLETED;
 		before = completed && IS(ASK_LOOK)
 	}
@@ -310,7 +313,7 @@ inline wait_block()
 		:: has_deadline
 		fi
 	fi;
-	d_step { is_asking = false; used_event = NOBODY; before = RUNS }
+	d_step { !is_restarting -> is_asking = false; used_event = NOBODY; before = RUNS }
 }
 
 /* engine/library/poller.c: poll_until(): WAITER_RUNS WAITER_POLLS WAITER_TURN WAITER_POLLS */
@@ -407,6 +410,28 @@ over:
 	}
 }
 
+/* A thread that waits at another queue of the device, and finds that the back-end is back. The new
+ * one runs as soon as the ring has begun again.
+ * engine/library/shared_queue.c: keep_connected(): __ATOMIC_RELAXED virtq_ask_calls
+ * engine/library/shared_queue.c: check_one() */
+proctype sibling()
+{
+	byte id = NOBODY, work, before, request;
+
+	d_step { is_restarting = true; used_event = NOBODY }
+	used_event = (is_asking && IS(ASK_ANEW) -> used - NUM_COMPLETED : used_event);
+	d_step {
+		work = completed;
+		completed = 0;
+		used_event = (is_asking && work -> used : used_event);
+		is_restarting = false
+	}
+	do
+	:: work -> poller_wake()
+	:: !work -> break
+	od
+}
+
 init {
 	atomic {
 		read_switches();
@@ -417,6 +442,7 @@ init {
 		run thread(1, configuration == HURRIED, configuration == KICKS);
 		if
 		:: configuration == PATIENT -> run thread(2, false, false)
+		:: configuration == RESTART -> run sibling()
 		:: else
 		fi
 	}

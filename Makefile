@@ -31,7 +31,7 @@ BACK_END := build/lib/vhost_backend
 
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: all run test model fuzz stress differential examples lint bench asan tsan fio-3.41 install-packages install clean help FORCE
+.PHONY: all run test model fuzz stress differential examples conditions lint bench asan tsan fio-3.41 install-packages install clean help FORCE
 
 all: $(FRONT_END) $(BACK_END) ## build the engine (the default): build/lib/fio_virtio
 
@@ -63,6 +63,10 @@ fuzz: ## search for inputs that break the parts that read what others write, for
 
 model: install-packages ## search all states of the models of the hand-shakes (tests/model) with spin
 	@$(PYTHON) -m tests.model.run
+
+conditions: install-packages ## run every command on full disks, with closed streams, a broken fio and the like
+	@$(MAKE) --no-print-directory all $(VENV)/.dev
+	@EVERY_CONDITION=1 $(IN_VENV) -m pytest tests/pyfio_virtio/cli/test_conditions.py
 
 lint: $(VENV)/.dev ## check style and types with ruff and mypy
 	@$(VENV)/bin/ruff check .

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from pyfio_virtio import files
 from pyfio_virtio.results.results import SAMPLES, ResultsError
 
 HISTOGRAM_LOGS = "*_clat_hist.*log"  # the logs that fio writes with write_hist_log
@@ -74,7 +75,7 @@ def _histogram(path: Path, number: int, line: str) -> tuple[float, np.ndarray]:
 
 def _lines(file: Path) -> list[str]:
     try:
-        text = file.read_text(encoding="utf-8", errors="replace")
+        text = files.read_text(file)
     except OSError as failure:
         raise ResultsError(f"cannot read {file}", failure.strerror or str(failure)) from failure
     return [line for line in text.splitlines() if line.strip()]

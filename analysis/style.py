@@ -15,7 +15,6 @@ import re
 import textwrap
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import matplotlib
@@ -110,12 +109,14 @@ def series(number: int) -> dict[str, Any]:
     return {"color": COLOURS[place], "marker": MARKERS[place], "linestyle": DASHES[place]}
 
 
-def save(drawing: Figure, path: Path) -> None:
-    """Writes PNG or SVG, by the ending of the name; equal pictures make equal files."""
-    kind = path.suffix.lstrip(".").lower()
+def image(drawing: Figure, suffix: str) -> bytes:
+    """The file as PNG or SVG, by the suffix of its name; equal pictures make equal files."""
+    kind = suffix.lstrip(".").lower()
+    file = io.BytesIO()
     with look():
         _lay_out(drawing)
-        drawing.savefig(path, format=kind, metadata=_no_date(kind))
+        drawing.savefig(file, format=kind, metadata=_no_date(kind))
+    return file.getvalue()
 
 
 def inline_svg(drawing: Figure, name: str, description: str) -> str:

@@ -20,8 +20,8 @@ from bench import adaptive, claims, environment, instructions, level, outcome
 from bench.outcome import Outcome
 from bench.plan import BARE, GROUPS, Comparison
 from bench.run import PATIENCE_S, Cores, Turns, finish, turns, unfinished
+from pyfio_virtio import files
 from pyfio_virtio.errors import PyfioVirtioError
-from pyfio_virtio.results.results import write_atomically
 
 INSTRUCTIONS, ADAPTIVE, LEVEL = "instructions", "adaptive", "level"
 CLAIMS = "claims"
@@ -56,9 +56,9 @@ class Bench:
         """Writes NAME.json with every run and NAME.md with the table."""
         self.folder.mkdir(parents=True, exist_ok=True)
         whole = {"name": name, "environment": self.environment, "results": results}
-        write_atomically(self.folder / f"{name}.json", json.dumps(whole, indent=1) + "\n")
+        files.replace(self.folder / f"{name}.json", json.dumps(whole, indent=1) + "\n")
         heading = f"{ABOUT[name]} ({environment.summary(self.environment)})\n\n"
-        write_atomically(self.folder / f"{name}.md", heading + text)
+        files.replace(self.folder / f"{name}.md", heading + text)
 
 
 def plain(each: Outcome) -> dict[str, object]:

@@ -12,6 +12,9 @@ def main() -> None:
     is_usual = signal.getsignal(signal.SIGINT) is signal.default_int_handler
     if is_usual:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
+    from pyfio_virtio.cli.streams import make_safe
+
+    make_safe()
     from pyfio_virtio.cli.main import main as command
 
     if is_usual:

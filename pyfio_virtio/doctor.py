@@ -19,6 +19,7 @@ from pyfio_virtio.sizes import format_size
 State = Literal["ok", "note", "failure"]
 # A large job needs this much memory: 128 requests of 1 MiB.
 _WANTED_BYTES = 128 << 20
+_LONGEST_NAME = "disk.sock"
 
 
 @dataclass(frozen=True)
@@ -72,9 +73,13 @@ def _together(program: str) -> Check:
 
 
 def _folder() -> Check:
+    """Runs need room for their sockets there, with names that fit into an address."""
     folder = folders.find_state_folder()
+    path = folder or folders.state_folder()
+    folders.check_writable(path)
+    folders.check_socket_path(str(folders.run_folder_path(path) / _LONGEST_NAME))
     will_be = "" if folder else ", which is made when it is needed"
-    return Check("folder for sockets", "ok", f"{folder or folders.state_folder()}{will_be}")
+    return Check("folder for sockets", "ok", f"{path}{will_be}")
 
 
 def _backend(kind: str) -> Check:

@@ -14,7 +14,7 @@ from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 
-from pyfio_virtio import convert, reach
+from pyfio_virtio import convert, files, reach
 from pyfio_virtio.backends import backends, unix_sockets, writers
 from pyfio_virtio.engine import counters, engine
 from pyfio_virtio.engine.counters import JobCounters
@@ -129,7 +129,7 @@ def plan(
     placed = [_placed(title, each, disk, folder) for each in wanted]
     if with_counters:
         placed = _counted(placed, folder)
-    files = dict.fromkeys(file for each in placed for file in each.stats_files())
+    counted = dict.fromkeys(file for each in placed for file in each.stats_files())
     said = _said(title, disk, placed, found, arguments.program)
     return Plan(
         title=title,
@@ -140,7 +140,7 @@ def plan(
         program_options=arguments.program,
         environment=environment,
         as_json=as_json,
-        counters=tuple(files) if with_counters else (),
+        counters=tuple(counted) if with_counters else (),
         changes=changes,
         misread=_misread(said),
     )
@@ -310,9 +310,11 @@ class Result:
     counters: Sequence[JobCounters] = ()
 
 
-def carry_out(plan: Plan, tell: Callable[[str], None]) -> Result:
+def carry_out(
+    plan: Plan, tell: Callable[[str], None], show: Callable[[bytes], None] | None = None
+) -> Result:
     """Runs the plan to its end. Every process that it starts has ended when it returns. `tell` gets
-    what to know before the disk is made.
+    what to know before the disk is made, and `show` gets what fio prints (see fio.launch()).
     """
     # While fio runs, launch() passes the signals on to it instead.
     with (
@@ -321,13 +323,13 @@ def carry_out(plan: Plan, tell: Callable[[str], None]) -> Result:
         _backend(plan, tell) as backend,
     ):
         for path, each in zip(plan.job_files(), plan.jobs, strict=True):
-            path.write_bytes(each.to_bytes())
-        outcome = fio.launch(plan.fio_command(), plan.environment, capture=plan.as_json)
+            files.write(path, each.to_bytes())
+        outcome = fio.launch(plan.fio_command(), plan.environment, show)
         died = backend is not None and not backend.is_running()
         # If fio refuses the options of a job, it says why and there is no file.
-        files = [path for path in map(Path, plan.counters) if path.exists()]
+        counted = [path for path in map(Path, plan.counters) if path.exists()]
         words = backend.last_words() if backend and died else None
-        return Result(outcome, words, counters.read(files))
+        return Result(outcome, words, counters.read(counted))
 
 
 @contextmanager

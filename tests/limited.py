@@ -10,20 +10,24 @@ from pathlib import Path
 
 
 def run_limited(
-    command: Sequence[str], environment: Mapping[str, str], limit_s: float, folder: Path | None
+    command: Sequence[str],
+    environment: Mapping[str, str],
+    limit_s: float,
+    folder: Path | None,
+    only: Mapping[str, str] | None = None,
 ) -> tuple[bool, int, str, str]:
     """Whether it ended by itself within `limit_s`, with which status, and what it wrote.
 
     At the limit it ends with all of its descendants, also those that left its process group, as the
-    jobs of fio do. It runs in `folder`, so that
-    what fio leaves in its working directory ends there. `environment` is added to ours.
+    jobs of fio do. It runs in `folder`, so that what fio leaves in its working directory ends
+    there. `environment` is added to ours, or to `only`.
     """
     with subprocess.Popen(
         command,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        env={**os.environ, **environment},
+        env={**(os.environ if only is None else only), **environment},
         cwd=folder,
         process_group=0,
         text=True,

@@ -416,9 +416,14 @@ def _open_storage(spec: BackendSpec, tell: Callable[[str], None] | None) -> Stor
         return Storage()
     # The memory is freed when the back-end ends, however it ends, so no file can be left over.
     fd = os.memfd_create(MEMORY_FD_NAME)
-    os.ftruncate(fd, spec.size_bytes)
-    if not spec.unfilled():
-        filling.fill_memory(fd, spec.size_bytes)
+    try:
+        os.ftruncate(fd, spec.size_bytes)
+        if not spec.unfilled():
+            filling.fill_memory(fd, spec.size_bytes)
+    except OSError as error:
+        os.close(fd)
+        what = f"cannot make a disk of {format_size(spec.size_bytes)} in memory"
+        raise PyfioVirtioError(what, error.strerror or str(error), "use a smaller one") from error
     return Storage(f"/proc/self/fd/{fd}", (fd,))
 
 

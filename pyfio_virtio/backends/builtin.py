@@ -13,6 +13,7 @@ import signal
 import sys
 from pathlib import Path
 
+from pyfio_virtio import files
 from pyfio_virtio.backends import filling
 from pyfio_virtio.backends.builtin_engine import BuiltinBackend, Settings
 from pyfio_virtio.errors import PyfioVirtioError
@@ -141,7 +142,7 @@ def _serve(chosen: argparse.Namespace) -> None:
     with BuiltinBackend(_settings(chosen)) as backend:
         signal.sigwait(_STOP_SIGNALS)
         if chosen.stats_file:
-            chosen.stats_file.write_text(backend.command("stats") + "\n")
+            files.replace(chosen.stats_file, backend.command("stats") + "\n")
 
 
 def main(arguments: list[str] | None = None) -> int:

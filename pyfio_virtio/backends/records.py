@@ -22,6 +22,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any, TypeVar
 
+from pyfio_virtio import files
 from pyfio_virtio.backends import backends, option_keys, unix_sockets
 from pyfio_virtio.backends.backends import KINDS, Backend, BackendSpec
 from pyfio_virtio.backends.unix_sockets import SocketFile
@@ -202,7 +203,7 @@ def _save(folder: Path, backend: Backend) -> None:
     """Writes the record so that it is whole or absent."""
     draft = folder / _DRAFT
     try:
-        draft.write_text(json.dumps(_as_stored(backend), indent=1) + "\n")
+        files.write(draft, json.dumps(_as_stored(backend), indent=1) + "\n")
         draft.rename(folder / RECORD)
     except OSError as error:
         raise PyfioVirtioError(

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """pyfio-virtio job: writes a job file with comments that explain it."""
 
-import os
 from pathlib import Path
 
 import click
 
 from pyfio_virtio.cli.options import dry_run_option, seconds_option
+from pyfio_virtio.cli.output import write_file
 from pyfio_virtio.errors import UsageError
 from pyfio_virtio.fio.job_writer import WAITS, JobOptions, write_job
 from pyfio_virtio.sizes import format_seconds
@@ -78,7 +78,7 @@ def job(
     if output is None or dry_run:
         click.echo(text, nl=False)
     else:
-        _write(output, text)
+        write_file(output, text)
 
 
 def _check_waiting(wait: str | None, sleepy_poll: int | None) -> None:
@@ -90,10 +90,3 @@ def _check_waiting(wait: str | None, sleepy_poll: int | None) -> None:
             "",
             "leave one of them out",
         )
-
-
-def _write(path: Path, text: str) -> None:
-    try:
-        path.write_text(text)
-    except OSError as error:
-        raise UsageError(f"cannot write {path}", os.strerror(error.errno or 0)) from error

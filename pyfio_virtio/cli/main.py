@@ -22,6 +22,7 @@ from pyfio_virtio.cli.probe import probe
 from pyfio_virtio.cli.report import plot, report
 from pyfio_virtio.cli.results import replay, results
 from pyfio_virtio.cli.run import run
+from pyfio_virtio.cli.streams import STDOUT
 from pyfio_virtio.cli.sweep import sweep
 from pyfio_virtio.cli.verify import verify_command
 from pyfio_virtio.engine import engine
@@ -30,6 +31,11 @@ from pyfio_virtio.fio import fio
 from pyfio_virtio.machine import signals
 
 PROGRAM = "pyfio-virtio"
+# Python writes such files without a look at how much of them was written.
+_CUT_OFF = (
+    "a compiled file may be cut off because the disk was full; "
+    f"remove the folders __pycache__ below {Path(__file__).parent.parent}"
+)
 _COMPLETION_VARIABLE = "_PYFIO_VIRTIO_COMPLETE"
 
 
@@ -111,13 +117,16 @@ for command in (
 def main() -> NoReturn:
     """Runs a command. Any failure becomes one line on stderr and an exit status."""
     try:
-        sys.exit(
-            cli.main(prog_name=PROGRAM, complete_var=_COMPLETION_VARIABLE, standalone_mode=False)
-            or 0
+        status = cli.main(
+            prog_name=PROGRAM, complete_var=_COMPLETION_VARIABLE, standalone_mode=False
         )
+        sys.stdout.flush()
+        sys.exit(status or 0)
     except click.exceptions.Exit as ending:
         sys.exit(ending.exit_code)
     except (click.Abort, KeyboardInterrupt) as ending:
+        if isinstance(ending.__cause__, EOFError):
+            _fail(f"cannot load a module: {ending.__cause__}; {_CUT_OFF}", 1)
         # click raises Abort in place of the signal's exception.
         _fail("interrupted", signals.exit_status(ending.__cause__ or ending))
     except click.NoSuchOption as error:
@@ -130,10 +139,16 @@ def main() -> NoReturn:
     except PyfioVirtioError as error:
         _fail(str(error), error.exit_status)
     except BrokenPipeError:
-        sys.stderr.close()  # the program that read our output has ended, so nothing more is printed
-        sys.exit(1)
+        sys.exit(1)  # the program that read our output has ended, and wants no more
+    except ImportError as error:
+        _fail(f"cannot load {error.name or 'a module'}: {error}", 3)
+    except MemoryError:
+        _fail("there is not enough memory for this", 1)
     except OSError as error:
-        _fail(f"{error.filename or 'this machine'}: {error.strerror or error}", 1)
+        why = error.strerror or str(error)
+        if error.filename == STDOUT:
+            _fail(f"cannot write to standard output: {why}", 1)
+        _fail(f"cannot use {error.filename or 'this machine'}: {why}", 1)
 
 
 def _unknown_option(error: click.NoSuchOption) -> str:

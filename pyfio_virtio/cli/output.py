@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from pyfio_virtio import files
 from pyfio_virtio.cli.options import Decorator
 from pyfio_virtio.errors import UsageError
 
@@ -29,16 +30,15 @@ def print_or_write(text: str, output: Path | None) -> None:
     click.echo(str(output))
 
 
-def write_file(path: Path, text: str) -> None:
-    """Replaces a file that the user named."""
-    from pyfio_virtio.results.results import write_atomically
-
+def write_file(path: Path, content: str | bytes) -> None:
+    """Replaces a file that the user named. If that fails, nothing of the new file is left."""
     if not path.parent.is_dir():
         raise UsageError(f"cannot write {path}", "its folder does not exist")
     try:
         if path.exists() and not path.is_file():  # such as /dev/stdout
-            path.write_text(text, encoding="utf-8")
+            files.write(path, content)
         else:
-            write_atomically(path, text)
+            files.replace(path, content)
     except OSError as error:
-        raise UsageError(f"cannot write {path}", error.strerror or str(error)) from error
+        why = error.strerror or str(error)
+        raise UsageError(f"cannot write {path}", why, "name a file elsewhere") from error

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from pyfio_virtio import files
 from pyfio_virtio.results.results import PLAN
 from pyfio_virtio.sweep.settings import read_settings
 
@@ -20,5 +21,5 @@ def read_plans(folders: Sequence[Path]) -> tuple[dict[str, str], str]:
         if (folder / PLAN).is_file()
     }
     titles = {read_settings(plan)[0].title for plan in plans.values()}
-    texts = {name: plan.read_text(encoding="utf-8") for name, plan in plans.items()}
+    texts = {name: files.read_text(plan) for name, plan in plans.items()}
     return texts, titles.pop() if len(titles) == 1 else ""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import click
 
 from pyfio_virtio.cli.options import SOURCE
-from pyfio_virtio.cli.output import json_option, print_or_write, refuse_two_formats
+from pyfio_virtio.cli.output import json_option, print_or_write, refuse_two_formats, write_file
 from pyfio_virtio.cli.plans import read_plans
 from pyfio_virtio.cli.sweep_options import DEFAULT_FOLDER
 from pyfio_virtio.errors import UsageError
@@ -164,5 +164,5 @@ def plot(
         drawing: Figure = picture_names.draw_columns(frame, x, y, by, facet)
     else:
         drawing = picture_names.draw(frame, picture or "iops", facet)
-    style.save(drawing, output)
+    write_file(output, style.image(drawing, output.suffix))
     click.echo(str(output))

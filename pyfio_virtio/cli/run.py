@@ -5,6 +5,7 @@ Trying things out must not overwrite anybody's disk. Therefore a job runs on a d
 whatever disks it names, and the command asks before a job writes anywhere else or runs a command.
 """
 
+import sys
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -169,14 +170,25 @@ def _ask(plan: runs.Plan, yes: bool) -> None:
     confirm(plan.title, reached, yes, otherwise)
 
 
+def _show(piece: bytes) -> None:
+    click.echo(piece, nl=False)
+
+
 def _carry_out(plan: runs.Plan) -> int:
-    result = runs.carry_out(plan, partial(click.echo, err=True))
+    printed: list[bytes] = []
+    # At a terminal, fio shows its status line itself.
+    show = printed.append if plan.as_json else None if sys.stdout.isatty() else _show
+    result = runs.carry_out(plan, partial(click.echo, err=True), show)
     if plan.as_json:
-        notes, json = fio.split_notes(result.outcome.output)
+        notes, json = fio.split_notes(b"".join(printed).decode(errors="replace"))
         click.echo(notes, err=True, nl=False)
         click.echo(json, nl=False)
+        if not json and not result.outcome.status:
+            raise PyfioVirtioError("fio printed no results", "it ended with status 0 all the same")
     if result.counters:
         click.echo("\n".join(counters.summary(result.counters)), err=plan.as_json)
     if result.backend_died is not None:
         raise PyfioVirtioError("the back-end ended during the run", result.backend_died)
+    if result.outcome.killer:
+        click.echo(f"pyfio-virtio: {fio.ending(-result.outcome.killer)}", err=True)
     return result.outcome.status

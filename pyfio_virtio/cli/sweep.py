@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pyfio_virtio.cli.options import confirm, dry_run_option, seconds_option
+from pyfio_virtio.cli.output import write_file
 from pyfio_virtio.cli.progress import duration, watching
 from pyfio_virtio.cli.sweep_options import DEFAULT_FOLDER, sweep_options
 from pyfio_virtio.errors import UsageError
@@ -113,7 +114,7 @@ def sweep(
     settings = merge(read_settings(file)[0] if file else Settings(), given)
     settings.check(said=given)
     if save:
-        _save(save, settings)
+        write_file(save, to_toml(settings, {}))
         return
     from pyfio_virtio.sweep import checks, programs
     from pyfio_virtio.sweep.points import resolve
@@ -132,15 +133,6 @@ def sweep(
     unseen = any(getattr(settings, key) != getattr(Settings(), key) for key in keys)
     _ask(resolved, yes, with_backends=unseen)
     context.exit(_run(resolved, output, patience, keep_going))
-
-
-def _save(path: Path, settings: Settings) -> None:
-    from pyfio_virtio.results.results import write_atomically
-
-    try:
-        write_atomically(path, to_toml(settings, {}))
-    except OSError as error:
-        raise UsageError(f"cannot write {path}", error.strerror or str(error)) from error
 
 
 def _print_script(resolved: Sweep) -> None:

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from pyfio_virtio import files
 from pyfio_virtio.errors import PyfioVirtioError
 
 LEGEND = (
@@ -70,7 +71,7 @@ def read(paths: Iterable[Path]) -> list[JobCounters]:
     found: list[JobCounters] = []
     for path in paths:
         try:
-            text = path.read_text(errors="replace")
+            text = files.read_text(path)
         except OSError as error:
             raise CountersError(
                 f"cannot read the counters in {path}", error.strerror or str(error)

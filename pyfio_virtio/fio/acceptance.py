@@ -52,7 +52,7 @@ def ask(
     options of the program."""
     asked = fios.parse_only(fio, text, arguments, environment)
     said = asked.stdout.decode("utf-8", "surrogateescape")
-    if asked.returncode == 0:
+    if asked.status == 0:
         return Answer(readings=tuple(readings.every(said)))
     words = asked.stderr.decode("utf-8", "replace")
     near = _NEAR.search(words)

@@ -18,6 +18,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypeGuard
 
+from pyfio_virtio import files
 from pyfio_virtio.errors import PyfioVirtioError
 
 ALL_CLIENTS = "All clients"
@@ -46,7 +47,7 @@ class _Several(tuple[Any, ...]):
 def read_text(path: Path) -> str:
     """The text of a file, whatever its encoding."""
     try:
-        data = path.read_bytes()
+        data = files.read(path)
     except OSError as failure:
         raise FioJsonError(f"cannot read {path}", failure.strerror or str(failure)) from failure
     return data.decode(_ENCODINGS.get(data[:2], "utf-8-sig"), errors="replace")

@@ -19,7 +19,7 @@ from typing import IO
 
 from pyfio_virtio.errors import MachineError
 from pyfio_virtio.fio.job import Job
-from pyfio_virtio.machine import process, signals
+from pyfio_virtio.machine import process, questions, signals
 
 # The first release whose interface for external engines is the one that our engine uses.
 OLDEST = (3, 30)
@@ -67,25 +67,21 @@ def _ask_release(path: str) -> str:
     return lines[0].strip() if lines else ""
 
 
-def _ask(
-    command: Sequence[str], environment: Mapping[str, str]
-) -> "subprocess.CompletedProcess[str]":
+@dataclass(frozen=True)
+class _Answer:
+    """What fio said about itself."""
+
+    status: int
+    stdout: str
+    stderr: str
+
+
+def _ask(command: Sequence[str], environment: Mapping[str, str]) -> _Answer:
     """Runs fio to ask it about itself. No job runs."""
-    try:
-        return subprocess.run(
-            command,
-            capture_output=True,
-            stdin=subprocess.DEVNULL,
-            env={**os.environ, **environment},
-            timeout=_QUESTION_S,
-            check=False,
-            text=True,
-            errors="replace",
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise MachineError(
-            f"cannot run {' '.join(command)}", str(error), _HOW_TO_INSTALL
-        ) from error
+    said = questions.ask(command, environment, _QUESTION_S, _HOW_TO_INSTALL)
+    return _Answer(
+        said.status, said.stdout.decode(errors="replace"), said.stderr.decode(errors="replace")
+    )
 
 
 def check_release(fio: Fio, engine_release: str) -> None:
@@ -105,7 +101,7 @@ def check_engine_loads(fio: Fio, engine_folder: Path, engine: str) -> None:
     """
     environment = {"LD_LIBRARY_PATH": library_path(engine_folder)}
     asked = _ask([fio.path, f"--enghelp={engine}"], environment)
-    if asked.returncode == 0 and "sleepy_poll" in asked.stdout:
+    if asked.status == 0 and "sleepy_poll" in asked.stdout:
         return
     refusal = re.search(rf"^{engine}: (.*); (.*)$", asked.stderr, re.MULTILINE)
     raise MachineError(
@@ -132,7 +128,7 @@ def command(
 @dataclass(frozen=True)
 class Outcome:
     status: int  # 0; 1 if a job failed; 128 + the number of the signal that ended it
-    output: str  # its stdout; empty if it was not captured
+    killer: int = 0  # the signal that ended it, if nobody asked for that
 
 
 def start(
@@ -160,25 +156,46 @@ def start(
 
 
 def launch(
-    command: Sequence[str], environment: Mapping[str, str], capture: bool = False
+    command: Sequence[str],
+    environment: Mapping[str, str],
+    show: Callable[[bytes], None] | None = None,
 ) -> Outcome:
     """Runs fio to its end. SIGINT and SIGTERM are passed on to fio, which then ends by itself.
 
-    If this process is killed, the kernel sends SIGTERM to fio. With `capture`, its stdout is kept;
-    otherwise it is ours, so that fio can show its status line in the terminal.
+    If this process is killed, the kernel sends SIGTERM to fio. `show` gets the stdout of fio piece
+    by piece, because fio itself would not notice if it cannot be written. Without it, fio's stdout
+    is ours, so that fio can show its status line in the terminal.
     """
     held: list[process.Process] = []
     with _signals_passed_on(held) as received:
         # A signal may come at once, so fio is held before it runs.
-        fio = start(
-            command,
-            environment,
-            signal.SIGTERM,
-            subprocess.PIPE if capture else None,
-            before=held.append,
-        )
-        status, output = process.finish(fio)
-    return Outcome(_exit_status(status, received), output.decode(errors="replace"))
+        output = subprocess.PIPE if show else None
+        fio = start(command, environment, signal.SIGTERM, output, before=held.append)
+        if show:
+            _relay(fio, show)
+        status = process.finish(fio)
+    killer = -status if status < 0 and not received else 0
+    return Outcome(_exit_status(status, received), killer)
+
+
+def _relay(fio: process.Process, show: Callable[[bytes], None]) -> None:
+    """Passes on what fio prints. If that fails, fio ends first."""
+    try:
+        for piece in process.pieces(fio):
+            show(piece)
+    except OSError:
+        send_signal(fio, signal.SIGTERM)
+        for _ in process.pieces(fio):
+            pass  # otherwise fio would wait until somebody reads
+        process.finish(fio)
+        raise
+
+
+def ending(status: int) -> str:
+    """How fio ended, in words."""
+    if status >= 0:
+        return f"fio ended with status {status}"
+    return f"fio was ended by signal {-status} ({signal.strsignal(-status)})"
 
 
 def _exit_status(status: int, received: Sequence[int]) -> int:
@@ -247,7 +264,7 @@ def parsed(
         # fio takes --section for the first file only.
         sections = [word for word in arguments if word.startswith("--section=") and not said]
         asked = parse_only(fio, each.to_bytes(), sections, environment)
-        if asked.returncode:
+        if asked.status:
             return []
         said.append(asked.stdout.decode("utf-8", "surrogateescape"))
     return said
@@ -255,25 +272,13 @@ def parsed(
 
 def parse_only(
     fio: Fio, text: bytes, arguments: Sequence[str], environment: Mapping[str, str]
-) -> "subprocess.CompletedProcess[bytes]":
+) -> questions.Answer:
     """Lets fio parse the text of a job file, and tell what it reads.
 
     fio does not open disks or run commands then, but it loads the engines that the jobs choose.
     """
     command = [fio.path, "--parse-only", "--debug=parse", *arguments, "-"]
-    try:
-        return subprocess.run(
-            command,
-            input=text,
-            capture_output=True,
-            env={**os.environ, **environment},
-            timeout=_QUESTION_S,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise MachineError(
-            f"cannot run {' '.join(command)}", str(error), _HOW_TO_INSTALL
-        ) from error
+    return questions.ask(command, environment, _QUESTION_S, _HOW_TO_INSTALL, text)
 
 
 def split_notes(text: str) -> tuple[str, str]:

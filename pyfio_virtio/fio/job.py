@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from pyfio_virtio import files
 from pyfio_virtio.errors import UsageError
 
 ENGINE = "fio_virtio"
@@ -376,7 +377,7 @@ def _misread(text: str, number: int, why: str) -> UsageError:
 def read(path: Path, depth: int = 0) -> Job:
     """Reads a job file, and puts the content of included files in the place of their include."""
     try:
-        held = path.read_bytes()
+        held = files.read(path, files.TEXT_BYTES)
     except OSError as error:
         why = error.strerror or str(error)
         advice = "name the files in it" if isinstance(error, IsADirectoryError) else ""

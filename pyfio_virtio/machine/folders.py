@@ -82,6 +82,19 @@ def find_state_folder() -> Path | None:
     return folder
 
 
+def check_writable(folder: Path) -> None:
+    """Refuses a folder of this user in which no file can be made, or that cannot be made."""
+    place = folder if folder.exists() else folder.parent
+    room = os.statvfs(place)
+    if not os.access(place, os.W_OK | os.X_OK):
+        why = "Read-only file system" if room.f_flag & os.ST_RDONLY else "Permission denied"
+    elif (room.f_blocks and not room.f_bavail) or (room.f_files and not room.f_favail):
+        why = "No space left on device"
+    else:
+        return
+    raise MachineError(f"cannot write to {place}", why, _advice())
+
+
 def _check_above(folder: Path) -> None:
     if why := _flaw_above(folder.parent):
         raise MachineError(f"will not use {folder}", why, _advice())

@@ -31,6 +31,8 @@ from pyfio_virtio.machine import signals
 
 _SECRET = re.compile("secret|passw|token|credential", re.IGNORECASE)
 _EXEC_S = 1.0  # far more than an execve(2) takes
+_INTERVAL_S = 0.05  # between two looks whether a child that prints nothing has ended
+_PIECE_BYTES = 1 << 16
 _AFTER_KILL_S = 5.0  # the kernel needs time to free the memory of a process
 
 
@@ -181,12 +183,37 @@ def _environment(of: psutil.Process) -> Mapping[str, str]:
     return found
 
 
-def finish(process: Process) -> tuple[int, bytes]:
-    """Waits for a child of ours. Returns its return code, and its stdout if that was captured."""
+def finish(process: Process) -> int:
+    """Waits for a child of ours. Returns its return code. More of its output is not wanted."""
     if process.child is None:
         raise ValueError(f"process {process.pid} is not a child of ours")
-    output, _ = process.child.communicate()
-    return process.child.returncode, output or b""
+    code = process.child.wait()
+    if process.child.stdout is not None:
+        process.child.stdout.close()
+    return code
+
+
+def has_ended(pid: int) -> bool:
+    """Whether a child of ours has ended. It can still be waited for."""
+    try:
+        return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+    except ChildProcessError:  # it was waited for already
+        return True
+
+
+def pieces(process: Process) -> Iterator[bytes]:
+    """What a child prints whose stdout is captured, until it closes it or ends. What it started may
+    keep its stdout open for longer.
+    """
+    output = output_of(process)
+    while True:
+        is_over = has_ended(process.pid)
+        readable, _, _ = select.select([output], [], [], 0 if is_over else _INTERVAL_S)
+        piece = os.read(output, _PIECE_BYTES) if readable else b""
+        if piece:
+            yield piece
+        elif readable or is_over:
+            return
 
 
 def output_of(process: Process) -> int:
@@ -209,7 +236,9 @@ _ANY = "any"
 _BEGIN = (
     f'read -r starter && [ "$starter" = {_ANY} -o "$starter" = "$PPID" ] && exec "$@" </dev/null'
 )
-_WAITING = ("sh", "-c", _BEGIN, "sh")
+# If we are killed, a program whose output we read must still be able to end its own children, so
+# SIGPIPE does not end it when it prints.
+_OUTLIVES_READER = f"trap '' PIPE; {_BEGIN}"
 
 
 def _dying_with_parent(number: int) -> list[str]:
@@ -242,19 +271,29 @@ def start(
     does. `before` is called with the new process before that executes `command`. `command` runs
     only after `before` has returned, even if we are killed at any moment.
     """
+    if start_ticks(os.getpid()) is None:
+        why = "/proc is not mounted, which tells processes apart"
+        raise MachineError("cannot start processes", why, "mount it: mount -t proc proc /proc")
     prefix = [] if death_signal is None else _dying_with_parent(death_signal)
+    begin = _OUTLIVES_READER if output == subprocess.PIPE else _BEGIN
     with signals.held(), _pipe() as (reader, writer):
-        child = subprocess.Popen(
-            [*prefix, *_WAITING, *command],
-            stdin=reader,
-            stdout=output,
-            stderr=errors,
-            env=environment,
-            cwd=folder,
-            pass_fds=keep_fds,
-            start_new_session=session,
-            process_group=None if session else 0,
-        )
+        try:
+            child = subprocess.Popen(
+                [*prefix, "sh", "-c", begin, "sh", *command],
+                stdin=reader,
+                stdout=output,
+                stderr=errors,
+                env=environment,
+                cwd=folder,
+                pass_fds=keep_fds,
+                start_new_session=session,
+                process_group=None if session else 0,
+            )
+        except OSError as error:
+            why, advice = error.strerror or str(error), "see the limits of this shell: ulimit -a"
+            if error.filename:
+                why, advice = f"{error.filename}: {why}", ""
+            raise MachineError(f"cannot start {command[0]}", why, advice) from error
         started = Process(child.pid, start_ticks(child.pid) or 0, child)
         try:
             if before is not None:

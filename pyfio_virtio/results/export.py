@@ -61,7 +61,7 @@ def _cell(value: object) -> object:
 
 def json_text(data: object, indent: int | None = 1) -> str:
     """Any data as JSON, which knows neither NaN nor infinity: they become null."""
-    return json.dumps(_finite(data), indent=indent, ensure_ascii=False, allow_nan=False) + "\n"
+    return json.dumps(_finite(data), indent=indent, allow_nan=False) + "\n"
 
 
 def _finite(data: object) -> object:

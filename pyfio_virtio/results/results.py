@@ -23,6 +23,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from pyfio_virtio import files
 from pyfio_virtio.errors import PyfioVirtioError, UsageError
 from pyfio_virtio.results.record import Record, RecordError, Row, checked, from_row, to_row
 
@@ -30,6 +31,7 @@ PLAN, RUNS, POINTS, LOCK = "plan.toml", "runs.jsonl", "points", ".lock"
 JOB, FIO_JSON, COUNTERS = "job.fio", "fio.json", "counters.jsonl"
 ENVIRONMENT, SAMPLES, RECORD = "environment.json", "samples.jsonl", "record.json"
 _UNFINISHED = ".unfinished"
+_BEGINNING = b'{"schema": '  # of a line of RUNS
 _CONTINUE = "finished runs are kept; fix this and give the same command again"
 
 
@@ -78,7 +80,7 @@ class SweepFolder:
 
     def check_own(self) -> None:
         """Refuses a folder with files that are not a sweep's. It may be empty, or missing."""
-        with _writing(self.path, "name another folder with -o"):
+        with writing(self.path, "name another folder with -o"):
             if not self._is_foreign():
                 self.rows()  # refuses runs.jsonl of somebody else
                 return
@@ -100,26 +102,29 @@ class SweepFolder:
     def lock(self) -> Iterator[None]:
         """Locks out a second sweep, and repairs the folder after a kill. Makes it if needed."""
         self.check_own()
-        with _writing(self.path, "name another folder with -o"):
+        with writing(self.path, "name another folder with -o"):
             self.path.mkdir(parents=True, exist_ok=True)
             lock = os.open(self.path / LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
-            (self.path / POINTS).mkdir(exist_ok=True)
-        with os.fdopen(lock, "r+", encoding="ascii") as file:
-            _take(lock, self.path)
-            file.truncate(0)
-            file.write(f"{os.getpid()}\n")
-            file.flush()
-            self._recover()
+        try:
+            with writing(self.path):
+                _take(lock, self.path)
+                (self.path / POINTS).mkdir(exist_ok=True)
+                os.ftruncate(lock, 0)
+                os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
+                self._recover()
             yield
+        finally:
+            os.close(lock)
 
     def write_plan(self, text: str) -> None:
         """Writes plan.toml."""
-        write_atomically(self.path / PLAN, text)
+        with writing(self.path):
+            files.replace(self.path / PLAN, text)
 
     def begin(self, point: str, repeat: int) -> Path:
         """Makes an empty folder for the files of a run; finish() makes it the folder of the run."""
         folder = self._unfinished(point, repeat)
-        with _writing(folder):
+        with writing(folder):
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir(parents=True)
         return folder
@@ -129,15 +134,15 @@ class SweepFolder:
         point, repeat = record.point.hash, record.repeat
         line = json.dumps(to_row(record), allow_nan=False)
         working, folder = self._unfinished(point, repeat), self.run_folder(point, repeat)
-        with _writing(folder):
+        with writing(folder):
             working.mkdir(parents=True, exist_ok=True)
-            write_atomically(working / RECORD, line + "\n")
+            files.replace(working / RECORD, line + "\n")
             _sync_files(working)
             # A new try replaces a failed run. rename() needs a target that is empty or missing.
             shutil.rmtree(folder, ignore_errors=True)
             working.rename(folder)
-            _sync(folder.parent)
-            append_line(self.path / RUNS, line)
+            files.sync(folder.parent)
+            files.append_line(self.path / RUNS, line)
         return folder
 
     def _unfinished(self, point: str, repeat: int) -> Path:
@@ -151,10 +156,10 @@ class SweepFolder:
         cut_incomplete_line(self.path / RUNS)
         known = {(row["hash"], row["repeat"], row["started"]) for row in self.rows()}
         for record in sorted(self.path.glob(f"{POINTS}/*/r*/{RECORD}")):
-            line = record.read_text(encoding="utf-8").strip()
-            row = json.loads(line)
+            line = files.read(record).strip()
+            row = _row(line, record, 1)
             if (row["hash"], row["repeat"], row["started"]) not in known:
-                append_line(self.path / RUNS, line)
+                files.append_line(self.path / RUNS, line.decode())
 
 
 def open_sweep(path: Path) -> SweepFolder:
@@ -168,57 +173,49 @@ def open_sweep(path: Path) -> SweepFolder:
 def read_rows(path: Path) -> list[Row]:
     """All rows of a runs.jsonl. An incomplete last line, which a kill may leave, is ignored."""
     try:
-        text = path.read_bytes()
-    except FileNotFoundError:
+        text = files.read(path)
+    except (FileNotFoundError, NotADirectoryError):
         return []
+    except OSError as failure:
+        raise ResultsError(f"cannot read {path}", failure.strerror or str(failure)) from failure
     *lines, _incomplete = text.split(b"\n")
     return [_row(line, path, number) for number, line in enumerate(lines, 1) if line.strip()]
 
 
 def _row(line: bytes, path: Path, number: int) -> Row:
     try:
-        row = json.loads(line)
-        return checked(row)
-    except (ValueError, AttributeError) as failure:
+        return checked(json.loads(line, parse_constant=_refuse))
+    # The JSON parser raises RecursionError if brackets are nested too deeply.
+    except (ValueError, AttributeError, RecursionError) as failure:
         raise ResultsError(f"{path}, line {number}", "it is not a record") from failure
     except RecordError as failure:
         raise ResultsError(f"{path}, line {number}", str(failure)) from failure
 
 
+def _refuse(word: str) -> None:
+    """NaN and infinity are no JSON, although Python reads them."""
+    raise ValueError(word)
+
+
 # ---- writing that survives a kill ----------------------------------------------------
 
 
-def write_atomically(path: Path, text: str) -> None:
-    """Replaces the file, which has its old or its new content even after a power failure."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.unlink(missing_ok=True)
-    with temporary.open("x", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
-    _sync(path.parent)
-
-
-def append_line(path: Path, line: str) -> None:
-    """Adds the line with one write, so that a reader sees the whole line or no newline."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o666)
-    with os.fdopen(descriptor, "ab", buffering=0) as file:
-        file.write(line.encode() + b"\n")
-        os.fsync(descriptor)
-
-
 def cut_incomplete_line(path: Path) -> None:
-    """Removes the text after the last newline, because its writer was killed."""
+    """Removes the text after the last newline, because its writer was killed. Refuses text that no
+    record begins with, because somebody else wrote it.
+    """
     with suppress(FileNotFoundError):
         descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW)
         with os.fdopen(descriptor, "r+b") as file:
-            file.truncate(file.read().rfind(b"\n") + 1)
+            whole, newline, rest = file.read().rpartition(b"\n")
+            if not _BEGINNING.startswith(rest[: len(_BEGINNING)]):
+                raise ResultsError(f"{path}, the last line", "it is not a record")
+            file.truncate(len(whole + newline))
 
 
 @contextmanager
-def _writing(path: Path, next_step: str = _CONTINUE) -> Iterator[None]:
-    """Turns an OSError into a ResultsError."""
+def writing(path: Path, next_step: str = _CONTINUE) -> Iterator[None]:
+    """Turns an OSError into a ResultsError, in a block that writes results to `path`."""
     try:
         yield
     except OSError as failure:
@@ -233,7 +230,7 @@ def _take(descriptor: int, path: Path) -> None:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as failure:
-        owner = os.pread(descriptor, 32, 0).decode().strip()
+        owner = os.pread(descriptor, 32, 0).decode(errors="replace").strip()
         raise ResultsError(
             f"another sweep writes to {path}",
             f"process {owner}",
@@ -241,16 +238,8 @@ def _take(descriptor: int, path: Path) -> None:
         ) from failure
 
 
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 def _sync_files(folder: Path) -> None:
     for path in folder.iterdir():
         if path.is_file():
-            _sync(path)
-    _sync(folder)
+            files.sync(path)
+    files.sync(folder)

@@ -19,6 +19,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from pyfio_virtio import files
 from pyfio_virtio.fio import fio
 from pyfio_virtio.machine import process
 from pyfio_virtio.results.record import CpuUse
@@ -96,7 +97,7 @@ def measure(task: Task, live: Live) -> Measured:
     finally:
         # fio has ended or is overdue, or we were interrupted. Some of its jobs may still run.
         fio.send_signal(running, signal.SIGKILL)
-    status, _ = process.finish(running)
+    status = process.finish(running)
     _write_samples(task.folder / SAMPLES, seen.samples)
     return _summary(status, hung, wall_s, _within(seen.moments, task.runtime_s))
 
@@ -143,7 +144,7 @@ def _sample(iops: float, is_ramp: bool, seen: _Observation) -> Sample:
 
 def _write_samples(path: Path, samples: Sequence[Sample]) -> None:
     if len(samples) >= _FEWEST_SAMPLES:
-        path.write_text("".join(f"{json.dumps(asdict(each))}\n" for each in samples))
+        files.write(path, "".join(f"{json.dumps(asdict(each))}\n" for each in samples))
 
 
 def _within(moments: Sequence[Moment], runtime_s: float) -> Sequence[Moment]:

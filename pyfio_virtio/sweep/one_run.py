@@ -16,11 +16,12 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
+from pyfio_virtio import files
 from pyfio_virtio.engine import engine
 from pyfio_virtio.errors import PyfioVirtioError
 from pyfio_virtio.machine import folders, host, signals
 from pyfio_virtio.results.record import Point, Record, Scalar
-from pyfio_virtio.results.results import ENVIRONMENT, JOB, SweepFolder
+from pyfio_virtio.results.results import ENVIRONMENT, JOB, SweepFolder, writing
 from pyfio_virtio.sweep import outcome as sweep_record
 from pyfio_virtio.sweep.job import Wanted
 from pyfio_virtio.sweep.measure import Live, Task, measure
@@ -84,16 +85,17 @@ class Runner:
 
     def _attempt(self, trial: Trial, repeat: int, working: Path) -> Record:
         machine = host.describe()
-        (working / JOB).write_text(trial.point.job)
-        (working / ENVIRONMENT).write_text(
-            json.dumps({"host": asdict(machine), "versions": dict(self._versions)}, indent=1)
-        )
+        about = {"host": asdict(machine), "versions": dict(self._versions)}
+        with writing(working):
+            files.write(working / JOB, trial.point.job)
+            files.write(working / ENVIRONMENT, json.dumps(about, indent=1))
         self._order += 1
         asked = sweep_record.Asked(
             trial.point, trial.options, repeat, self._order, datetime.now(UTC), machine
         )
         observed = self._observe(trial, working)
-        self._servers.leave(working, failed=observed.problem is not None)
+        with writing(working):
+            self._servers.leave(working, failed=observed.problem is not None)
         return sweep_record.build(asked, observed, working)
 
     def _observe(self, trial: Trial, working: Path) -> Observed:

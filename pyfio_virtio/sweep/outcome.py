@@ -14,10 +14,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from pyfio_virtio import files
 from pyfio_virtio.engine import counters
 from pyfio_virtio.errors import PyfioVirtioError
 from pyfio_virtio.fio.directions import DIRECTIONS, Summary, summarise
-from pyfio_virtio.fio.fio import split_notes
+from pyfio_virtio.fio.fio import ending, split_notes
 from pyfio_virtio.fio.output import FioJob, read_fio_json, together
 from pyfio_virtio.fio.words import reason
 from pyfio_virtio.machine.host import Host
@@ -94,14 +95,15 @@ def _outcome(observed: Observed, folder: Path) -> tuple[FioJob | None, str | Non
     """fio's results, of all its jobs together, and the reason why the run failed, if it did."""
     if observed.problem or observed.measured is None:
         return None, observed.problem or "fio was not run"
+    status = observed.measured.status
     try:
         run = read_fio_json(folder / FIO_JSON)
     except PyfioVirtioError as failure:
-        return None, words(folder) or str(failure)
-    status = observed.measured.status
+        why = str(failure) if (folder / FIO_JSON).exists() else "it wrote no results"
+        return None, words(folder) or f"{ending(status)}: {why}"
     job = together(run.jobs)
     if status or job.error:
-        what = f"fio ended with status {status}" if status else f"fio's error {job.error}"
+        what = ending(status) if status else f"fio's error {job.error}"
         return job, words(folder) or what
     return job, job.problem
 
@@ -110,9 +112,10 @@ def words(folder: Path) -> str:
     """The line in which fio or the engine says why it failed; "": there is none."""
     for name in (FIO_JSON, STDERR):
         path = folder / name
-        text = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
+        text = files.read_text(path) if path.exists() else ""
         notes, _ = split_notes(text)
-        if said := reason(notes):
+        # Of results that are cut off, only what stands before them is words.
+        if said := reason(f"\n{notes}".partition("\n{")[0]):
             return said
     return ""
 
@@ -137,14 +140,14 @@ def _disk(folder: Path) -> dict[str, Scalar]:
 def _of_first_job(folder: Path, chosen: Callable[[Any], dict[str, Scalar]]) -> dict[str, Scalar]:
     """Facts from the first line of the engine's counters; none if they are not there."""
     try:
-        return chosen(json.loads((folder / COUNTERS).read_text().partition("\n")[0]))
+        return chosen(json.loads(files.read_text(folder / COUNTERS).partition("\n")[0]))
     except (OSError, ValueError, KeyError, IndexError, TypeError):
         return {}
 
 
 def _counters(folder: Path) -> dict[str, float]:
     try:
-        return counters.sums((folder / COUNTERS).read_text())
+        return counters.sums(files.read_text(folder / COUNTERS))
     except (OSError, PyfioVirtioError):
         return {}
 

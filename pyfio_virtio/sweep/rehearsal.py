@@ -17,10 +17,11 @@ from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 
-from pyfio_virtio import reach
+from pyfio_virtio import files, reach
 from pyfio_virtio.backends import option_keys
 from pyfio_virtio.backends.backends import BackendSpec
 from pyfio_virtio.errors import PyfioVirtioError, UsageError
+from pyfio_virtio.fio.fio import ending
 from pyfio_virtio.machine import folders, signals
 from pyfio_virtio.reach import PATHS, Use
 from pyfio_virtio.results.results import FIO_JSON, JOB
@@ -108,7 +109,7 @@ class _Rehearsal:
         folder.mkdir()
         shared = "stonewall" if len(points) > 1 else "thread=1"
         sections = (_section(number, each, shared) for number, each in enumerate(points))
-        (folder / JOB).write_text("".join(sections))
+        files.write(folder / JOB, "".join(sections))
         choice = points[0].choice
         fio = self._sweep.programs.fios[choice.programs[0]].path
         task = Task(
@@ -124,7 +125,7 @@ class _Rehearsal:
         seen = measure(task, lambda iops: None)
         if seen.hung or seen.status == 0:
             return ""
-        said = words(folder) or f"fio ended with status {seen.status}"
+        said = words(folder) or ending(seen.status)
         return said.removeprefix("fio_virtio: ").removeprefix(f"{served.disk}: ")
 
 

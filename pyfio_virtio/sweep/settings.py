@@ -18,6 +18,7 @@ from typing import Any
 
 import tomli_w
 
+from pyfio_virtio import files
 from pyfio_virtio.errors import UsageError
 from pyfio_virtio.fio.job import canonical, option
 from pyfio_virtio.reach import PATHS, Use
@@ -310,11 +311,14 @@ _KINDS = {each.name: str(each.type) for each in fields(Settings)}
 def read_settings(path: Path) -> tuple[Settings, Mapping[str, Any]]:
     """The settings of a file, and the tables in which an earlier sweep kept what it found."""
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
+        table = tomllib.loads(files.read(path, files.TEXT_BYTES).decode("utf-8-sig"))
     except OSError as error:
         raise UsageError(f"cannot read {path}", error.strerror or str(error)) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"{path} is not a TOML file", str(error)) from error
+    except (RecursionError, ValueError) as error:  # of Python, which reads most TOML
+        why = "its brackets are nested too deeply, or a number has thousands of digits"
+        raise UsageError(f"cannot read {path}", why) from error
     found = {name: table.pop(name) for name in FOUND if name in table}
     for name, kept in found.items():
         if not isinstance(kept, dict):

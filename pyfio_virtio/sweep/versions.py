@@ -6,15 +6,16 @@ A build of ours is identified by its content, so a compiled change is another bu
 """
 
 import hashlib
-import subprocess
 from collections.abc import Iterable
 from pathlib import Path
 
 from pyfio_virtio.backends import backends
 from pyfio_virtio.engine import engine
 from pyfio_virtio.fio.fio import Fio
+from pyfio_virtio.machine import questions
 
 FIO, ENGINE = "fio", "engine"
+_QUESTION_S = 10
 
 
 def versions(fio: Fio, kinds: Iterable[str]) -> dict[str, str]:
@@ -38,8 +39,10 @@ def _of_backend(kind: str) -> str:
     backends.check_program(kind)
     if kind == "builtin":
         return f"{engine.version()}+{build(engine.folder() / engine.BACKEND_NAME)}"
-    asked = subprocess.run([backends.QSD, "--version"], capture_output=True, text=True, check=False)
-    return asked.stdout.partition("\n")[0].removeprefix(f"{backends.QSD} version ")
+    advice = backends.KINDS[kind].how_to_install
+    said = questions.ask([backends.QSD, "--version"], {}, _QUESTION_S, advice).stdout
+    first = said.decode(errors="replace").partition("\n")[0]
+    return first.removeprefix(f"{backends.QSD} version ")
 
 
 def build(path: Path) -> str:

@@ -357,9 +357,10 @@ def test_a_kill_leaves_no_orphan(start: Start) -> None:
     wait_until(lambda: all(_is_gone(child) for child in family))
 
 
-def test_jobs_that_are_processes_end_too(start: Start) -> None:
+@pytest.mark.parametrize("output", [(), ("--json",)])
+def test_jobs_that_are_processes_end_too(start: Start, output: tuple[str, ...]) -> None:
     null = ("--name=a", "--ioengine=null", "--size=1g", "--numjobs=2")
-    process = start("run", "--backend=none", "--", *null, *LONG[1:])
+    process = start("run", "--backend=none", *output, "--", *null, *LONG[1:])
     wait_until(lambda: len(_fios(psutil.Process(process.pid).children(recursive=True))) >= 3)
     family = psutil.Process(process.pid).children(recursive=True)
     process.kill()

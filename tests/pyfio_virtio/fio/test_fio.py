@@ -78,9 +78,25 @@ def test_output_without_json_is_all_notes() -> None:
 
 
 def test_the_status_says_whether_fio_failed(tmp_path: Path) -> None:
-    found = fio.find()
-    assert fio.launch([found.path, "--parse-only", "--name=x", "--rw=read"], {}, True).status == 0
-    assert fio.launch([found.path, str(tmp_path / "no-job.fio")], {}, True).status == 1
+    found, printed = fio.find(), list[bytes]()
+    parsed = fio.launch([found.path, "--parse-only", "--name=x", "--rw=read"], {}, printed.append)
+    missing = fio.launch([found.path, str(tmp_path / "no-job.fio")], {}, printed.append)
+    assert (parsed.status, missing.status) == (0, 1)
+
+
+def test_fio_ends_if_what_it_prints_cannot_be_written() -> None:
+    def fail(piece: bytes) -> None:
+        raise OSError(28, "full")
+
+    script = "echo; exec sleep 1000"
+    with pytest.raises(OSError, match="full"):
+        fio.launch(["sh", "-c", script], {}, fail)
+
+
+def test_what_fio_leaves_behind_is_not_waited_for() -> None:
+    printed: list[bytes] = []
+    assert fio.launch(["sh", "-c", "echo a; sleep 3 &"], {}, printed.append).status == 0
+    assert printed == [b"a\n"]
 
 
 def test_a_signal_that_comes_when_fio_has_just_started_reaches_it(

@@ -234,7 +234,7 @@ def test_no_process_has_the_number_0() -> None:
 
 def test_a_child_whose_starter_is_another_process_does_not_begin() -> None:
     """As if its starter had ended before the kernel was asked for a signal at that end."""
-    shell = process._WAITING
+    shell = ("sh", "-c", process._BEGIN, "sh")
     ended = subprocess.run(
         [*shell, "echo", "begun"], input=b"%d\n" % os.getppid(), capture_output=True, check=False
     )
@@ -252,7 +252,8 @@ def test_a_kill_of_the_parent_ends_the_child() -> None:
 def test_what_a_child_wrote_is_kept() -> None:
     command = ["sh", "-c", "echo out; exit 3"]
     child = process.start(command, death_signal=signal.SIGTERM, output=subprocess.PIPE)
-    assert process.finish(child) == (3, b"out\n")
+    assert b"".join(process.pieces(child)) == b"out\n"
+    assert process.finish(child) == 3
 
 
 def test_a_command_line_that_is_shown_hides_secrets() -> None:

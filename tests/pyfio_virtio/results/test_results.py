@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from pyfio_virtio import files
 from pyfio_virtio.errors import UsageError
 from pyfio_virtio.results.record import to_row
 from pyfio_virtio.results.results import (
@@ -27,10 +28,10 @@ from pyfio_virtio.results.results import (
     SweepFolder,
     open_sweep,
     read_rows,
-    write_atomically,
 )
 from tests.pyfio_virtio.results.test_record import POINT
 from tests.pyfio_virtio.results.test_record import RECORD as RUN
+from tests.pyfio_virtio.test_files import room
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -133,8 +134,8 @@ def test_a_folder_that_cannot_be_made_is_refused_in_words(tmp_path: Path) -> Non
 
 
 def test_a_file_is_replaced_whole(tmp_path: Path) -> None:
-    write_atomically(tmp_path / "plan.toml", "one")
-    write_atomically(tmp_path / "plan.toml", "two")
+    files.replace(tmp_path / "plan.toml", "one")
+    files.replace(tmp_path / "plan.toml", "two")
     assert (tmp_path / "plan.toml").read_text() == "two"
     assert [path.name for path in tmp_path.iterdir()] == ["plan.toml"]
 
@@ -255,3 +256,34 @@ def test_a_line_that_lacks_a_column_is_refused_in_words(tmp_path: Path) -> None:
         (tmp_path / RUNS).write_text(json.dumps(row) + "\n")
         with contextlib.suppress(ResultsError):  # a column of an option may be missing
             open_sweep(tmp_path).records()
+
+
+def test_the_line_of_a_run_that_does_not_fit_is_added_later(tmp_path: Path) -> None:
+    sweep = SweepFolder(tmp_path)
+    with sweep.lock():
+        keep(sweep, 1)
+        size = (tmp_path / RUNS).stat().st_size
+        with room(size + 10), pytest.raises(ResultsError, match="finished runs are kept"):
+            keep(sweep, 2)
+        assert (tmp_path / RUNS).stat().st_size == size
+        keep(sweep, 3)
+    assert [row["repeat"] for row in sweep.rows()] == [1, 3]
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{", "[" * 100_000, '{"schema": NaN}', '{"schema": 3}'], ids=lambda text: text[:9]
+)
+def test_a_copy_of_a_record_that_is_broken_is_named(tmp_path: Path, text: str) -> None:
+    sweep = SweepFolder(tmp_path)
+    with sweep.lock():
+        folder = keep(sweep, 1)
+    (folder / RECORD).write_text(text)
+    with pytest.raises(ResultsError, match=f"{RECORD}, line 1"), sweep.lock():
+        pass
+
+
+def test_text_of_somebody_else_is_not_cut(tmp_path: Path) -> None:
+    (tmp_path / RUNS).write_text("my notes")
+    with pytest.raises(ResultsError, match="is not a record"), SweepFolder(tmp_path).lock():
+        pass
+    assert (tmp_path / RUNS).read_text() == "my notes"

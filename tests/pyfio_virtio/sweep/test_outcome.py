@@ -107,7 +107,7 @@ def test_without_results_fio_s_own_words_count(tmp_path: Path) -> None:
 
 def test_without_any_words_the_status_is_told(tmp_path: Path) -> None:
     assert record(write(tmp_path, JOB), replace(SEEN, status=-9)).error == (
-        "fio ended with status -9"
+        "fio was ended by signal 9 (Killed)"
     )
 
 

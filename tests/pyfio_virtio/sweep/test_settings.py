@@ -60,6 +60,11 @@ def test_what_no_file_can_hold_is_refused(settings: Settings) -> None:
         settings.check()
 
 
+def test_a_byte_order_mark_is_no_part_of_a_file(tmp_path: Path) -> None:
+    (tmp_path / "sweep.toml").write_bytes(b"\xef\xbb\xbfrepeats = 3\r\n")
+    assert read_settings(tmp_path / "sweep.toml")[0] == Settings(repeats=3)
+
+
 def test_what_was_found_is_kept_apart(tmp_path: Path) -> None:
     file = tmp_path / "plan.toml"
     found: dict[str, dict[str, str | float]] = {
@@ -97,9 +102,13 @@ def test_a_file_may_be_written_as_people_would(tmp_path: Path) -> None:
         ("title = [1]", "the wrong type"),
         ("options = 3", "options is not a table"),
         ("repeats = ", "is not a TOML file"),
+        (f"repeats = {'[' * 100_000}", "nested too deeply"),
+        (f"repeats = {'9' * 5000}", "thousands of digits"),
+        ("# " + "x" * (5 << 20), "more than 4 MiB"),
         ('rate_steps = "half"', "'half' is not a rate step"),
         ('target_ci = "much"', "unusable target_ci much: it is not a share"),
     ],
+    ids=lambda text: text[:20],
 )
 def test_a_file_that_makes_no_sense_is_refused(text: str, sentence: str, tmp_path: Path) -> None:
     file = tmp_path / "sweep.toml"

@@ -17,6 +17,7 @@
 
 #define SILENCE_NS 500000000u
 #define OUTGOING_BYTES 2048
+#define RECORD_BYTES 4096
 #define CAPACITY_SECTORS 2048
 
 /* What a lie changes. */
@@ -45,6 +46,7 @@ static struct {
 } peer;
 
 int __wrap_connect(int fd, const struct sockaddr *address, socklen_t size);
+int __wrap_shutdown(int fd, int how);
 ssize_t __wrap_sendmsg(int fd, const struct msghdr *message, int flags);
 ssize_t __wrap_recvmsg(int fd, struct msghdr *message, int flags);
 int __wrap_poll(struct pollfd *watched, nfds_t count, int timeout_ms);
@@ -62,6 +64,12 @@ void peer_end(void)
 {
 	while (peer.num_fds)
 		close(peer.fds[--peer.num_fds]);
+}
+
+void peer_hang_up(void)
+{
+	peer.has_hung_up = true;
+	peer_rings_stop_all();
 }
 
 /* ---- honest replies -------------------------------------------------------------- */
@@ -125,6 +133,7 @@ static bool reply_honestly(struct vhost_user_message *message)
 		reply_u64(message, 1ull << VHOST_USER_PROTOCOL_F_MQ |
 				   1ull << VHOST_USER_PROTOCOL_F_REPLY_ACK |
 				   1ull << VHOST_USER_PROTOCOL_F_CONFIG |
+				   1ull << VHOST_USER_PROTOCOL_F_INFLIGHT_SHMFD |
 				   1ull << VHOST_USER_PROTOCOL_F_CONFIGURE_MEM_SLOTS |
 				   1ull << VHOST_USER_PROTOCOL_F_STATUS);
 		break;
@@ -144,6 +153,8 @@ static bool reply_honestly(struct vhost_user_message *message)
 		message->payload.state.num = 0;
 		break;
 	case VHOST_USER_GET_INFLIGHT_FD:
+		message->payload.inflight.mmap_size = RECORD_BYTES;
+		peer.fds[peer.num_fds++] = descriptor_make_page(RECORD_BYTES);
 		break;
 	default:
 		if (!(message->header.flags & VHOST_USER_FLAG_NEED_REPLY))
@@ -160,6 +171,10 @@ static void carry_out(const struct vhost_user_message *message)
 	case VHOST_USER_SET_VRING_NUM:
 		peer_rings_set_size(message->payload.state.index,
 				    message->payload.state.num);
+		break;
+	case VHOST_USER_SET_VRING_BASE:
+		peer_rings_set_base(message->payload.state.index,
+				    (uint16_t)message->payload.state.num);
 		break;
 	case VHOST_USER_SET_VRING_ADDR:
 		peer_rings_set_addresses(&message->payload.addr);
@@ -242,7 +257,8 @@ static void reply(struct vhost_user_message *message, enum lie lie)
 	put_outgoing(message, size);
 	if (lie == LIE_TWICE)
 		put_outgoing(message, size);
-	peer.has_hung_up |= lie == LIE_SHORT;
+	if (lie == LIE_SHORT)
+		peer_hang_up();
 }
 
 static void take_message(struct vhost_user_message *message)
@@ -261,9 +277,22 @@ static void take_message(struct vhost_user_message *message)
 
 /* ---- the system calls ------------------------------------------------------------ */
 
+/* A new connection knows nothing of the last one. */
 int __wrap_connect(int fd, const struct sockaddr *address, socklen_t size)
 {
 	(void)fd, (void)address, (void)size;
+	peer_end();
+	peer.size = peer.sent = 0;
+	peer.status = 0;
+	peer.has_hung_up = false;
+	return 0;
+}
+
+/* The socket, which is not connected, cannot be shut down. */
+int __wrap_shutdown(int fd, int how)
+{
+	(void)fd, (void)how;
+	peer_hang_up();
 	return 0;
 }
 

@@ -69,7 +69,16 @@ void peer_rings_set_addresses(const struct vhost_user_vring_addr *addresses)
 	ring->desc = (struct vring_desc *)(uintptr_t)addresses->descriptor;
 	ring->avail = (struct vring_avail *)(uintptr_t)addresses->available;
 	ring->used = (struct vring_used *)(uintptr_t)addresses->used;
-	ring->taken = 0;
+}
+
+void peer_rings_set_base(uint32_t index, uint16_t base)
+{
+	device.rings[index % QUEUES].taken = base;
+}
+
+void peer_rings_stop_all(void)
+{
+	memset(device.rings, 0, sizeof(device.rings));
 }
 
 void peer_rings_stop(uint32_t index)

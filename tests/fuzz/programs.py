@@ -59,7 +59,7 @@ class Target:
 
 
 PEER = ("device_run", "peer", "peer_rings", "clock_stub")
-PEER_REPLACES = ("clock_gettime", "connect", "sendmsg", "recvmsg", "poll")
+PEER_REPLACES = ("clock_gettime", "connect", "shutdown", "sendmsg", "recvmsg", "poll")
 BENCH = ("backend_bench", "clock_stub")
 TARGETS = (
     Target(
@@ -68,7 +68,8 @@ TARGETS = (
         PEER,
         (
             *("vhost/user.c", "vhost/wire.c", "device/negotiate.c", "device/start.c"),
-            *("device/ask_type.c", "device/open_close.c"),
+            *("device/ask_type.c", "device/open_close.c", "device/reconnect.c"),
+            *("device/inflight.c", "device/rewind.c", "device/same_disk.c", "vhost/connect.c"),
         ),
         PEER_REPLACES,
     ),
@@ -83,7 +84,7 @@ TARGETS = (
         "used_ring",
         FRONT,
         ("clock_stub",),
-        ("ring/split.c", "ring/virtq.c", "device/queue.c", "disk/blk.c"),
+        ("ring/split.c", "ring/virtq.c", "device/queue.c"),
     ),
     Target(
         "answers",

@@ -2,8 +2,8 @@
 """Stored inputs: a text file for each target, with one input on each line.
 
 A line is the input's name, a space, and its bytes in hexadecimal digits. A name begins with where
-the input comes from: `run-` was recorded (record.py), `reach-` reaches lines that no other input
-reaches (search.py), and `found-` once broke something.
+the input comes from: `run-` was recorded (record.py), `hand-` was written by hand, `reach-` reaches
+code that no other input reaches (search.py), and `found-` once broke something.
 """
 
 from collections.abc import Mapping

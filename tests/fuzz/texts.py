@@ -10,8 +10,8 @@ import json
 import random
 import sys
 import tempfile
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -26,8 +26,6 @@ from pyfio_virtio.sweep.settings import Settings, read_settings, to_toml
 from tests.fuzz.programs import HERE, ROOT
 from tests.pyfio_virtio.fio import shapes
 
-# A file that a target may write; it is in memory, and the process has only one.
-_FOLDER = tempfile.TemporaryDirectory(prefix="pv-fuzz-", dir="/dev/shm")
 _RECORDS = ROOT / "tests" / "pyfio_virtio" / "results"
 
 _VALUES: tuple[object, ...] = (
@@ -37,14 +35,16 @@ _VALUES: tuple[object, ...] = (
 )
 
 
-def _written(name: str, data: bytes) -> Path:
-    path = Path(_FOLDER.name) / name
-    path.write_bytes(data)
-    return path
+@contextmanager
+def _folder() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="pv-fuzz-") as name:
+        yield Path(name)
 
 
 def fio_json(data: bytes) -> None:
-    fio_files.rows(_written("fio.json", data))
+    with _folder() as folder:
+        (folder / "fio.json").write_bytes(data)
+        fio_files.rows(folder / "fio.json")
 
 
 def job_file(data: bytes) -> None:
@@ -54,23 +54,27 @@ def job_file(data: bytes) -> None:
         each.to_bytes()
         each.sections()
     with suppress(PyfioVirtioError):
-        reach.of_job(read, Path(_FOLDER.name))
+        reach.of_job(read, Path("/nowhere"))
     convert(read, lambda _: (), 1 << 30)
 
 
 def sweep_file(data: bytes) -> None:
-    settings, found = read_settings(_written("sweep.toml", data))
-    settings.check()
-    again, _ = read_settings(_written("again.toml", to_toml(settings, found).encode()))
-    assert again == settings
+    with _folder() as folder:
+        path = folder / "sweep.toml"
+        path.write_bytes(data)
+        settings, found = read_settings(path)
+        settings.check()
+        path.write_text(to_toml(settings, found), encoding="utf-8")
+        again, _ = read_settings(path)
+        assert again == settings
 
 
 def results_folder(data: bytes) -> None:
     """Either the text itself, or changes of runs that are all right."""
-    _written(RUNS, data if data.startswith(b"{") else _changed(data))
-    folder = Path(_FOLDER.name)
-    open_sweep(folder).records()
-    frame.load(folder)
+    with _folder() as folder:
+        (folder / RUNS).write_bytes(data if data.startswith(b"{") else _changed(data))
+        open_sweep(folder).records()
+        frame.load(folder)
 
 
 def _changed(data: bytes) -> bytes:

@@ -74,6 +74,7 @@ void device_assume_capacity(struct device *dev, uint64_t capacity_bytes)
 	if (dev->is_capacity_assumed &&
 	    capacity_bytes > dev->disk.info.capacity_bytes)
 		dev->disk.info.capacity_bytes = capacity_bytes;
+	disk_set_end(&dev->disk, dev->disk.info.capacity_bytes);
 	pthread_mutex_unlock(&dev->lock);
 }
 
@@ -266,6 +267,7 @@ void device_forget_inherited(struct device *dev)
 		close(dev->queues[i].call_fd);
 	}
 	inflight_drop(dev);
+	changes_close(dev);
 	close(dev->vu.fd);
 }
 

@@ -14,21 +14,25 @@
 
 #include "disk/request.h"
 #include "memory/regions.h"
+#include "device/changes.h"
 #include "device/inflight.h"
 #include "device/queue.h"
 #include "device/reconnect.h"
 #include "device/share_memory.h"
+#include "vhost/channel.h"
 #include "vhost/user.h"
 
 struct device {
 	struct device_config config; /* config.socket is vu.path */
 	struct vhost_user vu;
+	struct vhost_channel channel; /* of the back-end's requests */
 	struct memory *memory;       /* config.memory, or own_memory */
 	struct memory own_memory;
 	struct memory early_memory;  /* of questions about the type */
 	struct shared shared;        /* the parts of it that the back-end knows */
 	struct disk disk;
 	struct disk negotiated;      /* disk before the device was started */
+	uint64_t told_bytes;         /* the capacity that the back-end told last */
 	bool is_capacity_assumed;    /* the back-end did not tell it */
 	const struct command_set *commands;
 	struct inflight inflight;    /* of the rings that run */
@@ -40,7 +44,8 @@ struct device {
 	struct disk_summary *disks;  /* virtio-scsi: the disks that were found */
 	unsigned int num_disks;
 	struct reconnect reconnect;
-	pthread_mutex_t lock;        /* guards is_claimed, reconnect, and vu after start */
+	pthread_mutex_t lock;        /* guards is_claimed, reconnect, told_bytes, and
+	                              * vu and channel after start */
 	struct blocking *blocking;   /* library/blocking.c's; NULL unless attached */
 };
 

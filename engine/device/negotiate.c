@@ -24,8 +24,8 @@ static bool has(uint64_t bits, unsigned int bit)
 
 /* ---- protocol features ---------------------------------------------------- */
 
-/* BACKEND_REQ is not wanted. The only message that a back-end would send over it says
- * that its configuration changed, and the answers to requests show that, too. */
+/* The only message over BACKEND_REQ that matters to us says that the configuration changed,
+ * so it is of no use without CONFIG. */
 static uint64_t wanted_protocol(const struct device *dev)
 {
 	uint64_t wanted = 1ull << VHOST_USER_PROTOCOL_F_MQ |
@@ -34,6 +34,8 @@ static uint64_t wanted_protocol(const struct device *dev)
 			  1ull << VHOST_USER_PROTOCOL_F_CONFIGURE_MEM_SLOTS |
 			  1ull << VHOST_USER_PROTOCOL_F_STATUS;
 
+	if (has(dev->disk.info.offered_protocol, VHOST_USER_PROTOCOL_F_CONFIG))
+		wanted |= 1ull << VHOST_USER_PROTOCOL_F_BACKEND_REQ;
 	if (device_wants_inflight(dev))
 		wanted |= 1ull << VHOST_USER_PROTOCOL_F_INFLIGHT_SHMFD;
 	return wanted & dev->disk.info.offered_protocol;
@@ -255,6 +257,7 @@ static int read_limits(struct device *dev)
 {
 	int code = read_config(dev);
 
+	dev->told_bytes = dev->disk.info.capacity_bytes;
 	if (!code)
 		code = read_queue_num(dev);
 	return code ? code : disk_derive_limits(&dev->disk);
@@ -281,6 +284,8 @@ int negotiate(struct device *dev)
 	if (!code)
 		code = vhost_user_set_owner(&dev->vu);
 	if (!code)
+		code = changes_listen(dev);
+	if (!code)
 		code = negotiate_mem_slots(dev);
 	if (!code)
 		code = check_type(dev);
@@ -301,10 +306,12 @@ static int check_offers(const struct device *dev, const char *kind, uint64_t use
 			 (unsigned long long)(used & ~offered));
 }
 
-/* Without INFLIGHT_SHMFD all rings begin again. */
+/* Without INFLIGHT_SHMFD all rings begin again; without BACKEND_REQ only changes of the
+ * configuration are not noticed. */
 static int negotiate_same_protocol(struct device *dev, const struct device *before)
 {
-	const uint64_t optional = 1ull << VHOST_USER_PROTOCOL_F_INFLIGHT_SHMFD;
+	const uint64_t optional = 1ull << VHOST_USER_PROTOCOL_F_INFLIGHT_SHMFD |
+				  1ull << VHOST_USER_PROTOCOL_F_BACKEND_REQ;
 	struct device_info *info = &dev->disk.info;
 	uint64_t used = before->vu.protocol;
 	int code;

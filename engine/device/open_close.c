@@ -138,6 +138,7 @@ void device_close(struct device *dev)
 	device_stop(dev);
 	vhost_user_close(&dev->vu);
 	foreign_close(&dev->shared.foreign);
+	changes_close(dev);
 	memory_close(&dev->own_memory);
 	memory_close(&dev->early_memory);
 	pthread_mutex_destroy(&dev->lock);

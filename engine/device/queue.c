@@ -151,14 +151,9 @@ static int check(const struct queue *queue, const struct request *req)
 			(unsigned long long)req->left_bytes,
 			(unsigned long long)req->offset_bytes,
 			info->block_size);
-	if (req->offset_bytes > info->capacity_bytes ||
-	    req->left_bytes > info->capacity_bytes - req->offset_bytes)
-		return error_set(ENOSPC, "a %s of %llu bytes at %llu lies "
-			"beyond the device's %llu bytes",
-			disk_request_name(req->type),
-			(unsigned long long)req->left_bytes,
-			(unsigned long long)req->offset_bytes,
-			(unsigned long long)info->capacity_bytes);
+	if (disk_ends_before(queue->disk, req->offset_bytes, req->left_bytes))
+		return disk_refuse_range(queue->disk, req->type, req->offset_bytes,
+					 req->left_bytes);
 	return 0;
 }
 
@@ -425,11 +420,16 @@ unsigned int queue_reap(struct queue *queue, struct request **done,
 
 const char *queue_explain(struct queue *queue, const struct request *req)
 {
+	uint64_t part_at = req->offset_bytes - req->part_bytes;
+
 	if (queue->abandoned)
 		error_set(req->error, "%s", queue->reason);
 	else if (!queue->commands->result(queue->disk, &queue->vq, req))
 		error_set(req->error, "the back-end reported that a %s failed, and "
 			  "then that it did not", disk_request_name(req->type));
+	else if (req->type <= REQUEST_WRITE_ZEROES &&
+		 disk_ends_before(queue->disk, part_at, req->part_bytes))
+		disk_refuse_range(queue->disk, req->type, part_at, req->part_bytes);
 	return error_message();
 }
 

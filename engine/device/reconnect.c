@@ -176,7 +176,9 @@ static int connect_again(struct device *dev)
 	dev->reconnect.counts.count++;
 	__atomic_fetch_add(&dev->reconnect.generation, 1, __ATOMIC_RELEASE);
 	set_timeout(dev, &dev->vu);
-	code = give_record(dev);
+	code = changes_listen(dev);
+	if (!code)
+		code = give_record(dev);
 	if (!code)
 		code = start_unowned(dev);
 	if (code)

@@ -108,13 +108,13 @@ static bool is_read_only(const struct device_info *info)
 static int compare_sizes(const struct device *dev, const struct device_info *now)
 {
 	const struct device_info *before = &dev->disk.info;
+	uint64_t end = disk_end(&dev->disk);
 
 	if (now->block_size != before->block_size)
 		return refuse(dev, "its block size is", now->block_size,
 			      before->block_size);
-	if (!dev->is_capacity_assumed && now->capacity_bytes < before->capacity_bytes)
-		return refuse(dev, "its capacity in bytes is", now->capacity_bytes,
-			      before->capacity_bytes);
+	if (!dev->is_capacity_assumed && now->capacity_bytes < end)
+		return refuse(dev, "its capacity in bytes is", now->capacity_bytes, end);
 	return 0;
 }
 

@@ -33,6 +33,27 @@ int disk_capacity(uint64_t blocks, uint32_t block_size, uint64_t *bytes)
 	return 0;
 }
 
+void disk_set_end(struct disk *disk, uint64_t end_bytes)
+{
+	__atomic_store_n(&disk->end_bytes, end_bytes, __ATOMIC_RELAXED);
+}
+
+/* The disk may have shrunk after the program had read its size. Then the error is that of
+ * a block that cannot be reached. */
+int disk_refuse_range(const struct disk *disk, uint8_t type, uint64_t offset_bytes,
+		      uint64_t size_bytes)
+{
+	unsigned long long end = disk_end(disk), before = disk->info.capacity_bytes;
+	unsigned long long size = size_bytes, offset = offset_bytes;
+
+	if (end < before)
+		return error_set(EIO, "a %s of %llu bytes at %llu lies beyond the end of the "
+				 "disk, which shrank from %llu to %llu bytes while it was in "
+				 "use", disk_request_name(type), size, offset, before, end);
+	return error_set(ENOSPC, "a %s of %llu bytes at %llu lies beyond the device's %llu "
+			 "bytes", disk_request_name(type), size, offset, before);
+}
+
 uint32_t disk_take_part(struct request *req, uint64_t most_bytes)
 {
 	uint32_t bytes = (uint32_t)(req->left_bytes < most_bytes ?
@@ -121,6 +142,7 @@ int disk_derive_limits(struct disk *disk)
 	uint64_t segment = no_more_than(info->size_max, DISK_MAX_PART_BYTES);
 	uint64_t most = no_more_than(disk->max_transfer_bytes, DISK_MAX_PART_BYTES);
 
+	disk_set_end(disk, info->capacity_bytes);
 	disk->block_shift = (uint32_t)__builtin_ctz(info->block_size);
 	disk->max_segment_bytes = (uint32_t)segment;
 	disk->max_part_bytes =

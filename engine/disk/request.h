@@ -47,6 +47,7 @@ struct request {
 
 struct disk {
 	struct device_info info;     /* as told by the back-end */
+	uint64_t end_bytes;          /* see disk_end() */
 	uint32_t allowed_types;      /* a bit for each enum request_type */
 	uint64_t max_part_bytes;     /* of a read or write */
 	uint32_t max_segment_bytes;
@@ -90,6 +91,25 @@ struct command_set {
 /* Calculates the size of a disk from the number of blocks that the back-end told. 0,
  * or -EPROTO with a sentence if it is larger than DISK_MAX_BYTES. */
 int disk_capacity(uint64_t blocks, uint32_t block_size, uint64_t *bytes);
+
+/* What lies beyond the end fails. It is info.capacity_bytes, unless the disk shrank while it
+ * is in use. Any thread. */
+static inline uint64_t disk_end(const struct disk *disk)
+{
+	return __atomic_load_n(&disk->end_bytes, __ATOMIC_RELAXED);
+}
+void disk_set_end(struct disk *disk, uint64_t end_bytes);
+/* True if the range is not wholly on the disk. */
+static inline bool disk_ends_before(const struct disk *disk, uint64_t offset_bytes,
+				    uint64_t size_bytes)
+{
+	uint64_t end = disk_end(disk);
+
+	return offset_bytes > end || size_bytes > end - offset_bytes;
+}
+/* Records a sentence about that, and returns a negative errno. */
+int disk_refuse_range(const struct disk *disk, uint8_t type, uint64_t offset_bytes,
+		      uint64_t size_bytes);
 
 /* "read", "write" ... */
 const char *disk_request_name(uint8_t type);

@@ -210,7 +210,7 @@ static void look_at(struct job *job, struct job_file *file)
 		int code = done[i]->error;
 
 		complete(job, done[i]->user, code,
-			 code ? queue_explain(file->queue, done[i]) : NULL);
+			 code ? fio_explain(file, done[i]) : NULL);
 	}
 	job->reaped += count;
 	/* The last one is put back first. fio takes the completions in order, so its

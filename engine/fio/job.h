@@ -152,6 +152,9 @@ void fio_forget_seen(struct job *job);
 /* Checks, while the job waits, for requests that will not come back, and abandons
  * their queues. */
 void fio_watch(struct thread_data *td, struct job *job);
+/* The sentence that says why req failed; see queue_explain(). The reason may be that the disk
+ * shrank. */
+const char *fio_explain(const struct job_file *file, const struct request *req);
 /* fio's terminate hook: fio has marked the job td. Async-signal-safe; in any process. */
 void fio_watch_terminate(struct thread_data *td);
 /* The wait in which fio_watch() was called is over. */

@@ -27,6 +27,18 @@ static void abandon(struct job_file *file, int code)
 	fio_report_failure(file, file->queue->reason);
 }
 
+static void notice_changes(const struct job_file *file)
+{
+	if (device_notice_changes(file->device))
+		log_info("fio_virtio: %s: %s\n", file->device->vu.path, error_message());
+}
+
+const char *fio_explain(const struct job_file *file, const struct request *req)
+{
+	notice_changes(file);
+	return queue_explain(file->queue, req);
+}
+
 /* Requests get the whole of their time again from a back-end that is back. */
 static void check_connection(struct job *job, struct job_file *file, struct pollfd *watched)
 {
@@ -39,6 +51,8 @@ static void check_connection(struct job *job, struct job_file *file, struct poll
 		job->last_progress_ns = clock_now_ns();
 	if (state < 0)
 		abandon(file, EIO);
+	else if (state == CONNECTION_RUNS)
+		notice_changes(file);
 }
 
 static void check_connections(struct job *job)

@@ -72,8 +72,6 @@ static inline void finish_whole(struct shared_queue *sq, struct transfer *t,
 static void take_from_device(struct transfer *t, const struct request *req,
 			     struct transfer_list *work)
 {
-	struct shared_queue *sq = t->sq;
-
 	t->place = PLACE_WORKER;
 	transfer_spread(t);
 	if (is_with_back_end(t))
@@ -81,8 +79,7 @@ static void take_from_device(struct transfer *t, const struct request *req,
 	else
 		release_memory(t);
 	if (req->error)
-		transfer_fail(t, req->error, carry_is_abandoned(sq) ? sq->reason :
-					     queue_explain(sq->queue, req));
+		carry_note_error(t, req);
 	if (!t->step.uses_slot)
 		carry_put_chain(t);
 	TAILQ_INSERT_TAIL(work, t, link);
@@ -283,6 +280,7 @@ static void check(void *context)
 {
 	struct shared_queue *sq = context;
 
+	device_notice_changes(sq->dev);
 	for (unsigned int i = 0; i < sq->num_siblings; i++)
 		check_one(&sq->siblings[i]);
 }

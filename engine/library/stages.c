@@ -40,6 +40,14 @@ void carry_note_abandoned(struct shared_queue *sq)
 	__atomic_store_n(&sq->is_abandoned, true, __ATOMIC_RELEASE);
 }
 
+/* The reason may be that the disk shrank. */
+void carry_note_error(struct transfer *t, const struct request *req)
+{
+	device_notice_changes(t->sq->dev);
+	transfer_fail(t, req->error, carry_is_abandoned(t->sq) ? t->sq->reason :
+				     queue_explain(t->sq->queue, req));
+}
+
 void carry_fail(struct transfer *t, int code, const char *sentence,
 		 struct transfer_list *work)
 {

@@ -30,6 +30,8 @@ void carry_kick(struct shared_queue *sq);
  * work. t must not be in any list. */
 void carry_fail(struct transfer *t, int code, const char *sentence,
 		struct transfer_list *work);
+/* Notes why req, a part of t that came back, failed. */
+void carry_note_error(struct transfer *t, const struct request *req);
 /* Begins t, which was prepared for sq: sends it, or appends it to work. */
 void carry_start(struct shared_queue *sq, struct transfer *t, struct transfer_list *work);
 /* Releases the lock, then kicks for what was sent with it held. */

@@ -145,6 +145,14 @@ int vhost_user_get_queue_num(struct vhost_user *vu, uint64_t *num)
 	return ask_u64(vu, VHOST_USER_GET_QUEUE_NUM, num);
 }
 
+int vhost_user_set_backend_req_fd(struct vhost_user *vu, int fd)
+{
+	struct vhost_user_message message;
+
+	make_message(&message, VHOST_USER_SET_BACKEND_REQ_FD, 0);
+	return tell(vu, &message, &fd, 1);
+}
+
 int vhost_user_get_config(struct vhost_user *vu, void *space, uint32_t size)
 {
 	struct vhost_user_message message;

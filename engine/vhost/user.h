@@ -44,6 +44,8 @@ int vhost_user_set_protocol_features(struct vhost_user *vu, uint64_t features);
 int vhost_user_set_owner(struct vhost_user *vu);
 /* Needs MQ. */
 int vhost_user_get_queue_num(struct vhost_user *vu, uint64_t *num);
+/* Needs BACKEND_REQ. fd is the back-end's end of a socket; see vhost/channel.h. */
+int vhost_user_set_backend_req_fd(struct vhost_user *vu, int fd);
 /* Reads configuration space from offset 0, since some back-ends ignore the
  * offset. Needs CONFIG. size is at most VHOST_USER_MAX_CONFIG. */
 int vhost_user_get_config(struct vhost_user *vu, void *space, uint32_t size);

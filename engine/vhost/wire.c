@@ -30,6 +30,7 @@ const char *vhost_wire_name(uint32_t request)
 		[VHOST_USER_SET_PROTOCOL_FEATURES] = "SET_PROTOCOL_FEATURES",
 		[VHOST_USER_GET_QUEUE_NUM] = "GET_QUEUE_NUM",
 		[VHOST_USER_SET_VRING_ENABLE] = "SET_VRING_ENABLE",
+		[VHOST_USER_SET_BACKEND_REQ_FD] = "SET_BACKEND_REQ_FD",
 		[VHOST_USER_GET_CONFIG] = "GET_CONFIG",
 		[VHOST_USER_GET_INFLIGHT_FD] = "GET_INFLIGHT_FD",
 		[VHOST_USER_SET_INFLIGHT_FD] = "SET_INFLIGHT_FD",
@@ -174,6 +175,11 @@ static ssize_t receive_some(int fd, void *buffer, size_t size, struct came *came
 	if (count >= 0)
 		take_fds(&header, came);
 	return count;
+}
+
+ssize_t vhost_wire_read(int fd, void *buffer, size_t size)
+{
+	return receive_some(fd, buffer, size, NULL);
 }
 
 static int receive_all(struct vhost_user *vu, void *buffer, size_t size,

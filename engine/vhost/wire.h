@@ -2,10 +2,13 @@
 /*
  * Sends whole vhost-user messages over the socket, and receives and checks answers,
  * within the connection's deadline. Of a request it knows only the name. Only
- * vhost/user.c calls it, in the same thread.
+ * vhost/user.c and vhost/channel.c call it, in the same thread.
  */
 #ifndef VHOST_WIRE_H
 #define VHOST_WIRE_H
+
+#include <stddef.h>
+#include <sys/types.h>
 
 #include "vhost/user.h"
 
@@ -24,6 +27,9 @@ int vhost_wire_receive(struct vhost_user *vu, struct vhost_user_message *message
  * The last optional bytes of its payload may be missing. */
 int vhost_wire_receive_fd(struct vhost_user *vu, struct vhost_user_message *message,
 			  uint32_t size, uint32_t optional, int *fd);
+
+/* recvmsg(2) without waiting. File descriptors that come are closed. */
+ssize_t vhost_wire_read(int fd, void *buffer, size_t size);
 
 /* Marks the connection dead and records "PATH: the back-end ..." */
 int vhost_wire_break(struct vhost_user *vu, int code, const char *format, ...)

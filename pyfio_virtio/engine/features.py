@@ -90,8 +90,8 @@ PROTOCOL_FEATURES = (
     Feature(
         5,
         "VHOST_USER_PROTOCOL_F_BACKEND_REQ",
-        "requests from the back-end",
-        "it could only report a changed configuration, which the engine learns from requests too",
+        "the back-end tells of a new size of its disk",
+        "without CONFIG the size cannot be read",
     ),
     Feature(6, "VHOST_USER_PROTOCOL_F_CROSS_ENDIAN", "foreign byte order", "ours is the same"),
     Feature(7, "VHOST_USER_PROTOCOL_F_CRYPTO_SESSION", "sessions", "for crypto devices"),
@@ -99,7 +99,12 @@ PROTOCOL_FEATURES = (
     Feature(9, "VHOST_USER_PROTOCOL_F_CONFIG", "configuration can be read"),
     Feature(10, "VHOST_USER_PROTOCOL_F_BACKEND_SEND_FD", "the back-end sends descriptors"),
     Feature(11, "VHOST_USER_PROTOCOL_F_HOST_NOTIFIER", "doorbells", "for devices in hardware"),
-    Feature(12, "VHOST_USER_PROTOCOL_F_INFLIGHT_SHMFD", "requests outlive the back-end"),
+    Feature(
+        12,
+        "VHOST_USER_PROTOCOL_F_INFLIGHT_SHMFD",
+        "requests outlive the back-end",
+        "used with reconnect_timeout alone",
+    ),
     Feature(13, "VHOST_USER_PROTOCOL_F_RESET_DEVICE", "reset without a new connection"),
     Feature(
         14,

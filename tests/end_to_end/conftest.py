@@ -74,7 +74,7 @@ def disk(request: pytest.FixtureRequest, serve: StartBackend) -> StartBackend:
 def qsd_with(private: Path) -> Iterator[Callable[..., str]]:
     running: list[process.Process] = []
 
-    def start(*nodes: str, export: str = "") -> str:
+    def start(*nodes: str, export: str = "", options: tuple[str, ...] = ()) -> str:
         """Serves the node called "disk"; returns the socket."""
         socket = private / f"own{len(running)}.sock"
         line = ["qemu-storage-daemon"]
@@ -82,6 +82,7 @@ def qsd_with(private: Path) -> Iterator[Callable[..., str]]:
             line += ["--blockdev", node]
         line += ["--export", f"type=vhost-user-blk,id=export,node-name=disk,writable=on{export}"]
         line[-1] += f",addr.type=unix,addr.path={socket}"
+        line += options
         running.append(process.start(line, death_signal=signal.SIGKILL))
         wait_until(lambda: unix_sockets.accepts(str(socket)) or not running[-1].is_running())
         assert running[-1].is_running(), f"did not start: {line}"

@@ -46,7 +46,7 @@ BLK_FEATURES = (
     | VERSION_1
 )
 # Protocol feature bits.
-MQ, REPLY_ACK, CONFIG, INFLIGHT = 1 << 0, 1 << 3, 1 << 9, 1 << 12
+MQ, REPLY_ACK, BACKEND_REQ, CONFIG, INFLIGHT = 1 << 0, 1 << 3, 1 << 5, 1 << 9, 1 << 12
 MEM_SLOTS, STATUS = 1 << 15, 1 << 16
 PROTOCOL = MQ | REPLY_ACK | CONFIG | MEM_SLOTS | STATUS
 
@@ -55,6 +55,7 @@ DRIVER_OK, FEATURES_OK = 4, 8
 # What may be sent only if this protocol feature was agreed on.
 NEEDS = {
     Request.GET_QUEUE_NUM: MQ,
+    Request.SET_BACKEND_REQ_FD: BACKEND_REQ,
     Request.GET_CONFIG: CONFIG,
     Request.GET_INFLIGHT_FD: INFLIGHT,
     Request.SET_INFLIGHT_FD: INFLIGHT,

@@ -78,6 +78,11 @@ def with_fd(function: str) -> Callable[[CData], int]:
     return give
 
 
+def set_backend_req_fd(vu: CData) -> int:
+    with spare_fd() as fd:
+        return int(lib.vhost_user_set_backend_req_fd(vu, fd))
+
+
 def set_vring_addr(vu: CData) -> int:
     addr = ffi.new(
         "struct vhost_user_vring_addr *",
@@ -154,6 +159,7 @@ ORDERS = [
         set_vring_addr,
         struct.pack("=IIQQQQ", 1, 0, 0x1000, 0x3000, 0x2000, 0),
     ),
+    Order(Request.SET_BACKEND_REQ_FD, set_backend_req_fd, b"", 1),
     Order(Request.SET_VRING_CALL, with_fd("vhost_user_set_vring_call"), U64.pack(2), 1),
     Order(Request.SET_VRING_KICK, with_fd("vhost_user_set_vring_kick"), U64.pack(2), 1),
     Order(Request.ADD_MEM_REG, add_mem_reg, U64.pack(0) + REGION_BYTES, 1),

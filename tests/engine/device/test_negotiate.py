@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.engine.blk_backend import (
+    BACKEND_REQ,
     BLK_FEATURES,
     CONFIG,
     EVENT_IDX,
@@ -108,7 +109,7 @@ def test_no_feature_is_taken_that_the_engine_does_not_know(info: Info) -> None:
 
 
 def test_no_protocol_feature_is_taken_that_the_engine_does_not_know(info: Info) -> None:
-    assert info(BlkBackend(protocol=ALL)).protocol == PROTOCOL
+    assert info(BlkBackend(protocol=ALL)).protocol == PROTOCOL | BACKEND_REQ
 
 
 def test_what_was_offered_can_be_shown(info: Info) -> None:

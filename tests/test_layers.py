@@ -262,9 +262,10 @@ ROOMS: dict[str, set[str]] = {
     "fio": {"machine"},
     "backends": {"engine", "machine"},
     "disk": {"engine", "machine"},
+    "restarts": {"backends", "disk", "machine"},
     "results": {"fio"},
     "sweep": {"backends", "engine", "fio", "machine", "results"},
-    "cli": {"backends", "disk", "engine", "fio", "machine", "results", "sweep"},
+    "cli": {"backends", "disk", "engine", "fio", "machine", "restarts", "results", "sweep"},
 }
 BELOW = {"errors", "files", "sizes"}
 # Beside the rooms: one run of a job, what it may touch, and what this machine lacks for it.

@@ -20,6 +20,7 @@ from pyfio_virtio.cli.help import EXIT_STATUSES, Commands, help_command
 from pyfio_virtio.cli.job import job
 from pyfio_virtio.cli.probe import probe
 from pyfio_virtio.cli.report import plot, report
+from pyfio_virtio.cli.restart_test import restart_test
 from pyfio_virtio.cli.results import replay, results
 from pyfio_virtio.cli.run import run
 from pyfio_virtio.cli.streams import STDOUT
@@ -108,7 +109,7 @@ def completion(shell: str) -> None:
 
 
 for command in (
-    *(run, backend, job, probe, doctor, verify_command),
+    *(run, backend, job, probe, doctor, verify_command, restart_test),
     *(sweep, results, replay, report, plot, compare, help_command),
 ):
     cli.add_command(command)

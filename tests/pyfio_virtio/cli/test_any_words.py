@@ -26,6 +26,7 @@ NEEDED = {
     "run": ("--dry-run",),
     "sweep": ("--dry-run",),
     "backend start": ("--dry-run",),
+    "restart-test": ("--dry-run",),
     "verify": ("--socket", "no.sock"),
     "probe": ("no.sock",),
     "completion": ("bash",),
@@ -33,6 +34,8 @@ NEEDED = {
     "replay": ("abc",),
     "results show": ("abc",),
 }
+# Without any words, they start something.
+STARTING = ("run", "sweep", "backend start", "restart-test")
 # They do something useful, or ask for a word that they need.
 USEFUL_ALONE = ("doctor", "env", "job", "help", "backend list")
 
@@ -84,7 +87,7 @@ def needed(path: str) -> tuple[str, ...]:
 
 @pytest.mark.parametrize("path", ALL)
 def test_alone(tried: RunCommand, path: str) -> None:
-    safe = ("--dry-run",) if path in ("run", "sweep", "backend start") else ()
+    safe = ("--dry-run",) if path in STARTING else ()
     ended = tried(*path.split(), *safe)
     if not safe and path not in USEFUL_ALONE:
         assert ended.status

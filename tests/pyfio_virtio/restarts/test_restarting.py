@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A back-end that is killed and started again, and the memory of its disk."""
+
+from pathlib import Path
+
+import pytest
+
+import pyfio_virtio
+from pyfio_virtio.backends.backends import BackendSpec
+from pyfio_virtio.backends.unix_sockets import listener
+from pyfio_virtio.errors import PyfioVirtioError
+from pyfio_virtio.restarts.restarting import own_backend
+from tests.waiting import kill
+
+SPEC = BackendSpec(size_bytes=1 << 20)
+
+
+def test_a_disk_in_memory_outlives_its_back_end(private: Path) -> None:
+    with own_backend(SPEC, 0, print) as own:
+        first = listener(own.socket)
+        with pyfio_virtio.open(own.socket) as disk:
+            disk.pwrite(b"kept", 1000)
+        own.restart()
+        assert listener(own.socket) != first
+        with pyfio_virtio.open(own.socket) as disk:
+            assert disk.pread(4, 1000) == b"kept"
+    assert not list(private.glob("pyfio-virtio/*"))
+
+
+def test_a_back_end_that_ended_by_itself_is_told(private: Path) -> None:
+    with own_backend(SPEC, 0, print) as own:
+        process = listener(own.socket)
+        assert process
+        kill(process)
+        with pytest.raises(PyfioVirtioError, match="ended by itself"):
+            own.restart()

@@ -10,6 +10,7 @@ import click
 from pyfio_virtio import files
 from pyfio_virtio.cli.options import Decorator
 from pyfio_virtio.errors import UsageError
+from pyfio_virtio.machine import signals
 
 json_option: Decorator = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
@@ -38,7 +39,8 @@ def write_file(path: Path, content: str | bytes) -> None:
         if path.exists() and not path.is_file():  # such as /dev/stdout
             files.write(path, content)
         else:
-            files.replace(path, content)
+            with signals.ending_tidily():
+                files.replace(path, content)
     except OSError as error:
         why = error.strerror or str(error)
         raise UsageError(f"cannot write {path}", why, "name a file elsewhere") from error

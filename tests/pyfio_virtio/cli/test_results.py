@@ -4,6 +4,8 @@
 import csv
 import io
 import json
+import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -117,3 +119,13 @@ def test_a_point_is_run_again_and_compared(command: RunCommand, swept: Path, pri
     [record] = SweepFolder(private / "again").records()
     assert record.point.job in {each.point.job for each in SweepFolder(swept).records()}
     assert SweepFolder(swept).rows() == before
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_a_signal_while_a_file_is_written_leaves_nothing_of_it(
+    main_here: RunCommand, swept: Path, private: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    monkeypatch.setattr(os, "fsync", lambda descriptor: signal.raise_signal(number))
+    ended = main_here("results", "export", str(swept), "-o", "runs.csv")
+    assert (ended.status, ended.stderr.strip()) == (128 + number, "pyfio-virtio: interrupted")
+    assert not list(private.iterdir())

@@ -6,6 +6,7 @@
 
 #include "clock_stub.h"
 #include "descriptors.h"
+#include "device/changes.h"
 #include "device/device.h"
 #include "device/execute_one.h"
 #include "peer.h"
@@ -182,6 +183,8 @@ static int run(struct input *input, const struct device_config *config, unsigned
 		/* More memory than there is, so that it is shared while the rings run. */
 		if (kind & 4)
 			device_free(dev, device_alloc(dev, REGION_BYTES, 0));
+		peer_tell_change();
+		device_notice_changes(dev);
 		use(dev, input);
 		if (kind & 8) {
 			code = start_again(dev, config);

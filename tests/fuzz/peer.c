@@ -43,12 +43,14 @@ static struct {
 	unsigned int num_fds;
 	size_t at_once; /* bytes that one recvmsg() gets at most */
 	bool has_hung_up;
+	int request_fd; /* a socket for our own requests; 0: none */
 } peer;
 
 int __wrap_connect(int fd, const struct sockaddr *address, socklen_t size);
 int __wrap_shutdown(int fd, int how);
 ssize_t __wrap_sendmsg(int fd, const struct msghdr *message, int flags);
 ssize_t __wrap_recvmsg(int fd, struct msghdr *message, int flags);
+ssize_t __real_recvmsg(int fd, struct msghdr *message, int flags);
 int __wrap_poll(struct pollfd *watched, nfds_t count, int timeout_ms);
 
 void peer_begin(bool is_scsi, struct input *messages, struct input *answers)
@@ -60,10 +62,29 @@ void peer_begin(bool is_scsi, struct input *messages, struct input *answers)
 	peer_rings_begin(is_scsi, answers);
 }
 
-void peer_end(void)
+static void close_unsent(void)
 {
 	while (peer.num_fds)
 		close(peer.fds[--peer.num_fds]);
+}
+
+void peer_end(void)
+{
+	close_unsent();
+	if (peer.request_fd)
+		close(peer.request_fd);
+	peer.request_fd = 0;
+}
+
+void peer_tell_change(void)
+{
+	const struct vhost_user_header header = {
+		.request = VHOST_USER_BACKEND_CONFIG_CHANGE_MSG,
+		.flags = VHOST_USER_VERSION,
+	};
+
+	if (peer.request_fd)
+		send(peer.request_fd, &header, sizeof(header), MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
 void peer_hang_up(void)
@@ -132,6 +153,7 @@ static bool reply_honestly(struct vhost_user_message *message)
 	case VHOST_USER_GET_PROTOCOL_FEATURES:
 		reply_u64(message, 1ull << VHOST_USER_PROTOCOL_F_MQ |
 				   1ull << VHOST_USER_PROTOCOL_F_REPLY_ACK |
+				   1ull << VHOST_USER_PROTOCOL_F_BACKEND_REQ |
 				   1ull << VHOST_USER_PROTOCOL_F_CONFIG |
 				   1ull << VHOST_USER_PROTOCOL_F_INFLIGHT_SHMFD |
 				   1ull << VHOST_USER_PROTOCOL_F_CONFIGURE_MEM_SLOTS |
@@ -296,6 +318,16 @@ int __wrap_shutdown(int fd, int how)
 	return 0;
 }
 
+static void keep_request_fd(const struct msghdr *sent)
+{
+	int fd;
+
+	memcpy(&fd, CMSG_DATA(CMSG_FIRSTHDR(sent)), sizeof(fd));
+	if (peer.request_fd)
+		close(peer.request_fd);
+	peer.request_fd = dup(fd);
+}
+
 ssize_t __wrap_sendmsg(int fd, const struct msghdr *sent, int flags)
 {
 	struct vhost_user_message message = { 0 };
@@ -309,6 +341,8 @@ ssize_t __wrap_sendmsg(int fd, const struct msghdr *sent, int flags)
 	require(sent->msg_iovlen == 1 && bytes <= sizeof(message),
 		"a message is sent at once");
 	memcpy(&message, sent->msg_iov->iov_base, bytes);
+	if (message.header.request == VHOST_USER_SET_BACKEND_REQ_FD)
+		keep_request_fd(sent);
 	take_message(&message);
 	return (ssize_t)bytes;
 }
@@ -331,14 +365,24 @@ static void hand_over_fds(struct msghdr *received)
 	}
 	memmove(peer.fds, peer.fds + count, (peer.num_fds - count) * sizeof(int));
 	peer.num_fds -= (unsigned int)count;
-	peer_end();
+	close_unsent();
+}
+
+/* The socket for the back-end's own requests is a real one, and has another end. */
+static bool is_real(int fd)
+{
+	struct sockaddr_storage address;
+	socklen_t size = sizeof(address);
+
+	return !getpeername(fd, (struct sockaddr *)&address, &size);
 }
 
 ssize_t __wrap_recvmsg(int fd, struct msghdr *received, int flags)
 {
 	size_t bytes = received->msg_iov->iov_len, left = peer.size - peer.sent;
 
-	(void)fd, (void)flags;
+	if (is_real(fd))
+		return __real_recvmsg(fd, received, flags);
 	if (!left && !peer.has_hung_up) {
 		errno = EAGAIN;
 		return -1;

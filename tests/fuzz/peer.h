@@ -17,6 +17,8 @@
 void peer_begin(bool is_scsi, struct input *messages, struct input *answers);
 /* Ends the connection. The front-end may connect again. */
 void peer_hang_up(void);
+/* Says on the socket for its own requests that the configuration changed. */
+void peer_tell_change(void);
 /* Closes what was not received. */
 void peer_end(void);
 

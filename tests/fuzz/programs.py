@@ -69,7 +69,7 @@ TARGETS = (
         (
             *("vhost/user.c", "vhost/wire.c", "device/negotiate.c", "device/start.c"),
             *("device/ask_type.c", "device/open_close.c", "device/reconnect.c"),
-            *("device/inflight.c", "device/rewind.c", "device/same_disk.c", "vhost/connect.c"),
+            *("device/inflight.c", "device/rewind.c", "device/same_disk.c", "device/changes.c"),
         ),
         PEER_REPLACES,
     ),
@@ -93,6 +93,7 @@ TARGETS = (
         ("disk/scsi_answer.c", "disk/sense.c", "disk/request.c"),
         (),
     ),
+    Target("channel", FRONT, (), ("vhost/channel.c",), ()),
     Target(
         "messages",
         BACK,

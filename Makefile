@@ -31,7 +31,7 @@ BACK_END := build/lib/vhost_backend
 
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: all run test model fuzz stress differential examples conditions lint bench asan tsan fio-3.41 install-packages install clean help FORCE
+.PHONY: all run test model fuzz stress soak differential examples conditions lint bench asan tsan fio-3.41 install-packages install clean help FORCE
 
 all: $(FRONT_END) $(BACK_END) ## build the engine (the default): build/lib/fio_virtio
 
@@ -43,6 +43,10 @@ test: install-packages ## run the tests
 	@$(MAKE) --no-print-directory all $(INTERNALS) $(VENV)/.dev
 	@$(IN_VENV) -m pytest
 
+soak: install-packages ## verify disks while their back-ends are killed and restarted, for MINUTES (30)
+	@$(MAKE) --no-print-directory all $(VENV)/.dev
+	@$(IN_VENV) -m tests.soak.soak $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED))
+
 differential: install-packages ## search for jobs that run otherwise on fio's own engines, for MINUTES (30)
 	@$(MAKE) --no-print-directory all $(VENV)/.dev
 	@$(IN_VENV) -m tests.differential.search $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED))
@@ -53,7 +57,7 @@ examples: install-packages ## run the job files of fio's sources here and on fio
 
 stress: install-packages ## use the library at random on bad back-ends, for SECONDS (60)
 	@$(MAKE) --no-print-directory all $(VENV)/.dev
-	@$(IN_VENV) -m tests.stress.soak $(if $(SECONDS),--seconds $(SECONDS)) $(if $(SEED),--seed $(SEED))
+	@$(IN_VENV) -m tests.stress.disk_stress $(if $(SECONDS),--seconds $(SECONDS)) $(if $(SEED),--seed $(SEED))
 
 fuzz: ## search for inputs that break the parts that read what others write, for MINUTES (10)
 	@tools/packages.sh fuzz
@@ -107,7 +111,7 @@ help: ## list the targets and variables
 	@echo "FIO_SOURCE_DIR=DIR  build for the fio with these sources instead of the installed package"
 	@echo "PREFIX=DIR          the folder into which make install puts the C library (default: /usr/local)"
 	@echo "BENCH='NAME... --pairs N'  the comparisons that make bench runs; BENCH=--help lists them"
-	@echo "MINUTES=30 SEED=N   how long make differential searches, and where it begins; else anywhere"
+	@echo "MINUTES=30 SEED=N   how long make differential or make soak runs, and where it begins; else anywhere"
 	@echo "SECONDS=60 SEED=N   how long make stress runs, and what it draws"
 	@echo "MINUTES=10 TARGET='NAME...'  how long make fuzz searches in all, and in which targets"
 	@echo "EXAMPLES='WORD...'  make examples runs the job files with one of these words in their paths"
@@ -168,7 +172,7 @@ TSAN := $(patsubst build/lib/%,build/tsan/lib/%,$(FRONT_END) $(INTERNALS) $(BACK
 ASAN_TESTS := tests/end_to_end
 # The tests of the library that use threads. Tests that start our command are not among them, because
 # the command would need the sanitizer's library too.
-TSAN_TESTS := tests/stress/test_soak.py tests/engine/library/test_async.py tests/engine/library/test_attach.py tests/engine/device/test_share_memory.py tests/engine/memory \
+TSAN_TESTS := tests/stress/test_disk_stress.py tests/engine/library/test_async.py tests/engine/library/test_attach.py tests/engine/device/test_share_memory.py tests/engine/memory \
   $(addprefix tests/pyfio_virtio/disk/test_,async_disk.py disk.py disk_cancel.py disk_waits.py gate.py) \
   -k "not test_a_program_can_end_with_operations_in_flight"
 build/asan/%: SANITIZE := --sanitize address,undefined

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What memory and disk must hold, for soak.py: a shadow copy of all that one thread uses.
+"""What memory and disk must hold, for disk_stress.py: a shadow copy of all that one thread uses.
 
 A buffer has one byte value in all of its bytes, except in the part that a read was asked to fill.
 While a read is in flight, that part is the library's. After a read has failed, the library may keep

@@ -5,7 +5,6 @@ import asyncio
 import errno
 import mmap
 import os
-import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
@@ -20,6 +19,7 @@ from pyfio_virtio.backends import backends
 from pyfio_virtio.disk.operation import Operation, Read, Write
 from pyfio_virtio.disk.operations import Operations
 from tests import waiting
+from tests.mortal import Load, Mortal, Region
 from tests.open_descriptors import descriptors
 
 BLOCK, BLOCKS, WORKERS = 512, 1024, 8
@@ -36,31 +36,6 @@ STORAGES = {
 every_storage = pytest.mark.parametrize("storage", STORAGES)
 
 
-class Mortal:
-    """A back-end that is killed and started again on the same image."""
-
-    def __init__(self, folder: Path, storage: str, *options: str) -> None:
-        kind, prefix = STORAGES[storage]
-        self.image = folder / "image"
-        self.image.write_bytes(bytes(BLOCK * BLOCKS))
-        self._spec = backends.BackendSpec(
-            kind=kind, storage=f"{prefix}{self.image}", queues=2, options=options
-        )
-        self.socket, self._log = str(folder / "sock"), str(folder / "log")
-        self.start()
-
-    def start(self) -> None:
-        self.backend = backends.start(self._spec, self.socket, self._log)
-
-    def kill(self) -> None:
-        waiting.kill(self.backend.process.pid)
-        self.backend.stop()
-
-    def restart(self) -> None:
-        self.kill()
-        self.start()
-
-
 Start = Callable[..., Mortal]
 
 
@@ -68,8 +43,8 @@ Start = Callable[..., Mortal]
 def start(private: Path) -> Iterator[Start]:
     started: list[Mortal] = []
 
-    def begin(storage: str = "builtin", *options: str) -> Mortal:
-        started.append(Mortal(private, storage, *options))
+    def begin(storage: str = "builtin") -> Mortal:
+        started.append(make(private, storage))
         return started[-1]
 
     yield begin
@@ -77,47 +52,41 @@ def start(private: Path) -> Iterator[Start]:
         each.backend.stop()
 
 
-class Load:
-    """Each worker writes its own blocks, and reads them back, until the end."""
+def make(folder: Path, storage: str) -> Mortal:
+    kind, prefix = STORAGES[storage]
+    image = folder / "image"
+    image.write_bytes(bytes(BLOCK * BLOCKS))
+    return Mortal(folder, backends.BackendSpec(kind=kind, storage=f"{prefix}{image}", queues=2))
 
-    def __init__(self) -> None:
-        self.written = [bytes(BLOCK)] * BLOCKS
-        self.is_over = False
-        self._done = 0
-        self._lock = threading.Lock()
 
-    def blocks(self, worker: int) -> Iterator[int]:
-        turn = 0
-        while not self.is_over:
-            block = (worker + WORKERS * turn) % BLOCKS
-            self.written[block] = f"{block} {turn}".encode().ljust(BLOCK, b"-")
-            yield block
-            turn += 1
-            with self._lock:
-                self._done += 1
+def new_load() -> Load:
+    return Load(Region(0, BLOCK * BLOCKS, BLOCK), WORKERS)
 
-    def fail(self, worker: Future[None]) -> None:
-        self.is_over |= worker.done() and worker.exception() is not None
 
-    def _did_some_since(self, before: int) -> bool:
-        return self.is_over or self._done >= before + BETWEEN
+def has_gone_on(load: Load, before: int) -> bool:
+    return load.is_over or load.done >= before + BETWEEN
 
-    def disturb(self, mortal: Mortal) -> None:
-        for _ in range(KILLS):
-            waiting.wait_until(
-                partial(self._did_some_since, self._done), "a round of operations", PATIENCE_S
-            )
-            mortal.restart()
-        self.is_over = True
+
+def disturb(load: Load, mortal: Mortal) -> None:
+    for _ in range(KILLS):
+        waiting.wait_until(
+            partial(has_gone_on, load, load.done), "a round of operations", PATIENCE_S
+        )
+        mortal.restart()
+    load.is_over = True
+
+
+def end_if_failed(load: Load, worker: Future[None]) -> None:
+    load.is_over |= worker.done() and worker.exception() is not None
 
 
 def run_threads(load: Load, mortal: Mortal, work: Callable[[int], None]) -> None:
     with ThreadPoolExecutor(WORKERS) as pool:
         workers = [pool.submit(work, worker) for worker in range(WORKERS)]
         for each in workers:
-            each.add_done_callback(load.fail)
+            each.add_done_callback(partial(end_if_failed, load))
         try:
-            load.disturb(mortal)
+            disturb(load, mortal)
         finally:
             load.is_over = True
         for each in workers:
@@ -125,7 +94,7 @@ def run_threads(load: Load, mortal: Mortal, work: Callable[[int], None]) -> None
 
 
 def expect_all(mortal: Mortal, load: Load, disk: Disk | AsyncDisk) -> None:
-    assert mortal.image.read_bytes() == b"".join(load.written)
+    assert load.lost(mortal.image()) == []
     assert disk.reconnects.count == KILLS
     assert 0 < disk.reconnects.longest_away_ns <= disk.reconnects.away_ns
 
@@ -136,15 +105,15 @@ def expect_all(mortal: Mortal, load: Load, disk: Disk | AsyncDisk) -> None:
 @every_storage
 @pytest.mark.parametrize("wait", ["event", "busy", "adaptive"])
 def test_threads_go_on(start: Start, storage: str, wait: str) -> None:
-    mortal, load = start(storage), Load()
+    mortal, load = start(storage), new_load()
     with pyfio_virtio.open(
         mortal.socket, wait=wait, queues=2, reconnect_timeout_s=PATIENCE_S
     ) as disk:
 
         def work(worker: int) -> None:
-            for block in load.blocks(worker):
-                disk.pwrite(load.written[block], block * BLOCK)
-                assert disk.pread(BLOCK, block * BLOCK) == load.written[block]
+            for offset, text in load.writes(worker):
+                disk.pwrite(text, offset)
+                assert disk.pread(BLOCK, offset) == text
 
         run_threads(load, mortal, work)
         disk.flush()
@@ -153,17 +122,17 @@ def test_threads_go_on(start: Start, storage: str, wait: str) -> None:
 
 @every_storage
 def test_batches_go_on(start: Start, storage: str) -> None:
-    mortal, load = start(storage), Load()
+    mortal, load = start(storage), new_load()
     with pyfio_virtio.open(
         mortal.socket, wait="event", queues=2, reconnect_timeout_s=PATIENCE_S
     ) as disk:
 
         def work(worker: int) -> None:
             operations, in_flight = disk.operations(), 0
-            for block in load.blocks(worker):
-                operations.submit([Write(load.written[block], block * BLOCK)])
+            for offset, text in load.writes(worker):
+                operations.submit([Write(text, offset)])
                 in_flight += 1
-                if in_flight == BLOCKS // WORKERS:
+                if in_flight == load.per_worker():
                     in_flight -= collect(operations, in_flight)
             collect(operations, in_flight)
             operations.close()
@@ -184,18 +153,18 @@ def collect(operations: Operations, count: int) -> int:
 
 @every_storage
 def test_tasks_go_on(start: Start, storage: str) -> None:
-    mortal, load = start(storage), Load()
+    mortal, load = start(storage), new_load()
 
     async def work(disk: AsyncDisk, worker: int) -> None:
-        for block in load.blocks(worker):
-            await disk.pwrite(load.written[block], block * BLOCK)
-            assert await disk.pread(BLOCK, block * BLOCK) == load.written[block]
+        for offset, text in load.writes(worker):
+            await disk.pwrite(text, offset)
+            assert await disk.pread(BLOCK, offset) == text
 
     async def all_work() -> None:
         async with aio.open(mortal.socket, wait="event", reconnect_timeout_s=PATIENCE_S) as disk:
             tasks = [asyncio.create_task(work(disk, worker)) for worker in range(WORKERS)]
             try:
-                await asyncio.to_thread(load.disturb, mortal)
+                await asyncio.to_thread(disturb, load, mortal)
             finally:
                 load.is_over = True
             await asyncio.wait_for(asyncio.gather(*tasks), PATIENCE_S)
@@ -219,7 +188,7 @@ def test_registered_memory_is_used_again(start: Start) -> None:
         assert disk.reconnects.count == 1
         disk.unregister(memory)
         memory.close()
-    assert mortal.image.read_bytes()[:BLOCK] == b"x" * BLOCK
+    assert mortal.image()[:BLOCK] == b"x" * BLOCK
     assert descriptors() == before
 
 

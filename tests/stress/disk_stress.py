@@ -364,7 +364,7 @@ def noting(era: Era, call: Callable[[], None]) -> Callable[[], None]:
     return run
 
 
-def soak(seconds: float, seed: int) -> Counter[str]:
+def stress(seconds: float, seed: int) -> Counter[str]:
     """How many calls ended in which way. Raises what must not happen."""
     draw = random.Random(seed)
     until = time.monotonic() + seconds
@@ -387,7 +387,7 @@ def main() -> int:
     chosen = parser.parse_args()
     print(f"stress: seed {chosen.seed}", flush=True)
     try:
-        counts = soak(chosen.seconds, chosen.seed)
+        counts = stress(chosen.seconds, chosen.seed)
     except Exception:
         traceback.print_exc()
         sys.stderr.flush()

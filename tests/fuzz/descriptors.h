@@ -80,6 +80,29 @@ static inline int descriptor_make(unsigned int kind, int memory_fd)
 	}
 }
 
+/* Like the kernel, gives the receiver of a message as many as it has room for, and closes the
+ * others. None is left. */
+static inline void descriptors_hand_over(struct msghdr *received, int *fds,
+					 unsigned int *num_fds)
+{
+	size_t room = received->msg_controllen > CMSG_LEN(0) ?
+		      (received->msg_controllen - CMSG_LEN(0)) / sizeof(int) : 0;
+	unsigned int count = *num_fds < room ? *num_fds : (unsigned int)room;
+	struct cmsghdr *control = CMSG_FIRSTHDR(received);
+
+	received->msg_flags = count < *num_fds ? MSG_CTRUNC : 0;
+	received->msg_controllen = count ? CMSG_SPACE(count * sizeof(int)) : 0;
+	if (count) {
+		control->cmsg_level = SOL_SOCKET;
+		control->cmsg_type = SCM_RIGHTS;
+		control->cmsg_len = CMSG_LEN(count * sizeof(int));
+		memcpy(CMSG_DATA(control), fds, count * sizeof(int));
+	}
+	while (*num_fds > count)
+		close(fds[--*num_fds]);
+	*num_fds = 0;
+}
+
 /* How many are open, of those with low numbers. One call of the system counts them. */
 static inline unsigned int descriptor_count(void)
 {

@@ -47,26 +47,6 @@ ssize_t __wrap_sendmsg(int fd, const struct msghdr *message, int flags)
 	return (ssize_t)message->msg_iov->iov_len;
 }
 
-static void hand_over_fds(struct msghdr *received)
-{
-	size_t room = (received->msg_controllen - CMSG_LEN(0)) / sizeof(int);
-	size_t count = sent.num_fds < room ? sent.num_fds : room;
-	struct cmsghdr *control = CMSG_FIRSTHDR(received);
-
-	received->msg_flags = count < sent.num_fds ? MSG_CTRUNC : 0;
-	received->msg_controllen = count ? CMSG_SPACE(count * sizeof(int)) : 0;
-	if (count) {
-		control->cmsg_level = SOL_SOCKET;
-		control->cmsg_type = SCM_RIGHTS;
-		control->cmsg_len = CMSG_LEN(count * sizeof(int));
-		memcpy(CMSG_DATA(control), sent.fds, count * sizeof(int));
-	}
-	/* The kernel closes those that have no room. */
-	while (sent.num_fds > count)
-		close(sent.fds[--sent.num_fds]);
-	sent.num_fds = 0;
-}
-
 ssize_t __wrap_recvmsg(int fd, struct msghdr *received, int flags)
 {
 	size_t bytes = received->msg_iov->iov_len, left = sent.size - sent.received;
@@ -82,7 +62,7 @@ ssize_t __wrap_recvmsg(int fd, struct msghdr *received, int flags)
 		bytes = sent.at_once;
 	memcpy(received->msg_iov->iov_base, sent.bytes + sent.received, bytes);
 	sent.received += bytes;
-	hand_over_fds(received);
+	descriptors_hand_over(received, sent.fds, &sent.num_fds);
 	return (ssize_t)bytes;
 }
 

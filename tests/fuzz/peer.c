@@ -62,15 +62,10 @@ void peer_begin(bool is_scsi, struct input *messages, struct input *answers)
 	peer_rings_begin(is_scsi, answers);
 }
 
-static void close_unsent(void)
+void peer_end(void)
 {
 	while (peer.num_fds)
 		close(peer.fds[--peer.num_fds]);
-}
-
-void peer_end(void)
-{
-	close_unsent();
 	if (peer.request_fd)
 		close(peer.request_fd);
 	peer.request_fd = 0;
@@ -347,27 +342,6 @@ ssize_t __wrap_sendmsg(int fd, const struct msghdr *sent, int flags)
 	return (ssize_t)bytes;
 }
 
-/* Like the kernel, puts as many descriptors there as have room, and closes the others. */
-static void hand_over_fds(struct msghdr *received)
-{
-	size_t room = received->msg_controllen > CMSG_LEN(0) ?
-		      (received->msg_controllen - CMSG_LEN(0)) / sizeof(int) : 0;
-	size_t count = peer.num_fds < room ? peer.num_fds : room;
-	struct cmsghdr *control = CMSG_FIRSTHDR(received);
-
-	received->msg_flags = count < peer.num_fds ? MSG_CTRUNC : 0;
-	received->msg_controllen = count ? CMSG_SPACE(count * sizeof(int)) : 0;
-	if (count) {
-		control->cmsg_level = SOL_SOCKET;
-		control->cmsg_type = SCM_RIGHTS;
-		control->cmsg_len = CMSG_LEN(count * sizeof(int));
-		memcpy(CMSG_DATA(control), peer.fds, count * sizeof(int));
-	}
-	memmove(peer.fds, peer.fds + count, (peer.num_fds - count) * sizeof(int));
-	peer.num_fds -= (unsigned int)count;
-	close_unsent();
-}
-
 /* The socket for the back-end's own requests is a real one, and has another end. */
 static bool is_real(int fd)
 {
@@ -395,7 +369,7 @@ ssize_t __wrap_recvmsg(int fd, struct msghdr *received, int flags)
 	peer.sent += bytes;
 	if (peer.sent == peer.size)
 		peer.sent = peer.size = 0;
-	hand_over_fds(received);
+	descriptors_hand_over(received, peer.fds, &peer.num_fds);
 	return (ssize_t)bytes;
 }
 

@@ -24,29 +24,6 @@ static bool is_with_back_end(const struct transfer *t)
 	return virtq_holds(&t->sq->queue->vq, t->req->chain);
 }
 
-/* For a transfer that ends although the back-end may still write to the program's
- * memory. */
-static void hold_memory(struct transfer *t)
-{
-	if (t->is_held || !transfer_lends_memory(t))
-		return;
-	t->is_held = true;
-	t->hold = (struct memory_hold){
-		.address = t->cursor.at,
-		.size_bytes = t->step.size_bytes,
-		.holder = t->sq->dev,
-		.block = t->block,
-	};
-	memory_hold(t->sq->dev->memory, &t->hold);
-}
-
-static void release_memory(struct transfer *t)
-{
-	if (t->is_held)
-		memory_release(t->sq->dev->memory, &t->hold);
-	t->is_held = false;
-}
-
 /* What a thread found done. */
 struct reaped {
 	struct transfer_list work;
@@ -75,9 +52,9 @@ static void take_from_device(struct transfer *t, const struct request *req,
 	t->place = PLACE_WORKER;
 	transfer_spread(t);
 	if (is_with_back_end(t))
-		hold_memory(t);
+		transfer_hold_memory(t);
 	else
-		release_memory(t);
+		transfer_release_memory(t);
 	if (req->error)
 		carry_note_error(t, req);
 	if (!t->step.uses_slot)
@@ -290,91 +267,6 @@ void shared_queue_shutdown(struct shared_queue *sq)
 	error_set(ECANCELED, "%s: the disk was closed before this was done",
 		  sq->dev->vu.path);
 	abandon(sq, ECANCELED);
-}
-
-/* ---- cancelling ---------------------------------------------------------------- */
-
-/* The calling thread's sentence is the reason. */
-static void mark_cancelled(struct transfer *t)
-{
-	if (!t->is_cancelled)
-		t->why_cancelled = strdup(error_message());
-	t->is_cancelled = true;
-}
-
-static enum cancelled withdraw(struct transfer *t, struct transfer_list *work)
-{
-	if (!claims_withdraw(t, work))
-		return CANCELLED_SOON;
-	t->is_detached = true;
-	carry_fail(t, ETIMEDOUT, t->why_cancelled, work);
-	return CANCELLED_NOW;
-}
-
-/* The part in flight must come back, but no further part is sent after it. */
-static enum cancelled recall(struct transfer *t, bool leaves_memory)
-{
-	transfer_spread(t);
-	t->req->left_bytes = 0;
-	queue_end_retries_of(t->req);
-	if (transfer_lends_memory(t) && !leaves_memory) {
-		transfer_fail(t, ETIMEDOUT, t->why_cancelled);
-		return CANCELLED_LATER;
-	}
-	hold_memory(t);
-	t->is_detached = true;
-	return CANCELLED_NOW;
-}
-
-static enum cancelled detach(struct transfer *t, bool leaves_memory,
-			     struct transfer_list *work);
-
-/* Some helpers may be in the hands of other threads, which end t then. */
-static enum cancelled detach_helpers(struct transfer *t, struct transfer_list *work)
-{
-	struct transfer *helper, *next;
-
-	for (helper = TAILQ_FIRST(&t->helpers); helper; helper = next) {
-		next = TAILQ_NEXT(helper, sibling);
-		helper->is_cancelled = true;
-		if (detach(helper, true, work) == CANCELLED_NOW)
-			TAILQ_REMOVE(&t->helpers, helper, sibling);
-	}
-	if (!TAILQ_EMPTY(&t->helpers))
-		return CANCELLED_SOON;
-	t->is_detached = true;
-	carry_fail(t, ETIMEDOUT, t->why_cancelled, work);
-	return CANCELLED_NOW;
-}
-
-static enum cancelled detach(struct transfer *t, bool leaves_memory,
-			     struct transfer_list *work)
-{
-	switch (t->place) {
-	case PLACE_DIVIDED:
-		return detach_helpers(t, work);
-	case PLACE_DEVICE:
-		return recall(t, leaves_memory);
-	case PLACE_BACKLOG:
-		TAILQ_REMOVE(&t->sq->backlog, t, link);
-		t->is_detached = true;
-		carry_fail(t, ETIMEDOUT, t->why_cancelled, work);
-		return CANCELLED_NOW;
-	case PLACE_PARKED:
-		return withdraw(t, work);
-	default:
-		return CANCELLED_SOON;
-	}
-}
-
-enum cancelled shared_queue_cancel(struct transfer *t, bool leaves_memory,
-				   struct transfer_list *work)
-{
-	/* It came back, and has finished. */
-	if (t->is_whole && t->place == PLACE_WORKER)
-		return CANCELLED_SOON;
-	mark_cancelled(t);
-	return detach(t, leaves_memory, work);
 }
 
 /* ---- open and close --------------------------------------------------------------- */

@@ -220,6 +220,27 @@ void transfer_return_memory(struct transfer *t)
 	t->lent = 0;
 }
 
+void transfer_hold_memory(struct transfer *t)
+{
+	if (t->is_held || !transfer_lends_memory(t))
+		return;
+	t->is_held = true;
+	t->hold = (struct memory_hold){
+		.address = t->cursor.at,
+		.size_bytes = t->step.size_bytes,
+		.holder = t->sq->dev,
+		.block = t->block,
+	};
+	memory_hold(t->sq->dev->memory, &t->hold);
+}
+
+void transfer_release_memory(struct transfer *t)
+{
+	if (t->is_held)
+		memory_release(t->sq->dev->memory, &t->hold);
+	t->is_held = false;
+}
+
 void transfer_free(struct transfer *t)
 {
 	free(t->sentence);

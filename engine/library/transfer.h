@@ -189,6 +189,9 @@ void transfer_fail(struct transfer *t, int code, const char *sentence);
 bool transfer_may_lend(const struct transfer *t);
 /* True if its step moves data between the device and the program's memory directly. */
 bool transfer_lends_memory(const struct transfer *t);
+/* For a transfer that ends although the back-end may still write to the program's memory. */
+void transfer_hold_memory(struct transfer *t);
+void transfer_release_memory(struct transfer *t);
 /* The program may unregister the memory that t used directly. */
 void transfer_return_memory(struct transfer *t);
 /* True if t can be prepared again after it has finished. If it was cancelled or failed,

@@ -2,8 +2,7 @@
 /* The back-end's record of its requests in flight; see device/inflight.h. */
 #include "device/inflight.h"
 
-#include <unistd.h>
-
+#include "base/unwanted_fds.h"
 #include "device/device.h"
 
 /* The record costs the back-end some work for each request, and only a device that
@@ -49,7 +48,7 @@ int inflight_give(struct device *dev)
 
 void inflight_drop(struct device *dev)
 {
-	if (dev->inflight.fd >= 0)
-		close(dev->inflight.fd);
+	/* It is a file of the back-end's choice. */
+	unwanted_fds_close(&dev->inflight.fd, dev->inflight.fd >= 0);
 	dev->inflight.fd = -1;
 }

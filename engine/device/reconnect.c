@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -156,7 +155,7 @@ static int start_unowned(struct device *dev)
 /* The socket is seen as hung up from now on, by all threads. */
 static void hang_up(struct device *dev)
 {
-	shutdown(dev->vu.fd, SHUT_RDWR);
+	vhost_user_hang_up(&dev->vu);
 }
 
 static int connect_again(struct device *dev)

@@ -85,12 +85,12 @@ int vhost_user_connect(struct vhost_user *vu, const char *path,
 	return explain_connect(path, code);
 }
 
-/* The shutdown ends the connection even if a process that was forked in the meantime
+/* Hanging up ends the connection even if a process that was forked in the meantime
  * has inherited the socket. */
 void vhost_user_close(struct vhost_user *vu)
 {
 	if (vu->fd >= 0) {
-		shutdown(vu->fd, SHUT_RDWR);
+		vhost_user_hang_up(vu);
 		close(vu->fd);
 	}
 	vu->fd = -1;

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "base/unwanted_fds.h"
 #include "vhost/wire.h"
 
 bool vhost_user_has_protocol(const struct vhost_user *vu, unsigned int bit)
@@ -315,16 +316,17 @@ int vhost_user_get_vring_base(struct vhost_user *vu, uint32_t index, uint32_t *b
 /* ---- requests in flight ---------------------------------------------------- */
 
 /* True if a back-end can map the area. It is never mapped here, so nothing happens to us
- * if it is cut short. */
+ * if it is cut short. The size is what the kernel knows without asking the server of a
+ * remote file, which might not answer. */
 static bool holds_area(int fd, const struct vhost_user_inflight *area)
 {
 	uint64_t page_mask = (uint64_t)sysconf(_SC_PAGESIZE) - 1, file_bytes;
-	struct stat file;
+	struct statx file;
 
-	if (fstat(fd, &file) || !S_ISREG(file.st_mode) ||
-	    (fcntl(fd, F_GETFL) & O_ACCMODE) != O_RDWR)
+	if (statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_TYPE | STATX_SIZE, &file) ||
+	    !S_ISREG(file.stx_mode) || (fcntl(fd, F_GETFL) & O_ACCMODE) != O_RDWR)
 		return false;
-	file_bytes = (uint64_t)file.st_size;
+	file_bytes = file.stx_size;
 	return area->mmap_size && area->mmap_size <= file_bytes &&
 	       area->mmap_offset <= file_bytes - area->mmap_size &&
 	       !(area->mmap_offset & page_mask);
@@ -349,7 +351,7 @@ int vhost_user_get_inflight_fd(struct vhost_user *vu, struct vhost_user_inflight
 	if (code)
 		return code;
 	if (!holds_area(*fd, answer)) {
-		close(*fd);
+		unwanted_fds_close(fd, 1);
 		return vhost_wire_break(vu, EPROTO, "answered GET_INFLIGHT_FD with %llu "
 			"bytes at %llu of a file that cannot be mapped there",
 			(unsigned long long)answer->mmap_size,

@@ -32,6 +32,9 @@ struct vhost_user {
 int vhost_user_connect(struct vhost_user *vu, const char *path,
 		       unsigned int timeout_ms);
 void vhost_user_close(struct vhost_user *vu);
+/* Ends the connection for both sides; the socket stays open. Does not wait. It is in
+ * vhost/wire.c. */
+void vhost_user_hang_up(struct vhost_user *vu);
 /* All following calls together take timeout_ms at most. */
 void vhost_user_set_timeout(struct vhost_user *vu, unsigned int timeout_ms);
 

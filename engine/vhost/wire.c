@@ -12,6 +12,7 @@
 
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/unwanted_fds.h"
 
 const char *vhost_wire_name(uint32_t request)
 {
@@ -135,15 +136,13 @@ struct came {
 	int fd;
 };
 
-static void take_fd(struct came *came, int fd)
-{
-	if (came && !came->count++)
-		came->fd = fd;
-	else
-		close(fd);
-}
+/* What one recvmsg() brought that is not wanted. */
+struct unwanted {
+	unsigned int count;
+	int fds[UNWANTED_FDS_MAX];
+};
 
-static void take_fds(struct msghdr *header, struct came *came)
+static void take_fds(struct msghdr *header, struct came *came, struct unwanted *unwanted)
 {
 	for (struct cmsghdr *control = CMSG_FIRSTHDR(header); control;
 	     control = CMSG_NXTHDR(header, control)) {
@@ -153,8 +152,12 @@ static void take_fds(struct msghdr *header, struct came *came)
 		if (control->cmsg_level != SOL_SOCKET ||
 		    control->cmsg_type != SCM_RIGHTS)
 			continue;
-		for (size_t i = 0; i < count; i++)
-			take_fd(came, fds[i]);
+		for (size_t i = 0; i < count; i++) {
+			if (came && !came->count++)
+				came->fd = fds[i];
+			else if (unwanted->count < UNWANTED_FDS_MAX)
+				unwanted->fds[unwanted->count++] = fds[i];
+		}
 	}
 }
 
@@ -164,22 +167,36 @@ static ssize_t receive_some(int fd, void *buffer, size_t size, struct came *came
 {
 	union {
 		struct cmsghdr align;
-		char bytes[CMSG_SPACE(sizeof(int) * VHOST_USER_MAX_FDS)];
+		char bytes[CMSG_SPACE(sizeof(int) * UNWANTED_FDS_MAX)];
 	} control;
 	struct iovec part = { buffer, size };
 	struct msghdr header = { .msg_iov = &part, .msg_iovlen = 1,
 				 .msg_control = control.bytes,
 				 .msg_controllen = sizeof(control.bytes) };
 	ssize_t count = recvmsg(fd, &header, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
+	struct unwanted unwanted = { .count = 0 };
 
-	if (count >= 0)
-		take_fds(&header, came);
+	if (count < 0)
+		return count;
+	take_fds(&header, came, &unwanted);
+	unwanted_fds_close(unwanted.fds, unwanted.count);
 	return count;
 }
 
 ssize_t vhost_wire_read(int fd, void *buffer, size_t size)
 {
 	return receive_some(fd, buffer, size, NULL);
+}
+
+/* Nothing arrives after the shutdown. What nobody has received would be closed with the
+ * socket. */
+void vhost_user_hang_up(struct vhost_user *vu)
+{
+	char some[4096];
+
+	shutdown(vu->fd, SHUT_RDWR);
+	while (receive_some(vu->fd, some, sizeof(some), NULL) > 0)
+		;
 }
 
 static int receive_all(struct vhost_user *vu, void *buffer, size_t size,
@@ -253,8 +270,8 @@ int vhost_wire_receive_fd(struct vhost_user *vu, struct vhost_user_message *mess
 		code = vhost_wire_break(vu, EPROTO, "answered %s with %u file descriptors "
 					"instead of one", vhost_wire_name(request),
 					came.count);
-	if (code && came.count)
-		close(came.fd);
+	if (code)
+		unwanted_fds_close(&came.fd, came.count != 0);
 	*fd = code ? -1 : came.fd;
 	return code;
 }

@@ -60,11 +60,21 @@ def stream_socket(stack: ExitStack) -> int:
     return one.fileno()
 
 
+# The other ends of sockets that linger. They read nothing, and last until end_lingering().
+_peers: list[socket.socket] = []
+
+
 def lingering_socket(stack: ExitStack) -> int:
-    """Its last close waits until the peer has read everything, which it never does."""
-    listener = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
-    one = stack.enter_context(socket.create_connection(listener.getsockname()))
-    stack.enter_context(listener.accept()[0])
+    """Its last close waits until its peer has read everything, which it never does."""
+    fd = _make_lingering(stack)
+    stack.callback(end_lingering)  # or else the stack might wait
+    return fd
+
+
+def _make_lingering(stack: ExitStack) -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        one = stack.enter_context(socket.create_connection(listener.getsockname()))
+        _peers.append(listener.accept()[0])
     one.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 600))
     one.setblocking(False)
     with contextlib.suppress(BlockingIOError):
@@ -72,6 +82,19 @@ def lingering_socket(stack: ExitStack) -> int:
             one.send(bytes(65536))
     one.setblocking(True)
     return one.fileno()
+
+
+def send_lingering(over: socket.socket, data: bytes = b"x", count: int = 1) -> None:
+    """Sends sockets that linger, and keeps none of them. The receiver, which must not receive them
+    at once, has their last close."""
+    with ExitStack() as stack:
+        socket.send_fds(over, [data], [_make_lingering(stack) for _ in range(count)])
+
+
+def end_lingering() -> None:
+    """The closes that wait end."""
+    while _peers:
+        _peers.pop().close()
 
 
 def epoll(stack: ExitStack) -> int:

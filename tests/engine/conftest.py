@@ -11,6 +11,7 @@ from tests.engine.scripted_backend import Script, ScriptedBackend
 from tests.engine.shared_object import CData, ffi, lib, sentence
 from tests.engine.vhost_requests import TIMEOUT_MS, Connect
 from tests.open_descriptors import descriptors
+from tests.waiting import wait_until
 
 
 @pytest.fixture
@@ -31,4 +32,4 @@ def connect(private: Path) -> Iterator[Connect]:
             return vu
 
         yield start
-    assert descriptors() == before
+    wait_until(lambda: descriptors() == before, f"{before} open files")

@@ -132,8 +132,9 @@ class ScsiBackend(BlkBackend):
             self._call_fd = message.fds[0]
         elif request == Request.SET_VRING_KICK:
             self._is_over = threading.Event()
-            self._thread = threading.Thread(target=self._serve_ring, name="scripted disk")
-            self._thread.start()
+            thread = threading.Thread(target=self._serve_ring, name="scripted disk")
+            thread.start()
+            self._thread = thread
         elif request == Request.GET_VRING_BASE:
             self.stop()
 

@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
@@ -107,12 +108,13 @@ uint64_t given_fd_page_bytes(int fd)
 /* ---- closing ------------------------------------------------------------ */
 
 /* The close of a file with a path may wait for a device or for another file
- * system, and a network socket may linger. */
+ * system, and a network socket may linger. A Unix socket may hold such files,
+ * in messages that nobody has received. */
 static bool closes_at_once(int fd)
 {
 	char name[16];
 
-	if (is_memory(fd) || is_unix_socket(fd))
+	if (is_memory(fd))
 		return true;
 	read_name(fd, name, sizeof(name));
 	return !strncmp(name, "anon_inode:", 11) || !strncmp(name, "pipe:", 5);
@@ -144,6 +146,18 @@ static void close_elsewhere(int fd)
 		__atomic_sub_fetch(&closing, 1, __ATOMIC_RELAXED);
 }
 
+/* Nothing arrives after the shutdown. */
+void given_fd_hang_up(int fd)
+{
+	int unread_bytes = 0;
+
+	shutdown(fd, SHUT_RDWR);
+	if (!ioctl(fd, FIONREAD, &unread_bytes) && !unread_bytes)
+		close(fd);
+	else
+		close_elsewhere(fd);
+}
+
 void given_fd_close(int fd)
 {
 	if (fd < 0)
@@ -152,4 +166,37 @@ void given_fd_close(int fd)
 		close(fd);
 	else
 		close_elsewhere(fd);
+}
+
+static void close_received(struct msghdr *received)
+{
+	struct cmsghdr *control;
+
+	for (control = CMSG_FIRSTHDR(received); control;
+	     control = CMSG_NXTHDR(received, control)) {
+		const int *fds = (const int *)CMSG_DATA(control);
+		size_t count = (control->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+		size_t i;
+
+		for (i = 0; control->cmsg_type == SCM_RIGHTS && i < count; i++)
+			given_fd_close(fds[i]);
+	}
+}
+
+ssize_t given_fd_receive(int fd, void *buffer, size_t bytes)
+{
+	union {
+		struct cmsghdr header;
+		char room[CMSG_SPACE(GIVEN_FDS_MAX * sizeof(int))];
+	} control;
+	struct iovec into = { buffer, bytes };
+	struct msghdr received = { .msg_iov = &into,
+				   .msg_iovlen = 1,
+				   .msg_control = &control,
+				   .msg_controllen = sizeof(control) };
+	ssize_t count = recvmsg(fd, &received, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+
+	if (count >= 0)
+		close_received(&received);
+	return count;
 }

@@ -73,7 +73,7 @@ void connection_close(struct connection *connection)
 	close_fds(connection);
 	given_fd_close(connection->request_fd);
 	if (connection->fd >= 0)
-		close(connection->fd);
+		given_fd_hang_up(connection->fd);
 	free(connection);
 }
 
@@ -122,7 +122,7 @@ static ssize_t receive(struct connection *connection, size_t bytes)
 {
 	union {
 		struct cmsghdr header;
-		char room[CMSG_SPACE(VHOST_USER_MAX_FDS * sizeof(int))];
+		char room[CMSG_SPACE(GIVEN_FDS_MAX * sizeof(int))];
 	} control;
 	struct iovec into = {
 		.iov_base = (uint8_t *)&connection->message +

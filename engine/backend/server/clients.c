@@ -14,6 +14,7 @@
 
 #include "protocol/protocol.h"
 #include "base/error.h"
+#include "base/given_fd.h"
 #include "server/server.h"
 
 enum {
@@ -135,7 +136,7 @@ void clients_accept(struct server *server)
 	if (fd < 0 || !add_client(server, fd))
 		return;
 	log_line(server->log_fd, "a client was refused: %s", error_sentence());
-	close(fd);
+	given_fd_hang_up(fd);
 }
 
 /* ---- messages ----------------------------------------------------------- */

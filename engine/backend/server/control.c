@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "base/given_fd.h"
 #include "base/quantity.h"
 #include "base/text.h"
 #include "server/server.h"
@@ -193,7 +194,7 @@ void control_close(struct server *server, struct control_client *client)
 {
 	if (client->fd >= 0) {
 		server_unwatch(server, client->fd);
-		close(client->fd);
+		given_fd_hang_up(client->fd);
 	}
 	*client = (struct control_client){ .fd = -1 };
 }
@@ -237,12 +238,12 @@ void control_accept(struct server *server)
 	if (fd < 0)
 		return;
 	if (!may_command(server, fd)) {
-		close(fd);
+		given_fd_hang_up(fd);
 		return;
 	}
 	client = find_place(server);
 	if (server_watch(server, fd, client)) {
-		close(fd);
+		given_fd_hang_up(fd);
 		return;
 	}
 	client->fd = fd;
@@ -283,9 +284,8 @@ static int answer_lines(struct server *server, struct control_client *client)
 
 void control_read(struct server *server, struct control_client *client)
 {
-	ssize_t count = recv(client->fd, client->line + client->length,
-			     sizeof(client->line) - client->length,
-			     MSG_DONTWAIT);
+	ssize_t count = given_fd_receive(client->fd, client->line + client->length,
+					 sizeof(client->line) - client->length);
 
 	client->last_event = ++server->events;
 	if (count < 0 && (errno == EAGAIN || errno == EINTR))

@@ -2,10 +2,11 @@
 """Rows about a client's messages, and about the files that it sends with them."""
 
 import os
+import socket
 import struct
 
 from tests.backend import frontend as fe
-from tests.backend.file_kinds import KINDS
+from tests.backend.file_kinds import KINDS, send_lingering
 from tests.backend.frontend import GUEST_BASE, USER_BASE, Frontend
 from tests.backend.lies.client import MEMORY_BYTES, Act, Lie, Then, says, sends
 
@@ -295,6 +296,30 @@ def cuts_memory(to: int) -> Act:
     return act
 
 
+def lingers(before: bytes, count: int) -> Act:
+    """Sends sockets whose last close waits. The back-end has it, because it is busy with other
+    messages until the client has closed them."""
+
+    def act(client: Frontend) -> Then:
+        client.connection.send_raw(header(fe.GET_FEATURES, 0) * 300 + before)
+        send_lingering(client.connection.socket, header(fe.SET_OWNER, 0), count)
+        for _ in range(300):
+            client.connection.receive()
+        client.connection.ask_u64(fe.GET_FEATURES)
+        return TAKEN
+
+    return act
+
+
+def brings_lingering(client: Frontend) -> Then:
+    """A Unix socket that holds one that lingers. The back-end has the last close of both."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        send_lingering(ours)
+        client.tell(fe.SET_BACKEND_REQ_FD, b"", [theirs.fileno()])
+    return TAKEN
+
+
 OWN = struct.pack("<Q", 0) + struct.pack("<QQQQ", GUEST_BASE, MEMORY_BYTES, USER_BASE, 0)
 STATES = [
     Lie("GET_VRING_BASE", "a hundred times", TAKEN, again(stops, 100)),
@@ -329,6 +354,10 @@ STATES = [
         REFUSED,
         says(fe.SET_VRING_NUM, state(0, 32768)),
     ),
+    Lie("SET_BACKEND_REQ_FD", "a socket with one that lingers", TAKEN, brings_lingering),
+    Lie("SET_OWNER", "sockets that linger", TAKEN, lingers(b"", 8)),
+    Lie("SET_OWNER", "more sockets that linger than are taken", CLOSED, lingers(b"", 9)),
+    Lie("SET_OWNER", "is not read, with a socket that lingers", CLOSED, lingers(bytes(12), 1)),
     Lie("memory file", "is cut to nothing", CLOSED, cuts_memory(0)),
     Lie("memory file", "is cut to a page", CLOSED, cuts_memory(4096)),
 ]

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.backend.conftest import wait_until_served
+from tests.backend.file_kinds import end_lingering
 from tests.backend.frontend import Frontend
 from tests.backend.lies import messages, rings, scsi
 from tests.backend.lies.client import Lie, Served, tell
@@ -59,5 +60,8 @@ def test_a_lie(request: pytest.FixtureRequest, lie: Lie) -> None:
     served: Served = request.getfixturevalue("controller" if lie.scsi else "blk")
     fds = served.fds()
     then = tell(served, lie)
-    served.check(fds)
+    try:
+        served.check(fds)
+    finally:
+        end_lingering()
     assert then == lie.then

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tests.backend.file_kinds import send_lingering
 from tests.engine.blk_backend import BLK_FEATURES, PROTOCOL
 from tests.engine.ring_device import DESC_WRITE, RingDevice
 from tests.engine.scripted_backend import (
@@ -42,7 +43,7 @@ from tests.engine.scsi_backend import (
 from tests.engine.shared_object import CData, ffi, lib, sentence
 
 # Long enough for a busy machine, where something must come; where nothing comes it is waited for.
-PATIENT_MS, IMPATIENT_MS = 20_000, 250
+PATIENT_MS, IMPATIENT_MS = 20_000, 400
 # What is read: no whole blocks, so that the engine copies it. The guard is on both of its sides.
 OFFSET, LENGTH, GUARD = 700, 5000, 4096
 # This does not fit into the first region, so the back-end is told of another one.
@@ -153,6 +154,11 @@ class Disk(ScsiBackend):
         assert self.connection
         self.connection.send(data, fds)
 
+    def send_lingering(self, data: bytes) -> None:
+        """With a socket whose last close waits."""
+        assert self.connection
+        send_lingering(self.connection.stream, data)
+
     def hang_up(self) -> None:
         self.end()
         assert self.connection
@@ -243,11 +249,12 @@ def live(folder: Path, lie: Lie) -> Outcome:
 
 def _attach(device: CData, path: str, lie: Lie) -> int:
     timeout_ms = IMPATIENT_MS if lie.is_awaited else PATIENT_MS
+    connect_timeout_ms = timeout_ms if lie.reply else PATIENT_MS
     socket_path = ffi.new("char[]", path.encode())
     config = {
         "socket": socket_path,
         "type": lib.DEVICE_SCSI if lie.scsi else lib.DEVICE_BLK,
-        "connect_timeout_ms": timeout_ms,
+        "connect_timeout_ms": connect_timeout_ms,
         "scsi_address_set": lie.scsi,
         "depth": 8,
     }

@@ -22,7 +22,7 @@ from tests.engine.shared_object import ffi
 NOT_IN_FLIGHT = "the back-end's used ring names a descriptor that is not in flight"
 TOO_MANY = "the back-end's used ring holds more elements than were submitted"
 HUNG_UP = "the back-end hung up, so its requests in flight fail"
-TIMED_OUT = "the back-end did not complete a read of 5000 bytes at 700 within 250 ms"
+TIMED_OUT = "the back-end did not complete a read of 5000 bytes at 700 within 400 ms"
 # The rest of the program's requests find a disk that does nothing any more.
 UNSERVED: dict[str, Any] = {
     "then": "did not complete a write of 4096 bytes at 8192",
@@ -222,6 +222,15 @@ def sends_files(reach: Reach) -> None:
     reach.disk.send(b"x", [0] * 200)
 
 
+def sends_lingering(reach: Reach) -> None:
+    reach.disk.send_lingering(b"x")
+
+
+def hides_lingering(reach: Reach) -> None:
+    says_something(reach)
+    reach.disk.send_lingering(b"x")
+
+
 def says_very_much(reach: Reach) -> None:
     reach.disk.send(bytes(1 << 16))
 
@@ -296,6 +305,8 @@ SOCKET_LIES = [
     lie("socket", "a reply to nothing", then_completes(says_something), **UNASKED),
     lie("socket", "64 KiB of zeroes", then_completes(says_very_much), **UNASKED),
     lie("socket", "200 files", then_completes(sends_files), **UNASKED),
+    lie("socket", "a socket that lingers", then_completes(sends_lingering), **UNASKED),
+    lie("socket", "one that lingers and is not read", then_completes(hides_lingering), **UNASKED),
     lie("completion", "never comes", nothing, TIMED_OUT, is_awaited=True),
     lie("completion", "without a call", without_a_call, ""),
 ]

@@ -42,7 +42,7 @@ struct queue {
 	uint64_t next_due_ns;      /* when the first of them is sent again */
 	uint64_t retry_limit_ns;   /* how long a busy device is asked again; 0: no limit */
 	unsigned int generation;   /* of the connection on which the ring runs */
-	uint16_t used_at_start;    /* used_next when it began to run there */
+	uint64_t oldest_at_start;  /* virtq_oldest() when it began to run there */
 	uint64_t away_since_ns;    /* its connection was lost then; 0: it was not */
 	int abandoned;             /* 0, or the errno that all requests get */
 	char reason[256];          /* the sentence that goes with it */

@@ -126,7 +126,7 @@ static int start_again(struct device *dev, struct queue *queue)
 	code = start_queue(dev, queue, base);
 	if (code)
 		return code;
-	queue->used_at_start = queue->vq.used_next;
+	queue->oldest_at_start = virtq_oldest(&queue->vq);
 	queue->counters.replayed += queue->vq.in_flight;
 	dev->reconnect.counts.replayed += queue->vq.in_flight;
 	queue->generation = dev->reconnect.generation;
@@ -170,6 +170,7 @@ static int connect_again(struct device *dev)
 	if (code)
 		return code;
 	dev->reconnect.is_away = false;
+	dev->reconnect.returns++;
 	dev->reconnect.away_ns = 0;
 	__atomic_store_n(&dev->shared.refused, 0, __ATOMIC_RELAXED);
 	dev->reconnect.counts.count++;
@@ -209,7 +210,6 @@ static int restart_own(struct device *dev, struct queue *queue)
 	}
 	away_ns = clock_now_ns() - queue->away_since_ns;
 	queue->away_since_ns = 0;
-	dev->reconnect.reason[0] = 0;
 	queue->counters.reconnects++;
 	queue->counters.away_ns += away_ns;
 	if (away_ns > queue->counters.longest_away_ns)
@@ -240,9 +240,16 @@ static void notice(struct reconnect *reconnect, uint64_t now_ns)
 		reconnect->since_ns = now_ns;
 }
 
+/* A queue that was not empty when it began to run makes progress when its oldest request
+ * completes. A request that kills its back-end becomes the oldest one in the end. */
+static bool has_progressed(const struct queue *queue)
+{
+	return !queue->oldest_at_start ||
+	       virtq_oldest(&queue->vq) != queue->oldest_at_start;
+}
+
 /* reconnect_timeout begins with the first hang-up. It begins anew with a later one only if
- * the back-end has completed something in between, so that a back-end that a request
- * kills does not come back for ever. */
+ * there was progress in between, so that no request kills its back-end for ever. */
 static void note_loss(struct device *dev, struct queue *queue)
 {
 	struct reconnect *reconnect = &dev->reconnect;
@@ -254,8 +261,10 @@ static void note_loss(struct device *dev, struct queue *queue)
 	if (queue->away_since_ns)
 		return;
 	queue->away_since_ns = reconnect->noticed_ns;
-	if (queue->vq.used_next != queue->used_at_start)
+	if (has_progressed(queue)) {
 		reconnect->since_ns = reconnect->noticed_ns;
+		reconnect->returns = 0;
+	}
 }
 
 static int fail(struct device *dev)
@@ -266,22 +275,28 @@ static int fail(struct device *dev)
 
 static int give_up(struct device *dev, const char *what)
 {
-	const char *reason = dev->reconnect.reason;
-	char sentence[sizeof(dev->reconnect.reason)];
-
-	snprintf(sentence, sizeof(sentence), "the back-end hung up and %s, so its requests in "
-		 "flight fail: %s", what,
-		 *reason ? reason : "it hung up again before it had completed anything");
-	memcpy(dev->reconnect.reason, sentence, sizeof(sentence));
+	error_set(EIO, "the back-end hung up and %s, so its requests in flight fail: %s", what,
+		  dev->reconnect.reason);
+	note_reason(dev);
 	return fail(dev);
 }
 
 static int give_up_late(struct device *dev)
 {
-	char what[80];
+	unsigned int returns = dev->reconnect.returns;
+	double limit_s = dev->config.reconnect_timeout_ms / 1e3;
+	char what[100];
 
-	snprintf(what, sizeof(what), "was not back within %g s (reconnect_timeout)",
-		 dev->config.reconnect_timeout_ms / 1e3);
+	if (returns) {
+		snprintf(what, sizeof(what), "came back %u time%s, but not for long", returns,
+			 returns == 1 ? "" : "s");
+		error_set(EIO, "for %g s (reconnect_timeout), it has hung up each time before it "
+			  "had completed its oldest request", limit_s);
+		note_reason(dev);
+	} else {
+		snprintf(what, sizeof(what), "was not back within %g s (reconnect_timeout)",
+			 limit_s);
+	}
 	return give_up(dev, what);
 }
 
@@ -320,6 +335,9 @@ static int keep(struct device *dev, struct queue *queue)
 {
 	int code = 0;
 
+	/* What the former back-end has completed is reaped first, and not sent again. */
+	if (virtq_has_used(&queue->vq))
+		return CONNECTION_AWAY;
 	note_loss(dev, queue);
 	if (dev->reconnect.failed)
 		return fail(dev);
@@ -330,9 +348,6 @@ static int keep(struct device *dev, struct queue *queue)
 			return CONNECTION_AWAY;
 		code = connect_again(dev);
 	}
-	/* What the former back-end has completed is not sent again. */
-	if (!code && virtq_has_used(&queue->vq))
-		return CONNECTION_AWAY;
 	if (!code)
 		code = restart_own(dev, queue);
 	return code < 0 ? after_failure(dev, code) : code;

@@ -183,6 +183,16 @@ static uint16_t sort_in_flight(struct virtq *vq)
 	return count;
 }
 
+uint64_t virtq_oldest(const struct virtq *vq)
+{
+	uint64_t oldest = 0;
+
+	for (uint16_t chain = 0; chain < vq->shape.num_chains; chain++)
+		if (virtq_holds(vq, chain) && (!oldest || vq->order[chain] < oldest))
+			oldest = vq->order[chain];
+	return oldest;
+}
+
 void virtq_rewind(struct virtq *vq)
 {
 	uint16_t count = sort_in_flight(vq);

@@ -138,6 +138,8 @@ int virtq_reap(struct virtq *vq, uint16_t *chains, unsigned int max);
  * all chains in flight are submitted in their original order. The device must not look
  * at the rings meanwhile. */
 void virtq_rewind(struct virtq *vq);
+/* The place in vq->order of the chain that has been in flight for longest; 0: there is none. */
+uint64_t virtq_oldest(const struct virtq *vq);
 /* True if a look would find something, or find the virtqueue broken. */
 bool virtq_has_used(const struct virtq *vq);
 

@@ -13,9 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from pyfio_virtio.analysis import stats
+from pyfio_virtio.analysis import stats, style
 from pyfio_virtio.analysis.frame import axes, in_turns_axes, measured, points
 from pyfio_virtio.analysis.names import FOLDER, SUBJECTS
+from pyfio_virtio.engine.counters import RESTARTS
 from pyfio_virtio.results import values
 from pyfio_virtio.results.record import FIO_PROGRAM, MEASURED, TWIN
 
@@ -45,7 +46,7 @@ def warnings(frame: pd.DataFrame) -> list[str]:
     found = [*_folders(runs), *unlike(runs)]
     if len(runs):
         found += [*_noisy(runs), *_drift(runs), *_load(runs), *_steal(runs)]
-        found += [*_full(runs), *_few(runs)]
+        found += [*_full(runs), *_restarts(runs), *_few(runs)]
     return found
 
 
@@ -270,6 +271,22 @@ def _full(runs: pd.DataFrame) -> list[str]:
 def _numbers_of_jobs(runs: pd.DataFrame) -> pd.Series:
     """numjobs, which a user may write as 0x10; 1 where it is not known."""
     return runs["numjobs"].map(lambda value: values.number("numjobs", value) or 1.0)
+
+
+def _restarts(runs: pd.DataFrame) -> list[str]:
+    if "reconnects" not in runs:
+        return []
+    hit = runs[pd.to_numeric(runs["reconnects"]).fillna(0) > 0]
+    if hit.empty:
+        return []
+    counted = {name: pd.to_numeric(hit[name]) for name in RESTARTS}
+    return [
+        f"In {len(hit)} of {_count(len(runs), 'run')}, the back-end hung up and came back "
+        f"({_count(int(counted['reconnects'].sum()), 'time')} in all). It was away for "
+        f"{style.duration(counted['longest_away_ns'].max())} at most and "
+        f"{style.duration(counted['away_ns'].sum())} in all; {int(counted['replayed'].sum())} "
+        "requests were sent again. The numbers of these runs contain the times without a back-end."
+    ]
 
 
 def _few(runs: pd.DataFrame) -> list[str]:

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from pyfio_virtio import files
-from pyfio_virtio.results.results import SAMPLES, ResultsError
+from pyfio_virtio.results.results import COUNTERS, SAMPLES, ResultsError
 
 HISTOGRAM_LOGS = "*_clat_hist.*log"  # the logs that fio writes with write_hist_log
 # The columns of a sample; those of the second line may be missing.
@@ -45,6 +45,23 @@ def _samples(file: Path) -> Iterator[dict[str, float | bool]]:
         if not np.isfinite([*sample.values(), *more.values()]).all():
             raise _not_whole(file, number, "a sample")
         yield {**sample, **more, "is_ramp": bool(sample["is_ramp"])}
+
+
+def absences(frame: pd.DataFrame) -> list[tuple[float, float]]:
+    """When the back-ends of the frame's runs were away, in seconds since the jobs began."""
+    found = []
+    for path in frame["fio_json"]:
+        file = Path(path).with_name(COUNTERS)
+        for number, line in enumerate(_lines(file), 1) if file.is_file() else ():
+            try:
+                found += [
+                    (float(start), float(end))
+                    for queue in json.loads(line)["queues"]
+                    for start, end in queue.get("absences", ())
+                ]
+            except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+                raise _not_whole(file, number, "a job's counters") from None
+    return sorted(set(found))
 
 
 def latency_over_time(folder: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -18,7 +18,7 @@ from matplotlib.colors import LogNorm
 from pyfio_virtio.analysis import findings, latency, stats, style
 from pyfio_virtio.analysis.frame import measured
 from pyfio_virtio.analysis.names import FOLDER, NoDataError
-from pyfio_virtio.analysis.run_files import HISTOGRAM_LOGS, latency_over_time, samples
+from pyfio_virtio.analysis.run_files import HISTOGRAM_LOGS, absences, latency_over_time, samples
 from pyfio_virtio.results.results import ResultsError
 
 _FEWEST_SAMPLES = 5
@@ -40,6 +40,7 @@ def iops_over_time(frame: pd.DataFrame, axes: Axes) -> Axes:
     axes.axhline(middle.value, color=style.INK, linewidth=0.9, linestyle=(0, (4, 3)))
     axes.axhspan(middle.interval.low, middle.interval.high, color=style.MUTED, alpha=0.18, lw=0)
     _mark_ramp(axes, table)
+    _mark_absences(axes, absences(runs))
     axes.set_ylim(0, 1.12 * table["iops"].max())
     axes.set_xlim(0, table["time_s"].max())
     axes.set_xlabel("seconds since fio started")
@@ -89,6 +90,23 @@ def _mark_ramp(axes: Axes, table: pd.DataFrame) -> None:
         rotation=90,
         color=style.MUTED,
     )
+
+
+def _mark_absences(axes: Axes, times: list[tuple[float, float]]) -> None:
+    for start, end in times:
+        axes.axvspan(start, end, color=style.COLOURS[1], alpha=0.3, linewidth=0.8)
+    if times:
+        axes.annotate(
+            "back-end away",
+            (times[0][0], 0),
+            xycoords=("data", "axes fraction"),
+            xytext=(0, 4),
+            textcoords="offset points",
+            va="bottom",
+            fontsize=8.5,
+            rotation=90,
+            color=style.MUTED,
+        )
 
 
 def latency_heatmap(frame: pd.DataFrame, axes: Axes) -> Axes:

@@ -15,12 +15,20 @@
 #include "fio/options.h"
 #include "wait/wait.h"
 
+/* A time without a back-end. */
+struct absence {
+	uint64_t from_ns;
+	uint64_t to_ns;
+};
+
 struct job_file {
 	struct device *device; /* while the job runs */
 	struct queue *queue;
 	enum request_type trim_type; /* which request a trim becomes */
 	bool flushes_writes;   /* sync=1: see fio_flush_writes() */
 	bool is_reported;      /* its failure was printed */
+	struct absence *absences; /* in the order of time; the first thousand */
+	unsigned int num_absences;
 	/* Requests that fio queued while all chains were in use; a ring of depth
 	 * entries. fio never gets BUSY, because it would fill the buffer again for
 	 * the second try, and its verify would then expect other data. */

@@ -61,8 +61,10 @@ static bool has_pauses(const struct thread_data *td)
 
 static void free_job(struct job *job)
 {
-	for (unsigned int i = 0; i < job->num_files; i++)
+	for (unsigned int i = 0; i < job->num_files; i++) {
 		free(job->files[i].backlog);
+		free(job->files[i].absences);
+	}
 	free(job->files);
 	free(job->fds);
 	free(job->submitted);

@@ -51,7 +51,18 @@ static void print_u64(FILE *out, const char *name, uint64_t value)
 	fprintf(out, ",\"%s\":%llu", name, (unsigned long long)value);
 }
 
-static void print_queue(FILE *out, const struct job_file *file)
+/* In seconds since the job began. */
+static void print_absences(FILE *out, const struct job_file *file, uint64_t begun_ns)
+{
+	fprintf(out, ",\"absences\":[");
+	for (unsigned int i = 0; i < file->num_absences; i++)
+		fprintf(out, "%s[%.3f,%.3f]", i ? "," : "",
+			(double)(file->absences[i].from_ns - begun_ns) / NS_PER_S,
+			(double)(file->absences[i].to_ns - begun_ns) / NS_PER_S);
+	fputc(']', out);
+}
+
+static void print_queue(FILE *out, const struct job_file *file, uint64_t begun_ns)
 {
 	const struct queue_counters *counters = &file->queue->counters;
 
@@ -78,7 +89,9 @@ static void print_queue(FILE *out, const struct job_file *file)
 	for (unsigned int i = 0; i < COUNTERS_BATCHES; i++)
 		fprintf(out, "%s%llu", i ? "," : "",
 			(unsigned long long)counters->batches[i]);
-	fprintf(out, "]}");
+	fputc(']', out);
+	print_absences(out, file, begun_ns);
+	fputc('}', out);
 }
 
 /* The state and the measurements of wait=adaptive; see wait/adaptive.h. */
@@ -143,7 +156,7 @@ static void print_job(FILE *out, const struct job *job)
 	for (unsigned int i = 0; i < job->num_files; i++) {
 		if (i)
 			fputc(',', out);
-		print_queue(out, &job->files[i]);
+		print_queue(out, &job->files[i], job->begun_ns);
 	}
 	fprintf(out, "]}\n");
 }

@@ -4,6 +4,8 @@
  * over, or requests time out; see fio/job.h. The job's thread calls it now and then
  * while it waits, never on the I/O path.
  */
+#include <stdlib.h>
+
 #include "base/clock.h"
 #include "base/error.h"
 #include "fio/job.h"
@@ -13,6 +15,9 @@
  * times as long as it was seen to need. */
 #define LEAST_GRACE_S 1ull
 #define GRACE_MARGIN 5ull
+
+/* What stats_file lists for each file. More of them would make no picture clearer. */
+#define MOST_ABSENCES 1000
 
 void fio_report_failure(struct job_file *file, const char *why)
 {
@@ -39,16 +44,32 @@ const char *fio_explain(const struct job_file *file, const struct request *req)
 	return queue_explain(file->queue, req);
 }
 
+/* Its memory is made when the first back-end comes back. */
+static void note_absence(struct job_file *file, uint64_t length_ns)
+{
+	uint64_t now_ns = clock_now_ns();
+
+	if (!file->absences)
+		file->absences = calloc(MOST_ABSENCES, sizeof(*file->absences));
+	if (!file->absences || file->num_absences == MOST_ABSENCES)
+		return;
+	file->absences[file->num_absences++] = (struct absence){ now_ns - length_ns, now_ns };
+}
+
 /* Requests get the whole of their time again from a back-end that is back. */
 static void check_connection(struct job *job, struct job_file *file, struct pollfd *watched)
 {
+	const struct queue_counters *counters = &file->queue->counters;
+	uint64_t away_before_ns = counters->away_ns;
 	int state = device_keep_connected(file->device, file->queue);
 
 	/* Without this, poll(2) would return at once while the back-end is away. */
 	watched->fd = state == CONNECTION_AWAY ? -1 : file->device->vu.fd;
 	job->is_away |= state == CONNECTION_AWAY;
-	if (state == CONNECTION_IS_BACK)
+	if (state == CONNECTION_IS_BACK) {
 		job->last_progress_ns = clock_now_ns();
+		note_absence(file, counters->away_ns - away_before_ns);
+	}
 	if (state < 0)
 		abandon(file, EIO);
 	else if (state == CONNECTION_RUNS)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -36,6 +36,8 @@ _SETTINGS = {
     "page_bytes",
     "capacity_bytes",
 }
+# What a queue counts when its back-end comes back; see restarts().
+RESTARTS = ("reconnects", "replayed", "away_ns", "longest_away_ns")
 # The I/Os that the engine reaped, including those of the ramp, which fio's column ios leaves out.
 REAPED = "reaped"
 _RENAMED = {"ios": REAPED}
@@ -61,6 +63,7 @@ class JobCounters:
     sleeps: int  # for a time (sleepy, adaptive), or on the eventfd (event, adaptive)
     cpu_ns: int
     way: str = ""  # the last way of wait=adaptive
+    restarts: Mapping[str, int] = field(default_factory=dict)  # as restarts() says
 
 
 # ---- reading --------------------------------------------------------------------------------
@@ -88,10 +91,35 @@ def parse(text: str, source: str = _SOURCE) -> list[JobCounters]:
 def sums(text: str, source: str = _SOURCE) -> dict[str, float]:
     """Every counter, summed over jobs and queues; batches by their smallest size."""
     total: dict[str, float] = {}
-    for counts in _of_lines(text, source, lambda raw: list(_counts(raw))):
+    queues: list[Mapping[str, Any]] = []
+    for counts, used in _of_lines(text, source, lambda raw: (list(_counts(raw)), _queues(raw))):
         for name, value in counts:
             total[name] = total.get(name, 0) + value
-    return total
+        queues += used
+    return {**total, **restarts(queues)}
+
+
+def restarts(queues: Iterable[Mapping[str, Any]]) -> dict[str, int]:
+    """How often back-ends came back, and how long they were away; empty if none ever was.
+
+    All queues of a socket see the same restarts, so the one that saw most counts for the socket.
+    """
+    sockets: dict[str, dict[str, int]] = {}
+    for queue in queues:
+        seen = {name: int(queue.get(name, 0)) for name in RESTARTS}
+        before = sockets.setdefault(str(queue.get("socket", "")), dict.fromkeys(RESTARTS, 0))
+        for name, value in seen.items():
+            both = before[name] + value if name == "replayed" else max(before[name], value)
+            before[name] = both
+    found = {name: sum(each[name] for each in sockets.values()) for name in RESTARTS}
+    found["longest_away_ns"] = max(
+        (each["longest_away_ns"] for each in sockets.values()), default=0
+    )
+    return found if found["reconnects"] else {}
+
+
+def _queues(raw: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    return list(raw.get("queues", ()))
 
 
 def _of_lines(text: str, source: str, read_job: Callable[[Any], _T]) -> Iterator[_T]:
@@ -119,6 +147,7 @@ def _of_job(raw: Mapping[str, Any]) -> JobCounters:
         sleeps=int(raw.get("sleeps", 0)) + int(raw.get("polls", 0)),
         cpu_ns=int(raw.get("cpu_ns", 0)),
         way=str(raw.get("adaptive", {}).get("way", "")),
+        restarts=restarts(_queues(raw)),
     )
 
 
@@ -129,7 +158,7 @@ def _counts(part: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
                 yield from _counts(queue)
         elif name == "batches":
             yield from ((f"batches_{2**place}", count) for place, count in enumerate(value))
-        elif isinstance(value, (int, float)) and name not in _SETTINGS:
+        elif isinstance(value, (int, float)) and name not in _SETTINGS and name not in RESTARTS:
             yield _RENAMED.get(name, name), value
 
 
@@ -142,7 +171,7 @@ def summary(jobs: Sequence[JobCounters]) -> Iterator[str]:
     for each in jobs:
         name = each.job if names[each.job] == 1 else f"{each.job} (job {each.number})"
         way = f" (at the end {each.way})" if each.way else ""
-        yield f"{name}, wait={each.wait}{way}: {_per_io(each)}"
+        yield f"{name}, wait={each.wait}{way}: {_per_io(each)}{_restarted(each.restarts)}"
     if jobs:
         yield LEGEND
 
@@ -153,6 +182,17 @@ def _per_io(job: JobCounters) -> str:
     counted = {"kicks": job.kicks, "calls": job.calls, "looks": job.looks, "sleeps": job.sleeps}
     each = ", ".join(f"{name} {_number(count / job.ios)}" for name, count in counted.items())
     return f"{each} per I/O, {_number(job.cpu_ns / 1000 / job.ios)} µs CPU per I/O"
+
+
+def _restarted(restarts: Mapping[str, int]) -> str:
+    if not restarts:
+        return ""
+    times = "once" if restarts["reconnects"] == 1 else f"{restarts['reconnects']} times"
+    return (
+        f"; the back-end was away {times}, for {restarts['longest_away_ns'] / 1e6:.0f} ms at most "
+        f"and {restarts['away_ns'] / 1e6:.0f} ms in all, and requests were sent again "
+        f"({restarts['replayed']})"
+    )
 
 
 def _number(value: float) -> str:

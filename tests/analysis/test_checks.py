@@ -62,6 +62,14 @@ def test_stolen_time_is_told(sweep: pd.DataFrame) -> None:
     assert doubts(sweep.assign(host_steal_percent=4.0), "up to 4.0% steal")
 
 
+def test_runs_whose_back_end_came_back_are_told(sweep: pd.DataFrame) -> None:
+    assert not doubts(sweep, "hung up")
+    restarted = sweep.assign(reconnects=np.nan, replayed=64, away_ns=3e8, longest_away_ns=2e8)
+    restarted.loc[restarted.index[:2], "reconnects"] = 3
+    [said] = doubts(restarted, "hung up and came back")
+    assert "(6 times in all). It was away for 200 ms at most and 600 ms in all; 128 req" in said
+
+
 def test_a_full_back_end_is_told_but_not_a_busy_wait(sweep: pd.DataFrame) -> None:
     busy = sweep[sweep["way"] == "busy"]
     assert not doubts(busy, "fio used a whole CPU")

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """plots.py and timeplots.py: what is drawn is what was measured, and labels say so."""
 
+import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,7 +16,7 @@ from matplotlib.text import Text
 
 from pyfio_virtio.analysis import columns, latency, plots, style, timeplots
 from pyfio_virtio.analysis.frame import histogram, measured, points
-from pyfio_virtio.results.results import ResultsError
+from pyfio_virtio.results.results import COUNTERS, ResultsError
 
 Draw = Callable[[pd.DataFrame, Axes], Axes]
 
@@ -140,6 +142,18 @@ def test_iops_over_time_marks_the_ramp_and_the_median(sweep: pd.DataFrame, axes:
     assert len([line for line in axes.lines if len(data(line)[0]) > 2]) == 5
     assert "steady (range" in style.finding_of(axes)
     assert axes.get_ylim()[0] == 0
+
+
+def test_iops_over_time_marks_when_the_back_end_was_away(
+    sweep: pd.DataFrame, axes: Axes, tmp_path: Path
+) -> None:
+    point = one_point(sweep).iloc[[0]]
+    folder = shutil.copytree(Path(point["fio_json"].iloc[0]).parent, tmp_path / "run")
+    (folder / COUNTERS).write_text(json.dumps({"queues": [{"absences": [[2.0, 2.5], [3, 4]]}]}))
+    timeplots.iops_over_time(point.assign(fio_json=str(folder / "fio.json")), axes)
+    assert texts(axes).count("back-end away") == 1
+    spans = [patch.get_extents().bounds for patch in axes.patches[-2:]]
+    assert spans[1][2] == pytest.approx(2 * spans[0][2])  # twice as wide
 
 
 def test_the_heat_map_shows_the_stall_and_who_was_busy(sweep: pd.DataFrame, axes: Axes) -> None:

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from pyfio_virtio.analysis import frame, picture_names, run_files
-from pyfio_virtio.results.results import SAMPLES, ResultsError
+from pyfio_virtio.results.results import COUNTERS, SAMPLES, ResultsError
 from tests.analysis import synthetic
 
 SAMPLE = {"time_s": 0.5, "is_ramp": False, "iops": 5.0, "backend_cpu": None}
@@ -48,6 +48,28 @@ def test_a_value_that_could_not_be_sampled_is_none(tmp_path: Path) -> None:
     table = run_files.samples(run_with(tmp_path, json.dumps(SAMPLE), "", json.dumps(SAMPLE)))
     assert table["backend_cpu"].tolist() == [0.0, 0.0]
     assert table["is_ramp"].dtype == bool
+
+
+def with_counters(folder: Path, *lines: str) -> pd.DataFrame:
+    """A run whose folder has these counters of the engine."""
+    (folder / COUNTERS).write_text("\n".join(lines) + "\n")
+    return pd.DataFrame({"fio_json": [str(folder / "fio.json")]})
+
+
+def test_all_queues_of_a_run_tell_when_the_back_end_was_away(tmp_path: Path) -> None:
+    queues = [{"absences": [[1.5, 1.75]]}, {"absences": [[1.5, 1.75], [0.5, 0.625]]}, {}]
+    run = with_counters(tmp_path, json.dumps({"queues": queues}), json.dumps({"queues": []}))
+    assert run_files.absences(run) == [(0.5, 0.625), (1.5, 1.75)]
+
+
+def test_a_run_without_counters_had_no_absence(tmp_path: Path) -> None:
+    assert run_files.absences(run_with(tmp_path, json.dumps(SAMPLE))) == []
+
+
+@pytest.mark.parametrize("line", ["{", "[]", '{"queues": [{"absences": [[1]]}]}'])
+def test_counters_that_are_none_are_refused_with_their_place(tmp_path: Path, line: str) -> None:
+    with pytest.raises(ResultsError, match=f"{COUNTERS}, line 1, is not a job"):
+        run_files.absences(with_counters(tmp_path, line))
 
 
 @pytest.mark.parametrize(

@@ -113,3 +113,34 @@ def test_a_number_of_ios_that_is_none_is_refused(value: str) -> None:
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(CountersError, match="nothing"):
         counters.read([tmp_path / "nothing"])
+
+
+def _queue(socket: str, **counts: int) -> dict[str, object]:
+    return {"socket": socket, "requests": 5, **counts}
+
+
+RESTARTED = _queue("a", reconnects=2, replayed=9, away_ns=3_000_000, longest_away_ns=2_000_000)
+
+
+def test_all_queues_of_a_socket_see_the_same_restarts() -> None:
+    other = _queue("a", reconnects=1, replayed=4, away_ns=1_000_000, longest_away_ns=1_000_000)
+    second = _queue("b", reconnects=1, replayed=2, away_ns=5_000_000, longest_away_ns=5_000_000)
+    text = json.dumps({"job": "j", "queues": [RESTARTED, other, second]})
+    found = counters.sums(text)
+    assert found["requests"] == 15
+    assert (found["reconnects"], found["replayed"]) == (3, 15)
+    assert (found["away_ns"], found["longest_away_ns"]) == (8_000_000, 5_000_000)
+
+
+def test_a_back_end_that_stayed_leaves_no_counters_of_restarts() -> None:
+    text = json.dumps({"job": "j", "queues": [_queue("a", reconnects=0, replayed=0)]})
+    assert counters.sums(text) == {"requests": 5}
+
+
+def test_the_line_says_that_the_back_end_was_away() -> None:
+    text = json.dumps({"job": "j", "ios": 10, "queues": [RESTARTED]})
+    [line, *_] = counters.summary(counters.parse(text))
+    assert line.endswith(
+        "; the back-end was away 2 times, for 2 ms at most and 3 ms in all, and requests were sent "
+        "again (9)"
+    )

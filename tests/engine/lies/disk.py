@@ -95,6 +95,10 @@ class Lie:
     is_awaited: bool = False  # only a time-out ends it
 
     @property
+    def has_record(self) -> bool:
+        return self.about.endswith("_INFLIGHT_FD")
+
+    @property
     def name(self) -> str:
         return f"{self.about}: {self.says}"
 
@@ -257,6 +261,8 @@ def _attach(device: CData, path: str, lie: Lie) -> int:
         "connect_timeout_ms": connect_timeout_ms,
         "scsi_address_set": lie.scsi,
         "depth": 8,
+        # Only a device that reconnects asks for the record of requests in flight.
+        "reconnect_timeout_ms": timeout_ms if lie.has_record else 0,
     }
     options = {"wait": lib.WAIT_EVENT, "request_timeout_ms": timeout_ms}
     return int(

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Rows about messages: replies that are wrong, short, late, too long, or that bring files."""
 
+import struct
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 
 from tests.backend.file_kinds import KINDS
-from tests.engine.blk_backend import MEM_SLOTS, PROTOCOL
+from tests.engine.blk_backend import INFLIGHT, MEM_SLOTS, PROTOCOL
 from tests.engine.lies.disk import Disk, Lie, ReplyLie, framed
 from tests.engine.scripted_backend import (
     REPLY,
@@ -75,6 +76,8 @@ REFUSED = sends(lambda asked, _: framed(asked, U64.pack(22)))
 
 # ---- the rows ------------------------------------------------------------------------------------
 
+# A record of requests in flight in one of these could not be mapped for writing.
+UNFIT = ("full pipe", "stream socket", "/dev/zero", "folder", "read-only memory", "eventfd")
 # Regions are announced in a table.
 TABLE = {"protocol": PROTOCOL & ~MEM_SLOTS}
 
@@ -165,7 +168,45 @@ LATER_LIES = [
     for says, reply, then in LATER
 ]
 
+AREA = struct.Struct("=QQHHI")  # bytes, offset, queues, entries, padding
+MEMORY_FILE = 1 << 22  # the bytes of the kind memory
+
+
+def record(bytes_: int, offset: int, *kinds: str) -> ReplyLie:
+    """The record of requests in flight, with a file of each of the kinds."""
+
+    def answer(_: Disk, connection: Connection, asked: Message, __: bytes) -> None:
+        with ExitStack() as stack:
+            fds = [KINDS[kind](stack) for kind in kinds]
+            connection.send(framed(asked, AREA.pack(bytes_, offset, 1, 128, 0)), fds)
+
+    return answer
+
+
+RECORDS = [
+    Lie(
+        "GET_INFLIGHT_FD",
+        says,
+        "answered GET_INFLIGHT_FD with ",
+        reply=(Request.GET_INFLIGHT_FD, reply),
+        told={"protocol": PROTOCOL | INFLIGHT},
+    )
+    for says, reply in (
+        ("no file", record(4096, 0)),
+        ("two files", record(4096, 0, "memory", "memory")),
+        *((f"a file of the kind {kind}", record(4096, 0, kind)) for kind in KINDS if kind in UNFIT),
+        ("no bytes", record(0, 0, "memory")),
+        ("a byte more than the file has", record(MEMORY_FILE + 1, 0, "memory")),
+        ("2^64 - 1 bytes", record((1 << 64) - 1, 0, "memory")),
+        ("an offset of no whole page", record(4096, 100, "memory")),
+        ("an offset at the end", record(4096, MEMORY_FILE, "memory")),
+        ("an offset of 2^64 - 4096", record(8192, (1 << 64) - 4096, "memory")),
+        ("a short reply", SHORT),
+    )
+]
+
 LIES = [
+    *RECORDS,
     *LATER_LIES,
     *rows((*QUESTIONS, *ORDERS), EVERY_REPLY),
     *rows(ORDERS, EVERY_ORDER),

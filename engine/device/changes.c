@@ -91,7 +91,7 @@ bool device_notice_changes(struct device *dev)
 	const struct error_kept kept = error_keep();
 	bool has_news;
 
-	if (!dev->channel.is_open || pthread_mutex_trylock(&dev->lock))
+	if (pthread_mutex_trylock(&dev->lock))
 		return false;
 	has_news = notice(dev);
 	pthread_mutex_unlock(&dev->lock);

@@ -228,6 +228,8 @@ static void note_progress(struct job *job, uint64_t now_ns)
 
 	if (returned == job->returned_before && job->last_progress_ns)
 		return;
+	if (job->last_progress_ns && now_ns - job->last_progress_ns > job->longest_gap_ns)
+		job->longest_gap_ns = now_ns - job->last_progress_ns;
 	job->returned_before = returned;
 	job->last_progress_ns = now_ns;
 }

@@ -4,6 +4,7 @@
 Each run ends by itself; none waits for the back-end for ever.
 """
 
+import re
 import signal
 import time
 from collections.abc import Iterator
@@ -134,6 +135,15 @@ def test_runtime_holds_with_a_stopped_back_end(
         # The end lasts up to five times as long as the back-end was stopped during the run.
         said = refusal(running.finish(3 * SOON_S))
     assert "the run is over and the back-end completed nothing" in said
+
+
+def test_a_run_ends_as_late_as_its_slowest_request_needs(builtin: StartBackend, fio: Fio) -> None:
+    late, lost = "fault=delay:for=450ms,after=5,count=1", "fault=lose:after=85"
+    backend = builtin(storage="null", options=(late, lost))
+    said = refusal(fio(backend.socket, rw="randread", rate_iops=100, time_based=True, runtime=1))
+    found = re.search(r"the run is over and the back-end completed nothing for (\d+) s", said)
+    assert found
+    assert int(found[1]) >= 3  # five times 450 ms; else it would be one
 
 
 @over_backends_and_waits

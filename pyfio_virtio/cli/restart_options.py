@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The flags of restart-test, and what they are together: Chosen."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import wraps
@@ -75,6 +76,12 @@ def _size(context: click.Context, parameter: click.Parameter, text: str | None) 
     if not size:
         raise click.BadParameter(f"{text} is no size for this")
     return size
+
+
+def _number(context: click.Context, parameter: click.Parameter, value: float) -> float:
+    if math.isnan(value):  # it lies in each range for click
+        raise click.BadParameter("nan is not a number")
+    return value
 
 
 _FLAGS = (
@@ -175,6 +182,7 @@ _FLAGS = (
     click.option(
         "--read-percent",
         type=click.FloatRange(0, 99),
+        callback=_number,
         default=50,
         show_default=True,
         help="Part of the operations that read.",

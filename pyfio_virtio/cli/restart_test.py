@@ -277,7 +277,7 @@ def _row(one: Restart) -> tuple[str, ...]:
     return (
         str(one.number),
         f"{one.began_s:.2f} s",
-        _ms(one.took_s * 1e9),
+        _ms(one.took_s * 1e9) if one.took_s is not None else "",
         _ms(stall.p50_ns) if stall else "",
         _ms(stall.worst_ns) if stall else "",
         f"{stall.operations:,}" if stall else "",

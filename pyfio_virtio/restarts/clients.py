@@ -76,6 +76,7 @@ class Stage:
     restart: int = 0  # the number of the last restart that began
     reconnects: int = 0  # of the disk, when that began
     is_over: bool = False
+    is_given_up: bool = False  # the disk is closed, so failures from now on say nothing about it
 
 
 @dataclass(frozen=True)
@@ -253,6 +254,8 @@ class Client:
         self._busy.discard(slot.block)
         error = slot.operation.error
         if error is not None:
+            if self._stage.is_given_up:
+                return
             self._note_error(slot, tally, error)
             return
         self._failures = 0

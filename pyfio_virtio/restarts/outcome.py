@@ -75,11 +75,12 @@ class Connection:
 @dataclass(frozen=True)
 class Restart:
     """`began_s` is counted from the beginning of the load. `took_s` is the time until the back-end
-    accepted connections again, or until the command of the user returned."""
+    accepted connections again, or until the command of the user returned; None: that failed.
+    """
 
     number: int
     began_s: float
-    took_s: float
+    took_s: float | None
     stall: Stall | None
     connection: Connection
     found: Found
@@ -152,7 +153,7 @@ class Outcome:
     def _losing(self) -> str:
         every = self.found
         parts = [
-            f"{getattr(every, verdict.value)} {words}"
+            f"{getattr(every, verdict.value):,} {words}"
             for verdict, words in _WRONG.items()
             if getattr(every, verdict.value)
         ]

@@ -5,6 +5,7 @@ Owns the back-end that is started for the test, and the memory of its disk, whic
 Called from the main thread, because the back-end ends together with the thread that started it.
 """
 
+import os
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -12,7 +13,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext, supp
 from dataclasses import dataclass, replace
 from pathlib import Path
 from signal import SIGKILL
-from typing import Protocol
+from typing import IO, Protocol
 
 from pyfio_virtio import files
 from pyfio_virtio.backends import backends
@@ -22,6 +23,8 @@ from pyfio_virtio.machine import folders, process
 
 _SOCKET, _LOG, _DISK = "disk.sock", "backend.log", "disk"
 _LAST_LETTERS = 200
+# What a command prints is cut to nothing when it is longer. It is looked at so often.
+_MOST_LOG_BYTES, _LOOK_S = 1 << 20, 0.05
 
 
 class Way(Protocol):
@@ -121,29 +124,41 @@ class Command:
     def _run(self, log: Path) -> None:
         # What it prints goes to a file: a back-end that it starts may inherit that, and a pipe
         # would stay open then.
-        with log.open("wb") as output:
+        with log.open("ab") as output:
             started = process.start(
                 ("sh", "-c", self.command),
                 death_signal=SIGKILL,
                 output=output,
                 errors=subprocess.STDOUT,
             )
-        if not started.wait(self.limit_s):
-            started.end()
-            raise PyfioVirtioError(
-                f"the command {self.command!r} did not return within {self.limit_s:g} s",
-                "",
-                "it must return when the restart is under way, so end it with & if it serves",
-            )
+            try:
+                self._wait(started, output)
+            except BaseException:
+                started.end()
+                raise
         status = process.finish(started)
         if status:
             raise PyfioVirtioError(
                 f"the command {self.command!r} failed with status {status}", _last_line(log)
             )
 
+    def _wait(self, started: process.Process, output: IO[bytes]) -> None:
+        deadline = time.monotonic() + self.limit_s
+        while not started.wait(min(_LOOK_S, self.limit_s)):
+            if os.fstat(output.fileno()).st_size > _MOST_LOG_BYTES:
+                os.ftruncate(output.fileno(), 0)  # it would fill the disk
+            if time.monotonic() >= deadline:
+                raise PyfioVirtioError(
+                    f"the command {self.command!r} did not return within {self.limit_s:g} s "
+                    "(--reconnect-timeout)",
+                    "",
+                    "it must return when the restart is under way, so end it with & if it serves",
+                )
+
 
 def _last_line(log: Path) -> str:
     with suppress(OSError):
         lines = files.read_text(log).strip().splitlines()
-        return "".join(each for each in lines[-1] if each.isprintable())[:_LAST_LETTERS]
+        last = lines[-1] if lines else ""
+        return "".join(each for each in last if each.isprintable())[:_LAST_LETTERS]
     return ""

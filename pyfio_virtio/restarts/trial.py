@@ -105,7 +105,7 @@ class _Trial:
         self.shares = list(_shares(blocks, plan.threads))
         self.clients = [Client(disk, self.load, each, self.stage) for each in self.shares]
         self.begun_ns = time.monotonic_ns()
-        self.took: list[tuple[int, float]] = []  # when each restart began, and how long it took
+        self.took: list[tuple[int, float | None]] = []  # when each restart began, how long it took
         self.connections: list[Connection] = []
 
     def restarts(self, progress: Progress) -> None:
@@ -123,7 +123,7 @@ class _Trial:
         self.stage.reconnects = before.reconnects
         self.stage.restart = number
         began = time.monotonic_ns()
-        self.took.append((began, 0.0))
+        self.took.append((began, None))
         try:
             self.way.restart()
             self.took[-1] = (began, (time.monotonic_ns() - began) / 1e9)
@@ -251,6 +251,7 @@ def _working(disk: Disk, clients: Sequence[Client], stage: Stage) -> Iterator[No
             yield
             _end(threads, stage)
         except BaseException:
+            stage.is_given_up = stage.is_over = True
             disk.close()
             _end(threads, stage)
             raise

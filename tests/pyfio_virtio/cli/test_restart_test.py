@@ -117,6 +117,7 @@ def test_each_lost_write_is_found(command: RunCommand, private: Path, restart: s
         ("--picture a.jpg", "name a .png or .svg file"),
         ("--picture no/a.png", "its folder does not exist"),
         ("--bs 0", "0 is no size for this"),
+        ("--read-percent nan", "nan is not a number"),
         ("--backend qsd --device scsi", "has no virtio-scsi"),
     ],
 )
@@ -165,7 +166,10 @@ def test_a_command_that_does_not_restart_it_ends_the_test(
         *("--reconnect-timeout", "200ms", *SHORT),
     )
     assert (done.status, sentence in done.stderr) == (1, True), done.stderr
-    assert (done.stderr.count("\n"), json.loads(done.stdout)["done"]) == (1, 0)
+    found = json.loads(done.stdout)
+    assert (done.stderr.count("\n"), found["done"]) == (1, 0)
+    # What the end of the test interrupts did not fail.
+    assert found["total"]["errors"] == 0
 
 
 def test_a_signal_ends_it_and_the_back_end(start: Start, private: Path) -> None:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A back-end that is killed and started again, and the memory of its disk."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ import pyfio_virtio
 from pyfio_virtio.backends.backends import BackendSpec
 from pyfio_virtio.backends.unix_sockets import listener
 from pyfio_virtio.errors import PyfioVirtioError
-from pyfio_virtio.restarts.restarting import own_backend
+from pyfio_virtio.restarts.restarting import Command, own_backend
 from tests.waiting import kill
 
 SPEC = BackendSpec(size_bytes=1 << 20)
@@ -34,3 +35,24 @@ def test_a_back_end_that_ended_by_itself_is_told(private: Path) -> None:
         kill(process)
         with pytest.raises(PyfioVirtioError, match="ended by itself"):
             own.restart()
+
+
+def test_a_command_that_fails_without_a_word_is_told(private: Path) -> None:
+    with pytest.raises(PyfioVirtioError, match="'exit 3' failed with status 3"):
+        Command("disk.sock", "exit 3", 5.0).restart()
+
+
+def test_a_command_that_prints_without_end_does_not_fill_the_disk(
+    private: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes, cut = list[int](), os.ftruncate
+
+    def noted(file: int, size: int) -> None:
+        sizes.append(size)
+        cut(file, size)
+
+    monkeypatch.setattr(os, "ftruncate", noted)
+    with pytest.raises(PyfioVirtioError, match=r"within 0.3 s \(--reconnect-timeout\)"):
+        Command("disk.sock", "exec yes", 0.3).restart()
+    assert sizes
+    assert not list(private.glob("pyfio-virtio/*"))

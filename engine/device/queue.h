@@ -44,6 +44,8 @@ struct queue {
 	unsigned int generation;   /* of the connection on which the ring runs */
 	uint64_t oldest_at_start;  /* virtq_oldest() when it began to run there */
 	uint64_t away_since_ns;    /* its connection was lost then; 0: it was not */
+	uint64_t timeout_since_ns; /* reconnect_timeout counts from here */
+	unsigned int returns;      /* how often the ring was started again since then */
 	int abandoned;             /* 0, or the errno that all requests get */
 	char reason[256];          /* the sentence that goes with it */
 	struct queue_counters counters;

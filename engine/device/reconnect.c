@@ -34,9 +34,9 @@ static void set_timeout(const struct device *dev, struct vhost_user *vu)
 }
 
 /* The milliseconds that one attempt may take. */
-static unsigned int attempt_ms(const struct device *dev)
+static unsigned int attempt_ms(const struct device *dev, const struct queue *queue)
 {
-	uint64_t end_ns = dev->reconnect.since_ns +
+	uint64_t end_ns = queue->timeout_since_ns +
 			  dev->config.reconnect_timeout_ms * NS_PER_MS;
 	unsigned int left_ms = (unsigned int)clock_left_ms(end_ns);
 
@@ -48,7 +48,8 @@ static unsigned int attempt_ms(const struct device *dev)
 /* Prepares the back-end of a new connection for the rings. fresh has no queue. */
 static int prepare(struct device *dev, struct device *fresh)
 {
-	int code = vhost_user_connect(&fresh->vu, dev->vu.path, attempt_ms(dev));
+	int code = vhost_user_connect(&fresh->vu, dev->vu.path,
+				      fresh->config.connect_timeout_ms);
 
 	if (!code)
 		code = negotiate_same(fresh, dev);
@@ -75,11 +76,13 @@ static int adopt(struct device *dev, struct device *fresh)
 	return 0;
 }
 
-static int connect_with(struct device *dev, struct device *fresh)
+static int connect_with(struct device *dev, struct device *fresh,
+			const struct queue *queue)
 {
 	int code;
 
 	fresh->config = dev->config;
+	fresh->config.connect_timeout_ms = attempt_ms(dev, queue);
 	fresh->memory = dev->memory;
 	fresh->inflight.fd = -1;
 	pthread_mutex_init(&fresh->lock, NULL);
@@ -109,7 +112,12 @@ static int give_record(struct device *dev)
 		return code;
 	if (!vhost_user_has_protocol(&dev->vu, VHOST_USER_PROTOCOL_F_INFLIGHT_SHMFD))
 		inflight_drop(dev);
-	return keeps_rings(dev) ? inflight_give(dev) : 0;
+	if (keeps_rings(dev))
+		code = inflight_give(dev);
+	/* A former back-end has cut it short. */
+	if (code == -ESTALE)
+		inflight_drop(dev);
+	return code == -ESTALE ? 0 : code;
 }
 
 static int start_again(struct device *dev, struct queue *queue)
@@ -155,22 +163,23 @@ static int start_unowned(struct device *dev)
 /* The socket is seen as hung up from now on, by all threads. */
 static void hang_up(struct device *dev)
 {
+	dev->reconnect.is_away = true;
+	dev->reconnect.noticed_ns = clock_now_ns();
 	vhost_user_hang_up(&dev->vu);
 }
 
-static int connect_again(struct device *dev)
+static int connect_again(struct device *dev, const struct queue *queue)
 {
 	struct device *fresh = calloc(1, sizeof(*fresh));
 	int code;
 
 	if (!fresh)
 		return error_set(ENOMEM, "no memory for a device");
-	code = connect_with(dev, fresh);
+	code = connect_with(dev, fresh, queue);
 	free(fresh);
 	if (code)
 		return code;
 	dev->reconnect.is_away = false;
-	dev->reconnect.returns++;
 	dev->reconnect.away_ns = 0;
 	__atomic_store_n(&dev->shared.refused, 0, __ATOMIC_RELAXED);
 	dev->reconnect.counts.count++;
@@ -210,6 +219,7 @@ static int restart_own(struct device *dev, struct queue *queue)
 	}
 	away_ns = clock_now_ns() - queue->away_since_ns;
 	queue->away_since_ns = 0;
+	queue->returns++;
 	queue->counters.reconnects++;
 	queue->counters.away_ns += away_ns;
 	if (away_ns > queue->counters.longest_away_ns)
@@ -231,13 +241,11 @@ static void note_reason(struct device *dev)
 	snprintf(dev->reconnect.reason, sizeof(dev->reconnect.reason), "%s", text);
 }
 
-static void notice(struct reconnect *reconnect, uint64_t now_ns)
+static void notice(struct device *dev)
 {
-	reconnect->is_away = true;
-	reconnect->noticed_ns = reconnect->next_ns = now_ns;
-	reconnect->pause_ns = FIRST_PAUSE_NS;
-	if (!reconnect->since_ns)
-		reconnect->since_ns = now_ns;
+	hang_up(dev);
+	dev->reconnect.next_ns = dev->reconnect.noticed_ns;
+	dev->reconnect.pause_ns = FIRST_PAUSE_NS;
 }
 
 /* A queue that was not empty when it began to run makes progress when its oldest request
@@ -249,21 +257,18 @@ static bool has_progressed(const struct queue *queue)
 }
 
 /* reconnect_timeout begins with the first hang-up. It begins anew with a later one only if
- * there was progress in between, so that no request kills its back-end for ever. */
+ * the queue made progress in between, so that no request kills its back-end for ever. Another
+ * queue, which is idle or gets on, does not count. */
 static void note_loss(struct device *dev, struct queue *queue)
 {
-	struct reconnect *reconnect = &dev->reconnect;
-
-	if (!reconnect->is_away && vhost_user_is_gone(&dev->vu)) {
-		notice(reconnect, clock_now_ns());
-		hang_up(dev);
-	}
+	if (!dev->reconnect.is_away && vhost_user_is_gone(&dev->vu))
+		notice(dev);
 	if (queue->away_since_ns)
 		return;
-	queue->away_since_ns = reconnect->noticed_ns;
-	if (has_progressed(queue)) {
-		reconnect->since_ns = reconnect->noticed_ns;
-		reconnect->returns = 0;
+	queue->away_since_ns = dev->reconnect.noticed_ns;
+	if (!queue->timeout_since_ns || has_progressed(queue)) {
+		queue->timeout_since_ns = queue->away_since_ns;
+		queue->returns = 0;
 	}
 }
 
@@ -281,9 +286,9 @@ static int give_up(struct device *dev, const char *what)
 	return fail(dev);
 }
 
-static int give_up_late(struct device *dev)
+static int give_up_late(struct device *dev, const struct queue *queue)
 {
-	unsigned int returns = dev->reconnect.returns;
+	unsigned int returns = queue->returns;
 	double limit_s = dev->config.reconnect_timeout_ms / 1e3;
 	char what[100];
 
@@ -306,23 +311,24 @@ static bool is_final(int code)
 	return code == -ENODEV || code == -EOPNOTSUPP || code == -EPROTO;
 }
 
-static bool is_too_late(const struct device *dev, uint64_t now_ns)
+/* A back-end that another thread has found in time is late only if it was here before. */
+static bool is_too_late(const struct device *dev, const struct queue *queue)
 {
-	return now_ns - dev->reconnect.since_ns >=
+	return (dev->reconnect.is_away || queue->returns) &&
+	       clock_now_ns() - queue->timeout_since_ns >=
 	       dev->config.reconnect_timeout_ms * NS_PER_MS;
 }
 
-static int after_failure(struct device *dev, int code)
+static int after_failure(struct device *dev, const struct queue *queue, int code)
 {
 	struct reconnect *reconnect = &dev->reconnect;
-	uint64_t now_ns = clock_now_ns();
 
 	note_reason(dev);
 	if (is_final(code))
 		return give_up(dev, "the one that answers now cannot go on");
-	if (is_too_late(dev, now_ns))
-		return give_up_late(dev);
-	reconnect->next_ns = now_ns + reconnect->pause_ns;
+	if (is_too_late(dev, queue))
+		return give_up_late(dev, queue);
+	reconnect->next_ns = clock_now_ns() + reconnect->pause_ns;
 	reconnect->pause_ns *= 2;
 	if (reconnect->pause_ns > LONGEST_PAUSE_NS)
 		reconnect->pause_ns = LONGEST_PAUSE_NS;
@@ -341,16 +347,16 @@ static int keep(struct device *dev, struct queue *queue)
 	note_loss(dev, queue);
 	if (dev->reconnect.failed)
 		return fail(dev);
+	if (is_too_late(dev, queue))
+		return give_up_late(dev, queue);
 	if (dev->reconnect.is_away) {
-		if (is_too_late(dev, clock_now_ns()))
-			return give_up_late(dev);
 		if (clock_now_ns() < dev->reconnect.next_ns)
 			return CONNECTION_AWAY;
-		code = connect_again(dev);
+		code = connect_again(dev, queue);
 	}
 	if (!code)
 		code = restart_own(dev, queue);
-	return code < 0 ? after_failure(dev, code) : code;
+	return code < 0 ? after_failure(dev, queue, code) : code;
 }
 
 int device_keep_connected(struct device *dev, struct queue *queue)

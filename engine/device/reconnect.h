@@ -26,8 +26,6 @@ struct reconnect {
 	bool is_away;
 	int failed;              /* 0, or the errno of a device that was given up */
 	uint64_t noticed_ns;     /* when the last hang-up was noticed */
-	uint64_t since_ns;       /* reconnect_timeout counts from here; see note_loss() */
-	unsigned int returns;    /* how often the back-end has come back since then */
 	uint64_t next_ns;        /* when the next attempt is made */
 	uint64_t pause_ns;       /* after that one */
 	char reason[300];        /* why the last attempt failed */

@@ -108,7 +108,8 @@ static int tell_again(struct device *fresh, const struct foreign *foreign)
 			 "which its predecessor had", fresh->vu.path);
 }
 
-/* A region without a file is a former one of another start, and no ring uses it. */
+/* A region without a file is a former one of another start, and no ring uses it. One that
+ * the former back-end did not confirm to have given up is lent again. */
 int share_foreign_again(struct device *fresh, struct foreign_list *list)
 {
 	int code = 0;
@@ -118,10 +119,14 @@ int share_foreign_again(struct device *fresh, struct foreign_list *list)
 
 		if (!foreign->size_bytes)
 			continue;
-		if (foreign->fd >= 0)
-			code = tell_again(fresh, foreign);
-		else if (foreign_begin_change(foreign))
-			foreign_end_change(foreign, true);
+		if (foreign->fd < 0) {
+			if (foreign_begin_change(foreign))
+				foreign_end_change(foreign, true);
+			continue;
+		}
+		code = tell_again(fresh, foreign);
+		if (!code)
+			foreign_end_change(foreign, false);
 	}
 	return code;
 }

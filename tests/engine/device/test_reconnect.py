@@ -6,9 +6,10 @@ tests/end_to_end/test_reconnect.py.
 """
 
 import errno
+import os
 import socket
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -95,6 +96,16 @@ class Restarted:
         while not backend.messages:
             assert self.keep() == lib.CONNECTION_AWAY
         self._stack.close()
+
+    def fails_to_come_back(self, backend: BlkBackend) -> bool:
+        """Serves one connection, which does not hold. False if the device is given up first."""
+        self.serve(backend)
+        while not backend.messages and self.keep() >= 0:
+            pass
+        if not backend.messages:
+            self.expect_nobody()
+        self._stack.close()
+        return bool(backend.messages)
 
     def expect_nobody(self) -> None:
         """Ends a back-end to which the device has not come."""
@@ -294,6 +305,27 @@ def test_the_rings_begin_again_for_a_back_end_that_takes_no_record(start: Start)
     assert disk.sectors(disk.ring()) == [2]
 
 
+def cut_record() -> None:
+    """As a back-end can do that has its file open."""
+    for fd in Path("/proc/self/fd").iterdir():
+        with suppress(FileNotFoundError):
+            if str(fd.readlink()).startswith("/memfd:area"):
+                os.truncate(fd, 0)
+
+
+def test_the_rings_begin_again_if_the_record_was_cut_short(start: Start) -> None:
+    disk = start(Tracking())
+    disk.submit(1, 2)
+    ring = disk.ring()
+    ring.complete(ring.take()[0])
+    assert disk.reap() == 1
+    cut_record()
+    after = Tracking()
+    disk.restart(after)
+    assert not after.handed + after.made
+    assert disk.sectors(disk.ring()) == [2]
+
+
 # ---- what does not come back ---------------------------------------------------------------------
 
 
@@ -330,6 +362,35 @@ def test_a_back_end_that_a_request_kills_is_given_up(start: Start) -> None:
         wait_until(lambda: disk.keep() != lib.CONNECTION_AWAY)
     disk.expect_nobody()
     assert "it has hung up each time before it had completed its oldest request" in sentence()
+
+
+def test_a_queue_that_is_idle_does_not_excuse_one_whose_request_kills(start: Start) -> None:
+    wide = BlkConfig(num_queues=2)
+    disk = start(BlkBackend(config=wide, queue_num=2), num_queues=2, reconnect_timeout_ms=100)
+    idle = lib.device_claim_queue(disk.device)
+    disk.submit(1)
+    wait_until(lambda: restarts_both(disk, idle, wide) < 0)
+    disk.expect_nobody()
+    assert "its oldest request" in sentence()
+
+
+def restarts_both(disk: Restarted, other: CData, config: BlkConfig) -> int:
+    """Restarts the back-end. A negative number says that the device was given up."""
+    disk.hang_up()
+    disk.serve(BlkBackend(config=config, queue_num=2))
+    wait_until(lambda: disk.keep(other) != lib.CONNECTION_AWAY)
+    wait_until(lambda: disk.keep() != lib.CONNECTION_AWAY)
+    return disk.keep()
+
+
+def test_the_pauses_grow_although_each_attempt_comes_to_the_rings(start: Start) -> None:
+    disk = start(reconnect_timeout_ms=300)
+    disk.hang_up()
+    attempts = 0
+    while disk.fails_to_come_back(BlkBackend(hang_up_at=Request.SET_VRING_KICK)):
+        attempts += 1
+    # One at once, and then after 10, 20, 40, 80 and 160 ms.
+    assert attempts <= 6
 
 
 BEFORE = BlkConfig()

@@ -192,6 +192,23 @@ def test_registered_memory_is_used_again(start: Start) -> None:
     assert descriptors() == before
 
 
+def test_memory_that_could_not_be_unregistered_while_the_back_end_was_away(start: Start) -> None:
+    mortal = start()
+    with pyfio_virtio.open(mortal.socket, reconnect_timeout_s=PATIENCE_S) as disk:
+        fd = os.memfd_create("test")
+        os.truncate(fd, 1 << 20)
+        memory = mmap.mmap(fd, 1 << 20)
+        disk.register(memory, fd)
+        os.close(fd)
+        mortal.kill()
+        with pytest.raises(DiskError):
+            disk.unregister(memory)
+        mortal.start()
+        disk.pwrite(memoryview(memory)[:BLOCK], 0)
+        disk.unregister(memory)
+        memory.close()
+
+
 # ---- time ----------------------------------------------------------------------------------------
 
 

@@ -19,6 +19,7 @@ from tests.engine.blk_backend import (
 from tests.engine.scripted_backend import Connection, Message, Request
 from tests.engine.shared_object import lib, sentence
 from tests.open_descriptors import descriptors
+from tests.waiting import wait_until
 
 AREA = struct.Struct("=QQHHI")  # size, offset, queues, entries, padding
 AREA_BYTES = 8192
@@ -93,7 +94,7 @@ def test_an_area_that_makes_no_sense_ends_the_start_in_words(private: Path) -> N
     with opened(private, backend, reconnect_timeout_ms=1000) as device:
         assert lib.device_start(device) == -errno.EPROTO
         assert "blk.sock: the back-end answered GET_INFLIGHT_FD with 8193 bytes" in sentence()
-    assert descriptors() == before
+    wait_until(lambda: descriptors() == before, f"{before} open files")
 
 
 def test_a_refusal_is_told(private: Path) -> None:

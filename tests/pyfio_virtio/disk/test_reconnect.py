@@ -189,7 +189,7 @@ def test_registered_memory_is_used_again(start: Start) -> None:
         disk.unregister(memory)
         memory.close()
     assert mortal.image()[:BLOCK] == b"x" * BLOCK
-    assert descriptors() == before
+    waiting.wait_until(lambda: descriptors() == before, f"{before} open files")
 
 
 def test_memory_that_could_not_be_unregistered_while_the_back_end_was_away(start: Start) -> None:

@@ -69,6 +69,8 @@ class Plan:
 
     def blocks_on(self, disk: Disk) -> int:
         """The number of blocks. Refuses a disk that does not fit the plan."""
+        if disk.info.read_only:
+            raise UsageError("cannot test a disk that is read-only", "the test writes to it")
         for name, value in (("--bs", self.block_bytes), ("--offset", self.offset)):
             if value % disk.block_size:
                 raise UsageError(

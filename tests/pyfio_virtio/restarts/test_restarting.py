@@ -2,6 +2,7 @@
 """A back-end that is killed and started again, and the memory of its disk."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,8 +10,9 @@ import pytest
 import pyfio_virtio
 from pyfio_virtio.backends.backends import BackendSpec
 from pyfio_virtio.backends.unix_sockets import listener
-from pyfio_virtio.errors import PyfioVirtioError
+from pyfio_virtio.errors import PyfioVirtioError, UsageError
 from pyfio_virtio.restarts.restarting import Command, own_backend
+from pyfio_virtio.restarts.trial import Plan
 from tests.waiting import kill
 
 SPEC = BackendSpec(size_bytes=1 << 20)
@@ -35,6 +37,19 @@ def test_a_back_end_that_ended_by_itself_is_told(private: Path) -> None:
         kill(process)
         with pytest.raises(PyfioVirtioError, match="ended by itself"):
             own.restart()
+
+
+def test_a_disk_that_turns_out_to_be_read_only_is_refused(private: Path) -> None:
+    plan = Plan(1, (0, 0), 0, None, 4096, 1, 1, 50, 0, 1)
+    spec = replace(SPEC, storage=f"memory:{private / 'disk'}")
+    with own_backend(spec, 0, print):
+        pass
+    with (
+        own_backend(replace(spec, read_only=True), 0, print) as own,
+        pyfio_virtio.open(own.socket) as disk,
+        pytest.raises(UsageError, match="read-only"),
+    ):
+        plan.blocks_on(disk)
 
 
 def test_a_command_that_fails_without_a_word_is_told(private: Path) -> None:

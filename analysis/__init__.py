@@ -12,6 +12,32 @@ mypy fails with it after a default editable install, and imports from the root f
 one.
 """
 
-from pyfio_virtio.analysis.frame import load
+import os
+import resource
+
+from pyfio_virtio.errors import MachineError
+
+# numpy and its libraries crash, hang, or print errors of their own if the memory is too little for
+# them. They take about 400 MiB of addresses.
+_LEAST_BYTES = 512 << 20
+
+
+def _check_memory() -> None:
+    """Refuses a limit of memory with which numpy cannot be imported."""
+    for name, kind in (("v", resource.RLIMIT_AS), ("d", resource.RLIMIT_DATA)):
+        limit, _ = resource.getrlimit(kind)
+        if limit != resource.RLIM_INFINITY and limit < _LEAST_BYTES:
+            raise MachineError(
+                "cannot analyse results",
+                f"memory is limited to {limit >> 20} MiB, and they need {_LEAST_BYTES >> 20} MiB",
+                f"raise the limit: ulimit -{name} unlimited",
+            )
+
+
+_check_memory()
+# One thread is enough, and each takes memory. If numpy cannot start one, it raises SIGINT.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+from pyfio_virtio.analysis.frame import load  # noqa: E402 - after the limit was checked
 
 __all__ = ["load"]

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 
 #include "base/clock.h"
@@ -161,30 +162,76 @@ static void print_job(FILE *out, const struct job *job)
 	fprintf(out, "]}\n");
 }
 
-/* Appends with a single write, because jobs end at the same time and their lines must
- * not mix. */
-static void append(const char *path, const char *text, size_t size)
+/* Removes what was written of a line, so that the others can still be read. A pipe or a
+ * device keeps it. */
+static void take_back(int fd, size_t written)
+{
+	struct stat file;
+
+	if (written && !fstat(fd, &file) && S_ISREG(file.st_mode) &&
+	    ftruncate(fd, file.st_size - (off_t)written))
+		log_err("fio_virtio: the last line of stats_file is cut off: %s\n",
+			strerror(errno));
+}
+
+/* 0, or an errno. On a disk that is nearly full, write(2) writes a part. */
+static int write_all(int fd, const char *text, size_t size)
+{
+	size_t written = 0;
+
+	while (written < size) {
+		ssize_t count = write(fd, text + written, size - written);
+		int code = errno;
+
+		if (count >= 0) {
+			written += (size_t)count;
+		} else if (code != EINTR) {
+			take_back(fd, written);
+			return code;
+		}
+	}
+	return 0;
+}
+
+/* 0, or an errno. Jobs end at the same time, and their lines must not mix. */
+static int append(const char *path, const char *text, size_t size)
 {
 	int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0666);
+	int code;
 
-	if (fd < 0 || write(fd, text, size) != (ssize_t)size)
-		log_err("fio_virtio: stats_file=%s cannot be written: %s\n",
-			path, strerror(errno));
-	if (fd >= 0)
-		close(fd);
+	if (fd < 0)
+		return errno;
+	flock(fd, LOCK_EX);
+	code = write_all(fd, text, size);
+	/* Some file systems tell here that a disk or a quota is full. */
+	if (close(fd) && !code)
+		code = errno;
+	return code;
+}
+
+/* 0, or an errno. */
+static int write_line(const struct job *job, const char *path)
+{
+	char *text = NULL;
+	size_t size = 0;
+	FILE *out = open_memstream(&text, &size);
+	int code;
+
+	if (!out)
+		return errno;
+	print_job(out, job);
+	code = fclose(out) ? errno : append(path, text, size);
+	free(text);
+	return code;
 }
 
 void fio_stats_write(const struct job *job)
 {
 	const struct options *options = job->td->eo;
-	char *text = NULL;
-	size_t size = 0;
-	FILE *out = open_memstream(&text, &size);
+	int code = write_line(job, options->stats_file);
 
-	if (!out)
-		return;
-	print_job(out, job);
-	fclose(out);
-	append(options->stats_file, text, size);
-	free(text);
+	if (code)
+		fio_fail(job->td, error_set(code, "stats_file=%s cannot be written: %s",
+					    options->stats_file, strerror(code)),
+			 "stats_file");
 }

@@ -143,7 +143,8 @@ def main() -> NoReturn:
         sys.exit(1)  # the program that read our output has ended, and wants no more
     except ImportError as error:
         _fail(f"cannot load {error.name or 'a module'}: {error}", 3)
-    except MemoryError:
+    # Python raises SystemError if it has no memory for an exception.
+    except (MemoryError, SystemError):
         _fail("there is not enough memory for this", 1)
     except OSError as error:
         why = error.strerror or str(error)

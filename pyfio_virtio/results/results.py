@@ -18,7 +18,7 @@ import fcntl
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,7 +32,8 @@ JOB, FIO_JSON, COUNTERS = "job.fio", "fio.json", "counters.jsonl"
 ENVIRONMENT, SAMPLES, RECORD = "environment.json", "samples.jsonl", "record.json"
 _UNFINISHED = ".unfinished"
 _BEGINNING = b'{"schema": '  # of a line of RUNS
-_CONTINUE = "finished runs are kept; fix this and give the same command again"
+_AGAIN = "give the same command again"
+_CONTINUE = f"finished runs are kept; fix this and {_AGAIN}"
 
 
 class ResultsError(PyfioVirtioError):
@@ -100,21 +101,39 @@ class SweepFolder:
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Locks out a second sweep, and repairs the folder after a kill. Makes it if needed."""
+        """Locks out a second sweep, and repairs the folder after a kill. Makes it if needed, and
+        removes it again if nothing was kept.
+        """
         self.check_own()
+        made = [each for each in (self.path, *self.path.parents) if not each.exists()]
         with writing(self.path, "name another folder with -o"):
             self.path.mkdir(parents=True, exist_ok=True)
             lock = os.open(self.path / LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
         try:
             with writing(self.path):
                 _take(lock, self.path)
-                (self.path / POINTS).mkdir(exist_ok=True)
-                os.ftruncate(lock, 0)
-                os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
-                self._recover()
-            yield
+            try:
+                with writing(self.path):
+                    (self.path / POINTS).mkdir(exist_ok=True)
+                    os.ftruncate(lock, 0)
+                    os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
+                    self._recover()
+                yield
+            finally:
+                self._remove_unused(made)
         finally:
             os.close(lock)
+
+    def _remove_unused(self, made: Sequence[Path]) -> None:
+        """Removes what lock() made, if neither a plan nor a run was kept."""
+        if any((self.path / name).exists() for name in (PLAN, RUNS)):
+            return
+        with suppress(OSError):  # somebody else has put a file there
+            if (self.path / POINTS).exists():
+                (self.path / POINTS).rmdir()
+            (self.path / LOCK).unlink()
+            for folder in made:
+                folder.rmdir()
 
     def write_plan(self, text: str) -> None:
         """Writes plan.toml."""
@@ -236,6 +255,9 @@ def _take(descriptor: int, path: Path) -> None:
             f"process {owner}",
             "wait for it, or name another folder with -o",
         ) from failure
+    # Another sweep may have removed its unused folder since we opened the lock.
+    if not os.path.samestat(os.fstat(descriptor), (path / LOCK).stat()):
+        raise ResultsError(f"another sweep has just removed {path}", "", _AGAIN)
 
 
 def _sync_files(folder: Path) -> None:

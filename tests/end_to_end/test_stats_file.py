@@ -30,6 +30,12 @@ def test_each_job_has_its_line(disk: StartBackend, fio: Fio) -> None:
     assert [line["ios"] for line in lines] == [100] * 4
 
 
+def test_a_file_without_room_fails_the_job(disk: StartBackend, fio: Fio) -> None:
+    run = fio(disk().socket, rw="randread", number_ios=10, stats_file="/dev/full")
+    assert run.status == 1
+    assert "stats_file=/dev/full cannot be written: No space left on device" in run.stderr
+
+
 def test_each_device_has_its_queue(qsd: StartBackend, fio: Fio) -> None:
     sockets = [qsd().socket, qsd().socket]
     (line,) = lines_of(fio, sockets[0], filename=":".join(sockets), size="1m")

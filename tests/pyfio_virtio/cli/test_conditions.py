@@ -33,6 +33,7 @@ TABLE = [
     ("a long TMPDIR", "doctor", 1, "cannot use the socket path"),
     ("no /proc", "run", 3, "/proc is not mounted"),
     ("few descriptors", "run", 1, "did not start"),
+    ("little memory", "report", 3, "cannot analyse results: memory is limited to 195 MiB"),
     ("KOI8", "results list", 0, ""),
     ("a fio that prints no UTF-8", "run", 3, "it is not fio"),
     ("a fio that prints without end", "run", 3, "it printed more than"),

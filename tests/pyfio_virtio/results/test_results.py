@@ -26,6 +26,7 @@ from pyfio_virtio.results.results import (
     RUNS,
     ResultsError,
     SweepFolder,
+    _take,
     open_sweep,
     read_rows,
 )
@@ -115,6 +116,22 @@ def test_a_second_sweep_is_kept_out_by_name(tmp_path: Path) -> None:
         pass
     with SweepFolder(tmp_path).lock():
         pass
+
+
+def test_a_sweep_that_keeps_nothing_leaves_no_folder(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt), SweepFolder(tmp_path / "a" / "b").lock():
+        raise KeyboardInterrupt
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_that_another_sweep_has_removed_is_told(tmp_path: Path) -> None:
+    lock = tmp_path / LOCK
+    lock.touch()
+    with lock.open() as opened:
+        lock.unlink()
+        lock.touch()
+        with pytest.raises(ResultsError, match="another sweep has just removed"):
+            _take(opened.fileno(), tmp_path)
 
 
 def test_a_folder_without_a_sweep_is_refused_in_words(tmp_path: Path) -> None:

@@ -163,6 +163,15 @@ static bool has_ordinary_pages(const struct device *dev, const struct memory_reg
 	return is_found;
 }
 
+static bool took_ordinary_pages(const struct device *dev)
+{
+	bool is_found = false;
+
+	for (unsigned int i = 0; i < memory_num_regions(dev->memory); i++)
+		is_found |= is_known(dev, i) && is_ordinary(&dev->memory->regions[i]);
+	return is_found;
+}
+
 /* Some back-ends end, or hang up, when they are told of memory on ordinary pages. */
 static int explain_refusal(const struct device *dev, const struct memory_region *more,
 			   int code)
@@ -171,7 +180,8 @@ static int explain_refusal(const struct device *dev, const struct memory_region 
 	size_t needed_bytes = memory_bytes(dev->memory) + (more ? more->size_bytes : 0);
 	char advice[200];
 
-	if ((code != -ECONNRESET && code != -EREMOTEIO) || !has_ordinary_pages(dev, more))
+	if ((code != -ECONNRESET && code != -EREMOTEIO) || !has_ordinary_pages(dev, more) ||
+	    took_ordinary_pages(dev))
 		return code;
 	memory_advise_huge_pages(advice, sizeof(advice), needed_bytes);
 	return error_set(-code, "%s. The memory is on ordinary pages, and some back-ends "

@@ -265,6 +265,14 @@ def test_a_back_end_that_hangs_up_as_it_starts_is_tried_again(
     assert disk.sectors(disk.ring()) == [1]
 
 
+def test_a_hang_up_is_not_put_down_to_pages_that_the_back_end_took_before(start: Start) -> None:
+    disk = start(hugepages=lib.HUGEPAGES_OFF)
+    disk.hang_up()
+    assert not lib.device_alloc(disk.device, 64 << 20, 4096)
+    assert "blk.sock: the back-end hung up at ADD_MEM_REG" in sentence()
+    assert "ordinary pages" not in sentence()
+
+
 # ---- with the back-end's record of requests in flight -------------------------------------------
 
 

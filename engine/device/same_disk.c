@@ -53,6 +53,15 @@ static int ask_disk(struct device *fresh)
 	return 0;
 }
 
+/* A back-end that is only starting may answer later, so this is tried again. */
+static int check_answered(const struct device *fresh)
+{
+	if (!queue_in_flight(&fresh->queues[fresh->first_queue]))
+		return 0;
+	return error_set(ETIMEDOUT, "the back-end does not answer the question for the disk's "
+			 "ID");
+}
+
 /* No connection uses the former memory any more. Huge pages may all be in use, and most
  * back-ends take other ones. */
 static void renew_memory(struct device *dev)
@@ -78,6 +87,8 @@ static int ask(struct device *dev, struct device *fresh)
 		code = ask_disk(fresh);
 	if (!code && device_is_gone(fresh))
 		code = -ECONNRESET;
+	if (!code)
+		code = check_answered(fresh);
 	first = error_keep();
 	stop_queues(fresh);
 	share_leave(fresh);
@@ -154,7 +165,10 @@ static int compare(const struct device *dev, const struct device *fresh)
 		return error_set(ENODEV, "%s: the back-end serves another disk now: it is "
 				 "%s", dev->vu.path, before->read_only ?
 				 "writable" : "read-only");
-	if (*before->id && *now->id && strcmp(before->id, now->id))
+	if (*before->id && !*now->id)
+		return error_set(ENODEV, "%s: the back-end serves another disk now: it has "
+				 "no ID instead of \"%s\"", dev->vu.path, before->id);
+	if (*before->id && strcmp(before->id, now->id))
 		return error_set(ENODEV, "%s: the back-end serves another disk now: \"%s\" "
 				 "instead of \"%s\"", dev->vu.path, now->id, before->id);
 	return 0;

@@ -230,7 +230,7 @@ filename={socket}
 def test_more_threads_than_queues_are_refused(builtin: StartBackend, fio: Fio) -> None:
     # Those that got a queue run until the others have failed.
     run = unserialized(
-        fio, builtin(queues=2).socket, numjobs=4, rw="randread", time_based=True, runtime=60
+        fio, builtin(queues=2).socket, numjobs=4, rw="randread", time_based=True, runtime=10
     )
     assert run.status > 0
     assert any("all 2 queues are in use" in said for said in sentences(run))

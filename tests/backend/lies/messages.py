@@ -5,6 +5,7 @@ import os
 import socket
 import struct
 
+from tests import waiting
 from tests.backend import frontend as fe
 from tests.backend.file_kinds import KINDS, send_lingering
 from tests.backend.frontend import GUEST_BASE, USER_BASE, Frontend
@@ -297,14 +298,18 @@ def cuts_memory(to: int) -> Act:
 
 
 def lingers(before: bytes, count: int) -> Act:
-    """Sends sockets whose last close waits. The back-end has it, because it is busy with other
-    messages until the client has closed them."""
+    """Sends sockets whose last close waits. The back-end has it, because it stands still until the
+    client has closed them."""
 
     def act(client: Frontend) -> Then:
-        client.connection.send_raw(header(fe.GET_FEATURES, 0) * 300 + before)
-        send_lingering(client.connection.socket, header(fe.SET_OWNER, 0), count)
-        for _ in range(300):
-            client.connection.receive()
+        peer = client.connection.socket.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
+        backend = struct.unpack("3i", peer)[0]
+        waiting.stop(backend)
+        try:
+            client.connection.send_raw(before)
+            send_lingering(client.connection.socket, header(fe.SET_OWNER, 0), count)
+        finally:
+            waiting.go_on(backend)
         client.connection.ask_u64(fe.GET_FEATURES)
         return TAKEN
 

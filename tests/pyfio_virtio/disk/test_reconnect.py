@@ -7,6 +7,7 @@ import mmap
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -207,6 +208,30 @@ def test_memory_that_could_not_be_unregistered_while_the_back_end_was_away(start
         disk.pwrite(memoryview(memory)[:BLOCK], 0)
         disk.unregister(memory)
         memory.close()
+
+
+# ---- the same disk -------------------------------------------------------------------------------
+
+
+def test_a_disk_that_lost_its_id_is_another_one(start: Start) -> None:
+    mortal = start()
+    with pyfio_virtio.open(mortal.socket, reconnect_timeout_s=PATIENCE_S) as disk:
+        assert disk.info.id
+        mortal.spec = replace(mortal.spec, options=("fault=error:type=identify",))
+        mortal.restart()
+        with pytest.raises(DiskError, match=r"another disk now: it has no ID instead of"):
+            disk.pread(BLOCK, 0)
+
+
+def test_a_disk_that_does_not_tell_its_id_yet_is_asked_again(start: Start) -> None:
+    mortal = start()
+    with pyfio_virtio.open(
+        mortal.socket, reconnect_timeout_s=PATIENCE_S, connect_timeout_s=0.2
+    ) as disk:
+        mortal.spec = replace(mortal.spec, options=("fault=lose:type=identify,count=1",))
+        mortal.restart()
+        assert disk.pread(BLOCK, 0) == bytes(BLOCK)
+        assert disk.reconnects.count == 1
 
 
 # ---- time ----------------------------------------------------------------------------------------

@@ -150,13 +150,13 @@ def test_a_process_keeps_nothing_of_a_threads_device(
 [thread]
 filename={builtin().socket}
 {THREAD}
-runtime=30
+runtime=10
 [process]
 startdelay=1
 filename={second.socket}
 rw=randread
 time_based
-runtime=30
+runtime=10
 """)
     running.wait_until_served(second.process.pid)
     child = only_child(running)

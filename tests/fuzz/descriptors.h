@@ -118,4 +118,15 @@ static inline unsigned int descriptor_count(void)
 	return count;
 }
 
+/* True once so many are open, which threads that close unwanted ones delay. */
+static inline bool descriptors_become(unsigned int count)
+{
+	const struct timespec pause = { .tv_nsec = 1000000 };
+	unsigned int pauses = 0;
+
+	while (descriptor_count() != count && pauses++ < 10000)
+		nanosleep(&pause, NULL);
+	return descriptor_count() == count;
+}
+
 #endif

@@ -211,5 +211,5 @@ void device_run(struct input *input, unsigned int lies)
 	require(code <= 0, "a failure is a negative errno");
 	require(!code || *error_message(), "a failure has a sentence");
 	peer_end();
-	require(descriptor_count() == open_before, "a device closes all that it opened");
+	require(descriptors_become(open_before), "a device closes all that it opened");
 }

@@ -58,7 +58,7 @@ static void map(struct input *input)
 	}
 	inflight_unmap(&inflight);
 	close(fd);
-	require(descriptor_count() == open_before, "no descriptor stays open");
+	require(descriptors_become(open_before), "no descriptor stays open");
 }
 
 /* ---- the ring --------------------------------------------------------------------- */

@@ -175,14 +175,20 @@ def test_tasks_go_on(start: Start, storage: str) -> None:
     asyncio.run(all_work())
 
 
+def register_memory(disk: Disk) -> mmap.mmap:
+    """The program keeps the memory, and no descriptor of its file."""
+    fd = os.memfd_create("test")
+    os.truncate(fd, 1 << 20)
+    memory = mmap.mmap(fd, 1 << 20)
+    disk.register(memory, fd)
+    os.close(fd)
+    return memory
+
+
 def test_registered_memory_is_used_again(start: Start) -> None:
     mortal, before = start(), descriptors()
     with pyfio_virtio.open(mortal.socket, reconnect_timeout_s=PATIENCE_S) as disk:
-        fd = os.memfd_create("test")
-        os.truncate(fd, 1 << 20)
-        memory = mmap.mmap(fd, 1 << 20)
-        disk.register(memory, fd)
-        os.close(fd)
+        memory = register_memory(disk)
         mortal.restart()
         memory[:BLOCK] = b"x" * BLOCK
         disk.pwrite(memoryview(memory)[:BLOCK], 0)
@@ -196,11 +202,7 @@ def test_registered_memory_is_used_again(start: Start) -> None:
 def test_memory_that_could_not_be_unregistered_while_the_back_end_was_away(start: Start) -> None:
     mortal = start()
     with pyfio_virtio.open(mortal.socket, reconnect_timeout_s=PATIENCE_S) as disk:
-        fd = os.memfd_create("test")
-        os.truncate(fd, 1 << 20)
-        memory = mmap.mmap(fd, 1 << 20)
-        disk.register(memory, fd)
-        os.close(fd)
+        memory = register_memory(disk)
         mortal.kill()
         with pytest.raises(DiskError):
             disk.unregister(memory)

@@ -125,13 +125,15 @@ def test_a_killed_back_end_is_gone_on_with(
     for _ in range(2):
         disk.restart(running)
     running.wait_until_served(disk.backend.process.pid)
-    run = interrupted(running)
-    for queue in queues_of(run):
-        assert (queue["reconnects"], queue["errors"]) == (2, 0)
-        assert 0 < queue["longest_away_ns"] < queue["away_ns"]
+    served = queues_of(interrupted(running))
+    for queue in served:
+        # A queue that is not back when the back-end dies again is away once for both deaths.
+        assert (queue["reconnects"], queue["errors"]) in ((1, 0), (2, 0))
+        assert 0 < queue["longest_away_ns"] <= queue["away_ns"]
         times = [time for absence in queue["absences"] for time in absence]
-        assert (len(times), times) == (4, sorted(times))
-    assert len(queues_of(run)) == queues
+        assert (len(times), times) == (2 * queue["reconnects"], sorted(times))
+    assert len(served) == queues
+    assert max(queue["reconnects"] for queue in served) == 2
 
 
 def test_one_of_a_jobs_disks_restarts(restartable: Restartable, start_fio: StartFio) -> None:

@@ -20,6 +20,8 @@
 #define NUM_THREADS 6
 #define IN_FLIGHT 8
 #define BUFFER_BYTES 4096
+/* Memory of the stack, which the library copies to; one for each operation. */
+#define ELSEWHERE_BYTES 100
 
 struct worker {
 	struct device *dev;
@@ -73,7 +75,7 @@ static void read_and_wait(struct worker *worker)
 }
 
 static unsigned int submit(struct worker *worker, struct async *async,
-			   struct operation *ops, char *elsewhere)
+			   struct operation *ops, char (*elsewhere)[ELSEWHERE_BYTES])
 {
 	unsigned int count = 0;
 
@@ -83,8 +85,8 @@ static unsigned int submit(struct worker *worker, struct async *async,
 
 		*op = (struct operation){
 			.type = OPERATION_READ,
-			.buffer = is_direct ? alloc(worker) : elsewhere,
-			.size_bytes = is_direct ? BUFFER_BYTES : 100,
+			.buffer = is_direct ? alloc(worker) : elsewhere[count],
+			.size_bytes = is_direct ? BUFFER_BYTES : ELSEWHERE_BYTES,
 			.offset_bytes = (uint64_t)BUFFER_BYTES * count,
 			.user = is_direct ? op : NULL,
 		};
@@ -114,7 +116,7 @@ static unsigned int collect(struct worker *worker, struct async *async)
 static void give_up(struct worker *worker)
 {
 	struct operation ops[IN_FLIGHT] = { 0 };
-	char elsewhere[100];
+	char elsewhere[IN_FLIGHT][ELSEWHERE_BYTES];
 	unsigned int in_flight;
 	struct async *async;
 

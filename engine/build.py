@@ -37,7 +37,7 @@ import sysconfig
 import tempfile
 import tomllib
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cffi
@@ -118,6 +118,7 @@ class Compiler:
     fio_tree: Path | None = None
     sanitizers: str = ""
     verbose: bool = False
+    libraries: tuple[str, ...] = ()
 
     def mode(self) -> tuple[str, ...]:
         return (*SANITIZE, f"-fsanitize={self.sanitizers}") if self.sanitizers else OPTIMIZE
@@ -180,7 +181,7 @@ def build(module: Module, compiler: Compiler, output: Path) -> None:
             jobs.append(pool.submit(compiler.compile_glue, glue, module, Path(folder) / "glue.o"))
             objects = [str(job.result()) for job in jobs]
         linked = Path(folder) / output.name
-        compiler.run(*objects, *LINK, "-o", str(linked))
+        compiler.run(*objects, *LINK, *compiler.libraries, "-o", str(linked))
         if not compiler.sanitizers:
             check_undefined(linked)
         hand_over(linked, output)
@@ -241,6 +242,19 @@ def front_end_compiler(fio_tree: Path, sleepy_poll_us: int, sanitizers: str) -> 
     return Compiler(ENGINE, defines, fio_tree, sanitizers, "V" in os.environ)
 
 
+def back_end_compiler(sanitizers: str) -> Compiler:
+    """With liburing if it is installed; without it, files are served by threads."""
+    plain = Compiler(BACK_END.folder, sanitizers=sanitizers, verbose="V" in os.environ)
+    with tempfile.TemporaryDirectory() as folder:
+        source = Path(folder) / "probe.c"
+        source.write_text("#include <liburing.h>\n")
+        try:
+            plain.run(str(source), "-luring", "-shared", "-o", str(source.with_suffix(".o")))
+        except BuildError:
+            return plain
+    return replace(plain, defines=("-DHAVE_LIBURING",), libraries=("-luring",))
+
+
 def microseconds(text: str) -> int:
     if not text.isdecimal() or int(text) > 1_000_000:
         raise BuildError(f"SLEEPY_POLL={text}: give a whole number of microseconds, 0 to 1000000")
@@ -280,10 +294,7 @@ def main() -> int:
             compiler = Compiler(ENGINE, defines, None, chosen.sanitize, "V" in os.environ)
             build_library(compiler, chosen.output)
         else:
-            compiler = Compiler(
-                BACK_END.folder, sanitizers=chosen.sanitize, verbose="V" in os.environ
-            )
-            build(BACK_END, compiler, chosen.output)
+            build(BACK_END, back_end_compiler(chosen.sanitize), chosen.output)
     except (BuildError, fio_headers.HeadersError, fio_known_options.OptionTableError) as error:
         print(f"build: {error}", file=sys.stderr)
         return 1

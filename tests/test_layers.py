@@ -45,7 +45,7 @@ BACK_END: dict[str, set[str]] = {
     "device": {"base", "memory", "ring", "storage"},
     "blk": {"base", "ring", "storage", "device"},
     "scsi": {"base", "ring", "storage", "device"},
-    "serve": {"base", "ring", "device"},
+    "serve": {"base", "ring", "storage", "device"},
     "protocol": {"base", "memory", "ring", "device", "serve"},
     "server": {"base", "memory", "ring", "storage", "device", "serve", "protocol"},
 }

@@ -31,6 +31,10 @@ has_python_headers() {
 os.stat(os.path.join(sysconfig.get_path("include"), "Python.h"))'
 }
 
+has_liburing() {
+	echo '#include <liburing.h>' | "${CC:-gcc}" -E -
+}
+
 # The fuzzer and the sanitizers are in a package of their own, which clang only recommends.
 has_fuzzer() {
 	echo 'int LLVMFuzzerTestOneInput(void); int LLVMFuzzerTestOneInput(void) { return 0; }' |
@@ -58,6 +62,8 @@ need python3-dev has_python_headers
 need gcc command -v "${CC:-gcc}"
 need libc6-dev has_libc_headers
 need make command -v make
+# Without it the built-in back-end serves files by threads.
+[ "$1" = check ] || need liburing-dev has_liburing
 [ -n "${FIO_SOURCE_DIR:-}" ] && [ "$1" = check ] || need fio command -v fio
 # dpkg-source unpacks and patches fio's source package.
 [ -n "${FIO_SOURCE_DIR:-}" ] && [ "$1" = check ] || need dpkg-dev command -v dpkg-source

@@ -24,6 +24,7 @@ struct backend_config {
 	const char *latency;	  /* none, 20us, 10us,100us/1s, trace:FILE [none] */
 	const char *fault;	  /* faults separated by spaces [none] */
 	const char *cpus;	  /* 1 or 0,2-3: assigned to workers in turn [any] */
+	const char *aio;	  /* how files are served: auto, io_uring, threads, off [auto] */
 	uint64_t size_bytes;	  /* of each disk [1 GiB; a file's own size] */
 	uint32_t block_bytes;	  /* 512, 4096 [512] */
 	uint32_t queue_count;	  /* request queues [1] */

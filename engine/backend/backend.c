@@ -183,6 +183,34 @@ static int open_disks(struct backend *backend,
 	return 0;
 }
 
+/* Only a file makes a worker wait, and only if it is not in memory. */
+static int choose_aio(struct server *server, const char *storage,
+		      const char *words)
+{
+	static const char *const names[] = { [AIO_OFF] = "off",
+					     [AIO_THREADS] = "threads",
+					     [AIO_URING] = "io_uring",
+					     [AIO_AUTO] = "auto" };
+	enum aio_kind kind = AIO_OFF;
+
+	while (kind < AIO_AUTO && strcmp(words, names[kind]))
+		kind++;
+	if (strcmp(words, names[kind]))
+		return error_record(-EINVAL, "aio '%s' is unknown: use auto, "
+				    "io_uring, threads or off", words);
+	if (strncmp(storage, "file:", 5)) {
+		if (kind != AIO_AUTO)
+			return error_record(-EINVAL, "aio=%s has no meaning for "
+					    "storage %s: use storage file:PATH",
+					    words, storage);
+		kind = AIO_OFF;
+	}
+	if (kind == AIO_AUTO && file_is_in_memory(&server->storage))
+		kind = AIO_OFF;
+	server->workers.aio = kind;
+	return 0;
+}
+
 /* ---- the workers -------------------------------------------------------- */
 
 static int choose_serve_mode(struct workers *workers, const char *name)
@@ -293,6 +321,9 @@ static int set_up(struct backend *backend, const struct backend_config *config)
 	/* This is last because it can take long. */
 	if (!result)
 		result = open_disks(backend, config);
+	if (!result)
+		result = choose_aio(server, or_default(config->storage, "memory"),
+				    or_default(config->aio, "auto"));
 	return result;
 }
 

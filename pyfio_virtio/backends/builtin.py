@@ -54,6 +54,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("--serve", default="adaptive", help="how threads wait: poll, event or adaptive")
     add("--threads", type=int, default=1, help="number of threads that serve queues")
+    add(
+        "--aio",
+        default="auto",
+        help="how a file is served with several requests in flight: auto, io_uring, threads, "
+        "or off for one after the other",
+    )
     add("--cpus", default="", help="CPUs for these threads, given out in turn, such as 0,2-3")
     add(
         "--profile",
@@ -97,6 +103,7 @@ def _settings(chosen: argparse.Namespace) -> Settings:
         latency=chosen.latency,
         fault=" ".join(chosen.fault),
         cpus=chosen.cpus,
+        aio=chosen.aio,
         size_bytes=parse_size(chosen.size),
         block_bytes=chosen.block_size,
         queue_count=chosen.queues,

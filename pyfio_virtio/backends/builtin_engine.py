@@ -33,6 +33,7 @@ class Settings:
     latency: str = ""
     fault: str = ""
     cpus: str = ""
+    aio: str = ""
     size_bytes: int = 0
     block_bytes: int = 0
     queue_count: int = 0

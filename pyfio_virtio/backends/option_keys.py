@@ -15,7 +15,10 @@ _BUILTIN = (
     *("device", "queue-size-max", "targets", "luns", "size-max", "seg-max"),
     *("discard-sectors-max", "discard-segments-max", "latency", "serve", "threads", "profile"),
     *("clients", "fault", "control", "cpus", "stats-file", "populate"),
+    *("aio",),
 )
+# Only a file that is not mapped has these.
+_BUILTIN_OF_FILES = ("aio",)
 # Options of the disk in qemu-storage-daemon, as its block layer wants them.
 _QSD_NODE = {
     "aio": "file.aio={}",
@@ -59,14 +62,21 @@ def check(kind: str, options: Sequence[str], storage: str) -> None:
     it does not accept.
     """
     check_keys(kind, options)
-    unfit = () if kind != "qsd" else _QSD_OF_FILES if storage == "null" else _QSD_OF_NULL
     for key in map(key_of, options):
-        if key in unfit:
-            other = "memory or file:PATH" if storage == "null" else "null"
+        if other := _storage_of(kind, key, storage):
             raise UsageError(
                 f"{key} has no meaning for storage {storage}", "", f"use storage {other}"
             )
     option_values.check(kind, options)
+
+
+def _storage_of(kind: str, key: str, storage: str) -> str:
+    """The storage with which the option has a meaning; "" if it has one with this storage."""
+    if kind == "builtin" and key in _BUILTIN_OF_FILES:
+        return "" if storage.startswith("file:") else "file:PATH"
+    if kind == "qsd" and key in _QSD_OF_FILES and storage == "null":
+        return "memory or file:PATH"
+    return "null" if kind == "qsd" and key in _QSD_OF_NULL and storage != "null" else ""
 
 
 def check_keys(kind: str, options: Sequence[str]) -> None:

@@ -172,14 +172,15 @@ static int blk_read(struct session *session, const blk_header *header,
 	if (header->sector > UINT64_MAX / SECTOR_BYTES)
 		return -ERANGE;
 	return disk_read(&session->device->disks[0],
-			 header->sector * SECTOR_BYTES, &chain->in);
+			 header->sector * SECTOR_BYTES, &chain->in,
+			 what->later);
 }
 
 static int blk_write(struct session *session, const blk_header *header,
 		     struct chain *chain, struct operation *what)
 {
 	struct disk *disk = &session->device->disks[0];
-	int result;
+	uint64_t offset = header->sector * SECTOR_BYTES;
 
 	what->kind = OPERATION_WRITE;
 	what->data_bytes = chain->out.bytes;
@@ -189,10 +190,9 @@ static int blk_write(struct session *session, const blk_header *header,
 		return -EINVAL;
 	if (header->sector > UINT64_MAX / SECTOR_BYTES)
 		return -ERANGE;
-	result = disk_write(disk, header->sector * SECTOR_BYTES, &chain->out);
-	if (!result && is_write_through(session))
-		result = disk_flush(disk);
-	return result;
+	if (is_write_through(session))
+		return disk_write_through(disk, offset, &chain->out, what->later);
+	return disk_write(disk, offset, &chain->out, what->later);
 }
 
 static int blk_identify(struct chain *chain, struct operation *what)
@@ -236,19 +236,23 @@ static int blk_ranges(struct session *session, struct chain *chain,
 		int result = check_range(device, &range, zeroes);
 
 		if (!result)
-			result = zeroes ? disk_write_zeroes(disk, offset, bytes) :
-					  disk_discard(disk, offset, bytes);
+			result = zeroes ? disk_write_zeroes(disk, offset, bytes,
+							    what->later) :
+					  disk_discard(disk, offset, bytes,
+						       what->later);
 		if (result)
 			return result;
 		what->data_bytes += bytes;
 	}
-	return zeroes && is_write_through(session) ? disk_flush(disk) : 0;
+	return zeroes && is_write_through(session) ?
+		       disk_flush(disk, what->later) :
+		       0;
 }
 
 static int blk_flush(struct session *session, struct operation *what)
 {
 	what->kind = OPERATION_FLUSH;
-	return disk_flush(&session->device->disks[0]);
+	return disk_flush(&session->device->disks[0], what->later);
 }
 
 static int blk_carry_out(struct session *session, const blk_header *header,
@@ -312,9 +316,23 @@ static void blk_serve(struct session *session, const struct ring *ring,
 	if (likely(span_take_front(&chain->out, &header, sizeof(header)) ==
 		   sizeof(header)))
 		result = blk_carry_out(session, &header, chain, what);
+	if (is_postponed(what))
+		return;
 	what->failed = result != 0;
 	*status = status_of(result);
 	what->used_bytes = used_length(session, what, in_bytes);
+}
+
+static void blk_finish(struct session *session, struct chain *chain, int result,
+		       struct operation *what)
+{
+	uint8_t *status = span_take_last_byte(&chain->in);
+
+	what->failed = result != 0 || !status;
+	if (!status)
+		return;
+	*status = status_of(result);
+	what->used_bytes = used_length(session, what, chain->in.bytes);
 }
 
 /* The other answers are those of virtio-scsi. */
@@ -398,5 +416,6 @@ const struct device_ops blk_ops = {
 	.resized = blk_resized,
 	.describe = blk_describe,
 	.serve = blk_serve,
+	.finish = blk_finish,
 	.answer = blk_answer,
 };

@@ -49,7 +49,14 @@ struct operation {
 	bool failed;
 	uint64_t tag; /* virtio-scsi */
 	uint32_t lun; /* virtio-scsi: target << 16 | lun */
+	struct postponed *later; /* NULL: it may wait */
 };
+
+/* Whether a request was not carried out, because it would wait. */
+static inline bool is_postponed(const struct operation *what)
+{
+	return unlikely(what->later != NULL) && what->later->is_set;
+}
 
 struct device {
 	const struct device_ops *ops;
@@ -110,9 +117,13 @@ struct device_ops {
 	/* Worker: describes a request without consuming its chain. */
 	void (*describe)(const struct session *session,
 			 const struct chain *chain, struct operation *what);
-	/* Worker: carries out a request. */
+	/* Worker: carries out a request, unless what->later says that it would wait.
+	 * A helper (serve/helpers.h) may carry it out too, without what->later. */
 	void (*serve)(struct session *session, const struct ring *ring,
 		      struct chain *chain, struct operation *what);
+	/* Worker: ends a read or write that was postponed. The chain is whole again. */
+	void (*finish)(struct session *session, struct chain *chain, int result,
+		       struct operation *what);
 	/* Worker: gives a request an answer other than the usual one. */
 	void (*answer)(struct session *session, const struct ring *ring,
 		       struct chain *chain, enum answer answer,

@@ -50,6 +50,7 @@ struct ring {
 	uint16_t used_index;      /* next in the used ring */
 	uint16_t published_index; /* the used index that the client sees */
 	struct held_heap held;
+	unsigned int postponed; /* requests that others carry out now */
 
 	/* Requests that an earlier back-end left are taken first. */
 	struct inflight_queue *inflight; /* NULL: not tracked */

@@ -143,9 +143,9 @@ static unsigned int take_left(struct ring *ring, uint16_t *heads,
 int ring_take(struct ring *ring, uint16_t *heads, unsigned int max)
 {
 	const unsigned int mask = ring->size - 1;
-	/* Held requests count as part of the ring, because a client that offers
+	/* Held and postponed requests count as part of the ring, because a client that offers
 	 * the same request repeatedly must not make us hold more than that. */
-	unsigned int room = ring->size - ring->held.count;
+	unsigned int room = ring->size - ring->held.count - ring->postponed;
 	uint16_t offered;
 	unsigned int count, i;
 
@@ -338,7 +338,7 @@ bool ring_has_work(const struct ring *ring)
 {
 	if (ring->left_next < ring->left_count)
 		return true;
-	if (ring->held.count == ring->size)
+	if (ring->held.count + ring->postponed == ring->size)
 		return false;
 	return shared_read_fenced(&ring->avail->idx) != ring->taken_index;
 }

@@ -45,9 +45,8 @@ void scsi_parse_range(const uint8_t *cdb, uint64_t *lba, uint64_t *blocks)
 	}
 }
 
-/* Turns the errno of a disk access into sense data. */
-static void check_result(struct scsi_command *command, int result,
-			 uint16_t medium_asc)
+void scsi_check_result(struct scsi_command *command, int result,
+		       uint16_t medium_asc)
 {
 	switch (result) {
 	case 0:
@@ -104,8 +103,9 @@ void scsi_read(struct scsi_command *command)
 	if (!prepare_transfer(command, command->in, &offset))
 		return;
 	bytes = command->in->bytes;
-	result = disk_read(command->disk, offset, command->in);
-	check_result(command, result, ASC_READ_ERROR);
+	result = disk_read(command->disk, offset, command->in,
+			   command->what->later);
+	scsi_check_result(command, result, ASC_READ_ERROR);
 	if (!result)
 		command->moved_bytes = bytes;
 }
@@ -118,10 +118,13 @@ void scsi_write(struct scsi_command *command)
 	if (!prepare_transfer(command, command->out, &offset))
 		return;
 	bytes = command->out->bytes;
-	result = disk_write(command->disk, offset, command->out);
-	if (!result && group_of(command->cdb) && command->cdb[1] & FUA)
-		result = disk_flush(command->disk);
-	check_result(command, result, ASC_WRITE_ERROR);
+	if (group_of(command->cdb) && command->cdb[1] & FUA)
+		result = disk_write_through(command->disk, offset, command->out,
+					    command->what->later);
+	else
+		result = disk_write(command->disk, offset, command->out,
+				    command->what->later);
+	scsi_check_result(command, result, ASC_WRITE_ERROR);
 	if (!result)
 		command->moved_bytes = bytes;
 }
@@ -139,7 +142,8 @@ void scsi_synchronize(struct scsi_command *command)
 			   ASC_LBA_OUT_OF_RANGE);
 		return;
 	}
-	check_result(command, disk_flush(command->disk), ASC_WRITE_ERROR);
+	scsi_check_result(command, disk_flush(command->disk, command->what->later),
+		     ASC_WRITE_ERROR);
 }
 
 static void unmap_range(struct scsi_command *command,
@@ -157,8 +161,9 @@ static void unmap_range(struct scsi_command *command,
 		return;
 	}
 	if (lba <= UINT64_MAX / block_bytes)
-		result = disk_discard(command->disk, lba * block_bytes, bytes);
-	check_result(command, result, ASC_WRITE_ERROR);
+		result = disk_discard(command->disk, lba * block_bytes, bytes,
+				      command->what->later);
+	scsi_check_result(command, result, ASC_WRITE_ERROR);
 	if (!result)
 		command->what->data_bytes += bytes;
 }

@@ -260,7 +260,9 @@ static void serve_command(struct session *session, struct chain *chain,
 	struct response_place place;
 	size_t out_bytes, in_bytes;
 
-	*what = (struct operation){ .kind = OPERATION_UNKNOWN, .failed = true };
+	*what = (struct operation){ .kind = OPERATION_UNKNOWN,
+				    .failed = true,
+				    .later = what->later };
 	if (!cut_response(session, chain, &place))
 		return;
 	if (!read_header(session, chain, &command))
@@ -268,6 +270,8 @@ static void serve_command(struct session *session, struct chain *chain,
 	out_bytes = chain->out.bytes;
 	in_bytes = chain->in.bytes;
 	give_answer(chain, &command, answer);
+	if (is_postponed(what))
+		return;
 	what->failed = command.response || command.status;
 	if (unlikely(answer == ANSWER_RECOVERED) && !what->failed)
 		report_recovery(&command);
@@ -282,6 +286,26 @@ static void scsi_serve(struct session *session, const struct ring *ring,
 		scsi_task_serve(session, chain, what);
 	else
 		serve_command(session, chain, what, ANSWER_USUAL);
+}
+
+static void scsi_finish(struct session *session, struct chain *chain, int result,
+			struct operation *what)
+{
+	const bool is_write = what->kind == OPERATION_WRITE;
+	struct scsi_command command = { .session = session, .what = what };
+	struct response_place place;
+
+	what->failed = true;
+	if (!cut_response(session, chain, &place))
+		return;
+	span_skip(&chain->out, COMMAND_HEADER_BYTES + session->cdb_bytes);
+	scsi_check_result(&command, result,
+			  is_write ? ASC_WRITE_ERROR : ASC_READ_ERROR);
+	command.moved_bytes = result ? 0 : what->data_bytes;
+	what->failed = command.status != SCSI_GOOD;
+	write_response(&command, &place,
+		       is_write ? chain->out.bytes : chain->in.bytes);
+	what->used_bytes = used_length(session, !is_write, &command);
 }
 
 static void scsi_answer(struct session *session, const struct ring *ring,
@@ -346,6 +370,7 @@ const struct device_ops scsi_ops = {
 	.resized = scsi_resized,
 	.describe = scsi_describe,
 	.serve = scsi_serve,
+	.finish = scsi_finish,
 	.can_be_busy = true,
 	.answer = scsi_answer,
 };

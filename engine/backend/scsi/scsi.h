@@ -140,6 +140,9 @@ void scsi_read(struct scsi_command *command);
 void scsi_write(struct scsi_command *command);
 void scsi_synchronize(struct scsi_command *command);
 void scsi_unmap(struct scsi_command *command);
+/* Turns the errno of a disk access into sense data. */
+void scsi_check_result(struct scsi_command *command, int result,
+		       uint16_t medium_asc);
 /* Reads the range of a READ, WRITE or SYNCHRONIZE CACHE of any length. */
 void scsi_parse_range(const uint8_t *cdb, uint64_t *lba, uint64_t *blocks);
 

@@ -10,9 +10,8 @@
  */
 #include <errno.h>
 #include <time.h>
-#include <unistd.h>
 
-#include "base/error.h"
+#include "serve/effects.h"
 #include "serve/worker.h"
 
 enum {
@@ -108,44 +107,6 @@ void serve_drain(struct worker *worker, struct ring *ring)
 	complete_due(worker, ring, HELD_FOREVER - 1);
 }
 
-/* ---- faults ------------------------------------------------------------- */
-
-static void raise_alarm(struct workers *all,
-			const struct fault_effects *effects)
-{
-	const uint64_t one = 1;
-
-	if (effects->actions & FAULT_BIT(FAULT_DIE))
-		shared_write(&all->die_wanted, true);
-	if (effects->actions & FAULT_BIT(FAULT_SHRINK))
-		shared_write(&all->shrink_wanted, effects->shrink_bytes);
-	/* The counter of an eventfd is never full here. */
-	if (write(all->alarm_fd, &one, sizeof(one)) < 0)
-		log_line(all->log_fd,
-			 "fault: the control thread was not signalled");
-}
-
-/* Returns the faults that apply to a request, and describes it in `what`. */
-static struct fault_effects find_faults(struct worker *worker,
-					const struct served_ring *served,
-					struct operation *what)
-{
-	struct workers *all = worker->all;
-	struct fault_effects effects;
-	unsigned int i;
-
-	all->device->ops->describe(served->session, &worker->chain, what);
-	effects = faults_for_request(all->faults, what);
-	if (likely(!effects.actions))
-		return effects;
-	for (i = 0; i < FAULT_ON_REQUESTS; i++)
-		worker->statistics.faults[i] +=
-			effects.actions & FAULT_BIT(i) ? 1 : 0;
-	if (effects.actions & (FAULT_BIT(FAULT_DIE) | FAULT_BIT(FAULT_SHRINK)))
-		raise_alarm(all, &effects);
-	return effects;
-}
-
 /* ---- one request -------------------------------------------------------- */
 
 static void count_operation(struct statistics *statistics,
@@ -181,21 +142,6 @@ static uint64_t deadline_of(struct worker *worker, struct served_ring *served,
 	return ns ? batch->arrival_ns + ns : 0;
 }
 
-static enum answer find_answer(uint32_t actions)
-{
-	if (actions & FAULT_BIT(FAULT_ERROR))
-		return ANSWER_ERROR;
-	if (actions & FAULT_BIT(FAULT_BUSY))
-		return ANSWER_BUSY;
-	if (actions & FAULT_BIT(FAULT_TASK_SET_FULL))
-		return ANSWER_FULL;
-	if (actions & FAULT_BIT(FAULT_CONTROLLER_BUSY))
-		return ANSWER_NOT_TAKEN;
-	if (actions & FAULT_BIT(FAULT_RECOVERED))
-		return ANSWER_RECOVERED;
-	return ANSWER_USUAL;
-}
-
 static void carry_out(struct worker *worker, struct served_ring *served,
 		      const struct fault_effects *effects, struct operation *what)
 {
@@ -203,12 +149,26 @@ static void carry_out(struct worker *worker, struct served_ring *served,
 	enum answer answer = ANSWER_USUAL;
 
 	if (unlikely(effects->actions))
-		answer = find_answer(effects->actions);
+		answer = effects_answer(effects->actions);
 	if (unlikely(answer != ANSWER_USUAL))
 		ops->answer(served->session, served->ring, &worker->chain, answer,
 			    what);
-	else
+	else {
+		what->later = postponed_offer(&worker->postponed);
 		ops->serve(served->session, served->ring, &worker->chain, what);
+	}
+}
+
+/* Others carry the request out, and it completes in serve_postponed(). */
+static void postpone(struct worker *worker, struct served_ring *served,
+		     const struct held *done, const struct operation *what)
+{
+	int result = postponed_add(&worker->postponed, served->ring,
+				   served->session, done, what);
+
+	worker->statistics.postponed++;
+	if (result)
+		ring_break(served->ring, "bad descriptor chain", result);
 }
 
 static void serve_request(struct worker *worker, struct served_ring *served,
@@ -220,12 +180,16 @@ static void serve_request(struct worker *worker, struct served_ring *served,
 	struct held done = { .head = head };
 
 	if (unlikely(worker->all->faults->on_requests))
-		effects = find_faults(worker, served, &what);
+		effects = effects_find(worker, served, &what);
 	done.faults = effects.actions;
 	done.jump = effects.jump;
 	done.deadline_ns = deadline_of(worker, served, batch, &effects);
 	if (likely(done.deadline_ns != HELD_FOREVER)) {
 		carry_out(worker, served, &effects, &what);
+		if (is_postponed(&what)) {
+			postpone(worker, served, &done, &what);
+			return;
+		}
 		count_operation(&worker->statistics, &what);
 		batch->moved_bytes += what.data_bytes;
 		done.used_bytes = what.used_bytes;
@@ -236,6 +200,76 @@ static void serve_request(struct worker *worker, struct served_ring *served,
 		complete(ring, &done, batch);
 	else
 		held_push(&ring->held, &done);
+}
+
+/* ---- postponed requests -------------------------------------------------- */
+
+/* The kernel has only moved the data of the request. */
+static int finish_transfer(struct worker *worker,
+			   struct postponed_request *request)
+{
+	int result = ring_load(request->ring, request->done.head,
+			       &worker->chain);
+
+	if (!result)
+		worker->all->device->ops->finish(request->session,
+						 &worker->chain,
+						 request->result,
+						 &request->what);
+	return result;
+}
+
+static void complete_postponed(struct worker *worker,
+			       struct postponed_request *request,
+			       struct batch *batch)
+{
+	struct held *done = &request->done;
+	int result = request->is_transfer ? finish_transfer(worker, request) : 0;
+
+	if (result) {
+		ring_break(request->ring, "bad descriptor chain", result);
+		return;
+	}
+	count_operation(&worker->statistics, &request->what);
+	done->used_bytes = request->what.used_bytes;
+	done->tag = request->what.tag;
+	done->lun = request->what.lun;
+	if (done->deadline_ns)
+		held_push(&request->ring->held, done);
+	else
+		complete(request->ring, done, batch);
+}
+
+unsigned int serve_postponed(struct worker *worker)
+{
+	struct postponed_request *request;
+	struct ring *ring = NULL;
+	struct batch batch = { 0 };
+	unsigned int count = 0;
+
+	while ((request = postponed_take(&worker->postponed))) {
+		if (ring && ring != request->ring) {
+			publish(worker, ring, batch.faults);
+			batch.faults = 0;
+		}
+		ring = request->ring;
+		if (!ring->broken)
+			complete_postponed(worker, request, &batch);
+		postponed_release(&worker->postponed, request);
+		count++;
+	}
+	if (count)
+		publish(worker, ring, batch.faults);
+	return count;
+}
+
+void serve_all_postponed(struct worker *worker)
+{
+	serve_postponed(worker);
+	while (worker->postponed.count) {
+		postponed_wait(&worker->postponed);
+		serve_postponed(worker);
+	}
 }
 
 /* ---- one ring ----------------------------------------------------------- */
@@ -290,6 +324,10 @@ static unsigned int serve_batch(struct worker *worker,
 	struct batch batch = { 0 };
 	unsigned int i;
 
+	/* Task management knows held requests only. */
+	if (unlikely(worker->postponed.count) &&
+	    ring->index < worker->all->device->ops->first_request_queue)
+		serve_all_postponed(worker);
 	if (unlikely(needs_clock(worker->all)))
 		batch.arrival_ns = served->arrival_ns;
 	for (i = 0; i < count && i < PREFETCH_AHEAD; i++)

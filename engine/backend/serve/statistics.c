@@ -61,6 +61,7 @@ void statistics_print(const struct statistics *statistics, struct text *text)
 #define PRINT(name) print_member(text, #name, statistics->name)
 	PRINT(bytes_read);
 	PRINT(bytes_written);
+	PRINT(postponed);
 	PRINT(errors);
 	PRINT(broken_rings);
 	PRINT(batches);

@@ -16,6 +16,7 @@ struct text;
 struct statistics {
 	uint64_t requests[OPERATION_KINDS];
 	uint64_t bytes_read, bytes_written;
+	uint64_t postponed;	/* requests that would have made a worker wait */
 	uint64_t errors;	/* requests completed with an error */
 	uint64_t broken_rings;	/* because the client broke the rules */
 	uint64_t batches;	/* of requests taken from a ring at once */

@@ -31,7 +31,7 @@ enum {
 };
 
 /* epoll reports these addresses, and for kicks the address of the ring. */
-static char wake_mark, timer_mark;
+static char wake_mark, timer_mark, uring_mark;
 
 /* ---- parking ------------------------------------------------------------ */
 
@@ -178,7 +178,7 @@ static void take_events(struct worker *worker, const struct epoll_event *events,
 				continue;
 		} else if (events[i].data.ptr == &timer_mark) {
 			worker->armed_ns = 0;
-		} else {
+		} else if (events[i].data.ptr != &uring_mark) {
 			worker->statistics.kicks_taken++;
 		}
 	}
@@ -190,11 +190,12 @@ static void sleep_until_needed(struct worker *worker)
 	int count;
 
 	arm_timer(worker);
-	if (!ask_for_kicks(worker)) {
+	if (!ask_for_kicks(worker) && !postponed_sleep(&worker->postponed)) {
 		worker->statistics.sleeps++;
 		count = epoll_wait(worker->epoll_fd, events, EVENTS_MAX, -1);
 		take_events(worker, events, count);
 	}
+	postponed_awake(&worker->postponed);
 	refuse_kicks(worker);
 	worker->idle_since_ns = 0;
 }
@@ -225,6 +226,10 @@ static unsigned int serve_round(struct worker *worker)
 		else
 			i++;
 	}
+	if (unlikely(worker->postponed.count)) {
+		postponed_submit(&worker->postponed);
+		count += serve_postponed(worker);
+	}
 	worker->statistics.polls++;
 	return count;
 }
@@ -247,8 +252,10 @@ static void *worker_run(void *argument)
 	while (!shared_read_acquire(&all->stop_wanted)) {
 		/* There is a round between two pauses, so a client that sends
 		 * many messages does not stop the others. */
-		if (unlikely(shared_read(&all->pause_wanted)))
+		if (unlikely(shared_read(&all->pause_wanted))) {
+			serve_all_postponed(worker);
 			park(all);
+		}
 		count = serve_round(worker);
 		if (gather_pauses(&gather, count) && all->mode != SERVE_EVENT)
 			pause_to_gather();
@@ -259,6 +266,8 @@ static void *worker_run(void *argument)
 		worker->statistics.empty_polls++;
 		if (may_sleep(worker))
 			sleep_until_needed(worker);
+		else if (worker->postponed.with_helpers)
+			sched_yield(); /* a helper may need this CPU */
 		else
 			cpu_relax();
 	}
@@ -321,6 +330,24 @@ static int watch(struct worker *worker, int fd, uint32_t events, void *mark)
 	return epoll_ctl(worker->epoll_fd, EPOLL_CTL_ADD, fd, &event);
 }
 
+static int open_aio(struct worker *worker)
+{
+	struct workers *all = worker->all;
+	int fd, result;
+
+	if (all->aio == AIO_OFF)
+		return 0;
+	result = postponed_open(&worker->postponed,
+				all->device->disks[0].storage, &all->helpers,
+				all->aio, worker->wake_fd);
+	if (result)
+		return result;
+	fd = postponed_fd(&worker->postponed);
+	if (fd >= 0 && watch(worker, fd, EPOLLIN, &uring_mark))
+		return error_record(-errno, "worker: %s", strerror(errno));
+	return 0;
+}
+
 static int worker_open(struct worker *worker)
 {
 	worker->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
@@ -332,11 +359,12 @@ static int worker_open(struct worker *worker)
 	    watch(worker, worker->wake_fd, EPOLLIN, &wake_mark) ||
 	    watch(worker, worker->timer_fd, EPOLLIN | EPOLLET, &timer_mark))
 		return error_record(-errno, "worker: %s", strerror(errno));
-	return 0;
+	return open_aio(worker);
 }
 
 static void worker_close(struct worker *worker)
 {
+	postponed_close(&worker->postponed);
 	if (worker->epoll_fd >= 0)
 		close(worker->epoll_fd);
 	if (worker->wake_fd >= 0)
@@ -378,6 +406,11 @@ int workers_start(struct workers *workers, unsigned int count,
 	workers->list = calloc(count, sizeof(*workers->list));
 	if (!workers->list)
 		return error_record(-ENOMEM, "no memory for %u workers", count);
+	result = workers->aio == AIO_OFF ? 0 : helpers_start(&workers->helpers);
+	if (result) {
+		workers_stop(workers);
+		return result;
+	}
 	for (workers->count = 0; workers->count < count;) {
 		struct worker *worker = &workers->list[workers->count];
 
@@ -407,6 +440,7 @@ void workers_stop(struct workers *workers)
 		pthread_join(workers->list[i].thread, NULL);
 		worker_close(&workers->list[i]);
 	}
+	helpers_stop(&workers->helpers);
 	workers->count = 0;
 	free(workers->list);
 	workers->list = NULL;

@@ -18,6 +18,7 @@
 #include "serve/fault.h"
 #include "serve/latency.h"
 #include "ring/ring.h"
+#include "serve/postponed.h"
 #include "serve/statistics.h"
 
 enum serve_mode {
@@ -44,6 +45,7 @@ struct worker {
 	struct served_ring *rings;
 	unsigned int ring_count, ring_room;
 	struct statistics statistics;
+	struct postponed_set postponed;
 	struct chain chain; /* of the current request */
 };
 
@@ -56,6 +58,8 @@ struct workers {
 	struct fault_set *faults;
 	int log_fd;
 	unsigned int publish_bytes; /* publish after moving so much data */
+	enum aio_kind aio;
+	struct helpers helpers; /* if aio is not AIO_OFF */
 
 	/* Workers ask the control thread for the faults "die" and "shrink". */
 	int alarm_fd;
@@ -72,8 +76,8 @@ struct workers {
 };
 
 /* Starts `count` workers. They are put on `cpus` in turn, or on any CPU if
- * `cpu_count` is 0. The caller sets the fields from mode to publish_bytes, and
- * alarm_fd before the first ring. */
+ * `cpu_count` is 0. The caller sets the fields from mode to aio, and alarm_fd before the
+ * first ring. */
 int workers_start(struct workers *workers, unsigned int count,
 		  const int *cpus, unsigned int cpu_count);
 void workers_stop(struct workers *workers);
@@ -98,6 +102,11 @@ unsigned int serve_ring(struct worker *worker, struct served_ring *served);
 /* While the workers are parked: completes the held requests of a ring in the
  * order of their deadlines, except those that never complete. */
 void serve_drain(struct worker *worker, struct ring *ring);
+
+/* Completes the postponed requests that are done. Returns their number. */
+unsigned int serve_postponed(struct worker *worker);
+/* Waits until no request is postponed. */
+void serve_all_postponed(struct worker *worker);
 
 /* The time of deadlines: CLOCK_MONOTONIC. */
 uint64_t now_ns(void);

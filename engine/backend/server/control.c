@@ -59,9 +59,11 @@ static int command_stats(struct server *server, const char *words,
 	(void)words;
 	text_add(answer,
 		 "{\"device\": \"%s\", \"profile\": \"%s\", \"serve\": \"%s\", "
-		 "\"clients\": %u, \"clients_seen\": %u",
+		 "\"aio\": \"%s\", \"clients\": %u, \"clients_seen\": %u",
 		 server->device.ops->name, server->device.profile->name,
-		 mode_names[server->workers.mode], server->connection_count,
+		 mode_names[server->workers.mode],
+		 postponed_way(&server->workers.list[0].postponed),
+		 server->connection_count,
 		 server->next_id);
 	statistics_print(&total, answer);
 	print_disks(&server->device, answer);

@@ -31,11 +31,19 @@ struct disk {
 int disk_check(const struct disk *disk, uint64_t offset, uint64_t bytes);
 
 /* Each checks the range first. Returns 0, an errno of disk_check(), -EROFS for
- * a change to a read-only disk, or a negative errno of the storage. */
-int disk_read(struct disk *disk, uint64_t offset, struct span *to);
-int disk_write(struct disk *disk, uint64_t offset, struct span *from);
-int disk_flush(struct disk *disk);
-int disk_discard(struct disk *disk, uint64_t offset, uint64_t bytes);
-int disk_write_zeroes(struct disk *disk, uint64_t offset, uint64_t bytes);
+ * a change to a read-only disk, or a negative errno of the storage. If `later` is not
+ * NULL, the storage is a file, and what would wait returns -EINPROGRESS instead. */
+int disk_read(struct disk *disk, uint64_t offset, struct span *to,
+	      struct postponed *later);
+int disk_write(struct disk *disk, uint64_t offset, struct span *from,
+	       struct postponed *later);
+/* Writes, and returns only when the data is safe. */
+int disk_write_through(struct disk *disk, uint64_t offset, struct span *from,
+		       struct postponed *later);
+int disk_flush(struct disk *disk, struct postponed *later);
+int disk_discard(struct disk *disk, uint64_t offset, uint64_t bytes,
+		 struct postponed *later);
+int disk_write_zeroes(struct disk *disk, uint64_t offset, uint64_t bytes,
+		      struct postponed *later);
 
 #endif

@@ -14,7 +14,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <linux/magic.h>
 #include <string.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "base/error.h"
@@ -51,7 +53,7 @@ static int check_end(const struct storage *storage)
 
 /* This is called before each write, so if the file is mapped, it makes no
  * system call: the last page of a file that was cut short cannot be read. */
-static int check_is_whole(const struct storage *storage)
+int file_check_is_whole(const struct storage *storage)
 {
 	jmp_buf attempt;
 
@@ -72,7 +74,7 @@ static int file_read(struct storage *storage, uint64_t offset, struct span *to)
 static int file_write(struct storage *storage, uint64_t offset,
 		      struct span *from)
 {
-	int result = check_is_whole(storage);
+	int result = file_check_is_whole(storage);
 
 	if (!result)
 		result = file_transfer(storage, offset, from, pwritev);
@@ -144,6 +146,64 @@ static int file_discard(struct storage *storage, uint64_t offset,
 			return storage_failed(storage, "discard", offset, -errno);
 	}
 	return 0;
+}
+
+/* ---- without waiting ----------------------------------------------------- */
+
+static int postpone(struct postponed *later, bool is_write, uint64_t offset,
+		    const struct span *span)
+{
+	*later = (struct postponed){ .is_set = true,
+				     .is_transfer = true,
+				     .is_write = is_write,
+				     .offset = offset,
+				     .span = *span };
+	return -EINPROGRESS;
+}
+
+/* Reads what is cached. Returns how many bytes, or a negative errno. */
+static ssize_t read_cached(struct storage *storage, uint64_t offset,
+			   const struct span *to)
+{
+	ssize_t moved;
+
+	if (shared_read(&storage->lacks_nowait))
+		return -EAGAIN;
+	moved = preadv2(storage->fd, to->segments, to->count, offset,
+			RWF_NOWAIT);
+	if (moved < 0 && errno == EOPNOTSUPP)
+		shared_write(&storage->lacks_nowait, true);
+	return moved < 0 ? -errno : moved;
+}
+
+int file_try_read(struct storage *storage, uint64_t offset, struct span *to,
+		  struct postponed *later)
+{
+	ssize_t moved = read_cached(storage, offset, to);
+
+	if (moved > 0) {
+		span_skip(to, moved);
+		offset += moved;
+	}
+	return to->bytes ? postpone(later, false, offset, to) : 0;
+}
+
+/* A write to the cache seldom waits, so it is carried out at once. */
+int file_try_write(struct storage *storage, uint64_t offset, struct span *from,
+		   struct postponed *later)
+{
+	(void)later;
+	return file_write(storage, offset, from);
+}
+
+bool file_is_in_memory(const struct storage *storage)
+{
+	struct statfs system;
+
+	if (fstatfs(storage->fd, &system))
+		return false;
+	return system.f_type == TMPFS_MAGIC || system.f_type == RAMFS_MAGIC ||
+	       system.f_type == HUGETLBFS_MAGIC;
 }
 
 const struct storage_ops file_ops = {

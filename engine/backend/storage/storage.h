@@ -18,6 +18,18 @@
 
 struct storage;
 
+/* What a file could not do without waiting. A caller that must not wait passes one with
+ * an access. Instead of waiting, the access fills it in and returns -EINPROGRESS. */
+struct postponed {
+	bool is_set; /* the caller clears it */
+	/* The span is all that is left of one read or write. Otherwise the whole request
+	 * has to be carried out again by a caller that may wait. */
+	bool is_transfer;
+	bool is_write;
+	uint64_t offset;
+	struct span span; /* its segments are those of the access */
+};
+
 /* Each returns 0 or a negative errno. Spans are consumed. Unless the storage is
  * null, discarded blocks read as zeroes. */
 struct storage_ops {
@@ -42,6 +54,7 @@ struct storage {
 	/* Workers write these, so they are atomic. Nothing clears them. */
 	bool failure_logged;
 	bool flush_failed;
+	bool lacks_nowait; /* its file system cannot tell what would wait */
 };
 
 struct storage_options {
@@ -80,6 +93,17 @@ void storage_populate_file(struct storage *storage,
 /* file.c: a file that is accessed by system calls. */
 
 extern const struct storage_ops file_ops;
+
+/* Like file_ops, for callers that must not wait. */
+int file_try_read(struct storage *storage, uint64_t offset, struct span *to,
+		  struct postponed *later);
+int file_try_write(struct storage *storage, uint64_t offset, struct span *from,
+		   struct postponed *later);
+/* Returns -EIO if the file was cut short. A write must not be made then, because it
+ * would make the file longer again. */
+int file_check_is_whole(const struct storage *storage);
+/* Whether the file is in memory, so that no access waits. */
+bool file_is_in_memory(const struct storage *storage);
 
 /* Sets `is_new` if the file was created or empty. */
 int storage_open_file(struct storage *storage, const char *path,

@@ -23,6 +23,7 @@ WRONG = [
     ("builtin", "device=block", "use blk or scsi"),
     ("builtin", "serve=busy", "use poll, event or adaptive"),
     ("builtin", "profile=spkd", "did you mean spdk?"),
+    ("builtin", "aio=native", "aio cannot be 'native'; use auto, io_uring, threads or off"),
     ("builtin", "populate=yes", "use auto, on or off"),
     ("builtin", "threads=two", "threads cannot be 'two': it is not a whole number"),
     ("builtin", "size-max=4k", "write size-max=4096"),
@@ -38,7 +39,11 @@ WRONG = [
 @pytest.mark.parametrize(("kind", "option", "sentence"), WRONG)
 def test_a_wrong_value_is_refused_with_what_to_write(kind: str, option: str, sentence: str) -> None:
     with pytest.raises(UsageError, match=sentence.replace("?", r"\?")):
-        BackendSpec(kind, options=(option,)).check()
+        BackendSpec(kind, storage_for(option), options=(option,)).check()
+
+
+def storage_for(option: str) -> str:
+    return "file:disk" if option_keys.key_of(option) in ("aio", "direct") else "memory"
 
 
 @pytest.mark.parametrize(
@@ -53,7 +58,12 @@ def test_a_wrong_value_is_refused_with_what_to_write(kind: str, option: str, sen
     ],
 )  # fmt: skip
 def test_a_value_that_exists_is_accepted(kind: str, option: str) -> None:
-    BackendSpec(kind, options=(option,)).check()
+    BackendSpec(kind, storage_for(option), options=(option,)).check()
+
+
+def test_an_option_of_files_is_refused_for_memory() -> None:
+    with pytest.raises(UsageError, match="aio has no meaning for storage memory"):
+        BackendSpec("builtin", options=("aio=threads",)).check()
 
 
 def test_native_is_accepted_with_direct_access() -> None:

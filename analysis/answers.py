@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What was shown at one combination of axes: which alternative is better, and at which CPU cost.
+"""What was shown at one combination of axes: which alternative is better, and how efficient.
 
 This file owns the sentence about one place, and the words that such sentences share. All functions
 are pure, so any thread may call them. claims.py makes the answers and speaks of all of them.
@@ -12,13 +12,13 @@ from dataclasses import dataclass
 
 from pyfio_virtio.analysis import checks, stats
 from pyfio_virtio.analysis.names import listed
-from pyfio_virtio.analysis.style import capital, number, short
+from pyfio_virtio.analysis.style import capital, short
 from pyfio_virtio.results import values
 from pyfio_virtio.results.record import Row
 
 BASELINE = "event"
-# A way is mentioned beside the best one if it was shown to cost at most CHEAPER of its CPU time,
-# and to have at least NEARLY of its IOPS.
+# A way is mentioned beside the best one if it was shown to take at most CHEAPER of its CPU time for
+# each I/O, and to have at least NEARLY of its IOPS.
 NEARLY = 0.90
 CHEAPER = 0.90
 
@@ -31,8 +31,8 @@ class Answer:
     names: tuple[str, ...]  # of the alternatives, in their order
     medians: Mapping[str, stats.Estimate]  # IOPS, over all runs
     iops: Mapping[tuple[str, str], stats.Comparison]  # other / base, by (base, other)
-    cpu: Mapping[tuple[str, str], stats.Comparison]
-    cpu_us: Mapping[str, float]
+    per_core: Mapping[tuple[str, str], stats.Comparison]  # the same of IOPS per core
+    iops_per_core: Mapping[str, float]
 
     @property
     def top(self) -> str:
@@ -80,24 +80,24 @@ class Answer:
         saving = [
             name
             for name in self.names
-            if (self.top, name) in self.cpu
+            if (self.top, name) in self.per_core
             and self.iops[self.top, name].surely_within(1 - NEARLY)
-            and self.cpu[self.top, name].ratio.interval.high < CHEAPER
+            and self.per_core[self.top, name].ratio.interval.low > 1 / CHEAPER
         ]
-        return min(saving, key=lambda name: self.cpu_us[name], default=None)
+        return max(saving, key=lambda name: self.iops_per_core[name], default=None)
 
     @property
     def sentence(self) -> str:
         """The answer, as precise as the runs allow."""
         if not self.claims:
             none = f"{place(self.where)}no difference in IOPS was shown{self._room()}."
-            return f"{capital(none)}{self._cheapest()}"
+            return f"{capital(none)}{self._most_efficient()}"
         verb = "has the most IOPS" if self.is_clear else "has the highest median of IOPS"
         parts = [f"{self.top} {verb}: {short(self.medians[self.top].value)}"]
         gain = self.gain()
         if gain:
             parts.append(f"{times(gain)} those of {self.baseline}")
-            parts += self._costs()
+            parts += self._efficiency()
         rest = f"{self._rivals()}{self._thrift()}"
         return capital(f"{place(self.where)}{', '.join(parts)}.{rest}")
 
@@ -109,35 +109,35 @@ class Answer:
         rivals = [n for n in self.names if n != self.top and not self.beats(self.top, n)]
         return f" No difference from {listed(rivals, 'or')} was shown." if rivals else ""
 
-    def _costs(self) -> list[str]:
-        found = self.cpu.get((self.baseline, self.top))
+    def _efficiency(self) -> list[str]:
+        found = self.per_core.get((self.baseline, self.top))
         if found is None or not found.differs:
             return []
-        costs = (number(self.cpu_us[name]) for name in (self.top, self.baseline))
-        return ["for {} µs of CPU per I/O instead of {}".format(*costs)]
+        figures = (short(self.iops_per_core[name]) for name in (self.top, self.baseline))
+        return ["with {} IOPS per core instead of {}".format(*figures)]
 
-    def _cheapest(self) -> str:
-        """Which alternative was shown to take less CPU time than which others."""
-        if not self.cpu:
+    def _most_efficient(self) -> str:
+        """Which alternative was shown to have more IOPS per core than which others."""
+        if not self.per_core:
             return ""
-        name = min(self.names, key=lambda each: self.cpu_us[each])
-        dearer = [n for n in self.names if n != name and self.cpu[n, name].verdict == "better"]
-        if not dearer:
+        name = max(self.names, key=lambda each: self.iops_per_core[each])
+        others = [n for n in self.names if n != name and self.per_core[n, name].verdict == "better"]
+        if not others:
             return ""
-        costs = [self.cpu_us[n] for n in dearer]
-        instead = " to ".join(dict.fromkeys(number(each) for each in (min(costs), max(costs))))
-        takes = f"{capital(name)} takes less CPU per I/O than {listed(dearer)}"
-        return f" {takes}: {number(self.cpu_us[name])} µs instead of {instead}."
+        figures = [self.iops_per_core[n] for n in others]
+        instead = " to ".join(dict.fromkeys(short(each) for each in (min(figures), max(figures))))
+        has = f"{capital(name)} has more IOPS per core than {listed(others)}"
+        return f" {has}: {short(self.iops_per_core[name])} instead of {instead}."
 
     def _thrift(self) -> str:
         name = self.thrifty()
         if name is None:
             return ""
         least = self.iops[self.top, name].ratio.interval.low
-        saved = 1 - self.cpu[self.top, name].ratio.interval.high
+        more = self.per_core[self.top, name].ratio.interval.low
         return (
             f" {capital(name)} reaches at least {least:.0%} of that, with at least "
-            f"{saved:.0%} less CPU per I/O."
+            f"{more:.2f} times the IOPS per core."
         )
 
 

@@ -2,8 +2,8 @@
 """Says in sentences what a sweep found; every claim in them was tested on its runs.
 
 This file owns the claims: which way of waiting gives more IOPS than which at which place, by how
-much, and at which CPU cost. All functions are pure functions of frames, so any thread may call
-them. study() is the only source of claims. Headlines, titles and answers receive its result
+much, and with how many IOPS per core. All functions are pure functions of frames, so any thread may
+call them. study() is the only source of claims. Headlines, titles and answers receive its result
 and nothing else, so they agree, and they cannot say what was not tested.
 """
 
@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
+from pyfio_virtio import efficiency
 from pyfio_virtio.analysis import checks, family, stats
 from pyfio_virtio.analysis.answers import Answer, place, times
 from pyfio_virtio.analysis.family import FEWEST_ROUNDS, Floats
@@ -29,7 +30,7 @@ from pyfio_virtio.results.record import Row
 USUAL_ROUNDS = 12
 # The pairs of more alternatives than these are too many to be compared.
 MOST_ALTERNATIVES = 40
-_TESTED = ("iops", "cpu_us")
+_TESTED = ("iops", efficiency.BOTH)
 
 
 @dataclass(frozen=True)
@@ -147,7 +148,7 @@ def _common_rounds(runs: pd.DataFrame, subject: str) -> int:
 
 
 def _answers(places: Sequence[tuple[Row, pd.DataFrame]], subject: str) -> Iterable[Answer]:
-    """IOPS and CPU costs of all places are one family, because a report may name any of them."""
+    """IOPS and IOPS per core of all places are one family: a report may name any of them."""
     metrics = [name for name in _TESTED if all(name in part for _, part in places)]
     rounds = [[_by_round(part, subject, name) for name in metrics] for _, part in places]
     flat = [each for some in rounds for each in some]
@@ -160,8 +161,8 @@ def _answers(places: Sequence[tuple[Row, pd.DataFrame]], subject: str) -> Iterab
             names,
             {n: stats.median(_of(part, subject, n)["iops"]) for n in names},
             _comparisons(pairs["iops"], names, "higher"),
-            _comparisons(pairs.get("cpu_us", {}), names, "lower"),
-            {n: _cost(_of(part, subject, n)) for n in names},
+            _comparisons(pairs.get(efficiency.BOTH, {}), names, "higher"),
+            {n: _per_core(_of(part, subject, n)) for n in names},
         )
 
 
@@ -211,8 +212,8 @@ def _comparisons(
     return found
 
 
-def _cost(runs: pd.DataFrame) -> float:
-    return float(runs["cpu_us"].median()) if "cpu_us" in runs else float("nan")
+def _per_core(runs: pd.DataFrame) -> float:
+    return float(runs[efficiency.BOTH].median()) if efficiency.BOTH in runs else float("nan")
 
 
 # ---- sentences about a whole study --------------------------------------------------------

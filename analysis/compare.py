@@ -10,12 +10,14 @@ verdict.py says what all points show.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 
+from pyfio_virtio import efficiency
 from pyfio_virtio.analysis import checks, family, stats
+from pyfio_virtio.analysis.answers import Answer
 from pyfio_virtio.analysis.claims import Study
 from pyfio_virtio.analysis.family import Floats
 from pyfio_virtio.analysis.frame import (
@@ -28,7 +30,7 @@ from pyfio_virtio.analysis.frame import (
     subject,
 )
 from pyfio_virtio.analysis.metrics import metric as declared
-from pyfio_virtio.analysis.names import SUBJECTS, require_one_kind
+from pyfio_virtio.analysis.names import SUBJECTS, require_one_kind, why_no_cost
 from pyfio_virtio.results import values
 from pyfio_virtio.results.record import MEASURED, Row
 from pyfio_virtio.results.results import ResultsError
@@ -236,8 +238,16 @@ def _studied(
         return None
     for answer in study.answers:
         if all(key in point and point[key] == value for key, value in answer.where.items()):
-            return {"iops": answer.iops, "cpu_us": answer.cpu}.get(metric, {}).get(names)
+            return _of_answer(answer, metric, names)
     return None
+
+
+def _of_answer(answer: Answer, metric: str, names: tuple[str, str]) -> stats.Comparison | None:
+    """CPU time for each I/O is the inverse of IOPS per core, so it is not tested a second time."""
+    if metric == "cpu_us":
+        found = answer.per_core.get((names[1], names[0]))
+        return replace(found, better="lower") if found else None
+    return {"iops": answer.iops, efficiency.BOTH: answer.per_core}.get(metric, {}).get(names)
 
 
 def _by_round(sides: Sequence[pd.DataFrame | None], metric: str) -> tuple[Floats, Floats]:
@@ -274,7 +284,8 @@ def _missing(sides: Sequence[Side], metric: str) -> str:
         if runs["error"].notna().all():
             return f"every run of {name} failed"
         if not measurements.size:
-            return f"{name} has no {metric} for it"
+            why = why_no_cost(runs, metric)
+            return f"{name} has no {metric} for it{f', because {why}' if why else ''}"
     for name, _, measurements in sides:
         zeros = int((measurements <= 0).sum())
         if zeros:

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Hashable, Iterable, Sequence
 from pathlib import Path
 
+from pyfio_virtio import efficiency
 from pyfio_virtio.analysis.names import NOT_AXES
 from pyfio_virtio.fio.directions import DIRECTIONS, Direction, no_percentiles, summarise
 from pyfio_virtio.fio.output import FioJob, read_fio_json
@@ -106,10 +107,13 @@ def _row(job: FioJob, version: str, path: Path, place: int) -> Row:
     defaults = FIO_DEFAULTS if known else dict.fromkeys(FIO_DEFAULTS)
     if any(name in options for name in values.BLOCK_SIZES):
         defaults = {**defaults, "bs": None}
+    total = summarise(job.directions.values())
     row: Row = {
         **defaults,
         **options,
-        **vars(summarise(job.directions.values())),
+        **vars(total),
+        # fio's JSON does not tell whether another process serves its disk.
+        **efficiency.of_sides(total.ios, job.cpu_s, None),
         "engine": str(options.get("ioengine", "psync" if known else "unknown engine")),
         "fio_version": version,
         "jobname": job.name,

@@ -7,7 +7,8 @@ plots.py and checks.py do that.
 
 Columns are named after fio's options, the engine's options and the fields of results/record.py.
 Derived columns are way (the way of waiting, or the name of another engine), way_order, cpu_us,
-fio_cpu_us, backend_cpu_us (µs of CPU per I/O) and NAME_per_io for each counter.
+fio_cpu_us, backend_cpu_us (µs of CPU per I/O) and NAME_per_io for each counter. cpu_us is missing
+where the CPU time of one side is not known.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from pyfio_virtio import efficiency
 from pyfio_virtio.analysis import fio_files, latency, sources, stats
 from pyfio_virtio.analysis.latency import Histogram
 from pyfio_virtio.analysis.names import FOLDER, NOT_AXES, SUBJECTS, no_column
@@ -37,6 +39,7 @@ FIO_DEFAULT_DEPTH = 1
 # The metrics that are estimated for each point, if the column exists.
 METRICS = (
     "iops",
+    *efficiency.SIDES,
     "bw_bytes",
     "lat_mean_ns",
     *PERCENTILE_COLUMNS,
@@ -130,9 +133,9 @@ def derive(frame: pd.DataFrame) -> pd.DataFrame:
         if f"{who}_user_s" in frame:
             spent = frame[f"{who}_user_s"] + frame[f"{who}_system_s"]
             frame[f"{who}_cpu_us"] = 1e6 * spent / ios
-    both = [frame[name] for name in ("fio_cpu_us", "backend_cpu_us") if name in frame]
-    if both:
-        frame["cpu_us"] = sum(both[1:], both[0])
+    for name in efficiency.SIDES:
+        frame[name] = frame[name].astype(float) if name in frame else np.nan
+    frame["cpu_us"] = 1e6 / frame[efficiency.BOTH]
     for name in counters(frame):
         # The engine's counters include the ramp, so its own number of I/Os is the divisor.
         frame[f"{name}_per_io"] = pd.to_numeric(frame[name]) / frame.get(REAPED, ios)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from pyfio_virtio import efficiency
 from pyfio_virtio.analysis.stats import Better
 from pyfio_virtio.analysis.style import duration, number, short
 from pyfio_virtio.fio.directions import DIRECTIONS, PERCENTILE_COLUMNS
@@ -49,7 +50,7 @@ def _percent(value: float) -> str:
 _LATENCY = Metric("lower", duration)
 _COST = Metric("lower", _microseconds)
 METRICS = {
-    "iops": Metric("higher", _iops),
+    **dict.fromkeys(("iops", *efficiency.SIDES), Metric("higher", _iops)),
     "bw_bytes": Metric("higher", _bytes),
     **dict.fromkeys(("lat_mean_ns", "lat_max_ns", *PERCENTILE_COLUMNS), _LATENCY),
     **dict.fromkeys(("cpu_us", "fio_cpu_us", "backend_cpu_us"), _COST),

@@ -14,6 +14,7 @@ from difflib import get_close_matches
 
 import pandas as pd
 
+from pyfio_virtio import efficiency
 from pyfio_virtio.fio.directions import PERCENTILE_COLUMNS
 from pyfio_virtio.results.record import BACKEND_NAME, ENGINE_BUILD, FIO_PROGRAM
 from pyfio_virtio.results.results import ResultsError
@@ -29,6 +30,9 @@ NAMES = {
     "p99_9_ns": "p99.9 latency",
     "p99_99_ns": "p99.99 latency",
     "latency": "latency",
+    efficiency.BOTH: "IOPS per core of fio and the back-end",
+    efficiency.FIO: "IOPS per core of fio's side alone",
+    efficiency.BACKEND: "IOPS per core of the back-end alone",
     "cpu_us": "µs of CPU per I/O",
     "fio_cpu_us": "µs of fio's CPU per I/O",
     "backend_cpu_us": "µs of the back-end's CPU per I/O",
@@ -41,7 +45,7 @@ NAMES = {
 # beside each other, and nothing is claimed of a difference between them.
 FOLDER = "folder"
 _USUAL = (
-    *("iops", "lat_mean_ns", "p50_ns", "p99_ns", "cpu_us", "backend_cpu_us"),
+    *("iops", "lat_mean_ns", "p50_ns", "p99_ns", efficiency.BOTH, "cpu_us", "backend_cpu_us"),
     *("iodepth", "bs", "rw", "way", "backend_name"),
 )
 # The columns whose values are compared, the most likely question first, as one and as several.
@@ -138,7 +142,7 @@ def require_values(table: pd.DataFrame, runs: pd.DataFrame, metric: str) -> None
 def _why(runs: pd.DataFrame, metric: str) -> str:
     column = kind_column(metric)
     if column is None:
-        return "fio's JSON does not tell it" if metric.endswith("cpu_us") else "no run has a value"
+        return why_no_cost(runs, metric) or "no run has a value"
     told = runs["no_percentiles"].dropna() if "no_percentiles" in runs else pd.Series(dtype=str)
     reasons = [str(each) for each in told if each]
     if reasons and column.endswith("percentiles_of"):
@@ -146,6 +150,16 @@ def _why(runs: pd.DataFrame, metric: str) -> str:
     if "lat_mean_ns" not in runs or runs["lat_mean_ns"].isna().all():
         return "fio measured no latency; run it without disable_lat=1 and gtod_reduce=1"
     return "each run has too few I/Os; run longer"
+
+
+def why_no_cost(runs: pd.DataFrame, metric: str) -> str:
+    """Why no run has a value of a metric of CPU time; empty if it is another metric."""
+    if metric not in (*efficiency.SIDES, "cpu_us", "fio_cpu_us", "backend_cpu_us"):
+        return ""
+    fio = "fio_cpu_us" if metric.endswith("cpu_us") else efficiency.FIO
+    if metric == fio or fio not in runs or runs[fio].isna().all():
+        return "fio's CPU time is not known"
+    return f"{efficiency.UNKNOWN}; {fio} is of {efficiency.FIO_ALONE}"
 
 
 def listed(words: Iterable[str], last_word: str = "and") -> str:

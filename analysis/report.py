@@ -18,6 +18,7 @@ import pandas as pd
 from jinja2 import Environment, FileSystemLoader, select_autoescape
 from markupsafe import Markup
 
+from pyfio_virtio import efficiency
 from pyfio_virtio.analysis import (
     checks,
     claims,
@@ -49,7 +50,15 @@ from pyfio_virtio.analysis.metrics import metric
 from pyfio_virtio.analysis.names import SUBJECTS, NoDataError, listed
 from pyfio_virtio.analysis.plans import NO_PLANS, Plans, unfinished
 from pyfio_virtio.analysis.run_files import samples
-from pyfio_virtio.analysis.table import DASH, Cell, Table, heading, records, tabulate
+from pyfio_virtio.analysis.table import (
+    DASH,
+    Cell,
+    Table,
+    heading,
+    lacks_both_sides,
+    records,
+    tabulate,
+)
 from pyfio_virtio.results.record import NULL, Row
 
 # More would be too much to read; the table has every point.
@@ -200,15 +209,25 @@ def describe(
             *_stopped_early(plans),
         ),
         table=tabulate(frame),
-        table_note=(
-            "The values are medians of the runs, with an interval for IOPS. Percentiles are taken "
-            "from all runs' I/Os together. The CPU cost in sentences is that of fio and the "
-            "back-end together. A dash means that too few I/Os were measured."
-        ),
+        table_note=_table_note(runs),
         environment=tuple(_environment(frame)),
         commands=tuple(_commands(frame)),
         job=str(runs["job"].iloc[0]) if "job" in runs and len(runs) else "",
         plans=plans,
+    )
+
+
+def _table_note(runs: pd.DataFrame) -> str:
+    note = (
+        "The values are medians of the runs, with intervals for IOPS. Percentiles are taken from "
+        "all runs' I/Os together. IOPS per core are the I/Os for each second of CPU time that fio "
+        "and the back-end use together. A dash means that too little was measured."
+    )
+    if not lacks_both_sides(runs):
+        return note
+    lacking = "It is not known how much CPU time the back-end used in some runs"
+    return (
+        f"{note} {lacking}; IOPS per core of {efficiency.FIO_ALONE} are in a column of their own."
     )
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from pyfio_virtio import efficiency
 from pyfio_virtio.analysis import checks, markdown, style
 from pyfio_virtio.analysis.frame import (
     as_json,
@@ -49,8 +50,10 @@ class Table:
         return markdown.table(self.headings, [[cell.text for cell in row] for row in self.rows])
 
 
-_COLUMNS: tuple[tuple[str, str, Callable[[float], str]], ...] = (
+Column = tuple[str, str, Callable[[float], str]]
+_COLUMNS: tuple[Column, ...] = (
     ("iops", "IOPS", style.short),
+    (efficiency.BOTH, "IOPS per core", style.short),
     ("lat_mean_ns", "mean latency", style.duration),
     ("p50_ns", "p50", style.duration),
     ("p99_ns", "p99", style.duration),
@@ -59,6 +62,9 @@ _COLUMNS: tuple[tuple[str, str, Callable[[float], str]], ...] = (
     ("fio_cpu_us", "fio µs per I/O", style.number),
     ("backend_cpu_us", "back-end µs per I/O", style.number),
 )
+# Beside the usual columns where the CPU time of the back-end is not known at some points.
+_OF_FIO = (efficiency.FIO, f"IOPS per core ({efficiency.FIO_ALONE})", style.short)
+_WITH_INTERVALS = ("iops", efficiency.BOTH, efficiency.FIO)
 
 
 def tabulate(frame: pd.DataFrame) -> Table:
@@ -67,7 +73,7 @@ def tabulate(frame: pd.DataFrame) -> Table:
         return Table((), ())
     keys = axes(frame) or ["way"]
     table = points(frame, keys)
-    shown = [column for column in _COLUMNS if column[0] in table and table[column[0]].notna().any()]
+    shown = [column for column in _columns(table) if table[column[0]].notna().any()]
     counted = [
         name
         for name in ("kicks", "calls", "looks", "sleeps")
@@ -87,6 +93,21 @@ def tabulate(frame: pd.DataFrame) -> Table:
     metrics = [title + of_what(runs, name) for name, title, _ in shown]
     headings = (*map(heading, keys), "runs", *metrics, *(f"{name} per I/O" for name in counted))
     return Table(tuple(headings), tuple(rows))
+
+
+def _columns(table: pd.DataFrame) -> list[Column]:
+    known = [column for column in _COLUMNS if column[0] in table]
+    if not lacks_both_sides(table):
+        return known
+    place = next((n for n, column in enumerate(known) if column[0] == efficiency.BOTH), 0) + 1
+    return [*known[:place], _OF_FIO, *known[place:]]
+
+
+def lacks_both_sides(table: pd.DataFrame) -> bool:
+    """Whether the CPU time of fio is known somewhere where that of its back-end is not."""
+    if efficiency.FIO not in table or efficiency.BOTH not in table:
+        return False
+    return bool((table[efficiency.FIO].notna() & table[efficiency.BOTH].isna()).any())
 
 
 def records(frame: pd.DataFrame) -> list[Row]:
@@ -120,9 +141,11 @@ def _metric_cell(row: pd.Series, name: str, say: Callable[[float], str]) -> Cell
     value = row[name]
     if pd.isna(value):
         return Cell(-1, DASH)
-    if name != "iops" or row["n"] < 2:
+    if name not in _WITH_INTERVALS or row[f"{name}_n"] < 2:
         return Cell(float(value), say(value))
-    return Cell(float(value), f"{say(value)} ({say(row['iops_low'])} to {say(row['iops_high'])})")
+    return Cell(
+        float(value), f"{say(value)} ({say(row[f'{name}_low'])} to {say(row[f'{name}_high'])})"
+    )
 
 
 def _number_cell(value: float) -> Cell:

@@ -255,7 +255,7 @@ def test_the_median_function_in_c_is_shorter_than_12_lines() -> None:
 
 # ---- Python ------------------------------------------------------------------------------------
 
-# Which rooms of the package may import which others. errors, files and sizes are everybody's.
+# Which rooms of the package may import which others. Those in BELOW are everybody's.
 ROOMS: dict[str, set[str]] = {
     "machine": set(),
     "engine": set(),
@@ -267,14 +267,14 @@ ROOMS: dict[str, set[str]] = {
     "sweep": {"backends", "engine", "fio", "machine", "results"},
     "cli": {"backends", "disk", "engine", "fio", "machine", "restarts", "results", "sweep"},
 }
-BELOW = {"errors", "files", "sizes"}
+BELOW = {"efficiency", "errors", "files", "sizes"}
 # Beside the rooms: one run of a job, what it may touch, and what this machine lacks for it.
 BESIDE = {"reach", "convert", "run", "doctor"}
 MAY_USE_BESIDE = {"sweep": {"reach"}, "cli": BESIDE}
 # Slow to import, so imported by what needs them, when it runs.
 HEAVY = {"jinja2", "matplotlib", "numpy", "pandas"}
 # What analysis reads: results as they were stored.
-RESULTS = {"results", "fio.directions", "fio.output", "engine.counters", "errors", "files"}
+RESULTS = {"results", "fio.directions", "fio.output", "engine.counters", *BELOW}
 
 
 @cache

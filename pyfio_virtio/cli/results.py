@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from pyfio_virtio import efficiency
 from pyfio_virtio.cli.help import Commands
 from pyfio_virtio.cli.options import confirm
 from pyfio_virtio.cli.output import json_option, print_or_write, refuse_two_formats
@@ -47,7 +48,7 @@ def list_points(folder: Path, as_json: bool) -> None:
         click.echo(json_text([each.as_dict() for each in points]), nl=False)
         return
     rows = [each.cells() for each in points]
-    print_table(("point", "runs", "failed", "IOPS", "p99 µs", "options"), rows)
+    print_table(("point", "runs", "failed", "IOPS", "IOPS per core", "p99 µs", "options"), rows)
 
 
 def _in_order(points: Mapping[str, list[Record]]) -> list[tuple[str, list[Record]]]:
@@ -86,18 +87,21 @@ class _Summary:
     runs: int
     failed: int
     iops: float | None
+    per_core: Mapping[str, float | None]  # of both sides and of each of them
     p99_ns: float | None
     p99_of: str  # lat, clat, or both, which older sweeps may mix
 
     @classmethod
     def of(cls, runs: Sequence[Record]) -> _Summary:
-        good = [run.total for run in runs if not run.error]
+        succeeded = [run for run in runs if not run.error]
+        good = [run.total for run in succeeded]
         kinds = sorted({each.percentiles_of for each in good if each.percentiles_of})
         return cls(
             last=runs[-1],
             runs=len(runs),
             failed=len(runs) - len(good),
             iops=_median(each.iops for each in good),
+            per_core=_medians([run.iops_per_core for run in succeeded]),
             p99_ns=_median(each.p99_ns for each in good if each.p99_ns is not None),
             p99_of=" and ".join(kinds),
         )
@@ -107,6 +111,7 @@ class _Summary:
         return (
             *(self.last.point.hash, str(self.runs), str(self.failed)),
             "" if self.iops is None else f"{self.iops:,.0f}",
+            _efficiency(self.per_core),
             "" if self.p99_ns is None else f"{self.p99_ns / 1000:,.1f} ({self.p99_of})",
             _what(self.last),
         )
@@ -118,6 +123,7 @@ class _Summary:
             "runs": self.runs,
             "failed": self.failed,
             "iops": self.iops,
+            **self.per_core,
             "p99_ns": self.p99_ns,
             "p99_of": self.p99_of or None,
         }
@@ -128,6 +134,21 @@ def _median(values: Iterable[float]) -> float | None:
 
     known = list(values)
     return statistics.median(known) if known else None
+
+
+def _medians(runs: Sequence[Mapping[str, float | None]]) -> dict[str, float | None]:
+    found = {name: [run[name] for run in runs] for name in efficiency.SIDES}
+    return {
+        name: _median(each for each in every if each is not None) for name, every in found.items()
+    }
+
+
+def _efficiency(per_core: Mapping[str, float | None]) -> str:
+    """IOPS per core of both sides, or in words that it is of one side."""
+    both, fio = per_core[efficiency.BOTH], per_core[efficiency.FIO]
+    if both is not None:
+        return f"{both:,.0f}"
+    return "" if fio is None else f"{fio:,.0f} ({efficiency.FIO_ALONE})"
 
 
 def _identity(run: Record) -> Row:
@@ -169,8 +190,13 @@ def show(point: str, folder: Path, as_json: bool) -> None:
     click.echo(f"{last.backend_command}\n{last.fio_command}\n".lstrip())
     for run in runs:
         where = sweep.run_folder(run.point.hash, run.repeat)
-        outcome = " ".join(run.error.split()) if run.error else f"{run.total.iops:,.0f} IOPS"
+        outcome = " ".join(run.error.split()) if run.error else _outcome(run)
         click.echo(f"run {run.repeat}, {run.started}: {outcome}; {where}")
+
+
+def _outcome(run: Record) -> str:
+    per_core = _efficiency(run.iops_per_core)
+    return f"{run.total.iops:,.0f} IOPS{f', {per_core} per core' if per_core else ''}"
 
 
 def _as_dict(sweep: SweepFolder, runs: Sequence[Record]) -> Row:

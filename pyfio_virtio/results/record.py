@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, fields
 from types import MappingProxyType
 from typing import Any, TypeVar
 
+from pyfio_virtio import efficiency
 from pyfio_virtio.errors import PyfioVirtioError
 from pyfio_virtio.fio.directions import CLAT, DIRECTIONS, LAT, Summary
 
@@ -43,7 +44,7 @@ Row = dict[str, Any]
 Migration = Callable[[Row], Row]
 Part = TypeVar("Part")
 
-SCHEMA = 3
+SCHEMA = 4
 
 
 def _with_wall_s(row: Row) -> Row:
@@ -64,8 +65,29 @@ def _with_kinds_of_latency(row: Row) -> Row:
     return {**row, **added}
 
 
+# Engines whose disk is served by another process. Others do all the work in fio itself.
+_SERVED = ("fio_virtio", "nbd")
+_PROCESSES = ("fio", "backend")
+
+
+def _with_efficiency(row: Row) -> Row:
+    """Version 3 had no IOPS per core, which follow from other columns."""
+    fio_s, backend_s = (_sum(row, f"{each}_user_s", f"{each}_system_s") for each in _PROCESSES)
+    has_backend = row.get("engine") in _SERVED
+    return {**row, **efficiency.of_sides(_sum(row, "ios"), fio_s, backend_s, has_backend)}
+
+
+def _sum(row: Row, *names: str) -> float | None:
+    """The sum of columns; None if one of them is not a number."""
+    found = [row.get(name) for name in names]
+    known = [each for each in found if isinstance(each, (int, float))]
+    return sum(known) if len(known) == len(found) else None
+
+
 # By version: a function that turns a row of that version into a row of the next version.
-MIGRATIONS: Mapping[int, Migration] = MappingProxyType({1: _with_wall_s, 2: _with_kinds_of_latency})
+MIGRATIONS: Mapping[int, Migration] = MappingProxyType(
+    {1: _with_wall_s, 2: _with_kinds_of_latency, 3: _with_efficiency}
+)
 
 # The purpose of a run: a point that the user asked for, fio's null engine (the upper limit), or the
 # twin of a point, which is the same again and shows the noise.
@@ -138,6 +160,12 @@ class Record:
     error: str | None = None
     schema: int = SCHEMA
 
+    @property
+    def iops_per_core(self) -> dict[str, float | None]:
+        """IOPS per core of both sides and of each of them, by their columns."""
+        row = to_row(self)
+        return {name: row[name] for name in efficiency.SIDES}
+
 
 _SINGLE = (
     "schema",
@@ -160,7 +188,7 @@ def to_row(record: Record) -> Row:
             if name in row:
                 raise RecordError(f"two columns of a record are called {name}")
             row[name] = value
-    return row
+    return _with_efficiency(row)
 
 
 def _groups(record: Record) -> Iterator[Mapping[str, Any]]:
@@ -248,6 +276,7 @@ def _expected(row: Row) -> Iterator[tuple[str, str]]:
     yield from ((each.name, str(each.type)) for each in fields(Record) if each.name in _SINGLE)
     yield "hash", "str"
     yield from _types(Point)
+    yield from ((name, "float | None") for name in efficiency.SIDES)
     for prefix in ("", *(f"{name}_" for name in _directions(row))):
         yield from _types(Summary, prefix)
     for prefix in ("fio_", "backend_"):

@@ -66,7 +66,14 @@ class Measured:
     status: int  # the exit status of fio; if negative, the signal that ended it
     hung: bool
     wall_s: float  # from fio's start to its end
-    watched_s: float  # the part of the measured time that the CPU use is from
+    moments: Sequence[Moment]  # from fio's start to its end
+
+
+@dataclass(frozen=True)
+class Use:
+    """What was used in a part of the time that fio measured; None if it is not known."""
+
+    watched_s: float  # the length of that part
     fio_cpu: CpuUse | None
     backend_cpu: CpuUse | None
     steal_percent: float
@@ -99,7 +106,7 @@ def measure(task: Task, live: Live) -> Measured:
         fio.send_signal(running, signal.SIGKILL)
     status = process.finish(running)
     _write_samples(task.folder / SAMPLES, seen.samples)
-    return _summary(status, hung, wall_s, _within(seen.moments, task.runtime_s))
+    return Measured(status, hung, wall_s, seen.moments)
 
 
 def _watch(running: process.Process, task: Task, seen: _Observation, live: Live) -> bool:
@@ -147,23 +154,24 @@ def _write_samples(path: Path, samples: Sequence[Sample]) -> None:
         files.write(path, "".join(f"{json.dumps(asdict(each))}\n" for each in samples))
 
 
-def _within(moments: Sequence[Moment], runtime_s: float) -> Sequence[Moment]:
+def _within(moments: Sequence[Moment], elapsed_s: float) -> Sequence[Moment]:
     """The moments that were surely within the measured time. fio ends shortly after that time."""
     if not moments:
         return ()
-    end_s = min(_LONGEST_END_S, runtime_s / 5)
+    end_s = min(_LONGEST_END_S, elapsed_s / 5)
     last = moments[-1].time_s - end_s
-    return [each for each in moments if last - (runtime_s - 2 * end_s) <= each.time_s <= last]
+    return [each for each in moments if last - (elapsed_s - 2 * end_s) <= each.time_s <= last]
 
 
-def _summary(status: int, hung: bool, wall_s: float, moments: Sequence[Moment]) -> Measured:
+def use(seen: Measured, elapsed_s: float) -> Use:
+    """What was used while fio measured. `elapsed_s` is the time that fio itself says, because a run
+    may end before its runtime. The ramp before it does not count.
+    """
+    moments = _within(seen.moments, elapsed_s)
     if len(moments) < 2:
-        return Measured(status, hung, wall_s, 0.0, None, None, 0.0)
+        return Use(0.0, None, None, 0.0)
     first, last = moments[0], moments[-1]
-    return Measured(
-        status=status,
-        hung=hung,
-        wall_s=wall_s,
+    return Use(
         watched_s=last.time_s - first.time_s,
         fio_cpu=sampling.between(first.fio, last.fio),
         backend_cpu=sampling.between(first.backend, last.backend),

@@ -24,7 +24,7 @@ from pyfio_virtio.fio.words import reason
 from pyfio_virtio.machine.host import Host
 from pyfio_virtio.results.record import CpuUse, Point, Record, Scalar
 from pyfio_virtio.results.results import COUNTERS, FIO_JSON
-from pyfio_virtio.sweep.measure import STDERR, Measured
+from pyfio_virtio.sweep.measure import STDERR, Measured, Use, use
 from pyfio_virtio.sweep.settings import WAY
 
 _MIB = 1 << 20
@@ -58,6 +58,7 @@ def build(asked: Asked, observed: Observed, folder: Path) -> Record:
     job, error = _outcome(observed, folder)
     job = job if error is None else None
     elapsed_s = job.runtime_ms / 1000 if job else 0.0
+    used = use(seen, elapsed_s) if seen else None
     return Record(
         point=asked.point,
         repeat=asked.repeat,
@@ -71,23 +72,23 @@ def build(asked: Asked, observed: Observed, folder: Path) -> Record:
         total=summarise(job.directions.values() if job else ()),
         directions=_directions(job) if job else {},
         counters=_counters(folder),
-        fio_cpu=_whole(seen, seen.fio_cpu, elapsed_s) if seen else None,
-        backend_cpu=_whole(seen, seen.backend_cpu, elapsed_s) if seen else None,
-        host={**_host(asked.machine, seen), **_disk(folder)},
+        fio_cpu=_whole(used, used.fio_cpu, elapsed_s) if used else None,
+        backend_cpu=_whole(used, used.backend_cpu, elapsed_s) if used else None,
+        host={**_host(asked.machine, used), **_disk(folder)},
         error=error,
     )
 
 
-def _whole(seen: Measured, use: CpuUse | None, elapsed_s: float) -> CpuUse | None:
+def _whole(used: Use, part: CpuUse | None, elapsed_s: float) -> CpuUse | None:
     """The use during the whole measured time, calculated from the part that was watched."""
-    if use is None or not seen.watched_s:
+    if part is None or not used.watched_s:
         return None
-    factor = elapsed_s / seen.watched_s
+    factor = elapsed_s / used.watched_s
     return CpuUse(
-        round(use.user_s * factor, 6),
-        round(use.system_s * factor, 6),
-        round(use.voluntary_switches * factor),
-        round(use.involuntary_switches * factor),
+        round(part.user_s * factor, 6),
+        round(part.system_s * factor, 6),
+        round(part.voluntary_switches * factor),
+        round(part.involuntary_switches * factor),
     )
 
 
@@ -157,7 +158,7 @@ def _directions(job: FioJob) -> dict[str, Summary]:
     return {name: summarise([each]) for name, each in single.items() if each.ios}
 
 
-def _host(machine: Host, seen: Measured | None) -> dict[str, Scalar]:
+def _host(machine: Host, used: Use | None) -> dict[str, Scalar]:
     facts: dict[str, Scalar] = {
         "cpu_model": machine.cpu_model,
         "cpus": machine.cpus,
@@ -165,7 +166,7 @@ def _host(machine: Host, seen: Measured | None) -> dict[str, Scalar]:
         "kernel": machine.kernel,
         "mitigations": machine.mitigations,
         "load": round(machine.load, 2),
-        "steal_percent": round(seen.steal_percent, 2) if seen else 0.0,
+        "steal_percent": round(used.steal_percent, 2) if used else 0.0,
     }
     for pages in machine.hugepages:
         facts[f"hugepages_{pages.size_bytes // _MIB}m_free"] = pages.free

@@ -28,7 +28,7 @@ def made(
         part["iodepth"] = depth + 1
         part["order"] += depth  # the depths take turns too
         part["option_names"] = [("wait", "iodepth")] * len(part)
-        parts.append(part.assign(cpu_us=1e5 / part["iops"]))
+        parts.append(part.assign(iops_per_core=10 * part["iops"]))
     whole = pd.concat(parts, ignore_index=True)
     return whole.assign(order=whole["order"].rank(method="first"))
 
@@ -117,13 +117,12 @@ def test_a_gain_is_said_with_its_interval() -> None:
     )
 
 
-def test_an_answer_names_what_was_not_shown_to_differ_and_the_cost() -> None:
+def test_an_answer_names_what_was_not_shown_to_differ_and_the_efficiency() -> None:
     frame = made({"event": [10], "busy": [30.1], "adaptive": [30]})
     sentence = claims.study(frame).answers[0].sentence
     assert sentence.split()[1:6] == ["has", "the", "highest", "median", "of"]
     assert " No difference from " in sentence
-    assert "times those of event, for " in sentence
-    assert "µs of CPU per I/O instead of " in sentence
+    assert "times those of event, with 300k IOPS per core instead of 100k." in sentence
 
 
 def test_a_clear_answer_does_not_speak_of_rivals() -> None:
@@ -134,14 +133,14 @@ def test_a_clear_answer_does_not_speak_of_rivals() -> None:
 
 def test_a_cheaper_way_is_mentioned_only_if_both_are_shown() -> None:
     frame = made({"event": [10], "busy": [30], "adaptive": [29]})
-    frame.loc[frame["way"] == "adaptive", "cpu_us"] *= 0.5
+    frame.loc[frame["way"] == "adaptive", "iops_per_core"] *= 2
     saying = claims.study(frame).answers[0].sentence
     assert " Adaptive reaches at least 9" in saying
-    assert "% less CPU per I/O." in saying
+    assert " times the IOPS per core." in saying
     frame.loc[frame["way"] == "adaptive", "iops"] *= 0.85  # too slow to mention it
     assert "reaches" not in claims.study(frame).answers[0].sentence
     loud = made({"event": [10], "busy": [30], "adaptive": [29]}, noise=0.3)
-    loud.loc[loud["way"] == "adaptive", "cpu_us"] *= 0.5
+    loud.loc[loud["way"] == "adaptive", "iops_per_core"] *= 2
     assert "reaches" not in claims.study(loud).answers[0].sentence
 
 

@@ -33,6 +33,8 @@ def test_a_loss_is_found_at_its_point_only(sweep: pd.DataFrame) -> None:
         ("iops", 0.5, "worse"),
         ("lat_mean_ns", 1.5, "worse"),
         ("cpu_us", 0.3, "better"),
+        ("iops_per_core", 0.3, "worse"),
+        ("backend_iops_per_core", 1.5, "better"),
         ("looks_per_io", 1.5, "higher"),
     ],
 )

@@ -182,6 +182,12 @@ def test_cpu_time_that_fio_does_not_tell_is_missing(write: Write) -> None:
     assert frame.load(write(one))["fio_cpu_us"].isna().all()
 
 
+def test_fio_alone_is_not_taken_for_both_sides(write: Write) -> None:
+    runs = frame.load(write(job()))
+    assert runs["fio_iops_per_core"].notna().all()
+    assert runs[["iops_per_core", "cpu_us"]].isna().all(axis=None)
+
+
 @pytest.mark.parametrize("thread", [(), ("--thread",)])
 @pytest.mark.parametrize("grouped", [(), ("--group_reporting",)])
 def test_the_jobs_took_no_more_cpu_time_than_the_process(

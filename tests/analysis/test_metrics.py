@@ -1,9 +1,18 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """metrics.py: how the values of each column are shown, and which direction is better."""
 
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
 import pytest
 
+from pyfio_virtio.analysis import compare, report
+from pyfio_virtio.analysis.frame import load
 from pyfio_virtio.analysis.metrics import metric
+from pyfio_virtio.analysis.table import tabulate
+from pyfio_virtio.results.results import RUNS
 
 
 @pytest.mark.parametrize(
@@ -34,3 +43,31 @@ def test_a_value_is_rounded_and_has_its_unit(column: str, value: float, text: st
 )
 def test_a_direction_is_better_only_where_it_is_declared(column: str, better: str) -> None:
     assert metric(column).better == better
+
+
+def test_one_side_is_never_shown_as_both(sweep: pd.DataFrame) -> None:
+    """Of some back-ends, the CPU time is not known."""
+    blind = sweep.assign(iops_per_core=np.nan, backend_iops_per_core=np.nan, cpu_us=np.nan)
+    for name, fio in (("iops_per_core", "fio_iops_per_core"), ("cpu_us", "fio_cpu_us")):
+        [first, *_] = compare.compare(sweep, blind, name)
+        assert first.missing == (
+            f"OTHER has no {name} for it, because the back-end's CPU time is not known; "
+            f"{fio} is of fio's side alone"
+        )
+    headings = tabulate(blind).headings
+    assert "IOPS per core (fio's side alone)" in headings
+    assert "IOPS per core" not in headings
+    assert "in a column of their own" in report.describe(blind).table_note
+    assert "IOPS per core (fio's side alone)" not in tabulate(sweep).headings
+
+
+def test_an_old_record_has_iops_per_core_in_a_table(sweep_folder: Path, tmp_path: Path) -> None:
+    lines = [json.loads(line) for line in (sweep_folder / RUNS).read_text().splitlines()]
+    old = [{k: v for k, v in row.items() if not k.endswith("iops_per_core")} for row in lines]
+    (tmp_path / RUNS).write_text("".join(json.dumps({**row, "schema": 3}) + "\n" for row in old))
+    [row] = (
+        load(tmp_path).query("iodepth == 32 and way == 'busy' and repeat == 1").to_dict("records")
+    )
+    spent = sum(row[f"{who}_{kind}_s"] for who in ("fio", "backend") for kind in ("user", "system"))
+    assert row["iops_per_core"] == pytest.approx(row["ios"] / spent)
+    assert row["cpu_us"] == pytest.approx(1e6 * spent / row["ios"])

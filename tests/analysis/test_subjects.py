@@ -31,7 +31,8 @@ def both(runs: pd.DataFrame, column: str, ratio: float, names: tuple[str, str]) 
     for place, name in enumerate(names):
         part = runs.assign(**{column: name}, order=2 * runs["order"] + place)
         part["iops"] = part["iops"] * (ratio if place else 1) * random.lognormal(0, 0.01, len(part))
-        part["cpu_us"] = part["cpu_us"] * random.lognormal(0, 0.01, len(part))
+        part["iops_per_core"] *= random.lognormal(0, 0.01, len(part))
+        part["cpu_us"] = 1e6 / part["iops_per_core"]
         part["option_names"] = [(*each, column) for each in part["option_names"]]
         parts.append(part)
     return pd.concat(parts, ignore_index=True)
@@ -119,11 +120,13 @@ def test_a_difference_in_cpu_cost_is_said_where_none_in_iops_was_shown(
     single: pd.DataFrame,
 ) -> None:
     runs = both(single, "backend_name", 1.0, ("dear", "cheap"))
-    runs.loc[runs["backend_name"] == "cheap", "cpu_us"] *= 0.5
+    runs.loc[runs["backend_name"] == "cheap", "iops_per_core"] *= 2
     for answer in claims.study(runs).answers:
         assert "no difference in IOPS was shown; " in answer.sentence
-        assert ". Cheap takes less CPU per I/O than dear: " in answer.sentence
-    assert "takes less" not in report.markdown(both(single, "backend_name", 1.0, ("a", "b")))
+        assert ". Cheap has more IOPS per core than dear: " in answer.sentence
+    assert "has more IOPS per core" not in report.markdown(
+        both(single, "backend_name", 1.0, ("a", "b"))
+    )
 
 
 def test_a_winner_at_some_points_is_named_first(single: pd.DataFrame) -> None:
@@ -135,7 +138,7 @@ def test_a_winner_at_some_points_is_named_first(single: pd.DataFrame) -> None:
     )
 
 
-@pytest.mark.parametrize("metric", ["iops", "cpu_us"])
+@pytest.mark.parametrize("metric", ["iops", "iops_per_core", "cpu_us"])
 def test_a_comparison_within_a_sweep_says_what_its_report_says(
     single: pd.DataFrame, metric: str
 ) -> None:
@@ -145,8 +148,13 @@ def test_a_comparison_within_a_sweep_says_what_its_report_says(
     old, new = (compare.of_alternative(runs, name) for name in ("old", "new"))
     changes = compare.compare(old, new, metric, names=("old", "new"), study=found)
     for change, answer in zip(changes, found.answers, strict=True):
-        said = {"iops": answer.iops, "cpu_us": answer.cpu}[metric]["old", "new"]
-        assert change.comparison == said
+        said = (answer.iops if metric == "iops" else answer.per_core)["old", "new"].ratio
+        bounds = np.array([said.interval.low, said.value, said.interval.high])
+        if metric == "cpu_us":
+            bounds = 1 / bounds[::-1]
+        found_ratio = change.comparison.ratio
+        told = [found_ratio.interval.low, found_ratio.value, found_ratio.interval.high]
+        assert told == pytest.approx(bounds.tolist())
 
 
 def test_a_picture_that_mixes_runs_says_so(single: pd.DataFrame) -> None:

@@ -15,10 +15,16 @@ from pyfio_virtio.results.record import CpuUse, Point, Record, Scalar
 from pyfio_virtio.results.results import COUNTERS, FIO_JSON
 from pyfio_virtio.sweep.measure import STDERR, Measured
 from pyfio_virtio.sweep.outcome import Asked, Observed, build
+from pyfio_virtio.sweep.sampling import Moment
 
 OPTIONS: Mapping[str, Scalar] = {"rw": "randread", "iodepth": 4}
 POINT = Point("[sweep]\n", "fio_virtio", "0.1.0", "fio-3.33", "null", "1")
-SEEN = Measured(0, False, 4.5, 2.0, CpuUse(1.0, 0.5, 100, 10), None, 0.25)
+# In each second fio used half a second of its own, a quarter of the system's, and was switched.
+MOMENTS = [
+    Moment(float(second), CpuUse(second / 2, second / 4, 50 * second, 5 * second), None, 0.0, 1.0)
+    for second in range(7)
+]
+SEEN = Measured(0, False, 6.1, MOMENTS)
 JOB: Mapping[str, Any] = {
     "jobname": "sweep",
     "groupid": 0,
@@ -47,11 +53,21 @@ def test_a_good_run_is_summed_over_its_jobs(tmp_path: Path) -> None:
 
 
 def test_cpu_time_is_of_the_whole_measured_time(tmp_path: Path) -> None:
-    """Half of it was watched."""
+    """Only a part of it was watched."""
     good = record(write(tmp_path, JOB))
-    assert (good.elapsed_s, good.wall_s) == (4.0, 4.5)
+    assert (good.elapsed_s, good.wall_s) == (4.0, 6.1)
     assert good.fio_cpu == CpuUse(2.0, 1.0, 200, 20)
     assert good.backend_cpu is None
+
+
+def test_what_was_used_before_the_measured_time_does_not_count(tmp_path: Path) -> None:
+    """fio measured for the last three seconds only, and had used more CPU time before."""
+    before = [replace(each, fio=CpuUse(9 * each.time_s, 0, 0, 0)) for each in MOMENTS[:4]]
+    after = [replace(each, fio=CpuUse(27 + each.time_s / 2, 0, 0, 0)) for each in MOMENTS[4:]]
+    short = {**JOB, "read": {**JOB["read"], "total_ios": 3000, "runtime": 3000}}
+    good = record(write(tmp_path, short), replace(SEEN, moments=[*before, *after]))
+    assert good.fio_cpu == CpuUse(1.5, 0.0, 0, 0)
+    assert good.iops_per_core["fio_iops_per_core"] == 2000
 
 
 @pytest.mark.parametrize("jobs", [(JOB, JOB), ({**JOB, "job_runtime": 8000},)])

@@ -255,12 +255,12 @@ def _ratio(change: Change) -> tuple[str, str]:
     if change.missing:
         return "", ""
     if not change.comparison.is_enough:
-        return _digits(ratio.value), ""
-    shown = [_digits(value) for value in (ratio.value, ratio.interval.low, ratio.interval.high)]
+        return digits(ratio.value), ""
+    shown = [digits(value) for value in (ratio.value, ratio.interval.low, ratio.interval.high)]
     return shown[0], f"{shown[1]} to {shown[2]}"
 
 
-def _digits(ratio: float) -> str:
+def digits(ratio: float) -> str:
     """Three decimals, or three digits of a ratio that is far from 1."""
     if 0.1 <= ratio < 10:
         return f"{ratio:.3f}"

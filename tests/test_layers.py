@@ -265,7 +265,10 @@ ROOMS: dict[str, set[str]] = {
     "restarts": {"backends", "disk", "machine"},
     "results": {"fio"},
     "sweep": {"backends", "engine", "fio", "machine", "results"},
-    "cli": {"backends", "disk", "engine", "fio", "machine", "restarts", "results", "sweep"},
+    "tune": {"backends", "fio", "machine", "results", "sweep"},
+    "cli": {
+        *("backends", "disk", "engine", "fio", "machine", "restarts", "results", "sweep", "tune"),
+    },
 }
 BELOW = {"efficiency", "errors", "files", "sizes"}
 # Beside the rooms: one run of a job, what it may touch, and what this machine lacks for it.

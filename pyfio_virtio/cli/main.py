@@ -25,6 +25,7 @@ from pyfio_virtio.cli.results import replay, results
 from pyfio_virtio.cli.run import run
 from pyfio_virtio.cli.streams import STDOUT
 from pyfio_virtio.cli.sweep import sweep
+from pyfio_virtio.cli.tune import tune
 from pyfio_virtio.cli.verify import verify_command
 from pyfio_virtio.engine import engine
 from pyfio_virtio.errors import MachineError, PyfioVirtioError
@@ -110,7 +111,7 @@ def completion(shell: str) -> None:
 
 for command in (
     *(run, backend, job, probe, doctor, verify_command, restart_test),
-    *(sweep, results, replay, report, plot, compare, help_command),
+    *(sweep, tune, results, replay, report, plot, compare, help_command),
 ):
     cli.add_command(command)
 

@@ -7,7 +7,7 @@ that they take precedence over the file.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
 from pathlib import Path
 from typing import Any
@@ -212,12 +212,16 @@ def _settings(said: dict[str, Any]) -> dict[str, Any]:
     cpus = (*said["cpus"], *(("shared",) if said["shared_cpu"] else ()))
     if cpus:
         given["cpus"] = cpus
-    return given | {"options": _options(said)}
+    flags = {name: said[name] for name in _AXES}
+    return given | {"options": option_lists(flags, said["set_options"])}
 
 
-def _options(said: dict[str, Any]) -> dict[str, tuple[str, ...]]:
-    options = {name: _words_of(said[name]) for name in _AXES if said[name]}
-    for text in said["set_options"]:
+def option_lists(
+    flags: Mapping[str, Sequence[str]], set_options: Sequence[str]
+) -> dict[str, tuple[str, ...]]:
+    """The values of each option of fio: those of flags of their own, and those of --set."""
+    options = {name: _words_of(texts) for name, texts in flags.items() if texts}
+    for text in set_options:
         name, equals, values = text.partition("=")
         if not equals or not values:
             raise UsageError(f"cannot read --set {text}", "", "write --set OPTION=V1,V2")

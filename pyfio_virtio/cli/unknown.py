@@ -17,7 +17,8 @@ from pyfio_virtio.engine import engine
 from pyfio_virtio.errors import MachineError
 from pyfio_virtio.fio import arguments, bundled, fio
 from pyfio_virtio.fio.job import ALIASES, canonical
-from pyfio_virtio.sweep.settings import OWN_OPTIONS
+from pyfio_virtio.sweep.settings import OWN_OPTIONS as OF_SWEEPS
+from pyfio_virtio.tune.setups import OWN_OPTIONS as OF_TUNE
 
 # How similar a name must be to be suggested.
 _SIMILAR = 0.75
@@ -28,6 +29,9 @@ _SAME = {
     "--size": ("--disk-size",),
     "--job": ("--name",),
 }
+# By command: fio's options that it sets itself, and the flag to use instead. It takes the other
+# options of fio by --set.
+_OWN_OPTIONS = {"sweep": OF_SWEEPS, "tune": OF_TUNE}
 # What to do instead of an option that one might expect.
 _INSTEAD = {
     ("pyfio-virtio run", "--queues"): "each job gets a queue of its own; write: -- --numjobs=N",
@@ -55,18 +59,21 @@ def explain(error: click.NoSuchOption, typed: Sequence[str]) -> str:
 def _of_fio(word: str, command: click.Command, typed: Sequence[str]) -> str:
     """What to do with an option of fio here; "" if fio has no such option."""
     name = _name(word)
-    if command.name not in ("run", "sweep", "verify", "job") or not _is_of_fio(name, _of_jobs()):
+    if command.name not in ("run", "sweep", "tune", "verify", "job") or not _is_of_fio(
+        name, _of_jobs()
+    ):
         return ""
     if command.name == "run":
         return f"it is an option of fio, and those follow --; write: {_corrected(command, typed)}"
     key, value = canonical(name.replace("-", "_")), _value(word, typed)
-    if command.name == "sweep":
+    if command.name in _OWN_OPTIONS:
+        what = "a sweep" if command.name == "sweep" else command.name
         if name in arguments.PROGRAM:
-            return "it is an option of the program fio, and a sweep chooses those itself"
-        own = OWN_OPTIONS.get(key)
+            return f"it is an option of the program fio, and {what} chooses those itself"
+        own = _OWN_OPTIONS[command.name].get(key)
         advice = f"use {own}" if own else f"write: --set {shlex.quote(f'{key}={value}')}"
         if own == "":
-            return "it is an option of fio that a sweep sets itself"
+            return f"it is an option of fio that {what} sets itself"
         return f"it is an option of fio; {advice}"
     if command.name == "verify":
         return (

@@ -42,6 +42,7 @@ class Trial:
     runtime_s: float
     ramp_s: float = 0.0
     engine_folder: Path = field(default_factory=engine.folder)
+    patience_s: float | None = None  # None: the runner's
 
 
 class Runner:
@@ -103,21 +104,20 @@ class Runner:
             served = self._servers.serve(trial.wanted)
         except PyfioVirtioError as failure:
             return Observed("", "", None, str(failure))
+        patience_s = self._patience_s if trial.patience_s is None else trial.patience_s
         task = Task(
             command=trial.command,
             environment=served.environment(trial.engine_folder),
             folder=working,
             runtime_s=trial.runtime_s,
             ramp_s=trial.ramp_s,
-            patience_s=self._patience_s,
+            patience_s=patience_s,
             backend_pid=served.pid,
         )
         measured = measure(task, self._live)
         problem = None
         if measured.hung:
-            problem = (
-                f"fio was killed because it had not ended {self._patience_s:g} s after its runtime"
-            )
+            problem = f"fio was killed because it had not ended {patience_s:g} s after its runtime"
         elif (death := served.death()) is not None:
             problem = f"the back-end ended during the run: {death}"
         line = served.shell_line(trial.command, trial.engine_folder)

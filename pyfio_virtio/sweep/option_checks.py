@@ -64,7 +64,7 @@ class Checker:
         readings = self._ask([job]).readings
         numbers = [r.numbers[0] for r in readings if r.name == "numjobs" and r.numbers]
         if not numbers:
-            raise UsageError(f"cannot sweep with numjobs={value}", "", "write a plain number")
+            raise UsageError(f"cannot use numjobs={value}", "", "write a plain number")
         return str(numbers[-1])
 
     def _ask(self, jobs: Sequence[str]) -> Answer:
@@ -83,9 +83,7 @@ class Checker:
         names, answer = self._at_fault(asked)
         values = dict(asked.options)
         named = " and ".join(f"{name}={values[name]}" for name in names) or asked.label
-        raise UsageError(
-            f"cannot sweep with {named}", *self._explained(names, answer, asked.engine)
-        )
+        raise UsageError(f"cannot use {named}", *self._explained(names, answer, asked.engine))
 
     def _explained(self, names: Sequence[str], answer: Answer, engine: str) -> tuple[str, str]:
         """Why fio refuses the options, and what to do."""
@@ -134,4 +132,4 @@ def _check_reading(reading: Reading) -> None:
     """Refuses a number of which fio would ignore a part, without a word."""
     if wrong := readings.misread(reading):
         why = f"fio would read it as {wrong.number}"
-        raise UsageError(f"cannot sweep with {wrong.option}", why, wrong.advice)
+        raise UsageError(f"cannot use {wrong.option}", why, wrong.advice)

@@ -150,7 +150,7 @@ class Settings:
                 flag = f"--{name.replace('_', '-')}"
                 raise UsageError(
                     f"cannot use {flag} here",
-                    f"this sweep does not start {' and '.join(self.backend)}",
+                    f"this command does not start {' and '.join(self.backend)}",
                     f"leave {flag} out, or start the disk with it",
                 )
 

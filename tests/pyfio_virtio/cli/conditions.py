@@ -35,6 +35,7 @@ COMMANDS: Mapping[str, str] = {
     "sweep": f"sweep {_SWEEP} -o new",
     "sweep --dry-run": f"sweep {_SWEEP} -o new --dry-run",
     "sweep --save": f"sweep {_SWEEP} --save new.toml",
+    "tune": "tune --time 3 --goal latency --wait event,busy --disk-size 4M -o new",
     "results list": "results list out",
     "results list --json": "results list out --json",
     "results export": "results export out",

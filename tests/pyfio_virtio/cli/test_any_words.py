@@ -25,6 +25,7 @@ WORDS = ("no/such/thing", ".", "-1", "9" * 40, BINARY, "a\nb", "")
 NEEDED = {
     "run": ("--dry-run",),
     "sweep": ("--dry-run",),
+    "tune": ("./no.sock", "--dry-run"),
     "backend start": ("--dry-run",),
     "restart-test": ("--dry-run",),
     "verify": ("--socket", "no.sock"),
@@ -35,7 +36,7 @@ NEEDED = {
     "results show": ("abc",),
 }
 # Without any words, they start something.
-STARTING = ("run", "sweep", "backend start", "restart-test")
+STARTING = ("run", "sweep", "tune", "backend start", "restart-test")
 # They do something useful, or ask for a word that they need.
 USEFUL_ALONE = ("doctor", "env", "job", "help", "backend list")
 

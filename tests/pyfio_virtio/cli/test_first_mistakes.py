@@ -89,6 +89,24 @@ MISTAKES = {
         ["--disk-size", "'1.5G' is not a size", "write it as 4096, 512M or 1G"],
     ),
     "queues": ("run --queues 4", ["no such option --queues", "write: -- --numjobs=N"]),
+    "a file to tune": (
+        "tune ./file",
+        ["cannot use the back-end at ", "/file", "it is not a socket", "name the Unix socket"],
+    ),
+    "two disks to tune": ("tune qsd --backend builtin", ["cannot tune both", "name one"]),
+    "a runtime to tune with": ("tune --runtime 3", ["an option of fio", "use --time"]),
+    "an option to tune": ("tune --queue-size 64", ["an option of fio", "--set queue_size=64"]),
+    "an option that tune sets": ("tune --set runtime=3", ["tune sets it", "use --time"]),
+    "other work to tune with": ("tune --bs 4k,8k", ["bs=4k,8k", "cannot be compared"]),
+    "the storage of a socket to tune": (
+        "tune --storage memory ./dead.sock",
+        ["cannot use --storage here", "does not start", "leave --storage out"],
+    ),
+    "several back-ends to tune": (
+        "tune qsd --backend-option aio=threads,io_uring",
+        ["cannot tune aio=threads and aio=io_uring", "several back-ends", "pyfio-virtio sweep"],
+    ),
+    "a folder that cannot be made": ("tune -o file/new", ["cannot make the folder file/new"]),
     "no fio": ("run --fio fioo", ["cannot run fioo", "no such program", "apt install fio"]),
     "a variable that is not set": ("run --socket ''", ["--socket is empty", "leave it out"]),
 }

@@ -47,7 +47,7 @@ MISTAKES = {
     "ours": (("--set", "queue_size=64k"), ("queue_size=64k", "--enghelp=fio_virtio,queue_size")),
     "yes": (("--set", "norandommap=yes"), ("norandommap=yes", "cannot read", "fio --cmdhelp=")),
     "name": (("--set", "bss=4k"), ("bss=4k", "has an option bss", "did you mean bs?")),
-    "two": (("--set", "bss=4k", "--wait", "buzy"), ("cannot sweep with bss=4k",)),
+    "two": (("--set", "bss=4k", "--wait", "buzy"), ("cannot use bss=4k",)),
     "other": (("--engines=psync", "--set", "hipri=1"), ("neither fio nor its engine psync",)),
     "pages": (("--set", "hugepages=1g"), ("hugepages=1g", "1024 MiB", "use hugepages=auto")),
     "queue": (("--set", "queue_size=64,3"), ("queue_size=3: it must be a power of two",)),

@@ -67,7 +67,7 @@ def test_values_that_fio_reads_whole_are_taken(checker: Checker, options: dict[s
 def test_the_value_at_fault_is_named(
     checker: Checker, options: dict[str, str], sentence: str
 ) -> None:
-    with pytest.raises(UsageError, match=f"cannot sweep with {sentence}"):
+    with pytest.raises(UsageError, match=f"cannot use {sentence}"):
         checker.check([asked(GOOD), asked(GOOD | options), asked(GOOD)])
 
 

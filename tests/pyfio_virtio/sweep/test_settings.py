@@ -135,7 +135,7 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
         (Settings(poll_max_ns=0), "cannot set --poll-max-ns of builtin: only qsd has it"),
         (
             Settings(backend=("/x.sock",), read_only=True),
-            "cannot use --read-only here: this sweep does not start /x.sock",
+            "cannot use --read-only here: this command does not start /x.sock",
         ),
         (Settings(options={"runtime": ("3",)}), "use --runtime"),
         (Settings(options={"thread": ("0",)}), "cannot set fio's option thread"),

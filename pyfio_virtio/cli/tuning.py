@@ -1,0 +1,209 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What `tune` does once it is clear what is tried: it spends the time, tells, and writes the files.
+
+Called from the main thread. It is imported when it is needed, because the analysis is slow to
+import.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+import shlex
+import sys
+import time
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+
+from pyfio_virtio.analysis import family, tuned
+from pyfio_virtio.analysis.tuned import Judged, Pair
+from pyfio_virtio.cli.output import write_file
+from pyfio_virtio.cli.tables import print_table
+from pyfio_virtio.engine import engine
+from pyfio_virtio.errors import PyfioVirtioError
+from pyfio_virtio.fio import fio
+from pyfio_virtio.machine import host, signals
+from pyfio_virtio.sweep.points import Planned
+from pyfio_virtio.tune import job_file
+from pyfio_virtio.tune.budget import Budget
+from pyfio_virtio.tune.goals import LATENCY, PER_CPU, TAIL
+from pyfio_virtio.tune.measuring import Bench, Plan, measuring, workloads
+from pyfio_virtio.tune.setups import DEFAULTS, DEPTH, Setup, label
+from pyfio_virtio.tune.tuner import Finding, Tuner
+
+_COLUMNS = ("best for", "use", "reached (interval)", "p99", "compared with the defaults", "shown")
+
+
+class Tuning:
+    """One tuning, from the first run to the job files."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        goals: Collection[str],
+        output: Path,
+        runs: Path | None,
+        seed: int | None,
+    ) -> None:
+        self._plan = plan
+        self._workloads = workloads(plan.tried, goals)
+        self._output = output
+        self._runs = runs
+        self._seed = random.SystemRandom().randrange(1 << 31) if seed is None else seed
+        self._bench: Bench | None = None
+        self._tuner: Tuner | None = None
+
+    def run(self, said_s: float, left_s: float) -> int:
+        """Spends the time that is left. Returns the exit status."""
+        began_s = time.monotonic()
+        budget = Budget(left_s, time.monotonic)
+        click.echo(f"pyfio-virtio: tuning {self._disk()} for {said_s:g} s at most", err=True)
+        try:
+            with measuring(self._plan, self._runs) as self._bench, _telling() as tell:
+                clock = time.monotonic
+                self._tuner = Tuner(self._workloads, self._bench, budget, clock, self._seed, tell)
+                self._tuner.run()
+        except KeyboardInterrupt as ending:
+            self._tell(self._judged())
+            click.echo("pyfio-virtio: interrupted; no job file was written", err=True)
+            return signals.exit_status(ending)
+        judged = self._judged()
+        self._tell(judged)
+        if self._tuner.stopped:
+            raise PyfioVirtioError(
+                "stopped, and wrote no job file", f"all runs failed: {self._tuner.stopped}"
+            )
+        self._write(judged)
+        spent_s = said_s - left_s + time.monotonic() - began_s
+        tried = f"{self._tuner.tried} setups in {self._tuner.runs} runs, {spent_s:.1f} s"
+        click.echo(f"pyfio-virtio: {tried}; seed {self._seed}", err=True)
+        return 0
+
+    def _disk(self) -> str:
+        return self._planned(DEFAULTS, self._workloads[0].name).wanted.describe()
+
+    # ---- what was found --------------------------------------------------------------------
+
+    def _judged(self) -> list[tuple[Finding, Judged]]:
+        """Each goal for which there is something to compare, and what was shown."""
+        findings = self._tuner.findings() if self._tuner else []
+        compared = [each for each in findings if each.leader is not None]
+        return list(zip(compared, tuned.judge([as_pair(each) for each in compared]), strict=True))
+
+    def _tell(self, judged: Sequence[tuple[Finding, Judged]]) -> None:
+        failed = self._tuner.failed if self._tuner else {}
+        for name, why in failed.items():
+            click.echo(f"pyfio-virtio: note: {name} was left out: {why}", err=True)
+        if not judged:
+            click.echo("pyfio-virtio: nothing was compared with the defaults", err=True)
+            return
+        print_table(_COLUMNS, [_row(each) for _, each in judged])
+        click.echo()
+        for finding, each in judged:
+            click.echo(each.sentence + _looked(finding, each))
+
+    def _write(self, judged: Sequence[tuple[Finding, Judged]]) -> None:
+        if not judged:
+            return
+        self._output.mkdir(parents=True, exist_ok=True)
+        for finding, each in judged:
+            path = self._output / finding.goal.file
+            write_file(path, self._job(finding, each, path))
+            click.echo(str(path))
+
+    # ---- a job file ------------------------------------------------------------------------
+
+    def _planned(self, setup: Setup, workload: str) -> Planned:
+        return self._plan.planned(workload, setup, job_file.RUNTIME_S, 0.0)
+
+    def _job(self, finding: Finding, judged: Judged, path: Path) -> str:
+        chosen = finding.leader if judged.is_better and finding.leader else DEFAULTS
+        planned = self._planned(chosen, finding.workload.name)
+        about = [judged.sentence, self._how(finding), self._where(planned)]
+        name = finding.goal.file.removesuffix(".fio")
+        return job_file.text(planned, name, about, _notes(path))
+
+    def _how(self, finding: Finding) -> str:
+        rounds = len(finding.fresh)
+        defaults = self._planned(DEFAULTS, finding.workload.name)
+        depth = defaults.choice.get(DEPTH)
+        counted = ""
+        if finding.goal is PER_CPU:
+            both = self._bench and self._bench.counts_backend
+            sides = "fio and of the back-end" if both else "fio alone"
+            counted = f" The CPU time is that of {sides}."
+        return (
+            f"Both were measured in turns in {rounds} rounds, in which no setup was chosen. The "
+            f"defaults have iodepth={depth}. Values are medians of runs. The intervals of all "
+            f"ratios hold together with a confidence of {family.CONFIDENCE:.0%}.{counted}"
+        )
+
+    def _where(self, planned: Planned) -> str:
+        machine = host.describe()
+        point = planned.point
+        version = f" {point.backend_version}" if point.backend_version else ""
+        return (
+            f"Measured by pyfio-virtio tune at {datetime.now(UTC):%Y-%m-%d %H:%M} UTC on "
+            f"{machine.cpu_model}, {machine.cpus} CPUs, Linux {machine.kernel}, with "
+            f"{point.fio_version}, engine {point.engine_version}, and the back-end "
+            f"{point.backend}{version}."
+        )
+
+
+def _notes(path: Path) -> list[str]:
+    library = shlex.quote(fio.library_path(engine.folder()))
+    return ["Run it:", f"  LD_LIBRARY_PATH={library} fio {shlex.quote(str(path))}"]
+
+
+def as_pair(finding: Finding) -> Pair:
+    metric, leader = finding.goal.metric, finding.leader or DEFAULTS
+    orders = zip(finding.orders(DEFAULTS), finding.orders(leader), strict=True)
+    both = (DEFAULTS, leader)
+    base, other = (finding.series(setup, metric) for setup in both)
+    tails = [finding.series(setup, TAIL) if finding.goal is LATENCY else [] for setup in both]
+    return Pair(
+        goal=finding.goal.name,
+        metric=metric,
+        better=finding.goal.better,
+        leader=label(leader),
+        base=base,
+        other=other,
+        orders=list(orders),
+        tails=(tails[0], tails[1]),
+    )
+
+
+def _row(judged: Judged) -> tuple[str, ...]:
+    return (
+        judged.pair.goal,
+        judged.best,
+        judged.value,
+        judged.tail,
+        f"{judged.pair.leader}: {judged.ratio}",
+        judged.shown,
+    )
+
+
+def _looked(finding: Finding, judged: Judged) -> str:
+    """What the search made of it, if there were no runs to judge by."""
+    if judged.comparison.is_enough or not math.isfinite(finding.looked):
+        return ""
+    factor = math.exp(finding.looked if finding.goal.better == "higher" else -finding.looked)
+    return f" In the search, which proves nothing, it had {factor:.3g} times as much."
+
+
+@contextmanager
+def _telling() -> Iterator[Callable[[str], None]]:
+    """Gives a function that shows what is measured, if stderr is a terminal."""
+    if not sys.stderr.isatty():
+        yield lambda text: None
+        return
+    from rich.console import Console
+    from rich.markup import escape
+
+    with Console(stderr=True).status("starting") as status:
+        yield lambda text: status.update(escape(text))

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from pyfio_virtio import efficiency
-from pyfio_virtio.analysis import checks, family, stats
+from pyfio_virtio.analysis import checks, family, rounds, stats
 from pyfio_virtio.analysis.answers import Answer, place, times
 from pyfio_virtio.analysis.family import FEWEST_ROUNDS, Floats
 from pyfio_virtio.analysis.findings import unrated
@@ -58,13 +58,13 @@ def study(frame: pd.DataFrame) -> Study:
     reason = _reason(runs, [part for _, part in places], subject)
     if reason:
         return Study(subject, (), reason)
-    rounds = [_common_rounds(part, subject) for _, part in places]
-    reason = _too_few(max(rounds), subject) or _not_in_turns(runs)
+    common = [_common_rounds(part, subject) for _, part in places]
+    reason = _too_few(max(common), subject) or _not_in_turns(runs)
     if reason:
         return Study(subject, (), reason)
-    enough = [place for place, n in zip(places, rounds, strict=True) if n >= FEWEST_ROUNDS]
+    enough = [place for place, n in zip(places, common, strict=True) if n >= FEWEST_ROUNDS]
     answers = tuple(_answers(enough, subject))
-    return Study(subject, answers, "", len(places) - len(enough), max(rounds))
+    return Study(subject, answers, "", len(places) - len(enough), max(common))
 
 
 def within(found: Study, where: Row, part: pd.DataFrame) -> Study:
@@ -121,12 +121,12 @@ def _reason(runs: pd.DataFrame, places: Sequence[pd.DataFrame], subject: str) ->
     return ""
 
 
-def _too_few(rounds: int, subject: str) -> str:
+def _too_few(common: int, subject: str) -> str:
     """Why so many rounds show nothing; empty if they are enough."""
-    if rounds >= FEWEST_ROUNDS:
+    if common >= FEWEST_ROUNDS:
         return ""
-    made = f"{rounds} {'round' if rounds == 1 else 'rounds'} with results of two of the "
-    few = f"{_spoken(subject, 'values of ')} {'is' if rounds == 1 else 'are'} too few"
+    made = f"{common} {'round' if common == 1 else 'rounds'} with results of two of the "
+    few = f"{_spoken(subject, 'values of ')} {'is' if common == 1 else 'are'} too few"
     return f"{made}{few} to show a difference; {FEWEST_ROUNDS} are needed."
 
 
@@ -150,8 +150,7 @@ def _common_rounds(runs: pd.DataFrame, subject: str) -> int:
 def _answers(places: Sequence[tuple[Row, pd.DataFrame]], subject: str) -> Iterable[Answer]:
     """IOPS and IOPS per core of all places are one family: a report may name any of them."""
     metrics = [name for name in _TESTED if all(name in part for _, part in places)]
-    rounds = [[_by_round(part, subject, name) for name in metrics] for _, part in places]
-    flat = [each for some in rounds for each in some]
+    flat = [_by_round(part, subject, name) for _, part in places for name in metrics]
     found = iter(family.all_pairs([logs for logs, _ in flat], [order for _, order in flat]))
     for where, part in places:
         names = _alternatives(part, subject)
@@ -182,22 +181,8 @@ def _of(runs: pd.DataFrame, subject: str, name: str) -> pd.DataFrame:
 
 def _by_round(runs: pd.DataFrame, subject: str, metric: str) -> tuple[Floats, Floats | None]:
     """Logarithms, one row for each round and one column for each alternative, and their order."""
-    every = checks.rounds(runs)
-    known = {each: place for place, each in enumerate(sorted(set(every)))}
-    named = runs.assign(
-        _name=[_name(subject, value) for value in runs[subject]],
-        _round=[known[each] for each in every],
-    )
-    columns = list(_alternatives(runs, subject))
-
-    def table(column: str) -> Floats:
-        found = named.pivot_table(column, "_round", "_name", "median", dropna=False)
-        return found.reindex(index=range(len(known)), columns=columns).to_numpy(float)
-
-    measured = table(metric)
-    # Sweeps of different times have no common drift.
-    order = table("order") if "order" in named and len({s for s, _ in known}) == 1 else None
-    return stats.logs(measured).reshape(measured.shape), order
+    names = [_name(subject, value) for value in runs[subject]]
+    return rounds.by_round(runs, names, _alternatives(runs, subject), metric)
 
 
 def _comparisons(
@@ -206,9 +191,8 @@ def _comparisons(
     """Both directions of each pair."""
     found = {}
     for (first, second), shift in pairs.items():
-        back = family.Shift(-shift.centre, -shift.high, -shift.low, shift.n)
         found[names[first], names[second]] = stats.Comparison.of(shift, True, better)
-        found[names[second], names[first]] = stats.Comparison.of(back, True, better)
+        found[names[second], names[first]] = stats.Comparison.of(shift.reversed, True, better)
     return found
 
 

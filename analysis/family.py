@@ -53,6 +53,11 @@ class Shift:
     high: float
     n: int
 
+    @property
+    def reversed(self) -> Shift:
+        """The first logarithm less the second."""
+        return Shift(-self.centre, -self.high, -self.low, self.n)
+
 
 NOTHING = Shift(math.nan, math.nan, math.nan, 0)
 

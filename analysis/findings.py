@@ -42,15 +42,6 @@ def knee(iops: Sequence[float], latency: Sequence[float]) -> int | None:
     return where if below[where] > 0.1 else None
 
 
-def pareto(cost: Sequence[float], latency: Sequence[float]) -> list[int]:
-    """The points that no other point beats in both cost and latency, by ascending cost."""
-    front: list[int] = []
-    for index in np.lexsort((latency, cost)):
-        if not front or latency[index] < latency[front[-1]]:
-            front.append(int(index))
-    return front
-
-
 def conditions(frame: pd.DataFrame) -> str:
     """The conditions of all runs in one line: options, back-end, fio, runs, intervals."""
     runs = measured(frame)

@@ -16,7 +16,17 @@ import pandas as pd
 from matplotlib.axes import Axes
 from numpy.typing import ArrayLike, NDArray
 
-from pyfio_virtio.analysis import checks, claims, columns, drawing, findings, latency, names, style
+from pyfio_virtio.analysis import (
+    checks,
+    claims,
+    columns,
+    drawing,
+    findings,
+    front,
+    latency,
+    names,
+    style,
+)
 from pyfio_virtio.analysis.frame import (
     counters,
     extreme,
@@ -239,39 +249,42 @@ def _tail_finding(tails: dict[str, float | None], kind: str) -> str:
 # ---- cost ----------------------------------------------------------------------------------
 
 
-def cost_by_latency(frame: pd.DataFrame, axes: Axes, metric: str = "lat_mean_ns") -> Axes:
-    """Latency against µs of CPU per I/O of fio and the back-end; a band joins the best points."""
+def cost_by_latency(frame: pd.DataFrame, axes: Axes, found: front.Front | None = None) -> Axes:
+    """Latency against µs of CPU per I/O of fio and the back-end.
+
+    Filled symbols are on the front: found, or that of this frame alone.
+    """
+    found, metric = found or front.fronts([frame])[0], front.LATENCY
     runs = findings.unrated(frame)
     by = subject(runs)
     drawing.refuse_more_than(runs, (by, "iodepth"))
     costs = ("cpu_us", "fio_cpu_us", "backend_cpu_us", metric)
-    table = points(runs, [by, "iodepth"], costs)
-    known = [name for name in ("cpu_us", metric) if name in table]
-    table = table.dropna(subset=known)
-    table = table[table["cpu_us"] > 0] if "cpu_us" in table else table.head(0)
+    every = points(runs, [by, "iodepth"], costs)
+    table = every.dropna(subset=["cpu_us", metric])
+    table = table[table["cpu_us"] > 0]
     names.require_values(table, runs, metric if runs[metric].isna().all() else "cpu_us")
+    keys = front.keys_of(table, by)
     numbers: list[tuple[float, float, str, str]] = []
     for number, (way, line) in enumerate(drawing.some(table.groupby(by, sort=False))):
         drawn = style.series(number)
-        if "fio_cpu_us" in line and "backend_cpu_us" in line:
-            axes.hlines(line[metric], line["fio_cpu_us"], line["cpu_us"], color=drawn["color"])
-            axes.plot(line["fio_cpu_us"], line[metric], "|", color=drawn["color"], markersize=9)
+        _cost_marks(axes, line, metric, drawn, str(way))
+        is_beaten = [front.name_of(row, keys) in found.dominated for _, row in line.iterrows()]
+        hollow = line[is_beaten]
         axes.plot(
-            line["cpu_us"],
-            line[metric],
+            hollow["cpu_us"],
+            hollow[metric],
             linestyle="none",
             marker=drawn["marker"],
             color=drawn["color"],
-            label=str(way),
+            markerfacecolor=style.PAPER,
         )
         places = zip(line["cpu_us"], line[metric], line["iodepth"], strict=True)
         numbers += [(x, y, checks.plain(depth), drawn["color"]) for x, y, depth in places]
-    front = table.iloc[findings.pareto(table["cpu_us"].tolist(), table[metric].tolist())]
-    axes.plot(front["cpu_us"], front[metric], color=style.MUTED, linewidth=5, alpha=0.25, zorder=0)
     drawing.scale(axes, "x", table, "cpu_us")
     drawing.scale(axes, "y", table, metric)
     axes.set_xlabel(
-        "µs of CPU per I/O (tick: fio's share; symbol: fio and back-end; number: iodepth)"
+        "µs of CPU per I/O (tick: fio's share; symbol: fio and back-end; number: iodepth)\n"
+        "lower left is better; hollow: dominated by another point"
     )
     style.plain(axes.xaxis)
     drawing.value_axis(axes, "y", metric, runs)
@@ -279,13 +292,31 @@ def cost_by_latency(frame: pd.DataFrame, axes: Axes, metric: str = "lat_mean_ns"
     axes.grid(axis="x")
     drawing.legend(axes)
     note = findings.conditions(frame) + drawing.left_out(table[by].nunique())
-    style.titles(axes, _front_finding(list(dict.fromkeys(front[by]))), note)
+    if len(table) < len(every):
+        note += f" · {len(every) - len(table)} points without the CPU time of both sides"
+    style.titles(axes, front.title(found), note)
     return axes
 
 
-def _front_finding(names: Sequence[str]) -> str:
-    ways = ", ".join(names[:-1]) + f" and {names[-1]}" if len(names) > 1 else names[0]
-    return f"No point takes both less CPU and less time than those of {ways} on the grey band"
+def _cost_marks(
+    axes: Axes, line: pd.DataFrame, metric: str, drawn: dict[str, Any], label: str
+) -> None:
+    """The points with intervals in both directions, and a dotted line from fio's share to each."""
+    colour = drawn["color"]
+    if "fio_cpu_us" in line and "backend_cpu_us" in line:
+        shares = (line[metric], line["fio_cpu_us"], line["cpu_us"])
+        axes.hlines(*shares, color=colour, linewidth=0.9, linestyle=":")
+        axes.plot(line["fio_cpu_us"], line[metric], "|", color=colour, markersize=7)
+    drawing.whiskers(axes, line["cpu_us"], line, metric, colour)
+    axes.hlines(line[metric], line["cpu_us_low"], line["cpu_us_high"], color=colour, linewidth=1.1)
+    axes.plot(
+        line["cpu_us"],
+        line[metric],
+        linestyle="none",
+        marker=drawn["marker"],
+        color=colour,
+        label=label,
+    )
 
 
 def counters_by_wait(frame: pd.DataFrame, axes: Axes) -> Axes:

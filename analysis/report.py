@@ -12,7 +12,7 @@ import tomllib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 from jinja2 import Environment, FileSystemLoader, select_autoescape
@@ -24,6 +24,7 @@ from pyfio_virtio.analysis import (
     claims,
     columns,
     findings,
+    front,
     plots,
     stats,
     style,
@@ -74,6 +75,15 @@ class Picture:
 
     svg: Markup
     caption: str
+    notes: tuple[str, ...] = ()  # sentences under it
+
+
+class Drawn(NamedTuple):
+    """How a picture is drawn, the runs that it shows, and the sentences under it."""
+
+    plot: plots.Plot
+    part: pd.DataFrame
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -314,12 +324,15 @@ def _commands(frame: pd.DataFrame) -> Iterator[str]:
 def draw(frame: pd.DataFrame, found: claims.Study | None = None) -> Iterator[Picture]:
     """The pictures for which this frame has the data, facet by facet."""
     found = found or claims.study(frame)
-    for number, (where, group) in enumerate(_facets(frame)[:MOST_FACETS]):
+    facets = _facets(frame)[:MOST_FACETS]
+    fronts = front.fronts([group for _, group in facets])
+    for number, (where, group) in enumerate(facets):
         name = checks.name_point(pd.Series(where), list(where))
         shown = claims.within(found, where, group)
-        for kind, (plot, part) in enumerate(_fitting(group, shown, detailed=number == 0)):
+        fitting = _fitting(group, shown, fronts[number], detailed=number == 0)
+        for kind, drawn in enumerate(fitting):
             try:
-                yield _picture(plot, part, f"p{number}-{kind}", name)
+                yield _picture(drawn, f"p{number}-{kind}", name)
             except NoDataError:
                 continue  # an empty picture is never drawn
 
@@ -348,41 +361,42 @@ def _facet_axes(frame: pd.DataFrame) -> list[str]:
 
 
 def _fitting(
-    frame: pd.DataFrame, found: claims.Study, detailed: bool
-) -> Iterator[tuple[plots.Plot, pd.DataFrame]]:
+    frame: pd.DataFrame, found: claims.Study, best: front.Front, detailed: bool
+) -> Iterator[Drawn]:
     runs = measured(frame)
     if runs.empty:
         return
     if runs[subject(runs)].nunique() > 1:
-        yield (lambda part, place: plots.iops(part, place, found)), frame
+        yield Drawn(lambda part, place: plots.iops(part, place, found), frame)
         if _has(runs, "p99_ns"):
-            yield plots.p99, frame
+            yield Drawn(plots.p99, frame)
     elif runs["iodepth"].nunique() > 1:
-        yield (lambda part, place: columns.xy(part, place, "iodepth", "iops")), frame
+        yield Drawn(lambda part, place: columns.xy(part, place, "iodepth", "iops"), frame)
     if _has(runs, "p99_ns") and _curve_varies(runs):
-        yield plots.latency_by_iops, frame
-    if _has(runs, "cpu_us"):
-        yield plots.cost_by_latency, frame
+        yield Drawn(plots.latency_by_iops, frame)
+    if _has(runs, front.COST):
+        notes = tuple(front.sentences(best))
+        yield Drawn(lambda part, place: plots.cost_by_latency(part, place, best), frame, notes)
     if detailed:
         yield from _details(runs)
 
 
-def _details(runs: pd.DataFrame) -> Iterator[tuple[plots.Plot, pd.DataFrame]]:
+def _details(runs: pd.DataFrame) -> Iterator[Drawn]:
     """Pictures of the largest and the smallest iodepth, and of the fastest point along time."""
     free = findings.unrated(runs)
     depths = [part for _, part in grouped(free, ["iodepth"])]
     for part in [depths[-1], depths[0]] if len(depths) > 1 else depths:
         if histogram(part).total and _one_rate(part):
-            yield plots.percentiles, part
+            yield Drawn(plots.percentiles, part)
         if counters(part) and part[subject(part)].nunique() > 1 and _one_rate(part):
-            yield plots.counters_by_wait, part
+            yield Drawn(plots.counters_by_wait, part)
     if "hash" in free and _has(free, "iops"):
         fastest = extreme(free, "iops")
         point = free[(free["hash"] == fastest["hash"]) & (free["source"] == fastest["source"])]
         if not samples(point).empty:
-            yield timeplots.iops_over_time, point
+            yield Drawn(timeplots.iops_over_time, point)
         if timeplots.has_latency_log(point):
-            yield timeplots.latency_heatmap, point
+            yield Drawn(timeplots.latency_heatmap, point)
 
 
 def _has(runs: pd.DataFrame, column: str) -> bool:
@@ -398,12 +412,12 @@ def _curve_varies(runs: pd.DataFrame) -> bool:
     return rated != (runs["iodepth"].nunique() > 1)
 
 
-def _picture(plot: plots.Plot, part: pd.DataFrame, name: str, caption: str) -> Picture:
+def _picture(drawn: Drawn, name: str, caption: str) -> Picture:
     with style.look():
         drawing = style.figure()
         where = drawing.add_subplot()
-        plot(part, where)
+        drawn.plot(drawn.part, where)
         finding = style.finding_of(where)
         svg = style.inline_svg(drawing, name, finding)
     # The SVG is made here, and style.inline_svg() escapes the texts from the data.
-    return Picture(Markup(svg), caption)  # noqa: S704
+    return Picture(Markup(svg), caption, drawn.notes)  # noqa: S704

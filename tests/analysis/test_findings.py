@@ -25,10 +25,6 @@ def test_a_curve_that_does_not_rise_has_no_knee(latency: list[float]) -> None:
     assert findings.knee([1, 2, 3, 4, 5], latency) is None
 
 
-def test_the_front_is_what_nothing_beats() -> None:
-    assert findings.pareto([1, 2, 3, 4, 1], [50, 40, 45, 10, 60]) == [0, 1, 3]
-
-
 def test_conditions_name_fio_the_runs_and_the_noise(sweep: pd.DataFrame) -> None:
     line = findings.conditions(sweep)
     for word in (

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.text import Text
 
-from pyfio_virtio.analysis import columns, latency, plots, style, timeplots
+from pyfio_virtio.analysis import columns, front, latency, plots, style, timeplots
 from pyfio_virtio.analysis.frame import histogram, measured, points
 from pyfio_virtio.results.results import COUNTERS, ResultsError
 
@@ -120,7 +120,12 @@ def test_cost_splits_fio_from_the_back_end(sweep: pd.DataFrame, axes: Axes) -> N
     assert set(table["cpu_us"]) <= ends
     ticks = [x for line in axes.lines if line.get_marker() == "|" for x in data(line)[0]]
     assert sorted(ticks) == sorted(table["fio_cpu_us"])
-    assert style.finding_of(axes).startswith("No point takes both less CPU ")
+    assert style.finding_of(axes).endswith(
+        " were not shown to be dominated in latency and CPU time"
+    )
+    [found] = front.fronts([sweep])
+    hollow = [line for line in axes.lines if line.get_markerfacecolor() == style.PAPER]
+    assert sum(len(data(line)[0]) for line in hollow) == len(found.dominated) > 0
 
 
 def test_counters_are_written_beside_their_bars(sweep: pd.DataFrame, axes: Axes) -> None:

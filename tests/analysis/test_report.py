@@ -13,8 +13,9 @@ import matplotlib.image
 import numpy as np
 import pandas as pd
 import pytest
+from markupsafe import escape
 
-from pyfio_virtio.analysis import claims, report
+from pyfio_virtio.analysis import claims, front, report
 from pyfio_virtio.analysis.frame import load, measured
 from tests.analysis import synthetic
 
@@ -92,6 +93,11 @@ def numbers(values: list[str]) -> list[float] | None:
         return [float(value) for value in values]
     except ValueError:
         return None
+
+
+def test_the_front_is_said_under_its_picture(page: str, sweep: pd.DataFrame) -> None:
+    [found] = front.fronts([sweep])
+    assert all(escape(each) in page for each in front.sentences(found))
 
 
 def test_a_browser_opens_it_sorts_it_and_asks_for_nothing(page: str, browser: Browser) -> None:

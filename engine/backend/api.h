@@ -23,6 +23,8 @@ struct backend_config {
 	const char *profile;	  /* builtin, spdk, qemu, rust-vmm, minimal [builtin] */
 	const char *latency;	  /* none, 20us, 10us,100us/1s, trace:FILE [none] */
 	const char *fault;	  /* faults separated by spaces [none] */
+	/* File for the times of single requests, which is emptied first [none are taken]. */
+	const char *explain_path;
 	const char *cpus;	  /* 1 or 0,2-3: assigned to workers in turn [any] */
 	const char *aio;	  /* how files are served: auto, io_uring, threads, off [auto] */
 	uint64_t size_bytes;	  /* of each disk [1 GiB; a file's own size] */
@@ -36,6 +38,7 @@ struct backend_config {
 	uint32_t seg_max;	  /* segments in a request [126] */
 	uint32_t discard_sectors_max;  /* in one range, of 512 bytes [4194304] */
 	uint32_t discard_segments_max; /* ranges in a request [16] */
+	uint32_t explain_every;	  /* take times of one request in so many [64] */
 	/* After so many clients the back-end takes no further one. If it is a
 	 * process, it ends when the last of them has left [any number]. */
 	uint32_t clients_max;

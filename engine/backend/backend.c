@@ -7,11 +7,13 @@
 #include "api.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <limits.h>
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/caller.h"
 #include "base/error.h"
@@ -275,8 +277,30 @@ static int start_workers(struct backend *backend,
 	workers->latency = &server->latency;
 	workers->faults = &server->faults;
 	workers->log_fd = config->log_fd;
+	workers->trace_path = server->explain_path;
+	workers->trace_every = or_number(config->explain_every, 64);
 	return workers_start(workers, threads, backend->cpus,
 			     backend->cpu_count);
+}
+
+/* The times of single requests are appended to a file, which is emptied here. */
+static int check_explain(const struct backend_config *config)
+{
+	uint32_t every = or_number(config->explain_every, 1);
+	int fd;
+
+	if (every & (every - 1) || every > 65536)
+		return error_record(-EINVAL, "explain %u is not a power of two up to "
+				    "65536", every);
+	if (!config->explain_path || !*config->explain_path)
+		return 0;
+	fd = open(config->explain_path,
+		  O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NONBLOCK, 0666);
+	if (fd < 0)
+		return error_record(-errno, "the file %s for times cannot be "
+				    "written: %s", config->explain_path, strerror(errno));
+	close(fd);
+	return 0;
 }
 
 /* ---- start and stop ----------------------------------------------------- */
@@ -289,6 +313,8 @@ static int copy_paths(struct server *server,
 	server->socket_path = strdup(config->socket_path);
 	if (config->control_path && *config->control_path)
 		server->control_path = strdup(config->control_path);
+	if (config->explain_path && *config->explain_path)
+		server->explain_path = strdup(config->explain_path);
 	server->socket_fd = config->socket_fd;
 	server->log_fd = config->log_fd;
 	server->own_process = config->own_process;
@@ -318,6 +344,8 @@ static int set_up(struct backend *backend, const struct backend_config *config)
 	if (!result)
 		result = faults_add(&server->faults, server->device.ops,
 				    or_default(config->fault, ""));
+	if (!result)
+		result = check_explain(config);
 	/* This is last because it can take long. */
 	if (!result)
 		result = open_disks(backend, config);
@@ -332,6 +360,7 @@ static void tear_down(struct server *server)
 	latency_close(&server->latency);
 	storage_close(&server->storage);
 	free(server->control_path);
+	free(server->explain_path);
 	free(server->socket_path);
 }
 

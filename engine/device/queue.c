@@ -211,7 +211,7 @@ void queue_commit(struct queue *queue)
 	if (!queue_publish(queue))
 		return;
 	began_ns = learns ? clock_now_ns() : 0;
-	if (queue_kick(queue))
+	if (queue->times_kicks ? queue_kick_timed(queue) : queue_kick(queue))
 		queue_abandon(queue, EIO);
 	else if (learns)
 		learn_from_kick(queue, began_ns);

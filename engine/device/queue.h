@@ -12,6 +12,7 @@
 #define QUEUE_H
 
 #include "base/counters.h"
+#include "base/ticks.h"
 #include "disk/request.h"
 
 /* The most requests that one queue_reap() takes. */
@@ -36,6 +37,8 @@ struct queue {
 	int kick_fd;
 	int call_fd;
 	bool shares_cpu;           /* with the back-end, as the last kick showed */
+	bool times_kicks;          /* queue_commit() sets the two times */
+	uint64_t kick_began, kick_ended; /* of the last kick, as ticks_now() tells */
 	uint64_t patient_since_ns; /* when queue_saves_kick() was first true; 0: it was not */
 	struct retry *retries;     /* one per chain */
 	unsigned int num_waiting;  /* requests that wait to be sent again */
@@ -103,6 +106,18 @@ bool queue_saves_kick(struct queue *queue);
  * sentence. */
 bool queue_publish(struct queue *queue);
 int queue_kick(const struct queue *queue);
+
+/* The same, by the thread that owns the queue; it sets kick_began and kick_ended. */
+static inline int queue_kick_timed(struct queue *queue)
+{
+	int code;
+
+	queue->kick_began = ticks_now();
+	code = queue_kick(queue);
+	queue->kick_ended = ticks_now();
+	return code;
+}
+
 /* Takes up to max finished requests. Each has its error set, and the caller must put
  * it back. The queue is abandoned if the used ring is invalid. */
 unsigned int queue_reap(struct queue *queue, struct request **done,

@@ -374,7 +374,7 @@ static int hook_init(struct thread_data *td)
 	if (fio_start(td))
 		return 1;
 	open_wait(td->io_ops_data);
-	return 0;
+	return fio_explain_begin(td);
 }
 
 static void hook_cleanup(struct thread_data *td)

@@ -77,6 +77,7 @@ struct job {
 	bool may_gather;           /* fio makes no pauses: see hook_commit() */
 	bool has_had_buffers;      /* so it may be in the middle of its run */
 	size_t private_bytes;      /* of buffers that the back-end cannot reach */
+	struct explain *explain;   /* NULL without explain=; see fio_explain_begin() */
 };
 
 /* Requests that came back and that fio has not taken yet. */
@@ -194,6 +195,14 @@ void fio_buffers_free(struct thread_data *td);
 void fio_stats_write(const struct job *job);
 /* Empties stats_file, unless another job of this run of fio has done so. */
 int fio_stats_begin(const char *path);
+
+/* With explain=N, at the end of init: gives the job hooks that take times of one request in N.
+ * 0, or 1 with td's error set and a sentence printed. */
+int fio_explain_begin(struct thread_data *td);
+/* Adds the member "explain" to the job's line of stats_file, if there are times. */
+void fio_explain_print(FILE *out, const struct job *job);
+/* Gives the job its usual hooks back, if it has others. */
+void fio_explain_end(struct thread_data *td, struct job *job);
 
 /* Prints the calling thread's error sentence, sets td's error. Returns 1. */
 int fio_fail(struct thread_data *td, int code, const char *where);

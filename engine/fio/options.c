@@ -203,6 +203,12 @@ struct fio_option fio_options[] = {
 		       "File for the engine's own counters: one line with a JSON "
 		       "object for each job"),
 	},
+	{
+		OPTION("explain", "Times of single requests", FIO_OPT_INT, explain,
+		       "Take times of one request in so many (a power of two), and "
+		       "write them to stats_file; 0: of none"),
+		.def = "0", .maxval = 65536,
+	},
 	{ .name = NULL },
 };
 
@@ -223,12 +229,25 @@ static int check_numbers(const struct options *options)
 	return 0;
 }
 
+static int check_explain(const struct options *options)
+{
+	if (options->explain & (options->explain - 1))
+		return error_set(EINVAL, "explain=%u: it must be a power of two",
+				 options->explain);
+	if (options->explain && !options->stats_file)
+		return error_set(EINVAL, "explain=%u needs stats_file=, where the times "
+				 "are written", options->explain);
+	return 0;
+}
+
 int fio_options_check(struct thread_data *td)
 {
 	int code = fio_refuse_promises(td);
 
 	if (!code)
 		code = check_numbers(td->eo);
+	if (!code)
+		code = check_explain(td->eo);
 	if (!code)
 		fio_note_promises(td);
 	return code;

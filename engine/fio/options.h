@@ -37,6 +37,7 @@ struct options {
 	unsigned int request_timeout_s;
 	unsigned int reconnect_timeout_s;
 	char *stats_file;
+	unsigned int explain;
 };
 
 extern struct fio_option fio_options[];

@@ -338,6 +338,7 @@ void fio_finish(struct thread_data *td)
 			kept_drop(f->file_name);
 	if (!job)
 		return;
+	fio_explain_end(td, job);
 	free_job(job);
 	td->io_ops_data = NULL;
 }

@@ -159,7 +159,9 @@ static void print_job(FILE *out, const struct job *job)
 			fputc(',', out);
 		print_queue(out, &job->files[i], job->begun_ns);
 	}
-	fprintf(out, "]}\n");
+	fputc(']', out);
+	fio_explain_print(out, job);
+	fprintf(out, "}\n");
 }
 
 /* Removes what was written of a line, so that the others can still be read. A pipe or a

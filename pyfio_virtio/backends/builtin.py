@@ -82,6 +82,13 @@ def _parser() -> argparse.ArgumentParser:
     add("--control", default="", metavar="PATH", help="socket that accepts commands")
     add("--stats-file", type=Path, metavar="PATH", help="file for the statistics, as JSON")
     add(
+        "--explain-file",
+        default="",
+        metavar="PATH",
+        help="file for the times of single requests, a JSON object for each queue",
+    )
+    add("--explain", type=int, default=0, metavar="N", help="take the times of one request in N")
+    add(
         "--populate",
         default="auto",
         choices=["auto", "on", "off"],
@@ -102,6 +109,8 @@ def _settings(chosen: argparse.Namespace) -> Settings:
         profile=chosen.profile,
         latency=chosen.latency,
         fault=" ".join(chosen.fault),
+        explain_path=chosen.explain_file,
+        explain_every=chosen.explain,
         cpus=chosen.cpus,
         aio=chosen.aio,
         size_bytes=parse_size(chosen.size),

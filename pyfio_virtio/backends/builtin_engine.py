@@ -32,6 +32,7 @@ class Settings:
     profile: str = ""
     latency: str = ""
     fault: str = ""
+    explain_path: str = ""
     cpus: str = ""
     aio: str = ""
     size_bytes: int = 0
@@ -45,6 +46,7 @@ class Settings:
     seg_max: int = 0
     discard_sectors_max: int = 0
     discard_segments_max: int = 0
+    explain_every: int = 0
     clients_max: int = 0
     socket_fd: int = 0
     read_only: bool = False

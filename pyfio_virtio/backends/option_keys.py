@@ -16,6 +16,7 @@ _BUILTIN = (
     *("discard-sectors-max", "discard-segments-max", "latency", "serve", "threads", "profile"),
     *("clients", "fault", "control", "cpus", "stats-file", "populate"),
     *("aio",),
+    *("explain", "explain-file"),
 )
 # Only a file that is not mapped has these.
 _BUILTIN_OF_FILES = ("aio",)

@@ -31,7 +31,7 @@ FIXED: Mapping[str, Mapping[str, Sequence[str]]] = {"builtin": _OF_BUILTIN, "qsd
 _SWITCHES = ("cache.direct", "cache.no-flush")
 _WHOLE = (
     *("queue-size-max", "targets", "luns", "size-max", "seg-max", "discard-sectors-max"),
-    *("discard-segments-max", "threads", "clients"),
+    *("discard-segments-max", "threads", "clients", "explain"),
     *("latency-ns", "aio-max-batch", "poll-grow", "poll-shrink"),
     *("thread-pool-max", "thread-pool-min"),
 )

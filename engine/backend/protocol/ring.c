@@ -11,12 +11,14 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <string.h>
 
 #include <linux/virtio_ring.h>
 
 #include "base/error.h"
 #include "base/feature.h"
 #include "base/given_fd.h"
+#include "ring/trace.h"
 
 /* The rings of one client are spread over the workers. With virtio-scsi all
  * have the same worker, because task management reads all of them. */
@@ -38,6 +40,32 @@ static bool is_event_queue(const struct connection *connection,
 	return ring->index == connection->shared.device->ops->event_queue;
 }
 
+/* An earlier back-end may have ended before it called for what it published. */
+static bool has_past(const struct ring *ring)
+{
+	return ring->used_index || ring->inflight;
+}
+
+/* The positions in a ring that had a past cannot be told. */
+static void begin_trace(const struct connection *connection, struct ring *ring)
+{
+	const struct workers *workers = connection->shared.workers;
+
+	if (workers->trace_path && !has_past(ring))
+		ring->trace = trace_open(ring, workers->trace_every);
+}
+
+static void end_trace(const struct connection *connection, struct ring *ring)
+{
+	const struct workers *workers = connection->shared.workers;
+	int result = trace_close(ring->trace, workers->trace_path, connection->id);
+
+	ring->trace = NULL;
+	if (result)
+		log_line(workers->log_fd, "%s cannot be written: %s",
+			 workers->trace_path, strerror(-result));
+}
+
 static void halt_ring(struct connection *connection, struct ring *ring)
 {
 	struct worker *worker = worker_of(connection, ring);
@@ -46,6 +74,7 @@ static void halt_ring(struct connection *connection, struct ring *ring)
 		return;
 	if (!ring->broken)
 		serve_drain(worker, ring);
+	end_trace(connection, ring);
 	worker_remove_ring(worker, ring);
 	ring_stop(ring);
 }
@@ -64,12 +93,6 @@ static void forget_kicks(struct ring *ring)
 	ring->dormant = true;
 	/* There may be no kick to read. */
 	ring_take_kick(ring);
-}
-
-/* An earlier back-end may have ended before it called for what it published. */
-static bool has_past(const struct ring *ring)
-{
-	return ring->used_index || ring->inflight;
 }
 
 static int run_ring(struct connection *connection, struct ring *ring)
@@ -98,6 +121,7 @@ static int run_ring(struct connection *connection, struct ring *ring)
 	}
 	if (has_past(ring))
 		ring_call(ring);
+	begin_trace(connection, ring);
 	return 0;
 }
 

@@ -51,6 +51,7 @@ struct ring {
 	uint16_t published_index; /* the used index that the client sees */
 	struct held_heap held;
 	unsigned int postponed; /* requests that others carry out now */
+	struct trace *trace; /* the times of some requests; NULL: not wanted */
 
 	/* Requests that an earlier back-end left are taken first. */
 	struct inflight_queue *inflight; /* NULL: not tracked */

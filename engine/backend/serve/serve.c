@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <time.h>
 
+#include "ring/trace.h"
 #include "serve/effects.h"
 #include "serve/worker.h"
 
@@ -48,6 +49,8 @@ static void publish(struct worker *worker, struct ring *ring, uint32_t faults)
 
 	if (ring->used_index == ring->published_index)
 		return;
+	if (unlikely(ring->trace != NULL))
+		trace_publishing(ring->trace, ring);
 	wanted = ring_publish(ring);
 	if (unlikely(faults & FAULT_BIT(FAULT_SPURIOUS_CALL)))
 		ring_call(ring);
@@ -376,6 +379,8 @@ static unsigned int serve_offered(struct worker *worker,
 		return 0;
 	}
 	worker->statistics.batches++;
+	if (unlikely(ring->trace != NULL))
+		trace_taken(ring->trace, ring, heads, count);
 	if (unlikely(needs_clock(worker->all)))
 		stamp_arrival(served, offered_before);
 	return serve_batch(worker, served, heads, count);

@@ -60,6 +60,8 @@ struct workers {
 	unsigned int publish_bytes; /* publish after moving so much data */
 	enum aio_kind aio;
 	struct helpers helpers; /* if aio is not AIO_OFF */
+	const char *trace_path;	    /* file for the times of requests; NULL: none are taken */
+	unsigned int trace_every;   /* of one request in so many */
 
 	/* Workers ask the control thread for the faults "die" and "shrink". */
 	int alarm_fd;

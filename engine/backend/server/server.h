@@ -48,6 +48,7 @@ struct socket_file {
 
 struct server {
 	char *socket_path, *control_path; /* control_path may be NULL */
+	char *explain_path; /* NULL: no times are taken */
 	int socket_fd;			  /* bound to socket_path; 0: none */
 	struct socket_file socket_file, control_file;
 	int log_fd;

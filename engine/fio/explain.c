@@ -1,0 +1,387 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * explain=N: takes times of one request in N, so that users see where the time of a request
+ * goes; see fio/job.h. The job's own thread makes all calls.
+ *
+ * Requests are chosen by their position in the avail ring, counted from the ring's start. The
+ * built-in back-end chooses the same ones, so the two sides send each other nothing.
+ *
+ * Only a job with this option pays for it: it gets hooks of its own, which take the times and
+ * call the usual hooks.
+ */
+#include <stdlib.h>
+
+#include "base/error.h"
+#include "base/ticks.h"
+#include "fio/job.h"
+
+/* When so many requests are kept, every second one of them is dropped, and from then on half as
+ * many are chosen. So the kept ones are always from the whole run. */
+#define MOST_SAMPLES 16384
+/* Of the chosen requests that are under way. More are not chosen. */
+#define MOST_OPEN 64
+/* Both sides must use the same number, which spreads the chosen positions evenly over the
+ * phases of batches: 65536 divided by the golden ratio. */
+#define SPREAD 40503u
+
+/* How fio's thread waited before the look that found the request. */
+enum woken_by { WOKEN_BY_LOOK, WOKEN_BY_SLEEP, WOKEN_BY_CALL };
+
+/* The times of one request, in ticks; 0: not reached. */
+struct sample {
+	uint64_t position;
+	uint64_t start_ns;  /* from fio's start of the request to its submission */
+	uint64_t submitted; /* fio called queue */
+	uint64_t published;
+	uint64_t kick;      /* the system call's length; 0: no kick was wanted */
+	uint64_t seen;      /* a look found that it was completed */
+	uint64_t taken;     /* getevents returned it */
+	unsigned int file;
+	enum woken_by woken_by;
+};
+
+/* A sample that is under way. */
+struct open_sample {
+	struct io_u *io_u;
+	unsigned int number;
+	uint64_t kicks_before; /* of its queue */
+};
+
+struct clock_pair {
+	uint64_t ticks;
+	uint64_t ns;
+};
+
+struct explain {
+	struct ioengine_ops hooks;
+	struct ioengine_ops *usual;
+	unsigned int (*look)(void *context);
+	unsigned int threshold; /* of choice() */
+	unsigned int num_samples;
+	unsigned int num_open;
+	unsigned int num_hidden; /* of the open ones, those that are not published */
+	uint64_t polls, sleeps;  /* of the wait, at the last look */
+	struct clock_pair begun;
+	struct open_sample open[MOST_OPEN];
+	struct sample samples[MOST_SAMPLES];
+};
+
+/* ---- choosing ------------------------------------------------------------------ */
+
+static unsigned int choice(uint64_t position)
+{
+	return (uint16_t)(position * SPREAD);
+}
+
+/* Keeps the samples that would still be chosen. */
+static void make_room(struct explain *explain)
+{
+	unsigned int kept = 0;
+
+	explain->threshold /= 2;
+	for (unsigned int i = 0; i < explain->num_samples; i++) {
+		if (choice(explain->samples[i].position) < explain->threshold)
+			explain->samples[kept++] = explain->samples[i];
+	}
+	explain->num_samples = kept;
+}
+
+/* Samples that are under way are not moved, so room is made only between them. */
+static bool has_room(struct explain *explain)
+{
+	if (explain->num_samples == MOST_SAMPLES && !explain->num_open &&
+	    explain->threshold > 1)
+		make_room(explain);
+	return explain->num_samples < MOST_SAMPLES && explain->num_open < MOST_OPEN;
+}
+
+/* True if the request that was just submitted is carried out in one part. */
+static bool is_whole(const struct queue *queue)
+{
+	/* queue_get() took its chain from there. */
+	return !queue->requests[queue->free_chains[queue->num_free]].left_bytes;
+}
+
+/* ---- the times ------------------------------------------------------------------- */
+
+/* The time from fio's start of a request, in fio's own clock. */
+static uint64_t ns_since_start(const struct thread_data *td, const struct io_u *io_u)
+{
+	struct timespec now;
+	int64_t ns;
+
+	if (td->o.disable_lat)
+		return 0;
+	fio_gettime(&now, NULL);
+	ns = (now.tv_sec - io_u->start_time.tv_sec) * (int64_t)NS_PER_S +
+	     now.tv_nsec - io_u->start_time.tv_nsec;
+	return ns > 0 ? (uint64_t)ns : 0;
+}
+
+static void open_sample(struct explain *explain, const struct job_file *file,
+			struct io_u *io_u, struct sample times)
+{
+	explain->open[explain->num_open++] = (struct open_sample){
+		.io_u = io_u,
+		.number = explain->num_samples,
+		.kicks_before = file->queue->counters.kicks };
+	explain->num_hidden++;
+	explain->samples[explain->num_samples++] = times;
+}
+
+static enum fio_q_status queue_timed(struct thread_data *td, struct io_u *io_u)
+{
+	struct job *job = td->io_ops_data;
+	struct explain *explain = job->explain;
+	const struct job_file *file = &job->files[io_u->file->fileno];
+	struct sample times = { .position = file->queue->vq.avail_next,
+				.file = (unsigned int)io_u->file->fileno };
+	enum fio_q_status status;
+
+	if (choice(times.position) >= explain->threshold || !has_room(explain))
+		return explain->usual->queue(td, io_u);
+	times.start_ns = ns_since_start(td, io_u);
+	times.submitted = ticks_now();
+	status = explain->usual->queue(td, io_u);
+	if (status == FIO_Q_QUEUED &&
+	    file->queue->vq.avail_next == times.position + 1 && is_whole(file->queue))
+		open_sample(explain, file, io_u, times);
+	return status;
+}
+
+static void note_published(struct job *job, uint64_t ticks)
+{
+	struct explain *explain = job->explain;
+
+	explain->num_hidden = 0;
+	for (unsigned int i = 0; i < explain->num_open; i++) {
+		const struct open_sample *open = &explain->open[i];
+		struct sample *times = &explain->samples[open->number];
+		const struct queue *queue = job->files[times->file].queue;
+
+		if (times->published)
+			continue;
+		if (queue->vq.avail_next - virtq_num_gathered(&queue->vq) <=
+		    times->position) {
+			explain->num_hidden++;
+			continue;
+		}
+		times->published = ticks;
+		if (queue->counters.kicks == open->kicks_before)
+			continue;
+		times->published = queue->kick_began;
+		times->kick = queue->kick_ended - queue->kick_began;
+	}
+}
+
+/* The usual hook publishes first, so the time before it is the time of the publication. */
+static int commit_timed(struct thread_data *td)
+{
+	struct job *job = td->io_ops_data;
+	struct explain *explain = job->explain;
+	uint64_t before;
+	int code;
+
+	if (!explain->num_hidden)
+		return explain->usual->commit(td);
+	before = ticks_now();
+	code = explain->usual->commit(td);
+	note_published(job, before);
+	return code;
+}
+
+static void note_seen(struct job *job, unsigned int first, enum woken_by woken_by,
+		      uint64_t ticks)
+{
+	struct explain *explain = job->explain;
+
+	for (unsigned int i = 0; i < explain->num_open; i++) {
+		struct sample *times = &explain->samples[explain->open[i].number];
+
+		for (unsigned int at = first; !times->seen && at < job->num_completed; at++) {
+			if (job->completed[at] != explain->open[i].io_u)
+				continue;
+			times->seen = ticks;
+			times->woken_by = woken_by;
+		}
+	}
+}
+
+static enum woken_by how_woken(struct job *job)
+{
+	const struct wait_counters *counters = &job->wait.counters;
+	struct explain *explain = job->explain;
+	enum woken_by how = counters->polls != explain->polls ? WOKEN_BY_CALL :
+			    counters->sleeps != explain->sleeps ? WOKEN_BY_SLEEP :
+								  WOKEN_BY_LOOK;
+
+	explain->polls = counters->polls;
+	explain->sleeps = counters->sleeps;
+	return how;
+}
+
+/* A look during a wait. What gathered was published when the wait began. */
+static unsigned int look_timed(void *context)
+{
+	struct job *job = context;
+	struct explain *explain = job->explain;
+	enum woken_by how = how_woken(job);
+	unsigned int first = job->num_completed, ready;
+
+	if (explain->num_hidden)
+		note_published(job, ticks_now());
+	ready = explain->look(context);
+	if (explain->num_open && job->num_completed != first)
+		note_seen(job, first, how, ticks_now());
+	return ready;
+}
+
+static void note_taken(struct job *job, uint64_t ticks)
+{
+	struct explain *explain = job->explain;
+	unsigned int still_open = 0;
+
+	for (unsigned int i = 0; i < explain->num_open; i++) {
+		struct open_sample *open = &explain->open[i];
+		struct sample *times = &explain->samples[open->number];
+
+		for (unsigned int at = job->num_seen; !times->taken && at < job->num_taken; at++)
+			if (times->seen && job->completed[at] == open->io_u)
+				times->taken = ticks;
+		if (!times->taken)
+			explain->open[still_open++] = *open;
+	}
+	explain->num_open = still_open;
+}
+
+/* What the first look of the usual hook finds was there before the hook was called. What fio
+ * has seen before is skipped, because a later request may have the same io_u. */
+static int getevents_timed(struct thread_data *td, unsigned int min, unsigned int max,
+			   const struct timespec *timeout)
+{
+	struct job *job = td->io_ops_data;
+	struct explain *explain = job->explain;
+	uint64_t before;
+	int count;
+
+	if (!explain->num_open)
+		return explain->usual->getevents(td, min, max, timeout);
+	before = ticks_now();
+	count = explain->usual->getevents(td, min, max, timeout);
+	note_seen(job, job->num_seen, WOKEN_BY_LOOK, before);
+	note_taken(job, ticks_now());
+	return count;
+}
+
+/* ---- begin and end ----------------------------------------------------------------- */
+
+static struct clock_pair read_clocks(void)
+{
+	struct clock_pair best = { 0 };
+	uint64_t shortest = UINT64_MAX;
+
+	for (unsigned int i = 0; i < 8; i++) {
+		uint64_t before = ticks_now(), ns = clock_now_ns(), after = ticks_now();
+
+		if (after - before >= shortest)
+			continue;
+		shortest = after - before;
+		best = (struct clock_pair){ before + shortest / 2, ns };
+	}
+	return best;
+}
+
+static void set_hooks(struct thread_data *td, struct explain *explain)
+{
+	explain->usual = td->io_ops;
+	explain->hooks = *td->io_ops;
+	explain->hooks.queue = queue_timed;
+	explain->hooks.commit = commit_timed;
+	explain->hooks.getevents = getevents_timed;
+	td->io_ops = &explain->hooks;
+}
+
+int fio_explain_begin(struct thread_data *td)
+{
+	const struct options *options = td->eo;
+	struct job *job = td->io_ops_data;
+	struct explain *explain;
+
+	if (!options->explain)
+		return 0;
+	explain = calloc(1, sizeof(*explain));
+	if (!explain)
+		return fio_fail(td, error_set(ENOMEM, "no memory for the times of %u "
+					      "requests", MOST_SAMPLES), "init");
+	explain->threshold = 65536 / options->explain;
+	explain->look = job->wait.source.look;
+	job->wait.source.look = look_timed;
+	for (unsigned int i = 0; i < job->num_files; i++)
+		job->files[i].queue->times_kicks = true;
+	explain->begun = read_clocks();
+	job->explain = explain;
+	set_hooks(td, explain);
+	return 0;
+}
+
+void fio_explain_end(struct thread_data *td, struct job *job)
+{
+	if (!job->explain)
+		return;
+	td->io_ops = job->explain->usual;
+	free(job->explain);
+	job->explain = NULL;
+}
+
+/* ---- writing ---------------------------------------------------------------------- */
+
+static void print_pair(FILE *out, const char *name, struct clock_pair pair)
+{
+	fprintf(out, "\"%s\":[%llu,%llu],", name, (unsigned long long)pair.ticks,
+		(unsigned long long)pair.ns);
+}
+
+/* The last ticks are relative to the first, to keep the lines short. */
+static void print_sample(FILE *out, const struct sample *times)
+{
+	const uint64_t since = times->submitted;
+
+	fprintf(out, "[%u,%llu,%llu,%llu,%llu,%llu,%llu,%llu,%d]", times->file,
+		(unsigned long long)times->position, (unsigned long long)since,
+		(unsigned long long)times->start_ns,
+		(unsigned long long)(times->published - since),
+		(unsigned long long)times->kick,
+		(unsigned long long)(times->seen - since),
+		(unsigned long long)(times->taken - since), (int)times->woken_by);
+}
+
+/* A request that was sent again after a restart of the back-end has another position there, so
+ * no sample of such a job is told. */
+static bool is_whole_job(const struct job *job)
+{
+	for (unsigned int i = 0; i < job->num_files; i++)
+		if (job->files[i].queue->counters.reconnects)
+			return false;
+	return true;
+}
+
+void fio_explain_print(FILE *out, const struct job *job)
+{
+	const struct explain *explain = job->explain;
+	bool is_first = true;
+
+	if (!explain)
+		return;
+	fputs(",\"explain\":{", out);
+	print_pair(out, "begun", explain->begun);
+	print_pair(out, "ended", read_clocks());
+	fprintf(out, "\"samples\":[");
+	for (unsigned int i = 0; is_whole_job(job) && i < explain->num_samples; i++) {
+		if (!explain->samples[i].taken)
+			continue;
+		fputs(is_first ? "" : ",", out);
+		print_sample(out, &explain->samples[i]);
+		is_first = false;
+	}
+	fprintf(out, "]}");
+}

@@ -29,7 +29,7 @@ ABOUT: Mapping[str, str] = {
     **{name: group.about for name, group in GROUPS.items()},
     LEVEL: "how even a run is: half seconds beside the run's median",
     INSTRUCTIONS: "instructions for each I/O, by valgrind's callgrind",
-    ADAPTIVE: "wait=adaptive beside the best other way at 40 points; long, so only on request",
+    ADAPTIVE: "wait=adaptive beside the best other way at 50 points; long, so only on request",
     CLAIMS: "how often reports claim differences, on simulated runs; only on request",
 }
 DEFAULT = tuple(name for name in ABOUT if name not in (ADAPTIVE, CLAIMS))

@@ -1,19 +1,21 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""wait=adaptive beside the best of the other ways, at forty points.
+"""wait=adaptive beside the best of the other ways, at fifty points.
 
-A point is an iodepth, a latency that the built-in back-end adds, and a choice of CPUs. Short runs
+Forty points are an iodepth, a latency that the built-in back-end adds, and a choice of CPUs. The
+others are conditions in which one way or another does badly. Short runs
 find the fastest fixed way at each point, and new interleaved runs compare it with adaptive. All
 functions are pure except contest(), which runs in the main thread and prints nothing.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from statistics import median
 
 from bench import plan
 from bench.outcome import Outcome, middle, outcome, ratio_text, ratios
 from bench.plan import (
     ADAPTIVE,
+    BUILTIN_MEMORY,
     BUILTIN_NULL,
     BUILTIN_NULL_EVENT,
     BUSY,
@@ -25,6 +27,7 @@ from bench.plan import (
     Side,
 )
 from bench.run import Run, Turns
+from pyfio_virtio.backends.backends import BackendSpec
 
 DEPTHS = (1, 4, 16, 64, 128)
 ALTERNATING = "10us,100us/1s"
@@ -37,19 +40,29 @@ NEAR = 0.95
 @dataclass(frozen=True)
 class Point:
     depth: int
-    latency: str
-    shares_core: bool
+    latency: str = "none"
+    shares_core: bool = False
+    # What is different at the points beyond the forty.
+    what: str = ""
+    disk: BackendSpec | None = None
+    load: Options = field(default_factory=dict)
+    has_neighbour: bool = False
 
     @property
     def title(self) -> str:
+        if self.what:
+            return f"iodepth {self.depth}, {self.what}"
         where = "one shared core, serve=event" if self.shares_core else "separate, serve=poll"
         return f"iodepth {self.depth}, latency {self.latency}, {where}"
 
     def side(self, wait: Options) -> Side:
         """A way of waiting at this point."""
-        disk = BUILTIN_NULL_EVENT if self.shares_core else BUILTIN_NULL
+        disk = self.disk or (BUILTIN_NULL_EVENT if self.shares_core else BUILTIN_NULL)
         options = (*disk.options, f"latency={self.latency}")
-        return plan.virtio(replace(disk, options=options), self.depth, wait)
+        side = plan.virtio(replace(disk, options=options), self.depth, wait)
+        return replace(
+            side, options={**side.options, **self.load}, has_neighbour=self.has_neighbour
+        )
 
     def ways(self) -> list[Side]:
         """All fixed ways of waiting."""
@@ -61,11 +74,27 @@ class Point:
         return 2.0 if self.latency == ALTERNATING else SHORT_S
 
 
-POINTS = tuple(
-    Point(depth, latency, shares_core)
-    for shares_core in (False, True)
-    for latency in LATENCIES
-    for depth in DEPTHS
+def _others() -> Iterator[Point]:
+    for depth in (1, 32):
+        shared = "one shared core, serve=poll"
+        yield Point(depth, what=shared, shares_core=True, disk=BUILTIN_NULL)
+        jobs, queues = {"numjobs": "3"}, replace(BUILTIN_NULL, queues=3)
+        yield Point(depth, what="three jobs on one core, serve=poll", disk=queues, load=jobs)
+        yield Point(depth, what="a neighbour burns the back-end's core", has_neighbour=True)
+        yield Point(depth, what="rate_iops=20000", load={"rate_iops": "20000"})
+    batches = {"iodepth_batch": "16", "iodepth_batch_complete_min": "16"}
+    yield Point(64, what="iodepth_batch_complete_min=16", load=batches)
+    yield Point(128, what="reads and writes of memory", disk=BUILTIN_MEMORY, load={"rw": "randrw"})
+
+
+POINTS = (
+    *(
+        Point(depth, latency, shares_core)
+        for shares_core in (False, True)
+        for latency in LATENCIES
+        for depth in DEPTHS
+    ),
+    *_others(),
 )
 
 

@@ -47,6 +47,7 @@ class Side:
     pause_ns: int = 0  # BARE: the pause between two I/Os
     way: str = ""  # PYTHON: how it reads
     batch: int = 0  # ASYNC: how many operations a call submits and collects; 0: one
+    has_neighbour: bool = False  # another program uses all of the back-end's CPU that it can get
 
     @property
     def engine(self) -> str:
@@ -61,6 +62,7 @@ class Comparison:
     base: Side
     others: tuple[Side, ...]
     shares_core: bool = False  # fio and its back-end run on one CPU
+    on_any_core: bool = False  # the scheduler places both
     metric: str = "iops"  # a field of run.Run
     aim: float | None = None  # the lowest ratio that we want to see
     runtime_s: float = 1.0

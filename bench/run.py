@@ -7,6 +7,7 @@ is started for it and ends with it, so that no idle back-end takes part. All of 
 the main thread, and prints nothing.
 """
 
+import os
 import shutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -38,13 +39,19 @@ _PLACES = ("ioengine", "filename", "uri")
 
 @dataclass(frozen=True)
 class Cores:
-    """The CPU of fio and the CPU of its back-end."""
+    """The CPU of fio and the CPU of its back-end, or lists of them."""
 
-    fio: int = 0
-    backend: int = 1
+    fio: int | str = 0
+    backend: int | str = 1
 
     def shared(self) -> "Cores":
         return Cores(self.fio, self.fio)
+
+    def for_sides_of(self, comparison: Comparison) -> "Cores":
+        if comparison.on_any_core:
+            every = ",".join(map(str, sorted(os.sched_getaffinity(0))))
+            return Cores(every, every)
+        return self.shared() if comparison.shares_core else self
 
 
 @dataclass(frozen=True)
@@ -88,7 +95,17 @@ def job_text(side: Side, runtime_s: float) -> str:
     options = {**side.options, "lat_percentiles": "1"}
     if "number_ios" not in options:
         options |= {"time_based": "1", "runtime": format_seconds(runtime_s)}
-    return "".join(["[bench]\n", *(f"{key}={value}\n" for key, value in options.items())])
+    return _section("bench", options)
+
+
+def neighbour_text(runtime_s: float, core: int | str) -> str:
+    """A job of fio that burns that core, beside the job of the side."""
+    burning = {"ioengine": "cpuio", "cpuload": "100", "cpus_allowed": str(core), "thread": "1"}
+    return _section("neighbour", {**burning, "runtime": format_seconds(runtime_s)})
+
+
+def _section(name: str, options: Mapping[str, str]) -> str:
+    return "".join([f"[{name}]\n", *(f"{key}={value}\n" for key, value in options.items())])
 
 
 def loop_command(side: Side, runtime_s: float) -> list[str]:
@@ -112,7 +129,7 @@ def loop_path(name: str) -> Path:
     return path
 
 
-def wanted(side: Side, core: int) -> Wanted:
+def wanted(side: Side, core: int | str) -> Wanted:
     """The disk of the side; its back-end runs on that core."""
     if isinstance(side.disk, BackendSpec):
         return Wanted(replace(side.disk, cpus=str(core)), size_bytes=side.disk.size_bytes)
@@ -145,7 +162,7 @@ class Turns:
         self, comparison: Comparison, count: int
     ) -> Iterator[list[tuple[Record, Path]]]:
         """The records for each round, each with the folder of its files."""
-        cores = self.cores.shared() if comparison.shares_core else self.cores
+        cores = self.cores.for_sides_of(comparison)
         trials = [
             self.trial(side, comparison.full_title, cores, comparison.runtime_s)
             for side in comparison.sides
@@ -191,6 +208,8 @@ class Turns:
         """All that is needed to run the side; `under` is a program that runs fio."""
         cores = cores or self.cores
         load = job_text(side, runtime_s)
+        if side.has_neighbour:
+            load += neighbour_text(runtime_s, cores.backend)
         program = [self.fio.path, "--output-format=json", f"--output={FIO_JSON}", JOB]
         if side.program:
             _, *words = program = loop_command(side, runtime_s)

@@ -2,6 +2,7 @@
 """bench/run.py: turns, command lines, and what is read from fio's JSON; one real bench."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -66,6 +67,22 @@ def test_the_engine_stands_before_its_options() -> None:
     lines = run.job_text(plan.virtio(plan.QSD_NULL, 4, plan.BUSY), 1.5).splitlines()
     assert lines.index("ioengine=fio_virtio") < lines.index("wait=busy")
     assert {"filename=${DISK}", "time_based=1", "runtime=1500ms"} <= set(lines)
+
+
+def test_a_neighbour_burns_the_back_ends_core(turns: Turns) -> None:
+    side = replace(plan.virtio(plan.BUILTIN_NULL, 1, plan.BUSY), has_neighbour=True)
+    text = turns.trial(side, "title", Cores(0, 1)).point.job
+    _, ours, neighbour = text.replace("[neighbour]", "[bench]").split("[bench]\n")
+    assert "filename=" in ours
+    assert {"ioengine=cpuio", "cpus_allowed=1"} <= set(neighbour.splitlines())
+
+
+def test_the_scheduler_may_place_fio_and_its_back_end() -> None:
+    anywhere = replace(next(iter(plan.GROUPS.values())).comparisons[0], on_any_core=True)
+    allowed = {str(cpu) for cpu in os.sched_getaffinity(0)}
+    cores = Cores(0, 0).for_sides_of(anywhere)
+    assert cores.fio == cores.backend
+    assert set(str(cores.fio).split(",")) == allowed
 
 
 def test_a_number_of_ios_has_no_time() -> None:

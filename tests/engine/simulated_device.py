@@ -9,6 +9,8 @@ for comparison) names a step, and the machine says when it ends and what has com
   `service_ns(time)` after its submission, and no sooner than `gap_ns` after the one before.
 - SharedCore: the back-end runs only while the waiting thread does not: it sleeps until kicked, and
   then works through all that there is. While somebody spins, it gets a turn every `slice_ns`.
+- PollingSharedCore: the same, but the back-end never sleeps. So a thread that yields or
+  sleeps briefly gets the core back at once, and one that spins loses it for a whole time slice.
 
 Nothing here reads a clock, so what the tests find is the same on every machine.
 """
@@ -138,6 +140,20 @@ class SharedCore(Machine):
         else:
             self.waiting_cpu_ns += self.yield_ns
             self.now += self.yield_ns
+
+
+@dataclass
+class PollingSharedCore(SharedCore):
+    oversleep_ns: int = 20 * US
+    shortest_sleep_ns: int = 10 * US  # a shorter one is over before the back-end runs
+
+    def take(self, action: int, length_ns: int) -> None:
+        if action in (SPIN, YIELD) or length_ns <= self.shortest_sleep_ns:
+            SharedCore.take(self, SPIN, length_ns)
+            if not self.submitted:  # the back-end goes on for the rest of its time slice
+                self.now += self.slice_ns
+        else:
+            SharedCore.take(self, action, length_ns)
 
 
 @dataclass(frozen=True)

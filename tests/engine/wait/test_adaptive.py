@@ -19,6 +19,7 @@ from tests.engine.simulated_device import (
     Adaptive,
     Fixed,
     Machine,
+    PollingSharedCore,
     SeparateCores,
     SharedCore,
     run,
@@ -41,6 +42,7 @@ MACHINES: dict[str, Callable[[int], Machine]] = {
     "separate, 100 us": lambda depth: SeparateCores(depth, service_ns=constant(100 * US)),
     "separate, 10 and 100 us": lambda depth: SeparateCores(depth, service_ns=alternating),
     "shared, slow timers": SharedCore,
+    "shared, polling": PollingSharedCore,
     "shared, quick timers": lambda depth: SharedCore(depth, oversleep_ns=2 * US),
 }
 

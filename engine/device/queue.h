@@ -72,6 +72,12 @@ static inline unsigned int queue_in_flight(const struct queue *queue)
 	return queue->vq.in_flight + queue->num_waiting;
 }
 
+/* False if queue_reap() would find nothing. */
+static inline bool queue_may_have_done(const struct queue *queue)
+{
+	return virtq_has_used(&queue->vq) || queue->num_waiting || queue->abandoned;
+}
+
 /* True while the request of that chain is one of them. */
 bool queue_holds(const struct queue *queue, uint16_t chain);
 /* The user of this request, or NULL if the chain has none that is to be reaped. A request

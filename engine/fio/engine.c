@@ -26,52 +26,19 @@ static enum fio_q_status complete_now(struct io_u *io_u, int code)
 	return FIO_Q_COMPLETED;
 }
 
-static bool fill_request(const struct job_file *file, struct io_u *io_u,
-			 struct request *req)
-{
-	req->user = io_u;
-	req->buffer = io_u->xfer_buf;
-	req->offset_bytes = io_u->offset;
-	req->left_bytes = io_u->xfer_buflen;
-	switch (io_u->ddir) {
-	case DDIR_READ:
-		req->type = REQUEST_READ;
-		return true;
-	case DDIR_WRITE:
-		req->type = REQUEST_WRITE;
-		return true;
-	case DDIR_TRIM:
-		req->type = (uint8_t)file->trim_type;
-		return true;
-	default:
-		req->type = REQUEST_FLUSH;
-		req->offset_bytes = req->left_bytes = 0;
-		return ddir_sync(io_u->ddir);
-	}
-}
-
-/* 0, or a positive errno. The caller has seen that a chain is free. */
-static int submit(const struct job_file *file, struct io_u *io_u)
-{
-	struct queue *queue = file->queue;
-	struct request *req = queue_get(queue);
-	int code = -EINVAL;
-
-	if (fill_request(file, io_u, req))
-		code = queue_submit(queue, req);
-	else
-		error_set(EINVAL, "fio asks for an operation (%d) that the "
-			"engine does not know", io_u->ddir);
-	if (code)
-		queue_put(queue, req);
-	return -code;
-}
-
 static void defer(const struct job *job, struct job_file *file, struct io_u *io_u)
 {
 	unsigned int last = file->backlog_first + file->backlog_count++;
 
 	file->backlog[last % job->depth] = io_u;
+}
+
+static void note_busy(struct job *job, struct job_file *file)
+{
+	if (file->is_busy)
+		return;
+	file->is_busy = true;
+	job->busy[job->num_busy++] = file;
 }
 
 /* A device without FLUSH writes through: a completed write is stable
@@ -92,8 +59,9 @@ static enum fio_q_status hook_queue(struct thread_data *td, struct io_u *io_u)
 
 	if (code || needs_no_flush(queue, io_u))
 		return complete_now(io_u, code);
+	note_busy(job, file);
 	if (queue->num_free)
-		code = submit(file, io_u);
+		code = fio_submit(file, io_u);
 	else
 		defer(job, file, io_u);
 	if (code) {
@@ -139,12 +107,36 @@ static bool has_enough(const struct queue *queue)
 	return gathered * 16 <= queue->vq.in_flight - gathered;
 }
 
-/* Requests also gather if that saves a kick, as long as fio has completions to take. */
-static bool gathers(const struct job *job, struct queue *queue)
+/* Requests also gather if that saves a kick, as long as fio has completions to take. They
+ * do that for a short time only, so the next commit considers them again. */
+static void publish_unless_it_gathers(struct job *job, struct queue *queue)
 {
-	return job->may_gather &&
-	       (has_enough(queue) ||
-		(job_num_ready(job) && queue_saves_kick(queue)));
+	if (job->may_gather && has_enough(queue))
+		return;
+	if (job->may_gather && job_num_ready(job) && queue_saves_kick(queue))
+		job->must_publish = true;
+	else
+		queue_commit(queue);
+}
+
+static void publish_all(struct job *job)
+{
+	job->must_publish = false;
+	for (unsigned int i = 0; i < job->num_busy; i++)
+		publish_unless_it_gathers(job, job->busy[i]->queue);
+}
+
+/* Considers the queues of the submitted requests. All others that are busy are considered,
+ * too, if there may be something new about them, or if that is the shorter list. */
+static void publish(struct job *job)
+{
+	if (job->num_submitted >= job->num_busy || job->must_publish) {
+		publish_all(job);
+		return;
+	}
+	for (unsigned int i = 0; i < job->num_submitted; i++)
+		publish_unless_it_gathers(
+			job, job->files[job->submitted[i]->file->fileno].queue);
 }
 
 /* The time of issue is the moment when fio has submitted a batch. The time during which
@@ -160,101 +152,12 @@ static int hook_commit(struct thread_data *td)
 		return 0;
 	if (wants_time)
 		fio_gettime(&now, NULL);
-	for (unsigned int i = 0; i < job->num_files; i++)
-		if (!gathers(job, job->files[i].queue))
-			queue_commit(job->files[i].queue);
+	publish(job);
 	mark_issued(td, job, wants_time ? &now : NULL);
 	return 0;
 }
 
 /* ---- completion ------------------------------------------------------------- */
-
-static void complete(struct job *job, struct io_u *io_u, int code,
-		     const char *sentence)
-{
-	io_u->error = (unsigned int)code;
-	if (code)
-		io_u->engine_data = strdup(sentence);
-	job->completed[job->num_completed++] = io_u;
-}
-
-/* Submits requests of the backlog in the chains that have become free. */
-static void submit_backlog(struct job *job, struct job_file *file)
-{
-	struct queue *queue = file->queue;
-
-	while (file->backlog_count && (queue->num_free || queue->abandoned)) {
-		struct io_u *io_u = file->backlog[file->backlog_first];
-		int code = queue->abandoned;
-
-		file->backlog_first = (file->backlog_first + 1) % job->depth;
-		file->backlog_count--;
-		if (!code)
-			code = submit(file, io_u);
-		if (code)
-			complete(job, io_u, code, error_message());
-	}
-	queue_commit(queue);
-}
-
-static void look_at(struct job *job, struct job_file *file)
-{
-	struct request *done[QUEUE_REAP_AT_ONCE];
-	unsigned int count = queue_reap(file->queue, done, QUEUE_REAP_AT_ONCE);
-
-	if (file->flushes_writes)
-		count = fio_flush_writes(job, file, done, count);
-	if (file->queue->abandoned)
-		fio_report_failure(file, file->queue->reason);
-	for (unsigned int i = 0; i < count; i++) {
-		int code = done[i]->error;
-
-		complete(job, done[i]->user, code,
-			 code ? fio_explain(file, done[i]) : NULL);
-	}
-	job->reaped += count;
-	/* The last one is put back first. fio takes the completions in order, so its
-	 * next request with the same buffer gets the same chain, whose descriptors
-	 * hold the buffer's address already. */
-	while (count)
-		queue_put(file->queue, done[--count]);
-	if (file->backlog_count)
-		submit_backlog(job, file);
-}
-
-static unsigned int look(void *context)
-{
-	struct job *job = context;
-
-	for (unsigned int i = 0; i < job->num_files; i++)
-		look_at(job, &job->files[i]);
-	return job_num_ready(job);
-}
-
-static bool ask_calls(void *context)
-{
-	struct job *job = context;
-	bool has_some = false;
-
-	for (unsigned int i = 0; i < job->num_files; i++)
-		has_some |= virtq_ask_calls(&job->files[i].queue->vq);
-	return has_some;
-}
-
-static unsigned int in_flight(void *context)
-{
-	return job_num_in_flight(context);
-}
-
-static void refuse_calls(void *context)
-{
-	struct job *job = context;
-
-	for (unsigned int i = 0; i < job->num_files; i++)
-		virtq_refuse_calls(&job->files[i].queue->vq);
-}
-
-/* ---- waiting ------------------------------------------------------------------ */
 
 static uint64_t limit_of(const struct timespec *timeout)
 {
@@ -289,20 +192,30 @@ void fio_wait_for(struct thread_data *td, struct job *job, unsigned int min,
 		fio_watch_end(job);
 }
 
+/* The number that is ready then. A function of its own, because taking what is ready already
+ * needs few registers, and saving them all takes longer. */
+static unsigned int __attribute__((noinline))
+look_for(struct thread_data *td, struct job *job, unsigned int min,
+	 const struct timespec *timeout)
+{
+	unsigned int before = job_num_ready(job);
+
+	fio_forget_seen(job);
+	job->wait.counters.looks++;
+	job->wait.counters.empty_looks += fio_look(job) == before;
+	if (job_num_ready(job) < min)
+		fio_wait_for(td, job, min, timeout);
+	return job_num_ready(job);
+}
+
 static int hook_getevents(struct thread_data *td, unsigned int min,
 			  unsigned int max, const struct timespec *timeout)
 {
 	struct job *job = td->io_ops_data;
 	unsigned int ready = job_num_ready(job);
 
-	if (ready < max) {
-		fio_forget_seen(job);
-		job->wait.counters.looks++;
-		job->wait.counters.empty_looks += look(job) == ready;
-		if (job_num_ready(job) < min)
-			fio_wait_for(td, job, min, timeout);
-		ready = job_num_ready(job);
-	}
+	if (ready < max)
+		ready = look_for(td, job, min, timeout);
 	if (ready > max)
 		ready = max;
 	job->num_taken += ready;
@@ -331,33 +244,6 @@ static char *hook_errdetails(ERRDETAILS_ARGUMENTS)
 
 /* ---- a job's life ----------------------------------------------------------------- */
 
-/* The eventfds come first, then the connections; see wait/wait.h. */
-static void open_wait(struct job *job)
-{
-	struct wait_source source = {
-		.context = job,
-		.look = look,
-		.ask_calls = ask_calls,
-		.refuse_calls = refuse_calls,
-		.fds = job->fds,
-		.num_eventfds = job->num_files,
-		.num_fds = 2 * job->num_files,
-		.completed = &job->reaped,
-		.in_flight = in_flight,
-	};
-
-	for (unsigned int i = 0; i < job->num_files; i++) {
-		const struct job_file *file = &job->files[i];
-
-		job->fds[i] = (struct pollfd){ .fd = file->queue->call_fd,
-					       .events = POLLIN };
-		job->fds[job->num_files + i] = (struct pollfd){
-			.fd = file->device->vu.fd, .events = POLLRDHUP };
-	}
-	wait_open(&job->wait, job->choice.kind, job->choice.sleepy_poll_us, &source);
-	wait_limit_cpu(&job->wait, job->choice.adaptive_cpu);
-}
-
 /* With fsync_on_close, fio flushes each file at the end of the run as with end_fsync. It
  * also calls fsync(2) when it closes a file, but these files have no descriptor. */
 static void flush_at_the_end(struct thread_data *td)
@@ -373,7 +259,7 @@ static int hook_init(struct thread_data *td)
 	flush_at_the_end(td);
 	if (fio_start(td))
 		return 1;
-	open_wait(td->io_ops_data);
+	fio_open_wait(td->io_ops_data);
 	return fio_explain_begin(td);
 }
 

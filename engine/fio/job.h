@@ -27,6 +27,8 @@ struct job_file {
 	enum request_type trim_type; /* which request a trim becomes */
 	bool flushes_writes;   /* sync=1: see fio_flush_writes() */
 	bool is_reported;      /* its failure was printed */
+	bool is_busy;          /* it is in job->busy */
+	int watched_fd;        /* its connection; -1 while the back-end is away */
 	struct absence *absences; /* in the order of time; the first thousand */
 	unsigned int num_absences;
 	/* Requests that fio queued while all chains were in use; a ring of depth
@@ -49,9 +51,13 @@ struct job {
 	unsigned int depth;     /* fio's iodepth; the size of the arrays below */
 	struct job_file *files; /* by fileno */
 	unsigned int num_files;
+	/* Those with requests in flight, and some that had them before the last look. */
+	struct job_file **busy;
+	unsigned int num_busy;
+	bool must_publish; /* the next commit considers all that are busy */
 
 	struct wait wait;
-	struct pollfd *fds;
+	struct pollfd *fds; /* of the busy files, while the job blocks */
 	struct io_u **submitted;  /* since the last commit */
 	unsigned int num_submitted;
 	/* Requests that came back. A look takes all that there are, even if fio asks
@@ -91,16 +97,16 @@ static inline unsigned int job_num_in_flight(const struct job *job)
 {
 	unsigned int count = 0;
 
-	for (unsigned int i = 0; i < job->num_files; i++)
-		count += queue_in_flight(job->files[i].queue);
+	for (unsigned int i = 0; i < job->num_busy; i++)
+		count += queue_in_flight(job->busy[i]->queue);
 	return count;
 }
 
 /* Publishes all submitted requests to the back-ends. */
 static inline void job_commit(const struct job *job)
 {
-	for (unsigned int i = 0; i < job->num_files; i++)
-		queue_commit(job->files[i].queue);
+	for (unsigned int i = 0; i < job->num_busy; i++)
+		queue_commit(job->busy[i]->queue);
 }
 
 /* fio's setup hook, in fio's main thread before any job runs. Reads the size of each
@@ -144,6 +150,14 @@ int fio_check_device(struct thread_data *td, const struct fio_file *f,
 /* Its part that checks sizes and offsets against the device's block size. */
 int fio_check_alignment(struct thread_data *td, const struct fio_file *f,
 			const struct device_info *info);
+
+/* Submits io_u to file's queue, which has a free chain. 0, or a positive errno with a
+ * sentence. */
+int fio_submit(const struct job_file *file, struct io_u *io_u);
+/* Takes back what the back-ends have completed. The number that is ready for fio. */
+unsigned int fio_look(struct job *job);
+/* Prepares the job's wait, whose eventfds and connections are open. */
+void fio_open_wait(struct job *job);
 
 /* Whether fio relies on io_u being carried out when queue() returns. */
 bool fio_is_at_once(const struct thread_data *td, const struct io_u *io_u);

@@ -66,6 +66,7 @@ static void free_job(struct job *job)
 		free(job->files[i].absences);
 	}
 	free(job->files);
+	free(job->busy);
 	free(job->fds);
 	free(job->submitted);
 	free(job->completed);
@@ -75,9 +76,10 @@ static void free_job(struct job *job)
 static bool make_files(struct job *job, unsigned int count)
 {
 	job->files = calloc(count, sizeof(*job->files));
+	job->busy = calloc(count, sizeof(*job->busy));
 	/* Eventfds and connections. */
 	job->fds = calloc(2 * (size_t)count, sizeof(*job->fds));
-	if (!job->files || !job->fds)
+	if (!job->files || !job->busy || !job->fds)
 		return false;
 	while (job->num_files < count) {
 		struct io_u **backlog = calloc(job->depth, sizeof(*backlog));

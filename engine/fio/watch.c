@@ -57,14 +57,14 @@ static void note_absence(struct job_file *file, uint64_t length_ns)
 }
 
 /* Requests get the whole of their time again from a back-end that is back. */
-static void check_connection(struct job *job, struct job_file *file, struct pollfd *watched)
+static void check_connection(struct job *job, struct job_file *file)
 {
 	const struct queue_counters *counters = &file->queue->counters;
 	uint64_t away_before_ns = counters->away_ns;
 	int state = device_keep_connected(file->device, file->queue);
 
 	/* Without this, poll(2) would return at once while the back-end is away. */
-	watched->fd = state == CONNECTION_AWAY ? -1 : file->device->vu.fd;
+	file->watched_fd = state == CONNECTION_AWAY ? -1 : file->device->vu.fd;
 	job->is_away |= state == CONNECTION_AWAY;
 	if (state == CONNECTION_IS_BACK) {
 		job->last_progress_ns = clock_now_ns();
@@ -81,8 +81,7 @@ static void check_connections(struct job *job)
 	job->is_away = false;
 	for (unsigned int i = 0; i < job->num_files; i++)
 		if (!job->files[i].queue->abandoned)
-			check_connection(job, &job->files[i],
-					 &job->fds[job->num_files + i]);
+			check_connection(job, &job->files[i]);
 }
 
 static void abandon_all(struct job *job, int code)

@@ -31,6 +31,8 @@ struct job_file {
 	int watched_fd;        /* its connection; -1 while the back-end is away */
 	struct absence *absences; /* in the order of time; the first thousand */
 	unsigned int num_absences;
+	pid_t server;          /* that serves the file when the job begins; 0: not known */
+	uint64_t server_begun_ns; /* its CPU time then */
 	/* Requests that fio queued while all chains were in use; a ring of depth
 	 * entries. fio never gets BUSY, because it would fill the buffer again for
 	 * the second try, and its verify would then expect other data. */
@@ -204,6 +206,11 @@ unsigned int fio_flush_writes(struct job *job, struct job_file *file,
 /* fio's iomem_alloc and iomem_free. */
 int fio_buffers_alloc(struct thread_data *td, size_t bytes);
 void fio_buffers_free(struct thread_data *td);
+
+/* Notes the process that serves the file, and its CPU time, when the job begins. */
+void fio_backend_cpu_begin(struct job_file *file);
+/* Its CPU time now; false if it is not known, or if another process serves the file. */
+bool fio_backend_cpu_end(const struct job_file *file, uint64_t *ended_ns);
 
 /* Appends the job's counters to stats_file. */
 void fio_stats_write(const struct job *job);

@@ -310,6 +310,8 @@ int fio_start(struct thread_data *td)
 		return fio_fail(td, code, "init");
 	job->begun_ns = clock_now_ns();
 	job->cpu_begun_ns = clock_cpu_ns();
+	for (unsigned int i = 0; i < job->num_files; i++)
+		fio_backend_cpu_begin(&job->files[i]);
 	td->io_ops_data = job;
 	say_pages(job);
 	return 0;

@@ -63,6 +63,19 @@ static void print_absences(FILE *out, const struct job_file *file, uint64_t begu
 	fputc(']', out);
 }
 
+/* Nothing if it is not known. Several jobs may be served by one process at the same time, so
+ * its CPU time at both ends of the job is told instead of their difference. */
+static void print_backend(FILE *out, const struct job_file *file)
+{
+	uint64_t ended_ns;
+
+	if (!fio_backend_cpu_end(file, &ended_ns))
+		return;
+	print_u64(out, "backend_pid", (uint64_t)file->server);
+	print_u64(out, "backend_cpu_begun_ns", file->server_begun_ns);
+	print_u64(out, "backend_cpu_ended_ns", ended_ns);
+}
+
 static void print_queue(FILE *out, const struct job_file *file, uint64_t begun_ns)
 {
 	const struct queue_counters *counters = &file->queue->counters;
@@ -86,6 +99,7 @@ static void print_queue(FILE *out, const struct job_file *file, uint64_t begun_n
 	print_u64(out, "replayed", counters->replayed);
 	print_u64(out, "away_ns", counters->away_ns);
 	print_u64(out, "longest_away_ns", counters->longest_away_ns);
+	print_backend(out, file);
 	fprintf(out, ",\"batches\":[");
 	for (unsigned int i = 0; i < COUNTERS_BATCHES; i++)
 		fprintf(out, "%s%llu", i ? "," : "",

@@ -55,7 +55,8 @@ _NO_BACKEND = "none"
     "--counters",
     "with_counters",
     is_flag=True,
-    help="Print at the end how often fio kicked, looked at the ring and slept for each I/O.",
+    help="Print at the end how often fio kicked, looked at the ring and slept for each I/O, and "
+    "the IOPS per core.",
 )
 @click.option(
     "--convert",

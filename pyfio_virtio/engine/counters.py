@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pyfio_virtio import files
+from pyfio_virtio import efficiency, files
 from pyfio_virtio.errors import PyfioVirtioError
 
 LEGEND = (
@@ -24,6 +24,8 @@ LEGEND = (
     " look: fio reads the ring; sleep: fio sleeps, for a time or until a call;\n"
     " CPU: all CPU time of the job's thread, with fio's own work)"
 )
+# The process that serves a queue, and its CPU time at both ends of the job, if that is known.
+_SERVER = ("backend_pid", "backend_cpu_begun_ns", "backend_cpu_ended_ns")
 # Numbers of a job or queue that are not counts, so their sum has no meaning.
 _SETTINGS = {
     "number",
@@ -35,6 +37,7 @@ _SETTINGS = {
     "call_suppression",
     "page_bytes",
     "capacity_bytes",
+    *_SERVER,
 }
 # What a queue counts when its back-end comes back; see restarts().
 RESTARTS = ("reconnects", "replayed", "away_ns", "longest_away_ns")
@@ -63,6 +66,9 @@ class JobCounters:
     sleeps: int  # for a time (sleepy, adaptive), or on the eventfd (event, adaptive)
     cpu_ns: int
     way: str = ""  # the last way of wait=adaptive
+    # The process that serves each queue, and its CPU time when the job began and when it ended;
+    # None if that is not known.
+    servers: tuple[tuple[int, int, int] | None, ...] = ()
     restarts: Mapping[str, int] = field(default_factory=dict)  # as restarts() says
 
 
@@ -147,8 +153,16 @@ def _of_job(raw: Mapping[str, Any]) -> JobCounters:
         sleeps=int(raw.get("sleeps", 0)) + int(raw.get("polls", 0)),
         cpu_ns=int(raw.get("cpu_ns", 0)),
         way=str(raw.get("adaptive", {}).get("way", "")),
+        servers=tuple(_server(queue) for queue in raw.get("queues", ())),
         restarts=restarts(_queues(raw)),
     )
+
+
+def _server(queue: Mapping[str, Any]) -> tuple[int, int, int] | None:
+    if not all(name in queue for name in _SERVER):
+        return None
+    pid, begun_ns, ended_ns = (int(queue[name]) for name in _SERVER)
+    return pid, begun_ns, ended_ns
 
 
 def _counts(part: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
@@ -166,14 +180,46 @@ def _counts(part: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
 
 
 def summary(jobs: Sequence[JobCounters]) -> Iterator[str]:
-    """One line for each job, and then the legend."""
+    """One line for each job, IOPS per core of all jobs together, and then the legend."""
     names = Counter(each.job for each in jobs)
     for each in jobs:
         name = each.job if names[each.job] == 1 else f"{each.job} (job {each.number})"
         way = f" (at the end {each.way})" if each.way else ""
         yield f"{name}, wait={each.wait}{way}: {_per_io(each)}{_restarted(each.restarts)}"
+    yield from _efficiency(jobs)
     if jobs:
         yield LEGEND
+
+
+def per_core(jobs: Sequence[JobCounters]) -> dict[str, float | None]:
+    """IOPS per core of all jobs together; efficiency.py says what the figures are.
+
+    The I/Os and both CPU times are from the beginning to the end of the jobs, ramp_time included. A
+    back-end that serves several jobs or disks counts once.
+    """
+    servers = [server for job in jobs for server in job.servers]
+    spans: dict[int, list[tuple[int, int]]] = {}
+    for pid, begun_ns, ended_ns in filter(None, servers):
+        spans.setdefault(pid, []).append((begun_ns, ended_ns))
+    is_known = bool(servers) and None not in servers
+    backend_s = sum(efficiency.covered(each) for each in spans.values()) / 1e9
+    return efficiency.of_sides(
+        sum(job.ios for job in jobs),
+        sum(job.cpu_ns for job in jobs) / 1e9,
+        backend_s if is_known else None,
+    )
+
+
+def _efficiency(jobs: Sequence[JobCounters]) -> Iterator[str]:
+    found = per_core(jobs)
+    both, fio, backend = (found[name] for name in efficiency.SIDES)
+    if fio is None:
+        return
+    if both is None:
+        yield f"IOPS per core of {efficiency.FIO_ALONE}: {fio:,.0f}; {efficiency.UNKNOWN}"
+        return
+    alone = "" if backend is None else f", {backend:,.0f} of the back-end alone"
+    yield f"IOPS per core: {both:,.0f} of fio and the back-end, {fio:,.0f} of fio alone{alone}"
 
 
 def _per_io(job: JobCounters) -> str:

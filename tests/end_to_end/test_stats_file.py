@@ -104,6 +104,19 @@ def test_cpu_time_of_the_job_is_told(qsd: StartBackend, fio: Fio) -> None:
     assert line["cpu_ns"] > 0
 
 
+@pytest.mark.parametrize("thread", ["1", None])
+def test_the_process_that_serves_each_disk_is_told(
+    qsd: StartBackend, fio: Fio, thread: str | None
+) -> None:
+    disks = [qsd(), qsd()]
+    sockets = ":".join(disk.socket for disk in disks)
+    (line,) = lines_of(fio, disks[0].socket, filename=sockets, number_ios=1000, thread=thread)
+    assert [queue["backend_pid"] for queue in line["queues"]] == [
+        each.process.pid for each in disks
+    ]
+    assert all(q["backend_cpu_begun_ns"] < q["backend_cpu_ended_ns"] for q in line["queues"])
+
+
 PLACES = {
     "threads": "thread=1",
     "processes": "thread=0",

@@ -69,7 +69,7 @@ def test_what_adaptive_settled_on_is_named() -> None:
 
 
 def test_jobs_of_one_name_are_told_apart() -> None:
-    first, second, _ = counters.summary([JOB, replace(JOB, number=2)])
+    first, second, *_ = counters.summary([JOB, replace(JOB, number=2)])
     assert first.startswith("virtio (job 1), ")
     assert second.startswith("virtio (job 2), ")
 
@@ -143,4 +143,33 @@ def test_the_line_says_that_the_back_end_was_away() -> None:
     assert line.endswith(
         "; the back-end was away 2 times, for 2 ms at most and 3 ms in all, and requests were sent "
         "again (9)"
+    )
+
+
+def _served(pid: int, begun_ms: int, ended_ms: int, **counts: int) -> dict[str, object]:
+    names = ("backend_pid", "backend_cpu_begun_ns", "backend_cpu_ended_ns")
+    return _queue("a", **dict(zip(names, (pid, begun_ms * 10**6, ended_ms * 10**6), strict=True)))
+
+
+def _job(*queues: dict[str, object]) -> str:
+    return json.dumps({"job": "j", "ios": 3000, "cpu_ns": 10**9, "queues": queues}) + "\n"
+
+
+def test_iops_per_core_count_each_back_end_once() -> None:
+    """The second job's first disk is served by the process of the first job, for longer."""
+    text = _job(_served(7, 100, 600)) + _job(_served(7, 200, 700), _served(8, 50, 450))
+    jobs = counters.parse(text)
+    assert list(counters.per_core(jobs).values()) == [2000, 3000, 6000]
+    assert list(counters.summary(jobs))[2] == (
+        "IOPS per core: 2,000 of fio and the back-end, 3,000 of fio alone, "
+        "6,000 of the back-end alone"
+    )
+    assert counters.sums(text)["requests"] == 15
+    assert not {"backend_pid", "backend_cpu_ended_ns"} & set(counters.sums(text))
+
+
+def test_a_back_end_that_is_not_known_leaves_fio_s_side_alone() -> None:
+    jobs = counters.parse(_job(_served(7, 100, 600), _queue("b")))
+    assert list(counters.summary(jobs))[1] == (
+        "IOPS per core of fio's side alone: 3,000; the back-end's CPU time is not known"
     )

@@ -244,9 +244,9 @@ def point_labels(axes: Axes, points: Iterable[tuple[float, float, str, str]]) ->
         axes.annotate(
             name,
             (x, y),
-            xytext=(6, 0),
+            xytext=(4, 3),  # beside the intervals
             textcoords="offset points",
-            va="center",
+            va="bottom",
             fontsize=7.5,
             color=colour,
         )

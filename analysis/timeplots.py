@@ -163,7 +163,7 @@ def _rebin(bins_ns: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndar
 
 
 def _strip(axes: Axes, table: pd.DataFrame) -> Axes | None:
-    """Splits the space of the axes; the lower part shows the back-end's CPU time and the steal."""
+    """Splits the space of the axes; the lower part shows both CPU times and the steal."""
     place = axes.get_subplotspec()
     if table.empty or place is None:
         return None
@@ -172,13 +172,18 @@ def _strip(axes: Axes, table: pd.DataFrame) -> Axes | None:
     strip = style.root_of(axes).add_subplot(parts[1], sharex=axes)
     counted = table[~table["is_ramp"]]
     ramp_s = table.loc[table["is_ramp"], "time_s"].max() if table["is_ramp"].any() else 0.0
-    shown = (("back-end", 100 * counted["backend_cpu"]), ("steal", counted["steal_percent"]))
+    sides = 100 * counted[["fio_cpu", "backend_cpu"]]
+    shown = (
+        ("fio", sides["fio_cpu"]),
+        ("back-end", sides["backend_cpu"]),
+        ("steal", counted["steal_percent"]),
+    )
     for number, (name, values) in enumerate(shown):
         drawn = {key: value for key, value in style.series(number).items() if key != "marker"}
         strip.plot(counted["time_s"] - ramp_s, values, label=name, **drawn)
-    strip.set_ylim(0, 1.6 * max(100, 100 * counted["backend_cpu"].max()))
+    strip.set_ylim(0, 1.6 * max(100, float(sides.to_numpy().max())))
     strip.set_ylabel("% of a CPU")
-    strip.legend(frameon=False, fontsize=8.5, loc="upper left", ncols=2, borderaxespad=0)
+    strip.legend(frameon=False, fontsize=8.5, loc="upper left", ncols=3, borderaxespad=0)
     axes.tick_params(labelbottom=False)
     return strip
 

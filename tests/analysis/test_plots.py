@@ -166,8 +166,8 @@ def test_the_heat_map_shows_the_stall_and_who_was_busy(sweep: pd.DataFrame, axes
     assert "p99 rises to" in style.finding_of(axes)
     assert " at 4." in style.finding_of(axes)
     strip = next(each for each in style.root_of(axes).axes if each.get_ylabel() == "% of a CPU")
-    assert texts(strip) == "back-end\nsteal"
-    assert max(data(strip.lines[1])[1]) == 12.0
+    assert texts(strip) == "fio\nback-end\nsteal"
+    assert max(data(strip.lines[2])[1]) == 12.0
 
 
 @pytest.mark.parametrize("draw", [timeplots.iops_over_time, timeplots.latency_heatmap])

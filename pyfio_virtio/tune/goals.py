@@ -6,7 +6,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from pyfio_virtio.results.record import CpuUse, Record
+from pyfio_virtio.efficiency import BOTH, FIO
+from pyfio_virtio.results.record import Record
 
 
 @dataclass(frozen=True)
@@ -41,19 +42,6 @@ def values(record: Record, with_backend: bool) -> dict[str, float]:
         LATENCY.metric: record.total.p50_ns,
         TAIL: record.total.p99_ns,
         IOPS.metric: record.total.iops,
-        PER_CPU.metric: _per_cpu(record, with_backend),
+        PER_CPU.metric: record.iops_per_core[BOTH if with_backend else FIO],
     }
     return {name: value for name, value in known.items() if value}
-
-
-def _per_cpu(record: Record, with_backend: bool) -> float | None:
-    """The I/Os for each second of CPU time, of fio alone or of both sides."""
-    sides = [record.fio_cpu, *([record.backend_cpu] if with_backend else [])]
-    spent = [_seconds(each) for each in sides]
-    if None in spent or not (total := sum(each or 0.0 for each in spent)):
-        return None
-    return record.total.iops * record.elapsed_s / total
-
-
-def _seconds(use: CpuUse | None) -> float | None:
-    return None if use is None else use.user_s + use.system_s

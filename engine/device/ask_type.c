@@ -30,8 +30,8 @@ static bool has(uint64_t bits, unsigned int bit)
 
 /* ---- one question --------------------------------------------------------------- */
 
-/* True if the device wrote a status that its type knows. A device that is busy did so,
- * too. */
+/* True if the device wrote a status that its type knows, for a request that failed. A
+ * device that is busy did so, too. */
 static bool is_answered(const struct device *dev, const struct queue *queue,
 			const struct request *req)
 {
@@ -55,7 +55,7 @@ static int question(struct device *dev, unsigned int timeout_ms)
 	code = execute(queue, req, dev->vu.fd, timeout_ms);
 	if (code && device_is_gone(dev))
 		return code;
-	return is_answered(dev, queue, req);
+	return !code || is_answered(dev, queue, req);
 }
 
 static void assume(struct device *dev, const struct command_set *commands)

@@ -199,6 +199,17 @@ static uint16_t prepare_id(struct vring_desc *desc, struct blk_response *respons
 	return 1;
 }
 
+static uint16_t prepare_other(const struct disk *disk, struct vring_desc *desc,
+			      struct blk_response *response, struct request *req)
+{
+	req->part_bytes = 0;
+	if (req->type == REQUEST_FLUSH)
+		return 0;
+	if (req->type == REQUEST_GET_ID)
+		return prepare_id(desc, response);
+	return prepare_range(disk, desc, response, req);
+}
+
 static void unanswer(struct virtq *vq, uint16_t chain)
 {
 	struct blk_response *response = virtq_response(vq, chain);
@@ -223,15 +234,12 @@ static uint16_t prepare(const struct disk *disk, struct virtq *vq,
 	uint16_t count = 1;
 
 	header->type = types[req->type];
-	header->sector = 0;
-	req->part_bytes = 0;
 	if (req->type <= REQUEST_WRITE) {
 		header->sector = req->offset_bytes / SECTOR_BYTES;
 		count += prepare_data(disk, desc + count, req);
-	} else if (req->type == REQUEST_GET_ID) {
-		count += prepare_id(desc + count, response);
-	} else if (req->type != REQUEST_FLUSH) {
-		count += prepare_range(disk, desc + count, response, req);
+	} else {
+		header->sector = 0;
+		count += prepare_other(disk, desc + count, response, req);
 	}
 
 	unanswer(vq, req->chain);
@@ -268,13 +276,15 @@ static int explain(const struct request *req, uint8_t status)
 static int result(const struct disk *disk, struct virtq *vq,
 		  const struct request *req)
 {
-	const struct blk_response *response = virtq_response(vq, req->chain);
+	struct blk_response *response = virtq_response(vq, req->chain);
 	uint8_t status = load_relaxed_u8(&response->status);
 
 	(void)disk;
-	if (status == VIRTIO_BLK_S_OK)
-		return 0;
-	return explain(req, status);
+	if (status != VIRTIO_BLK_S_OK)
+		return explain(req, status);
+	/* Early, so that the cache line is ours again when the next request needs it. */
+	response->status = STATUS_UNTOUCHED;
+	return 0;
 }
 
 const char *blk_id(const struct virtq *vq, uint16_t chain)

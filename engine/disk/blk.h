@@ -26,7 +26,7 @@ bool blk_is_config(const void *space);
 void blk_assume_config(uint64_t features, struct device_info *info);
 /* The 20 bytes that a finished REQUEST_GET_ID read. */
 const char *blk_id(const struct virtq *vq, uint16_t chain);
-/* True if the device wrote a status of virtio-blk to the chain. */
+/* True if the device wrote a status of virtio-blk to the chain of a request that failed. */
 bool blk_is_answered(const struct virtq *vq, uint16_t chain);
 
 #endif

@@ -30,7 +30,7 @@ struct scsi_command {
  * LUN in flat addressing (5.6.6.1). */
 void scsi_set_address(struct disk *disk, unsigned int target, unsigned int lun);
 
-/* True if the controller wrote a response to the chain. */
+/* True if the controller wrote a response to the chain of a request that failed. */
 bool scsi_is_answered(const struct virtq *vq, uint16_t chain);
 
 /* True if space, SCSI_CONFIG_BYTES long, is a virtio-scsi configuration. */

@@ -197,8 +197,9 @@ void virtq_rewind(struct virtq *vq)
 {
 	uint16_t count = sort_in_flight(vq);
 
-	/* The used ring follows the avail ring, and the areas follow the used ring. */
-	memset(vq->avail, 0, (size_t)(vq->areas - (char *)vq->avail));
+	/* An event field is the last one of its ring. */
+	memset(vq->avail, 0, (size_t)((char *)(vq->used_event + 1) - (char *)vq->avail));
+	memset(vq->used, 0, (size_t)((char *)(vq->avail_event + 1) - (char *)vq->used));
 	vq->avail_next = 0;
 	vq->avail_kicked = vq->used_next = vq->in_flight = 0;
 	for (uint16_t i = 0; i < count; i++)

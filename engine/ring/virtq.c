@@ -18,38 +18,16 @@ uint16_t virtq_max_chains(uint16_t size, uint16_t chain_length, bool indirect)
 	return indirect ? size : size / chain_length;
 }
 
-/* The avail ring and the used ring start on cache lines of their own, because each is
- * written by one side. */
-static size_t avail_offset(const struct virtq_shape *shape)
+/* flags, idx, ring, used_event */
+static size_t avail_bytes(const struct virtq_shape *shape)
 {
-	return shape->size * sizeof(struct vring_desc);
+	return sizeof(uint16_t) * (3u + shape->size);
 }
 
-static size_t used_offset(const struct virtq_shape *shape)
+/* flags, idx, ring, avail_event */
+static size_t used_bytes(const struct virtq_shape *shape)
 {
-	/* flags, idx, ring, used_event */
-	return avail_offset(shape) +
-	       round_up(sizeof(uint16_t) * (3u + shape->size), VIRTQ_CACHE_LINE);
-}
-
-static size_t areas_offset(const struct virtq_shape *shape)
-{
-	/* flags, idx, ring, avail_event */
-	return used_offset(shape) +
-	       round_up(sizeof(uint16_t) * 3 +
-			shape->size * sizeof(struct vring_used_elem),
-			VIRTQ_CACHE_LINE);
-}
-
-static uint32_t response_offset(const struct virtq_shape *shape)
-{
-	return (uint32_t)round_up(shape->request_bytes, sizeof(uint32_t));
-}
-
-static uint32_t area_stride(const struct virtq_shape *shape)
-{
-	return (uint32_t)round_up(response_offset(shape) + shape->response_bytes,
-				  VIRTQ_CACHE_LINE);
+	return sizeof(uint16_t) * 3 + shape->size * sizeof(struct vring_used_elem);
 }
 
 static uint32_t table_stride(const struct virtq_shape *shape)
@@ -60,14 +38,56 @@ static uint32_t table_stride(const struct virtq_shape *shape)
 				  VIRTQ_CACHE_LINE);
 }
 
-static size_t tables_offset(const struct virtq_shape *shape)
+/* Where the parts lie, in bytes after the descriptors' first one. */
+struct layout {
+	size_t avail, used;
+	size_t request, response; /* of chain 0 */
+	size_t stride;            /* between the areas of two chains */
+	size_t tables;
+};
+
+/* Each ring begins on a cache line of its own, because it is written by one side. A
+ * request and its response are neighbours. */
+static void lay_many(const struct virtq_shape *shape, struct layout *at)
 {
-	return areas_offset(shape) + (size_t)shape->num_chains * area_stride(shape);
+	at->used = round_up(at->avail + avail_bytes(shape), VIRTQ_CACHE_LINE);
+	at->request = round_up(at->used + used_bytes(shape), VIRTQ_CACHE_LINE);
+	at->response = at->request + round_up(shape->request_bytes, sizeof(uint32_t));
+	at->stride = round_up(at->response + shape->response_bytes - at->request,
+			      VIRTQ_CACHE_LINE);
+	at->tables = at->request + shape->num_chains * at->stride;
+}
+
+/* If there is only one chain, the request lies before the avail index, in the same cache
+ * line, and the response before the used index. So one line goes to the back-end and one
+ * comes back. With several chains, the two sides would write such a line at the same
+ * time. */
+static void lay_single(const struct virtq_shape *shape, struct layout *at)
+{
+	at->request = at->avail;
+	at->avail = round_up(at->request + shape->request_bytes, sizeof(uint64_t));
+	at->response = round_up(at->avail + avail_bytes(shape), VIRTQ_CACHE_LINE);
+	at->used = round_up(at->response + shape->response_bytes, sizeof(uint64_t));
+	at->tables = round_up(at->used + used_bytes(shape), VIRTQ_CACHE_LINE);
+}
+
+static struct layout find_layout(const struct virtq_shape *shape)
+{
+	struct layout at = {
+		.avail = round_up(shape->size * sizeof(struct vring_desc),
+				  VIRTQ_CACHE_LINE),
+	};
+
+	if (shape->num_chains == 1)
+		lay_single(shape, &at);
+	else
+		lay_many(shape, &at);
+	return at;
 }
 
 size_t virtq_bytes(const struct virtq_shape *shape)
 {
-	return round_up(tables_offset(shape) +
+	return round_up(find_layout(shape).tables +
 			(size_t)shape->num_chains * table_stride(shape), 4096);
 }
 
@@ -101,6 +121,7 @@ static void lay_chain(struct virtq *vq, uint16_t chain)
 int virtq_init(struct virtq *vq, const struct virtq_shape *shape, void *memory)
 {
 	char *base = memory;
+	struct layout at;
 	int code = check_shape(shape);
 
 	memset(vq, 0, sizeof(*vq));
@@ -113,18 +134,19 @@ int virtq_init(struct virtq *vq, const struct virtq_shape *shape, void *memory)
 		return error_set(ENOMEM, "no memory for a queue of %u requests",
 				 shape->num_chains);
 	}
+	at = find_layout(shape);
 	vq->shape = *shape;
 	vq->mask = shape->size - 1;
 	vq->desc = memory;
-	vq->avail = (struct vring_avail *)(base + avail_offset(shape));
-	vq->used = (struct vring_used *)(base + used_offset(shape));
+	vq->avail = (struct vring_avail *)(base + at.avail);
+	vq->used = (struct vring_used *)(base + at.used);
 	vq->used_event = &vq->avail->ring[shape->size];
 	vq->avail_event = (uint16_t *)&vq->used->ring[shape->size];
-	vq->areas = base + areas_offset(shape);
-	vq->tables = base + tables_offset(shape);
-	vq->area_stride = area_stride(shape);
+	vq->areas = base + at.request;
+	vq->tables = base + at.tables;
+	vq->area_stride = (uint32_t)at.stride;
 	vq->table_stride = table_stride(shape);
-	vq->response_offset = response_offset(shape);
+	vq->response_offset = (uint32_t)(at.response - at.request);
 	for (uint16_t chain = 0; chain < shape->num_chains; chain++)
 		lay_chain(vq, chain);
 	virtq_refuse_calls(vq);

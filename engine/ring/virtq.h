@@ -10,7 +10,9 @@
  * The layout decides how many cache lines travel between the two sides for each
  * request. The request area and the response area are neighbours, so the cache line
  * of a short request makes one round trip. Descriptors have cache lines of their own,
- * which do not travel as long as nothing in them changes.
+ * which do not travel as long as nothing in them changes. A queue with one chain lies
+ * in memory so that one line goes to the back-end and one comes back (virtq.c).
+ * ARCHITECTURE.md has a table of the lines.
  *
  * One thread owns a virtqueue; the back-end is on the other side. Everything that the
  * back-end writes is checked before use, and an impossible value marks the virtqueue
@@ -57,11 +59,11 @@ struct virtq {
 	struct vring_used *used;
 	uint16_t *avail_event;   /* in the used ring; the back-end writes it */
 	uint16_t *used_event;    /* in the avail ring; we write it */
-	char *areas;             /* the request and response area of each chain */
+	char *areas;             /* the request area of each chain */
 	char *tables;            /* indirect descriptors */
 	uint32_t area_stride;    /* bytes between chains */
 	uint32_t table_stride;
-	uint32_t response_offset; /* in an area */
+	uint32_t response_offset; /* from the request area of the same chain */
 	struct virtq_shape shape;
 	uint16_t mask;
 	/* Written by the owner. */

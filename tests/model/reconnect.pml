@@ -300,8 +300,8 @@ inline set_batch_head()
 	fi
 }
 
-/* engine/backend/ring/split.c: ring_put(): shared_write shared_write next last_batch_head
- *   shared_write_release last_batch_head */
+/* engine/backend/ring/split.c: ring_put(): shared_read shared_write shared_read shared_write
+ *   next last_batch_head shared_write_release last_batch_head */
 inline ring_put()
 {
 	STORE(used_ring[used % SIZE] = head);

@@ -320,8 +320,8 @@ inline ring_take()
 	}
 }
 
-/* engine/backend/ring/split.c: ring_put(): shared_write shared_write next last_batch_head
- *   shared_write_release last_batch_head */
+/* engine/backend/ring/split.c: ring_put(): shared_read shared_write shared_read shared_write
+ *   next last_batch_head shared_write_release last_batch_head */
 inline ring_put()
 {
 	use(AVAIL(taken % SIZE));

@@ -274,8 +274,12 @@ void ring_put(struct ring *ring, uint32_t head, uint32_t used_bytes)
 	struct vring_used_elem *slot =
 		&ring->used->ring[ring->used_index++ & (ring->size - 1)];
 
-	shared_write(&slot->id, head);
-	shared_write(&slot->len, used_bytes);
+	/* If requests complete in order, the element often has these values already. A
+	 * line that is not written stays valid in the driver's cache. */
+	if (shared_read(&slot->id) != head)
+		shared_write(&slot->id, head);
+	if (shared_read(&slot->len) != used_bytes)
+		shared_write(&slot->len, used_bytes);
 	if (unlikely(ring->inflight != NULL) && head < ring->size) {
 		ring->inflight->entries[head].next =
 			ring->inflight->last_batch_head;

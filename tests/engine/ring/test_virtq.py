@@ -22,7 +22,7 @@ from tests.engine.ring_device import (
     RingDevice,
     Shape,
 )
-from tests.engine.shared_object import ffi, lib, sentence
+from tests.engine.shared_object import CData, ffi, lib, sentence
 
 DIRECT = Shape(chain_length=2)
 INDIRECT = Shape(num_chains=8, chain_length=3, indirect=True)
@@ -117,6 +117,26 @@ def test_the_parts_of_the_ring_are_aligned(shape: Shape) -> None:
         alignments = ((ring.vq.desc, 16), (ring.vq.avail, 2), (ring.vq.used, 4))
         for part, alignment in alignments:
             assert int(ffi.cast("uintptr_t", part)) % alignment == 0
+
+
+def cache_line(part: CData) -> int:
+    return int(ffi.cast("uintptr_t", part)) // 64
+
+
+@pytest.mark.parametrize("is_indirect", [False, True])
+def test_a_single_chain_lies_on_the_cache_lines_of_the_indices(is_indirect: bool) -> None:
+    blk = Shape(128, 1, 3, request_bytes=16, response_bytes=40, indirect=is_indirect)
+    with Ring(blk) as ring:
+        vq = ring.vq
+        assert cache_line(lib.virtq_request(vq, 0)) == cache_line(ffi.cast("char *", vq.avail) + 2)
+        assert cache_line(lib.virtq_response(vq, 0)) == cache_line(ffi.cast("char *", vq.used) + 2)
+
+
+@given(shapes())
+@settings(deadline=None)
+def test_the_two_sides_write_no_ring_on_the_same_cache_line(shape: Shape) -> None:
+    with Ring(shape) as ring:
+        assert cache_line(ring.vq.used_event) < cache_line(ring.vq.used)
 
 
 def test_used_event_lies_behind_the_avail_ring(events: Ring) -> None:

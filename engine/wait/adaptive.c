@@ -160,14 +160,19 @@ static void learn_step(struct adaptive *adaptive, uint64_t took_ns)
 void adaptive_learn(struct adaptive *adaptive,
 		    const struct adaptive_outcome *outcome)
 {
-	uint64_t took_ns = outcome->now_ns - adaptive->now_ns;
+	uint64_t took_ns = outcome->now_ns - adaptive->now_ns, waited_ns;
 
 	skip_stall(adaptive, took_ns);
 	learn_step(adaptive, took_ns);
 	adaptive->now_ns = outcome->now_ns;
 	adaptive->balance_ns -= (int64_t)outcome->cpu_ns;
-	if (outcome->is_over)
-		learn_arrival(adaptive, outcome->now_ns - adaptive->begun_ns);
+	if (!outcome->is_over)
+		return;
+	waited_ns = outcome->now_ns - adaptive->begun_ns;
+	learn_arrival(adaptive, waited_ns);
+	/* The step itself may have been too long, such as a yield to other threads. */
+	if (waited_ns >= MOST_PATIENCE_NS)
+		contest_replace_first(&adaptive->contest, BLOCK_WAY);
 }
 
 /* ---- adaptive_cpu --------------------------------------------------------------- */

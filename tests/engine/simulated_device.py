@@ -146,10 +146,14 @@ class SharedCore(Machine):
 class PollingSharedCore(SharedCore):
     oversleep_ns: int = 20 * US
     shortest_sleep_ns: int = 10 * US  # a shorter one is over before the back-end runs
+    gives_way: bool = False  # a yield lets the back-end run, for a whole time slice
 
     def take(self, action: int, length_ns: int) -> None:
         if action in (SPIN, YIELD) or length_ns <= self.shortest_sleep_ns:
-            SharedCore.take(self, SPIN, length_ns)
+            if self.gives_way and action == YIELD:
+                self.serve()
+            else:
+                SharedCore.take(self, SPIN, length_ns)
             if not self.submitted:  # the back-end goes on for the rest of its time slice
                 self.now += self.slice_ns
         else:

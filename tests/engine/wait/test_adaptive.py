@@ -43,6 +43,7 @@ MACHINES: dict[str, Callable[[int], Machine]] = {
     "separate, 10 and 100 us": lambda depth: SeparateCores(depth, service_ns=alternating),
     "shared, slow timers": SharedCore,
     "shared, polling": PollingSharedCore,
+    "shared, polling, long yields": lambda depth: PollingSharedCore(depth, gives_way=True),
     "shared, quick timers": lambda depth: SharedCore(depth, oversleep_ns=2 * US),
 }
 

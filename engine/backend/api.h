@@ -28,7 +28,7 @@ struct backend_config {
 	const char *cpus;	  /* 1 or 0,2-3: assigned to workers in turn [any] */
 	const char *aio;	  /* how files are served: auto, io_uring, threads, off [auto] */
 	uint64_t size_bytes;	  /* of each disk [1 GiB; a file's own size] */
-	uint32_t block_bytes;	  /* 512, 4096 [512] */
+	uint32_t block_bytes;	  /* 512, 4096 [512; with direct, what the file needs] */
 	uint32_t queue_count;	  /* request queues [1] */
 	uint32_t queue_size_max;  /* descriptors [1024, or the profile's] */
 	uint32_t thread_count;	  /* workers [1] */
@@ -46,6 +46,7 @@ struct backend_config {
 	 * when it stops [the back-end binds one]. */
 	int socket_fd;
 	bool read_only;
+	bool direct; /* a file is accessed without the page cache (O_DIRECT) */
 	/* Allocate the memory, or the blocks of a new memory:PATH file, before
 	 * it is served. The caller checks that there is enough memory. */
 	bool populate;

@@ -144,6 +144,21 @@ static void slice_storage(struct server *server, uint32_t block_bytes,
 		};
 }
 
+/* With direct access the file may need larger blocks. */
+static int fit_blocks(const struct storage *storage, const char *words,
+		      uint32_t wanted, uint32_t *block_bytes)
+{
+	if (!wanted && storage->direct_bytes > *block_bytes)
+		*block_bytes = storage->direct_bytes;
+	if (storage->direct_bytes <= *block_bytes && *block_bytes <= 4096)
+		return 0;
+	return error_record(-EINVAL,
+			    "storage %s: direct=on: its device needs blocks of %u "
+			    "bytes, and the disk has blocks of %u: use another "
+			    "block size (512 or 4096) or direct=off",
+			    words, storage->direct_bytes, *block_bytes);
+}
+
 static int open_disks(struct backend *backend,
 		      const struct backend_config *config)
 {
@@ -157,6 +172,9 @@ static int open_disks(struct backend *backend,
 	if (block_bytes != 512 && block_bytes != 4096)
 		return error_record(-EINVAL, "block size %u: use 512 or 4096",
 				    block_bytes);
+	if (config->direct && strncmp(storage, "file:", 5))
+		return error_record(-EINVAL, "direct=on has no meaning for storage "
+				    "%s: use storage file:PATH", storage);
 	if (!bytes && (is_null || !strcmp(storage, "memory")))
 		bytes = DEFAULT_SIZE_BYTES;
 	if (bytes % block_bytes || bytes > INT64_MAX / server->device.disk_count)
@@ -169,11 +187,15 @@ static int open_disks(struct backend *backend,
 				      .words = storage,
 				      .bytes = bytes * server->device.disk_count,
 				      .read_only = config->read_only,
+				      .direct = config->direct,
 				      .may_map = config->own_process,
 				      .populate = config->populate,
 				      .cpus = { backend->cpus,
 						backend->cpu_count },
 				      .log_fd = config->log_fd });
+	if (!result)
+		result = fit_blocks(&server->storage, storage,
+				    config->block_bytes, &block_bytes);
 	if (result)
 		return result;
 	slice_storage(server, block_bytes, config->read_only);

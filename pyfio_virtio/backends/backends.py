@@ -37,6 +37,7 @@ _LAST_BYTES = 4096  # at the end of a log, where last_words() looks for the last
 MEMORY_FD_NAME = "pyfio-virtio-disk"
 QSD_POLL_MAX_NS = 32768  # qemu-storage-daemon's own default
 QSD = "qemu-storage-daemon"
+_SMALLEST_BLOCK = 512  # bytes; the default
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ class BackendSpec:
     storage: str = "memory"
     size_bytes: int = 1 << 30
     queues: int = 1
-    block_size: int = 512  # bytes
+    block_size: int = _SMALLEST_BLOCK  # bytes
     read_only: bool = False
     poll_max_ns: int | None = None  # qsd: how long an idle thread polls before it sleeps
     cpus: str | None = None  # as taskset takes it: "0,2-3"
@@ -255,6 +256,8 @@ def builtin_command(
     kind = spec.storage.partition(":")[0]
     where = f"{kind}:{storage.path}" if spec.file else spec.storage
     size = [] if spec.file else [f"--size={spec.size_bytes}"]
+    # Direct access to a file may need larger blocks than the default.
+    block = [] if spec.block_size == _SMALLEST_BLOCK else [f"--block-size={spec.block_size}"]
     return [
         *(
             sys.executable,
@@ -263,7 +266,7 @@ def builtin_command(
             f"--socket={socket}",
             f"--storage={where}",
         ),
-        *(*size, f"--block-size={spec.block_size}", f"--queues={spec.queues}"),
+        *(*size, *block, f"--queues={spec.queues}"),
         *(["--read-only"] if spec.read_only else []),
         *([f"--socket-fd={fd}"] if fd is not None else []),
     ]

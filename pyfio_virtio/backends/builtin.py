@@ -37,7 +37,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--device", default="blk", help="blk or scsi")
     add("--storage", default="memory", help="null, memory, memory:PATH or file:PATH")
     add("--size", default="0", help="size of each disk; by default 1G, or the size of the file")
-    add("--block-size", type=int, default=512, help="512 or 4096 bytes")
+    add("--block-size", type=int, default=0, help="512 or 4096 bytes; by default what fits")
     add("--queues", type=int, default=1, help="number of request queues")
     add("--queue-size-max", type=int, default=0, help="largest number of descriptors in a queue")
     add("--targets", type=int, default=1, help="targets of a scsi device, up to 8")
@@ -59,6 +59,12 @@ def _parser() -> argparse.ArgumentParser:
         default="auto",
         help="how a file is served with several requests in flight: auto, io_uring, threads, "
         "or off for one after the other",
+    )
+    add(
+        "--direct",
+        default="off",
+        choices=["on", "off"],
+        help="whether a file is accessed without the page cache",
     )
     add("--cpus", default="", help="CPUs for these threads, given out in turn, such as 0,2-3")
     add(
@@ -126,6 +132,7 @@ def _settings(chosen: argparse.Namespace) -> Settings:
         discard_segments_max=chosen.discard_segments_max,
         clients_max=chosen.clients,
         read_only=chosen.read_only,
+        direct=chosen.direct == "on",
         populate=_populates(chosen),
         own_process=True,
         log_fd=_STDERR,

@@ -50,6 +50,7 @@ class Settings:
     clients_max: int = 0
     socket_fd: int = 0
     read_only: bool = False
+    direct: bool = False
     populate: bool = False
     own_process: bool = False
     log_fd: int = -1

@@ -15,11 +15,10 @@ _BUILTIN = (
     *("device", "queue-size-max", "targets", "luns", "size-max", "seg-max"),
     *("discard-sectors-max", "discard-segments-max", "latency", "serve", "threads", "profile"),
     *("clients", "fault", "control", "cpus", "stats-file", "populate"),
-    *("aio",),
-    *("explain", "explain-file"),
+    *("aio", "direct", "explain", "explain-file"),
 )
 # Only a file that is not mapped has these.
-_BUILTIN_OF_FILES = ("aio",)
+_BUILTIN_OF_FILES = ("aio", "direct")
 # Options of the disk in qemu-storage-daemon, as its block layer wants them.
 _QSD_NODE = {
     "aio": "file.aio={}",

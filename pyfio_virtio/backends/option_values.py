@@ -26,6 +26,7 @@ _OF_BUILTIN = {
     "profile": ("builtin", "spdk", "qemu", "rust-vmm", "minimal"),
     "populate": ("auto", "on", "off"),
     "aio": ("auto", "io_uring", "threads", "off"),
+    "direct": ("on", "off"),
 }
 FIXED: Mapping[str, Mapping[str, Sequence[str]]] = {"builtin": _OF_BUILTIN, "qsd": _OF_QSD}
 _SWITCHES = ("cache.direct", "cache.no-flush")

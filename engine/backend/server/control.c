@@ -59,12 +59,13 @@ static int command_stats(struct server *server, const char *words,
 	(void)words;
 	text_add(answer,
 		 "{\"device\": \"%s\", \"profile\": \"%s\", \"serve\": \"%s\", "
-		 "\"aio\": \"%s\", \"clients\": %u, \"clients_seen\": %u",
+		 "\"aio\": \"%s\", \"direct\": %s, \"clients\": %u, "
+		 "\"clients_seen\": %u",
 		 server->device.ops->name, server->device.profile->name,
 		 mode_names[server->workers.mode],
 		 postponed_way(&server->workers.list[0].postponed),
-		 server->connection_count,
-		 server->next_id);
+		 server->storage.direct_bytes ? "true" : "false",
+		 server->connection_count, server->next_id);
 	statistics_print(&total, answer);
 	print_disks(&server->device, answer);
 	text_add(answer, "}");

@@ -22,13 +22,6 @@ static int check_change(const struct disk *disk, uint64_t offset,
 	return disk->read_only ? -EROFS : disk_check(disk, offset, bytes);
 }
 
-/* Asks the caller to carry the whole request out where it may wait. */
-static int postpone(struct postponed *later)
-{
-	*later = (struct postponed){ .is_set = true };
-	return -EINPROGRESS;
-}
-
 int disk_read(struct disk *disk, uint64_t offset, struct span *to,
 	      struct postponed *later)
 {
@@ -63,7 +56,7 @@ int disk_write_through(struct disk *disk, uint64_t offset, struct span *from,
 	int result;
 
 	if (later)
-		return postpone(later);
+		return storage_postpone(later);
 	result = disk_write(disk, offset, from, NULL);
 	return result ? result : disk_flush(disk, NULL);
 }
@@ -71,7 +64,7 @@ int disk_write_through(struct disk *disk, uint64_t offset, struct span *from,
 int disk_flush(struct disk *disk, struct postponed *later)
 {
 	if (later)
-		return postpone(later);
+		return storage_postpone(later);
 	return disk->storage->ops->flush(disk->storage);
 }
 
@@ -84,7 +77,7 @@ int disk_discard(struct disk *disk, uint64_t offset, uint64_t bytes,
 	if (result || !bytes)
 		return result;
 	if (later)
-		return postpone(later);
+		return storage_postpone(later);
 	return storage->ops->discard(storage, disk->start_bytes + offset,
 				     bytes);
 }
@@ -98,7 +91,7 @@ int disk_write_zeroes(struct disk *disk, uint64_t offset, uint64_t bytes,
 	if (result || !bytes)
 		return result;
 	if (later)
-		return postpone(later);
+		return storage_postpone(later);
 	return storage->ops->write_zeroes(storage, disk->start_bytes + offset,
 					  bytes);
 }

@@ -21,6 +21,7 @@
 
 #include "base/error.h"
 #include "memory/guard.h"
+#include "storage/direct.h"
 
 typedef ssize_t (*transfer)(int fd, const struct iovec *segments, int count,
 			    off_t offset);
@@ -36,7 +37,9 @@ static int file_transfer(struct storage *storage, uint64_t offset,
 			continue;
 		if (moved < 0)
 			return -errno;
-		if (!moved) /* past the end */
+		/* Past the end, or up to an end within a block. */
+		if (!moved || (storage->direct_bytes &&
+			       moved % storage->direct_bytes))
 			return -EIO;
 		span_skip(span, moved);
 		offset += moved;
@@ -66,7 +69,9 @@ int file_check_is_whole(const struct storage *storage)
 
 static int file_read(struct storage *storage, uint64_t offset, struct span *to)
 {
-	int result = file_transfer(storage, offset, to, preadv);
+	int result = direct_fits(storage, to) ?
+			     file_transfer(storage, offset, to, preadv) :
+			     direct_read_by_copy(storage, offset, to);
 
 	return result ? storage_failed(storage, "read", offset, result) : 0;
 }
@@ -77,7 +82,9 @@ static int file_write(struct storage *storage, uint64_t offset,
 	int result = file_check_is_whole(storage);
 
 	if (!result)
-		result = file_transfer(storage, offset, from, pwritev);
+		result = direct_fits(storage, from) ?
+				 file_transfer(storage, offset, from, pwritev) :
+				 direct_write_by_copy(storage, offset, from);
 	return result ? storage_failed(storage, "write", offset, result) : 0;
 }
 
@@ -101,7 +108,7 @@ static int file_flush(struct storage *storage)
 static int file_fill_zeroes(struct storage *storage, uint64_t offset,
 			    uint64_t bytes)
 {
-	static uint8_t zeroes[65536];
+	static _Alignas(4096) uint8_t zeroes[65536];
 
 	while (bytes) {
 		struct iovec piece = {
@@ -161,6 +168,16 @@ static int postpone(struct postponed *later, bool is_write, uint64_t offset,
 	return -EINPROGRESS;
 }
 
+static int try_direct(struct storage *storage, bool is_write, uint64_t offset,
+		      struct span *span, struct postponed *later)
+{
+	if (!span->bytes)
+		return 0;
+	return direct_fits(storage, span) ?
+		       postpone(later, is_write, offset, span) :
+		       storage_postpone(later);
+}
+
 /* Reads what is cached. Returns how many bytes, or a negative errno. */
 static ssize_t read_cached(struct storage *storage, uint64_t offset,
 			   const struct span *to)
@@ -179,8 +196,11 @@ static ssize_t read_cached(struct storage *storage, uint64_t offset,
 int file_try_read(struct storage *storage, uint64_t offset, struct span *to,
 		  struct postponed *later)
 {
-	ssize_t moved = read_cached(storage, offset, to);
+	ssize_t moved;
 
+	if (storage->direct_bytes)
+		return try_direct(storage, false, offset, to, later);
+	moved = read_cached(storage, offset, to);
 	if (moved > 0) {
 		span_skip(to, moved);
 		offset += moved;
@@ -192,7 +212,8 @@ int file_try_read(struct storage *storage, uint64_t offset, struct span *to,
 int file_try_write(struct storage *storage, uint64_t offset, struct span *from,
 		   struct postponed *later)
 {
-	(void)later;
+	if (storage->direct_bytes)
+		return try_direct(storage, true, offset, from, later);
 	return file_write(storage, offset, from);
 }
 

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "storage/direct.h"
 
 /* ---- null: keeps no data, and leaves the buffer of a read as it is ------- */
 
@@ -81,6 +82,8 @@ static int open_file(struct storage *storage, const char *path,
 				       &is_new);
 
 	storage->ops = &file_ops;
+	if (!result && options->direct)
+		return direct_begin(storage, path);
 	if (!result && options->may_map)
 		storage_map_file(storage, true);
 	return result;

@@ -10,6 +10,7 @@
 #ifndef BACKEND_STORAGE_H
 #define BACKEND_STORAGE_H
 
+#include <errno.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -29,6 +30,13 @@ struct postponed {
 	uint64_t offset;
 	struct span span; /* its segments are those of the access */
 };
+
+/* Asks the caller to carry the whole request out where it may wait. */
+static inline int storage_postpone(struct postponed *later)
+{
+	*later = (struct postponed){ .is_set = true };
+	return -EINPROGRESS;
+}
 
 /* Each returns 0 or a negative errno. Spans are consumed. Unless the storage is
  * null, discarded blocks read as zeroes. */
@@ -51,6 +59,9 @@ struct storage {
 	void *mapping; /* for munmap(), with mapping_bytes */
 	size_t mapping_bytes;
 	int log_fd;
+	/* Without the page cache (storage/direct.h): lengths and offsets are multiples of
+	 * the first, addresses of the second. 0: with the page cache. */
+	uint32_t direct_bytes, direct_memory_bytes;
 	/* Workers write these, so they are atomic. Nothing clears them. */
 	bool failure_logged;
 	bool flush_failed;
@@ -61,6 +72,7 @@ struct storage_options {
 	const char *words; /* null, memory, memory:PATH or file:PATH */
 	uint64_t bytes;	   /* 0: the size of the file */
 	bool read_only;
+	bool direct; /* of a file: without the page cache */
 	/* Files may be mapped, because a guard will run (memory/guard.h). */
 	bool may_map;
 	bool populate; /* allocate memory and new mapped files at once */

@@ -18,7 +18,7 @@ import numpy as np
 
 from bench import adaptive, claims, environment, instructions, level, outcome
 from bench.outcome import Outcome
-from bench.plan import BARE, GROUPS, Comparison
+from bench.plan import BARE, FILES, GROUPS, Comparison
 from bench.run import PATIENCE_S, Cores, Turns, finish, turns, unfinished
 from pyfio_virtio import files
 from pyfio_virtio.errors import PyfioVirtioError
@@ -50,7 +50,7 @@ class Bench:
     def turns(self, name: str) -> AbstractContextManager[Turns]:
         """The object that runs the sides of the name's comparisons in turn."""
         patience_s = instructions.PATIENCE_S if name == INSTRUCTIONS else PATIENCE_S
-        return turns(self.folder / name, self.cores, patience_s)
+        return turns(self.folder / name, self.cores, patience_s, on_disk=name == FILES)
 
     def keep(self, name: str, results: object, text: str) -> None:
         """Writes NAME.json with every run and NAME.md with the table."""

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from pyfio_virtio.backends.backends import BackendSpec
-from pyfio_virtio.sweep.job import DISK_VARIABLE
+from pyfio_virtio.sweep.job import DISK_VARIABLE, SCRATCH
 
 Options = Mapping[str, str]
 
@@ -17,6 +17,9 @@ BARE, BLOCKING, ASYNC = "bare_loop", "blocking_loop", "async_loop"
 
 # A program of this folder in Python.
 PYTHON = "python_loop"
+
+# The name of the group whose scratch file is on a disk; those of the others are in memory.
+FILES = "files"
 
 # The disk of a side; fio takes its path from an environment variable.
 DISK = f"${{{DISK_VARIABLE}}}"
@@ -147,6 +150,12 @@ def file(engine: str, depth: int) -> Side:
     """A side with fio's engine on a file in memory, buffered because tmpfs has no direct I/O."""
     options = {"ioengine": engine, "filename": DISK, **load(depth)}
     return Side(f"fio's {engine}, file in memory", options, MemoryFile())
+
+
+def on_file(kind: str, depth: int, *options: str) -> Side:
+    """A side whose back-end serves a scratch file on a disk."""
+    spec = BackendSpec(kind, f"file:{SCRATCH}", DISK_BYTES, options=options)
+    return virtio(spec, depth, BUSY, f"on {kind} {' '.join(options)}")
 
 
 def nbd(depth: int) -> Side:
@@ -284,6 +293,18 @@ def _sleepy() -> Iterator[Comparison]:
             yield Comparison(title, base, others, shares_core, runtime_s=SHORT_S)
 
 
+def _files() -> Iterator[Comparison]:
+    """A scratch file on a disk, without the page cache and with all of it in the page cache."""
+    for is_direct in (True, False):
+        direct, cache = ("on", "without") if is_direct else ("off", "in")
+        for depth in (1, 32, 128):
+            daemon = on_file("qsd", depth, "aio=io_uring", f"cache.direct={direct}")
+            ways = ("io_uring", "threads") if is_direct else ("io_uring", "off")
+            ours = [on_file("builtin", depth, f"aio={way}", f"direct={direct}") for way in ways]
+            title = f"iodepth {depth}, {cache} the page cache"
+            yield Comparison(title, daemon, tuple(ours), aim=0.95, runtime_s=SHORT_S)
+
+
 def _start() -> Iterator[Comparison]:
     ours, base = virtio(QSD_NULL, 128, {"hugepages": "off"}), null(128)
     sides = [
@@ -311,5 +332,6 @@ GROUPS: Mapping[str, Group] = {
     "backends": Group("the built-in null disk beside qemu-storage-daemon's", [*_backends()]),
     "peers": Group("beside fio's io_uring, libaio and nbd engines", [*_peers()]),
     "sleepy": Group("sleeps of 5 to 200 µs beside the eventfd", [*_sleepy()]),
+    FILES: Group("a file on the built-in back-end beside qemu-storage-daemon's", [*_files()]),
     "start": Group("how long a run of one I/O takes", [*_start()]),
 }

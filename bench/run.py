@@ -245,8 +245,12 @@ def unfinished(folder: Path) -> Path:
 
 
 @contextmanager
-def turns(folder: Path, cores: Cores, patience_s: float = PATIENCE_S) -> Iterator[Turns]:
-    """Turns that continue with the runs in unfinished(folder)."""
+def turns(
+    folder: Path, cores: Cores, patience_s: float = PATIENCE_S, *, on_disk: bool = False
+) -> Iterator[Turns]:
+    """Turns that continue with the runs in unfinished(folder). The scratch file of the sides is
+    on a disk or in memory.
+    """
     if folder.exists() and not (folder / RUNS).is_file():
         raise UsageError(
             f"{folder} is not replaced", "it holds no runs", "name another folder with --output"
@@ -255,7 +259,7 @@ def turns(folder: Path, cores: Cores, patience_s: float = PATIENCE_S) -> Iterato
     has_daemon = shutil.which(backends.QSD) is not None
     known = versions(found, ("builtin", "qsd", "nbd") if has_daemon else ("builtin",))
     kept = SweepFolder(unfinished(folder))
-    private = folders.run_folder_path(folders.memory_folder())
+    private = folders.run_folder_path(None if on_disk else folders.memory_folder())
     with runner(kept, private, known, patience_s=patience_s) as running:
         yield Turns(running, cores, found, known)
 

@@ -79,7 +79,7 @@ lint: $(VENV)/.dev ## check style and types with ruff and mypy
 
 bench: install-packages ## compare the engine with fio's own engines; all runs are kept in build/bench/
 	@$(MAKE) --no-print-directory all $(addprefix build/bench/,bare_loop blocking_loop async_loop)
-	@$(IN_VENV) -m bench $(BENCH)
+	@$(IN_VENV) -m bench --page $(if $(QUICK),--quick) $(BENCH)
 
 # These programs use neither fio nor Python, and are optimised like the engine.
 build/bench/%_loop: bench/%_loop.c bench/random.h bench/result.h $(FRONT_END_SOURCES)
@@ -111,6 +111,7 @@ help: ## list the targets and variables
 	@echo "FIO_SOURCE_DIR=DIR  build for the fio with these sources instead of the installed package"
 	@echo "PREFIX=DIR          the folder into which make install puts the C library (default: /usr/local)"
 	@echo "BENCH='NAME... --pairs N'  the comparisons that make bench runs; BENCH=--help lists them"
+	@echo "QUICK=1             make bench runs for five minutes"
 	@echo "MINUTES=30 SEED=N   how long make differential or make soak runs, and where it begins; else anywhere"
 	@echo "SECONDS=60 SEED=N   how long make stress runs, and what it draws"
 	@echo "MINUTES=10 TARGET='NAME...'  how long make fuzz searches in all, and in which targets"

@@ -16,24 +16,28 @@ from pathlib import Path
 import click
 import numpy as np
 
-from bench import adaptive, claims, environment, instructions, level, outcome
+from bench import adaptive, claims, environment, growth, instructions, level, outcome, page, quick
 from bench.outcome import Outcome
+from bench.page import Row
 from bench.plan import BARE, FILES, GROUPS, Comparison
 from bench.run import PATIENCE_S, Cores, Turns, finish, turns, unfinished
 from pyfio_virtio import files
 from pyfio_virtio.errors import PyfioVirtioError
 
-INSTRUCTIONS, ADAPTIVE, LEVEL = "instructions", "adaptive", "level"
+INSTRUCTIONS, GROWTH, ADAPTIVE, LEVEL = "instructions", "growth", "adaptive", "level"
 CLAIMS = "claims"
 ABOUT: Mapping[str, str] = {
     **{name: group.about for name, group in GROUPS.items()},
     LEVEL: "how even a run is: half seconds beside the run's median",
     INSTRUCTIONS: "instructions for each I/O, by valgrind's callgrind",
+    GROWTH: "instructions for each I/O with more queues, more disks and a greater iodepth",
     ADAPTIVE: "wait=adaptive beside the best other way at 50 points; long, so only on request",
     CLAIMS: "how often reports claim differences, on simulated runs; only on request",
 }
 DEFAULT = tuple(name for name in ABOUT if name not in (ADAPTIVE, CLAIMS))
-OUTPUT = Path(__file__).resolve().parent.parent / "build" / "bench"
+COUNTED = (INSTRUCTIONS, GROWTH)  # by valgrind
+FOLDER = Path(__file__).resolve().parent
+OUTPUT = FOLDER.parent / "build" / "bench"
 PAIRS = 12
 _INTERRUPTED = 130
 
@@ -46,19 +50,36 @@ class Bench:
     pairs: int
     folder: Path
     environment: Mapping[str, object]
+    quick: bool = False
 
     def turns(self, name: str) -> AbstractContextManager[Turns]:
         """The object that runs the sides of the name's comparisons in turn."""
-        patience_s = instructions.PATIENCE_S if name == INSTRUCTIONS else PATIENCE_S
+        patience_s = instructions.PATIENCE_S if name in COUNTED else PATIENCE_S
         return turns(self.folder / name, self.cores, patience_s, on_disk=name == FILES)
 
-    def keep(self, name: str, results: object, text: str) -> None:
-        """Writes NAME.json with every run and NAME.md with the table."""
+    def keep(self, name: str, results: object, text: str, rows: Sequence[Row] = ()) -> None:
+        """Writes NAME.json with every run and NAME.md with the table.
+
+        The rows are those for the table at the page's head.
+        """
         self.folder.mkdir(parents=True, exist_ok=True)
-        whole = {"name": name, "environment": self.environment, "results": results}
+        conditions = environment.summary(self.environment)
+        whole = {
+            "name": name,
+            "about": ABOUT[name],
+            "environment": self.environment,
+            "conditions": conditions,
+            "rows": [asdict(row) for row in rows],
+            "text": text,
+            "results": results,
+        }
         files.replace(self.folder / f"{name}.json", json.dumps(whole, indent=1) + "\n")
-        heading = f"{ABOUT[name]} ({environment.summary(self.environment)})\n\n"
-        files.replace(self.folder / f"{name}.md", heading + text)
+        files.replace(self.folder / f"{name}.md", f"{ABOUT[name]} ({conditions})\n\n{text}")
+
+    def show_on_page(self, name: str) -> None:
+        """Writes what was kept of the name into the page."""
+        kept = json.loads((self.folder / f"{name}.json").read_text())
+        page.update(FOLDER, page.result_of(kept))
 
 
 def plain(each: Outcome) -> dict[str, object]:
@@ -83,11 +104,13 @@ def plain(each: Outcome) -> dict[str, object]:
 def run_group(bench: Bench, running: Turns, name: str) -> str:
     outcomes: list[Outcome] = []
     text = ""
-    for comparison in GROUPS[name].comparisons:
+    comparisons = GROUPS[name].comparisons
+    for comparison in quick.shortened(comparisons) if bench.quick else comparisons:
         with _progress(comparison.title):
             outcomes.append(_compared(bench, running, comparison))
         text = outcome.table(outcomes) + _added(outcomes)
-        bench.keep(name, [plain(each) for each in outcomes], text)
+        rows = outcome.rows(outcomes) if GROUPS[name].has_peers else ()
+        bench.keep(name, [plain(each) for each in outcomes], text, rows)
     return text
 
 
@@ -117,6 +140,18 @@ def run_instructions(bench: Bench, running: Turns) -> str:
         pairs.append((measured[0], measured[1]))
         text = instructions.table(pairs)
         bench.keep(INSTRUCTIONS, [[asdict(each) for each in pair] for pair in pairs], text)
+    return text
+
+
+def run_growth(bench: Bench, running: Turns) -> str:
+    counted: dict[growth.Step, tuple[instructions.PerIo, instructions.PerIo]] = {}
+    text = ""
+    for step in growth.STEPS:
+        null, ours = step.sides()
+        with _progress(step.title):
+            counted[step] = instructions.measure(null, running), instructions.measure(ours, running)
+        text = f"{growth.table(counted)}\n{growth.summary(counted)}\n"
+        bench.keep(GROWTH, [[asdict(each) for each in pair] for pair in counted.values()], text)
     return text
 
 
@@ -169,6 +204,8 @@ def _run(bench: Bench, name: str) -> str:
     with bench.turns(name) as running:
         if name == INSTRUCTIONS:
             return run_instructions(bench, running)
+        if name == GROWTH:
+            return run_growth(bench, running)
         if name == LEVEL:
             return run_level(bench, running)
         if name == ADAPTIVE:
@@ -185,9 +222,20 @@ def _about() -> str:
 @click.option(
     "--pairs",
     type=click.IntRange(1),
-    default=PAIRS,
-    show_default=True,
-    help="Rounds of each comparison; use fewer than 12 only to see that it works.",
+    help=f"Rounds of each comparison; use fewer than 12 only to see that it works.  "
+    f"[default: {PAIRS}; with --quick {quick.ROUNDS}]",
+)
+@click.option(
+    "--quick",
+    "is_quick",
+    is_flag=True,
+    help="Few rounds of short runs, of each peer and the ways of waiting: five minutes.",
+)
+@click.option(
+    "--page",
+    "writes_page",
+    is_flag=True,
+    help="Also write the results to bench/results, and their tables into bench/README.md.",
 )
 @click.option("--fio-cpu", type=click.IntRange(0), default=0, show_default=True)
 @click.option("--backend-cpu", type=click.IntRange(0), default=1, show_default=True)
@@ -199,20 +247,33 @@ def _about() -> str:
     help="Folder for the results. A bench that was interrupted there continues.  "
     "[default: build/bench]",
 )
-def main(names: Sequence[str], pairs: int, fio_cpu: int, backend_cpu: int, output: Path) -> None:
-    """Run comparisons on two cores, and print tables for bench/README.md.
+def main(
+    names: Sequence[str],
+    pairs: int | None,
+    is_quick: bool,
+    writes_page: bool,
+    fio_cpu: int,
+    backend_cpu: int,
+    output: Path,
+) -> None:
+    """Run comparisons on two cores, and print their tables.
 
-    Without NAME, all comparisons except adaptive are run.
+    Without NAME, all comparisons except adaptive and claims are run; with --quick, only those that
+    fit into five minutes.
     """
     cores = Cores(fio_cpu, backend_cpu)
-    if INSTRUCTIONS in (names or DEFAULT) and shutil.which("valgrind") is None:
+    names = tuple(dict.fromkeys(names)) or (quick.NAMES if is_quick else DEFAULT)
+    if set(names) & set(COUNTED) and shutil.which("valgrind") is None:
         raise click.ClickException("valgrind is needed to count instructions: apt install valgrind")
-    bench = Bench(cores, pairs, output, environment.describe(cores, pairs))
+    pairs = pairs or (quick.ROUNDS if is_quick else PAIRS)
+    about = environment.describe(cores, pairs, is_quick)
+    bench = Bench(cores, pairs, output, about, is_quick)
     _warn_if_busy()
-    names = tuple(dict.fromkeys(names)) or DEFAULT
     try:
         for name in names:
             _show(bench, name)
+            if writes_page:
+                bench.show_on_page(name)
     except KeyboardInterrupt:
         click.echo("\nbench: interrupted; the same command continues it", err=True)
         sys.exit(_INTERRUPTED)

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 
 import psutil
 
+from bench import page
 from bench.run import Cores
 from pyfio_virtio.engine import engine
 from pyfio_virtio.fio import fio
@@ -21,18 +22,26 @@ from pyfio_virtio.machine import host
 QUIET_LOAD = 0.5
 
 
-def describe(cores: Cores, rounds: int) -> dict[str, object]:
+def describe(cores: Cores, rounds: int, quick: bool = False) -> dict[str, object]:
     """The conditions, which are stored with the results."""
     return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "fio": fio.find().release,
         "engine": engine.version(),
-        "commit": _said("git", "describe", "--always", "--dirty"),
+        "commit": _commit(),
         "qemu_storage_daemon": _said("qemu-storage-daemon", "--version"),
         "host": asdict(host.describe()),
         "cores": asdict(cores),
         "rounds": rounds,
+        "quick": quick,
     }
+
+
+def _commit() -> str:
+    """The commit, and whether anything differs from it except what the bench itself writes."""
+    own = (f":!bench/{page.PAGE}", f":!bench/{page.RESULTS}")
+    changed = _said("git", "status", "--porcelain", "--untracked-files=no", "--", ".", *own)
+    return _said("git", "rev-parse", "--short", "HEAD") + ("-dirty" if changed != "unknown" else "")
 
 
 def summary(environment: Mapping[str, object]) -> str:

@@ -22,10 +22,10 @@ from pyfio_virtio.errors import PyfioVirtioError
 from pyfio_virtio.results.results import COUNTERS
 
 FEW, MANY = 20_000, 60_000
-# These latencies must be longer than fio takes under callgrind for 32 I/Os, because otherwise fio
-# would make no look that finds nothing. They must not be so long that the search for SCSI disks
-# takes too long.
-SLOW, SLOWER = "latency=3ms", "latency=6ms"
+# A latency must be longer than fio takes under callgrind for as many I/Os as are in flight, because
+# otherwise fio would make no look that finds nothing. It must not be so long that the search for
+# SCSI disks, or 20,000 I/Os at iodepth 1, take too long.
+_SLOW_US, _SLOWEST_US = 100, 3200
 # If there are fewer empty looks for each I/O, their cost is not measured.
 _FEWEST_LOOKS = 0.01
 _OBJECT = re.compile(r"^\s*([\d,]+)\s.*\[(?P<object>[^\]]+)\]$")
@@ -93,21 +93,18 @@ def sides() -> list[tuple[Side, Side]]:
     found = []
     for kind, disk, depth, jobs in asked:
         ours = plan.virtio(disk, depth, BUSY, f"fio_virtio, {kind}, iodepth {depth}")
-        found.append((_with_jobs(plan.null(depth), jobs), _with_jobs(ours, jobs)))
+        found.append((plan.with_jobs(plan.null(depth), jobs), plan.with_jobs(ours, jobs)))
     return found
-
-
-def _with_jobs(side: Side, jobs: int) -> Side:
-    return replace(side, options={**side.options, "numjobs": str(jobs)})
 
 
 def measure(side: Side, turns: Turns) -> PerIo:
     """The instructions for one I/O of this side; a side without a disk makes no looks."""
     look = 0.0
     if isinstance(side.disk, BackendSpec):
+        latency_us = min(_SLOW_US * int(side.options["iodepth"]), _SLOWEST_US)
         slow, slower = (
             replace(side, disk=replace(side.disk, options=(*side.disk.options, latency)))
-            for latency in (SLOW, SLOWER)
+            for latency in (f"latency={latency_us}us", f"latency={2 * latency_us}us")
         )
         look = per_look(_count(slow, turns, FEW), _count(slower, turns, FEW))
     return per_io(side.name, _count(side, turns, FEW), _count(side, turns, MANY), look)

@@ -10,6 +10,7 @@ from statistics import median
 
 import numpy as np
 
+from bench.page import Row
 from bench.plan import Comparison, Side
 from bench.run import Run
 from pyfio_virtio.analysis import family, stats
@@ -84,6 +85,15 @@ def table(outcomes: Sequence[Outcome]) -> str:
     for each, found in zip(outcomes, ratios(outcomes), strict=True):
         lines += [row[: len(columns)] for row in _rows(each, found)]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def rows(outcomes: Sequence[Outcome]) -> list[Row]:
+    """Each other side beside its base, for the table at the page's head."""
+    return [
+        Row(each.comparison.title, side.name, each.comparison.base.name, ratio_text(ratio))
+        for each, found in zip(outcomes, ratios(outcomes), strict=True)
+        for side, ratio in zip(each.comparison.others, found, strict=True)
+    ]
 
 
 def _rows(each: Outcome, found: Sequence[Estimate]) -> Iterator[list[str]]:

@@ -5,7 +5,7 @@ All functions are pure. This file starts nothing; run.py does.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from pyfio_virtio.backends.backends import BackendSpec
 from pyfio_virtio.sweep.job import DISK_VARIABLE, SCRATCH
@@ -51,6 +51,7 @@ class Side:
     way: str = ""  # PYTHON: how it reads
     batch: int = 0  # ASYNC: how many operations a call submits and collects; 0: one
     has_neighbour: bool = False  # another program uses all of the back-end's CPU that it can get
+    links: int = 0  # so many links to the disk's socket are made in the folder in which fio runs
 
     @property
     def engine(self) -> str:
@@ -162,6 +163,20 @@ def nbd(depth: int) -> Side:
     """A side with fio's nbd engine, on a node like that of our engine."""
     options = {"ioengine": "nbd", "uri": DISK, **load(depth)}
     return Side("fio's nbd engine", options, QSD_NULL_BY_NBD)
+
+
+def with_jobs(side: Side, jobs: int) -> Side:
+    """The same load by that many jobs."""
+    return replace(side, options={**side.options, "numjobs": str(jobs)})
+
+
+def on_disks(side: Side, count: int) -> Side:
+    """The same job with as many disks. Each path to a socket is another disk for the engine."""
+    if count == 1:
+        return side
+    names = ":".join(f"disk{number}" for number in range(1, count + 1))
+    options = {**side.options, "filename": names, "size": str(count * DISK_BYTES)}
+    return replace(side, options=options, links=count if side.disk else 0)
 
 
 # A simple loop around an eventfd, which asks for calls all the time.
@@ -319,19 +334,36 @@ class Group:
 
     about: str
     comparisons: Sequence[Comparison] = field(repr=False)
+    # The first sides are peers, so the ratios belong into the table at the page's head.
+    has_peers: bool = True
+    in_quick: bool = True  # bench/quick.py
 
 
 GROUPS: Mapping[str, Group] = {
     "null": Group("wait=busy beside fio's null engine", [*_against_null()]),
     "bare": Group("wait=busy beside a bare C loop over the engine's queue", [*_bare()]),
-    "library": Group("threads that call device_read() beside fio", [*_library(), *_threads()]),
+    "library": Group(
+        "threads that call device_read() beside fio",
+        [*_library(), *_threads()],
+        has_peers=False,
+        in_quick=False,
+    ),
     "batches": Group("operations in batches beside a bare C loop", [*_batches()]),
-    "python": Group("a Python program's operations and asyncio", [*_python()]),
-    "waits": Group("wait=busy and wait=event beside each other", [*_waits()]),
-    "rings": Group("indirect descriptors and event_idx, on and off", [*_rings()]),
+    "python": Group(
+        "a Python program's operations and asyncio", [*_python()], has_peers=False, in_quick=False
+    ),
+    "waits": Group("wait=busy and wait=event beside each other", [*_waits()], has_peers=False),
+    "rings": Group(
+        "indirect descriptors and event_idx, on and off",
+        [*_rings()],
+        has_peers=False,
+        in_quick=False,
+    ),
     "backends": Group("the built-in null disk beside qemu-storage-daemon's", [*_backends()]),
     "peers": Group("beside fio's io_uring, libaio and nbd engines", [*_peers()]),
-    "sleepy": Group("sleeps of 5 to 200 µs beside the eventfd", [*_sleepy()]),
+    "sleepy": Group(
+        "sleeps of 5 to 200 µs beside the eventfd", [*_sleepy()], has_peers=False, in_quick=False
+    ),
     FILES: Group("a file on the built-in back-end beside qemu-storage-daemon's", [*_files()]),
-    "start": Group("how long a run of one I/O takes", [*_start()]),
+    "start": Group("how long a run of one I/O takes", [*_start()], has_peers=False, in_quick=False),
 }

@@ -33,6 +33,8 @@ from pyfio_virtio.sweep.versions import ENGINE, FIO, build, versions
 LOOPS = Path(__file__).resolve().parent.parent / "build" / "bench"
 # The time beyond its runtime after which a run counts as hung.
 PATIENCE_S = 60.0
+# Makes the links of a side, and then runs its command.
+_LINK = 'for i in $(seq "$0"); do ln -s "$DISK" disk$i; done; exec "$@"'
 # Options that say where a side runs, and nothing about the load.
 _PLACES = ("ioengine", "filename", "uri")
 
@@ -214,7 +216,8 @@ class Turns:
         if side.program:
             _, *words = program = loop_command(side, runtime_s)
             load = f"# {' '.join([side.program, *words])}\n"
-        command = ["taskset", "-c", str(cores.fio), *under, *program]
+        links = ["sh", "-c", _LINK, str(side.links)] if side.links else []
+        command = ["taskset", "-c", str(cores.fio), *links, *under, *program]
         disk = wanted(side, cores.backend)
         # The text is part of the point, so a side in another comparison or on another CPU is
         # another point.

@@ -19,13 +19,20 @@ from pyfio_virtio.backends import backends, unix_sockets, writers
 from pyfio_virtio.engine import counters, engine
 from pyfio_virtio.engine.counters import JobCounters
 from pyfio_virtio.errors import UsageError
+from pyfio_virtio.explain import requests
+from pyfio_virtio.explain.requests import Requests
 from pyfio_virtio.fio import acceptance, bundled, fio, job, readings, together
 from pyfio_virtio.fio import arguments as fio_arguments
 from pyfio_virtio.machine import folders, signals
 from pyfio_virtio.reach import Reach
+from pyfio_virtio.results.record import CpuUse
+from pyfio_virtio.sweep import sampling
 
 # Files in the folder of the run.
 _SOCKET, _JOB, _NEXT_JOB, _COUNTERS = "disk.sock", "job.fio", "job-{}.fio", "counters.json"
+_REQUESTS = "requests.json"
+# Times are taken of one request in so many.
+EXPLAIN_EVERY = 64
 
 
 @dataclass(frozen=True)
@@ -59,6 +66,7 @@ class Plan:
     environment: dict[str, str]  # is added to ours
     as_json: bool
     counters: tuple[str, ...] = ()  # files to which the engine writes them
+    explains: bool = False  # the times of single requests are taken
     changes: tuple[str, ...] = ()  # a sentence for each change by --convert
     misread: tuple[readings.Misread, ...] = ()  # numbers that fio reads only in part
 
@@ -106,8 +114,12 @@ def plan(
     as_json: bool = False,
     with_counters: bool = False,
     converting: bool = False,
+    explain_every: int = 0,
 ) -> Plan:
-    """Reads the jobs, finds fio, and checks that the jobs, fio and the engine work together."""
+    """Reads the jobs, finds fio, and checks that the jobs, fio and the engine work together.
+
+    With `explain_every`, times are taken of one request in so many.
+    """
     found = fio.find(program)
     read = [job.read(bundled.find(path)) for path in job_files]
     arguments = fio_arguments.parse(fio_options, _option_names(found, read, fio_options))
@@ -127,20 +139,23 @@ def plan(
         environment["LD_LIBRARY_PATH"] = fio.library_path(engine.folder())
     folder = folders.run_folder_path()
     placed = [_placed(title, each, disk, folder) for each in wanted]
-    if with_counters:
-        placed = _counted(placed, folder)
+    if with_counters or explain_every:
+        placed = _counted(placed, folder, "--counters" if with_counters else "--explain")
+    if explain_every:
+        placed = [each.with_engine_option("explain", str(explain_every)) for each in placed]
     counted = dict.fromkeys(file for each in placed for file in each.stats_files())
     said = _said(title, disk, placed, found, arguments.program)
     return Plan(
         title=title,
         folder=folder,
         jobs=tuple(placed),
-        disk=_fitting(disk, placed, said),
+        disk=_timed(_fitting(disk, placed, said), folder, explain_every),
         fio=found,
         program_options=arguments.program,
         environment=environment,
         as_json=as_json,
-        counters=tuple(counted) if with_counters else (),
+        counters=tuple(counted) if with_counters or explain_every else (),
+        explains=explain_every > 0,
         changes=changes,
         misread=_misread(said),
     )
@@ -232,11 +247,19 @@ def _placed(title: str, wanted: job.Job, disk: Disk, folder: Path) -> job.Job:
     return reach.on_disk(wanted, socket)
 
 
-def _counted(wanted: Sequence[job.Job], folder: Path) -> list[job.Job]:
+def _timed(disk: Disk, folder: Path, explain_every: int) -> Disk:
+    """The disk; the built-in back-end also takes times."""
+    if not explain_every or disk.spec is None or disk.spec.kind != "builtin":
+        return disk
+    options = (f"explain={explain_every}", f"explain-file={folder / _REQUESTS}")
+    return Disk(replace(disk.spec, options=(*disk.spec.options, *options)))
+
+
+def _counted(wanted: Sequence[job.Job], folder: Path, flag: str) -> list[job.Job]:
     """The jobs with a file for the engine's counters, unless they name one themselves."""
     if not any(each.uses_engine() for each in wanted):
         raise UsageError(
-            "cannot count", f"no job uses ioengine={job.ENGINE}", "leave --counters out"
+            f"cannot use {flag}", f"no job uses ioengine={job.ENGINE}", f"leave {flag} out"
         )
     file = str(folder / _COUNTERS)
     return [
@@ -308,6 +331,8 @@ class Result:
     outcome: fio.Outcome
     backend_died: str | None  # its last words, if the back-end ended during the run
     counters: Sequence[JobCounters] = ()
+    requests: Requests | None = None  # of which times were taken
+    switches: CpuUse | None = None  # of the back-end while fio ran, if we started it
 
 
 def carry_out(
@@ -320,16 +345,32 @@ def carry_out(
     with (
         signals.ending_tidily(_exit_by),
         folders.run_folder(plan.folder),
-        _backend(plan, tell) as backend,
     ):
-        for path, each in zip(plan.job_files(), plan.jobs, strict=True):
-            files.write(path, each.to_bytes())
-        outcome = fio.launch(plan.fio_command(), plan.environment, show)
-        died = backend is not None and not backend.is_running()
+        with _backend(plan, tell) as backend:
+            for path, each in zip(plan.job_files(), plan.jobs, strict=True):
+                files.write(path, each.to_bytes())
+            before = _cpu_use(backend)
+            outcome = fio.launch(plan.fio_command(), plan.environment, show)
+            died = backend is not None and not backend.is_running()
+            words = backend.last_words() if backend and died else None
+            used = sampling.between(before, _cpu_use(backend))
         # If fio refuses the options of a job, it says why and there is no file.
         counted = [path for path in map(Path, plan.counters) if path.exists()]
-        words = backend.last_words() if backend and died else None
-        return Result(outcome, words, counters.read(counted))
+        found = _requests(plan, counted) if plan.explains and counted else None
+        return Result(outcome, words, counters.read(counted), found, used)
+
+
+def _cpu_use(backend: backends.Backend | None) -> CpuUse | None:
+    return None if backend is None else sampling.cpu_use(backend.process.pid)
+
+
+def _requests(plan: Plan, counted: Sequence[Path]) -> Requests:
+    """The times that both sides took. The back-end has written its own when it has ended."""
+    theirs = plan.folder / _REQUESTS
+    return requests.read(
+        "\n".join(map(files.read_text, counted)),
+        files.read_text(theirs) if theirs.exists() else None,
+    )
 
 
 @contextmanager

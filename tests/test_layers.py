@@ -264,20 +264,22 @@ ROOMS: dict[str, set[str]] = {
     "disk": {"engine", "machine"},
     "restarts": {"backends", "disk", "machine"},
     "results": {"fio"},
+    "explain": set(),
     "sweep": {"backends", "engine", "fio", "machine", "results"},
     "tune": {"backends", "fio", "machine", "results", "sweep"},
     "cli": {
-        *("backends", "disk", "engine", "fio", "machine", "restarts", "results", "sweep", "tune"),
+        *("backends", "disk", "engine", "explain", "fio", "machine", "restarts", "results"),
+        *("sweep", "tune"),
     },
 }
 BELOW = {"efficiency", "errors", "files", "sizes"}
 # Beside the rooms: one run of a job, what it may touch, and what this machine lacks for it.
-BESIDE = {"reach", "convert", "run", "doctor"}
+BESIDE = {"reach", "convert", "run", "explaining", "doctor"}
 MAY_USE_BESIDE = {"sweep": {"reach"}, "cli": BESIDE}
 # Slow to import, so imported by what needs them, when it runs.
 HEAVY = {"jinja2", "matplotlib", "numpy", "pandas"}
 # What analysis reads: results as they were stored.
-RESULTS = {"results", "fio.directions", "fio.output", "engine.counters", *BELOW}
+RESULTS = {"results", "explain", "fio.directions", "fio.output", "engine.counters", *BELOW}
 
 
 @cache

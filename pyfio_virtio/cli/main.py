@@ -16,6 +16,7 @@ from click.shell_completion import get_completion_class
 from pyfio_virtio.cli.backend import backend
 from pyfio_virtio.cli.compare import compare
 from pyfio_virtio.cli.doctor import doctor
+from pyfio_virtio.cli.explain import explain
 from pyfio_virtio.cli.help import EXIT_STATUSES, Commands, help_command
 from pyfio_virtio.cli.job import job
 from pyfio_virtio.cli.probe import probe
@@ -110,7 +111,7 @@ def completion(shell: str) -> None:
 
 
 for command in (
-    *(run, backend, job, probe, doctor, verify_command, restart_test),
+    *(run, explain, backend, job, probe, doctor, verify_command, restart_test),
     *(sweep, tune, results, replay, report, plot, compare, help_command),
 ):
     cli.add_command(command)

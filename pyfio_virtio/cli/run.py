@@ -13,12 +13,14 @@ from pathlib import Path
 import click
 from click.core import ParameterSource
 
+from pyfio_virtio import explaining as explanations
 from pyfio_virtio import run as runs
 from pyfio_virtio.backends import backends
 from pyfio_virtio.backends.backends import BackendSpec
 from pyfio_virtio.cli.options import DISK_PARAMETERS, confirm, disk_options, dry_run_option
 from pyfio_virtio.engine import counters
 from pyfio_virtio.errors import PyfioVirtioError, UsageError
+from pyfio_virtio.explain import words as sentences
 from pyfio_virtio.fio import fio
 from pyfio_virtio.machine import cpu_lists, folders, host
 from pyfio_virtio.sweep import candidates
@@ -59,6 +61,13 @@ _NO_BACKEND = "none"
     "the IOPS per core.",
 )
 @click.option(
+    "--explain",
+    "explaining",
+    is_flag=True,
+    help="Say at the end where the time of a request goes. With the built-in back-end, both sides "
+    "take times of one request in 64.",
+)
+@click.option(
     "--convert",
     "converting",
     is_flag=True,
@@ -78,6 +87,7 @@ def run(
     cpus: str,
     as_json: bool,
     with_counters: bool,
+    explaining: bool,
     converting: bool,
     yes: bool,
     program: str,
@@ -94,15 +104,18 @@ def run(
     \b
       pyfio-virtio run latency -- --rw=randread --runtime=2
     """
-    job_files, fio_options = _split(words)
+    job_files, fio_options = split(words)
     place = placement(cpus, host.cores())
     if place.fio:
         cpu_lists.check(place.fio, f"--cpus {cpus}")
         fio_options = (f"--cpus_allowed={place.fio}", *fio_options)
-    where = _where(kind, socket, replace(disk, cpus=place.backend))
-    if where.spec is None:
-        _refuse_unused(context, where, place)
-    plan = runs.plan(job_files, fio_options, where, program, as_json, with_counters, converting)
+    disk_of_run = where(kind, socket, replace(disk, cpus=place.backend))
+    if disk_of_run.spec is None:
+        refuse_unused(context, disk_of_run, place)
+    every = runs.EXPLAIN_EVERY if explaining else 0
+    plan = runs.plan(
+        job_files, fio_options, disk_of_run, program, as_json, with_counters, converting, every
+    )
     if converting:
         _show_changes(plan)
     for wrong in plan.misread:
@@ -113,12 +126,13 @@ def run(
     if dry_run:
         click.echo(plan.script().encode("utf-8", "surrogateescape"))
         return
-    _ask(plan, yes)
+    ask(plan, yes)
     click.echo(plan.describe(), err=True)
-    context.exit(_carry_out(plan))
+    context.exit(_carry_out(plan, with_counters))
 
 
-def _where(kind: str, socket: str | None, disk: BackendSpec) -> runs.Disk:
+def where(kind: str, socket: str | None, disk: BackendSpec) -> runs.Disk:
+    """The disk that --backend and --socket name."""
     if socket is not None:
         return runs.Disk(socket=folders.absolute(socket))
     if kind == _NO_BACKEND:
@@ -129,22 +143,22 @@ def _where(kind: str, socket: str | None, disk: BackendSpec) -> runs.Disk:
     return runs.Disk(replace(disk, kind=named.kind, options=(*disk.options, *named.options)))
 
 
-def _refuse_unused(context: click.Context, where: runs.Disk, place: Placement) -> None:
+def refuse_unused(context: click.Context, disk: runs.Disk, place: Placement) -> None:
     """Refuses flags for a disk that is not started here, because they would change nothing."""
     unused = [*DISK_PARAMETERS, *(["cpus"] if place.backend else [])]
-    if where.socket and context.params["socket"]:
+    if disk.socket and context.params["socket"]:
         unused.append("kind")
     for option in context.command.params:
         source = context.get_parameter_source(option.name or "")
         if option.name in unused and source is ParameterSource.COMMANDLINE:
             raise UsageError(
                 f"cannot use {max(option.opts, key=len)} here",
-                f"this command does not start {where.describe()}",
+                f"this command does not start {disk.describe()}",
                 "write --cpus FIO: to place fio alone" if option.name == "cpus" else "leave it out",
             )
 
 
-def _split(words: tuple[str, ...]) -> tuple[list[Path], tuple[str, ...]]:
+def split(words: tuple[str, ...]) -> tuple[list[Path], tuple[str, ...]]:
     """Tells the job files from the options. click passes the words before and after -- as one list,
     so the first words are job files until one begins with a dash. "-" is standard input, as in fio.
     """
@@ -163,7 +177,8 @@ def _show_changes(plan: runs.Plan) -> None:
         click.echo(f"  {change}", err=True)
 
 
-def _ask(plan: runs.Plan, yes: bool) -> None:
+def ask(plan: runs.Plan, yes: bool) -> None:
+    """Asks before the job writes to a disk that was not made for it, or runs a command."""
     reached = plan.reach()
     is_ours = plan.disk.spec is not None and plan.disk.spec.file is None
     of_disk = reached.written and not is_ours
@@ -175,7 +190,7 @@ def _show(piece: bytes) -> None:
     click.echo(piece, nl=False)
 
 
-def _carry_out(plan: runs.Plan) -> int:
+def _carry_out(plan: runs.Plan, with_counters: bool) -> int:
     printed: list[bytes] = []
     # At a terminal, fio shows its status line itself.
     show = printed.append if plan.as_json else None if sys.stdout.isatty() else _show
@@ -186,8 +201,11 @@ def _carry_out(plan: runs.Plan) -> int:
         click.echo(json, nl=False)
         if not json and not result.outcome.status:
             raise PyfioVirtioError("fio printed no results", "it ended with status 0 all the same")
-    if result.counters:
+    if result.counters and with_counters:
         click.echo("\n".join(counters.summary(result.counters)), err=plan.as_json)
+    if result.requests:
+        told = explanations.explained(result, b"".join(printed) if plan.as_json else None)
+        click.echo("\n".join(sentences.sentences(told)), err=plan.as_json)
     if result.backend_died is not None:
         raise PyfioVirtioError("the back-end ended during the run", result.backend_died)
     if result.outcome.killer:

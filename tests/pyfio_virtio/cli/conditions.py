@@ -32,6 +32,7 @@ COMMANDS: Mapping[str, str] = {
     "run": "run job.fio --disk-size 4M",
     "run --json": "run job.fio --disk-size 4M --json --counters",
     "run --dry-run": "run job.fio --dry-run",
+    "explain": "explain --wait event --iodepth 1 --runtime 0.1 --disk-size 4M -o new",
     "sweep": f"sweep {_SWEEP} -o new",
     "sweep --dry-run": f"sweep {_SWEEP} -o new --dry-run",
     "sweep --save": f"sweep {_SWEEP} --save new.toml",

@@ -24,6 +24,7 @@ WORDS = ("no/such/thing", ".", "-1", "9" * 40, BINARY, "a\nb", "")
 # What a command needs to reach its options, and to start nothing.
 NEEDED = {
     "run": ("--dry-run",),
+    "explain": ("--dry-run",),
     "sweep": ("--dry-run",),
     "tune": ("./no.sock", "--dry-run"),
     "backend start": ("--dry-run",),
@@ -36,7 +37,7 @@ NEEDED = {
     "results show": ("abc",),
 }
 # Without any words, they start something.
-STARTING = ("run", "sweep", "tune", "backend start", "restart-test")
+STARTING = ("run", "explain", "sweep", "tune", "backend start", "restart-test")
 # They do something useful, or ask for a word that they need.
 USEFUL_ALONE = ("doctor", "env", "job", "help", "backend list")
 

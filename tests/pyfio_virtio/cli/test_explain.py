@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""cli/explain.py and explaining.py: real runs by the real command."""
+
+import csv
+import json
+from pathlib import Path
+
+from tests.conftest import RunCommand
+
+FILES = ["explain.csv", "explain.json", "explain.png", "explain.txt"]
+# All requests of these runs are timed, so the sums are those of the same requests.
+SHORT = ("--every", "1", "--iodepth", "1", "--runtime", "0.3", "--disk-size", "4M")
+
+
+def test_the_parts_sum_to_fios_mean_latency(command: RunCommand, tmp_path: Path) -> None:
+    slow = ("--backend-option", "latency=50us")
+    done = command("explain", *SHORT, *slow, "--wait", "event", "-o", str(tmp_path / "new"))
+    assert done.status == 0, done.stderr
+    assert sorted(path.name for path in (tmp_path / "new").iterdir()) == FILES
+    (run,) = json.loads((tmp_path / "new" / "explain.json").read_text())
+    assert abs(run["mean_ns"] / run["fio_mean_ns"] - 1) < 0.05
+    median = run["bars"][0]
+    assert median["parts"]["service"] >= 50000
+    with (tmp_path / "new" / "explain.csv").open() as table:
+        assert {row["part"] for row in csv.DictReader(table)} == set(median["parts"])
+    assert "wait=event, iodepth 1, the median request: of " in done.stdout
+
+
+def test_another_back_end_shows_our_side(command: RunCommand, tmp_path: Path) -> None:
+    done = command("explain", *SHORT, "--wait", "event", "--backend", "qsd", "-o", str(tmp_path))
+    assert done.status == 0, done.stderr
+    (run,) = json.loads((tmp_path / "explain.json").read_text())
+    assert list(run["bars"][0]["parts"]) == ["submit", "gather", "kick", "away", "hand"]
+    assert abs(run["mean_ns"] / run["fio_mean_ns"] - 1) < 0.05
+
+
+def test_a_folder_with_other_things_is_left_alone(command: RunCommand, tmp_path: Path) -> None:
+    (tmp_path / "notes").write_text("mine")
+    done = command("explain", *SHORT, "-o", str(tmp_path))
+    assert done.status == 2
+    assert "it has notes" in done.stderr
+
+
+def test_run_explain_says_where_the_time_goes(command: RunCommand) -> None:
+    done = command(
+        *("run", "--explain", "latency", "--disk-size", "4M"),
+        *("--", "--time_based=0", "--ramp_time=0", "--bs=512", "--number_ios=8000"),
+    )
+    assert done.status == 0, done.stderr
+    assert "wait=busy, the median request: of " in done.stdout

@@ -40,10 +40,11 @@ struct sample {
 	enum woken_by woken_by;
 };
 
-/* A sample that is under way. */
+/* A sample that is under way. The array of samples is seldom cached, and a publication waits
+ * until earlier stores are done, so nothing is written there before the request is over. */
 struct open_sample {
+	struct sample times;
 	struct io_u *io_u;
-	unsigned int number;
 	uint64_t kicks_before; /* of its queue */
 };
 
@@ -60,6 +61,7 @@ struct explain {
 	unsigned int num_samples;
 	unsigned int num_open;
 	unsigned int num_hidden; /* of the open ones, those that are not published */
+	unsigned int num_unseen; /* of the open ones, those that were not found completed */
 	uint64_t polls, sleeps;  /* of the wait, at the last look */
 	struct clock_pair begun;
 	struct open_sample open[MOST_OPEN];
@@ -86,13 +88,12 @@ static void make_room(struct explain *explain)
 	explain->num_samples = kept;
 }
 
-/* Samples that are under way are not moved, so room is made only between them. */
-static bool has_room(struct explain *explain)
+static void keep(struct explain *explain, const struct sample *times)
 {
-	if (explain->num_samples == MOST_SAMPLES && !explain->num_open &&
-	    explain->threshold > 1)
+	if (explain->num_samples == MOST_SAMPLES && explain->threshold > 1)
 		make_room(explain);
-	return explain->num_samples < MOST_SAMPLES && explain->num_open < MOST_OPEN;
+	if (explain->num_samples < MOST_SAMPLES)
+		explain->samples[explain->num_samples++] = *times;
 }
 
 /* True if the request that was just submitted is carried out in one part. */
@@ -122,11 +123,11 @@ static void open_sample(struct explain *explain, const struct job_file *file,
 			struct io_u *io_u, struct sample times)
 {
 	explain->open[explain->num_open++] = (struct open_sample){
+		.times = times,
 		.io_u = io_u,
-		.number = explain->num_samples,
 		.kicks_before = file->queue->counters.kicks };
 	explain->num_hidden++;
-	explain->samples[explain->num_samples++] = times;
+	explain->num_unseen++;
 }
 
 static enum fio_q_status queue_timed(struct thread_data *td, struct io_u *io_u)
@@ -138,7 +139,7 @@ static enum fio_q_status queue_timed(struct thread_data *td, struct io_u *io_u)
 				.file = (unsigned int)io_u->file->fileno };
 	enum fio_q_status status;
 
-	if (choice(times.position) >= explain->threshold || !has_room(explain))
+	if (choice(times.position) >= explain->threshold || explain->num_open == MOST_OPEN)
 		return explain->usual->queue(td, io_u);
 	times.start_ns = ns_since_start(td, io_u);
 	times.submitted = ticks_now();
@@ -156,7 +157,7 @@ static void note_published(struct job *job, uint64_t ticks)
 	explain->num_hidden = 0;
 	for (unsigned int i = 0; i < explain->num_open; i++) {
 		const struct open_sample *open = &explain->open[i];
-		struct sample *times = &explain->samples[open->number];
+		struct sample *times = &explain->open[i].times;
 		const struct queue *queue = job->files[times->file].queue;
 
 		if (times->published)
@@ -190,19 +191,21 @@ static int commit_timed(struct thread_data *td)
 	return code;
 }
 
+/* Of the requests that came back, those from first on are new. */
 static void note_seen(struct job *job, unsigned int first, enum woken_by woken_by,
 		      uint64_t ticks)
 {
 	struct explain *explain = job->explain;
 
 	for (unsigned int i = 0; i < explain->num_open; i++) {
-		struct sample *times = &explain->samples[explain->open[i].number];
+		struct open_sample *open = &explain->open[i];
 
-		for (unsigned int at = first; !times->seen && at < job->num_completed; at++) {
-			if (job->completed[at] != explain->open[i].io_u)
+		for (unsigned int at = first; !open->times.seen && at < job->num_completed; at++) {
+			if (job->completed[at] != open->io_u)
 				continue;
-			times->seen = ticks;
-			times->woken_by = woken_by;
+			open->times.seen = ticks;
+			open->times.woken_by = woken_by;
+			explain->num_unseen--;
 		}
 	}
 }
@@ -231,7 +234,7 @@ static unsigned int look_timed(void *context)
 	if (explain->num_hidden)
 		note_published(job, ticks_now());
 	ready = explain->look(context);
-	if (explain->num_open && job->num_completed != first)
+	if (explain->num_unseen && job->num_completed != first)
 		note_seen(job, first, how, ticks_now());
 	return ready;
 }
@@ -243,33 +246,35 @@ static void note_taken(struct job *job, uint64_t ticks)
 
 	for (unsigned int i = 0; i < explain->num_open; i++) {
 		struct open_sample *open = &explain->open[i];
-		struct sample *times = &explain->samples[open->number];
+		struct sample *times = &open->times;
 
-		for (unsigned int at = job->num_seen; !times->taken && at < job->num_taken; at++)
-			if (times->seen && job->completed[at] == open->io_u)
+		for (unsigned int at = job->num_seen; times->seen && at < job->num_taken; at++)
+			if (job->completed[at] == open->io_u)
 				times->taken = ticks;
-		if (!times->taken)
+		if (times->taken)
+			keep(explain, times);
+		else
 			explain->open[still_open++] = *open;
 	}
 	explain->num_open = still_open;
 }
 
-/* What the first look of the usual hook finds was there before the hook was called. What fio
- * has seen before is skipped, because a later request may have the same io_u. */
+/* The usual hook looks once before it waits. What that look finds was there before the hook was
+ * called, so it is noted as seen then. */
 static int getevents_timed(struct thread_data *td, unsigned int min, unsigned int max,
 			   const struct timespec *timeout)
 {
 	struct job *job = td->io_ops_data;
 	struct explain *explain = job->explain;
-	uint64_t before;
-	int count;
+	bool looks = explain->num_unseen && job_num_ready(job) < max;
+	uint64_t before = looks ? ticks_now() : 0, reaped = job->reaped;
+	int count = explain->usual->getevents(td, min, max, timeout);
 
-	if (!explain->num_open)
-		return explain->usual->getevents(td, min, max, timeout);
-	before = ticks_now();
-	count = explain->usual->getevents(td, min, max, timeout);
-	note_seen(job, job->num_seen, WOKEN_BY_LOOK, before);
-	note_taken(job, ticks_now());
+	if (looks && job->reaped != reaped)
+		note_seen(job, job->num_completed - (unsigned int)(job->reaped - reaped),
+			  WOKEN_BY_LOOK, before);
+	if (explain->num_open != explain->num_unseen)
+		note_taken(job, ticks_now());
 	return count;
 }
 
@@ -368,7 +373,6 @@ static bool is_whole_job(const struct job *job)
 void fio_explain_print(FILE *out, const struct job *job)
 {
 	const struct explain *explain = job->explain;
-	bool is_first = true;
 
 	if (!explain)
 		return;
@@ -377,11 +381,8 @@ void fio_explain_print(FILE *out, const struct job *job)
 	print_pair(out, "ended", read_clocks());
 	fprintf(out, "\"samples\":[");
 	for (unsigned int i = 0; is_whole_job(job) && i < explain->num_samples; i++) {
-		if (!explain->samples[i].taken)
-			continue;
-		fputs(is_first ? "" : ",", out);
+		fputs(i ? "," : "", out);
 		print_sample(out, &explain->samples[i]);
-		is_first = false;
 	}
 	fprintf(out, "]}");
 }

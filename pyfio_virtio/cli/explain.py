@@ -171,6 +171,7 @@ def explain(
         click.echo("\n\n".join(plan.script() for _, plan in plans))
         return
     ask(plans[0][1], yes)
+    _make_folder(folder)
     click.echo(f"{plans[0][1].describe()}: {len(plans)} runs of {runtime:g} s each", err=True)
     _keep(folder, [_run(plan, depth) for depth, plan in plans], plans[0][1].describe())
 
@@ -195,19 +196,27 @@ def _plan(
 
 
 def _check_folder(folder: Path) -> None:
-    """Makes the folder, or refuses one that has other things than an explanation."""
+    """Refuses a folder that has other things than an explanation."""
     known = {_PICTURE, _TEXT, _DATA, _TABLE}
     try:
-        folder.mkdir(exist_ok=True)
-        others = sorted(path.name for path in folder.iterdir() if path.name not in known)
+        found = sorted(path.name for path in folder.iterdir()) if folder.exists() else []
     except OSError as error:
-        raise UsageError(
-            f"cannot use {folder}", error.strerror or str(error), "name a folder with -o"
-        ) from error
-    if others:
+        raise _unusable(folder, error) from error
+    if others := [name for name in found if name not in known]:
         raise UsageError(
             f"will not write into {folder}", f"it has {others[0]}", "name another folder with -o"
         )
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(exist_ok=True)
+    except OSError as error:
+        raise _unusable(folder, error) from error
+
+
+def _unusable(folder: Path, error: OSError) -> UsageError:
+    return UsageError(f"cannot use {folder}", error.strerror or str(error), "name another with -o")
 
 
 def _run(plan: runs.Plan, depth: int) -> Explained:

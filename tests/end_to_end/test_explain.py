@@ -36,9 +36,11 @@ def test_both_sides_time_the_same_requests(
     ours = sampled(fio, disk.socket, explain=8, number_ios=4000, iodepth=iodepth, wait=wait)
     disk.stop()
     (ring,) = of_back_end(theirs)
-    assert [position for position, *_ in ring["samples"]] == [each[POSITION] for each in ours]
+    ours.sort(key=lambda each: each[POSITION])
+    samples = sorted(ring["samples"])
+    assert [position for position, *_ in samples] == [each[POSITION] for each in ours]
     assert 400 < len(ours) < 600
-    for sample, (_, taken, completed) in zip(ours, ring["samples"], strict=True):
+    for sample, (_, taken, completed) in zip(ours, samples, strict=True):
         assert sample[SUBMITTED] < taken <= completed < sample[SUBMITTED] + sample[TAKEN]
 
 
@@ -59,8 +61,8 @@ def test_a_long_run_keeps_samples_from_its_beginning_to_its_end(
     (ring,) = of_back_end(theirs)
     for positions in ([each[POSITION] for each in ours], [each[0] for each in ring["samples"]]):
         assert MOST / 4 < len(positions) <= MOST
-        assert positions[0] < count / 100
-        assert positions[-1] > count * 0.99
+        assert min(positions) < count / 100
+        assert max(positions) > count * 0.99
 
 
 def test_each_job_has_samples_of_its_own_queue(builtin: StartBackend, fio: Fio) -> None:

@@ -20,21 +20,32 @@ enum {
 	POSITIONS = 65536, /* of choice() */
 	/* Both sides must use the same number: POSITIONS divided by the golden ratio. */
 	SPREAD = 40503,
+	/* Of the chosen requests that are under way, or over but not yet kept. More are
+	 * not chosen. */
+	OPEN_MOST = 128,
 };
 
 struct sample {
 	uint64_t position;
 	uint64_t taken, published; /* ticks; 0: not yet */
+};
+
+struct open_sample {
+	struct sample times;
 	uint16_t head;
 };
 
 struct trace {
 	unsigned int ring_index;
 	unsigned int threshold;
-	unsigned int count;
-	unsigned int open_count;
 	uint64_t next_position;
-	uint16_t *numbers; /* by head: its open sample, counted from 1; 0: it has none */
+	uint8_t *numbers; /* by head: its place in open, counted from 1; 0: it has none */
+	/* The samples below are seldom cached, and a publication waits until earlier
+	 * stores are done. So a request is kept after it is over. */
+	struct open_sample open[OPEN_MOST];
+	unsigned int open_count;
+	unsigned int over_count; /* of the open ones, those that are published */
+	unsigned int count;
 	struct sample samples[MOST_SAMPLES];
 };
 
@@ -46,7 +57,7 @@ static unsigned int choice(uint64_t position)
 struct trace *trace_open(const struct ring *ring, unsigned int every)
 {
 	struct trace *trace = calloc(1, sizeof(*trace));
-	uint16_t *numbers = calloc(ring->size, sizeof(*numbers));
+	uint8_t *numbers = calloc(ring->size, sizeof(*numbers));
 
 	if (!trace || !numbers) {
 		free(trace);
@@ -60,7 +71,7 @@ struct trace *trace_open(const struct ring *ring, unsigned int every)
 	return trace;
 }
 
-/* Keeps the samples that would still be chosen. None of them is open. */
+/* Keeps the samples that would still be chosen. */
 static void make_room(struct trace *trace)
 {
 	unsigned int i, kept = 0;
@@ -73,24 +84,50 @@ static void make_room(struct trace *trace)
 	trace->count = kept;
 }
 
-static bool has_room(struct trace *trace)
+static void keep(struct trace *trace, const struct sample *sample)
 {
-	if (trace->count == MOST_SAMPLES && !trace->open_count &&
-	    trace->threshold > 1)
+	if (trace->count == MOST_SAMPLES && trace->threshold > 1)
 		make_room(trace);
-	return trace->count < MOST_SAMPLES;
+	if (trace->count < MOST_SAMPLES)
+		trace->samples[trace->count++] = *sample;
+}
+
+/* The last open request takes the place of one that is over. */
+static void remove_open(struct trace *trace, unsigned int place)
+{
+	const struct open_sample last = trace->open[--trace->open_count];
+
+	if (place == trace->open_count)
+		return;
+	trace->open[place] = last;
+	if (!last.times.published)
+		trace->numbers[last.head] = place + 1;
+}
+
+static void keep_over(struct trace *trace)
+{
+	unsigned int i = 0;
+
+	while (trace->over_count && i < trace->open_count) {
+		if (!trace->open[i].times.published) {
+			i++;
+			continue;
+		}
+		keep(trace, &trace->open[i].times);
+		remove_open(trace, i);
+		trace->over_count--;
+	}
 }
 
 static void open_sample(struct trace *trace, uint64_t position, uint16_t head,
 			uint64_t ticks)
 {
 	/* A client may offer a request again that is not completed. */
-	if (trace->numbers[head] || !has_room(trace))
+	if (trace->numbers[head] || trace->open_count == OPEN_MOST)
 		return;
-	trace->samples[trace->count++] = (struct sample){
-		.position = position, .taken = ticks, .head = head };
-	trace->numbers[head] = trace->count;
-	trace->open_count++;
+	trace->open[trace->open_count++] = (struct open_sample){
+		.times = { .position = position, .taken = ticks }, .head = head };
+	trace->numbers[head] = trace->open_count;
 }
 
 void trace_taken(struct trace *trace, const struct ring *ring,
@@ -110,11 +147,13 @@ void trace_taken(struct trace *trace, const struct ring *ring,
 		open_sample(trace, position, heads[i], ticks);
 	}
 	trace->next_position = position;
+	if (!ticks || trace->open_count > OPEN_MOST / 2)
+		keep_over(trace);
 }
 
 void trace_publishing(struct trace *trace, const struct ring *ring)
 {
-	const uint64_t ticks = trace->open_count ? ticks_now() : 0;
+	const uint64_t ticks = trace->open_count != trace->over_count ? ticks_now() : 0;
 	uint16_t index = ring->published_index;
 
 	for (; ticks && index != ring->used_index; index++) {
@@ -125,9 +164,9 @@ void trace_publishing(struct trace *trace, const struct ring *ring)
 
 		if (likely(!number))
 			continue;
-		trace->samples[number - 1].published = ticks;
+		trace->open[number - 1].times.published = ticks;
 		trace->numbers[head] = 0;
-		trace->open_count--;
+		trace->over_count++;
 	}
 }
 
@@ -135,7 +174,6 @@ void trace_publishing(struct trace *trace, const struct ring *ring)
 
 static void print(FILE *out, const struct trace *trace, unsigned int connection)
 {
-	const char *comma = "";
 	unsigned int i;
 
 	fprintf(out, "{\"connection\":%u,\"ring\":%u,\"samples\":[", connection,
@@ -143,13 +181,10 @@ static void print(FILE *out, const struct trace *trace, unsigned int connection)
 	for (i = 0; i < trace->count; i++) {
 		const struct sample *sample = &trace->samples[i];
 
-		if (!sample->published)
-			continue;
-		fprintf(out, "%s[%llu,%llu,%llu]", comma,
+		fprintf(out, "%s[%llu,%llu,%llu]", i ? "," : "",
 			(unsigned long long)sample->position,
 			(unsigned long long)sample->taken,
 			(unsigned long long)sample->published);
-		comma = ",";
 	}
 	fprintf(out, "]}\n");
 }
@@ -177,6 +212,7 @@ int trace_close(struct trace *trace, const char *path, unsigned int connection)
 
 	if (!trace)
 		return 0;
+	keep_over(trace);
 	result = trace->count ? append(trace, path, connection) : 0;
 	free(trace->numbers);
 	free(trace);

@@ -24,7 +24,7 @@ WORDS = ("no/such/thing", ".", "-1", "9" * 40, BINARY, "a\nb", "")
 # What a command needs to reach its options, and to start nothing.
 NEEDED = {
     "run": ("--dry-run",),
-    "explain": ("--dry-run",),
+    "explain": ("--dry-run", "--fio=no/fio"),  # it plans what run plans
     "sweep": ("--dry-run",),
     "tune": ("./no.sock", "--dry-run"),
     "backend start": ("--dry-run",),

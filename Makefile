@@ -78,7 +78,7 @@ lint: $(VENV)/.dev ## check style and types with ruff and mypy
 	@$(VENV)/bin/mypy
 
 bench: install-packages ## compare the engine with fio's own engines; all runs are kept in build/bench/
-	@$(MAKE) --no-print-directory all $(addprefix build/bench/,bare_loop blocking_loop async_loop)
+	@$(MAKE) --no-print-directory all $(addprefix build/bench/,bare_loop blocking_loop async_loop copy_loop)
 	@$(IN_VENV) -m bench --page $(if $(QUICK),--quick) $(BENCH)
 
 # These programs use neither fio nor Python, and are optimised like the engine.

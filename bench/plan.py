@@ -14,6 +14,7 @@ Options = Mapping[str, str]
 
 # The loops: C files of this folder, without their suffix.
 BARE, BLOCKING, ASYNC = "bare_loop", "blocking_loop", "async_loop"
+COPY = "copy_loop"
 
 # A program of this folder in Python.
 PYTHON = "python_loop"
@@ -145,6 +146,12 @@ def python(way: str, depth: int, wait: Options, name: str) -> Side:
     """A side with a Python program, which reads in this way of python_loop.py."""
     options = {"ioengine": "fio_virtio", **wait, **load(depth)}
     return Side(name, options, BUILTIN_NULL, PYTHON, way=way)
+
+
+def copy(depth: int, block_bytes: int) -> Side:
+    """A side with a C loop that copies as much as a back-end with a disk in memory must."""
+    options = {"ioengine": COPY, **load(depth), "bs": str(block_bytes)}
+    return Side(f"a C loop that copies {block_bytes >> 10} KiB", options, program=COPY)
 
 
 def file(engine: str, depth: int) -> Side:
@@ -287,6 +294,14 @@ def _backends() -> Iterator[Comparison]:
         yield Comparison(f"iodepth {depth}, wait=busy", daemon, (builtin,))
 
 
+def _copies() -> Iterator[Comparison]:
+    for block_bytes in (4 << 10, 64 << 10):
+        read = virtio(BUILTIN_MEMORY, 32, BUSY)
+        ours = replace(read, options={**read.options, "bs": str(block_bytes)})
+        title = f"iodepth 32, {block_bytes >> 10} KiB, 256 MiB in memory"
+        yield Comparison(title, copy(32, block_bytes), (ours,), aim=0.95, runtime_s=SHORT_S)
+
+
 def _peers() -> Iterator[Comparison]:
     for depth in (1, 128):
         disk = "256 MiB in memory"
@@ -360,6 +375,12 @@ GROUPS: Mapping[str, Group] = {
         in_quick=False,
     ),
     "backends": Group("the built-in null disk beside qemu-storage-daemon's", [*_backends()]),
+    "copies": Group(
+        "reads from memory beside a loop that copies as much",
+        [*_copies()],
+        has_peers=False,
+        in_quick=False,
+    ),
     "peers": Group("beside fio's io_uring, libaio and nbd engines", [*_peers()]),
     "sleepy": Group(
         "sleeps of 5 to 200 µs beside the eventfd", [*_sleepy()], has_peers=False, in_quick=False

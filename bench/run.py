@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from bench.plan import ASYNC, BARE, PYTHON, Comparison, MemoryFile, Side
+from bench.plan import ASYNC, BARE, COPY, PYTHON, Comparison, MemoryFile, Side
 from pyfio_virtio.backends import backends
 from pyfio_virtio.backends.backends import BackendSpec
 from pyfio_virtio.engine import engine
@@ -116,6 +116,8 @@ def loop_command(side: Side, runtime_s: float) -> list[str]:
     if side.program == PYTHON:
         program = str(Path(__file__).with_name(f"{PYTHON}.py"))
         return [sys.executable, program, FIO_JSON, side.way, *load, side.options["wait"]]
+    if side.program == COPY:
+        return [str(loop_path(COPY)), FIO_JSON, *load, side.options["bs"]]
     batch = [str(side.batch)] if side.program == ASYNC else []
     way = str(side.pause_ns) if side.program == BARE else side.options["wait"]
     return [str(loop_path(str(side.program))), FIO_JSON, *load, *batch, way]

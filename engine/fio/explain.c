@@ -242,7 +242,7 @@ static unsigned int look_timed(void *context)
 	return ready;
 }
 
-static void note_taken(struct job *job, uint64_t ticks)
+static void note_taken(struct job *job)
 {
 	struct explain *explain = job->explain;
 	unsigned int still_open = 0;
@@ -253,7 +253,7 @@ static void note_taken(struct job *job, uint64_t ticks)
 
 		for (unsigned int at = job->num_seen; times->seen && at < job->num_taken; at++)
 			if (job->completed[at] == open->io_u)
-				times->taken = ticks;
+				times->taken = ticks_now();
 		if (times->taken)
 			keep(explain, times);
 		else
@@ -277,7 +277,7 @@ static int getevents_timed(struct thread_data *td, unsigned int min, unsigned in
 		note_seen(job, job->num_completed - (unsigned int)(job->reaped - reaped),
 			  WOKEN_BY_LOOK, before);
 	if (explain->num_open != explain->num_unseen)
-		note_taken(job, ticks_now());
+		note_taken(job);
 	return count;
 }
 

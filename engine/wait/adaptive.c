@@ -181,6 +181,8 @@ static void add_allowance(struct adaptive *adaptive)
 {
 	uint64_t passed_ns = adaptive->now_ns - adaptive->balanced_ns;
 
+	if (adaptive->cpu_percent >= 100)
+		return;
 	if (!adaptive->balanced_ns)
 		passed_ns = 0;
 	adaptive->balanced_ns = adaptive->now_ns;

@@ -4,9 +4,11 @@
 The file is that of a FUSE server, which answers reads when the test wants it.
 """
 
+import json
 import os
 import random
 import struct
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -15,7 +17,7 @@ import pytest
 
 from pyfio_virtio.errors import PyfioVirtioError
 from tests.backend import fuse
-from tests.backend.conftest import StartBuiltin
+from tests.backend.conftest import Start, StartBuiltin
 from tests.backend.disk_requests import (
     BLK_GET_ID,
     BLK_OK,
@@ -30,7 +32,7 @@ from tests.backend.disk_requests import (
     manage_task,
     scsi,
 )
-from tests.backend.frontend import Frontend
+from tests.backend.frontend import TIMEOUT_S, Frontend
 from tests.waiting import wait_until
 
 WAYS = ("io_uring", "threads")
@@ -185,3 +187,37 @@ def test_data_is_that_of_the_file_where_it_is_not_cached(
                 at = 256 * 512 * number
                 assert request.done(used[head]).data == data[at : at + 4096]
         assert blk(frontend, BLK_READ, 0, in_bytes=65536).data == data[:65536]
+
+
+# Installs a seccomp filter that answers EPERM to io_uring_setup(2), and becomes another program.
+FORBID = """
+import ctypes, os, struct, sys
+rules = [(0x20, 0, 0, 0), (0x15, 0, 1, 425), (0x06, 0, 0, 0x50001), (0x06, 0, 0, 0x7FFF0000)]
+code = ctypes.create_string_buffer(b"".join(struct.pack("<HBBI", *rule) for rule in rules))
+program = struct.pack("<H6xQ", len(rules), ctypes.addressof(code))
+libc = ctypes.CDLL(None, use_errno=True)
+if libc.prctl(38, 1, 0, 0, 0) or libc.prctl(22, 2, program, 0, 0):
+    sys.exit(os.strerror(ctypes.get_errno()))
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+
+
+@pytest.mark.parametrize(("way", "used"), [("auto", "threads"), ("io_uring", "")])
+def test_threads_serve_where_io_uring_is_forbidden(
+    start: Start, path: str, short_folder: Path, way: str, used: str
+) -> None:
+    (short_folder / "disk").write_bytes(b"x" * 65536)
+    options = (f"--storage=file:{short_folder}/disk", f"--aio={way}")
+    stats = short_folder / "stats"
+    process = start(*options, f"--stats-file={stats}", prefix=[sys.executable, "-c", FORBID])
+    if used:
+        with Frontend(path) as frontend:
+            assert blk(frontend, BLK_READ, 0, in_bytes=4096).data == b"x" * 4096
+        process.terminate()
+    _, said = process.communicate(timeout=TIMEOUT_S)
+    assert process.returncode == (0 if used else 1)
+    if used:
+        assert json.loads(stats.read_text())["aio"] == used
+    else:
+        assert "io_uring_setup: Operation not permitted (the sysctl" in said
+        assert "use aio=threads" in said

@@ -4,6 +4,7 @@ was killed.
 """
 
 import json
+import os
 import subprocess
 from pathlib import Path
 
@@ -45,9 +46,12 @@ def test_every_block_is_read_as_it_was_written(served: Backend, fio: Fio, privat
         "runtime": 60,
     }
     line = as_arguments({**defaults(served.socket), **load})
-    with subprocess.Popen(["fio", "--name=killed", *line], env=fio.environment()) as killed:
-        wait_until(lambda: postponed(served, private) > 100, "writes in flight")
-        kill(killed.pid)
+    environment = {**os.environ, **fio.environment()}
+    with subprocess.Popen(["fio", "--name=killed", *line], env=environment) as killed:
+        try:
+            wait_until(lambda: postponed(served, private) > 100, "writes in flight")
+        finally:
+            kill(killed.pid)
     run = fio(
         served.socket, rw="randwrite", bsrange="512-64k", iodepth=32, verify="crc32c", fsync=50
     )

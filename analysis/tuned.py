@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pyfio_virtio import efficiency
 from pyfio_virtio.analysis import family, stats
 from pyfio_virtio.analysis.family import Shift
 from pyfio_virtio.analysis.metrics import metric
@@ -24,7 +25,7 @@ from pyfio_virtio.analysis.verdict import digits
 # fio keeps latencies in bins of at most 1/64 of their value, so a ratio of two percentiles may be
 # wrong by as much.
 _BIN = 1 / 64
-_WORDS = {"p50_ns": "p50", "iops": "IOPS", "iops_per_cpu": "IOPS per CPU"}
+_WORDS = {"p50_ns": "p50", "iops": "IOPS", efficiency.BOTH: "IOPS per core"}
 
 
 @dataclass(frozen=True)

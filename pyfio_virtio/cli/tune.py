@@ -84,7 +84,7 @@ _LEAST_S = 2.0
     type=click.Path(file_okay=False, path_type=Path),
     default=Path(DEFAULT_FOLDER),
     show_default=True,
-    help="The folder for the job files latency.fio, iops.fio and iops-per-cpu.fio.",
+    help="The folder for the job files latency.fio, iops.fio and iops-per-core.fio.",
 )
 @click.option(
     "--runs",
@@ -123,7 +123,7 @@ def tune(
 
     The disk is that of SOCKET, or one that is started. It is only read, unless --rw says otherwise.
     There is a job file for the lowest latency with one I/O in flight, one for the most IOPS, and
-    one for the most IOPS for each CPU that fio and the back-end use. Each is compared with the
+    one for the most IOPS per core of fio and the back-end. Each is compared with the
     defaults at the end, in runs of its own, and is kept only if it was shown to be better.
 
     \b
@@ -145,7 +145,7 @@ def tune(
     _check_folders(output, runs)
     if not dry_run:
         _ask_to_replace(goals, output, yes)
-    plan = _plan(settings)
+    plan = _plan(settings, goals, places_are_given=bool(cpus))
     if dry_run:
         _print_plan(plan, goals)
         return
@@ -189,17 +189,24 @@ def _settings(disk: str, lists: Mapping[str, tuple[str, ...]], said: Mapping[str
     return settings
 
 
-def _plan(settings: Settings) -> Plan:
+def _plan(settings: Settings, goals: Collection[str], places_are_given: bool) -> Plan:
     """What is tried, after the checks that a sweep makes of the values that the user named."""
     from pyfio_virtio.sweep import checks
     from pyfio_virtio.sweep.points import resolve
-    from pyfio_virtio.tune.measuring import Plan
+    from pyfio_virtio.tune.measuring import Plan, workloads
     from pyfio_virtio.tune.setups import as_sweep, tried
 
     sweep = resolve(as_sweep(settings))
     lists = {name: sweep.settings.options[name] for name in settings.options}
     lists |= {name: settings.options[name] for name in ("iodepth",) if name in settings.options}
-    found = tried(replace(sweep.settings, options=lists, one_at_a_time=False), sweep.cores)
+    base = replace(sweep.settings, options=lists, one_at_a_time=False)
+    found = tried(base, sweep.cores, places_are_given)
+    if not any(each.axes for each in workloads(found, goals)):
+        raise UsageError(
+            "there is nothing to choose from",
+            "each option has one value",
+            "name several of one, such as --wait event,busy",
+        )
     checks.check(sweep)
     return Plan(found, sweep)
 

@@ -19,6 +19,7 @@ from pathlib import Path
 
 import click
 
+from pyfio_virtio import efficiency
 from pyfio_virtio.analysis import family, tuned
 from pyfio_virtio.analysis.tuned import Judged, Pair
 from pyfio_virtio.cli.output import write_file
@@ -30,7 +31,7 @@ from pyfio_virtio.machine import host, signals
 from pyfio_virtio.sweep.points import Planned
 from pyfio_virtio.tune import job_file
 from pyfio_virtio.tune.budget import Budget
-from pyfio_virtio.tune.goals import LATENCY, PER_CPU, TAIL
+from pyfio_virtio.tune.goals import LATENCY, PER_CORE, TAIL
 from pyfio_virtio.tune.measuring import Bench, Plan, measuring, workloads
 from pyfio_virtio.tune.setups import DEFAULTS, DEPTH, Setup, label
 from pyfio_virtio.tune.tuner import Finding, Tuner
@@ -105,6 +106,9 @@ class Tuning:
         click.echo()
         for finding, each in judged:
             click.echo(each.sentence + _looked(finding, each))
+        if self._lacks_backend() and any(each.goal is PER_CORE for each, _ in judged):
+            alone = f"IOPS per core are those of {efficiency.FIO_ALONE}"
+            click.echo(f"{alone}, because {efficiency.UNKNOWN}.")
 
     def _write(self, judged: Sequence[tuple[Finding, Judged]]) -> None:
         if not judged:
@@ -115,6 +119,9 @@ class Tuning:
             write_file(path, self._job(finding, each, path))
             click.echo(str(path))
 
+    def _lacks_backend(self) -> bool:
+        return self._bench is not None and self._bench.counts_backend is False
+
     # ---- a job file ------------------------------------------------------------------------
 
     def _planned(self, setup: Setup, workload: str) -> Planned:
@@ -123,23 +130,23 @@ class Tuning:
     def _job(self, finding: Finding, judged: Judged, path: Path) -> str:
         chosen = finding.leader if judged.is_better and finding.leader else DEFAULTS
         planned = self._planned(chosen, finding.workload.name)
-        about = [judged.sentence, self._how(finding), self._where(planned)]
+        about = [judged.sentence, self._how(finding, judged), self._where(planned)]
         name = finding.goal.file.removesuffix(".fio")
         return job_file.text(planned, name, about, _notes(path))
 
-    def _how(self, finding: Finding) -> str:
+    def _how(self, finding: Finding, judged: Judged) -> str:
         rounds = len(finding.fresh)
         defaults = self._planned(DEFAULTS, finding.workload.name)
         depth = defaults.choice.get(DEPTH)
         counted = ""
-        if finding.goal is PER_CPU:
-            both = self._bench and self._bench.counts_backend
-            sides = "fio and of the back-end" if both else "fio alone"
-            counted = f" The CPU time is that of {sides}."
+        if finding.goal is PER_CORE:
+            sides = efficiency.FIO_ALONE if self._lacks_backend() else "fio and the back-end"
+            counted = f" IOPS per core are those of {sides}."
         return (
             f"Both were measured in turns in {rounds} rounds, in which no setup was chosen. The "
-            f"defaults have iodepth={depth}. Values are medians of runs. The intervals of all "
-            f"ratios hold together with a confidence of {family.CONFIDENCE:.0%}.{counted}"
+            f"defaults have iodepth={depth}. Values are medians of runs, with intervals of "
+            f"{judged.reached.interval.label}. The intervals of all ratios hold together with a "
+            f"confidence of {family.CONFIDENCE:.0%}.{counted}"
         )
 
     def _where(self, planned: Planned) -> str:

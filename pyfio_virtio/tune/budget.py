@@ -86,9 +86,9 @@ class Budget:
                 fitting = int(self.left_s() / (setups * (most + fixed_s)))
                 return Final(min(_ROUNDS[1], fitting), most)
             if runtime_s >= least:
-                return Final(rounds, runtime_s)
+                return Final(rounds, round(runtime_s, 3))
         return Final(FEWEST_ROUNDS, least)
 
 
 def _within(value: float, limits: tuple[float, float]) -> float:
-    return max(limits[0], min(limits[1], value))
+    return round(max(limits[0], min(limits[1], value)), 3)

@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from pyfio_virtio.efficiency import BOTH, FIO
+from pyfio_virtio import efficiency
 from pyfio_virtio.results.record import Record
 
 
@@ -31,17 +31,20 @@ class Goal:
 
 LATENCY = Goal("latency", "p50_ns", "lower")
 IOPS = Goal("IOPS", "iops", "higher")
-PER_CPU = Goal("IOPS per CPU", "iops_per_cpu", "higher")
-GOALS = (LATENCY, IOPS, PER_CPU)
+PER_CORE = Goal("IOPS per core", efficiency.BOTH, "higher")
+GOALS = (LATENCY, IOPS, PER_CORE)
 TAIL = "p99_ns"  # shown beside the latency, but not judged
 
 
 def values(record: Record, with_backend: bool) -> dict[str, float]:
-    """What a run reached, by the name of the metric. What it cannot tell is left out."""
+    """What a run reached, by the name of the metric. What it cannot tell is left out.
+
+    IOPS per core are those of fio's side alone if the back-end's CPU time is not known.
+    """
     known = {
         LATENCY.metric: record.total.p50_ns,
         TAIL: record.total.p99_ns,
         IOPS.metric: record.total.iops,
-        PER_CPU.metric: record.iops_per_core[BOTH if with_backend else FIO],
+        PER_CORE.metric: record.iops_per_core[efficiency.BOTH if with_backend else efficiency.FIO],
     }
     return {name: value for name, value in known.items() if value}

@@ -81,7 +81,7 @@ class Bench:
     def __init__(self, plan: Plan, running: Runner) -> None:
         self._plan = plan
         self._runner = running
-        self.counts_backend: bool | None = None  # whether IOPS per CPU include the back-end's CPU
+        self.counts_backend: bool | None = None  # whether IOPS per core include the back-end's
         self.last: Record | None = None  # the last run that succeeded
 
     def __call__(self, workload: Workload, setup: Setup, round_: int, length: Length) -> Result:

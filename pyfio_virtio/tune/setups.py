@@ -82,14 +82,16 @@ class Tried:
     throughput: tuple[Axis, ...]
 
 
-def tried(given: Settings, cores: Sequence[Sequence[int]]) -> Tried:
+def tried(given: Settings, cores: Sequence[Sequence[int]], places_are_given: bool = False) -> Tried:
     """What is tried on this machine. `given` has what the user said: lists replace the default
     values, and the first of a list is the default."""
     _check_work(given)
     options = dict(given.options)
     said_ways = ways(options.pop("sleepy_poll", ()), options.pop("wait", ()))
     depths = options.pop(DEPTH, _DEPTHS)
-    places, polls = _cpus(given, cores), _polls(given)
+    said_places = tuple(((CPUS, each),) for each in given.cpus)
+    places = said_places if places_are_given else _cpus(given, cores)
+    polls = _polls(given)
     fixed = {DEPTH: depths[:1]}
     lists: dict[str, tuple[Value, ...]] = {
         "queue_size": _unset_or("queue_size", _QUEUE_SIZES),
@@ -136,8 +138,6 @@ def _unset_or(name: str, values: Sequence[str]) -> tuple[Value, ...]:
 
 def _cpus(given: Settings, cores: Sequence[Sequence[int]]) -> tuple[Value, ...]:
     """Where fio and the back-end run. A back-end of somebody else stays where it is."""
-    if given.cpus != Settings().cpus:
-        return tuple(((CPUS, each),) for each in given.cpus)
     if sum(map(len, cores)) < 2:
         return ()
     if given.kinds:

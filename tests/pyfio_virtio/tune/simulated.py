@@ -49,7 +49,7 @@ class Disk:
         effect = self._drift + sum(self._effects.get(name, 0.0) for name in names)
         reached = {
             "iops": 1e6 * self._noisy(effect),
-            "iops_per_cpu": 5e5 * self._noisy(effect),
+            "iops_per_core": 5e5 * self._noisy(effect),
             "p50_ns": 1e4 / self._noisy(effect),
         }
         return Result(reached, order)

@@ -158,7 +158,10 @@ def sentences(found: Front) -> Iterator[str]:
     """What stands under the picture: the front, what is dominated, and what cannot be told."""
     if found.reason:
         return
-    yield f"On the front, because no point was shown to dominate them: {_several(found.front)}."
+    if found.front:
+        yield f"On the front, because no point was shown to dominate them: {_several(found.front)}."
+    else:
+        yield f"No point is on the front: within {MARGIN:.0%}, each is dominated by another."
     if found.dominated:
         pairs = [f"{name} by {_strongest(found, by)}" for name, by in found.dominated.items()]
         yield f"Dominated (hollow symbols): {_several(pairs)}."

@@ -111,7 +111,11 @@ class Judged:
                 f"times as much as the defaults, which have {show(self.base.value)}."
                 + (f" Its p99 is {self.tail}." if self.tail else "")
             )
-        kept = f"the defaults are kept, with {what} of {self.value}"
+        kept = "the defaults are kept"
+        if not math.isnan(self.base.value):
+            kept += f", with {what} of {self.value}"
+        if math.isnan(self.comparison.ratio.value):
+            return f"{goal}: {self.pair.leader} was not compared with the defaults; {kept}."
         if self.comparison.differs:
             return f"{goal}: {kept}; {self.pair.leader} has {self.ratio} times as much."
         doubt = self.comparison.sentence(None).removeprefix("cannot tell: ")

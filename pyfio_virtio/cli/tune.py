@@ -7,7 +7,7 @@ writes the files. Modules that are slow to import are imported when they are nee
 
 from __future__ import annotations
 
-import os
+import tempfile
 import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
@@ -142,9 +142,9 @@ def tune(
     }
     lists = option_lists({**one, "wait": wait, "iodepth": iodepth}, options)
     settings = _settings(_disk(socket, backend), lists, said)
-    _check_folders(output, runs)
+    _check_folders(output, _files(goals, output), runs)
     if not dry_run:
-        _ask_to_replace(goals, output, yes)
+        _ask_to_replace(_files(goals, output), yes)
     plan = _plan(settings, goals, places_are_given=bool(cpus))
     if dry_run:
         _print_plan(plan, goals)
@@ -227,8 +227,13 @@ def _print_plan(plan: Plan, goals: Collection[str]) -> None:
 # ---- questions ---------------------------------------------------------------------------------
 
 
-def _check_folders(output: Path, runs: Path | None) -> None:
-    """Refuses folders that cannot be written, before a minute is spent."""
+def _files(goals: Collection[str], output: Path) -> list[Path]:
+    """The job files that will be written."""
+    return [output / each.file for each in GOALS if each.key in goals or not goals]
+
+
+def _check_folders(output: Path, files: Sequence[Path], runs: Path | None) -> None:
+    """Refuses folders and files that cannot be written, before a minute is spent."""
     made = [each for each in (output, *output.parents) if not each.exists()]
     try:
         for each in reversed(made):
@@ -240,8 +245,13 @@ def _check_folders(output: Path, runs: Path | None) -> None:
         raise UsageError(
             f"cannot make the folder {output}", why, "name another folder with -o"
         ) from error
-    if not made and not os.access(output, os.W_OK | os.X_OK):
-        raise UsageError(f"cannot write to {output}", "", "name another folder with -o")
+    if not made:
+        _check_writable(output)
+    for each in files:
+        if each.exists() and not each.is_file():
+            raise UsageError(
+                f"cannot write {each}", "it is not a file", "name another folder with -o"
+            )
     if runs is not None:
         SweepFolder(runs).check_own()
         if (runs / RUNS).exists():
@@ -250,8 +260,17 @@ def _check_folders(output: Path, runs: Path | None) -> None:
             )
 
 
-def _ask_to_replace(goals: Collection[str], output: Path, yes: bool) -> None:
-    files = [output / each.file for each in GOALS if each.key in goals or not goals]
+def _check_writable(output: Path) -> None:
+    """Tries it, because root may do anything by its permissions, but not in /sys."""
+    try:
+        with tempfile.TemporaryFile(dir=output):
+            pass
+    except OSError as error:
+        why = error.strerror or str(error)
+        raise UsageError(f"cannot write to {output}", why, "name another folder with -o") from error
+
+
+def _ask_to_replace(files: Sequence[Path], yes: bool) -> None:
     old = [str(each) for each in files if each.exists()]
     replaced = Reach(others=(f"replaces {', '.join(old)}",) if old else ())
     confirm("tune", replaced, yes, "name another folder with -o")

@@ -72,6 +72,9 @@ class Tuning:
             self._tell(self._judged())
             click.echo("pyfio-virtio: interrupted; no job file was written", err=True)
             return signals.exit_status(ending)
+        except PyfioVirtioError:
+            self._tell(self._judged())
+            raise
         judged = self._judged()
         self._tell(judged)
         if self._tuner.stopped:
@@ -80,7 +83,8 @@ class Tuning:
             )
         self._write(judged)
         spent_s = said_s - left_s + time.monotonic() - began_s
-        tried = f"{self._tuner.tried} setups in {self._tuner.runs} runs, {spent_s:.1f} s"
+        found, runs = self._tuner.tried, self._tuner.runs
+        tried = f"setups with results: {found}; runs: {runs}; time: {spent_s:.1f} s"
         click.echo(f"pyfio-virtio: {tried}; seed {self._seed}", err=True)
         return 0
 
@@ -136,6 +140,8 @@ class Tuning:
 
     def _how(self, finding: Finding, judged: Judged) -> str:
         rounds = len(finding.fresh)
+        if not rounds:
+            return "There was no time to compare anything with the defaults."
         defaults = self._planned(DEFAULTS, finding.workload.name)
         depth = defaults.choice.get(DEPTH)
         counted = ""

@@ -102,3 +102,8 @@ def test_without_turns_no_front_is_named(sweep: pd.DataFrame) -> None:
 def test_without_the_cpu_time_of_both_sides_there_is_no_front(sweep: pd.DataFrame) -> None:
     [found] = front.fronts([sweep.assign(cpu_us=np.nan)])
     assert (found.points, found.reason) == ((), "there are no two points to compare")
+
+
+def test_a_circle_of_points_has_no_front() -> None:
+    found = Front(("a", "b", "c"), {"a": ("b",), "b": ("c",), "c": ("a",)})
+    assert next(front.sentences(found)).startswith("No point is on the front: within 5%, each")

@@ -220,7 +220,9 @@ static unsigned int serve_round(struct worker *worker)
 	while (i < worker->ring_count) {
 		struct ring *ring = worker->rings[i].ring;
 
-		count += serve_ring(worker, &worker->rings[i]);
+		/* It may also have broken in a pause, which finishes postponed requests. */
+		if (likely(!ring->broken))
+			count += serve_ring(worker, &worker->rings[i]);
 		if (unlikely(ring->broken))
 			remove_broken_ring(worker, ring);
 		else

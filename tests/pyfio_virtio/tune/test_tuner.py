@@ -2,6 +2,7 @@
 """tune/tuner.py on a simulated disk, of which the truth is known."""
 
 import math
+import re
 
 import pytest
 
@@ -74,6 +75,12 @@ def test_most_of_the_time_is_used() -> None:
 def test_with_too_little_time_nothing_is_claimed() -> None:
     _, judged = tuned(Disk(1, {"wait=busy": 2.0}), 4.0)
     assert {each.shown for each in judged} == {"cannot tell"}
+
+
+def test_with_no_round_of_comparison_the_sentence_has_no_numbers() -> None:
+    _, judged = tuned(Disk(1, {"wait=busy": 2.0}), 3.0)
+    sentence = r"\w[\w ]+: \S+ was not compared with the defaults; the defaults are kept\."
+    assert all(re.fullmatch(sentence, each.sentence) for each in judged)
 
 
 def test_a_setup_that_fails_is_left_out() -> None:

@@ -26,6 +26,7 @@ from pyfio_virtio.explain.requests import (
     PICK_UP,
     SERVICE,
     SUBMIT,
+    USED,
 )
 
 # Waits are warm, work is cold. The kick and the pick-up are never in one picture.
@@ -36,6 +37,7 @@ _COLOURS = {
     KICK: style.COLOURS[1],
     SERVICE: style.COLOURS[0],
     AWAY: style.COLOURS[0],
+    USED: style.COLOURS[4],
     NOTICE: style.COLOURS[5],
     HAND: style.COLOURS[2],
 }

@@ -115,10 +115,12 @@ def plan(
     with_counters: bool = False,
     converting: bool = False,
     explain_every: int = 0,
+    watch_cpu: int | None = None,
 ) -> Plan:
     """Reads the jobs, finds fio, and checks that the jobs, fio and the engine work together.
 
-    With `explain_every`, times are taken of one request in so many.
+    With `explain_every`, times are taken of one request in so many. With `watch_cpu`, a thread on
+    this CPU takes those of the used ring.
     """
     found = fio.find(program)
     read = [job.read(bundled.find(path)) for path in job_files]
@@ -143,6 +145,8 @@ def plan(
         placed = _counted(placed, folder, "--counters" if with_counters else "--explain")
     if explain_every:
         placed = [each.with_engine_option("explain", str(explain_every)) for each in placed]
+    if explain_every and watch_cpu is not None:
+        placed = [each.with_engine_option("explain_watch", str(watch_cpu)) for each in placed]
     counted = dict.fromkeys(file for each in placed for file in each.stats_files())
     said = _said(title, disk, placed, found, arguments.program)
     return Plan(

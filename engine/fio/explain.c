@@ -6,14 +6,14 @@
  * Requests are chosen by their position in the avail ring, counted from the ring's start. The
  * built-in back-end chooses the same ones, so the two sides send each other nothing.
  *
- * Only a job with this option pays for it: it gets hooks of its own, which take the times and
- * call the usual hooks.
+ * Only a job with this option pays for it: it gets hooks of its own, which call the usual ones.
  */
 #include <stdlib.h>
 
 #include "base/error.h"
 #include "base/ticks.h"
 #include "fio/job.h"
+#include "fio/used_watcher.h"
 
 /* When so many requests are kept, every second one of them is dropped, and from then on half as
  * many are chosen. So the kept ones are always from the whole run. */
@@ -34,6 +34,7 @@ struct sample {
 	uint64_t submitted; /* fio called queue */
 	uint64_t published;
 	uint64_t kick;      /* the system call's length; 0: no kick was wanted */
+	uint64_t used;      /* a watcher saw it in the used ring; 0: not known */
 	uint64_t seen;      /* a look found that it was completed */
 	uint64_t taken;     /* getevents returned it */
 	unsigned int file;
@@ -45,6 +46,7 @@ struct sample {
 struct open_sample {
 	struct sample times;
 	struct io_u *io_u;
+	uint16_t chain, used_before; /* its used element is not before that */
 	uint64_t kicks_before; /* of its queue */
 };
 
@@ -64,6 +66,7 @@ struct explain {
 	unsigned int num_unseen; /* of the open ones, those that were not found completed */
 	uint64_t polls, sleeps;  /* of the wait, at the last look */
 	struct clock_pair begun;
+	struct used_watcher *watcher; /* NULL without explain_watch= */
 	struct open_sample open[MOST_OPEN];
 	struct sample samples[MOST_SAMPLES];
 };
@@ -99,11 +102,16 @@ static void keep(struct explain *explain, const struct sample *times)
 		explain->samples[explain->num_samples++] = *times;
 }
 
-/* True if the request that was just submitted is carried out in one part. */
+/* The chain of the request that was just submitted: queue_get() took it from there. */
+static uint16_t last_chain(const struct queue *queue)
+{
+	return queue->free_chains[queue->num_free];
+}
+
+/* True if that request is carried out in one part. */
 static bool is_whole(const struct queue *queue)
 {
-	/* queue_get() took its chain from there. */
-	return !queue->requests[queue->free_chains[queue->num_free]].left_bytes;
+	return !queue->requests[last_chain(queue)].left_bytes;
 }
 
 /* ---- the times ------------------------------------------------------------------- */
@@ -128,6 +136,7 @@ static void open_sample(struct explain *explain, const struct job_file *file,
 	explain->open[explain->num_open++] = (struct open_sample){
 		.times = times,
 		.io_u = io_u,
+		.chain = last_chain(file->queue), .used_before = file->queue->vq.used_next,
 		.kicks_before = file->queue->counters.kicks };
 	explain->num_hidden++;
 	explain->num_unseen++;
@@ -194,6 +203,24 @@ static int commit_timed(struct thread_data *td)
 	return code;
 }
 
+/* When the watcher saw the request in the used ring. The back-end writes what the watcher reads,
+ * so a time that does not fit to the request's own times is dropped. If fio's thread saw the
+ * request a little before the watcher did, its time counts. */
+static void note_used(const struct explain *explain, struct open_sample *open)
+{
+	struct sample *times = &open->times;
+	uint64_t saw;
+
+	if (!explain->watcher || !times->published || times->used)
+		return;
+	saw = used_watcher_saw(explain->watcher, times->file, open->chain,
+			       open->used_before);
+	if (saw >= times->published && saw <= times->seen)
+		times->used = saw;
+	else if (saw > times->seen && saw - times->seen <= (times->seen - times->published) / 4)
+		times->used = times->seen;
+}
+
 /* Of the requests that came back, those from first on are new. */
 static void note_seen(struct job *job, unsigned int first, enum woken_by woken_by,
 		      uint64_t ticks)
@@ -208,6 +235,7 @@ static void note_seen(struct job *job, unsigned int first, enum woken_by woken_b
 				continue;
 			open->times.seen = ticks;
 			open->times.woken_by = woken_by;
+			note_used(explain, open);
 			explain->num_unseen--;
 		}
 	}
@@ -242,24 +270,38 @@ static unsigned int look_timed(void *context)
 	return ready;
 }
 
-static void note_taken(struct job *job)
+/* Keeps the samples that are over. */
+static void settle(struct explain *explain)
 {
-	struct explain *explain = job->explain;
 	unsigned int still_open = 0;
 
 	for (unsigned int i = 0; i < explain->num_open; i++) {
 		struct open_sample *open = &explain->open[i];
-		struct sample *times = &open->times;
 
-		for (unsigned int at = job->num_seen; times->seen && at < job->num_taken; at++)
-			if (job->completed[at] == open->io_u)
-				times->taken = ticks_now();
-		if (times->taken)
-			keep(explain, times);
-		else
+		if (!open->times.taken) {
 			explain->open[still_open++] = *open;
+			continue;
+		}
+		note_used(explain, open);
+		keep(explain, &open->times);
 	}
 	explain->num_open = still_open;
+}
+
+/* With a watcher, they are kept at the next call, because it may see them only after us. */
+static void note_taken(struct job *job)
+{
+	struct explain *explain = job->explain;
+
+	for (unsigned int i = 0; i < explain->num_open; i++) {
+		struct sample *times = &explain->open[i].times;
+
+		for (unsigned int at = job->num_seen; times->seen && at < job->num_taken; at++)
+			if (job->completed[at] == explain->open[i].io_u)
+				times->taken = ticks_now();
+	}
+	if (!explain->watcher)
+		settle(explain);
 }
 
 /* The usual hook looks once before it waits. What that look finds was there before the hook was
@@ -271,8 +313,11 @@ static int getevents_timed(struct thread_data *td, unsigned int min, unsigned in
 	struct explain *explain = job->explain;
 	bool looks = explain->num_unseen && job_num_ready(job) < max;
 	uint64_t before = looks ? ticks_now() : 0, reaped = job->reaped;
-	int count = explain->usual->getevents(td, min, max, timeout);
+	int count;
 
+	if (explain->watcher)
+		settle(explain);
+	count = explain->usual->getevents(td, min, max, timeout);
 	if (looks && job->reaped != reaped)
 		note_seen(job, job->num_completed - (unsigned int)(job->reaped - reaped),
 			  WOKEN_BY_LOOK, before);
@@ -314,13 +359,20 @@ int fio_explain_begin(struct thread_data *td)
 	const struct options *options = td->eo;
 	struct job *job = td->io_ops_data;
 	struct explain *explain;
+	int code = 0;
 
 	if (!options->explain)
 		return 0;
 	explain = calloc(1, sizeof(*explain));
 	if (!explain)
-		return fio_fail(td, error_set(ENOMEM, "no memory for the times of %u "
-					      "requests", MOST_SAMPLES), "init");
+		code = error_set(ENOMEM, "no memory for the times of %u requests", MOST_SAMPLES);
+	else if (options->explain_watch)
+		code = used_watcher_start(&explain->watcher, job,
+					  (unsigned int)atoi(options->explain_watch));
+	if (code) {
+		free(explain);
+		return fio_fail(td, code, "init");
+	}
 	explain->threshold = 65536 / options->explain;
 	explain->look = job->wait.source.look;
 	job->wait.source.look = look_timed;
@@ -336,7 +388,9 @@ void fio_explain_end(struct thread_data *td, struct job *job)
 {
 	if (!job->explain)
 		return;
+	used_watcher_stop(job->explain->watcher);
 	td->io_ops = job->explain->usual;
+	job->wait.source.look = job->explain->look;
 	free(job->explain);
 	job->explain = NULL;
 }
@@ -349,18 +403,21 @@ static void print_pair(FILE *out, const char *name, struct clock_pair pair)
 		(unsigned long long)pair.ns);
 }
 
-/* The last ticks are relative to the first, to keep the lines short. */
-static void print_sample(FILE *out, const struct sample *times)
+static void print_sample(FILE *out, const struct sample *times, bool is_watched)
 {
 	const uint64_t since = times->submitted;
 
-	fprintf(out, "[%u,%llu,%llu,%llu,%llu,%llu,%llu,%llu,%d]", times->file,
+	fprintf(out, "[%u,%llu,%llu,%llu,%llu,%llu,%llu,%llu,%d", times->file,
 		(unsigned long long)times->position, (unsigned long long)since,
 		(unsigned long long)times->start_ns,
 		(unsigned long long)(times->published - since),
 		(unsigned long long)times->kick,
 		(unsigned long long)(times->seen - since),
 		(unsigned long long)(times->taken - since), (int)times->woken_by);
+	if (is_watched)
+		fprintf(out, ",%llu",
+			(unsigned long long)(times->used ? times->used - since : 0));
+	fputc(']', out);
 }
 
 /* A request that was sent again after a restart of the back-end has another position there, so
@@ -375,17 +432,18 @@ static bool is_whole_job(const struct job *job)
 
 void fio_explain_print(FILE *out, const struct job *job)
 {
-	const struct explain *explain = job->explain;
+	struct explain *explain = job->explain;
 
 	if (!explain)
 		return;
+	settle(explain);
 	fputs(",\"explain\":{", out);
 	print_pair(out, "begun", explain->begun);
 	print_pair(out, "ended", read_clocks());
-	fprintf(out, "\"samples\":[");
+	fputs("\"samples\":[", out);
 	for (unsigned int i = 0; is_whole_job(job) && i < explain->num_samples; i++) {
 		fputs(i ? "," : "", out);
-		print_sample(out, &explain->samples[i]);
+		print_sample(out, &explain->samples[i], explain->watcher != NULL);
 	}
 	fprintf(out, "]}");
 }

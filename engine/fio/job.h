@@ -222,7 +222,8 @@ int fio_stats_begin(const char *path);
 int fio_explain_begin(struct thread_data *td);
 /* Adds the member "explain" to the job's line of stats_file, if there are times. */
 void fio_explain_print(FILE *out, const struct job *job);
-/* Gives the job its usual hooks back, if it has others. */
+/* Gives the job its usual hooks back, if it has others, and ends the thread that watches its
+ * used rings, if there is one. */
 void fio_explain_end(struct thread_data *td, struct job *job);
 
 /* Prints the calling thread's error sentence, sets td's error. Returns 1. */

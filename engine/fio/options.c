@@ -2,6 +2,9 @@
 /* The table of the engine's options, with the help that fio shows. */
 #include "fio/options.h"
 
+#include <ctype.h>
+#include <stdlib.h>
+
 #include "api.h"
 #include "base/error.h"
 #include "base/remedies.h"
@@ -209,6 +212,12 @@ struct fio_option fio_options[] = {
 		       "write them to stats_file; 0: of none"),
 		.def = "0", .maxval = 65536,
 	},
+	{
+		OPTION("explain_watch", "CPU that watches the used rings", FIO_OPT_STR_STORE,
+		       explain_watch,
+		       "With explain: start a thread on this CPU that notes when requests are "
+		       "in the used ring, for a back-end that takes no times itself"),
+	},
 	{ .name = NULL },
 };
 
@@ -234,9 +243,27 @@ static int check_explain(const struct options *options)
 	if (options->explain & (options->explain - 1))
 		return error_set(EINVAL, "explain=%u: it must be a power of two",
 				 options->explain);
+	if (options->explain_watch && !options->explain)
+		return error_set(EINVAL, "explain_watch=%s needs explain=, which takes the other "
+				 "times of a request", options->explain_watch);
 	if (options->explain && !options->stats_file)
 		return error_set(EINVAL, "explain=%u needs stats_file=, where the times "
 				 "are written", options->explain);
+	return 0;
+}
+
+static int check_watch(const struct options *options)
+{
+	const char *text = options->explain_watch;
+	char *end;
+	unsigned long cpu;
+
+	if (!text)
+		return 0;
+	cpu = strtoul(text, &end, 10);
+	if (!isdigit((unsigned char)*text) || *end || cpu > INT_MAX)
+		return error_set(EINVAL, "explain_watch=%s: it must be the number of a CPU",
+				 text);
 	return 0;
 }
 
@@ -248,6 +275,8 @@ int fio_options_check(struct thread_data *td)
 		code = check_numbers(td->eo);
 	if (!code)
 		code = check_explain(td->eo);
+	if (!code)
+		code = check_watch(td->eo);
 	if (!code)
 		fio_note_promises(td);
 	return code;

@@ -38,6 +38,7 @@ struct options {
 	unsigned int reconnect_timeout_s;
 	char *stats_file;
 	unsigned int explain;
+	char *explain_watch;
 };
 
 extern struct fio_option fio_options[];

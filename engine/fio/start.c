@@ -334,15 +334,16 @@ void fio_finish(struct thread_data *td)
 	struct fio_file *f;
 	unsigned int i;
 
-	if (job)
+	if (job) {
+		fio_explain_end(td, job); /* before the memory of the queues goes */
 		release(job);
+	}
 	registry_end_job(td->thread_number - 1);
 	for_each_file(td, f, i)
 		if (!registry_awaits(f->file_name))
 			kept_drop(f->file_name);
 	if (!job)
 		return;
-	fio_explain_end(td, job);
 	free_job(job);
 	td->io_ops_data = NULL;
 }

@@ -10,6 +10,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 from functools import partial
@@ -25,10 +26,12 @@ from pyfio_virtio.cli.options import disk_options, dry_run_option, seconds_optio
 from pyfio_virtio.cli.output import write_file
 from pyfio_virtio.cli.run import ask, refuse_unused, split, where
 from pyfio_virtio.errors import PyfioVirtioError, UsageError
+from pyfio_virtio.explain import watching
 from pyfio_virtio.explain import words as sentences
 from pyfio_virtio.explain.parts import Explained
+from pyfio_virtio.explain.watching import Watch
 from pyfio_virtio.machine import cpu_lists, host
-from pyfio_virtio.sweep.job import placement
+from pyfio_virtio.sweep.job import Placement, placement
 
 _JOB = Path("latency")
 _WAYS = ("event", "busy", "sleepy", "adaptive")
@@ -49,6 +52,12 @@ def _depths(context: click.Context, parameter: click.Parameter, text: str) -> tu
         if not (depth.isascii() and depth.isdecimal() and 0 < int(depth) <= 32768):
             raise click.BadParameter(f"{depth!r} is not a number from 1 to 32768")
     return tuple(map(int, depths))
+
+
+def _watch(context: click.Context, parameter: click.Parameter, text: str) -> str:
+    if text not in ("auto", "off") and not (text.isascii() and text.isdecimal()):
+        raise click.BadParameter(f"{text!r} is none of auto, off, and the number of a CPU")
+    return text
 
 
 def _every(context: click.Context, parameter: click.Parameter, number: int) -> int:
@@ -103,6 +112,15 @@ def _every(context: click.Context, parameter: click.Parameter, number: int) -> i
     metavar="PLACE",
     help="CPUs of fio and the back-end: any, separate, shared, or FIO:BACKEND such as 0:1.",
 )
+@click.option(
+    "--watch",
+    default="auto",
+    show_default=True,
+    callback=_watch,
+    metavar="auto|off|CPU",
+    help="The CPU of a thread that watches the used ring of a back-end that takes no times itself. "
+    "auto: one that neither fio nor the back-end uses, if there is one.",
+)
 @disk_options
 @click.option(
     "-o",
@@ -129,6 +147,7 @@ def explain(
     kind: str,
     socket: str | None,
     cpus: str,
+    watch: str,
     folder: Path,
     yes: bool,
     program: str,
@@ -157,11 +176,13 @@ def explain(
         refuse_unused(context, disk_of_runs, place)
     if disk_of_runs.spec is None and disk_of_runs.socket is None:
         raise UsageError("cannot explain --backend none", "", "name a socket, or leave it out")
+    watched = _watched(watch, disk_of_runs, place)
     plans = [
         (
             depth,
             _plan(
-                job_files or [_JOB], fio_options, disk_of_runs, program, every, runtime, way, depth
+                *(job_files or [_JOB], fio_options, disk_of_runs, program, every, watched.cpu),
+                *(runtime, way, depth),
             ),
         )
         for depth in depths
@@ -173,7 +194,30 @@ def explain(
     ask(plans[0][1], yes)
     _make_folder(folder)
     click.echo(f"{plans[0][1].describe()}: {len(plans)} runs of {runtime:g} s each", err=True)
-    _keep(folder, [_run(plan, depth) for depth, plan in plans], plans[0][1].describe())
+    if watched.sentence:
+        click.echo(watched.sentence, err=True)
+    conditions = "\n".join(filter(None, (plans[0][1].describe(), watched.sentence)))
+    _keep(folder, [_run(plan, depth) for depth, plan in plans], conditions)
+
+
+def _watched(watch: str, disk: runs.Disk, place: Placement) -> Watch:
+    """The CPU of the thread that watches the used ring, if there is to be one."""
+    if disk.spec and disk.spec.kind == backends.DEFAULT_KIND:
+        if watch.isdecimal():
+            raise UsageError(
+                f"cannot use --watch {watch}",
+                "the built-in back-end takes the times itself",
+                "leave --watch out",
+            )
+        return Watch(None, "")
+    if watch == "off":
+        return Watch(None, "")
+    usable = os.sched_getaffinity(0)
+    fio, back_end = (cpu_lists.parse(each) if each else None for each in (place.fio, place.backend))
+    if watch == "auto":
+        return watching.choose(usable, fio, back_end)
+    cpu_lists.check(watch, f"--watch {watch}")
+    return watching.forced(int(watch), usable, fio, back_end)
 
 
 def _plan(
@@ -182,6 +226,7 @@ def _plan(
     disk: runs.Disk,
     program: str,
     every: int,
+    watch_cpu: int | None,
     runtime: float,
     way: str,
     depth: int,
@@ -191,7 +236,10 @@ def _plan(
         *(f"--runtime={round(runtime * 1e6)}us", "--ramp_time=0", "--time_based"),
     )
     return runs.plan(
-        job_files, (*fio_options, *ours), disk, program, as_json=True, explain_every=every
+        *(job_files, (*fio_options, *ours), disk, program),
+        as_json=True,
+        explain_every=every,
+        watch_cpu=watch_cpu,
     )
 
 

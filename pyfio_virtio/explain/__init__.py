@@ -4,5 +4,5 @@
 It may use: nothing.
 
 Enter at requests.py, which reads the times; parts.py makes the bars of a picture of them, and
-words.py the sentences.
+words.py the sentences. watching.py chooses the CPU of the thread that watches the used ring.
 """

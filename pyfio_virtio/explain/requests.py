@@ -20,16 +20,24 @@ from pyfio_virtio.errors import PyfioVirtioError
 # The parts of a request's time, in their order.
 SUBMIT, GATHER = "submit", "gather"
 PICK_UP, SERVICE, NOTICE = "pick_up", "service", "notice"
-KICK, AWAY = "kick", "away"
+KICK, AWAY, USED = "kick", "away", "used"
 HAND = "hand"
 BOTH_SIDES = (SUBMIT, GATHER, PICK_UP, SERVICE, NOTICE, HAND)
 OUR_SIDE = (SUBMIT, GATHER, KICK, AWAY, HAND)
+# With a thread that watches the used ring.
+WATCHED = (SUBMIT, GATHER, KICK, USED, NOTICE, HAND)
 # How fio's thread waited before it found the request completed.
 LOOKED, SLEPT, CALLED = range(3)
+# Of the requests, so many must have been seen in the used ring; the others may be unlike them.
+_SEEN_IN_RING = 0.8
 # A thread can lose its CPU between an event and the reading of its time.
 _SLACK_NS = 5000
 # So many of a ring's requests must fit to a queue's; those of another queue hardly ever do.
 _FITTING = 0.8
+
+
+# Of a sample; with a watcher there is one more, the time in the used ring.
+_MEMBERS = 9
 
 
 class TimesError(PyfioVirtioError):
@@ -54,8 +62,8 @@ class Requests:
     """The requests of a run of which times were taken."""
 
     each: tuple[Request, ...]
-    names: tuple[str, ...]  # of their parts: BOTH_SIDES or OUR_SIDE
-    note: str = ""  # why the times of a back-end that took some cannot be used
+    names: tuple[str, ...]  # of their parts: BOTH_SIDES, OUR_SIDE or WATCHED
+    note: str = ""  # why times of the back-end, or of its ring, cannot be used
 
 
 @dataclass(frozen=True)
@@ -70,6 +78,7 @@ class _Sample:
     seen: float
     taken: float
     found_by: int
+    used: float | None  # a watcher saw it in the used ring; None: not seen in time, or no watcher
 
 
 @dataclass(frozen=True)
@@ -77,6 +86,7 @@ class _Queue:
     ring: int
     samples: Sequence[_Sample]
     to_ns: Callable[[float], float]  # of the job's ticks
+    is_watched: bool
 
 
 _Ring = Mapping[int, tuple[float, float]]  # ticks at which each position was taken, and completed
@@ -115,11 +125,14 @@ def _queues(line: Mapping[str, Any]) -> Iterator[_Queue]:
 
     for number, queue in enumerate(line["queues"]):
         rows = [row for row in told["samples"] if row[0] == number]
-        yield _Queue(int(queue["queue"]), [_sample(row, to_ns, scale) for row in rows], to_ns)
+        samples = [_sample(row, to_ns, scale) for row in rows]
+        is_watched = any(len(row) > _MEMBERS for row in rows)
+        yield _Queue(int(queue["queue"]), samples, to_ns, is_watched)
 
 
 def _sample(row: Sequence[float], to_ns: Callable[[float], float], scale: float) -> _Sample:
-    _, position, submitted, start_ns, published, kick, seen, taken, found_by = row
+    _, position, submitted, start_ns, published, kick, seen, taken, found_by = row[:_MEMBERS]
+    used = row[_MEMBERS] if len(row) > _MEMBERS else 0
     return _Sample(
         position=int(position),
         start_ns=start_ns,
@@ -129,6 +142,7 @@ def _sample(row: Sequence[float], to_ns: Callable[[float], float], scale: float)
         seen=to_ns(submitted + seen),
         taken=to_ns(submitted + taken),
         found_by=int(found_by),
+        used=to_ns(submitted + used) if used else None,
     )
 
 
@@ -138,8 +152,22 @@ def _ring(line: Mapping[str, Any]) -> tuple[int, _Ring]:
 
 
 def _of_our_side(queues: Sequence[_Queue], note: str) -> Requests:
-    each = (_seen_by_us(sample) for queue in queues for sample in queue.samples)
-    return Requests(tuple(each), OUR_SIDE, note)
+    samples = [sample for queue in queues for sample in queue.samples]
+    if any(queue.is_watched for queue in queues):
+        in_ring = [sample for sample in samples if sample.used is not None]
+        if len(in_ring) >= _SEEN_IN_RING * len(samples):
+            return Requests(tuple(map(_seen_in_ring, in_ring)), WATCHED, note)
+        note = (
+            "the thread that watches the used ring saw only "
+            f"{len(in_ring) / len(samples):.0%} of the requests there in time"
+        )
+    return Requests(tuple(map(_seen_by_us, samples)), OUR_SIDE, note)
+
+
+def _seen_in_ring(sample: _Sample) -> Request:
+    assert sample.used is not None  # noqa: S101
+    kicked = min(sample.published + sample.kick_ns, sample.used)
+    return _request(sample, WATCHED, (sample.published, kicked, sample.used, sample.seen))
 
 
 def _seen_by_us(sample: _Sample) -> Request:

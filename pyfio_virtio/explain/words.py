@@ -20,6 +20,7 @@ from pyfio_virtio.explain.requests import (
     PICK_UP,
     SERVICE,
     SUBMIT,
+    USED,
 )
 
 # What the parts are called in a picture.
@@ -31,6 +32,7 @@ LABELS = {
     NOTICE: "until fio's thread finds it",
     KICK: "the kick (system call)",
     AWAY: "the back-end, and until fio's thread finds it",
+    USED: "until it is in the used ring",
     HAND: "until fio gets it",
 }
 _SUBJECTS = {parts.MEDIAN: "the median request", parts.SLOWEST: "the slowest 1%"}
@@ -98,6 +100,7 @@ def _doing(name: str, bar: Bar) -> tuple[str, str]:
         PICK_UP: ("pass", "until the back-end, which is awake, takes it"),
         SERVICE: ("are spent", "in the back-end"),
         KICK: ("are spent", "in the kick, the system call that wakes the back-end"),
+        USED: ("pass", "until the back-end has it in the used ring"),
         HAND: ("pass", "until fio takes what was found"),
     }[name]
 

@@ -2,6 +2,7 @@
 """explain=N: the times of single requests, which both sides take."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from tests.conftest import Fio, Option, StartBackend
 from tests.end_to_end.refusal import refusal
 
 # Members of a sample in stats_file.
-POSITION, SUBMITTED, PUBLISHED, SEEN, TAKEN = 1, 2, 4, 6, 7
+POSITION, SUBMITTED, PUBLISHED, SEEN, TAKEN, USED = 1, 2, 4, 6, 7, 9
 MOST = 16384
 
 
@@ -48,6 +49,28 @@ def test_times_of_a_request_are_in_their_order(disk: StartBackend, fio: Fio) -> 
     ours = sampled(fio, disk().socket, explain=1, number_ios=1000, iodepth=16)
     assert len(ours) == 1000
     assert all(0 <= each[PUBLISHED] <= each[SEEN] <= each[TAKEN] for each in ours)
+
+
+def test_a_watcher_sees_when_requests_are_in_the_used_ring(builtin: StartBackend, fio: Fio) -> None:
+    """It may miss some, because it shares its CPU."""
+    theirs = fio.folder / "requests.json"
+    disk = builtin(options=(f"explain-file={theirs}", "explain=1", "latency=100us"))
+    cpu = max(os.sched_getaffinity(0))
+    ours = sampled(
+        fio, disk.socket, explain=1, explain_watch=cpu, number_ios=300, wait="event", iodepth=4
+    )
+    disk.stop()
+    (ring,) = of_back_end(theirs)
+    taken = {position: when for position, when, _ in ring["samples"]}
+    seen = [each for each in ours if each[USED]]
+    assert all(len(each) == USED + 1 for each in ours)
+    assert all(each[PUBLISHED] <= each[USED] <= each[SEEN] for each in seen)
+    assert all(taken[each[POSITION]] < each[SUBMITTED] + each[USED] for each in seen)
+
+
+def test_a_watcher_needs_a_cpu(builtin: StartBackend, fio: Fio) -> None:
+    run = fio(builtin().socket, explain=1, explain_watch=9999, stats_file="stats")
+    assert "cannot start a thread on CPU 9999" in refusal(run)
 
 
 def test_a_long_run_keeps_samples_from_its_beginning_to_its_end(

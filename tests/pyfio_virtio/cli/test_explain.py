@@ -3,6 +3,7 @@
 
 import csv
 import json
+import os
 from pathlib import Path
 
 from tests.conftest import RunCommand
@@ -27,11 +28,36 @@ def test_the_parts_sum_to_fios_mean_latency(command: RunCommand, tmp_path: Path)
 
 
 def test_another_back_end_shows_our_side(command: RunCommand, tmp_path: Path) -> None:
-    done = command("explain", *SHORT, "--wait", "event", "--backend", "qsd", "-o", str(tmp_path))
+    done = command(
+        *("explain", *SHORT, "--wait", "event", "--backend", "qsd", "--watch", "off"),
+        *("-o", str(tmp_path)),
+    )
     assert done.status == 0, done.stderr
     (run,) = json.loads((tmp_path / "explain.json").read_text())
     assert list(run["bars"][0]["parts"]) == ["submit", "gather", "kick", "away", "hand"]
     assert abs(run["mean_ns"] / run["fio_mean_ns"] - 1) < 0.05
+
+
+def test_a_watched_ring_divides_the_time_of_another_back_end(
+    command: RunCommand, tmp_path: Path
+) -> None:
+    cpu = str(max(os.sched_getaffinity(0)))
+    done = command(
+        *("explain", *SHORT, "--wait", "event", "--backend", "qsd", "--watch", cpu),
+        *("--runtime", "0.1", "-o", str(tmp_path)),
+    )
+    assert done.status == 0, done.stderr
+    assert "the used ring" in done.stderr
+    (run,) = json.loads((tmp_path / "explain.json").read_text())
+    watched = ["submit", "gather", "kick", "used", "notice", "hand"]
+    # On a busy machine the thread may see too few.
+    assert list(run["bars"][0]["parts"]) == watched or "in time" in run["note"]
+
+
+def test_the_built_in_back_end_needs_no_watcher(command: RunCommand, tmp_path: Path) -> None:
+    done = command("explain", "--watch", "0", "--dry-run", "-o", str(tmp_path / "new"))
+    assert done.status == 2
+    assert "takes the times itself" in done.stderr
 
 
 def test_a_folder_with_other_things_is_left_alone(command: RunCommand, tmp_path: Path) -> None:

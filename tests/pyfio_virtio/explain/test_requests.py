@@ -6,7 +6,14 @@ from collections.abc import Iterable
 
 import pytest
 
-from pyfio_virtio.explain.requests import BOTH_SIDES, CALLED, OUR_SIDE, TimesError, read
+from pyfio_virtio.explain.requests import (
+    BOTH_SIDES,
+    CALLED,
+    OUR_SIDE,
+    WATCHED,
+    TimesError,
+    read,
+)
 
 TICK_NS = 0.5  # the clock counts 2 GHz
 Sample = list[int]
@@ -40,6 +47,18 @@ def test_without_a_back_end_that_takes_times_there_are_those_of_our_side() -> No
     found = read(ours(sample(7, 2 * 10**6)), None)
     assert found.each[0].parts == dict(zip(OUR_SIDE, (40, 5, 3, 492, 10), strict=True))
     assert found.note == ""
+
+
+def test_a_watched_ring_divides_the_time_that_is_not_ours() -> None:
+    found = read(ours([*sample(7, 2 * 10**6), 700]), None)
+    assert found.each[0].parts == dict(zip(WATCHED, (40, 5, 3, 342, 150, 10), strict=True))
+    assert found.note == ""
+
+
+def test_a_watcher_that_missed_most_is_told() -> None:
+    found = read(ours([*sample(7, 2 * 10**6), 700], [*sample(9, 2 * 10**6), 0]), None)
+    assert found.names == OUR_SIDE
+    assert "saw only 50% of the requests" in found.note
 
 
 def test_a_request_that_only_one_side_timed_is_left_out() -> None:

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from pyfio_virtio.explain import parts, words
 from pyfio_virtio.explain.parts import Bar, Explained
-from pyfio_virtio.explain.requests import BOTH_SIDES, OUR_SIDE
+from pyfio_virtio.explain.requests import BOTH_SIDES, OUR_SIDE, WATCHED
 
 EVENT = Bar(
     which=parts.MEDIAN,
@@ -44,6 +44,13 @@ def test_a_back_end_that_needed_no_kick_is_not_woken() -> None:
 def test_of_another_back_end_only_our_side_is_told() -> None:
     bar = replace(EVENT, parts=dict(zip(OUR_SIDE, (1e3, 1e3, 3e3, 90e3, 1e3), strict=True)))
     assert said(bar, SLOWEST)[0].endswith("of 96 µs, 90 pass in the back-end and waking fio")
+
+
+def test_of_a_watched_ring_two_parts_are_told() -> None:
+    bar = replace(EVENT, parts=dict(zip(WATCHED, (1e3, 1e3, 3e3, 60e3, 30e3, 1e3), strict=True)))
+    assert said(bar, SLOWEST)[0].endswith(
+        "of 96 µs, 60 pass until the back-end has it in the used ring and 30 are spent waking fio"
+    )
 
 
 def test_too_few_requests_are_told() -> None:

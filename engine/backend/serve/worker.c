@@ -238,9 +238,7 @@ static unsigned int serve_round(struct worker *worker)
 
 static void pause_to_gather(void)
 {
-	unsigned int i;
-
-	for (i = 0; i < GATHER_RELAXES; i++)
+	for (unsigned int i = 0; i < GATHER_RELAXES; i++)
 		cpu_relax();
 }
 

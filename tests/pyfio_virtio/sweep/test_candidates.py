@@ -75,8 +75,8 @@ def test_values_of_an_option_are_back_ends_of_their_own() -> None:
 
 
 def test_options_go_to_the_kinds_that_have_them() -> None:
-    found = named(["builtin", "qsd"], "aio=threads,io_uring", "threads=2")
-    assert list(found) == ["builtin", "qsd aio=threads", "qsd aio=io_uring"]
+    found = named(["builtin", "qsd"], "cache.direct=on,off", "threads=2")
+    assert list(found) == ["builtin", "qsd cache.direct=on", "qsd cache.direct=off"]
     assert found["builtin"][2] == ("threads=2",)
 
 
@@ -101,7 +101,7 @@ def test_faults_come_together_and_latencies_one_by_one() -> None:
         (["builtin", "builtin"], (), "--backend has builtin 2 times.*--backend a="),
         (["a=builtin", "a=qsd"], (), "--backend has a 2 times"),
         (["qsd"], ("aoi=threads",), r"qsd has no option aoi; did you mean aio\?"),
-        (["builtin"], ("aio=threads",), "builtin has no option aio; it has .*latency"),
+        (["builtin"], ("poll-grow=1",), "builtin has no option poll-grow; it has .*latency"),
         (["/run/a.sock"], ("threads=2",), "cannot pass threads=2.*does not start it"),
     ],
 )

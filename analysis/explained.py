@@ -42,7 +42,6 @@ _COLOURS = {
     HAND: style.COLOURS[2],
 }
 _HEIGHT = 0.62  # of a bar
-_TITLES = {parts.MEDIAN: "the median request", parts.SLOWEST: "the slowest 1%"}
 
 
 def draw(found: Sequence[Explained], conditions: str) -> Figure:
@@ -91,7 +90,7 @@ def _panel(axes: Axes, row: Sequence[Explained], which: str, heading: str) -> No
     axes.grid(visible=True, axis="x")
     axes.spines["left"].set_visible(False)
     axes.tick_params(axis="y", length=0, labelsize=8)
-    axes.set_title(f"{heading}: {_TITLES[which]}", loc="left", fontsize=9.5)
+    axes.set_title(f"{heading}: {words.SUBJECTS[which]}", loc="left", fontsize=9.5)
     axes.xaxis.set_major_locator(MaxNLocator(6))
     style.plain(axes.xaxis, style.duration)
 

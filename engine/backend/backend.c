@@ -172,7 +172,7 @@ static int open_disks(struct backend *backend,
 	if (block_bytes != 512 && block_bytes != 4096)
 		return error_record(-EINVAL, "block size %u: use 512 or 4096",
 				    block_bytes);
-	if (config->direct && strncmp(storage, "file:", 5))
+	if (config->direct && !storage_file_path(storage))
 		return error_record(-EINVAL, "direct=on has no meaning for storage "
 				    "%s: use storage file:PATH", storage);
 	if (!bytes && (is_null || !strcmp(storage, "memory")))
@@ -222,7 +222,7 @@ static int choose_aio(struct server *server, const char *storage,
 	if (strcmp(words, names[kind]))
 		return error_record(-EINVAL, "aio '%s' is unknown: use auto, "
 				    "io_uring, threads or off", words);
-	if (strncmp(storage, "file:", 5)) {
+	if (!storage_file_path(storage)) {
 		if (kind != AIO_AUTO)
 			return error_record(-EINVAL, "aio=%s has no meaning for "
 					    "storage %s: use storage file:PATH",

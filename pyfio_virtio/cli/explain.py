@@ -12,7 +12,7 @@ import io
 import json
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
@@ -24,14 +24,14 @@ from pyfio_virtio.backends import backends
 from pyfio_virtio.backends.backends import BackendSpec
 from pyfio_virtio.cli.options import disk_options, dry_run_option, seconds_option
 from pyfio_virtio.cli.output import write_file
-from pyfio_virtio.cli.run import ask, refuse_unused, split, where
+from pyfio_virtio.cli.run import ask, placed, split, where
 from pyfio_virtio.errors import PyfioVirtioError, UsageError
 from pyfio_virtio.explain import watching
 from pyfio_virtio.explain import words as sentences
 from pyfio_virtio.explain.parts import Explained
 from pyfio_virtio.explain.watching import Watch
-from pyfio_virtio.machine import cpu_lists, host
-from pyfio_virtio.sweep.job import Placement, placement
+from pyfio_virtio.machine import cpu_lists
+from pyfio_virtio.sweep.job import Placement
 
 _JOB = Path("latency")
 _WAYS = ("event", "busy", "sleepy", "adaptive")
@@ -167,13 +167,9 @@ def explain(
     if not dry_run:
         _check_folder(folder)
     job_files, fio_options = split(words)
-    place = placement(cpus, host.cores())
-    if place.fio:
-        cpu_lists.check(place.fio, f"--cpus {cpus}")
-        fio_options = (f"--cpus_allowed={place.fio}", *fio_options)
-    disk_of_runs = where(kind, socket, replace(disk, cpus=place.backend))
-    if disk_of_runs.spec is None:
-        refuse_unused(context, disk_of_runs, place)
+    place, placing = placed(cpus)
+    fio_options = (*placing, *fio_options)
+    disk_of_runs = where(context, kind, socket, disk, place)
     if disk_of_runs.spec is None and disk_of_runs.socket is None:
         raise UsageError("cannot explain --backend none", "", "name a socket, or leave it out")
     watched = _watched(watch, disk_of_runs, place)

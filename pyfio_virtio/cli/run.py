@@ -105,13 +105,9 @@ def run(
       pyfio-virtio run latency -- --rw=randread --runtime=2
     """
     job_files, fio_options = split(words)
-    place = placement(cpus, host.cores())
-    if place.fio:
-        cpu_lists.check(place.fio, f"--cpus {cpus}")
-        fio_options = (f"--cpus_allowed={place.fio}", *fio_options)
-    disk_of_run = where(kind, socket, replace(disk, cpus=place.backend))
-    if disk_of_run.spec is None:
-        refuse_unused(context, disk_of_run, place)
+    place, placing = placed(cpus)
+    fio_options = (*placing, *fio_options)
+    disk_of_run = where(context, kind, socket, disk, place)
     every = runs.EXPLAIN_EVERY if explaining else 0
     plan = runs.plan(
         job_files, fio_options, disk_of_run, program, as_json, with_counters, converting, every
@@ -131,8 +127,26 @@ def run(
     context.exit(_carry_out(plan, with_counters))
 
 
-def where(kind: str, socket: str | None, disk: BackendSpec) -> runs.Disk:
-    """The disk that --backend and --socket name."""
+def placed(cpus: str) -> tuple[Placement, tuple[str, ...]]:
+    """Where --cpus puts fio and the back-end, and the options of fio that do so."""
+    place = placement(cpus, host.cores())
+    if not place.fio:
+        return place, ()
+    cpu_lists.check(place.fio, f"--cpus {cpus}")
+    return place, (f"--cpus_allowed={place.fio}",)
+
+
+def where(
+    context: click.Context, kind: str, socket: str | None, disk: BackendSpec, place: Placement
+) -> runs.Disk:
+    """The disk that --backend and --socket name, with its back-end in its place."""
+    named = _named(kind, socket, replace(disk, cpus=place.backend))
+    if named.spec is None:
+        _refuse_unused(context, named, place)
+    return named
+
+
+def _named(kind: str, socket: str | None, disk: BackendSpec) -> runs.Disk:
     if socket is not None:
         return runs.Disk(socket=folders.absolute(socket))
     if kind == _NO_BACKEND:
@@ -143,7 +157,7 @@ def where(kind: str, socket: str | None, disk: BackendSpec) -> runs.Disk:
     return runs.Disk(replace(disk, kind=named.kind, options=(*disk.options, *named.options)))
 
 
-def refuse_unused(context: click.Context, disk: runs.Disk, place: Placement) -> None:
+def _refuse_unused(context: click.Context, disk: runs.Disk, place: Placement) -> None:
     """Refuses flags for a disk that is not started here, because they would change nothing."""
     unused = [*DISK_PARAMETERS, *(["cpus"] if place.backend else [])]
     if disk.socket and context.params["socket"]:

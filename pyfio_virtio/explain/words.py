@@ -35,7 +35,7 @@ LABELS = {
     USED: "until it is in the used ring",
     HAND: "until fio gets it",
 }
-_SUBJECTS = {parts.MEDIAN: "the median request", parts.SLOWEST: "the slowest 1%"}
+SUBJECTS = {parts.MEDIAN: "the median request", parts.SLOWEST: "the slowest 1%"}
 # Parts that are at least this share of the whole are told.
 _WORTH_TELLING = 0.1
 # If more of the requests than this needed a wake-up, the part is called one.
@@ -77,7 +77,7 @@ def _sentence(bar: Bar) -> str:
         told.append(_spent(bar.parts[name] / divisor, "" if verb == verb_before else verb, doing))
         verb_before = verb
     where = f"{', '.join(told[:-1])} and {told[-1]}" if len(told) > 1 else told[0]
-    return f"{_SUBJECTS[bar.which]}: of {number(whole / divisor)} {unit}, {where}"
+    return f"{SUBJECTS[bar.which]}: of {number(whole / divisor)} {unit}, {where}"
 
 
 def _spent(value: float, verb: str, doing: str) -> str:

@@ -15,7 +15,6 @@ from pathlib import Path
 
 from pyfio_virtio.errors import PyfioVirtioError
 from pyfio_virtio.machine import folders, signals
-from pyfio_virtio.results.record import Record
 from pyfio_virtio.results.results import SweepFolder
 from pyfio_virtio.sweep.job import columns
 from pyfio_virtio.sweep.one_run import Runner, Trial, runner
@@ -82,7 +81,6 @@ class Bench:
         self._plan = plan
         self._runner = running
         self.counts_backend: bool | None = None  # whether IOPS per core include the back-end's
-        self.last: Record | None = None  # the last run that succeeded
 
     def __call__(self, workload: Workload, setup: Setup, round_: int, length: Length) -> Result:
         try:
@@ -94,7 +92,6 @@ class Bench:
             return Result({}, record.order, record.error)
         if self.counts_backend is None:
             self.counts_backend = record.backend_cpu is not None
-        self.last = record
         return Result(values(record, self.counts_backend), record.order)
 
 

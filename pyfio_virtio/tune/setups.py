@@ -104,7 +104,7 @@ def tried(given: Settings, cores: Sequence[Sequence[int]], places_are_given: boo
     if said_ways:
         fixed |= {name: (value,) for name, value in said_ways[0].items()}
     base = replace(given, options=fixed, cpus=given.cpus[:1])
-    found: list[tuple[tuple[Axis, ...]]] = []
+    found: list[tuple[Axis, ...]] = []
     for is_throughput in (False, True):
         default_ways = _WAYS if is_throughput else _WAYS_OF_LATENCY
         chosen = [_value(way) for way in said_ways] or [_NOTHING, *map(_value, default_ways)]
@@ -114,8 +114,8 @@ def tried(given: Settings, cores: Sequence[Sequence[int]], places_are_given: boo
         # At iodepth=1 the ring is never full, so its size has to be asked for.
         left_out = () if is_throughput or "queue_size" in options else ("queue_size",)
         axes |= {name: values for name, values in lists.items() if name not in left_out}
-        found.append((tuple(Axis(n, each) for n, each in axes.items() if len(each) > 1),))
-    return Tried(base, found[0][0], found[1][0])
+        found.append(tuple(Axis(n, each) for n, each in axes.items() if len(each) > 1))
+    return Tried(base, *found)
 
 
 def _check_work(given: Settings) -> None:

@@ -89,6 +89,11 @@ static int open_file(struct storage *storage, const char *path,
 	return result;
 }
 
+const char *storage_file_path(const char *words)
+{
+	return strncmp(words, "file:", 5) ? NULL : words + 5;
+}
+
 static int open_words(struct storage *storage,
 		      const struct storage_options *options)
 {
@@ -102,12 +107,12 @@ static int open_words(struct storage *storage,
 		return open_private(storage, options);
 	if (!strncmp(words, "memory:", 7))
 		return open_mapped(storage, words + 7, options);
-	if (strncmp(words, "file:", 5))
+	if (!storage_file_path(words))
 		return error_record(-EINVAL,
 				    "storage '%s' is unknown: use null, "
 				    "memory, memory:PATH or file:PATH",
 				    words);
-	return open_file(storage, words + 5, options);
+	return open_file(storage, storage_file_path(words), options);
 }
 
 int storage_open(struct storage *storage,

@@ -80,6 +80,8 @@ struct storage_options {
 	int log_fd; /* receives a line about the first failure; -1: none */
 };
 
+/* The path in file:PATH; NULL for other storage. */
+const char *storage_file_path(const char *words);
 int storage_open(struct storage *storage,
 		 const struct storage_options *options);
 void storage_close(struct storage *storage);

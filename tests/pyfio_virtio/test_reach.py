@@ -53,6 +53,7 @@ NO_PATHS = {
 # Options of fio_virtio that hold a text.
 ENGINE_NO_PATHS = {
     *("device", "trim", "wait", "event_idx", "indirect", "hugepages", "call_suppression"),
+    "explain_watch",  # a CPU
 }
 # Each fio that is at hand, with its sources.
 FIOS = {"fio": Path((BUILD / "fio-tree").read_text().strip())}

@@ -6,8 +6,10 @@ continues a bench that was interrupted.
 """
 
 import json
+import math
 import shutil
 import sys
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass
@@ -20,7 +22,7 @@ from bench import adaptive, claims, environment, growth, instructions, level, ou
 from bench.outcome import Outcome
 from bench.page import Row
 from bench.plan import BARE, FILES, GROUPS, Comparison
-from bench.run import PATIENCE_S, Cores, Turns, finish, turns, unfinished
+from bench.run import PATIENCE_S, Cores, OutOfTimeError, Turns, finish, turns, unfinished
 from pyfio_virtio import files
 from pyfio_virtio.errors import PyfioVirtioError
 
@@ -40,6 +42,7 @@ FOLDER = Path(__file__).resolve().parent
 OUTPUT = FOLDER.parent / "build" / "bench"
 PAIRS = 12
 _INTERRUPTED = 130
+_UNFINISHED = 75  # EX_TEMPFAIL of sysexits.h
 
 
 @dataclass(frozen=True)
@@ -51,11 +54,13 @@ class Bench:
     folder: Path
     environment: Mapping[str, object]
     quick: bool = False
+    end_s: float = math.inf  # no round begins after this time of time.monotonic()
 
     def turns(self, name: str) -> AbstractContextManager[Turns]:
         """The object that runs the sides of the name's comparisons in turn."""
         patience_s = instructions.PATIENCE_S if name in COUNTED else PATIENCE_S
-        return turns(self.folder / name, self.cores, patience_s, on_disk=name == FILES)
+        on_disk = name == FILES
+        return turns(self.folder / name, self.cores, patience_s, on_disk=on_disk, end_s=self.end_s)
 
     def keep(self, name: str, results: object, text: str, rows: Sequence[Row] = ()) -> None:
         """Writes NAME.json with every run and NAME.md with the table.
@@ -232,6 +237,12 @@ def _about() -> str:
     help="Few rounds of short runs, of each peer and the ways of waiting: five minutes.",
 )
 @click.option(
+    "--seconds",
+    type=click.IntRange(1),
+    help="Begin no round after this time. If something is left, the exit status is 75, and the "
+    "same command continues. (claims is always run as a whole.)",
+)
+@click.option(
     "--page",
     "writes_page",
     is_flag=True,
@@ -251,6 +262,7 @@ def main(
     names: Sequence[str],
     pairs: int | None,
     is_quick: bool,
+    seconds: int | None,
     writes_page: bool,
     fio_cpu: int,
     backend_cpu: int,
@@ -261,13 +273,14 @@ def main(
     Without NAME, all comparisons except adaptive and claims are run; with --quick, only those that
     fit into five minutes.
     """
+    end_s = time.monotonic() + (seconds or math.inf)
     cores = Cores(fio_cpu, backend_cpu)
     names = tuple(dict.fromkeys(names)) or (quick.NAMES if is_quick else DEFAULT)
     if set(names) & set(COUNTED) and shutil.which("valgrind") is None:
         raise click.ClickException("valgrind is needed to count instructions: apt install valgrind")
     pairs = pairs or (quick.ROUNDS if is_quick else PAIRS)
     about = environment.describe(cores, pairs, is_quick)
-    bench = Bench(cores, pairs, output, about, is_quick)
+    bench = Bench(cores, pairs, output, about, is_quick, end_s)
     _warn_if_busy()
     try:
         for name in names:
@@ -277,6 +290,9 @@ def main(
     except KeyboardInterrupt:
         click.echo("\nbench: interrupted; the same command continues it", err=True)
         sys.exit(_INTERRUPTED)
+    except OutOfTimeError:
+        click.echo(f"\nbench: {seconds} s are over; the same command continues it", err=True)
+        sys.exit(_UNFINISHED)
     # Only after all names are done, because otherwise the same command would repeat the first ones.
     for name in names:
         if name != CLAIMS:  # it runs nothing

@@ -7,9 +7,11 @@ is started for it and ends with it, so that no idle back-end takes part. All of 
 the main thread, and prints nothing.
 """
 
+import math
 import os
 import shutil
 import sys
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -37,6 +39,10 @@ PATIENCE_S = 60.0
 _LINK = 'for i in $(seq "$0"); do ln -s "$DISK" disk$i; done; exec "$@"'
 # Options that say where a side runs, and nothing about the load.
 _PLACES = ("ioengine", "filename", "uri")
+
+
+class OutOfTimeError(Exception):
+    """A round was not begun. All rounds before it are stored."""
 
 
 @dataclass(frozen=True)
@@ -156,6 +162,7 @@ class Turns:
     cores: Cores
     fio: Fio
     versions: Mapping[str, str]
+    end_s: float = math.inf  # no round begins after this time of time.monotonic()
 
     def rounds(self, comparison: Comparison, count: int) -> Iterator[list[Run]]:
         """A list of runs for each round, in the order of comparison.sides."""
@@ -184,6 +191,7 @@ class Turns:
         whole = [record for record in kept if record]
         if len(whole) == len(trials):
             return whole
+        self._check_time()
         found = {
             index: self._run(trials[index], number + 1) for index in order(len(trials), number)
         }
@@ -191,8 +199,15 @@ class Turns:
 
     def once(self, trial: Trial) -> tuple[Record, Path]:
         """A single run that is no part of a round, and the folder of its files."""
-        record = self.runner.finished(trial.point).get(1) or self._run(trial, 1)
+        record = self.runner.finished(trial.point).get(1)
+        if not record:
+            self._check_time()
+            record = self._run(trial, 1)
         return record, self.runner.folder.run_folder(trial.point.hash, 1)
+
+    def _check_time(self) -> None:
+        if time.monotonic() > self.end_s:
+            raise OutOfTimeError
 
     def _run(self, trial: Trial, repeat: int) -> Record:
         record = self.runner.run(trial, repeat)
@@ -251,10 +266,15 @@ def unfinished(folder: Path) -> Path:
 
 @contextmanager
 def turns(
-    folder: Path, cores: Cores, patience_s: float = PATIENCE_S, *, on_disk: bool = False
+    folder: Path,
+    cores: Cores,
+    patience_s: float = PATIENCE_S,
+    *,
+    on_disk: bool = False,
+    end_s: float = math.inf,
 ) -> Iterator[Turns]:
     """Turns that continue with the runs in unfinished(folder). The scratch file of the sides is
-    on a disk or in memory.
+    on a disk or in memory. No round begins after end_s, a time of time.monotonic().
     """
     if folder.exists() and not (folder / RUNS).is_file():
         raise UsageError(
@@ -266,7 +286,7 @@ def turns(
     kept = SweepFolder(unfinished(folder))
     private = folders.run_folder_path(None if on_disk else folders.memory_folder())
     with runner(kept, private, known, patience_s=patience_s) as running:
-        yield Turns(running, cores, found, known)
+        yield Turns(running, cores, found, known, end_s)
 
 
 def finish(folder: Path) -> None:

@@ -184,6 +184,17 @@ def test_half_a_round_is_run_again_as_a_whole(turns: Turns, tmp_path: Path) -> N
     assert before not in started(tmp_path / "tiny.unfinished")
 
 
+def test_no_round_begins_when_the_time_is_over(turns: Turns, tmp_path: Path) -> None:
+    first = list(turns.rounds(TINY, 1))
+    late = replace(turns, end_s=0)
+    assert list(late.rounds(TINY, 1)) == first
+    with pytest.raises(run.OutOfTimeError):
+        list(late.rounds(TINY, 2))
+    with pytest.raises(run.OutOfTimeError):
+        late.once(late.trial(TINY.base, "another"))
+    assert len(started(tmp_path / "tiny.unfinished")) == 2
+
+
 def test_a_file_in_memory_is_read_from_memory(turns: Turns, tmp_path: Path) -> None:
     record, folder = turns.once(turns.trial(plan.file("psync", 1), "one", runtime_s=0.1))
     assert f"DISK={memory_folder()}/" in record.fio_command
@@ -262,3 +273,13 @@ def test_an_interrupted_bench_says_that_it_goes_on(tmp_path: Path) -> None:
     status, said = ended_after(1, signal.SIGTERM, tmp_path)
     assert status == 130
     assert said.endswith("bench: interrupted; the same command continues it\n")
+
+
+def test_a_bench_in_pieces_goes_on(tmp_path: Path) -> None:
+    words = command(tmp_path, "--pairs", "1000", "--seconds", "1")
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 75
+    assert done.stderr.endswith("bench: 1 s are over; the same command continues it\n")
+    assert (tmp_path / "start.unfinished").exists()
+    bench(tmp_path, "--pairs", "2")
+    assert not (tmp_path / "start.unfinished").exists()

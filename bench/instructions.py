@@ -8,8 +8,7 @@ All of this is called from the main thread, and prints nothing.
 """
 
 import re
-import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -28,7 +27,10 @@ FEW, MANY = 20_000, 60_000
 _SLOW_US, _SLOWEST_US = 100, 3200
 # If there are fewer empty looks for each I/O, their cost is not measured.
 _FEWEST_LOOKS = 0.01
-_OBJECT = re.compile(r"^\s*([\d,]+)\s.*\[(?P<object>[^\]]+)\]$")
+# In callgrind's file, "ob=(NUMBER) PATH" says to which object the next functions belong. The path
+# is left out after the first time. A line of costs begins with a position, and Ir comes last.
+_OBJECT = re.compile(r"c?ob=(?P<number>\(\d+\))(?: (?P<path>.*))?")
+_COST = re.compile(r"[-+*\d]\S* (?P<cost>\d+)")
 PATIENCE_S = 300.0
 _PROFILE = "callgrind.out"
 # fio unloads the engine before it ends, and callgrind would then not know the object of the
@@ -119,36 +121,32 @@ def _count(side: Side, turns: Turns, ios: int) -> Count:
     counted = replace(side, options=options)
     record, folder = turns.once(turns.trial(counted, f"{ios} I/Os", under=_CALLGRIND))
     looks = int(record.counters.get("empty_looks", 0))
-    return Count(ios, looks, *parse(_annotate(folder / _PROFILE)))
+    with (folder / _PROFILE).open() as profile:
+        return Count(ios, looks, *parse(profile))
 
 
-def _annotate(profile: Path) -> str:
-    command = ["callgrind_annotate", "--threshold=100", "--auto=no", str(profile)]
-    try:
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    except (OSError, subprocess.CalledProcessError) as error:
-        raise PyfioVirtioError(
-            "cannot read callgrind's profile",
-            str(error),
-            "install it (Debian: apt install valgrind)",
-        ) from error
+def parse(profile: Iterable[str]) -> tuple[int, int]:
+    """Reads callgrind's file: all instructions, and those of our shared object.
 
-
-def parse(text: str) -> tuple[int, int]:
-    """Reads callgrind_annotate's output: all instructions, and those of our shared object."""
-    total = re.search(r"^\s*([\d,]+)\s.*PROGRAM TOTALS", text, re.MULTILINE)
-    if total is None:
-        raise PyfioVirtioError("callgrind_annotate printed no totals", text[-200:])
-    own = 0
-    for line in text.splitlines():
-        found = _OBJECT.match(line)
-        if found and Path(found["object"]).name == engine.NAME:
-            own += _number(found[1])
-    return _number(total[1]), own
-
-
-def _number(text: str) -> int:
-    return int(text.replace(",", ""))
+    callgrind_annotate does not tell the object of lines that the compiler moved into a function of
+    another source file, so its output would not do.
+    """
+    paths: dict[str, str] = {}
+    total, own, is_own, is_call = 0, 0, False, False
+    for line in profile:
+        if found := _OBJECT.match(line):
+            paths.setdefault(found["number"], found["path"])
+            if line.startswith("ob="):
+                is_own = Path(paths[found["number"]]).name == engine.NAME
+        elif line.startswith("calls="):
+            is_call = True  # the next line is what the call cost, which the callee has too
+        elif found := _COST.match(line):
+            total += 0 if is_call else int(found["cost"])
+            own += int(found["cost"]) if is_own and not is_call else 0
+            is_call = False
+    if not total:
+        raise PyfioVirtioError("cannot count instructions", "callgrind's file has no costs")
+    return total, own
 
 
 def table(pairs: Sequence[tuple[PerIo, PerIo]]) -> str:

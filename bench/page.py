@@ -21,6 +21,11 @@ SUMMARY = "summary"
 _FORM = "<!-- {} -->\n\n{}\n<!-- end of {} -->"
 _COLUMNS = ("name", "conditions", "ours", "beside", "ratio", "commit", "date")
 _QUICK = "quick: few rounds of short runs"
+# A ratio as outcome.ratio_text() writes it.
+_RATIO = re.compile(r"\d+\.\d+ \((?P<low>\d+\.\d+) to (?P<high>\d+\.\d+)\)")
+# An interval that contains 1 says little if its ends differ by a larger factor.
+_TOO_WIDE = 2.0
+_DOUBT = " *cannot tell*"
 
 
 @dataclass(frozen=True)
@@ -73,7 +78,8 @@ def summary(results: Mapping[str, Result]) -> str:
     for each in results.values():
         for row in each.rows:
             where = (each.commit, each.measured)
-            lines.append([each.name, row.conditions, row.ours, row.peer, row.ratio, *where])
+            ratio = doubted(row.ratio)
+            lines.append([each.name, row.conditions, row.ours, row.peer, ratio, *where])
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
@@ -82,7 +88,18 @@ def section(result: Result | None, name: str) -> str:
     if result is None:
         return f"Not measured on this code: `make bench BENCH={name}`.\n"
     quick = f"; {_QUICK}" if result.quick else ""
-    return "\n".join([*result.text, "", f"{result.conditions}{quick}."]) + "\n"
+    text = [doubted(line) for line in result.text]
+    return "\n".join([*text, "", f"{result.conditions}{quick}."]) + "\n"
+
+
+def doubted(text: str) -> str:
+    """The text, with a word beside each ratio whose interval is too wide to say anything."""
+    return _RATIO.sub(lambda found: found[0] + (_DOUBT if _is_too_wide(found) else ""), text)
+
+
+def _is_too_wide(found: re.Match[str]) -> bool:
+    low, high = float(found["low"]), float(found["high"])
+    return low <= 1 <= high and high > _TOO_WIDE * low
 
 
 def page(text: str, results: Mapping[str, Result]) -> str:

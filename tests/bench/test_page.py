@@ -4,6 +4,8 @@
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from bench import page
 from bench.__main__ import ABOUT, FOLDER
 from bench.page import Result, Row
@@ -38,6 +40,24 @@ def test_each_name_has_its_place_on_the_page() -> None:
 def test_a_row_says_on_which_commit_and_when_it_was_measured() -> None:
     row = "| peers | iodepth 1 | ours | fio's libaio | 1.20 (1.10 to 1.30) | abc1234 "
     assert f"{row}| 2026-01-02 03:04 |\n" in page.page(EMPTY, {"peers": RESULT})
+
+
+@pytest.mark.parametrize(
+    ("ratio", "is_doubted"),
+    [
+        ("0.82 (0.28 to 2.41)", True),
+        ("1.00 (0.01 to 90.00)", True),
+        ("1.02 (0.00 to 1.04)", True),
+        ("0.89 (0.65 to 1.23)", False),  # narrow enough: there is no large difference
+        ("0.17 (0.03 to 0.92)", False),  # wide, but ours is slower
+        ("1.50 (2 rounds)", False),
+    ],
+)
+def test_an_interval_that_says_nothing_is_called_so(ratio: str, is_doubted: bool) -> None:
+    result = replace(RESULT, rows=(replace(ROW, ratio=ratio),), text=(f"| {ratio} | 3 |",))
+    shown = page.page(EMPTY, {"peers": result})
+    assert shown.count(f"| {ratio} *cannot tell* |") == (2 if is_doubted else 0)
+    assert shown.count(f"| {ratio} |") == (0 if is_doubted else 2)
 
 
 def test_old_tables_give_way_and_words_stay() -> None:

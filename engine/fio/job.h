@@ -32,6 +32,7 @@ struct job_file {
 	struct absence *absences; /* in the order of time; the first thousand */
 	unsigned int num_absences;
 	pid_t server;          /* that serves the file when the job begins; 0: not known */
+	uint64_t server_start;    /* when it was started; numbers of processes are used again */
 	uint64_t server_begun_ns; /* its CPU time then */
 	/* Requests that fio queued while all chains were in use; a ring of depth
 	 * entries. fio never gets BUSY, because it would fill the buffer again for

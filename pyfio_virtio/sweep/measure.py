@@ -174,6 +174,6 @@ def use(seen: Measured, elapsed_s: float) -> Use:
     return Use(
         watched_s=last.time_s - first.time_s,
         fio_cpu=sampling.between(first.fio, last.fio),
-        backend_cpu=sampling.between(first.backend, last.backend),
+        backend_cpu=sampling.backend_between(first, last),
         steal_percent=sampling.steal_percent(first, last),
     )

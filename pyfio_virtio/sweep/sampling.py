@@ -15,6 +15,7 @@ from pathlib import Path
 
 import psutil
 
+from pyfio_virtio.machine import process
 from pyfio_virtio.results.record import CpuUse
 
 _SWITCHES = re.compile(r"^(?:non)?voluntary_ctxt_switches:\s+(\d+)$", re.MULTILINE)
@@ -29,6 +30,7 @@ class Moment:
     backend: CpuUse | None
     stolen_s: float
     machine_s: float  # time of all CPUs, idle time included
+    backend_start: int | None = None  # numbers of processes are used again
 
 
 def look(fio_pid: int, backend_pid: int | None) -> Moment:
@@ -41,6 +43,7 @@ def look(fio_pid: int, backend_pid: int | None) -> Moment:
         stolen_s=machine.steal,
         # guest time is part of user time
         machine_s=sum(machine) - machine.guest - machine.guest_nice,
+        backend_start=None if backend_pid is None else process.start_ticks(backend_pid),
     )
 
 
@@ -70,6 +73,13 @@ def between(first: CpuUse | None, last: CpuUse | None) -> CpuUse | None:
         max(0, last.voluntary_switches - first.voluntary_switches),
         max(0, last.involuntary_switches - first.involuntary_switches),
     )
+
+
+def backend_between(first: Moment, last: Moment) -> CpuUse | None:
+    """The back-end's use between two moments; None if it is another process by now."""
+    if first.backend_start != last.backend_start:
+        return None
+    return between(first.backend, last.backend)
 
 
 def cpus_used(first: CpuUse | None, last: CpuUse | None, elapsed_s: float) -> float:

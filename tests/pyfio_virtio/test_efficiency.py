@@ -16,6 +16,10 @@ def test_a_side_that_is_not_known_leaves_the_other_alone() -> None:
     assert efficiency.of_sides(6000, None, 1.0) == {BOTH: None, FIO: None, BACKEND: 6000}
 
 
+def test_a_back_end_that_needs_no_time_is_not_known() -> None:
+    assert efficiency.of_sides(6000, 2.0, 0.0) == {BOTH: None, FIO: 3000, BACKEND: None}
+
+
 def test_without_a_back_end_fio_is_all_there_is() -> None:
     found = efficiency.of_sides(6000, 2.0, None, has_backend=False)
     assert found == {BOTH: 3000, FIO: 3000, BACKEND: None}

@@ -112,6 +112,13 @@ def test_use_between_moments_is_a_difference() -> None:
     assert between(None, last) is None
 
 
+def test_the_time_of_another_process_with_the_same_number_is_not_taken() -> None:
+    first = replace(sampling.look(os.getpid(), os.getpid()), backend=CpuUse(1.0, 0.0, 0, 0))
+    last = replace(first, backend=CpuUse(3.0, 0.0, 0, 0))
+    assert sampling.backend_between(first, last) == CpuUse(2.0, 0.0, 0, 0)
+    assert sampling.backend_between(first, replace(last, backend_start=1)) is None
+
+
 def test_stolen_time_is_a_share_of_the_machine_s() -> None:
     first = look(os.getpid(), None)
     last = replace(first, stolen_s=first.stolen_s + 1, machine_s=first.machine_s + 50)

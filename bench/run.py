@@ -25,7 +25,8 @@ from pyfio_virtio.errors import MachineError, PyfioVirtioError, UsageError
 from pyfio_virtio.fio import fio
 from pyfio_virtio.fio.fio import Fio
 from pyfio_virtio.machine import folders
-from pyfio_virtio.results.record import CpuUse, Point, Record, typed
+from pyfio_virtio.machine.cpu_use import CpuUse
+from pyfio_virtio.results.record import Point, Record, typed
 from pyfio_virtio.results.results import FIO_JSON, JOB, RUNS, SweepFolder
 from pyfio_virtio.sizes import format_seconds
 from pyfio_virtio.sweep.job import SCRATCH, Wanted

@@ -23,10 +23,9 @@ from pyfio_virtio.explain import requests
 from pyfio_virtio.explain.requests import Requests
 from pyfio_virtio.fio import acceptance, bundled, fio, job, readings, together
 from pyfio_virtio.fio import arguments as fio_arguments
-from pyfio_virtio.machine import folders, signals
+from pyfio_virtio.machine import folders, sampling, signals
+from pyfio_virtio.machine.cpu_use import CpuUse
 from pyfio_virtio.reach import Reach
-from pyfio_virtio.results.record import CpuUse
-from pyfio_virtio.sweep import sampling
 
 # Files in the folder of the run.
 _SOCKET, _JOB, _NEXT_JOB, _COUNTERS = "disk.sock", "job.fio", "job-{}.fio", "counters.json"

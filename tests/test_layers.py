@@ -263,13 +263,14 @@ ROOMS: dict[str, set[str]] = {
     "backends": {"engine", "machine"},
     "disk": {"engine", "machine"},
     "restarts": {"backends", "disk", "machine"},
-    "results": {"fio"},
+    "results": {"fio", "machine"},
     "explain": set(),
-    "sweep": {"backends", "engine", "fio", "machine", "results"},
+    "hosts": {"backends", "engine", "fio", "machine", "results"},
+    "sweep": {"backends", "engine", "fio", "hosts", "machine", "results"},
     "tune": {"backends", "fio", "machine", "results", "sweep"},
     "cli": {
-        *("backends", "disk", "engine", "explain", "fio", "machine", "restarts", "results"),
-        *("sweep", "tune"),
+        *("backends", "disk", "engine", "explain", "fio", "hosts", "machine", "restarts"),
+        *("results", "sweep", "tune"),
     },
 }
 BELOW = {"efficiency", "errors", "files", "sizes"}

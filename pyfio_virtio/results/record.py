@@ -19,10 +19,13 @@ from typing import Any, TypeVar
 from pyfio_virtio import efficiency
 from pyfio_virtio.errors import PyfioVirtioError
 from pyfio_virtio.fio.directions import CLAT, DIRECTIONS, LAT, Summary
+from pyfio_virtio.machine.cpu_use import CpuUse
 
 Scalar = str | int | float | bool | None
 _SCALAR = "str | int | float | bool | None"
 _HASH = re.compile("[0-9a-f]{12}")
+# The name of a host, which is also the name of a folder.
+HOST_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,62}")
 _PLAIN_NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?")
 _LONGEST_NUMBER = 18  # of which every number fits into 64 bits
 
@@ -44,7 +47,7 @@ Row = dict[str, Any]
 Migration = Callable[[Row], Row]
 Part = TypeVar("Part")
 
-SCHEMA = 4
+SCHEMA = 5
 
 
 def _with_wall_s(row: Row) -> Row:
@@ -84,9 +87,14 @@ def _sum(row: Row, *names: str) -> float | None:
     return sum(known) if len(known) == len(found) else None
 
 
+def _unchanged(row: Row) -> Row:
+    """Version 4 knew no runs on several hosts; those of version 5 have columns in addition."""
+    return row
+
+
 # By version: a function that turns a row of that version into a row of the next version.
 MIGRATIONS: Mapping[int, Migration] = MappingProxyType(
-    {1: _with_wall_s, 2: _with_kinds_of_latency, 3: _with_efficiency}
+    {1: _with_wall_s, 2: _with_kinds_of_latency, 3: _with_efficiency, 4: _unchanged}
 )
 
 # The purpose of a run: a point that the user asked for, fio's null engine (the upper limit), or the
@@ -102,13 +110,29 @@ class RecordError(PyfioVirtioError):
 
 
 @dataclass(frozen=True)
-class CpuUse:
-    """CPU time and context switches of all threads of a process during a run."""
+class OnHost:
+    """The host of a record that is one host's part of a run on several hosts."""
 
-    user_s: float
-    system_s: float
-    voluntary_switches: int
-    involuntary_switches: int
+    name: str
+    start_ms: float  # when its job began to do I/O, after that of the first host
+    clock_offset_ms: float  # what its clock showed more than ours
+    clock_error_ms: float  # how wrong that may be: half of the shortest round trip
+
+
+@dataclass(frozen=True)
+class Across:
+    """A run on several hosts as a whole. Its other columns are of all its hosts together."""
+
+    window_s: float  # the time during which all hosts did I/O
+    start_skew_ms: float  # from the start of the first host to that of the last
+    slowest: str | None  # the host with the fewest I/Os a second
+    fairness: float | None  # its IOPS divided by the median of all hosts
+    failed: str  # the names of the hosts without a result, with commas; "" if there is none
+    notes: str  # what to know about these numbers; sentences with "; " between them
+
+
+# The column with the number of hosts, which a sweep with --host-count varies.
+HOSTS = "hosts"
 
 
 @dataclass(frozen=True)
@@ -155,6 +179,8 @@ class Record:
     counters: Mapping[str, float] = field(default_factory=dict)
     fio_cpu: CpuUse | None = None
     backend_cpu: CpuUse | None = None
+    on_host: OnHost | None = None  # set in the record of one host
+    across: Across | None = None  # set in the record of all hosts together
     host: Mapping[str, Scalar] = field(default_factory=dict)
     wall_s: float | None = None  # from fio's start to its end; None if it was not measured
     error: str | None = None
@@ -202,10 +228,12 @@ def _groups(record: Record) -> Iterator[Mapping[str, Any]]:
     yield record.counters
     yield _columns(record.fio_cpu, "fio_")
     yield _columns(record.backend_cpu, "backend_")
+    yield _columns(record.on_host, "on_")
+    yield _columns(record.across, "across_")
     yield {f"host_{name}": value for name, value in record.host.items()}
 
 
-def _columns(part: Point | Summary | CpuUse | None, prefix: str = "") -> Row:
+def _columns(part: Point | Summary | CpuUse | OnHost | Across | None, prefix: str = "") -> Row:
     return {} if part is None else {prefix + f.name: getattr(part, f.name) for f in fields(part)}
 
 
@@ -221,6 +249,8 @@ def from_row(row: Row) -> Record:
         directions={d: _required(Summary, row, f"{d}_") for d in _directions(row)},
         fio_cpu=_optional(CpuUse, row, "fio_"),
         backend_cpu=_optional(CpuUse, row, "backend_"),
+        on_host=_optional(OnHost, row, "on_"),
+        across=_optional(Across, row, "across_"),
         host={name[5:]: row[name] for name in row if name.startswith("host_")},
     )
 
@@ -268,6 +298,8 @@ def checked(row: Row) -> Row:
             raise RecordError(f"a record has {row[name]!r:.60} as {name!r}")
     if not _HASH.fullmatch(row["hash"]):
         raise RecordError(f"a record has {row['hash']!r:.60} as 'hash'")
+    if "on_name" in row and not HOST_NAME.fullmatch(row["on_name"]):
+        raise RecordError(f"a record has {row['on_name']!r:.60} as 'on_name'")
     return row
 
 
@@ -282,6 +314,9 @@ def _expected(row: Row) -> Iterator[tuple[str, str]]:
     for prefix in ("fio_", "backend_"):
         if f"{prefix}user_s" in row:
             yield from _types(CpuUse, prefix)
+    for part, prefix in ((OnHost, "on_"), (Across, "across_")):
+        if any(name in row for name, _ in _types(part, prefix)):
+            yield from _types(part, prefix)
     for names, kinds in (("option_names", _SCALAR), ("counter_names", "float")):
         yield names, "list"
         yield from ((name, kinds) for name in row[names])

@@ -10,6 +10,9 @@ other users, so nothing is written through a link.
     SWEEP/runs.jsonl            a line for each run, append-only; the last line of a run counts
     SWEEP/points/HASH/r01/      job.fio, fio.json, counters.jsonl, environment.json,
                                 samples.jsonl, backend.log, and record.json: a copy of its line
+    .../r01/hosts/NAME/         the same files of one host, if the run was on several
+
+A run on several hosts has a line for each host and one for all of them together.
 """
 
 from __future__ import annotations
@@ -30,6 +33,7 @@ from pyfio_virtio.results.record import Record, RecordError, Row, checked, from_
 PLAN, RUNS, POINTS, LOCK = "plan.toml", "runs.jsonl", "points", ".lock"
 JOB, FIO_JSON, COUNTERS = "job.fio", "fio.json", "counters.jsonl"
 ENVIRONMENT, SAMPLES, RECORD = "environment.json", "samples.jsonl", "record.json"
+HOSTS = "hosts"  # the folder with those of the single hosts
 _UNFINISHED = ".unfinished"
 _BEGINNING = b'{"schema": '  # of a line of RUNS
 _AGAIN = "give the same command again"
@@ -62,8 +66,21 @@ class SweepFolder:
 
     def rows(self) -> list[Row]:
         """The last row of each run, in the order of the file, with the present columns."""
-        latest = {(row["hash"], row["repeat"]): row for row in read_rows(self.path / RUNS)}
-        return list(latest.values())
+        return [row for row in self._latest().values() if _host_of(row) is None]
+
+    def host_rows(self) -> list[Row]:
+        """The rows of single hosts, of the runs that rows() has."""
+        started = {(row["hash"], row["repeat"]): row["started"] for row in self.rows()}
+        return [
+            row
+            for row in self._latest().values()
+            if _host_of(row) is not None
+            and started.get((row["hash"], row["repeat"])) == row["started"]
+        ]
+
+    def _latest(self) -> dict[tuple[str, int, str | None], Row]:
+        rows = read_rows(self.path / RUNS)
+        return {(row["hash"], row["repeat"], _host_of(row)): row for row in rows}
 
     def records(self) -> list[Record]:
         """The same rows as records."""
@@ -148,20 +165,25 @@ class SweepFolder:
             folder.mkdir(parents=True)
         return folder
 
-    def finish(self, record: Record) -> Path:
-        """Keeps a run: first its folder, then its line."""
+    def finish(self, record: Record, of_hosts: Sequence[Record] = ()) -> Path:
+        """Keeps a run: first its folder, then its line. With `of_hosts`, the records of its hosts,
+        which start at the same moment as the run's, so that they belong to it.
+        """
         point, repeat = record.point.hash, record.repeat
         line = json.dumps(to_row(record), allow_nan=False)
         working, folder = self._unfinished(point, repeat), self.run_folder(point, repeat)
         with writing(folder):
             working.mkdir(parents=True, exist_ok=True)
             files.replace(working / RECORD, line + "\n")
-            _sync_files(working)
+            lines = [_keep_part(working, each) for each in of_hosts]
+            for kept in (working, *working.glob(f"{HOSTS}/*")):
+                _sync_files(kept)
             # A new try replaces a failed run. rename() needs a target that is empty or missing.
             shutil.rmtree(folder, ignore_errors=True)
             working.rename(folder)
             files.sync(folder.parent)
-            files.append_line(self.path / RUNS, line)
+            for each in (*lines, line):
+                files.append_line(self.path / RUNS, each)
         return folder
 
     def _unfinished(self, point: str, repeat: int) -> Path:
@@ -173,12 +195,34 @@ class SweepFolder:
         for leftover in self.path.glob(f"{POINTS}/*/*{_UNFINISHED}"):
             shutil.rmtree(leftover)
         cut_incomplete_line(self.path / RUNS)
-        known = {(row["hash"], row["repeat"], row["started"]) for row in self.rows()}
-        for record in sorted(self.path.glob(f"{POINTS}/*/r*/{RECORD}")):
+        known = {_identity(row) for row in self._latest().values()}
+        runs = f"{POINTS}/*/r*"
+        of_hosts = sorted(self.path.glob(f"{runs}/{HOSTS}/*/{RECORD}"))
+        for record in (*of_hosts, *sorted(self.path.glob(f"{runs}/{RECORD}"))):
             line = files.read(record).strip()
-            row = _row(line, record, 1)
-            if (row["hash"], row["repeat"], row["started"]) not in known:
+            if _identity(_row(line, record, 1)) not in known:
                 files.append_line(self.path / RUNS, line.decode())
+
+
+def _host_of(row: Row) -> str | None:
+    """The host of a row that is one host's part of a run."""
+    host: str | None = row.get("on_name")
+    return host
+
+
+def _identity(row: Row) -> tuple[str, int, str | None, str]:
+    return row["hash"], row["repeat"], _host_of(row), row["started"]
+
+
+def _keep_part(working: Path, record: Record) -> str:
+    """Writes the record of one host into its folder, and returns its line."""
+    if record.on_host is None:
+        raise ValueError("the record is not that of one host")
+    line = json.dumps(checked(to_row(record)), allow_nan=False)
+    folder = working / HOSTS / record.on_host.name
+    folder.mkdir(parents=True, exist_ok=True)
+    files.replace(folder / RECORD, line + "\n")
+    return line
 
 
 def open_sweep(path: Path) -> SweepFolder:

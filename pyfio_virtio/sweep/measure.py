@@ -21,11 +21,10 @@ from pathlib import Path
 
 from pyfio_virtio import files
 from pyfio_virtio.fio import fio
-from pyfio_virtio.machine import process
-from pyfio_virtio.results.record import CpuUse
+from pyfio_virtio.machine import process, sampling
+from pyfio_virtio.machine.cpu_use import CpuUse
+from pyfio_virtio.machine.sampling import Moment
 from pyfio_virtio.results.results import SAMPLES, Sample
-from pyfio_virtio.sweep import sampling
-from pyfio_virtio.sweep.sampling import Moment
 
 STDERR = "fio.log"
 # fio does not show its IOPS more often.

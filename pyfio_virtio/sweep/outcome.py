@@ -21,8 +21,9 @@ from pyfio_virtio.fio.directions import DIRECTIONS, Summary, summarise
 from pyfio_virtio.fio.fio import ending, split_notes
 from pyfio_virtio.fio.output import FioJob, read_fio_json, together
 from pyfio_virtio.fio.words import reason
+from pyfio_virtio.machine.cpu_use import CpuUse
 from pyfio_virtio.machine.host import Host
-from pyfio_virtio.results.record import CpuUse, Point, Record, Scalar
+from pyfio_virtio.results.record import Point, Record, Scalar
 from pyfio_virtio.results.results import COUNTERS, FIO_JSON
 from pyfio_virtio.sweep.measure import STDERR, Measured, Use, use
 from pyfio_virtio.sweep.settings import WAY

@@ -17,7 +17,8 @@ import numpy as np
 
 from pyfio_virtio.fio.directions import summarise
 from pyfio_virtio.fio.output import parse_fio_json
-from pyfio_virtio.results.record import MEASURED, NULL, TWIN, CpuUse, Point, Record, Scalar
+from pyfio_virtio.machine.cpu_use import CpuUse
+from pyfio_virtio.results.record import MEASURED, NULL, TWIN, Point, Record, Scalar
 from pyfio_virtio.results.results import FIO_JSON, JOB, SAMPLES, Sample, SweepFolder
 
 ELAPSED_S = 5.0

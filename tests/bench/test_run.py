@@ -19,8 +19,9 @@ from bench.plan import Comparison
 from bench.run import Cores, Run, Turns
 from pyfio_virtio.errors import MachineError, PyfioVirtioError, UsageError
 from pyfio_virtio.fio.directions import Summary
+from pyfio_virtio.machine.cpu_use import CpuUse
 from pyfio_virtio.machine.folders import memory_folder
-from pyfio_virtio.results.record import CpuUse, Point, Record
+from pyfio_virtio.results.record import Point, Record
 from pyfio_virtio.results.results import FIO_JSON, JOB, RUNS, SweepFolder, read_rows
 from tests.conftest import ROOT
 from tests.waiting import wait_until

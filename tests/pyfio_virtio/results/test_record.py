@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from pyfio_virtio.fio.directions import Summary
+from pyfio_virtio.machine.cpu_use import CpuUse
 from pyfio_virtio.results.record import (
     SCHEMA,
-    CpuUse,
     Point,
     Record,
     RecordError,

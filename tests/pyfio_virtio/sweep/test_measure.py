@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
+from pyfio_virtio.machine import sampling
+from pyfio_virtio.machine.cpu_use import CpuUse
 from pyfio_virtio.machine.process import start_ticks
-from pyfio_virtio.results.record import CpuUse
+from pyfio_virtio.machine.sampling import between, cpu_use, cpus_used, look
 from pyfio_virtio.results.results import SAMPLES
-from pyfio_virtio.sweep import sampling
 from pyfio_virtio.sweep.measure import Measured, Task, measure, use
-from pyfio_virtio.sweep.sampling import between, cpu_use, cpus_used, look
 from tests.waiting import wait_until
 
 FIO = ("fio", "--name=test", "--ioengine=null", "--thread", "--size=1g", "--time_based")

@@ -11,11 +11,12 @@ from typing import Any
 import pytest
 
 from pyfio_virtio.machine import host
-from pyfio_virtio.results.record import CpuUse, Point, Record, Scalar
+from pyfio_virtio.machine.cpu_use import CpuUse
+from pyfio_virtio.machine.sampling import Moment
+from pyfio_virtio.results.record import Point, Record, Scalar
 from pyfio_virtio.results.results import COUNTERS, FIO_JSON
 from pyfio_virtio.sweep.measure import STDERR, Measured
 from pyfio_virtio.sweep.outcome import Asked, Observed, build
-from pyfio_virtio.sweep.sampling import Moment
 
 OPTIONS: Mapping[str, Scalar] = {"rw": "randread", "iodepth": 4}
 POINT = Point("[sweep]\n", "fio_virtio", "0.1.0", "fio-3.33", "null", "1")

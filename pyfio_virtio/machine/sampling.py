@@ -16,7 +16,7 @@ from pathlib import Path
 import psutil
 
 from pyfio_virtio.machine import process
-from pyfio_virtio.results.record import CpuUse
+from pyfio_virtio.machine.cpu_use import CpuUse
 
 _SWITCHES = re.compile(r"^(?:non)?voluntary_ctxt_switches:\s+(\d+)$", re.MULTILINE)
 

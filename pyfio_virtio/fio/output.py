@@ -253,7 +253,8 @@ def _bins(raw: Section, unit_ns: int) -> dict[int, int]:
     counts = raw.numbers()
     if bits is not None:
         counts = {_value_of_bin(int(place), int(bits)): each for place, each in counts.items()}
-    return {int(value * unit_ns): int(each) for value, each in counts.items() if each}
+    found = {int(value * unit_ns): int(each) for value, each in counts.items() if each}
+    return dict(sorted(found.items()))  # a program that sorts keys sorts them as texts
 
 
 def _value_of_bin(place: int, bits: int) -> int:

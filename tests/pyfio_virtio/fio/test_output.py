@@ -51,6 +51,15 @@ def test_our_percentiles_of_bins_are_fio_s_own(real: Path) -> None:
     assert ours.p99_ns == read.percentiles[99.0]
 
 
+def test_percentiles_do_not_depend_on_the_order_of_the_bins(real: Path) -> None:
+    """A program that sorts keys, such as `jq -S`, sorts the bins as texts."""
+    document = json.loads(real.read_text())
+    shuffled = parse_fio_json(json.dumps(document, sort_keys=True), "sorted")
+    assert summarise([shuffled.jobs[0].directions["read"]]) == summarise(
+        [read_fio_json(real).jobs[0].directions["read"]]
+    )
+
+
 def test_bins_hold_every_io(real: Path) -> None:
     directions = read_fio_json(real).jobs[0].directions
     assert sum(merge_bins(directions.values()).values()) == 64 * 256

@@ -16,9 +16,10 @@ import pytest
 
 from pyfio_virtio import files
 from pyfio_virtio.errors import UsageError
-from pyfio_virtio.results.record import to_row
+from pyfio_virtio.results.record import Across, OnHost, from_row, to_row
 from pyfio_virtio.results.results import (
     FIO_JSON,
+    HOSTS,
     LOCK,
     PLAN,
     POINTS,
@@ -35,6 +36,7 @@ from tests.pyfio_virtio.results.test_record import RECORD as RUN
 from tests.pyfio_virtio.test_files import room
 
 ROOT = Path(__file__).resolve().parents[3]
+ACROSS = Across(2.0, 1.5, "b", 0.9, "", "")
 
 
 def keep(sweep: SweepFolder, repeat: int, error: str | None = None) -> Path:
@@ -98,6 +100,54 @@ def test_a_torn_last_line_is_passed_over_and_mended(tmp_path: Path) -> None:
     with sweep.lock():
         assert sweep.finished() == {(POINT.hash, 1), (POINT.hash, 2)}
     assert (tmp_path / RUNS).read_bytes() == whole
+
+
+def keep_on_hosts(sweep: SweepFolder, started: str = "2026-01-02T03:04:05Z") -> Path:
+    run = replace(RUN, started=started, across=ACROSS)
+    hosts = [replace(run, across=None, on_host=OnHost(name, 0.0, 0.0, 0.1)) for name in "ab"]
+    sweep.begin(POINT.hash, RUN.repeat)
+    return sweep.finish(run, hosts)
+
+
+def test_a_run_on_hosts_has_a_line_for_each_host_and_one_for_all(tmp_path: Path) -> None:
+    sweep = SweepFolder(tmp_path)
+    with sweep.lock():
+        folder = keep_on_hosts(sweep)
+    assert [row["on_name"] for row in sweep.host_rows()] == ["a", "b"]
+    assert [row["across_window_s"] for row in sweep.rows()] == [2.0]
+    assert json.loads((folder / HOSTS / "b" / RECORD).read_text()) == sweep.host_rows()[1]
+    assert [from_row(row).on_host for row in sweep.host_rows()] == [
+        OnHost("a", 0.0, 0.0, 0.1),
+        OnHost("b", 0.0, 0.0, 0.1),
+    ]
+    assert sweep.records()[0].across == ACROSS
+
+
+def test_lost_lines_of_hosts_are_added_again(tmp_path: Path) -> None:
+    sweep = SweepFolder(tmp_path)
+    with sweep.lock():
+        keep_on_hosts(sweep)
+    whole = (tmp_path / RUNS).read_bytes()
+    for lines in range(3):
+        (tmp_path / RUNS).write_bytes(b"".join(whole.splitlines(keepends=True)[:lines]))
+        with sweep.lock():
+            pass
+        assert (tmp_path / RUNS).read_bytes() == whole
+
+
+def test_hosts_of_an_earlier_try_do_not_count(tmp_path: Path) -> None:
+    sweep = SweepFolder(tmp_path)
+    with sweep.lock():
+        keep_on_hosts(sweep, "2026-01-01T00:00:00Z")
+        keep(sweep, RUN.repeat)
+    assert sweep.host_rows() == []
+
+
+def test_a_host_with_the_name_of_another_folder_is_refused(tmp_path: Path) -> None:
+    row = to_row(replace(RUN, on_host=OnHost("../x", 0.0, 0.0, 0.0)))
+    (tmp_path / RUNS).write_text(json.dumps(row) + "\n")
+    with pytest.raises(ResultsError, match=r"'\.\./x' as 'on_name'"):
+        SweepFolder(tmp_path).rows()
 
 
 def test_a_broken_line_elsewhere_is_named(tmp_path: Path) -> None:

@@ -40,6 +40,7 @@ class Pair:
     other: Sequence[float]
     orders: Sequence[tuple[float, float]]  # when both runs of a round were made
     tails: tuple[Sequence[float], Sequence[float]] = ((), ())  # p99 of both, which is only shown
+    failures: Sequence[str] = ()  # what is said of the rounds in which one of them failed
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,10 @@ class Judged:
 
     @property
     def sentence(self) -> str:
-        """What was found for the goal."""
+        """What was found for the goal, and which runs failed."""
+        return " ".join([self._found(), *(f"{each}." for each in self.pair.failures)])
+
+    def _found(self) -> str:
         goal, what = capital(self.pair.goal), _WORDS[self.pair.metric]
         if self.is_better:
             show = metric(self.pair.metric).show

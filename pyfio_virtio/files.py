@@ -8,9 +8,10 @@ OSErrors: strerror is a reason in words, and filename is always set.
 import errno
 import os
 import stat
+import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 # What people write by hand, such as a job or a sweep.
@@ -137,3 +138,25 @@ def sync(path: Path) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+# ---- folders for results -------------------------------------------------------------
+
+
+def check_folder(path: Path, is_own: Callable[[str], bool] = lambda name: True) -> str:
+    """Raises if a folder cannot be made or written to. Returns the name of a file in it that is not
+    its owner's; "" if there is none. The folder and its parents may be missing, and nothing of this
+    check is left.
+    """
+    made = [each for each in (path, *path.parents) if not each.exists()]
+    try:
+        for each in reversed(made):
+            each.mkdir(exist_ok=True)
+        # Permissions do not tell, because root may do anything by them, but not in /sys.
+        with naming(path), tempfile.TemporaryFile(dir=path):
+            pass
+        return min((each.name for each in path.iterdir() if not is_own(each.name)), default="")
+    finally:
+        with suppress(OSError):  # it was not made, or somebody else uses it by now
+            for each in made:
+                each.rmdir()

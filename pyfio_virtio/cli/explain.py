@@ -23,7 +23,7 @@ from pyfio_virtio import run as runs
 from pyfio_virtio.backends import backends
 from pyfio_virtio.backends.backends import BackendSpec
 from pyfio_virtio.cli.options import disk_options, dry_run_option, seconds_option
-from pyfio_virtio.cli.output import write_file
+from pyfio_virtio.cli.output import check_folder, make_folder, write_file
 from pyfio_virtio.cli.run import ask, placed, split, where
 from pyfio_virtio.errors import PyfioVirtioError, UsageError
 from pyfio_virtio.explain import watching
@@ -36,6 +36,7 @@ from pyfio_virtio.sweep.job import Placement
 _JOB = Path("latency")
 _WAYS = ("event", "busy", "sleepy", "adaptive")
 _PICTURE, _TEXT, _DATA, _TABLE = "explain.png", "explain.txt", "explain.json", "explain.csv"
+_FILES = (_PICTURE, _TEXT, _DATA, _TABLE)
 
 
 def _ways(context: click.Context, parameter: click.Parameter, text: str) -> tuple[str, ...]:
@@ -165,7 +166,7 @@ def explain(
       pyfio-virtio explain --socket /tmp/vhost.0
     """
     if not dry_run:
-        _check_folder(folder)
+        check_folder(folder, lambda name: name in _FILES)
     job_files, fio_options = split(words)
     place, placing = placed(cpus)
     fio_options = (*placing, *fio_options)
@@ -188,7 +189,7 @@ def explain(
         click.echo("\n\n".join(plan.script() for _, plan in plans))
         return
     ask(plans[0][1], yes)
-    _make_folder(folder)
+    make_folder(folder)
     click.echo(f"{plans[0][1].describe()}: {len(plans)} runs of {runtime:g} s each", err=True)
     if watched.sentence:
         click.echo(watched.sentence, err=True)
@@ -237,30 +238,6 @@ def _plan(
         explain_every=every,
         watch_cpu=watch_cpu,
     )
-
-
-def _check_folder(folder: Path) -> None:
-    """Refuses a folder that has other things than an explanation."""
-    known = {_PICTURE, _TEXT, _DATA, _TABLE}
-    try:
-        found = sorted(path.name for path in folder.iterdir()) if folder.exists() else []
-    except OSError as error:
-        raise _unusable(folder, error) from error
-    if others := [name for name in found if name not in known]:
-        raise UsageError(
-            f"will not write into {folder}", f"it has {others[0]}", "name another folder with -o"
-        )
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(exist_ok=True)
-    except OSError as error:
-        raise _unusable(folder, error) from error
-
-
-def _unusable(folder: Path, error: OSError) -> UsageError:
-    return UsageError(f"cannot use {folder}", error.strerror or str(error), "name another with -o")
 
 
 def _run(plan: runs.Plan, depth: int) -> Explained:

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
@@ -11,6 +13,8 @@ from pyfio_virtio import files
 from pyfio_virtio.cli.options import Decorator
 from pyfio_virtio.errors import UsageError
 from pyfio_virtio.machine import signals
+
+_ELSEWHERE = "name another folder with -o"
 
 json_option: Decorator = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
@@ -44,3 +48,26 @@ def write_file(path: Path, content: str | bytes) -> None:
     except OSError as error:
         why = error.strerror or str(error)
         raise UsageError(f"cannot write {path}", why, "name a file elsewhere") from error
+
+
+def check_folder(path: Path, is_own: Callable[[str], bool] = lambda name: True) -> None:
+    """Refuses a folder that cannot be used, or that has files of somebody else, before a run."""
+    with _to_folder(path):
+        foreign = files.check_folder(path, is_own)
+    if foreign:
+        raise UsageError(f"will not write into {path}", f"it has {foreign}", _ELSEWHERE)
+
+
+def make_folder(path: Path) -> None:
+    """Makes it, if it is missing."""
+    with _to_folder(path):
+        path.mkdir(parents=True, exist_ok=True)
+
+
+@contextmanager
+def _to_folder(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        why = error.strerror or str(error)
+        raise UsageError(f"cannot write to {path}", why, _ELSEWHERE) from error

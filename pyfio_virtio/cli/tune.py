@@ -7,7 +7,7 @@ writes the files. Modules that are slow to import are imported when they are nee
 
 from __future__ import annotations
 
-import tempfile
+import os
 import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
@@ -18,8 +18,10 @@ import click
 
 from pyfio_virtio.backends import unix_sockets
 from pyfio_virtio.cli.options import confirm, disk_option, dry_run_option, seconds_option
+from pyfio_virtio.cli.output import check_folder
 from pyfio_virtio.cli.sweep_options import option_lists
 from pyfio_virtio.errors import UsageError
+from pyfio_virtio.machine.process import start_ticks
 from pyfio_virtio.reach import Reach
 from pyfio_virtio.results.results import RUNS, SweepFolder
 from pyfio_virtio.sweep.candidates import BUILTIN
@@ -76,6 +78,9 @@ _LEAST_S = 2.0
 @disk_option("--disk-size", also="  [default: 1G]")
 @disk_option("--poll-max-ns", also=" If it is given, no others are tried.")
 @disk_option("--backend-option", multiple=True)
+@click.option(
+    "--engine-build", metavar="FOLDER", help="The build of the engine that goes with --fio."
+)
 @click.option("--fio", metavar="PROGRAM", help="The fio to run.  [default: fio]")
 @click.option("--seed", type=int, help="Seed of the order of the runs.  [default: random]")
 @click.option(
@@ -112,6 +117,7 @@ def tune(
     disk_size: str | None,
     poll_max_ns: int | None,
     backend_option: Sequence[str],
+    engine_build: str | None,
     fio: str | None,
     seed: int | None,
     output: Path,
@@ -130,7 +136,6 @@ def tune(
       pyfio-virtio tune /tmp/vhost.0
       pyfio-virtio tune --backend qsd --time 30 -o tuned-qsd
     """
-    began_s = time.monotonic()
     one = {name: (text,) for name, text in (("rw", rw), ("bs", bs)) if text}
     said = {
         "storage": storage,
@@ -138,6 +143,7 @@ def tune(
         "poll_max_ns": poll_max_ns,
         "backend_option": tuple(backend_option),
         "fio": (fio,) if fio else None,
+        "engine_build": (engine_build,) if engine_build else None,
         "cpus": tuple(cpus),
     }
     lists = option_lists({**one, "wait": wait, "iodepth": iodepth}, options)
@@ -153,7 +159,15 @@ def tune(
     from pyfio_virtio.cli.tuning import Tuning
 
     tuning = Tuning(plan, goals, output, runs, seed)
-    context.exit(tuning.run(time_s, time_s - (time.monotonic() - began_s)))
+    context.exit(tuning.run(time_s, time_s - _age_s()))
+
+
+def _age_s() -> float:
+    """How long this command has been running, with the start of Python."""
+    ticks = start_ticks(os.getpid())
+    if ticks is None:  # without /proc
+        return 0.0
+    return time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK")
 
 
 # ---- what is tried -----------------------------------------------------------------------------
@@ -234,19 +248,7 @@ def _files(goals: Collection[str], output: Path) -> list[Path]:
 
 def _check_folders(output: Path, files: Sequence[Path], runs: Path | None) -> None:
     """Refuses folders and files that cannot be written, before a minute is spent."""
-    made = [each for each in (output, *output.parents) if not each.exists()]
-    try:
-        for each in reversed(made):
-            each.mkdir()
-        for each in made:
-            each.rmdir()
-    except OSError as error:
-        why = error.strerror or str(error)
-        raise UsageError(
-            f"cannot make the folder {output}", why, "name another folder with -o"
-        ) from error
-    if not made:
-        _check_writable(output)
+    check_folder(output)
     for each in files:
         if each.exists() and not each.is_file():
             raise UsageError(
@@ -258,16 +260,6 @@ def _check_folders(output: Path, files: Sequence[Path], runs: Path | None) -> No
             raise UsageError(
                 f"cannot keep the runs in {runs}", "it has runs already", "name a new folder"
             )
-
-
-def _check_writable(output: Path) -> None:
-    """Tries it, because root may do anything by its permissions, but not in /sys."""
-    try:
-        with tempfile.TemporaryFile(dir=output):
-            pass
-    except OSError as error:
-        why = error.strerror or str(error)
-        raise UsageError(f"cannot write to {output}", why, "name another folder with -o") from error
 
 
 def _ask_to_replace(files: Sequence[Path], yes: bool) -> None:

@@ -10,9 +10,10 @@ from __future__ import annotations
 import math
 import random
 import shlex
+import shutil
 import sys
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,20 +23,22 @@ import click
 from pyfio_virtio import efficiency
 from pyfio_virtio.analysis import family, tuned
 from pyfio_virtio.analysis.tuned import Judged, Pair
-from pyfio_virtio.cli.output import write_file
+from pyfio_virtio.cli.output import make_folder, write_file
 from pyfio_virtio.cli.tables import print_table
-from pyfio_virtio.engine import engine
 from pyfio_virtio.errors import PyfioVirtioError
 from pyfio_virtio.fio import fio
 from pyfio_virtio.machine import host, signals
 from pyfio_virtio.sweep.points import Planned
+from pyfio_virtio.sweep.settings import OWN_FIO
 from pyfio_virtio.tune import job_file
-from pyfio_virtio.tune.budget import Budget
+from pyfio_virtio.tune.budget import FEWEST_ROUNDS, Budget
 from pyfio_virtio.tune.goals import LATENCY, PER_CORE, TAIL
 from pyfio_virtio.tune.measuring import Bench, Plan, measuring, workloads
 from pyfio_virtio.tune.setups import DEFAULTS, DEPTH, Setup, label
 from pyfio_virtio.tune.tuner import Finding, Tuner
 
+_STEP_S = 5  # in which a longer time is advised
+_MOST_NAMED = 3
 _COLUMNS = ("best for", "use", "reached (interval)", "p99", "compared with the defaults", "shown")
 
 
@@ -81,6 +84,8 @@ class Tuning:
             raise PyfioVirtioError(
                 "stopped, and wrote no job file", f"all runs failed: {self._tuner.stopped}"
             )
+        if judged and self._tuner.rounds < FEWEST_ROUNDS:
+            self._say_too_short(self._tuner, said_s, said_s - left_s)
         self._write(judged)
         spent_s = said_s - left_s + time.monotonic() - began_s
         found, runs = self._tuner.tried, self._tuner.runs
@@ -91,6 +96,23 @@ class Tuning:
     def _disk(self) -> str:
         return self._planned(DEFAULTS, self._workloads[0].name).wanted.describe()
 
+    def _say_too_short(self, tuner: Tuner, said_s: float, before_s: float) -> None:
+        """Says how much time is needed. Without any comparison there is nothing to write."""
+        needed_s = _STEP_S * math.ceil((before_s + tuner.needed_s()) / _STEP_S)
+        longer = f"use --time {max(needed_s, math.ceil(said_s) + _STEP_S)}"
+        advice = f"{longer} or more" + (", or fewer goals" if self._goals() > 1 else "")
+        if not tuner.rounds:
+            why = "there was no time to compare anything with the defaults"
+            if not tuner.runs:
+                why = f"the checks before the first run ended after {before_s:.1f} s"
+            raise PyfioVirtioError(f"cannot tune within {said_s:g} s", why, advice)
+        count = f"{tuner.rounds} {'round' if tuner.rounds == 1 else 'rounds'} of the comparison"
+        short = f"{said_s:g} s are too short to show anything, because {count} fitted into it"
+        click.echo(f"pyfio-virtio: note: {short}; {advice}", err=True)
+
+    def _goals(self) -> int:
+        return sum(len(each.goals) for each in self._workloads)
+
     # ---- what was found --------------------------------------------------------------------
 
     def _judged(self) -> list[tuple[Finding, Judged]]:
@@ -100,11 +122,9 @@ class Tuning:
         return list(zip(compared, tuned.judge([as_pair(each) for each in compared]), strict=True))
 
     def _tell(self, judged: Sequence[tuple[Finding, Judged]]) -> None:
-        failed = self._tuner.failed if self._tuner else {}
-        for name, why in failed.items():
-            click.echo(f"pyfio-virtio: note: {name} was left out: {why}", err=True)
-        if not judged:
-            click.echo("pyfio-virtio: nothing was compared with the defaults", err=True)
+        for note in _left_out(self._tuner.failed if self._tuner else {}):
+            click.echo(f"pyfio-virtio: note: {note}", err=True)
+        if not self._tuner or not self._tuner.runs or not judged:
             return
         print_table(_COLUMNS, [_row(each) for _, each in judged])
         click.echo()
@@ -117,7 +137,7 @@ class Tuning:
     def _write(self, judged: Sequence[tuple[Finding, Judged]]) -> None:
         if not judged:
             return
-        self._output.mkdir(parents=True, exist_ok=True)
+        make_folder(self._output)
         for finding, each in judged:
             path = self._output / finding.goal.file
             write_file(path, self._job(finding, each, path))
@@ -136,7 +156,16 @@ class Tuning:
         planned = self._planned(chosen, finding.workload.name)
         about = [judged.sentence, self._how(finding, judged), self._where(planned)]
         name = finding.goal.file.removesuffix(".fio")
-        return job_file.text(planned, name, about, _notes(path))
+        return job_file.text(planned, name, about, self._run_it(planned, path))
+
+    def _run_it(self, planned: Planned, path: Path) -> list[str]:
+        """How to run the file, with the fio and the engine of the measurement."""
+        pair = planned.choice.programs
+        programs = self._plan.sweep.programs
+        library = shlex.quote(fio.library_path(programs.folder(pair)))
+        program = programs.fios[pair[0]].path
+        name = OWN_FIO if program == shutil.which(OWN_FIO) else shlex.quote(program)
+        return ["Run it:", f"  LD_LIBRARY_PATH={library} {name} {shlex.quote(str(path))}"]
 
     def _how(self, finding: Finding, judged: Judged) -> str:
         rounds = len(finding.fresh)
@@ -167,9 +196,14 @@ class Tuning:
         )
 
 
-def _notes(path: Path) -> list[str]:
-    library = shlex.quote(fio.library_path(engine.folder()))
-    return ["Run it:", f"  LD_LIBRARY_PATH={library} fio {shlex.quote(str(path))}"]
+def _left_out(failed: Mapping[str, str]) -> Iterator[str]:
+    """What failed in the search. Setups that failed for the same reason are named together."""
+    for why in dict.fromkeys(failed.values()):
+        names = [name for name, each in failed.items() if each == why]
+        more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
+        were = "was" if len(names) == 1 else "were"
+        named = f"{', '.join(names[:_MOST_NAMED])}{more}"
+        yield f"{named} failed in the search and {were} left out: {why}"
 
 
 def as_pair(finding: Finding) -> Pair:
@@ -187,6 +221,7 @@ def as_pair(finding: Finding) -> Pair:
         other=other,
         orders=list(orders),
         tails=(tails[0], tails[1]),
+        failures=[found for each in both if (found := finding.failure(each))],
     )
 
 

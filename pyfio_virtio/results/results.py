@@ -99,22 +99,22 @@ class SweepFolder:
     def check_own(self) -> None:
         """Refuses a folder with files that are not a sweep's. It may be empty, or missing."""
         with writing(self.path, "name another folder with -o"):
-            if not self._is_foreign():
-                self.rows()  # refuses runs.jsonl of somebody else
-                return
-        raise UsageError(
-            f"cannot write results to {self.path}",
-            "the folder has files already, and holds no sweep",
-            "name a new folder with -o, or an empty one",
-        )
+            foreign = files.check_folder(self.path, self._is_own)
+        if foreign:
+            raise UsageError(
+                f"cannot write results to {self.path}",
+                "the folder has files already, and holds no sweep",
+                "name a new folder with -o, or an empty one",
+            )
+        with writing(self.path, "name another folder with -o"):
+            self.rows()  # refuses runs.jsonl of somebody else
 
-    def _is_foreign(self) -> bool:
-        if not self.path.is_dir() or any((self.path / name).is_file() for name in (PLAN, RUNS)):
-            return False
+    def _is_own(self, name: str) -> bool:
+        if any((self.path / each).is_file() for each in (PLAN, RUNS)):
+            return True
         # What is there if it was killed before its plan or its first run was kept.
         begun = (LOCK, POINTS) if (self.path / LOCK).is_file() else ()
-        names = [each.name for each in self.path.iterdir()]
-        return any(name not in begun and not name.startswith(f".{PLAN}.") for name in names)
+        return name in begun or name.startswith(f".{PLAN}.")
 
     @contextmanager
     def lock(self) -> Iterator[None]:

@@ -47,7 +47,7 @@ class Budget:
     def __init__(self, seconds: float, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._end_s = clock() + seconds - RESERVE_S
-        self._costs: deque[float] = deque(maxlen=_REMEMBERED)
+        self._costs: deque[float] = deque([_FIRST_GUESS_S], maxlen=_REMEMBERED)
 
     def left_s(self) -> float:
         return self._end_s - self._clock()
@@ -57,8 +57,10 @@ class Budget:
         self._costs.append(cost_s)
 
     def overhead_s(self) -> float:
-        """What a run is expected to cost beyond its runtime."""
-        return statistics.fmean(self._costs) if self._costs else _FIRST_GUESS_S
+        """What a run is expected to cost beyond its runtime. The slowest of the last runs does not
+        count, because it may be the first one, or one that something else on the machine held up.
+        """
+        return statistics.fmean(sorted(self._costs)[:-1] or self._costs)
 
     def fits(self, measured_s: float, runs: int = 1, keep_s: float = 0.0) -> bool:
         """Whether so many runs end in time, and leave so much of it."""
@@ -72,9 +74,16 @@ class Budget:
     def kept_s(self, setups: int) -> float:
         """What a search must leave for the comparison of so many setups."""
         left_s = self.left_s()
+        least_s = min(_COMPARISON[1] * left_s, self._fewest_rounds_s(setups))
+        return max(_COMPARISON[0] * left_s, least_s)
+
+    def needed_s(self, setups: int) -> float:
+        """The search and the fewest rounds in which so many setups can be compared take this."""
+        return self._fewest_rounds_s(setups) / _COMPARISON[1] + RESERVE_S
+
+    def _fewest_rounds_s(self, setups: int) -> float:
         each_s = _FINAL_S[0] + FINAL_RAMP_S + _CAUTION * self.overhead_s()
-        least_s = FEWEST_ROUNDS * setups * each_s
-        return max(_COMPARISON[0] * left_s, min(_COMPARISON[1] * left_s, least_s))
+        return FEWEST_ROUNDS * setups * each_s
 
     def final(self, setups: int) -> Final:
         """The rounds in which so many setups are compared, and the length of their runs."""

@@ -20,6 +20,10 @@ from pyfio_virtio.tune.search import Search, Workload
 from pyfio_virtio.tune.setups import DEFAULTS, Setup, label
 
 _SEARCH_RAMP_S = 0.05
+_WARM_UP_S = 0.1
+# A run that is killed at the end of the time has hung if fio was given this long to end. Otherwise
+# it was only late, which says nothing about its setup.
+_HUNG_S = 2.0
 
 
 @dataclass(frozen=True)
@@ -65,6 +69,15 @@ class Finding:
         """The place of each of these runs in the sequence."""
         return [each[setup].order if setup in each else float("nan") for each in self.fresh]
 
+    def failure(self, setup: Setup) -> str:
+        """In how many of its rounds a setup failed, and why it did so first; "": in none."""
+        runs = [each[setup] for each in self.fresh if setup in each]
+        failed = [each.error for each in runs if each.error]
+        if not failed:
+            return ""
+        count = f"{len(failed)} of {len(runs)} {'round' if len(runs) == 1 else 'rounds'}"
+        return f"{label(setup)} failed in {count}, and only the others count: {failed[0]}"
+
 
 class Tuner:
     """Tunes some workloads within a budget."""
@@ -86,14 +99,16 @@ class Tuner:
         self._tell = tell
         self._round = 0
         self._fresh: dict[str, list[dict[Setup, Result]]] = {each.name: [] for each in workloads}
-        self.failed: dict[str, str] = {}  # why setups could not be measured, by their labels
+        self.failed: dict[str, str] = {}  # why setups failed in the search, by their labels
         self.stopped = ""  # why the comparison ended: all runs of its last round failed
         self.runs = 0
+        self._warm_s = 0.0  # what the first run took
 
     def run(self) -> None:
         """Searches and compares, until the time is over or enough is known."""
-        self._warm_up()
-        keep_s = self._budget.kept_s(sum(1 + len(e.workload.goals) for e in self._searches))
+        if not self._warm_up():
+            return
+        keep_s = self._budget.kept_s(self._most_compared())
         for place, search in enumerate(self._searches):
             rest = [each.workload.most_runs() for each in self._searches[place:]]
             later = sum(rest[1:]) / sum(rest) * max(0.0, self._budget.left_s() - keep_s)
@@ -113,14 +128,32 @@ class Tuner:
         """The number of setups with results."""
         return sum(len(each.scores.known()) for each in self._searches)
 
+    @property
+    def rounds(self) -> int:
+        """The rounds of the comparison, of which the last one may not be complete."""
+        return max(len(each) for each in self._fresh.values())
+
+    def needed_s(self) -> float:
+        """In about which time something could be shown."""
+        return self._warm_s + self._budget.needed_s(self._most_compared())
+
+    def _most_compared(self) -> int:
+        return sum(1 + len(each.workload.goals) for each in self._searches)
+
     # ---- the search ----------------------------------------------------------------------------
 
-    def _warm_up(self) -> None:
+    def _warm_up(self) -> bool:
         """Shows that the defaults can be measured, and what a run costs. Its results are not used,
-        because the first run finds files and memory that are not warm."""
+        because the first run finds files and memory that are not warm. False: it does not fit.
+        """
         search = self._searches[0]
-        result = self._one(search.workload, DEFAULTS, self._length(0.1, _SEARCH_RAMP_S))
+        if not self._budget.fits(_WARM_UP_S + _SEARCH_RAMP_S):
+            return False
+        began_s = self._clock()
+        result = self._one(search.workload, DEFAULTS, self._length(_WARM_UP_S, _SEARCH_RAMP_S))
         self._refuse_failed_defaults(search.workload, result)
+        self._warm_s = self._clock() - began_s
+        return bool(result.values)
 
     def _search(self, search: Search, keep_s: float) -> None:
         runtime_s = self._budget.search_runtime_s(search.workload.most_runs(), keep_s)
@@ -135,6 +168,8 @@ class Tuner:
                 result = self._one(search.workload, setup, self._length(runtime_s, _SEARCH_RAMP_S))
                 if setup == DEFAULTS:
                     self._refuse_failed_defaults(search.workload, result)
+                elif result.error:
+                    self.failed[label(setup)] = result.error
                 search.scores.add(setup, result.values)
 
     def _refuse_failed_defaults(self, workload: Workload, result: Result) -> None:
@@ -157,11 +192,15 @@ class Tuner:
             # The order must be repeatable.
             order = random.Random(f"{self._seed}/{self._round}").sample(chosen, len(chosen))  # noqa: S311
             for workload, setup in order:
+                if not self._budget.fits(final.runtime_s + final.ramp_s):
+                    return
                 result = self._one(workload, setup, self._length(final.runtime_s, final.ramp_s))
                 self._fresh[workload.name][-1][setup] = result
             results = [each for rounds in self._fresh.values() for each in rounds[-1].values()]
             if all(each.error for each in results):
                 self.stopped = results[0].error
+                for rounds in self._fresh.values():
+                    rounds.pop()  # it is about the disk, and not about setups
                 return
 
     def _finding(self, search: Search, goal: Goal) -> Finding:
@@ -173,7 +212,7 @@ class Tuner:
     # ---- one run -------------------------------------------------------------------------------
 
     def _length(self, runtime_s: float, ramp_s: float) -> Length:
-        return Length(runtime_s, ramp_s, max(1.0, self._budget.left_s() - runtime_s - ramp_s))
+        return Length(runtime_s, ramp_s, self._budget.left_s() - runtime_s - ramp_s)
 
     def _one(self, workload: Workload, setup: Setup, length: Length) -> Result:
         self._tell(f"{workload.name}: {label(setup)}")
@@ -181,8 +220,8 @@ class Tuner:
         result = self._measure(workload, setup, self._round, length)
         self._budget.spent(self._clock() - began_s - length.runtime_s - length.ramp_s)
         self.runs += 1
-        if result.error:
-            self.failed.setdefault(label(setup), result.error)
+        if result.error and self._budget.left_s() <= 0 and length.patience_s < _HUNG_S:
+            return Result({}, result.order)
         return result
 
 

@@ -78,3 +78,20 @@ def test_a_pipe_is_read_to_its_end(has_ended: bool) -> None:
     os.close(writer)
     assert files.read(Path(f"/dev/fd/{reader}")) == text
     os.close(reader)
+
+
+def test_a_folder_for_results_is_checked_and_left_as_it_is(tmp_path: Path) -> None:
+    assert files.check_folder(tmp_path / "a" / "b") == ""
+    (tmp_path / "own").write_text("")
+    (tmp_path / "other").write_text("")
+    assert files.check_folder(tmp_path) == ""
+    assert files.check_folder(tmp_path, lambda name: name == "own") == "other"
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["other", "own"]
+
+
+@pytest.mark.parametrize("place", ["file", "file/new", "/proc/none", "/sys"])
+def test_a_folder_that_cannot_be_written_is_refused(tmp_path: Path, place: str) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OSError, match=r"\[Errno"):
+        files.check_folder(tmp_path / place)
+    assert [each.name for each in tmp_path.iterdir()] == ["file"]

@@ -110,7 +110,7 @@ MISTAKES = {
         "tune --goal latency --wait busy --cpus any --set event_idx=off --set indirect=off",
         ["nothing to choose from", "each option has one value", "--wait event,busy"],
     ),
-    "a folder that cannot be made": ("tune -o file/new", ["cannot make the folder file/new"]),
+    "a folder that cannot be made": ("tune -o file/new", ["cannot write to file/new"]),
     "no fio": ("run --fio fioo", ["cannot run fioo", "no such program", "apt install fio"]),
     "a variable that is not set": ("run --socket ''", ["--socket is empty", "leave it out"]),
 }

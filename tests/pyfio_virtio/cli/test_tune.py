@@ -2,9 +2,11 @@
 """cli/tune.py: the real command on a real disk, for as short a time as it takes."""
 
 import re
+import shutil
 import signal
 from pathlib import Path
 
+from pyfio_virtio.engine import engine
 from pyfio_virtio.fio import job
 from pyfio_virtio.machine import folders
 from tests.conftest import RunCommand, StartBackend
@@ -20,16 +22,36 @@ def test_it_writes_a_job_that_fio_takes(
     command: RunCommand, builtin: StartBackend, private: Path
 ) -> None:
     socket = builtin(storage="null").socket
-    ended = command(*FEW, "--time", "2.5", "-o", "out", socket)
+    fio, build = private / "my-fio", private / "build"
+    fio.symlink_to(str(shutil.which("fio")))
+    shutil.copytree(engine.folder(), build, ignore=lambda _, names: {*names} - {engine.NAME})
+    own = ("--fio", str(fio), "--engine-build", str(build))
+    ended = command(*FEW, *own, "--time", "8", "-o", "out", socket)
     path = private / "out" / "latency.fio"
     assert (ended.status, ended.stdout.splitlines()[-1]) == (0, "out/latency.fio")
-    # How many rounds fit into the time is not said, but they are too few for a claim.
-    assert re.search("cannot tell whether wait=busy is|wait=busy was not compared", ended.stdout)
+    # What is shown depends on how many rounds fit into the time.
+    assert re.search("^Latency: .*wait=busy", ended.stdout, re.MULTILINE)
     assert parse_only(path) == (0, b"")
-    [section] = job.parse(path.read_text()).sections()
-    expected = {"filename": socket, "iodepth": "1", "wait": "event", "rw": "randread"}
+    text = path.read_text()
+    [section] = job.parse(text).sections()
+    expected = {"filename": socket, "iodepth": "1", "rw": "randread"}
     assert expected.items() <= section.options.items()
+    assert re.search(rf"^#   LD_LIBRARY_PATH={build}\S* {fio} out/latency.fio$", text, re.MULTILINE)
     assert {each.name for each in private.iterdir()} & {"out", "runs"} == {"out"}
+
+
+def test_a_time_that_is_too_short_ends_with_how_much_is_needed(
+    command: RunCommand, builtin: StartBackend, private: Path
+) -> None:
+    ended = command("tune", "--time", "2", builtin(storage="null").socket)
+    sentence = (
+        r"cannot tune within 2 s: (there was no time to compare anything with the defaults|"
+        r"the checks before the first run ended after \d+\.\d s); "
+        r"use --time \d+ or more, or fewer goals\n"
+    )
+    assert (ended.status, ended.stdout) == (1, "")
+    assert re.search(sentence, ended.stderr), ended.stderr
+    assert not (private / "tuned").exists()
 
 
 def test_an_interruption_leaves_nothing_and_says_what_was_learned(

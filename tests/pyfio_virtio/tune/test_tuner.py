@@ -7,7 +7,7 @@ import re
 import pytest
 
 from pyfio_virtio.errors import PyfioVirtioError
-from pyfio_virtio.tune.budget import Budget
+from pyfio_virtio.tune.budget import FEWEST_ROUNDS, Budget
 from pyfio_virtio.tune.search import Workload
 from pyfio_virtio.tune.setups import Axis, Setup
 from pyfio_virtio.tune.tuner import Length, Result, Tuner
@@ -59,7 +59,7 @@ def test_the_search_is_not_part_of_the_comparison() -> None:
     assert min(order for order, _ in judged[0].pair.orders) > len(disk.asked) - len(compared)
 
 
-@pytest.mark.parametrize("seconds", [3.0, 10.0, 30.0, 60.0, 600.0])
+@pytest.mark.parametrize("seconds", [0.5, 1.5, 3.0, 10.0, 30.0, 60.0, 600.0])
 def test_the_time_is_kept(seconds: float) -> None:
     disk = Disk(1)
     tuned(disk, seconds)
@@ -89,6 +89,79 @@ def test_a_setup_that_fails_is_left_out() -> None:
     assert tuner.failed == {"wait=busy": "it was refused"}
     assert not any("busy" in each.pair.leader for each in judged)
     assert sum("wait=busy" in str(setup) for _, setup, _ in disk.asked) < 3
+
+
+class Hiccup(Disk):
+    """One run of wait=busy fails in the comparison."""
+
+    def __call__(self, workload: Workload, setup: Setup, round_: int, length: Length) -> Result:
+        result = super().__call__(workload, setup, round_, length)
+        is_chosen = self.now_s > 40 and "busy" in str(setup) and workload.name == "latency"
+        if not is_chosen or self.has_failed:
+            return result
+        self.has_failed = True
+        return Result({}, result.order, "it was refused")
+
+    has_failed = False
+
+
+def test_a_run_that_fails_in_the_comparison_is_told_and_the_other_rounds_count() -> None:
+    tuner, judged = tuned(Hiccup(1, {"wait=busy": 1.0}))
+    latency, finding = judged[0], tuner.findings()[0]
+    rounds = len(finding.fresh)
+    assert tuner.failed == {}
+    assert (latency.is_better, latency.comparison.ratio.n) == (True, rounds - 1)
+    assert latency.sentence.endswith(
+        f" {latency.pair.leader} failed in 1 of {rounds} rounds, and only the others count: "
+        "it was refused."
+    )
+    assert not any(each.pair.failures for each in judged[1:])
+
+
+class SlowStart(Disk):
+    """Its first run finds a busy machine."""
+
+    def __call__(self, workload: Workload, setup: Setup, round_: int, length: Length) -> Result:
+        result = super().__call__(workload, setup, round_, length)
+        self.now_s += 4.0 if len(self.asked) == 1 else 0.0
+        return result
+
+
+def test_one_slow_run_does_not_end_everything() -> None:
+    disk = SlowStart(1, {"wait=busy": 1.0})
+    _, [latency] = tuned(disk, 14.0, of=WORKLOADS[:1])
+    assert latency.is_better
+    assert disk.now_s <= 14.0
+
+
+@pytest.mark.parametrize("disk", [Disk, SlowStart])
+def test_the_time_that_is_needed_is_enough(disk: type[Disk]) -> None:
+    tuner, _ = tuned(disk(1), 8.0)
+    assert tuner.rounds < FEWEST_ROUNDS
+    longer, _ = tuned(disk(2), tuner.needed_s() + 2)
+    assert longer.rounds >= FEWEST_ROUNDS
+    assert tuner.needed_s() < 40
+
+
+def test_without_time_for_a_run_none_is_made() -> None:
+    disk = Disk(1)
+    tuner, _ = tuned(disk, 0.5)
+    assert (disk.asked, tuner.runs, tuner.rounds) == ([], 0, 0)
+    assert tuner.needed_s() > 5
+
+
+def test_a_run_that_the_end_of_the_time_cuts_has_not_failed() -> None:
+    class Late(Disk):
+        def __call__(self, workload: Workload, setup: Setup, round_: int, length: Length) -> Result:
+            result = super().__call__(workload, setup, round_, length)
+            if self.now_s < 58:
+                return result
+            self.now_s += 60
+            return Result({}, result.order, "fio was killed")
+
+    tuner, judged = tuned(Late(1))
+    assert (tuner.failed, tuner.stopped) == ({}, "")
+    assert not any(each.pair.failures for each in judged)
 
 
 def test_defaults_that_fail_end_it() -> None:

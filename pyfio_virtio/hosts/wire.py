@@ -11,15 +11,36 @@ sends frames at once. After the greeting, both sides send messages: one line of 
 "kind", and if it has "bytes" so many bytes follow the line.
 
 The controller sends             serve answers
-    hello                            hello: releases, memory, facts of the host, its clock
-    clock {n}                        clock {n, ns}: its CLOCK_REALTIME
-    prepare {backend|socket, engine} prepared {disk, command, pid}, when the disk is served
+    hello {version}                  hello {version, fio, engine, problem, memory, facts, ns}
+    clock {n}                        clock {n, ns}
+    prepare {backend | socket}       prepared {disk, command, pid}, when the disk is served
     fio, with bytes                  fio, with bytes: the stream of a fio client and its server
     fio-end                          fio-end {said}: that stream has ended, and fio's last words
-    collect                          collected {...}: counters, CPU times, when the job began
+    collect                          collected {run_ns, start_ns, end_ns, died, moments}, with bytes
     release                          released: the back-end has ended, and the files are gone
     status                           status {sessions}
-    beat                             beat, each once in BEAT_S, so that silence means a lost peer
+    beat                             beat: each side sends one every BEAT_S without being asked, so
+                                     that silence means a lost peer
+
+hello: `version` is VERSION; `fio` the release ("fio-3.33"); `engine` the engine's version, or "" if
+    fio does not load it, and then `problem` says why in one sentence (otherwise it is ""); `memory`
+    the bytes that are free; `facts` an object of scalars, the columns host_... of records.
+ns: CLOCK_REALTIME of the host, at the moment of the answer.
+prepare: `socket` is the path of a back-end that runs on the host. `backend` is an object with the
+    members of backends.BackendSpec: kind, storage, size_bytes, queues, block_size, read_only,
+    poll_max_ns, cpus, options (a list). The storage "file" without a path is a scratch file of the
+    session. With neither of them, no disk is needed. One disk is prepared at a time.
+prepared: `disk` is the value for filename= (escaped for a job file), and goes into ${DISK};
+    `command` and `pid` are the back-end's, "" and 0 if they are not known.
+fio: the first one begins a stream. Each side ends it with one fio-end, and answers the other's
+    fio-end with its own unless it has sent one; after both, another stream may begin. `said` is
+    the end of what fio's server printed to stderr.
+collected: of the last stream. `run_ns` and `start_ns` say when serve passed RUN on and when fio's
+    SERVER_START came back, `end_ns` when the stream ended (0: never); `died` the back-end's last
+    words if it ended by itself, else "". `moments` is a list of at most MOST_MOMENTS lists
+    [ns, FIO, BACKEND, stolen_s, machine_s], as machine/sampling.py reads them; FIO (all processes
+    of fio) and BACKEND are [user_s, system_s, voluntary, involuntary] or null. The bytes are the
+    file counters.jsonl of the folder in which fio ran, if there is one.
 
 Instead of any answer, serve may send refused {what, why, next}. The other side is not trusted:
 a line, a piece and a number have limits, and a message that breaks them ends the connection.
@@ -42,6 +63,7 @@ BEAT_S = 1.0
 SILENCE_S = 15.0
 LONGEST_LINE = 1 << 20
 LARGEST_PIECE = 1 << 20
+MOST_MOMENTS = 2000  # in collected; with more, serve keeps every second one
 _DEEPEST = 32  # brackets within brackets; the JSON parser of Python recurses
 
 

@@ -20,6 +20,8 @@ from typing import Any
 import pytest
 
 from pyfio_virtio.backends.builtin_engine import BuiltinBackend, Settings
+from pyfio_virtio.errors import PyfioVirtioError
+from tests.backend import fuse
 from tests.waiting import wait_until
 
 StartBuiltin = Callable[..., BuiltinBackend]
@@ -47,6 +49,30 @@ def backend(short_folder: Path) -> Iterator[StartBuiltin]:
             return stack.enter_context(BuiltinBackend(Settings(path, **chosen)))
 
         yield start
+
+
+@pytest.fixture(params=["io_uring", "threads"])
+def aio(request: pytest.FixtureRequest, short_folder: Path, backend: StartBuiltin) -> str:
+    """The ways to wait for a file that are possible here."""
+    way = str(request.param)
+    try:
+        backend(storage=f"file:{short_folder}/probe", aio=way).stop()
+    except PyfioVirtioError as error:
+        pytest.skip(f"no {way} here: {error}")
+    return way
+
+
+@pytest.fixture
+def device(short_folder: Path) -> Iterator[fuse.Server]:
+    """The server of a file, fuse/file. It keeps reads waiting."""
+    try:
+        with fuse.serving(short_folder / "fuse") as server:
+            server.answered = {*fuse.TO_OPEN, fuse.FLUSH, fuse.FSYNC}
+            server.is_silent = False
+            server.holds_reads = True
+            yield server
+    except fuse.NoFuseError as error:
+        pytest.skip(f"no FUSE here: {error}")
 
 
 @pytest.fixture

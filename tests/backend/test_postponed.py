@@ -9,13 +9,11 @@ import os
 import random
 import struct
 import sys
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from pyfio_virtio.errors import PyfioVirtioError
 from tests.backend import fuse
 from tests.backend.conftest import Start, StartBuiltin
 from tests.backend.disk_requests import (
@@ -26,67 +24,14 @@ from tests.backend.disk_requests import (
     GOOD,
     RESPONSE_OK,
     SCSI_REQUEST,
-    BlkRequest,
     ScsiRequest,
     blk,
     manage_task,
     scsi,
 )
+from tests.backend.file_reads import READS, check_reads, offer_reads, wait_for_held
 from tests.backend.frontend import TIMEOUT_S, Frontend
 from tests.waiting import wait_until
-
-WAYS = ("io_uring", "threads")
-READS = 8
-
-
-@pytest.fixture(params=WAYS)
-def aio(request: pytest.FixtureRequest, short_folder: Path, backend: StartBuiltin) -> str:
-    """The ways that are possible here."""
-    way = str(request.param)
-    try:
-        backend(storage=f"file:{short_folder}/probe", aio=way).stop()
-    except PyfioVirtioError as error:
-        pytest.skip(f"no {way} here: {error}")
-    return way
-
-
-@pytest.fixture
-def device(short_folder: Path) -> Iterator[fuse.Server]:
-    """It keeps reads waiting."""
-    try:
-        with fuse.serving(short_folder / "fuse") as server:
-            server.answered = {*fuse.TO_OPEN, fuse.FLUSH, fuse.FSYNC}
-            server.is_silent = False
-            server.holds_reads = True
-            yield server
-    except fuse.NoFuseError as error:
-        pytest.skip(f"no FUSE here: {error}")
-
-
-def offer_reads(frontend: Frontend, count: int = READS, queue: int = 0) -> dict[int, BlkRequest]:
-    """Reads of 4 KiB, far apart, by their heads."""
-    ring = frontend.queues[queue]
-    offered = {}
-    for number in range(count):
-        request = BlkRequest(frontend.memory, BLK_READ, 256 * number, in_bytes=4096)
-        head = ring.add(request.chain())
-        ring.offer(head)
-        offered[head] = request
-    ring.publish()
-    ring.kick()
-    return offered
-
-
-def wait_for_held(device: fuse.Server, count: int = READS) -> None:
-    wait_until(lambda: len(device.held) == count, f"{count} reads at the device")
-
-
-def check_reads(offered: dict[int, BlkRequest], used: list[tuple[int, int]]) -> None:
-    assert {head for head, _ in used} == set(offered)
-    for number, (head, request) in enumerate(offered.items()):
-        done = request.done(dict(used)[head])
-        assert (done.status, done.used_bytes) == (BLK_OK, 4097)
-        assert done.data == fuse.data_at(256 * 512 * number, 4096)
 
 
 @pytest.mark.parametrize("serve", ["poll", "event"])
@@ -189,10 +134,13 @@ def test_data_is_that_of_the_file_where_it_is_not_cached(
         assert blk(frontend, BLK_READ, 0, in_bytes=65536).data == data[:65536]
 
 
-# Installs a seccomp filter that answers EPERM to io_uring_setup(2), and becomes another program.
+SETUP, ENTER = 425, 426  # io_uring_setup(2), io_uring_enter(2)
+IF_EQUAL, FAIL, ALLOW = 0x15, (0x06, 0, 0, 0x50001), (0x06, 0, 0, 0x7FFF0000)  # by EPERM
+NUMBER, SECOND_ARGUMENT = (0x20, 0, 0, 0), (0x20, 0, 0, 24)
+# Installs a seccomp filter, and becomes another program.
 FORBID = """
 import ctypes, os, struct, sys
-rules = [(0x20, 0, 0, 0), (0x15, 0, 1, 425), (0x06, 0, 0, 0x50001), (0x06, 0, 0, 0x7FFF0000)]
+rules = RULES
 code = ctypes.create_string_buffer(b"".join(struct.pack("<HBBI", *rule) for rule in rules))
 program = struct.pack("<H6xQ", len(rules), ctypes.addressof(code))
 libc = ctypes.CDLL(None, use_errno=True)
@@ -202,6 +150,11 @@ os.execv(sys.argv[1], sys.argv[1:])
 """
 
 
+def forbidding(*rules: tuple[int, int, int, int]) -> list[str]:
+    """A prefix of a command."""
+    return [sys.executable, "-c", FORBID.replace("RULES", repr(rules))]
+
+
 @pytest.mark.parametrize(("way", "used"), [("auto", "threads"), ("io_uring", "")])
 def test_threads_serve_where_io_uring_is_forbidden(
     start: Start, path: str, short_folder: Path, way: str, used: str
@@ -209,7 +162,11 @@ def test_threads_serve_where_io_uring_is_forbidden(
     (short_folder / "disk").write_bytes(b"x" * 65536)
     options = (f"--storage=file:{short_folder}/disk", f"--aio={way}")
     stats = short_folder / "stats"
-    process = start(*options, f"--stats-file={stats}", prefix=[sys.executable, "-c", FORBID])
+    process = start(
+        *options,
+        f"--stats-file={stats}",
+        prefix=forbidding(NUMBER, (IF_EQUAL, 0, 1, SETUP), FAIL, ALLOW),
+    )
     if used:
         with Frontend(path) as frontend:
             assert blk(frontend, BLK_READ, 0, in_bytes=4096).data == b"x" * 4096
@@ -221,3 +178,28 @@ def test_threads_serve_where_io_uring_is_forbidden(
     else:
         assert "io_uring_setup: Operation not permitted (the sysctl" in said
         assert "use aio=threads" in said
+
+
+def test_threads_go_on_when_io_uring_takes_nothing_more(
+    start: Start, path: str, short_folder: Path, device: fuse.Server
+) -> None:
+    """The kernel refuses a submission of three reads while it has eight others in flight."""
+    options = (f"--storage=file:{short_folder}/fuse/file", "--aio=io_uring")
+    rules = NUMBER, (IF_EQUAL, 0, 3, ENTER), SECOND_ARGUMENT, (IF_EQUAL, 0, 1, 3), FAIL, ALLOW
+    stats = short_folder / "stats"
+    process = start(*options, f"--stats-file={stats}", prefix=forbidding(*rules))
+    if process.poll():
+        pytest.skip(f"no io_uring here: {process.communicate()[1]}")
+    with Frontend(path, queues=2) as frontend:
+        ring = frontend.queues[0]
+        offered = offer_reads(frontend)
+        wait_for_held(device)
+        later = offer_reads(frontend, 3, first=READS)
+        wait_for_held(device, READS + 3)
+        device.let_go()
+        check_reads({**offered, **later}, ring.wait(READS + 3))
+    process.terminate()
+    _, said = process.communicate(timeout=TIMEOUT_S)
+    counted = json.loads(stats.read_text())
+    assert (process.returncode, counted["aio"], counted["reads"]) == (0, "threads", READS + 3)
+    assert said.count("io_uring_enter: Operation not permitted: threads serve the file") == 1

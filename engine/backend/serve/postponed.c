@@ -64,7 +64,7 @@ const char *postponed_way(const struct postponed_set *set)
 {
 	if (!set->mapping)
 		return "off";
-	return set->uring ? "io_uring" : "threads";
+	return set->uring && !set->uring_failed ? "io_uring" : "threads";
 }
 
 int postponed_fd(const struct postponed_set *set)
@@ -132,7 +132,7 @@ static bool give_to_kernel(struct postponed_set *set,
 	const struct span *span = &set->later.span;
 	struct iovec *segments = request->chain.segments;
 
-	if (!set->uring || !set->later.is_transfer)
+	if (!set->uring || set->uring_failed || !set->later.is_transfer)
 		return false;
 	memcpy(segments, span->segments, span->count * sizeof(*segments));
 	request->offset = set->later.offset;
@@ -195,9 +195,34 @@ int postponed_add(struct postponed_set *set, struct ring *ring,
 	return result;
 }
 
+/* The kernel still carries out what it has taken. A chain that the client has changed
+ * cannot be loaded, so its request is done, and the worker finds this out again. */
+static void fall_back(struct postponed_set *set, int code)
+{
+	struct postponed_request *request;
+
+	set->uring_failed = true;
+	log_line(set->storage->log_fd,
+		 "aio=io_uring: io_uring_enter: %s: threads serve the file from now on",
+		 strerror(-code));
+	while ((request = uring_take_back(set->uring))) {
+		request->result = give_to_helpers(set, request);
+		if (!request->result)
+			continue;
+		set->with_helpers++;
+		give_back(request);
+	}
+}
+
 bool postponed_submit(struct postponed_set *set)
 {
-	return !set->uring || uring_submit(set->uring);
+	int result = 0;
+
+	if (set->uring && !set->uring_failed)
+		result = uring_submit(set->uring);
+	if (unlikely(result && result != -EAGAIN))
+		fall_back(set, result);
+	return result != -EAGAIN;
 }
 
 static struct postponed_request *take_from_helpers(struct postponed_set *set)

@@ -50,6 +50,7 @@ struct postponed_set {
 	struct helpers *helpers;
 	struct storage *storage;
 	struct uring *uring; /* NULL: helpers carry everything out */
+	bool uring_failed; /* it takes nothing more, so helpers carry the rest out */
 	int wake_fd; /* of the worker */
 	struct postponed later; /* of the request that is served now */
 	void *mapping; /* of the requests */
@@ -65,7 +66,7 @@ int postponed_open(struct postponed_set *set, struct storage *storage,
 		   struct helpers *helpers, enum aio_kind kind, int wake_fd);
 /* No request is left. Does nothing if it was not opened. */
 void postponed_close(struct postponed_set *set);
-/* off, threads or io_uring. */
+/* off, threads or io_uring. While the workers are parked. */
 const char *postponed_way(const struct postponed_set *set);
 /* Can be read when the kernel has carried a request out. -1: there is no io_uring. */
 int postponed_fd(const struct postponed_set *set);
@@ -85,7 +86,8 @@ int postponed_add(struct postponed_set *set, struct ring *ring,
 		  struct session *session, const struct held *done,
 		  const struct operation *what);
 /* The kernel begins with the requests that were added. Called after each round. Returns
- * false if it could not take all of them. */
+ * false if it could not take all of them yet. If it refuses them for ever, helpers get
+ * them, and all later ones. */
 bool postponed_submit(struct postponed_set *set);
 /* The next request that is done, in any order, or NULL. Then postponed_release(). */
 struct postponed_request *postponed_take(struct postponed_set *set);

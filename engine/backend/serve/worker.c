@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The worker threads: their loop, how they sleep, and how they are parked.
+ * The worker threads: their loop, and how they sleep.
  *
  * In each round a worker serves all its rings; the serve mode decides only what
  * it does when a round found no request. Kick fds are watched edge-triggered
@@ -32,52 +32,6 @@ enum {
 
 /* epoll reports these addresses, and for kicks the address of the ring. */
 static char wake_mark, timer_mark, uring_mark;
-
-/* ---- parking ------------------------------------------------------------ */
-
-static void wake(struct worker *worker)
-{
-	const uint64_t one = 1;
-
-	while (write(worker->wake_fd, &one, sizeof(one)) < 0 && errno == EINTR)
-		;
-}
-
-static void park(struct workers *workers)
-{
-	pthread_mutex_lock(&workers->lock);
-	workers->parked++;
-	pthread_cond_broadcast(&workers->changed);
-	while (workers->pause_wanted)
-		pthread_cond_wait(&workers->changed, &workers->lock);
-	workers->parked--;
-	pthread_cond_broadcast(&workers->changed);
-	pthread_mutex_unlock(&workers->lock);
-}
-
-void workers_pause(struct workers *workers)
-{
-	unsigned int i;
-
-	pthread_mutex_lock(&workers->lock);
-	/* A worker that has not left the last pause yet would count twice. */
-	while (workers->parked)
-		pthread_cond_wait(&workers->changed, &workers->lock);
-	shared_write(&workers->pause_wanted, true);
-	for (i = 0; i < workers->count; i++)
-		wake(&workers->list[i]);
-	while (workers->parked < workers->count)
-		pthread_cond_wait(&workers->changed, &workers->lock);
-	pthread_mutex_unlock(&workers->lock);
-}
-
-void workers_resume(struct workers *workers)
-{
-	pthread_mutex_lock(&workers->lock);
-	shared_write(&workers->pause_wanted, false);
-	pthread_cond_broadcast(&workers->changed);
-	pthread_mutex_unlock(&workers->lock);
-}
 
 /* ---- sleeping ----------------------------------------------------------- */
 
@@ -252,10 +206,8 @@ static void *worker_run(void *argument)
 	while (!shared_read_acquire(&all->stop_wanted)) {
 		/* There is a round between two pauses, so a client that sends
 		 * many messages does not stop the others. */
-		if (unlikely(shared_read(&all->pause_wanted))) {
-			serve_all_postponed(worker);
-			park(all);
-		}
+		if (unlikely(shared_read(&all->pause_wanted) != PAUSE_NONE))
+			worker_park(worker);
 		count = serve_round(worker);
 		if (gather_pauses(&gather, count) && all->mode != SERVE_EVENT)
 			pause_to_gather();
@@ -436,7 +388,7 @@ void workers_stop(struct workers *workers)
 
 	shared_write_release(&workers->stop_wanted, true);
 	for (i = 0; i < workers->count; i++) {
-		wake(&workers->list[i]);
+		worker_wake(&workers->list[i]);
 		pthread_join(workers->list[i].thread, NULL);
 		worker_close(&workers->list[i]);
 	}

@@ -27,6 +27,13 @@ enum serve_mode {
 	SERVE_ADAPTIVE, /* polls for a while after work, then sleeps */
 };
 
+/* Why the control thread parks the workers. */
+enum pause {
+	PAUSE_NONE,
+	PAUSE_TO_LOOK, /* requests may stay with helpers and with the kernel */
+	PAUSE_TO_CHANGE, /* no request is postponed any more */
+};
+
 /* A ring that a worker serves. */
 struct served_ring {
 	struct ring *ring;
@@ -69,10 +76,10 @@ struct workers {
 	uint64_t shrink_wanted; /* atomic; bytes of the disk; 0: none */
 
 	/* The control thread asks the workers. These are under the lock, but
-	 * workers read the two flags without it once in each round. */
+	 * workers read the first two without it once in each round. */
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
-	bool pause_wanted;
+	enum pause pause_wanted;
 	bool stop_wanted;
 	unsigned int parked;
 };
@@ -84,8 +91,17 @@ int workers_start(struct workers *workers, unsigned int count,
 		  const int *cpus, unsigned int cpu_count);
 void workers_stop(struct workers *workers);
 
-/* Control thread: returns when all workers are parked. */
+/* parking.c */
+
+/* The worker: waits until the pause that is wanted is over. */
+void worker_park(struct worker *worker);
+/* Any thread: the worker does not sleep in its next round. */
+void worker_wake(struct worker *worker);
+/* Control thread: returns when all workers are parked, and no request is postponed. */
 void workers_pause(struct workers *workers);
+/* The same, but requests may still be carried out. So only what workers alone write may be
+ * read, and nothing may be changed. */
+void workers_pause_to_look(struct workers *workers);
 void workers_resume(struct workers *workers);
 
 /* While the workers are parked: gives a running ring to a worker. Returns 0 or

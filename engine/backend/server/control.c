@@ -26,15 +26,17 @@ enum { ANSWER_BYTES = 16384 };
 
 /* ---- commands ----------------------------------------------------------- */
 
-/* Adds up the counters of all workers. */
-static struct statistics add_statistics(struct server *server)
+/* Adds up the counters of all workers. Requests in flight go on, and count when they are
+ * done. */
+static struct statistics add_statistics(struct server *server, const char **way)
 {
 	struct statistics total = server->statistics;
 	unsigned int i;
 
-	workers_pause(&server->workers);
+	workers_pause_to_look(&server->workers);
 	for (i = 0; i < server->workers.count; i++)
 		statistics_add(&total, &server->workers.list[i].statistics);
+	*way = postponed_way(&server->workers.list[0].postponed);
 	workers_resume(&server->workers);
 	return total;
 }
@@ -54,7 +56,8 @@ static int command_stats(struct server *server, const char *words,
 			 struct text *answer)
 {
 	static const char *const mode_names[] = { "poll", "event", "adaptive" };
-	struct statistics total = add_statistics(server);
+	const char *way;
+	struct statistics total = add_statistics(server, &way);
 
 	(void)words;
 	text_add(answer,
@@ -63,7 +66,7 @@ static int command_stats(struct server *server, const char *words,
 		 "\"clients_seen\": %u",
 		 server->device.ops->name, server->device.profile->name,
 		 mode_names[server->workers.mode],
-		 postponed_way(&server->workers.list[0].postponed),
+		 way,
 		 server->storage.direct_bytes ? "true" : "false",
 		 server->connection_count, server->next_id);
 	statistics_print(&total, answer);

@@ -133,18 +133,37 @@ bool uring_add(struct uring *uring, struct storage *storage,
 	return true;
 }
 
-bool uring_submit(struct uring *uring)
+/* The kernel lacks memory, or has too many completions that were not taken. */
+static bool is_temporary(int code)
+{
+	return code == -EAGAIN || code == -EBUSY || code == -EINTR ||
+	       code == -ENOMEM;
+}
+
+int uring_submit(struct uring *uring)
 {
 	int taken;
 
 	if (!uring->added)
-		return true;
+		return 0;
 	taken = io_uring_submit(&uring->ring);
 	if (taken < 0)
-		return false;
+		return is_temporary(taken) ? -EAGAIN : taken;
 	uring->added -= taken;
 	uring->in_flight += taken;
-	return !uring->added;
+	return uring->added ? -EAGAIN : 0;
+}
+
+/* A call that fails has taken nothing, so these are the last `added` entries. */
+void *uring_take_back(struct uring *uring)
+{
+	const struct io_uring_sq *queue = &uring->ring.sq;
+	unsigned int index = queue->sqe_tail - uring->added;
+
+	if (!uring->added)
+		return NULL;
+	uring->added--;
+	return (void *)(uintptr_t)queue->sqes[index & *queue->kring_mask].user_data;
 }
 
 void *uring_take(struct uring *uring, int *result)
@@ -190,10 +209,16 @@ bool uring_add(struct uring *uring, struct storage *storage,
 	return false;
 }
 
-bool uring_submit(struct uring *uring)
+int uring_submit(struct uring *uring)
 {
 	(void)uring;
-	return true;
+	return 0;
+}
+
+void *uring_take_back(struct uring *uring)
+{
+	(void)uring;
+	return NULL;
 }
 
 void *uring_take(struct uring *uring, int *result)

@@ -24,8 +24,12 @@ int uring_fd(const struct uring *uring);
 bool uring_add(struct uring *uring, struct storage *storage,
 	       const struct postponed *transfer, const struct iovec *segments,
 	       void *owner);
-/* Shows the kernel what was added. Returns whether it has taken everything. */
-bool uring_submit(struct uring *uring);
+/* Shows the kernel what was added. Returns 0 if it has taken everything, -EAGAIN if it will
+ * take the rest later, or another negative errno if it will never take anything more. */
+int uring_submit(struct uring *uring);
+/* The owner of a transfer that was added and that the kernel has not taken, or NULL. Only
+ * after uring_submit() has failed for ever; nothing may be added afterwards. */
+void *uring_take_back(struct uring *uring);
 /* The owner of a transfer that is done, or NULL. `result` is what preadv() or pwritev()
  * would return, or a negative errno. */
 void *uring_take(struct uring *uring, int *result);

@@ -28,8 +28,7 @@ def explained(result: Result, printed: bytes | None, iodepth: int | None = None)
         iodepth=iodepth,
         bars=parts.bars(result.requests),
         requests=len(result.requests.each),
-        mean_ns=parts.mean_ns(result.requests),
-        fio_mean_ns=_mean_ns(told),
+        fio_median_ns=_median_ns(told),
         counts=_counts(result, told),
         note=result.requests.note,
     )
@@ -39,8 +38,8 @@ def _told(printed: bytes | None) -> str:
     return fio.split_notes((printed or b"").decode(errors="replace"))[1]
 
 
-def _mean_ns(told: str) -> float | None:
-    """fio's mean latency from the start of the submission on."""
+def _median_ns(told: str) -> float | None:
+    """fio's median latency from the start of the submission on."""
     if not told:
         return None
     try:
@@ -48,7 +47,7 @@ def _mean_ns(told: str) -> float | None:
     except PyfioVirtioError:
         return None
     total = summarise(job.directions.values())
-    return total.lat_mean_ns if total.mean_of == LAT else None
+    return total.p50_ns if total.percentiles_of == LAT else None
 
 
 def _counts(result: Result, told: str) -> Mapping[str, float]:

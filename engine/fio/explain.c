@@ -1,46 +1,22 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * explain=N: takes times of one request in N, so that users see where the time of a request
- * goes; see fio/job.h. The job's own thread makes all calls.
+ * goes; see fio/job.h. The job's own thread makes all calls. fio/samples.h says which requests
+ * are chosen.
  *
- * Requests are chosen by their position in the avail ring, counted from the ring's start. The
- * built-in back-end chooses the same ones, so the two sides send each other nothing.
- *
- * Only a job with this option pays for it: it gets hooks of its own, which call the usual ones.
+ * Only a job with this option pays for it: it gets a hook of its own, which asks of each request
+ * whether it is chosen. The other hooks are its own only while a chosen request needs them.
  */
 #include <stdlib.h>
 
 #include "base/error.h"
 #include "base/ticks.h"
 #include "fio/job.h"
+#include "fio/samples.h"
 #include "fio/used_watcher.h"
 
-/* When so many requests are kept, every second one of them is dropped, and from then on half as
- * many are chosen. So the kept ones are always from the whole run. */
-#define MOST_SAMPLES 16384
 /* Of the chosen requests that are under way. More are not chosen. */
 #define MOST_OPEN 64
-/* Both sides must use the same number, which spreads the chosen positions evenly over the
- * phases of batches: 65536 divided by the golden ratio. */
-#define SPREAD 40503u
-
-/* How fio's thread waited before the look that found the request. */
-enum woken_by { WOKEN_BY_LOOK, WOKEN_BY_SLEEP, WOKEN_BY_CALL };
-
-/* The times of one request, in ticks; 0: not reached. */
-struct sample {
-	uint64_t position;
-	uint64_t start_ns;  /* from fio's start of the request to its submission */
-	uint64_t submitted; /* fio called queue */
-	uint64_t published;
-	uint64_t kick;      /* the system call's length; 0: no kick was wanted */
-	uint64_t used;      /* a watcher saw it in the used ring; 0: not known */
-	uint64_t seen;      /* a look found that it was completed */
-	uint64_t taken;     /* getevents returned it */
-	unsigned int file;
-	enum woken_by woken_by;
-};
-
 /* A sample that is under way. The array of samples is seldom cached, and a publication waits
  * until earlier stores are done, so nothing is written there before the request is over. */
 struct open_sample {
@@ -59,8 +35,6 @@ struct explain {
 	struct ioengine_ops hooks;
 	struct ioengine_ops *usual;
 	unsigned int (*look)(void *context);
-	unsigned int threshold; /* of choice() */
-	unsigned int num_samples;
 	unsigned int num_open;
 	unsigned int num_hidden; /* of the open ones, those that are not published */
 	unsigned int num_unseen; /* of the open ones, those that were not found completed */
@@ -68,39 +42,15 @@ struct explain {
 	struct clock_pair begun;
 	struct used_watcher *watcher; /* NULL without explain_watch= */
 	struct open_sample open[MOST_OPEN];
-	struct sample samples[MOST_SAMPLES];
+	struct samples samples;
 };
 
-/* ---- choosing ------------------------------------------------------------------ */
+/* ---- the times ------------------------------------------------------------------- */
 
-static unsigned int choice(uint64_t position)
-{
-	return (uint16_t)(position * SPREAD);
-}
-
-/* Keeps the samples that would still be chosen. */
-static void make_room(struct explain *explain)
-{
-	unsigned int kept = 0;
-
-	explain->threshold /= 2;
-	for (unsigned int i = 0; i < explain->num_samples; i++) {
-		if (choice(explain->samples[i].position) < explain->threshold)
-			explain->samples[kept++] = explain->samples[i];
-	}
-	explain->num_samples = kept;
-}
-
-/* A look that sends queued requests can also publish others, and then nobody notes when. */
-static void keep(struct explain *explain, const struct sample *times)
-{
-	if (!times->published)
-		return;
-	if (explain->num_samples == MOST_SAMPLES && explain->threshold > 1)
-		make_room(explain);
-	if (explain->num_samples < MOST_SAMPLES)
-		explain->samples[explain->num_samples++] = *times;
-}
+static int commit_timed(struct thread_data *td);
+static int getevents_timed(struct thread_data *td, unsigned int min, unsigned int max,
+			   const struct timespec *timeout);
+static unsigned int look_timed(void *context);
 
 /* The chain of the request that was just submitted: queue_get() took it from there. */
 static uint16_t last_chain(const struct queue *queue)
@@ -114,9 +64,8 @@ static bool is_whole(const struct queue *queue)
 	return !queue->requests[last_chain(queue)].left_bytes;
 }
 
-/* ---- the times ------------------------------------------------------------------- */
-
-/* The time from fio's start of a request, in fio's own clock. */
+/* The time from fio's start of a request, in fio's own clock. It is read at the end only, because
+ * reading a clock delays the request. */
 static uint64_t ns_since_start(const struct thread_data *td, const struct io_u *io_u)
 {
 	struct timespec now;
@@ -130,9 +79,22 @@ static uint64_t ns_since_start(const struct thread_data *td, const struct io_u *
 	return ns > 0 ? (uint64_t)ns : 0;
 }
 
-static void open_sample(struct explain *explain, const struct job_file *file,
-			struct io_u *io_u, struct sample times)
+/* Our hooks are called only while they have something to note. */
+static void choose_hooks(struct job *job)
 {
+	struct explain *explain = job->explain;
+	const struct ioengine_ops *usual = explain->usual;
+
+	explain->hooks.commit = explain->num_hidden ? commit_timed : usual->commit;
+	explain->hooks.getevents = explain->num_open ? getevents_timed : usual->getevents;
+	job->wait.source.look = explain->num_unseen ? look_timed : explain->look;
+}
+
+static void open_sample(struct job *job, const struct job_file *file, struct io_u *io_u,
+			struct sample times)
+{
+	struct explain *explain = job->explain;
+
 	explain->open[explain->num_open++] = (struct open_sample){
 		.times = times,
 		.io_u = io_u,
@@ -140,9 +102,13 @@ static void open_sample(struct explain *explain, const struct job_file *file,
 		.kicks_before = file->queue->counters.kicks };
 	explain->num_hidden++;
 	explain->num_unseen++;
+	explain->polls = job->wait.counters.polls;
+	explain->sleeps = job->wait.counters.sleeps;
+	choose_hooks(job);
 }
 
-static enum fio_q_status queue_timed(struct thread_data *td, struct io_u *io_u)
+static enum fio_q_status __attribute__((noinline))
+queue_chosen(struct thread_data *td, struct io_u *io_u)
 {
 	struct job *job = td->io_ops_data;
 	struct explain *explain = job->explain;
@@ -151,15 +117,26 @@ static enum fio_q_status queue_timed(struct thread_data *td, struct io_u *io_u)
 				.file = (unsigned int)io_u->file->fileno };
 	enum fio_q_status status;
 
-	if (choice(times.position) >= explain->threshold || explain->num_open == MOST_OPEN)
+	if (explain->num_open == MOST_OPEN)
 		return explain->usual->queue(td, io_u);
-	times.start_ns = ns_since_start(td, io_u);
 	times.submitted = ticks_now();
 	status = explain->usual->queue(td, io_u);
 	if (status == FIO_Q_QUEUED &&
 	    file->queue->vq.avail_next == times.position + 1 && is_whole(file->queue))
-		open_sample(explain, file, io_u, times);
+		open_sample(job, file, io_u, times);
 	return status;
+}
+
+/* For most requests, all of the cost is in here. */
+static enum fio_q_status queue_timed(struct thread_data *td, struct io_u *io_u)
+{
+	const struct job *job = td->io_ops_data;
+	const struct explain *explain = job->explain;
+	const struct queue *queue = job->files[io_u->file->fileno].queue;
+
+	if (samples_choose(&explain->samples, queue->vq.avail_next))
+		return queue_chosen(td, io_u);
+	return explain->usual->queue(td, io_u);
 }
 
 static void note_published(struct job *job, uint64_t ticks)
@@ -185,6 +162,7 @@ static void note_published(struct job *job, uint64_t ticks)
 		times->published = queue->kick_began;
 		times->kick = queue->kick_ended - queue->kick_began;
 	}
+	choose_hooks(job);
 }
 
 /* The usual hook publishes first, so the time before it is the time of the publication. */
@@ -192,13 +170,9 @@ static int commit_timed(struct thread_data *td)
 {
 	struct job *job = td->io_ops_data;
 	struct explain *explain = job->explain;
-	uint64_t before;
-	int code;
+	uint64_t before = ticks_now();
+	int code = explain->usual->commit(td);
 
-	if (!explain->num_hidden)
-		return explain->usual->commit(td);
-	before = ticks_now();
-	code = explain->usual->commit(td);
 	note_published(job, before);
 	return code;
 }
@@ -221,6 +195,14 @@ static void note_used(const struct explain *explain, struct open_sample *open)
 		times->used = times->seen;
 }
 
+/* False if the sample's request surely has not come back. */
+static bool may_be_back(const struct job *job, const struct open_sample *open)
+{
+	const struct virtq *vq = &job->files[open->times.file].queue->vq;
+
+	return vq->order[open->chain] != open->times.position + 1;
+}
+
 /* Of the requests that came back, those from first on are new. */
 static void note_seen(struct job *job, unsigned int first, enum woken_by woken_by,
 		      uint64_t ticks)
@@ -230,6 +212,8 @@ static void note_seen(struct job *job, unsigned int first, enum woken_by woken_b
 	for (unsigned int i = 0; i < explain->num_open; i++) {
 		struct open_sample *open = &explain->open[i];
 
+		if (open->times.seen || !may_be_back(job, open))
+			continue;
 		for (unsigned int at = first; !open->times.seen && at < job->num_completed; at++) {
 			if (job->completed[at] != open->io_u)
 				continue;
@@ -239,6 +223,7 @@ static void note_seen(struct job *job, unsigned int first, enum woken_by woken_b
 			explain->num_unseen--;
 		}
 	}
+	choose_hooks(job);
 }
 
 static enum woken_by how_woken(struct job *job)
@@ -270,7 +255,8 @@ static unsigned int look_timed(void *context)
 	return ready;
 }
 
-/* Keeps the samples that are over. */
+/* Keeps the samples that are over. This is done at the next call, so that it does not delay
+ * them, and because a watcher may see them only after us. */
 static void settle(struct explain *explain)
 {
 	unsigned int still_open = 0;
@@ -283,25 +269,27 @@ static void settle(struct explain *explain)
 			continue;
 		}
 		note_used(explain, open);
-		keep(explain, &open->times);
+		samples_keep(&explain->samples, &open->times);
 	}
 	explain->num_open = still_open;
 }
 
-/* With a watcher, they are kept at the next call, because it may see them only after us. */
-static void note_taken(struct job *job)
+static void note_taken(const struct thread_data *td, const struct job *job)
 {
 	struct explain *explain = job->explain;
 
 	for (unsigned int i = 0; i < explain->num_open; i++) {
-		struct sample *times = &explain->open[i].times;
+		struct open_sample *open = &explain->open[i];
 
-		for (unsigned int at = job->num_seen; times->seen && at < job->num_taken; at++)
-			if (job->completed[at] == explain->open[i].io_u)
-				times->taken = ticks_now();
+		if (!open->times.seen || open->times.taken)
+			continue;
+		for (unsigned int at = job->num_seen; at < job->num_taken; at++) {
+			if (job->completed[at] != open->io_u)
+				continue;
+			open->times.taken = ticks_now();
+			open->times.fio_ns = ns_since_start(td, open->io_u);
+		}
 	}
-	if (!explain->watcher)
-		settle(explain);
 }
 
 /* The usual hook looks once before it waits. What that look finds was there before the hook was
@@ -311,18 +299,22 @@ static int getevents_timed(struct thread_data *td, unsigned int min, unsigned in
 {
 	struct job *job = td->io_ops_data;
 	struct explain *explain = job->explain;
-	bool looks = explain->num_unseen && job_num_ready(job) < max;
-	uint64_t before = looks ? ticks_now() : 0, reaped = job->reaped;
+	uint64_t before, reaped = job->reaped;
+	bool looks;
 	int count;
 
-	if (explain->watcher)
+	if (explain->num_open != explain->num_unseen) {
 		settle(explain);
+		choose_hooks(job);
+	}
+	looks = explain->num_unseen && job_num_ready(job) < max;
+	before = looks ? ticks_now() : 0;
 	count = explain->usual->getevents(td, min, max, timeout);
 	if (looks && job->reaped != reaped)
 		note_seen(job, job->num_completed - (unsigned int)(job->reaped - reaped),
 			  WOKEN_BY_LOOK, before);
 	if (explain->num_open != explain->num_unseen)
-		note_taken(job);
+		note_taken(td, job);
 	return count;
 }
 
@@ -349,8 +341,6 @@ static void set_hooks(struct thread_data *td, struct explain *explain)
 	explain->usual = td->io_ops;
 	explain->hooks = *td->io_ops;
 	explain->hooks.queue = queue_timed;
-	explain->hooks.commit = commit_timed;
-	explain->hooks.getevents = getevents_timed;
 	td->io_ops = &explain->hooks;
 }
 
@@ -373,9 +363,8 @@ int fio_explain_begin(struct thread_data *td)
 		free(explain);
 		return fio_fail(td, code, "init");
 	}
-	explain->threshold = 65536 / options->explain;
+	samples_begin(&explain->samples, options->explain);
 	explain->look = job->wait.source.look;
-	job->wait.source.look = look_timed;
 	for (unsigned int i = 0; i < job->num_files; i++)
 		job->files[i].queue->times_kicks = true;
 	explain->begun = read_clocks();
@@ -403,23 +392,6 @@ static void print_pair(FILE *out, const char *name, struct clock_pair pair)
 		(unsigned long long)pair.ns);
 }
 
-static void print_sample(FILE *out, const struct sample *times, bool is_watched)
-{
-	const uint64_t since = times->submitted;
-
-	fprintf(out, "[%u,%llu,%llu,%llu,%llu,%llu,%llu,%llu,%d", times->file,
-		(unsigned long long)times->position, (unsigned long long)since,
-		(unsigned long long)times->start_ns,
-		(unsigned long long)(times->published - since),
-		(unsigned long long)times->kick,
-		(unsigned long long)(times->seen - since),
-		(unsigned long long)(times->taken - since), (int)times->woken_by);
-	if (is_watched)
-		fprintf(out, ",%llu",
-			(unsigned long long)(times->used ? times->used - since : 0));
-	fputc(']', out);
-}
-
 /* A request that was sent again after a restart of the back-end has another position there, so
  * no sample of such a job is told. */
 static bool is_whole_job(const struct job *job)
@@ -441,9 +413,7 @@ void fio_explain_print(FILE *out, const struct job *job)
 	print_pair(out, "begun", explain->begun);
 	print_pair(out, "ended", read_clocks());
 	fputs("\"samples\":[", out);
-	for (unsigned int i = 0; is_whole_job(job) && i < explain->num_samples; i++) {
-		fputs(i ? "," : "", out);
-		print_sample(out, &explain->samples[i], explain->watcher != NULL);
-	}
+	if (is_whole_job(job))
+		samples_print(out, &explain->samples, explain->watcher != NULL);
 	fprintf(out, "]}");
 }

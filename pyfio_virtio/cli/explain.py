@@ -231,6 +231,7 @@ def _plan(
     ours = (
         *(f"--wait={way}", f"--iodepth={depth}"),
         *(f"--runtime={round(runtime * 1e6)}us", "--ramp_time=0", "--time_based"),
+        "--lat_percentiles=1",  # the parts sum to lat, and not to clat
     )
     return runs.plan(
         *(job_files, (*fio_options, *ours), disk, program),
@@ -276,9 +277,9 @@ def _lines(found: Sequence[Explained], conditions: str) -> Iterator[str]:
             yield from (
                 f"  {ns / 1000:10.3f}  {sentences.LABELS[name]}" for name, ns in bar.parts.items()
             )
-        yield f"  mean of the {each.requests} timed requests: {each.mean_ns / 1000:.3f} µs"
-        if each.fio_mean_ns:
-            yield f"  fio's mean latency of all requests: {each.fio_mean_ns / 1000:.3f} µs"
+        yield f"  requests that were timed: {each.requests}"
+        if each.fio_median_ns:
+            yield f"  fio's median latency of all requests: {each.fio_median_ns / 1000:.3f} µs"
 
 
 def _csv(found: Sequence[Explained]) -> str:

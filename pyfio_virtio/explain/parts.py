@@ -45,8 +45,7 @@ class Explained:
     iodepth: int | None  # None: that of the job
     bars: tuple[Bar, ...]
     requests: int  # of which times were taken
-    mean_ns: float  # of their total times
-    fio_mean_ns: float | None  # fio's own mean latency of all requests; None: it told none
+    fio_median_ns: float | None  # fio's own median latency of all requests; None: it told none
     # For each I/O: kicks, calls, sleeps, and context switches of each side. What is not known is
     # left out.
     counts: Mapping[str, float]
@@ -79,8 +78,3 @@ def _bar(which: str, some: Sequence[Request], names: Sequence[str]) -> Bar:
         slept=found_by.count(SLEPT) / count,
         called=found_by.count(CALLED) / count,
     )
-
-
-def mean_ns(found: Requests) -> float:
-    """The mean of the total times; 0 if there are none."""
-    return sum(request.total_ns for request in found.each) / max(1, len(found.each))

@@ -71,7 +71,7 @@ class _Sample:
     """What the engine took of one request; the times are in ns of its clock."""
 
     position: int
-    start_ns: float  # from fio's start of the request to `submitted`
+    start_ns: float  # from fio's start of the request to `submitted`; 0: fio does not measure it
     submitted: float
     published: float
     kick_ns: float
@@ -131,11 +131,11 @@ def _queues(line: Mapping[str, Any]) -> Iterator[_Queue]:
 
 
 def _sample(row: Sequence[float], to_ns: Callable[[float], float], scale: float) -> _Sample:
-    _, position, submitted, start_ns, published, kick, seen, taken, found_by = row[:_MEMBERS]
+    _, position, submitted, fio_ns, published, kick, seen, taken, found_by = row[:_MEMBERS]
     used = row[_MEMBERS] if len(row) > _MEMBERS else 0
     return _Sample(
         position=int(position),
-        start_ns=start_ns,
+        start_ns=max(fio_ns - taken * scale, 0),
         submitted=to_ns(submitted),
         published=to_ns(submitted + published),
         kick_ns=kick * scale,

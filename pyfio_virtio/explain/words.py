@@ -40,7 +40,7 @@ SUBJECTS = {parts.MEDIAN: "the median request", parts.SLOWEST: "the slowest 1%"}
 _WORTH_TELLING = 0.1
 # If more of the requests than this needed a wake-up, the part is called one.
 _MOST = 0.5
-# Sum and fio's mean may differ by so much.
+# The timed requests may differ from all requests by so much.
 TOLERANCE = 0.05
 
 
@@ -116,19 +116,31 @@ def _noticing(bar: Bar) -> tuple[str, str]:
 def _notes(each: Explained) -> Iterator[str]:
     if each.note:
         yield f"{_heading(each)}: only fio's side is shown, because {each.note}"
-    if each.fio_mean_ns and not agrees(each):
-        share = each.mean_ns / each.fio_mean_ns
-        yield (
-            f"{_heading(each)}: the parts of the requests that were timed sum to {share:.0%} of "
-            "fio's mean latency, so trust them less; run longer, or on a quieter machine"
+    median = each.bar(parts.MEDIAN)
+    if median and each.fio_median_ns and not _is_near(median.total_ns, each.fio_median_ns):
+        yield f"{_heading(each)}: {_unlike(median.total_ns, each.fio_median_ns)}"
+
+
+def _is_near(ns: float, fio_ns: float) -> bool:
+    return abs(ns / fio_ns - 1) <= TOLERANCE
+
+
+def _unlike(timed_ns: float, all_ns: float) -> str:
+    """A timed request also takes its times, on both sides; nothing makes it faster."""
+    both = f"{duration(timed_ns)}, and that of all requests is {duration(all_ns)}"
+    if timed_ns > all_ns:
+        return (
+            f"the median of the timed requests is {both}, because taking the times takes time, "
+            "too; so the parts are too long by about the difference"
         )
+    return (
+        f"the median of the timed requests is {both}, so the timed ones are unlike the others; run "
+        "longer"
+    )
 
 
-def agrees(each: Explained) -> bool:
-    """Whether the parts sum to fio's own mean latency."""
-    if not each.fio_mean_ns:
-        return False
-    return abs(each.mean_ns / each.fio_mean_ns - 1) <= TOLERANCE
+def duration(ns: float) -> str:
+    return f"{number(ns / 1000)} µs" if ns >= 1000 else f"{number(ns)} ns"
 
 
 def counts(each: Explained) -> str:

@@ -12,7 +12,7 @@ from tests.conftest import Fio, Option, StartBackend
 from tests.end_to_end.refusal import refusal
 
 # Members of a sample in stats_file.
-POSITION, SUBMITTED, PUBLISHED, SEEN, TAKEN, USED = 1, 2, 4, 6, 7, 9
+POSITION, SUBMITTED, FIO_NS, PUBLISHED, SEEN, TAKEN, USED = 1, 2, 3, 4, 6, 7, 9
 MOST = 16384
 
 
@@ -49,6 +49,21 @@ def test_times_of_a_request_are_in_their_order(disk: StartBackend, fio: Fio) -> 
     ours = sampled(fio, disk().socket, explain=1, number_ios=1000, iodepth=16)
     assert len(ours) == 1000
     assert all(0 <= each[PUBLISHED] <= each[SEEN] <= each[TAKEN] for each in ours)
+
+
+def test_fio_measures_the_same_for_each_request(builtin: StartBackend, fio: Fio) -> None:
+    """fio reads its clock a little later than the engine does, and both can be interrupted."""
+    log = fio.folder / "each"
+    disk = builtin(options=("latency=50us",))
+    ours = sampled(
+        fio, disk.socket, explain=8, number_ios=2000, write_lat_log=str(log), clocksource="cpu"
+    )
+    lines = Path(f"{log}_lat.1.log").read_text().splitlines()
+    theirs = [int(line.split(",")[1]) for line in lines]
+    shares = sorted(each[FIO_NS] / theirs[each[POSITION]] for each in ours)
+    assert len(ours) > 200
+    assert 0.95 < shares[len(shares) // 2] <= 1
+    assert all(each[FIO_NS] > 50000 for each in ours)
 
 
 def test_a_watcher_sees_when_requests_are_in_the_used_ring(builtin: StartBackend, fio: Fio) -> None:

@@ -21,7 +21,7 @@ Sample = list[int]
 
 def sample(position: int, submitted: int, *, file: int = 0) -> Sample:
     """After 40 ns in fio: published after 10 ticks, seen after 1000, taken after 1020."""
-    return [file, position, submitted, 40, 10, 6, 1000, 1020, CALLED]
+    return [file, position, submitted, 40 + 510, 10, 6, 1000, 1020, CALLED]
 
 
 def ours(*samples: Sample, queues: tuple[int, ...] = (0,)) -> str:

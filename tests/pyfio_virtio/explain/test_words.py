@@ -20,8 +20,8 @@ BUSY = replace(EVENT, kicked=0.1, called=0)
 SLOWEST = replace(EVENT, which=parts.SLOWEST)
 
 
-def explained(*bars: Bar, fio_mean_ns: float = 97e3) -> Explained:
-    return Explained("event", 1, bars, 2000, 96e3, fio_mean_ns, {"kicks": 1.0})
+def explained(*bars: Bar, fio_median_ns: float = 97e3) -> Explained:
+    return Explained("event", 1, bars, 2000, fio_median_ns, {"kicks": 1.0})
 
 
 def said(*bars: Bar) -> list[str]:
@@ -58,6 +58,12 @@ def test_too_few_requests_are_told() -> None:
     assert "too few to tell" in said()[0]
 
 
-def test_a_sum_that_differs_from_fios_mean_is_told() -> None:
-    told = list(words.sentences(explained(EVENT, SLOWEST, fio_mean_ns=120e3)))
-    assert "sum to 80% of fio's mean latency" in told[-1]
+def test_requests_that_were_slower_because_they_were_timed_are_told() -> None:
+    told = list(words.sentences(explained(EVENT, SLOWEST, fio_median_ns=80e3)))
+    assert "the median of the timed requests is 96 µs, and that of all requests is 80 µs" in told[2]
+    assert "because taking the times takes time" in told[2]
+
+
+def test_requests_that_are_unlike_the_others_are_told() -> None:
+    told = list(words.sentences(explained(EVENT, SLOWEST, fio_median_ns=120e3)))
+    assert "that of all requests is 120 µs, so the timed ones are unlike the others" in told[2]

@@ -19,6 +19,7 @@ from pyfio_virtio.analysis.family import CONFIDENCE, FEWEST_ROUNDS, Floats
 from pyfio_virtio.analysis.findings import unrated
 from pyfio_virtio.analysis.frame import in_order, in_turns_axes, subject
 from pyfio_virtio.analysis.names import listed
+from pyfio_virtio.analysis.style import capital
 
 COST, LATENCY = "cpu_us", "lat_mean_ns"
 # A point that dominates another is surely not worse by more than this share.
@@ -173,6 +174,18 @@ def sentences(found: Front) -> Iterator[str]:
         f"time for each I/O, do not show more of the other, and exclude {MARGIN:.0%} more of it. "
         f"The intervals hold for all pairs together with a confidence of {CONFIDENCE:.0%}."
     )
+
+
+def line(found: Front) -> str:
+    """The front without its picture, in one line; "" if nothing was compared."""
+    if found.reason:
+        return ""
+    what = "Latency against CPU time"
+    if not found.dominated:
+        return f"{what}: no point was shown to dominate another."
+    pairs = [f"{name} by {_strongest(found, by)}" for name, by in found.dominated.items()]
+    rest = f"on the front: {_several(found.front)}" if found.front else "no point is on the front"
+    return f"{what}: dominated: {_several(pairs)}. {capital(rest)}."
 
 
 def _strongest(found: Front, by: Sequence[str]) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -64,6 +64,7 @@ from pyfio_virtio.results.record import NULL, Row
 
 # More would be too much to read; the table has every point.
 MOST_FACETS = 3
+_MOST_FRONTS = 2
 MOST_COMMANDS = 20
 # The text of plan.toml of each folder, by its name.
 _TEMPLATES = Path(__file__).parent / "templates"
@@ -103,6 +104,7 @@ class Report:
     commands: tuple[str, ...]
     job: str
     plans: Plans
+    fronts: tuple[str, ...] = ()  # of latency and CPU time, where there are no pictures
 
 
 def html(frame: pd.DataFrame, plans: Plans = NO_PLANS, title: str = "") -> str:
@@ -115,17 +117,19 @@ def html(frame: pd.DataFrame, plans: Plans = NO_PLANS, title: str = "") -> str:
 
 def markdown(frame: pd.DataFrame, plans: Plans = NO_PLANS, title: str = "") -> str:
     """The report as Markdown without pictures, for a pull request."""
-    return _render("report.md.j2", report=describe(frame, plans, title))
+    filled = replace(describe(frame, plans, title), fronts=tuple(fronts(frame)))
+    return _render("report.md.j2", report=filled)
 
 
 def as_dict(frame: pd.DataFrame, plans: Plans = NO_PLANS, title: str = "") -> Row:
     """The report for programs; docs/reports.md describes it."""
-    found = describe(frame, plans, title)
+    found = replace(describe(frame, plans, title), fronts=tuple(fronts(frame)))
     return {
         "title": found.title,
         "question": found.question,
         "headline": found.headline,
         "answers": list(found.answers),
+        "fronts": list(found.fronts),
         "failures": list(found.failures),
         "warnings": list(found.warnings),
         "controls": list(found.controls),
@@ -325,16 +329,31 @@ def draw(frame: pd.DataFrame, found: claims.Study | None = None) -> Iterator[Pic
     """The pictures for which this frame has the data, facet by facet."""
     found = found or claims.study(frame)
     facets = _facets(frame)[:MOST_FACETS]
-    fronts = front.fronts([group for _, group in facets])
+    best = front.fronts([group for _, group in facets])
     for number, (where, group) in enumerate(facets):
         name = checks.name_point(pd.Series(where), list(where))
         shown = claims.within(found, where, group)
-        fitting = _fitting(group, shown, fronts[number], detailed=number == 0)
+        fitting = _fitting(group, shown, best[number], detailed=number == 0)
         for kind, drawn in enumerate(fitting):
             try:
                 yield _picture(drawn, f"p{number}-{kind}", name)
             except NoDataError:
                 continue  # an empty picture is never drawn
+
+
+def fronts(frame: pd.DataFrame) -> list[str]:
+    """What the pictures of latency against CPU time show, in at most two lines."""
+    facets = _facets(frame)[:MOST_FACETS]
+    found = [group for _, group in facets if _has(measured(group), front.COST)]
+    if not found or len(found) < len(facets):
+        return []
+    names = [checks.name_point(pd.Series(where), list(where)) for where, _ in facets]
+    lines = [
+        f"{name}: {text}" if name else text
+        for name, each in zip(names, front.fronts(found), strict=True)
+        if (text := front.line(each))
+    ]
+    return lines[:_MOST_FRONTS]
 
 
 def _left_out(frame: pd.DataFrame) -> str:

@@ -80,6 +80,8 @@ def report(
     else:
         beside = folders[0] if len(folders) == 1 and folders[0].is_dir() else Path()
         print_or_write(reports.html(frame, plans, title), output or beside / PAGE)
+        for line in reports.fronts(frame):
+            click.echo(f"pyfio-virtio: {line}", err=True)
     if measured(frame).empty:
         names = " and ".join(map(str, folders))
         click.echo(f"pyfio-virtio: no run of {names} succeeded; the report says why", err=True)

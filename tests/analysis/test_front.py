@@ -82,6 +82,13 @@ def test_the_front_is_said_in_sentences(sweep: pd.DataFrame) -> None:
     assert "together with a confidence of 95%" in sentences[-1]
 
 
+def test_the_front_is_said_in_one_line() -> None:
+    found = Front(("a", "b", "c"), {"c": ("b",)})
+    assert front.line(found) == ("Latency against CPU time: dominated: c by b. On the front: a; b.")
+    assert "no point was shown to dominate another" in front.line(Front(("a", "b")))
+    assert front.line(Front(reason="there are no two points to compare")) == ""
+
+
 @pytest.mark.parametrize(
     ("rounds", "words"),
     [(4, "4 rounds cannot show which points dominate; 5 are needed"), (5, "")],

@@ -212,6 +212,16 @@ def test_a_report_is_printed_as_json(main_here: RunCommand, invented: Path, slow
     assert main_here("report", "--json", "--markdown", str(invented)).status == 2
 
 
+def test_the_front_is_printed_in_at_most_two_lines(
+    main_here: RunCommand, invented: Path, private: Path
+) -> None:
+    ended = main_here("report", str(invented), "-o", str(private / "page.html"))
+    lines = json.loads(main_here("report", "--json", str(invented)).stdout)["fronts"]
+    assert [line.partition(":")[0] for line in lines] == ["Latency against CPU time"]
+    assert ended.stderr == f"pyfio-virtio: {lines[0]}\n"
+    assert "Latency against CPU time: " in main_here("report", "--markdown", str(invented)).stdout
+
+
 def test_a_text_is_written_to_the_file_that_was_named(
     main_here: RunCommand, invented: Path, private: Path
 ) -> None:

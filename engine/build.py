@@ -59,7 +59,7 @@ FLAGS = (
 )
 # Calls between files are inlined, because the I/O path crosses several files and one I/O takes only
 # about 200 ns.
-OPTIMIZE = ("-O2", "-flto=auto", "-flto-partition=one")
+OPTIMIZE = ("-O2", "-fno-tree-slp-vectorize", "-flto=auto", "-flto-partition=one")
 SANITIZE = ("-O1", "-fno-omit-frame-pointer", "-fno-sanitize-recover=undefined")
 LINK = ("-shared", "-Wl,-z,lazy", "-Wl,-z,nodelete")
 # Programs in C ask the loader for this name. Its number changes when pyfio_virtio.h becomes

@@ -115,7 +115,7 @@ void queue_put(struct queue *queue, struct request *req)
 		queue->free_chains[queue->num_free++] = req->chain;
 }
 
-static void submit_part(struct queue *queue, struct request *req)
+static inline void submit_part(struct queue *queue, struct request *req)
 {
 	uint16_t length = queue->commands->prepare(queue->disk, &queue->vq, req);
 
@@ -157,7 +157,7 @@ static int check(const struct queue *queue, const struct request *req)
 	return 0;
 }
 
-int queue_submit(struct queue *queue, struct request *req)
+inline int queue_submit(struct queue *queue, struct request *req)
 {
 	int code = check(queue, req);
 
@@ -166,7 +166,7 @@ int queue_submit(struct queue *queue, struct request *req)
 	return code;
 }
 
-void queue_submit_checked(struct queue *queue, struct request *req)
+inline void queue_submit_checked(struct queue *queue, struct request *req)
 {
 	req->error = 0;
 	req->tries = 0;
@@ -182,8 +182,10 @@ bool queue_publish(struct queue *queue)
 	virtq_publish(&queue->vq);
 	queue->patient_since_ns = 0;
 	needs_kick = virtq_needs_kick(&queue->vq);
-	queue->counters.kicks += needs_kick;
-	queue->counters.kicks_suppressed += !needs_kick;
+	if (needs_kick)
+		queue->counters.kicks++;
+	else
+		queue->counters.kicks_suppressed++;
 	return needs_kick;
 }
 
@@ -201,20 +203,24 @@ static void learn_from_kick(struct queue *queue, uint64_t began_ns)
 	queue->counters.kicks_switched += queue->shares_cpu;
 }
 
-void queue_commit(struct queue *queue)
+/* A function of its own, because a commit without a kick needs few registers. */
+static void __attribute__((noinline)) kick(struct queue *queue)
 {
 	/* The clock is not read for a single request: if there is never a second one
 	 * in flight, requests cannot gather. */
 	bool learns = queue->vq.in_flight > 1 || queue->shares_cpu;
-	uint64_t began_ns;
+	uint64_t began_ns = learns ? clock_now_ns() : 0;
 
-	if (!queue_publish(queue))
-		return;
-	began_ns = learns ? clock_now_ns() : 0;
 	if (queue->times_kicks ? queue_kick_timed(queue) : queue_kick(queue))
 		queue_abandon(queue, EIO);
 	else if (learns)
 		learn_from_kick(queue, began_ns);
+}
+
+void queue_commit(struct queue *queue)
+{
+	if (queue_publish(queue))
+		kick(queue);
 }
 
 bool queue_saves_kick(struct queue *queue)

@@ -79,7 +79,7 @@ void disk_give_part_back(struct request *req)
 	req->part_bytes = 0;
 }
 
-uint16_t disk_fill_segments(const struct disk *disk, struct vring_desc *desc,
+inline uint16_t disk_fill_segments(const struct disk *disk, struct vring_desc *desc,
 			    struct request *req, uint16_t flags,
 			    uint16_t last_flags)
 {

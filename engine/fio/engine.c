@@ -142,18 +142,24 @@ static void publish(struct job *job)
 /* The time of issue is the moment when fio has submitted a batch. The time during which
  * a request gathers counts as its latency; this latency is the cost of a higher request
  * rate. The accounting follows after the kick, while the back-end works. */
-static int hook_commit(struct thread_data *td)
+static void commit(struct thread_data *td, struct job *job)
 {
-	struct job *job = td->io_ops_data;
 	bool wants_time = fio_fill_issue_time(td);
 	struct timespec now;
 
-	if (!job->num_submitted)
-		return 0;
 	if (wants_time)
 		fio_gettime(&now, NULL);
 	publish(job);
 	mark_issued(td, job, wants_time ? &now : NULL);
+}
+
+/* fio also calls it when it has queued nothing. */
+static int hook_commit(struct thread_data *td)
+{
+	struct job *job = td->io_ops_data;
+
+	if (job->num_submitted)
+		commit(td, job);
 	return 0;
 }
 
@@ -171,8 +177,9 @@ void fio_forget_seen(struct job *job)
 {
 	job->num_completed -= job->num_seen;
 	job->num_taken -= job->num_seen;
-	memmove(job->completed, job->completed + job->num_seen,
-		job->num_completed * sizeof(*job->completed));
+	if (job->num_completed)
+		memmove(job->completed, job->completed + job->num_seen,
+			job->num_completed * sizeof(*job->completed));
 	job->num_seen = 0;
 }
 

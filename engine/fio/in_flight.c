@@ -37,7 +37,7 @@ static bool fill_request(const struct job_file *file, struct io_u *io_u,
 	}
 }
 
-int fio_submit(const struct job_file *file, struct io_u *io_u)
+inline int fio_submit(const struct job_file *file, struct io_u *io_u)
 {
 	struct queue *queue = file->queue;
 	struct request *req = queue_get(queue);
@@ -55,13 +55,11 @@ int fio_submit(const struct job_file *file, struct io_u *io_u)
 
 /* ---- completion ------------------------------------------------------------- */
 
-static void complete(struct job *job, struct io_u *io_u, int code,
-		     const char *sentence)
+static void end(struct io_u *io_u, int code, const char *sentence)
 {
 	io_u->error = (unsigned int)code;
 	if (code)
 		io_u->engine_data = strdup(sentence);
-	job->completed[job->num_completed++] = io_u;
 }
 
 /* Submits requests of the backlog in the chains that have become free. */
@@ -77,10 +75,34 @@ static void submit_backlog(struct job *job, struct job_file *file)
 		file->backlog_count--;
 		if (!code)
 			code = fio_submit(file, io_u);
-		if (code)
-			complete(job, io_u, code, error_message());
+		if (code) {
+			end(io_u, code, error_message());
+			job->completed[job->num_completed++] = io_u;
+		}
 	}
 	queue_commit(queue);
+}
+
+/* Gives fio the requests in their order. The last one is put back first: fio takes the
+ * completions in order, so its next request with the same buffer gets the same chain, whose
+ * descriptors hold the buffer's address already. */
+static void complete(struct job *job, struct job_file *file, struct request **done,
+		     unsigned int count)
+{
+	struct io_u **completed = job->completed + job->num_completed;
+
+	job->num_completed += count;
+	job->reaped += count;
+	/* Less is in flight, so requests that gather may now be due; see hook_commit(). */
+	job->must_publish = true;
+	while (count--) {
+		struct request *req = done[count];
+		int code = req->error;
+
+		completed[count] = req->user;
+		end(req->user, code, code ? fio_explain(file, req) : NULL);
+		queue_put(file->queue, req);
+	}
 }
 
 static void look_at(struct job *job, struct job_file *file)
@@ -92,27 +114,15 @@ static void look_at(struct job *job, struct job_file *file)
 		count = fio_flush_writes(job, file, done, count);
 	if (file->queue->abandoned)
 		fio_report_failure(file, file->queue->reason);
-	for (unsigned int i = 0; i < count; i++) {
-		int code = done[i]->error;
-
-		complete(job, done[i]->user, code,
-			 code ? fio_explain(file, done[i]) : NULL);
-	}
-	job->reaped += count;
-	/* Less is in flight, so requests that gather may now be due; see hook_commit(). */
-	job->must_publish |= count != 0;
-	/* The last one is put back first. fio takes the completions in order, so its
-	 * next request with the same buffer gets the same chain, whose descriptors
-	 * hold the buffer's address already. */
-	while (count)
-		queue_put(file->queue, done[--count]);
+	if (count)
+		complete(job, file, done, count);
 	if (file->backlog_count)
 		submit_backlog(job, file);
 }
 
 /* A file that was not busy during the last look is dropped, and not one that has just
  * become idle: with iodepth=1 it would come back at once. */
-unsigned int fio_look(struct job *job)
+inline unsigned int fio_look(struct job *job)
 {
 	unsigned int i = 0;
 

@@ -43,7 +43,7 @@ void virtq_publish(struct virtq *vq)
 	vq->avail_published = (uint16_t)vq->avail_next;
 }
 
-bool virtq_needs_kick(struct virtq *vq)
+inline bool virtq_needs_kick(struct virtq *vq)
 {
 	uint16_t before = vq->avail_kicked, event;
 

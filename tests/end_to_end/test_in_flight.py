@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A job with many disks costs what its disks with requests in flight cost: fio/in_flight.c."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -60,3 +61,29 @@ def test_each_of_many_disks_gets_its_requests(
     )
     assert run.status == 0, run.stderr
     assert run.first["read"]["total_ios"] == MANY * 16
+
+
+@pytest.mark.parametrize("count", [1, 64])
+def test_what_a_request_costs_does_not_grow_with_the_disks(
+    builtin: StartBackend, fio: Fio, private: Path, count: int
+) -> None:
+    """Counts instead of times: a request alone is published once and taken by one look."""
+    socket, stats = builtin(storage="null", options=("serve=event",)).socket, private / "stats"
+    disks = names_of(socket, count, private)
+    run = fio(
+        socket,
+        filename=disks,
+        rw="randread",
+        bs="4k",
+        filesize="4m",
+        number_ios=640,
+        iodepth=1,
+        wait="event",
+        stats_file=stats,
+    )
+    assert run.status == 0, run.stderr
+    job = json.loads(stats.read_text())
+    publications = sum(queue["kicks"] + queue["kicks_suppressed"] for queue in job["queues"])
+    assert (publications, job["looks"] - job["empty_looks"]) == (640, 640)
+    # One before the wait, one before it blocks, one after it, and some after 10 ms without a call.
+    assert job["looks"] <= 5 * 640

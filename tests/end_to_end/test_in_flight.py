@@ -79,7 +79,7 @@ def test_what_a_request_costs_does_not_grow_with_the_disks(
         number_ios=640,
         iodepth=1,
         wait="event",
-        stats_file=stats,
+        stats_file=str(stats),
     )
     assert run.status == 0, run.stderr
     job = json.loads(stats.read_text())

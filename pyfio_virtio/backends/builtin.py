@@ -7,7 +7,6 @@ the shared object do the work.
 """
 
 import argparse
-import ctypes
 import os
 import signal
 import sys
@@ -17,9 +16,9 @@ from pyfio_virtio import files
 from pyfio_virtio.backends import filling
 from pyfio_virtio.backends.builtin_engine import BuiltinBackend, Settings
 from pyfio_virtio.errors import PyfioVirtioError
+from pyfio_virtio.machine import descendants
 from pyfio_virtio.sizes import parse_size
 
-_PR_SET_PDEATHSIG = 1
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _STDERR = 2
 _DEFAULT_BYTES = 1 << 30  # of a disk in memory
@@ -150,14 +149,6 @@ def _populates(chosen: argparse.Namespace) -> bool:
     return not why_not
 
 
-def _die_with_parent() -> None:
-    """Asks the kernel for SIGTERM when the parent ends. If the parent has ended already, exits."""
-    parent = os.getppid()
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-    if os.getppid() != parent:
-        raise SystemExit(0)
-
-
 def _serve(chosen: argparse.Namespace) -> None:
     # The signals are blocked before the threads start, so that all threads inherit the mask and
     # only sigwait() receives them.
@@ -171,7 +162,7 @@ def _serve(chosen: argparse.Namespace) -> None:
 def main(arguments: list[str] | None = None) -> int:
     chosen = _parser().parse_args(arguments)
     if chosen.die_with_parent:
-        _die_with_parent()
+        descendants.die_with(os.getppid(), signal.SIGTERM)
     try:
         _serve(chosen)
     except PyfioVirtioError as error:

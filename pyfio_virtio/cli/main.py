@@ -24,6 +24,7 @@ from pyfio_virtio.cli.report import plot, report
 from pyfio_virtio.cli.restart_test import restart_test
 from pyfio_virtio.cli.results import replay, results
 from pyfio_virtio.cli.run import run
+from pyfio_virtio.cli.serve import serve
 from pyfio_virtio.cli.streams import STDOUT
 from pyfio_virtio.cli.sweep import sweep
 from pyfio_virtio.cli.tune import tune
@@ -112,7 +113,7 @@ def completion(shell: str) -> None:
 
 for command in (
     *(run, explain, backend, job, probe, doctor, verify_command, restart_test),
-    *(sweep, tune, results, replay, report, plot, compare, help_command),
+    *(sweep, tune, results, replay, report, plot, compare, serve, help_command),
 ):
     cli.add_command(command)
 

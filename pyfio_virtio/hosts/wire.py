@@ -41,6 +41,7 @@ collected: of the last stream. `run_ns` and `start_ns` say when serve passed RUN
     [ns, FIO, BACKEND, stolen_s, machine_s], as machine/sampling.py reads them; FIO (all processes
     of fio) and BACKEND are [user_s, system_s, voluntary, involuntary] or null. The bytes are the
     file counters.jsonl of the folder in which fio ran, if there is one.
+status: `sessions` is a list of objects {peer, since_ns, doing, backend, pid, serve_pid}.
 
 Instead of any answer, serve may send refused {what, why, next}. The other side is not trusted:
 a line, a piece and a number have limits, and a message that breaks them ends the connection.

@@ -40,6 +40,19 @@ class Host:
     timer_slack_ns: int | None
     hugepages: tuple[HugePages, ...]
 
+    def facts(self) -> dict[str, str | int | float | None]:
+        """What records say of the host, by name."""
+        free = {f"hugepages_{each.size_bytes >> 20}m_free": each.free for each in self.hugepages}
+        return {
+            "cpu_model": self.cpu_model,
+            "cpus": self.cpus,
+            "governor": self.governor,
+            "kernel": self.kernel,
+            "mitigations": self.mitigations,
+            "load": round(self.load, 2),
+            **free,
+        }
+
 
 def describe() -> Host:
     memlock, _ = resource.getrlimit(resource.RLIMIT_MEMLOCK)

@@ -28,8 +28,6 @@ from pyfio_virtio.results.results import COUNTERS, FIO_JSON
 from pyfio_virtio.sweep.measure import STDERR, Measured, Use, use
 from pyfio_virtio.sweep.settings import WAY
 
-_MIB = 1 << 20
-
 
 @dataclass(frozen=True)
 class Asked:
@@ -160,15 +158,4 @@ def _directions(job: FioJob) -> dict[str, Summary]:
 
 
 def _host(machine: Host, used: Use | None) -> dict[str, Scalar]:
-    facts: dict[str, Scalar] = {
-        "cpu_model": machine.cpu_model,
-        "cpus": machine.cpus,
-        "governor": machine.governor,
-        "kernel": machine.kernel,
-        "mitigations": machine.mitigations,
-        "load": round(machine.load, 2),
-        "steal_percent": round(used.steal_percent, 2) if used else 0.0,
-    }
-    for pages in machine.hugepages:
-        facts[f"hugepages_{pages.size_bytes // _MIB}m_free"] = pages.free
-    return facts
+    return {**machine.facts(), "steal_percent": round(used.steal_percent, 2) if used else 0.0}

@@ -56,6 +56,7 @@ COMMANDS: Mapping[str, str] = {
     "backend start": "backend start --backend qsd --storage null --socket no/such/folder",
     "verify": "verify --socket no.sock --yes",
     "restart-test": "restart-test --restarts 1 --every 0 --disk-size 4M --iodepth 4 --wait event",
+    "serve": "serve --listen unix:no/such/folder",
 }
 
 

@@ -29,6 +29,7 @@ NEEDED = {
     "tune": ("./no.sock", "--dry-run"),
     "backend start": ("--dry-run",),
     "restart-test": ("--dry-run",),
+    "serve": ("--status",),
     "verify": ("--socket", "no.sock"),
     "probe": ("no.sock",),
     "completion": ("bash",),
@@ -36,8 +37,12 @@ NEEDED = {
     "replay": ("abc",),
     "results show": ("abc",),
 }
-# Without any words, they start something.
-STARTING = ("run", "explain", "sweep", "tune", "backend start", "restart-test")
+# Without any words, they start something; with this flag, they do not.
+STARTING = {
+    **dict.fromkeys(("run", "explain", "sweep", "tune", "backend start"), "--dry-run"),
+    "restart-test": "--dry-run",
+    "serve": "--status",
+}
 # They do something useful, or ask for a word that they need.
 USEFUL_ALONE = ("doctor", "env", "job", "help", "backend list")
 
@@ -89,7 +94,7 @@ def needed(path: str) -> tuple[str, ...]:
 
 @pytest.mark.parametrize("path", ALL)
 def test_alone(tried: RunCommand, path: str) -> None:
-    safe = ("--dry-run",) if path in STARTING else ()
+    safe = (STARTING[path],) if path in STARTING else ()
     ended = tried(*path.split(), *safe)
     if not safe and path not in USEFUL_ALONE:
         assert ended.status

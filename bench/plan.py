@@ -14,7 +14,7 @@ Options = Mapping[str, str]
 
 # The loops: C files of this folder, without their suffix.
 BARE, BLOCKING, ASYNC = "bare_loop", "blocking_loop", "async_loop"
-COPY = "copy_loop"
+COPY, PAIR = "copy_loop", "pair_loop"
 
 # A program of this folder in Python.
 PYTHON = "python_loop"
@@ -296,7 +296,9 @@ def _backends() -> Iterator[Comparison]:
 
 def _copies() -> Iterator[Comparison]:
     for block_bytes in (4 << 10, 64 << 10):
-        read = virtio(BUILTIN_MEMORY, 32, BUSY)
+        # The loop has huge pages alone. Otherwise chance would decide how many the disk gets.
+        on_huge_pages = replace(BUILTIN_MEMORY, options=("serve=poll", "populate=huge"))
+        read = virtio(on_huge_pages, 32, BUSY)
         ours = replace(read, options={**read.options, "bs": str(block_bytes)})
         title = f"iodepth 32, {block_bytes >> 10} KiB, 256 MiB in memory"
         yield Comparison(title, copy(32, block_bytes), (ours,), aim=0.95, runtime_s=SHORT_S)

@@ -50,6 +50,8 @@ struct backend_config {
 	/* Allocate the memory, or the blocks of a new memory:PATH file, before
 	 * it is served. The caller checks that there is enough memory. */
 	bool populate;
+	/* Then wait for huge pages, even if the system is slow to provide them. */
+	bool populate_huge;
 	/* Nothing else runs in this process. Only then does the back-end handle
 	 * SIGBUS, so that it survives clients that cut their memory short, and
 	 * only then does the fault "die" kill the process. */

@@ -190,6 +190,7 @@ static int open_disks(struct backend *backend,
 				      .direct = config->direct,
 				      .may_map = config->own_process,
 				      .populate = config->populate,
+				      .populate_huge = config->populate_huge,
 				      .cpus = { backend->cpus,
 						backend->cpu_count },
 				      .log_fd = config->log_fd });

@@ -22,6 +22,7 @@ from pyfio_virtio.sizes import parse_size
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _STDERR = 2
 _DEFAULT_BYTES = 1 << 30  # of a disk in memory
+_HUGE = "huge"
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -96,8 +97,9 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "--populate",
         default="auto",
-        choices=["auto", "on", "off"],
-        help="whether memory is filled before it is served",
+        choices=["auto", "on", "off", "huge"],
+        help="whether memory is filled before it is served; huge also waits for huge pages, "
+        "which some hypervisors provide slowly, so that runs are alike",
     )
     add("--die-with-parent", action="store_true", help="end when the parent process ends")
     return parser
@@ -133,6 +135,7 @@ def _settings(chosen: argparse.Namespace) -> Settings:
         read_only=chosen.read_only,
         direct=chosen.direct == "on",
         populate=_populates(chosen),
+        populate_huge=chosen.populate == _HUGE,
         own_process=True,
         log_fd=_STDERR,
     )
@@ -141,7 +144,7 @@ def _settings(chosen: argparse.Namespace) -> Settings:
 def _populates(chosen: argparse.Namespace) -> bool:
     """Whether memory is filled before it is served; says so where there is too little."""
     if chosen.populate != "auto" or not chosen.storage.startswith("memory"):
-        return bool(chosen.populate == "on")
+        return chosen.populate in ("on", _HUGE)
     size_bytes = parse_size(chosen.size) or _DEFAULT_BYTES
     why_not = filling.short_of_memory(size_bytes * chosen.targets * chosen.luns)
     if why_not:

@@ -52,6 +52,7 @@ class Settings:
     read_only: bool = False
     direct: bool = False
     populate: bool = False
+    populate_huge: bool = False
     own_process: bool = False
     log_fd: int = -1
 

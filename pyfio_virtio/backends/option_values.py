@@ -24,7 +24,7 @@ _OF_BUILTIN = {
     "device": ("blk", "scsi"),
     "serve": ("poll", "event", "adaptive"),
     "profile": ("builtin", "spdk", "qemu", "rust-vmm", "minimal"),
-    "populate": ("auto", "on", "off"),
+    "populate": ("auto", "on", "off", "huge"),
     "aio": ("auto", "io_uring", "threads", "off"),
     "direct": ("on", "off"),
 }

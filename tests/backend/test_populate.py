@@ -30,6 +30,22 @@ def test_memory_is_there_before_it_is_served(start: Start, cpus: str) -> None:
     assert resident_bytes(start("--size", str(SIZE), "--cpus", cpus)) >= SIZE
 
 
+THP = Path("/sys/kernel/mm/transparent_hugepage/enabled")
+
+
+def on_huge_pages(process: subprocess.Popen[str]) -> int:
+    rollup = Path(f"/proc/{process.pid}/smaps_rollup").read_text()
+    return int(rollup.split("AnonHugePages:")[1].split()[0]) * 1024
+
+
+@pytest.mark.skipif(
+    not THP.exists() or "[never]" in THP.read_text(), reason="this kernel gives no huge pages"
+)
+def test_huge_waits_for_huge_pages(start: Start) -> None:
+    process = start("--size", str(SIZE), "--populate", "huge")
+    assert on_huge_pages(process) >= SIZE - 4 * MIB
+
+
 def test_what_is_served_takes_no_page_fault(start: Start, path: str) -> None:
     process = start("--size", str(SIZE), "--serve", "event")
     with Frontend(path) as frontend:
@@ -62,7 +78,7 @@ def test_a_disk_beyond_half_of_the_free_memory_is_filled_as_it_is_used(
     assert "1 TiB of memory are more than half of the" in end(process)
 
 
-@pytest.mark.parametrize("populate", ["auto", "on", "off"])
+@pytest.mark.parametrize("populate", ["auto", "on", "off", "huge"])
 def test_null_storage_has_nothing_to_fill(start: Start, populate: str) -> None:
     process = start("--storage", "null", "--size", "1T", "--populate", populate)
     assert resident_bytes(process) < SIZE

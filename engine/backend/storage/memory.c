@@ -86,7 +86,8 @@ int storage_map_memory(struct storage *storage,
 	 * memory than the blocks that are used. */
 	madvise(mapping, bytes, MADV_NOHUGEPAGE);
 	if (options->populate)
-		populate(storage->map, storage->bytes, &options->cpus);
+		populate(storage->map, storage->bytes, &options->cpus,
+			 options->populate_huge);
 	return 0;
 }
 
@@ -164,7 +165,8 @@ void storage_populate_file(struct storage *storage,
 {
 	if (!fallocate(storage->fd, 0, 0, storage->bytes)) {
 		if (fcntl(storage->fd, F_GET_SEALS) >= 0)
-			populate(storage->map, storage->bytes, &options->cpus);
+			populate(storage->map, storage->bytes, &options->cpus,
+				 options->populate_huge);
 		return;
 	}
 	if (errno != EOPNOTSUPP)

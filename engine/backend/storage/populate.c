@@ -8,7 +8,6 @@
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
-#include <stdbool.h>
 #include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
@@ -35,6 +34,7 @@ enum {
 struct slice {
 	pthread_t thread;
 	bool has_thread;
+	bool waits; /* for huge pages */
 	uint8_t *start;
 	uint64_t bytes;
 };
@@ -87,7 +87,7 @@ static void *fill_slice(void *argument)
 		uint64_t before = cpu_ns();
 
 		fill(slice->start + done, step, advice);
-		if (cpu_ns() - before > STEP_LIMIT_NS)
+		if (!slice->waits && cpu_ns() - before > STEP_LIMIT_NS)
 			advice = MADV_NOHUGEPAGE;
 		done += step;
 	}
@@ -129,7 +129,8 @@ static unsigned int count_threads(uint64_t bytes,
 	return count ? count : 1;
 }
 
-void populate(void *start, uint64_t bytes, const struct populate_cpus *cpus)
+void populate(void *start, uint64_t bytes, const struct populate_cpus *cpus,
+	      bool waits)
 {
 	struct slice slices[THREADS_MAX];
 	unsigned int count = count_threads(bytes, cpus), i;
@@ -138,6 +139,7 @@ void populate(void *start, uint64_t bytes, const struct populate_cpus *cpus)
 	for (i = 0; i < count; i++) {
 		slices[i].start = (uint8_t *)start + i * each;
 		slices[i].bytes = i < count - 1 ? each : bytes - i * each;
+		slices[i].waits = waits;
 		slices[i].has_thread = start_thread(
 			&slices[i],
 			cpus->count ? cpus->list[i % cpus->count] : -1);

@@ -8,6 +8,7 @@
 #ifndef BACKEND_POPULATE_H
 #define BACKEND_POPULATE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /* The threads that fill memory run on these CPUs, so that the memory comes from
@@ -18,7 +19,9 @@ struct populate_cpus {
 };
 
 /* Keeps all data, and uses huge pages as long as the kernel provides them
- * quickly. Pages that cannot be allocated now are allocated at first use. */
-void populate(void *start, uint64_t bytes, const struct populate_cpus *cpus);
+ * quickly, or however long that takes if `waits` is set. Pages that cannot be
+ * allocated now are allocated at first use. */
+void populate(void *start, uint64_t bytes, const struct populate_cpus *cpus,
+	      bool waits);
 
 #endif

@@ -76,6 +76,7 @@ struct storage_options {
 	/* Files may be mapped, because a guard will run (memory/guard.h). */
 	bool may_map;
 	bool populate; /* allocate memory and new mapped files at once */
+	bool populate_huge; /* wait for huge pages then */
 	struct populate_cpus cpus;
 	int log_fd; /* receives a line about the first failure; -1: none */
 };

@@ -24,7 +24,7 @@ WRONG = [
     ("builtin", "serve=busy", "use poll, event or adaptive"),
     ("builtin", "profile=spkd", "did you mean spdk?"),
     ("builtin", "aio=native", "aio cannot be 'native'; use auto, io_uring, threads or off"),
-    ("builtin", "populate=yes", "use auto, on or off"),
+    ("builtin", "populate=yes", "use auto, on, off or huge"),
     ("builtin", "threads=two", "threads cannot be 'two': it is not a whole number"),
     ("builtin", "size-max=4k", "write size-max=4096"),
     ("builtin", "latency=1.25ms", "latency cannot be '1.25ms': .*; write 1250us"),

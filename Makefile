@@ -78,11 +78,11 @@ lint: $(VENV)/.dev ## check style and types with ruff and mypy
 	@$(VENV)/bin/mypy
 
 bench: install-packages ## compare the engine with fio's own engines; all runs are kept in build/bench/
-	@$(MAKE) --no-print-directory all $(addprefix build/bench/,bare_loop blocking_loop async_loop copy_loop)
+	@$(MAKE) --no-print-directory all $(addprefix build/bench/,bare_loop blocking_loop async_loop copy_loop pair_loop)
 	@$(IN_VENV) -m bench --page $(if $(QUICK),--quick) $(BENCH)
 
 # These programs use neither fio nor Python, and are optimised like the engine.
-build/bench/%_loop: bench/%_loop.c bench/random.h bench/result.h $(FRONT_END_SOURCES)
+build/bench/%_loop: bench/%_loop.c bench/random.h bench/result.h bench/memory_of_loop.h $(FRONT_END_SOURCES)
 	@mkdir -p $(@D)
 	@echo "Compiling $@"
 	@$(CC) -std=gnu11 -D_GNU_SOURCE -g -O2 -flto=auto -flto-partition=one -Wall -Wextra -pthread \

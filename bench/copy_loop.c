@@ -11,26 +11,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #include "base/clock.h"
+#include "memory_of_loop.h"
 #include "random.h"
 #include "result.h"
-
-#define HUGE_PAGE_BYTES ((size_t)2 << 20)
-
-/* Memory that is filled, aligned to huge pages. NULL: there is none. */
-static char *make_memory(size_t bytes)
-{
-	size_t whole = (bytes + HUGE_PAGE_BYTES - 1) & ~(HUGE_PAGE_BYTES - 1);
-	char *memory = aligned_alloc(HUGE_PAGE_BYTES, whole);
-
-	if (!memory)
-		return NULL;
-	madvise(memory, whole, MADV_HUGEPAGE);
-	memset(memory, 1, whole);
-	return memory;
-}
 
 static int run(char *from, size_t bytes, char *buffers, size_t depth, size_t block_bytes,
 	       uint64_t length_ns, const char *result)

@@ -3,8 +3,10 @@
 
 The load is that of jobs/virtio.fio, for ten seconds, and the scheduler places fio and its back-end,
 as in `pyfio-virtio run`. If a run pays a cost only once, such as the first touch of
-memory, its first half second is slower than the others. All functions are pure except level_of(),
-which reads the files of a run.
+memory, its first half second is slower than the others. Two threads in C that copy as many blocks
+take turns with the disks. They run no code of ours, so the machine alone causes the differences
+between their half seconds. All functions are pure except level_of(), which reads the files of a
+run.
 """
 
 from collections import defaultdict
@@ -13,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 
-from bench.plan import DISK, Comparison, Side
+from bench.plan import DISK, PAIR, Comparison, Side
 from pyfio_virtio.analysis import stats
 from pyfio_virtio.backends.backends import BackendSpec
 from pyfio_virtio.results.record import Record
@@ -34,6 +36,8 @@ DISKS = {
     "the same, filled as it is used": UNFILLED,
     "qemu-storage-daemon, 1 GiB in memory": BackendSpec(kind="qsd", storage="memory"),
 }
+# Two threads that exchange requests and copy blocks: pair_loop.c.
+PEER = "two threads in C, 1 GiB in memory"
 
 
 @dataclass(frozen=True)
@@ -56,6 +60,11 @@ class Level:
         return min(self.halves) / self.median
 
     @property
+    def spread(self) -> float:
+        """The distance of the fastest half second from the slowest, divided by the median."""
+        return (max(self.halves) - min(self.halves)) / self.median
+
+    @property
     def level(self) -> int:
         """How many half seconds are near the median."""
         return sum(abs(self.ratio(half) - 1) <= NEAR for half in range(len(self.halves)))
@@ -76,6 +85,8 @@ def comparison() -> Comparison:
         "log_avg_msec": str(HALF_MS),
     }
     base, *others = (Side(name, options, disk) for name, disk in DISKS.items())
+    load = {**options, "ioengine": PAIR, "size": str(MEMORY.size_bytes)}
+    others.append(Side(PEER, load, program=PAIR))
     return Comparison("half seconds", base, tuple(others), on_any_core=True, runtime_s=RUNTIME_S)
 
 
@@ -98,15 +109,23 @@ def level_of(record: Record, folder: Path, count: int = HALVES) -> Level:
 
 COLUMNS = (
     *("disk", "first half second to the run's median", "second", "third", "lowest of twenty"),
-    *("within 15% of the median", "IOPS, median", "p99 µs, reads"),
+    *(
+        "within 15% of the median",
+        "spread beside the two threads'",
+        "IOPS, median",
+        "p99 µs, reads",
+    ),
 )
 
 
 def table(measured: Sequence[Sequence[Level]]) -> str:
     """A table in Markdown, one line for each disk; each figure is a median over the runs."""
     lines: list[Sequence[str]] = [COLUMNS, ["---"] * len(COLUMNS)]
-    for side, runs in zip(comparison().sides, zip(*measured, strict=True), strict=True):
-        lines.append(_row(side.name, runs))
+    *disks, peers = zip(*measured, strict=True)
+    for name, runs in zip(DISKS, disks, strict=True):
+        spread = _ratio_of_spreads(runs, peers)
+        lines.append(_row(name, runs, spread))
+    lines.append(_row(PEER, peers, "1"))
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
@@ -117,7 +136,13 @@ def _median_text(found: stats.Estimate) -> str:
     )
 
 
-def _row(name: str, runs: Sequence[Level]) -> list[str]:
+def _ratio_of_spreads(runs: Sequence[Level], peers: Sequence[Level]) -> str:
+    """Ratios within a round, because a change of the machine affects both runs of it."""
+    ratios = [run.spread / peer.spread for run, peer in zip(runs, peers, strict=True)]
+    return _median_text(stats.median(ratios))
+
+
+def _row(name: str, runs: Sequence[Level], spread: str) -> list[str]:
     first = stats.median([run.ratio(0) for run in runs])
     rest = [median(run.ratio(half) for run in runs) for half in (1, 2)]
     p99 = [run.p99_us for run in runs if run.p99_us is not None]
@@ -125,6 +150,7 @@ def _row(name: str, runs: Sequence[Level]) -> list[str]:
         *(name, _median_text(first), *(f"{ratio:.2f}" for ratio in rest)),
         f"{median(run.lowest for run in runs):.2f}",
         f"{sum(run.level for run in runs)} of {sum(len(run.halves) for run in runs)}",
+        spread,
         f"{median(run.median for run in runs):,.0f}",
         f"{median(p99):.3g}" if p99 else "-",
     ]

@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from bench.plan import ASYNC, BARE, COPY, PYTHON, Comparison, MemoryFile, Side
+from bench.plan import ASYNC, BARE, COPY, PAIR, PYTHON, Comparison, MemoryFile, Side
 from pyfio_virtio.backends import backends
 from pyfio_virtio.backends.backends import BackendSpec
 from pyfio_virtio.engine import engine
@@ -28,7 +28,7 @@ from pyfio_virtio.machine import folders
 from pyfio_virtio.machine.cpu_use import CpuUse
 from pyfio_virtio.results.record import Point, Record, typed
 from pyfio_virtio.results.results import FIO_JSON, JOB, RUNS, SweepFolder
-from pyfio_virtio.sizes import format_seconds
+from pyfio_virtio.sizes import format_seconds, parse_size
 from pyfio_virtio.sweep.job import SCRATCH, Wanted
 from pyfio_virtio.sweep.one_run import Runner, Trial, runner
 from pyfio_virtio.sweep.versions import ENGINE, FIO, build, versions
@@ -125,6 +125,9 @@ def loop_command(side: Side, runtime_s: float) -> list[str]:
         return [sys.executable, program, FIO_JSON, side.way, *load, side.options["wait"]]
     if side.program == COPY:
         return [str(loop_path(COPY)), FIO_JSON, *load, side.options["bs"]]
+    if side.program == PAIR:
+        block_bytes = str(parse_size(side.options["bs"]))
+        return [str(loop_path(PAIR)), FIO_JSON, *load, block_bytes, side.options["rw"]]
     batch = [str(side.batch)] if side.program == ASYNC else []
     way = str(side.pause_ns) if side.program == BARE else side.options["wait"]
     return [str(loop_path(str(side.program))), FIO_JSON, *load, *batch, way]

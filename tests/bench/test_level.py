@@ -7,10 +7,11 @@ from pathlib import Path
 
 from bench import level
 from bench.level import HALVES, Level
-from bench.run import Cores, turns
+from bench.run import Cores, loop_command, turns
 from tests.conftest import ROOT
 
 EVEN = Level((100.0,) * HALVES, 50.0)
+WAVERS = Level((90.0, 110.0) * (HALVES // 2), 50.0)
 SLOW_AT_FIRST = Level((20.0, *(100.0,) * (HALVES - 1)), 500.0)
 
 
@@ -44,21 +45,34 @@ def test_the_load_is_that_of_the_first_job() -> None:
             assert side.options[name] == job["virtio"][name]
 
 
+def test_the_two_threads_have_the_same_load() -> None:
+    peer = level.comparison().sides[-1]
+    assert loop_command(peer, 2.0)[2:] == ["128", str(1 << 30), "2000", "4096", "randrw"]
+
+
 def test_one_disk_is_filled_as_it_is_used() -> None:
     options = [getattr(side.disk, "options", ()) for side in level.comparison().sides]
     assert options.count(("populate=off",)) == 1
 
 
 def test_the_table_has_a_line_for_each_disk() -> None:
-    measured = [[SLOW_AT_FIRST, EVEN, EVEN, EVEN]] * 5
+    measured = [[SLOW_AT_FIRST, EVEN, EVEN, EVEN, WAVERS]] * 5
     lines = level.table(measured).splitlines()
-    assert len(lines) == 2 + len(level.DISKS)
+    assert len(lines) == 3 + len(level.DISKS)
     assert lines[2].split(" | ")[1].startswith("0.20 (0.20 to 0.20")
     assert lines[2].split(" | ")[5] == "95 of 100"
     assert lines[3].split(" | ")[1:] == [
         *("1.00 (1.00 to 1.00, 94%)", *["1.00"] * 3),
-        *("100 of 100", "100", "50 |"),
+        *("100 of 100", "0.00 (0.00 to 0.00, 94%)", "100", "50 |"),
     ]
+
+
+def test_a_spread_stands_beside_that_of_the_two_threads() -> None:
+    """A disk whose halves differ four times as much as the threads' has 4."""
+    lines = level.table([[SLOW_AT_FIRST, EVEN, EVEN, EVEN, WAVERS]] * 5).splitlines()
+    assert WAVERS.spread == 0.2
+    assert lines[2].split(" | ")[6].startswith("4.00 (4.00 to 4.00")
+    assert lines[-1].split(" | ")[6] == "1"
 
 
 def test_a_real_run_has_its_halves(tmp_path: Path) -> None:

@@ -47,7 +47,7 @@ class Side:
     name: str
     options: Options
     disk: BackendSpec | MemoryFile | None = None
-    program: str | None = None  # BARE, BLOCKING, ASYNC or PYTHON: a loop replaces fio
+    program: str | None = None  # one of the loops, or PYTHON: it replaces fio
     pause_ns: int = 0  # BARE: the pause between two I/Os
     way: str = ""  # PYTHON: how it reads
     batch: int = 0  # ASYNC: how many operations a call submits and collects; 0: one

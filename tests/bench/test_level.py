@@ -5,9 +5,11 @@ import configparser
 from dataclasses import replace
 from pathlib import Path
 
-from bench import level
+import pytest
+
+from bench import level, run
 from bench.level import HALVES, Level
-from bench.run import Cores, loop_command, turns
+from bench.run import Cores, turns
 from tests.conftest import ROOT
 
 EVEN = Level((100.0,) * HALVES, 50.0)
@@ -45,9 +47,13 @@ def test_the_load_is_that_of_the_first_job() -> None:
             assert side.options[name] == job["virtio"][name]
 
 
-def test_the_two_threads_have_the_same_load() -> None:
+def test_the_two_threads_have_the_same_load(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "pair_loop").touch()
+    monkeypatch.setattr(run, "LOOPS", tmp_path)
     peer = level.comparison().sides[-1]
-    assert loop_command(peer, 2.0)[2:] == ["128", str(1 << 30), "2000", "4096", "randrw"]
+    assert run.loop_command(peer, 2.0)[2:] == ["128", str(1 << 30), "2000", "4096", "randrw"]
 
 
 def test_one_disk_is_filled_as_it_is_used() -> None:

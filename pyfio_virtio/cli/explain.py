@@ -24,7 +24,7 @@ from pyfio_virtio.backends import backends
 from pyfio_virtio.backends.backends import BackendSpec
 from pyfio_virtio.cli.options import disk_options, dry_run_option, seconds_option
 from pyfio_virtio.cli.output import check_folder, make_folder, write_file
-from pyfio_virtio.cli.run import ask, placed, split, where
+from pyfio_virtio.cli.run import ask, bound, placed, spare_watch, split, takes_times, where
 from pyfio_virtio.errors import PyfioVirtioError, UsageError
 from pyfio_virtio.explain import watching
 from pyfio_virtio.explain import words as sentences
@@ -199,22 +199,18 @@ def explain(
 
 def _watched(watch: str, disk: runs.Disk, place: Placement) -> Watch:
     """The CPU of the thread that watches the used ring, if there is to be one."""
-    if disk.spec and disk.spec.kind == backends.DEFAULT_KIND:
-        if watch.isdecimal():
-            raise UsageError(
-                f"cannot use --watch {watch}",
-                "the built-in back-end takes the times itself",
-                "leave --watch out",
-            )
-        return Watch(None, "")
     if watch == "off":
         return Watch(None, "")
-    usable = os.sched_getaffinity(0)
-    fio, back_end = (cpu_lists.parse(each) if each else None for each in (place.fio, place.backend))
     if watch == "auto":
-        return watching.choose(usable, fio, back_end)
+        return spare_watch(disk, place)
+    if takes_times(disk):
+        raise UsageError(
+            f"cannot use --watch {watch}",
+            "the built-in back-end takes the times itself",
+            "leave --watch out",
+        )
     cpu_lists.check(watch, f"--watch {watch}")
-    return watching.forced(int(watch), usable, fio, back_end)
+    return watching.forced(int(watch), os.sched_getaffinity(0), *bound(place))
 
 
 def _plan(

@@ -5,6 +5,7 @@ Trying things out must not overwrite anybody's disk. Therefore a job runs on a d
 whatever disks it names, and the command asks before a job writes anywhere else or runs a command.
 """
 
+import os
 import sys
 from dataclasses import replace
 from functools import partial
@@ -20,7 +21,9 @@ from pyfio_virtio.backends.backends import BackendSpec
 from pyfio_virtio.cli.options import DISK_PARAMETERS, confirm, disk_options, dry_run_option
 from pyfio_virtio.engine import counters
 from pyfio_virtio.errors import PyfioVirtioError, UsageError
+from pyfio_virtio.explain import watching
 from pyfio_virtio.explain import words as sentences
+from pyfio_virtio.explain.watching import Watch
 from pyfio_virtio.fio import fio
 from pyfio_virtio.machine import cpu_lists, folders, host
 from pyfio_virtio.sweep import candidates
@@ -65,7 +68,8 @@ _NO_BACKEND = "none"
     "explaining",
     is_flag=True,
     help="Say at the end where the time of a request goes. With the built-in back-end, both sides "
-    "take times of one request in 64.",
+    "take times of one request in 64; with another one, a thread on a spare CPU watches the used "
+    "ring.",
 )
 @click.option(
     "--convert",
@@ -109,8 +113,10 @@ def run(
     fio_options = (*placing, *fio_options)
     disk_of_run = where(context, kind, socket, disk, place)
     every = runs.EXPLAIN_EVERY if explaining else 0
+    watched = spare_watch(disk_of_run, place) if explaining else Watch(None, "")
     plan = runs.plan(
-        job_files, fio_options, disk_of_run, program, as_json, with_counters, converting, every
+        *(job_files, fio_options, disk_of_run, program, as_json, with_counters, converting),
+        *(every, watched.cpu),
     )
     if converting:
         _show_changes(plan)
@@ -124,6 +130,8 @@ def run(
         return
     ask(plan, yes)
     click.echo(plan.describe(), err=True)
+    if watched.sentence:
+        click.echo(watched.sentence, err=True)
     context.exit(_carry_out(plan, with_counters))
 
 
@@ -134,6 +142,26 @@ def placed(cpus: str) -> tuple[Placement, tuple[str, ...]]:
         return place, ()
     cpu_lists.check(place.fio, f"--cpus {cpus}")
     return place, (f"--cpus_allowed={place.fio}",)
+
+
+def takes_times(disk: runs.Disk) -> bool:
+    """Whether the disk's back-end takes the times of requests itself."""
+    return disk.spec is not None and disk.spec.kind == backends.DEFAULT_KIND
+
+
+def spare_watch(disk: runs.Disk, place: Placement) -> Watch:
+    """A thread on a spare CPU that watches the used ring, where the back-end takes no times."""
+    if takes_times(disk):
+        return Watch(None, "")
+    return watching.choose(os.sched_getaffinity(0), *bound(place))
+
+
+def bound(place: Placement) -> tuple[set[int] | None, set[int] | None]:
+    """The CPUs of fio and of the back-end; None: any."""
+    fio_cpus, back_end = (
+        set(cpu_lists.parse(each)) if each else None for each in (place.fio, place.backend)
+    )
+    return fio_cpus, back_end
 
 
 def where(

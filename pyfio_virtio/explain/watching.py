@@ -24,7 +24,7 @@ def choose(usable: Set[int], fio: Set[int] | None, back_end: Set[int] | None) ->
         return Watch(
             None,
             "no CPU is spare for a thread that watches the used ring, so the time in the back-end "
-            "and that until fio finds the request are one part; --watch CPU starts one "
+            "and that until fio finds the request are one part; explain --watch CPU starts one "
             "nevertheless",
         )
     return _on_spare(max(spare))

@@ -75,3 +75,14 @@ def test_run_explain_says_where_the_time_goes(command: RunCommand) -> None:
     )
     assert done.status == 0, done.stderr
     assert "wait=busy, the median request: of " in done.stdout
+
+
+def test_run_explain_watches_the_ring_of_another_back_end(command: RunCommand) -> None:
+    first, *others = sorted(os.sched_getaffinity(0))
+    shared = ("run", "--explain", "--cpus", f"{first}:{first}", "--dry-run", "latency")
+    watched = [f"explain_watch={max(others)}"] if others else []
+    for kind, wanted in (("qsd", watched), ("builtin", [])):
+        done = command(*shared, "--backend", kind)
+        assert done.status == 0, done.stderr
+        lines = done.stdout.splitlines()
+        assert [line for line in lines if line.startswith("explain_watch=")] == wanted

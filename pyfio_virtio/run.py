@@ -80,6 +80,13 @@ class Plan:
             return found
         return found.behind(self.socket, None if self.disk.spec.read_only else self.disk.spec.file)
 
+    def watched_on(self, cpu: int | None) -> "Plan":
+        """The same with a thread on this CPU that takes the times of the used ring."""
+        if cpu is None:
+            return self
+        jobs = (each.with_engine_option("explain_watch", str(cpu)) for each in self.jobs)
+        return replace(self, jobs=tuple(jobs))
+
     @property
     def socket(self) -> str:
         """The socket of the disk that is started for the run."""
@@ -114,12 +121,10 @@ def plan(
     with_counters: bool = False,
     converting: bool = False,
     explain_every: int = 0,
-    watch_cpu: int | None = None,
 ) -> Plan:
     """Reads the jobs, finds fio, and checks that the jobs, fio and the engine work together.
 
-    With `explain_every`, times are taken of one request in so many. With `watch_cpu`, a thread on
-    this CPU takes those of the used ring.
+    With `explain_every`, times are taken of one request in so many.
     """
     found = fio.find(program)
     read = [job.read(bundled.find(path)) for path in job_files]
@@ -144,8 +149,6 @@ def plan(
         placed = _counted(placed, folder, "--counters" if with_counters else "--explain")
     if explain_every:
         placed = [each.with_engine_option("explain", str(explain_every)) for each in placed]
-    if explain_every and watch_cpu is not None:
-        placed = [each.with_engine_option("explain_watch", str(watch_cpu)) for each in placed]
     counted = dict.fromkeys(file for each in placed for file in each.stats_files())
     said = _said(title, disk, placed, found, arguments.program)
     return Plan(

@@ -24,7 +24,7 @@ from pyfio_virtio.backends import backends
 from pyfio_virtio.backends.backends import BackendSpec
 from pyfio_virtio.cli.options import disk_options, dry_run_option, seconds_option
 from pyfio_virtio.cli.output import check_folder, make_folder, write_file
-from pyfio_virtio.cli.run import ask, bound, placed, spare_watch, split, takes_times, where
+from pyfio_virtio.cli.run import ask, placed, spare_watch, split, takes_times, used_cpus, where
 from pyfio_virtio.errors import PyfioVirtioError, UsageError
 from pyfio_virtio.explain import watching
 from pyfio_virtio.explain import words as sentences
@@ -173,18 +173,19 @@ def explain(
     disk_of_runs = where(context, kind, socket, disk, place)
     if disk_of_runs.spec is None and disk_of_runs.socket is None:
         raise UsageError("cannot explain --backend none", "", "name a socket, or leave it out")
-    watched = _watched(watch, disk_of_runs, place)
     plans = [
         (
             depth,
             _plan(
-                *(job_files or [_JOB], fio_options, disk_of_runs, program, every, watched.cpu),
+                *(job_files or [_JOB], fio_options, disk_of_runs, program, every),
                 *(runtime, way, depth),
             ),
         )
         for depth in depths
         for way in ways
     ]
+    watched = _watched(watch, plans[0][1], place)
+    plans = [(depth, plan.watched_on(watched.cpu)) for depth, plan in plans]
     if dry_run:
         click.echo("\n\n".join(plan.script() for _, plan in plans))
         return
@@ -197,20 +198,20 @@ def explain(
     _keep(folder, [_run(plan, depth) for depth, plan in plans], conditions)
 
 
-def _watched(watch: str, disk: runs.Disk, place: Placement) -> Watch:
+def _watched(watch: str, plan: runs.Plan, place: Placement) -> Watch:
     """The CPU of the thread that watches the used ring, if there is to be one."""
     if watch == "off":
         return Watch(None, "")
     if watch == "auto":
-        return spare_watch(disk, place)
-    if takes_times(disk):
+        return spare_watch(plan, place)
+    if takes_times(plan.disk):
         raise UsageError(
             f"cannot use --watch {watch}",
             "the built-in back-end takes the times itself",
             "leave --watch out",
         )
     cpu_lists.check(watch, f"--watch {watch}")
-    return watching.forced(int(watch), os.sched_getaffinity(0), *bound(place))
+    return watching.forced(int(watch), os.sched_getaffinity(0), *used_cpus(plan, place))
 
 
 def _plan(
@@ -219,7 +220,6 @@ def _plan(
     disk: runs.Disk,
     program: str,
     every: int,
-    watch_cpu: int | None,
     runtime: float,
     way: str,
     depth: int,
@@ -233,7 +233,6 @@ def _plan(
         *(job_files, (*fio_options, *ours), disk, program),
         as_json=True,
         explain_every=every,
-        watch_cpu=watch_cpu,
     )
 
 

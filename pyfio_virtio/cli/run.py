@@ -24,6 +24,7 @@ from pyfio_virtio.errors import PyfioVirtioError, UsageError
 from pyfio_virtio.explain import watching
 from pyfio_virtio.explain import words as sentences
 from pyfio_virtio.explain.watching import Watch
+from pyfio_virtio.fio import cpus as cpus_of_jobs
 from pyfio_virtio.fio import fio
 from pyfio_virtio.machine import cpu_lists, folders, host
 from pyfio_virtio.sweep import candidates
@@ -113,11 +114,12 @@ def run(
     fio_options = (*placing, *fio_options)
     disk_of_run = where(context, kind, socket, disk, place)
     every = runs.EXPLAIN_EVERY if explaining else 0
-    watched = spare_watch(disk_of_run, place) if explaining else Watch(None, "")
     plan = runs.plan(
         *(job_files, fio_options, disk_of_run, program, as_json, with_counters, converting),
-        *(every, watched.cpu),
+        explain_every=every,
     )
+    watched = spare_watch(plan, place) if explaining else Watch(None, "")
+    plan = plan.watched_on(watched.cpu)
     if converting:
         _show_changes(plan)
     for wrong in plan.misread:
@@ -149,19 +151,19 @@ def takes_times(disk: runs.Disk) -> bool:
     return disk.spec is not None and disk.spec.kind == backends.DEFAULT_KIND
 
 
-def spare_watch(disk: runs.Disk, place: Placement) -> Watch:
+def spare_watch(plan: runs.Plan, place: Placement) -> Watch:
     """A thread on a spare CPU that watches the used ring, where the back-end takes no times."""
-    if takes_times(disk):
+    if takes_times(plan.disk):
         return Watch(None, "")
-    return watching.choose(os.sched_getaffinity(0), *bound(place))
+    return watching.choose(os.sched_getaffinity(0), *used_cpus(plan, place))
 
 
-def bound(place: Placement) -> tuple[set[int] | None, set[int] | None]:
-    """The CPUs of fio and of the back-end; None: any."""
-    fio_cpus, back_end = (
-        set(cpu_lists.parse(each)) if each else None for each in (place.fio, place.backend)
-    )
-    return fio_cpus, back_end
+def used_cpus(plan: runs.Plan, place: Placement) -> tuple[frozenset[int], int]:
+    """The CPUs to which jobs or the back-end are bound, and how many of these may run anywhere."""
+    fio_cpus = cpus_of_jobs.used(plan.jobs)
+    if place.backend is None:
+        return fio_cpus.bound, fio_cpus.unbound + 1
+    return fio_cpus.bound | cpu_lists.parse(place.backend), fio_cpus.unbound
 
 
 def where(

@@ -16,10 +16,10 @@ class Watch:
     sentence: str
 
 
-def choose(usable: Set[int], fio: Set[int] | None, back_end: Set[int] | None) -> Watch:
-    """A CPU that neither fio nor the back-end is bound to. None for a side that may run anywhere:
-    it needs one CPU of those that are left."""
-    spare = _spare(usable, fio, back_end)
+def choose(usable: Set[int], bound: Set[int], unbound: int) -> Watch:
+    """A CPU to which neither a job nor the back-end is bound. Each of the `unbound` jobs and
+    back-ends, which may run anywhere, needs another one."""
+    spare = _spare(usable, bound, unbound)
     if not spare:
         return Watch(
             None,
@@ -30,9 +30,9 @@ def choose(usable: Set[int], fio: Set[int] | None, back_end: Set[int] | None) ->
     return _on_spare(max(spare))
 
 
-def forced(cpu: int, usable: Set[int], fio: Set[int] | None, back_end: Set[int] | None) -> Watch:
+def forced(cpu: int, usable: Set[int], bound: Set[int], unbound: int) -> Watch:
     """The CPU that the user chose."""
-    if cpu in _spare(usable, fio, back_end):
+    if cpu in _spare(usable, bound, unbound):
         return _on_spare(cpu)
     return Watch(
         cpu,
@@ -41,9 +41,9 @@ def forced(cpu: int, usable: Set[int], fio: Set[int] | None, back_end: Set[int] 
     )
 
 
-def _spare(usable: Set[int], fio: Set[int] | None, back_end: Set[int] | None) -> Set[int]:
-    left = usable - (fio or set()) - (back_end or set())
-    return left if len(left) > (fio, back_end).count(None) else set()
+def _spare(usable: Set[int], bound: Set[int], unbound: int) -> Set[int]:
+    left = usable - bound
+    return left if len(left) > unbound else set()
 
 
 def _on_spare(cpu: int) -> Watch:

@@ -86,3 +86,15 @@ def test_run_explain_watches_the_ring_of_another_back_end(command: RunCommand) -
         assert done.status == 0, done.stderr
         lines = done.stdout.splitlines()
         assert [line for line in lines if line.startswith("explain_watch=")] == wanted
+
+
+def test_a_cpu_that_a_job_binds_is_not_spare(command: RunCommand) -> None:
+    usable = ",".join(map(str, sorted(os.sched_getaffinity(0))))
+    for name in ("run", "explain"):
+        more = ("--explain",) if name == "run" else ()
+        done = command(
+            *(name, *more, "--dry-run", "--backend", "qsd"),
+            *("latency", "--", f"--cpus_allowed={usable}"),
+        )
+        assert done.status == 0, done.stderr
+        assert "explain_watch=" not in done.stdout

@@ -275,7 +275,7 @@ ROOMS: dict[str, set[str]] = {
 }
 BELOW = {"efficiency", "errors", "files", "sizes"}
 # Beside the rooms: one run of a job, what it may touch, and what this machine lacks for it.
-BESIDE = {"reach", "convert", "run", "explaining", "doctor"}
+BESIDE = {"reach", "convert", "run", "run_hosts", "explaining", "doctor"}
 MAY_USE_BESIDE = {"sweep": {"reach"}, "cli": BESIDE}
 # Slow to import, so imported by what needs them, when it runs.
 HEAVY = {"jinja2", "matplotlib", "numpy", "pandas"}

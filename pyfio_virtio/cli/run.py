@@ -79,6 +79,13 @@ _NO_BACKEND = "none"
     help="Convert a job for another engine of fio to fio_virtio, and show what changed.",
 )
 @click.option(
+    "--hosts",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Run the job at the same time on the hosts in this file (hosts.toml), on each of which "
+    "`pyfio-virtio serve` runs.",
+)
+@click.option(
     "--yes", is_flag=True, help="Do not ask before the job writes elsewhere or runs a command."
 )
 @click.option("--fio", "program", default="fio", show_default=True, help="The fio to run.")
@@ -94,6 +101,7 @@ def run(
     with_counters: bool,
     explaining: bool,
     converting: bool,
+    hosts: Path | None,
     yes: bool,
     program: str,
     dry_run: bool,
@@ -110,6 +118,10 @@ def run(
       pyfio-virtio run latency -- --rw=randread --runtime=2
     """
     job_files, fio_options = split(words)
+    if hosts is not None:
+        from pyfio_virtio.cli import run_hosts  # asyncio is slow to import
+
+        context.exit(run_hosts.run(context, hosts, job_files, fio_options, disk, kind, cpus))
     place, placing = placed(cpus)
     fio_options = (*placing, *fio_options)
     disk_of_run = where(context, kind, socket, disk, place)

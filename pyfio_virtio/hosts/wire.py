@@ -179,6 +179,16 @@ def send(connection: socket_module.socket, message: Message) -> None:
 FRAME_BYTES = 24
 OPCODE_TEXT, OPCODE_PROBE, OPCODE_RUN = 5, 10, 16
 OPCODE_JOB, OPCODE_START, OPCODE_STOP, OPCODE_SERVER_START = 3, 11, 12, 14
+OPCODE_IOLOG = 17
+# What fio's server sends to its client in a run, beside some of these: quit, results of jobs and of
+# groups, ETA, disks, a new job, a changed job, an option.
+ANSWERS = frozenset(
+    (
+        *(1, OPCODE_TEXT, 6, 7, 9, OPCODE_PROBE, OPCODE_START, OPCODE_STOP, 13),
+        *(OPCODE_SERVER_START, 15, OPCODE_IOLOG, 18, 22),
+    )
+)
+FLAG_MORE = 1  # the payload continues in the next frame
 # fio itself splits a payload into pieces of 512 KiB at most, and refuses more than this.
 LARGEST_FRAME = 4 << 20
 

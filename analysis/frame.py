@@ -31,7 +31,7 @@ from pyfio_virtio.fio.directions import PERCENTILE_COLUMNS, merge_bins
 from pyfio_virtio.fio.output import read_fio_json
 from pyfio_virtio.results import values
 from pyfio_virtio.results.record import MEASURED, Row
-from pyfio_virtio.results.results import FIO_JSON, RUNS, ResultsError, open_sweep
+from pyfio_virtio.results.results import FIO_JSON, HOSTS, RUNS, ResultsError, open_sweep
 
 ENGINE = "fio_virtio"
 ALL_JOBS = -1
@@ -371,14 +371,19 @@ def _merged(runs: pd.DataFrame, columns: Sequence[str]) -> Row:
 
 @lru_cache(maxsize=20_000)
 def _job_histogram(path: str, index: int, direction: str | None) -> Histogram:
-    if not Path(path).is_file():
-        return latency.EMPTY
-    jobs = read_fio_json(Path(path)).loads()
+    jobs = [job for each in _documents(Path(path)) for job in read_fio_json(each).loads()]
     chosen = jobs if index == ALL_JOBS else jobs[index : index + 1]
     wanted = [
         each for job in chosen for name, each in job.directions.items() if direction in (None, name)
     ]
     return latency.from_bins(merge_bins(wanted))
+
+
+def _documents(path: Path) -> list[Path]:
+    """fio's JSON of a run: one file, or one of each host."""
+    if path.is_file():
+        return [path]
+    return sorted(path.parent.glob(f"{HOSTS}/*/{FIO_JSON}"))
 
 
 def histogram(frame: pd.DataFrame, direction: str | None = None) -> Histogram:

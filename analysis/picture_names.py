@@ -13,7 +13,7 @@ from types import MappingProxyType
 import pandas as pd
 from matplotlib.figure import Figure
 
-from pyfio_virtio.analysis import columns, names, plots, style, timeplots
+from pyfio_virtio.analysis import columns, hostplots, names, plots, style, timeplots
 from pyfio_virtio.analysis.frame import axes, measured
 from pyfio_virtio.analysis.names import FOLDER, SUBJECTS
 from pyfio_virtio.results.results import ResultsError
@@ -28,6 +28,10 @@ PICTURES: Mapping[str, plots.Plot] = MappingProxyType(
         "counters": plots.counters_by_wait,
         "time": timeplots.iops_over_time,
         "heatmap": timeplots.latency_heatmap,
+        "hosts": hostplots.by_host,
+        "hosts-time": hostplots.over_time,
+        "fairness": hostplots.fairness,
+        "scaling": hostplots.scaling,
     }
 )
 

@@ -25,6 +25,8 @@ from pyfio_virtio.analysis import (
     columns,
     findings,
     front,
+    hostplots,
+    hosts,
     plots,
     stats,
     style,
@@ -60,7 +62,7 @@ from pyfio_virtio.analysis.table import (
     records,
     tabulate,
 )
-from pyfio_virtio.results.record import NULL, Row
+from pyfio_virtio.results.record import HOSTS, NULL, Row
 
 # More would be too much to read; the table has every point.
 MOST_FACETS = 3
@@ -212,10 +214,10 @@ def describe(
     return Report(
         title=" ".join(title.split()),
         question=question(frame),
-        failures=tuple(checks.failures(frame)),
+        failures=(*checks.failures(frame), *hosts.failures(frame)),
         headline=claims.headline(found),
         answers=tuple(answer.sentence for answer in found.answers if len(found.answers) > 1),
-        controls=tuple(_controls(frame)),
+        controls=(*_controls(frame), *hosts.sentences(frame)),
         warnings=(
             *unfinished(frame, plans),
             *filter(None, (claims.advice(found),)),
@@ -328,6 +330,7 @@ def _commands(frame: pd.DataFrame) -> Iterator[str]:
 def draw(frame: pd.DataFrame, found: claims.Study | None = None) -> Iterator[Picture]:
     """The pictures for which this frame has the data, facet by facet."""
     found = found or claims.study(frame)
+    yield from _of_hosts(frame)
     facets = _facets(frame)[:MOST_FACETS]
     best = front.fronts([group for _, group in facets])
     for number, (where, group) in enumerate(facets):
@@ -354,6 +357,24 @@ def fronts(frame: pd.DataFrame) -> list[str]:
         if (text := front.line(each))
     ]
     return lines[:_MOST_FRONTS]
+
+
+def _of_hosts(frame: pd.DataFrame) -> Iterator[Picture]:
+    """The pictures of several hosts: of all runs, or of those on the most hosts."""
+    if not hosts.is_on_hosts(frame):
+        return
+    most = frame[frame[HOSTS] == frame[HOSTS].max()]
+    each: tuple[tuple[plots.Plot, pd.DataFrame], ...] = (
+        (hostplots.scaling, frame),
+        (hostplots.by_host, most),
+        (hostplots.over_time, most),
+        (hostplots.fairness, most),
+    )
+    for number, (plot, part) in enumerate(each):
+        try:
+            yield _picture(Drawn(plot, part), f"h{number}", "")
+        except NoDataError:
+            continue
 
 
 def _left_out(frame: pd.DataFrame) -> str:

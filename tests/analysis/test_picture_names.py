@@ -12,6 +12,16 @@ from pyfio_virtio.analysis import picture_names, style
 from pyfio_virtio.analysis.frame import load
 from pyfio_virtio.analysis.run_files import latency_over_time
 from pyfio_virtio.results.results import ResultsError
+from tests.analysis.host_sweeps import write_host_sweep
+
+OF_HOSTS = ("hosts", "hosts-time", "fairness", "scaling")
+
+
+@pytest.fixture(scope="module")
+def on_hosts(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
+    path = tmp_path_factory.mktemp("hosts")
+    write_host_sweep(path, repeats=2)
+    return load(path)
 
 
 def chosen(sweep: pd.DataFrame, name: str) -> pd.DataFrame:
@@ -24,9 +34,9 @@ def chosen(sweep: pd.DataFrame, name: str) -> pd.DataFrame:
 
 @pytest.mark.parametrize("name", picture_names.PICTURES)
 def test_every_name_draws_and_says_what_it_found(
-    sweep: pd.DataFrame, name: str, tmp_path: Path
+    sweep: pd.DataFrame, on_hosts: pd.DataFrame, name: str, tmp_path: Path
 ) -> None:
-    drawing = picture_names.draw(chosen(sweep, name), name)
+    drawing = picture_names.draw(on_hosts if name in OF_HOSTS else chosen(sweep, name), name)
     assert style.finding_of(drawing.axes[0])
     for kind in ("png", "svg"):
         (tmp_path / f"{name}.{kind}").write_bytes(style.image(drawing, f".{kind}"))

@@ -1,0 +1,274 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Pictures of several hosts: each host by itself, over time, beside the others, and their number.
+
+Each function takes a frame of runs and axes, draws, and returns the axes. All are called from one
+thread. hosts.py reads the rows of the hosts and has the sentences.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+
+from pyfio_virtio.analysis import drawing, findings, names, stats, style
+from pyfio_virtio.analysis.frame import grouped, in_order, measured, points, subject
+from pyfio_virtio.analysis.hosts import HOST, SHARE, is_on_hosts, of_hosts, slowest
+from pyfio_virtio.analysis.run_files import samples
+from pyfio_virtio.results.record import HOSTS
+
+# More panels would be too small to read; the table has every host.
+MOST_PANELS = 12
+_MOST_ROWS = 200
+_STEP_S = 0.25  # between two samples of a run
+
+
+# ---- each host by itself ---------------------------------------------------------------------
+
+
+def by_host(frame: pd.DataFrame, axes: Axes) -> Axes:
+    """IOPS of each host in a panel of its own; all panels have one scale."""
+    hosts = _measured(frame)
+    along = _along(hosts)
+    every = grouped(hosts, [HOST])
+    shown = every[:MOST_PANELS]
+    columns = min(4, len(shown))
+    rows = -(-len(shown) // columns)
+    place = axes.get_subplotspec()
+    if place is None:
+        raise names.NoDataError("these axes have no place for panels")
+    parts = place.subgridspec(2, 1, height_ratios=(0.01, 1), hspace=0)
+    axes.set_subplotspec(parts[0])  # it only has the title
+    grid = parts[1].subgridspec(rows, columns)
+    lines = [str(key["way"]) for key, _ in drawing.some(grouped(hosts, ["way"]))]
+    top = 0.0
+    panels = []
+    for number, (key, part) in enumerate(shown):
+        panel = style.root_of(axes).add_subplot(grid[number // columns, number % columns])
+        panels.append(panel)
+        top = max(top, _panel(panel, part, along, lines))
+        panel.set_title(str(key[HOST]), loc="left", fontsize=9, pad=3)
+        panel.tick_params(labelsize=7.5, labelleft=number % columns == 0)
+    for panel in panels:
+        panel.set_ylim(0, 1.12 * top)
+        style.plain(panel.yaxis)
+    axes.set_axis_off()
+    if len(lines) > 1:
+        for number, line in enumerate(lines):
+            axes.plot([], [], label=line, **style.series(number))
+        drawing.legend(axes)
+    note = f"IOPS against {along} · {_conditions(frame)}"
+    if len(every) > len(shown):
+        note += f" · {len(shown)} of {len(every)} hosts are drawn"
+    style.titles(axes, _range_of_hosts(hosts), note)
+    return axes
+
+
+def _along(hosts: pd.DataFrame) -> str:
+    """What the panels have along x: iodepth if it varies, else the way of waiting."""
+    return "iodepth" if hosts["iodepth"].nunique() > 1 else "way"
+
+
+def _panel(panel: Axes, part: pd.DataFrame, along: str, lines: Sequence[str]) -> float:
+    """Draws one host; returns the largest value."""
+    keys = ["way", "iodepth"] if along == "iodepth" else ["way"]
+    table = points(part, keys, ("iops",)).dropna(subset=["iops"])
+    ticks = list(dict.fromkeys(in_order(table, [along])[along]))
+    for number, name in enumerate(lines):
+        line = table[table["way"] == name]
+        x = [ticks.index(value) for value in line[along]]
+        drawn = style.series(number)
+        panel.plot(x, line["iops"], **drawn)
+        drawing.whiskers(panel, np.array(x), line, "iops", drawn["color"])
+    panel.set_xticks(range(len(ticks)), [str(each).removesuffix(".0") for each in ticks])
+    panel.set_xlim(-0.4, len(ticks) - 0.6)
+    return float(np.nanmax([*table["iops"], *table["iops_high"].dropna()]))
+
+
+def _range_of_hosts(hosts: pd.DataFrame) -> str:
+    medians = {str(key[HOST]): float(part["iops"].median()) for key, part in grouped(hosts, [HOST])}
+    low, high = min(medians, key=lambda n: medians[n]), max(medians, key=lambda n: medians[n])
+    if len(medians) == 1:
+        return f"Host {low} does {style.short(medians[low])} IOPS (median of its runs)"
+    return (
+        f"IOPS by host: from {style.short(medians[low])} ({low}) to "
+        f"{style.short(medians[high])} ({high}), medians of all runs"
+    )
+
+
+# ---- over time -------------------------------------------------------------------------------
+
+
+def over_time(frame: pd.DataFrame, axes: Axes) -> Axes:
+    """IOPS of all hosts in one run by time, as a heat map with a line for each host.
+
+    The run is the first in which a host failed, or the first one.
+    """
+    hosts = of_hosts(frame)
+    failed = hosts[hosts["error"].notna()]
+    chosen = (failed if len(failed) else hosts).sort_values("order").iloc[0]
+    same = (hosts[["source", "hash", "repeat"]] == chosen[["source", "hash", "repeat"]]).all(axis=1)
+    run = hosts[same].drop_duplicates(HOST)[:_MOST_ROWS]
+    table = samples(run)
+    if table.empty or table["iops"].max() <= 0:
+        raise names.NoDataError("this run has no IOPS by time", "its hosts have no samples")
+    steps = np.arange(0, table["time_s"].max() + _STEP_S, _STEP_S)
+    rates = np.array([_by_step(table[table["run"] == path], steps) for path in run["fio_json"]])
+    drawn = axes.pcolormesh(
+        np.append(steps, steps[-1] + _STEP_S),
+        np.arange(len(run) + 1),
+        np.ma.masked_invalid(rates),
+        cmap="cividis",
+        vmin=0,
+        rasterized=True,
+    )
+    axes.set_facecolor("#f4f5f7")  # no sample
+    axes.set_yticks(np.arange(len(run)) + 0.5, [_label(row) for _, row in run.iterrows()])
+    axes.invert_yaxis()
+    axes.grid(visible=False)
+    axes.set_xlabel("seconds since the run began, ramp included")
+    bar = style.root_of(axes).colorbar(drawn, ax=axes, pad=0.02, aspect=28)
+    bar.set_label("IOPS of a host")
+    style.plain(bar.ax.yaxis)
+    style.titles(axes, _of_run(run), _conditions(frame))
+    return axes
+
+
+def _by_step(table: pd.DataFrame, steps: np.ndarray) -> np.ndarray:
+    """The IOPS of one host in each step; NaN where it told none."""
+    found = np.full(steps.size, np.nan)
+    if len(table):
+        place = np.clip((table["time_s"] / _STEP_S).astype(int), 0, steps.size - 1)
+        for step, value in zip(place, table["iops"], strict=True):
+            found[step] = value
+        # A status line that came a little late leaves one empty step between two others.
+        gaps = np.flatnonzero(np.isnan(found[1:-1]) & ~np.isnan(found[:-2]) & ~np.isnan(found[2:]))
+        found[gaps + 1] = found[gaps]
+    return found
+
+
+def _label(row: pd.Series) -> str:
+    return f"{row[HOST]} (failed)" if isinstance(row["error"], str) else str(row[HOST])
+
+
+def _of_run(run: pd.DataFrame) -> str:
+    failed = [str(name) for name in run.loc[run["error"].notna(), HOST]]
+    if failed:
+        who = f"Host {failed[0]}" if len(failed) == 1 else f"Hosts {names.listed(failed)}"
+        return f"{who} failed; the others went on"
+    return f"One run of {len(run)} {'host' if len(run) == 1 else 'hosts'}: their IOPS over time"
+
+
+# ---- beside the others -----------------------------------------------------------------------
+
+
+def fairness(frame: pd.DataFrame, axes: Axes) -> Axes:
+    """Each host's IOPS as a share of the median host's, with one mark for each point."""
+    hosts = _measured(frame).dropna(subset=[SHARE])
+    if hosts[HOST].nunique() < 2:
+        raise names.NoDataError("there is nothing to compare", "these runs have one host only")
+    order = [str(key[HOST]) for key, _ in grouped(hosts, [HOST])]
+    groups = drawing.some(grouped(hosts, ["way", "iodepth"]))
+    width = 0.6 / max(len(groups), 1)
+    for number, (key, part) in enumerate(groups):
+        drawn = style.series(number)
+        x, middle, low, high = [], [], [], []
+        for place, name in enumerate(order):
+            shares = part.loc[part[HOST] == name, SHARE]
+            if shares.empty:
+                continue
+            found = stats.median(shares)
+            x.append(place + (number - (len(groups) - 1) / 2) * width)
+            middle.append(found.value)
+            low.append(found.interval.low)
+            high.append(found.interval.high)
+        label = f"{key['way']}, iodepth {str(key['iodepth']).removesuffix('.0')}"
+        axes.plot(
+            x, middle, linestyle="none", marker=drawn["marker"], color=drawn["color"], label=label
+        )
+        axes.vlines(x, low, high, color=drawn["color"], linewidth=1.1)
+    axes.axhline(1.0, color=style.INK, linewidth=0.9, linestyle=(0, (4, 3)))
+    axes.set_xticks(range(len(order)), order, rotation=0 if len(order) <= 8 else 60)
+    axes.set_xlim(-0.5, len(order) - 0.5)
+    axes.set_ylim(bottom=0)
+    axes.set_ylabel("IOPS / those of the median host")
+    if len(groups) > 1:
+        drawing.legend(axes)
+    found_slowest = slowest(hosts)
+    title = "Fairness of the hosts"
+    if found_slowest is not None:
+        name, share = found_slowest
+        title = f"Host {name} is the slowest, with {share.value:.2f} of the median host's IOPS"
+    style.titles(axes, title, _conditions(frame))
+    return axes
+
+
+# ---- their number ----------------------------------------------------------------------------
+
+
+def scaling(frame: pd.DataFrame, axes: Axes) -> Axes:
+    """IOPS of all hosts together against their number, with the ideal line and the efficiency."""
+    runs = findings.unrated(frame)
+    if not is_on_hosts(runs) or runs[HOSTS].nunique() < 2:
+        raise names.NoDataError(
+            "there is no number of hosts to draw",
+            "it does not vary in these runs",
+            "measure with --host-count 1,2,4",
+        )
+    by = subject(runs)
+    drawing.refuse_more_than(runs, (by, HOSTS, "iodepth"))
+    deepest = in_order(runs, ["iodepth"])["iodepth"].iloc[-1]
+    chosen = runs[runs["iodepth"] == deepest]
+    table = points(chosen, [by, HOSTS], ("iops",)).dropna(subset=["iops"])
+    ends, found = [], []
+    for number, (key, line) in enumerate(drawing.some(grouped(table, [by]))):
+        drawn = style.series(number)
+        count, value = line[HOSTS].to_numpy(float), line["iops"].to_numpy(float)
+        axes.plot(count, value, **drawn)
+        drawing.whiskers(axes, line[HOSTS], line, "iops", drawn["color"])
+        ideal = value[0] * count / count[0]
+        axes.plot(count, ideal, color=drawn["color"], linewidth=0.9, linestyle=(0, (4, 3)))
+        efficiency = value / ideal
+        labels = [
+            (x, y, f"{e:.0%}", drawn["color"])
+            for x, y, e in zip(count, value, efficiency, strict=True)
+        ]
+        style.point_labels(axes, labels[1:])
+        ends.append((count[-1], value[-1], str(key[by]), drawn["color"]))
+        found.append((str(key[by]), count[0], count[-1], value[-1] / value[0], efficiency[-1]))
+    axes.set_ylim(bottom=0)
+    axes.set_xticks(
+        sorted(table[HOSTS].unique()), [f"{int(n)}" for n in sorted(table[HOSTS].unique())]
+    )
+    axes.set_xlabel("hosts (dashed: ideal; percent: efficiency)")
+    drawing.value_axis(axes, "y", "iops", runs)
+    style.end_labels(axes, ends)
+    note = _conditions(frame)
+    if runs["iodepth"].nunique() > 1:
+        note += f" · iodepth {str(deepest).removesuffix('.0')}"
+    style.titles(axes, _scaled(found), note)
+    return axes
+
+
+def _scaled(found: Sequence[tuple[str, float, float, float, float]]) -> str:
+    name, few, many, times, efficiency = max(found, key=lambda each: each[4])
+    who = f"{name}: " if len(found) > 1 else ""
+    return (
+        f"{who}{int(many)} hosts do {times:.2f} times the IOPS of {int(few)} (medians), "
+        f"an efficiency of {efficiency:.0%}"
+    )
+
+
+def _conditions(frame: pd.DataFrame) -> str:
+    """The conditions of the runs; those of the hosts if no run of all hosts succeeded."""
+    return findings.conditions(frame if len(measured(frame)) else of_hosts(frame))
+
+
+def _measured(frame: pd.DataFrame) -> pd.DataFrame:
+    """The hosts' rows of the points that succeeded on them."""
+    hosts = measured(of_hosts(findings.unrated(frame) if len(measured(frame)) else frame))
+    if hosts.empty:
+        raise names.NoDataError("no host has a result")
+    return hosts

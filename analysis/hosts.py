@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The single hosts of runs on several hosts: their rows, and sentences about them.
+
+This file reads the rows of hosts that belong to a frame of runs. It is called from one thread,
+reads files and changes none. hostplots.py draws. A sentence describes medians; whether hosts differ
+is told by how each compares with the others of the same runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+
+from pyfio_virtio.analysis import stats
+from pyfio_virtio.analysis.frame import ALL_JOBS, FIO_DEFAULT_DEPTH, derive, extreme, measured
+from pyfio_virtio.analysis.names import NoDataError
+from pyfio_virtio.results.record import HOSTS
+from pyfio_virtio.results.results import FIO_JSON, open_sweep
+from pyfio_virtio.results.results import HOSTS as HOSTS_FOLDER
+
+HOST = "on_name"
+# The column that of_hosts() adds: IOPS divided by the median of all hosts of the same run.
+SHARE = "share_of_median"
+_STRAGGLER = 0.8
+_LONG_SKEW_S = 0.05  # as a share of the common time
+_LARGE_OFFSET_MS = 1000.0
+_RUN = ["source", "hash", "repeat"]
+
+
+def is_on_hosts(frame: pd.DataFrame) -> bool:
+    """Whether any of these runs was on several hosts, or on one by --hosts."""
+    return HOSTS in frame and bool(frame[HOSTS].notna().any())
+
+
+def of_hosts(frame: pd.DataFrame) -> pd.DataFrame:
+    """A row for each host of each of these runs, also of runs and hosts that failed.
+
+    Raises NoDataError if none of the runs was on hosts.
+    """
+    if not is_on_hosts(frame):
+        raise NoDataError("these runs have no hosts", "they were made on one machine")
+    wanted = {tuple(row) for row in frame[_RUN].itertuples(index=False)}
+    rows = []
+    for source in dict.fromkeys(frame["source"]):
+        sweep = open_sweep(Path(source))
+        for row in sweep.host_rows():
+            if (source, row["hash"], row["repeat"]) not in wanted:
+                continue
+            folder = sweep.run_folder(row["hash"], row["repeat"]) / HOSTS_FOLDER / row[HOST]
+            rows.append(
+                {
+                    "iodepth": FIO_DEFAULT_DEPTH,
+                    **row,
+                    "source": source,
+                    "fio_json": str(folder / FIO_JSON),
+                    "job_index": ALL_JOBS,
+                    "option_names": tuple(row["option_names"]),
+                    "counter_names": tuple(row["counter_names"]),
+                }
+            )
+    if not rows:
+        raise NoDataError("these runs have no hosts", "their folder has no rows of single hosts")
+    return _with_shares(derive(pd.DataFrame(rows)))
+
+
+def _with_shares(hosts: pd.DataFrame) -> pd.DataFrame:
+    good = hosts[hosts["error"].isna()]
+    medians = good.groupby(_RUN)["iops"].transform("median")
+    return hosts.assign(**{SHARE: (good["iops"] / medians.where(medians > 0)).reindex(hosts.index)})
+
+
+def slowest(hosts: pd.DataFrame) -> tuple[str, stats.Estimate] | None:
+    """The host with the smallest median share of the median host, over all runs of all hosts."""
+    known = hosts.dropna(subset=[SHARE])
+    if known[HOST].nunique() < 2:
+        return None
+    shares = {
+        str(name): stats.median(part[SHARE]) for name, part in known.groupby(HOST, sort=False)
+    }
+    name = min(shares, key=lambda each: shares[each].value)
+    return name, shares[name]
+
+
+def failures(frame: pd.DataFrame) -> list[str]:
+    """Which hosts failed in which runs, and what was kept; empty if none did."""
+    return list(_failures(of_hosts(frame))) if is_on_hosts(frame) else []
+
+
+def sentences(frame: pd.DataFrame) -> list[str]:
+    """What to know about the hosts of these runs; empty if they were on one machine."""
+    return list(_sentences(frame)) if is_on_hosts(frame) else []
+
+
+def _sentences(frame: pd.DataFrame) -> Iterator[str]:
+    hosts = of_hosts(frame)
+    found = slowest(hosts)
+    if found is not None:
+        name, share = found
+        between = f"{share.value:.2f} ({share.interval.low:.2f} to {share.interval.high:.2f})"
+        runs = measured(frame)
+        of_all = f"{int(runs[HOSTS].max())} hosts" if len(runs) else "the hosts"
+        word = "a straggler" if share.interval.high < _STRAGGLER else "the slowest"
+        yield f"Host {name} is {word} of {of_all}: it does {between} of the median host's IOPS."
+    yield from _times(measured(frame))
+    yield from _clocks(hosts)
+
+
+def _failures(hosts: pd.DataFrame) -> Iterator[str]:
+    failed = hosts[hosts["error"].notna()]
+    for name, part in failed.groupby(HOST, sort=True):
+        runs = len(part)
+        first = str(part["error"].iloc[0])
+        yield f"Host {name} failed in {runs} {'run' if runs == 1 else 'runs'}: {first}."
+    lost = failed[_RUN].drop_duplicates()
+    kept = hosts[hosts["error"].isna()].merge(lost, on=_RUN)
+    if len(kept):
+        count = len(kept)
+        yield (
+            f"The results of the other hosts in these runs are kept ({count} "
+            f"{'result' if count == 1 else 'results'}), but are no result of all hosts together."
+        )
+
+
+def _times(runs: pd.DataFrame) -> Iterator[str]:
+    if not {"across_start_skew_ms", "across_window_s"} <= set(runs):
+        return
+    known = runs.dropna(subset=["across_start_skew_ms"])
+    if known.empty:
+        return
+    worst = extreme(known, "across_start_skew_ms")
+    skew_ms, window_s = float(worst["across_start_skew_ms"]), float(worst["across_window_s"])
+    sentence = f"The hosts began at most {skew_ms:.3g} ms apart"
+    if skew_ms / 1000 > _LONG_SKEW_S * window_s:
+        sentence += f", so only {window_s:.2f} s of that run count"
+    yield f"{sentence}; IOPS and bytes are those of the time in which all of them ran."
+
+
+def _clocks(hosts: pd.DataFrame) -> Iterator[str]:
+    for name, part in hosts.groupby(HOST, sort=True):
+        offset_ms = float(part["on_clock_offset_ms"].abs().max())
+        if offset_ms > _LARGE_OFFSET_MS:
+            apart = f"{offset_ms / 1000:.1f} s"
+            yield f"The clock of {name} differs by {apart}; its times are corrected."

@@ -60,7 +60,7 @@ def report(
       pyfio-virtio report base new -o both.html
       pyfio-virtio report --history nightly/* -o history.html
     """
-    from pyfio_virtio.analysis import load
+    from pyfio_virtio.analysis import load, report_pictures
     from pyfio_virtio.analysis import report as reports
     from pyfio_virtio.analysis.frame import measured
 
@@ -80,7 +80,7 @@ def report(
     else:
         beside = folders[0] if len(folders) == 1 and folders[0].is_dir() else Path()
         print_or_write(reports.html(frame, plans, title), output or beside / PAGE)
-        for line in reports.fronts(frame):
+        for line in report_pictures.fronts(frame):
             click.echo(f"pyfio-virtio: {line}", err=True)
     if measured(frame).empty:
         names = " and ".join(map(str, folders))

@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 from markupsafe import escape
 
-from pyfio_virtio.analysis import claims, front, report
+from pyfio_virtio.analysis import claims, front, report, report_pictures
 from pyfio_virtio.analysis.frame import load, measured
 from tests.analysis import synthetic
 
@@ -193,7 +193,7 @@ def test_what_the_data_says_is_escaped(sweep: pd.DataFrame) -> None:
 def test_unlike_loads_are_drawn_apart(sweep: pd.DataFrame) -> None:
     some = sweep[(sweep["role"] == "measured") & (sweep["repeat"] <= 2)]
     both = pd.concat([some, some.assign(rw="randwrite")], ignore_index=True)
-    captions = {picture.caption for picture in report.draw(both)}
+    captions = {picture.caption for picture in report_pictures.draw(both)}
     assert captions == {"randread", "randwrite"}
 
 
@@ -244,7 +244,7 @@ def test_no_number_has_an_exponent(sweep: pd.DataFrame) -> None:
 def test_one_way_is_drawn_against_depth(sweep: pd.DataFrame) -> None:
     one = sweep[(sweep["way"] == "busy") & (sweep["role"] == "measured")]
     assert report.question(one).startswith("What do IOPS and latency of randread 4k do as iodepth")
-    assert len(list(report.draw(one))) >= 2
+    assert len(list(report_pictures.draw(one))) >= 2
 
 
 def test_a_report_of_many_points_stays_readable(tmp_path: Path) -> None:

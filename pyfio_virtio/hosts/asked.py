@@ -8,6 +8,7 @@ file was allowed by name. Pure but for the paths that are looked up.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -60,7 +61,7 @@ def of_message(given: Mapping[str, Any]) -> Asked:
         return Asked(_spec(backend))
     if socket is None:
         return Asked()
-    if not isinstance(socket, str) or not socket.startswith("/") or len(socket) > _LONGEST:
+    if not isinstance(socket, str) or not socket.startswith("/") or not _is_plain(socket):
         raise _unusable(f"{socket!r:.60} is no absolute path of a socket", "")
     return Asked(socket=socket)
 
@@ -87,12 +88,20 @@ def _is_usable(name: str, value: object) -> bool:
         return False
     if isinstance(value, int) and not 0 <= value <= _LARGEST:
         return False
-    if isinstance(value, str) and (len(value) > _LONGEST or "\0" in value):
+    if isinstance(value, str) and not _is_plain(value):
         return False
     if isinstance(value, Sequence) and not isinstance(value, str):
         texts = all(isinstance(each, str) and _is_usable("storage", each) for each in value)
         return name == "options" and len(value) <= _MOST_OPTIONS and texts
     return isinstance(value, _TYPES[name])
+
+
+def _is_plain(text: str) -> bool:
+    """Whether the system takes a text as a word of a command, or as a path."""
+    try:
+        return len(text) <= _LONGEST and b"\0" not in os.fsencode(text)
+    except UnicodeError:
+        return False
 
 
 def permitted(asked: Asked, allowed: Sequence[Path], folder: Path) -> Asked:

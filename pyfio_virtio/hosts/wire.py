@@ -116,6 +116,7 @@ class Decoder:
 
     def __init__(self) -> None:
         self._bytes = bytearray()
+        self._searched = 0  # so many of them are known to have no end of a line
         self._started: tuple[str, dict[str, Any], int] | None = None
 
     def feed(self, piece: bytes) -> Iterator[Message]:
@@ -126,13 +127,15 @@ class Decoder:
 
     def _next(self) -> Message | None:
         if self._started is None:
-            line, newline, _ = self._bytes.partition(b"\n")
-            if len(line) > LONGEST_LINE:
+            end = self._bytes.find(b"\n", self._searched)
+            self._searched = len(self._bytes) if end < 0 else 0
+            if max(end, self._searched) > LONGEST_LINE:
                 raise WireError("a message is too long", f"more than {LONGEST_LINE} bytes")
-            if not newline:
+            if end < 0:
                 return None
-            del self._bytes[: len(line) + 1]
-            self._started = _begun(bytes(line))
+            line = bytes(self._bytes[:end])
+            del self._bytes[: end + 1]
+            self._started = _begun(line)
         kind, fields, count = self._started
         if len(self._bytes) < count:
             return None

@@ -1,30 +1,35 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A real `pyfio-virtio serve` for the tests of this folder, and a controller that talks to it.
 
-- `served(*arguments)` starts one in `private` and returns it: .address, .socket (a path), .pid,
-  .errors() (its stderr so far), .sessions() (the private folders of its sessions), .processes()
-  (all below it). It must end with the test, and leave nothing.
+- `here` is one that serves all tests: .address, .socket (a path), .pid, .errors() (its stderr so
+  far), .sessions() (the private folders of its sessions), .processes() (all below it). After each
+  test, it must have no session, and have left nothing.
+- `served(*arguments, limits={"wire.SILENCE_S": 0.5})` starts another one, in `private`.
 - `Client(socket)` speaks with it: send(kind, **fields), next(kind), and connection.
-- `run_job(client, text)` runs a job by a real `fio --client`, and returns its status and output.
+- `begin_job(client, text, disk)` begins a job by a real `fio --client`; .run() runs it to its end.
 """
 
 from __future__ import annotations
 
 import os
 import select
+import shutil
 import signal
 import socket as socket_module
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Self
 
 import pytest
 
-from pyfio_virtio.hosts import wire
+from pyfio_virtio.hosts import addresses, wire
+from pyfio_virtio.hosts.addresses import Address
 from pyfio_virtio.hosts.wire import Message
 from pyfio_virtio.machine import descendants
 from tests.conftest import ROOT
@@ -78,44 +83,86 @@ class Served:
 Serve = Callable[..., Served]
 
 
+def _start(folder: Path, limits: Mapping[str, float], *arguments: str) -> Served:
+    """Serves with `folder` for XDG_RUNTIME_DIR."""
+    log = folder / f"serve{len(list(folder.glob('serve*.log')))}.log"
+    with log.open("w") as errors:
+        process = subprocess.Popen(
+            [sys.executable, *_program(limits), "serve", *arguments],
+            cwd=ROOT,
+            env={**os.environ, "XDG_RUNTIME_DIR": str(folder)},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+        )
+    assert process.stdout
+    address = process.stdout.readline().strip()
+    assert address, log.read_text()
+    return Served(process, address, folder / "pyfio-virtio", log)
+
+
+def _end(here: Served) -> None:
+    here.process.terminate()
+    here.process.communicate(timeout=LIMIT_S)
+    assert here.sessions() == []
+    _check_words(here)
+
+
+def _check_words(here: Served) -> None:
+    text = here.errors()
+    assert "Traceback" not in text, text
+    assert "Exception" not in text, text
+    assert "a session failed" not in text, text
+
+
 @pytest.fixture
 def served(private: Path) -> Iterator[Serve]:
     started: list[Served] = []
 
-    def start(*arguments: str) -> Served:
-        log = private / f"serve{len(started)}.log"
-        with log.open("w") as errors:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "pyfio_virtio", "serve", *arguments],
-                cwd=ROOT,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=errors,
-                text=True,
-            )
-        assert process.stdout
-        address = process.stdout.readline().strip()
-        started.append(Served(process, address, private / "pyfio-virtio", log))
-        assert address, log.read_text()
+    def start(*arguments: str, limits: Mapping[str, float] = MappingProxyType({})) -> Served:
+        started.append(_start(private, limits, *arguments))
         return started[-1]
 
     yield start
     for each in started:
-        each.process.terminate()
-        each.process.communicate(timeout=LIMIT_S)
-        text = each.errors()
-        assert "Traceback" not in text, text
-        assert "Exception" not in text, text
-        assert each.sessions() == []
+        _end(each)
+
+
+@pytest.fixture(scope="session")
+def long_served() -> Iterator[Served]:
+    folder = Path(tempfile.mkdtemp(prefix="pv-"))
+    here = _start(folder, {})
+    yield here
+    _end(here)
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def here(long_served: Served) -> Iterator[Served]:
+    yield long_served
+    long_served.wait_until_idle()
+    _check_words(long_served)
+
+
+def _program(limits: Mapping[str, float]) -> list[str]:
+    """The command with shorter limits of time, so that no test waits for the real ones."""
+    if not limits:
+        return ["-m", "pyfio_virtio"]
+    lines = [
+        "from pyfio_virtio.hosts import plain, session, wire",
+        *(f"{name} = {value}" for name, value in limits.items()),
+        "import runpy",
+        "runpy.run_module('pyfio_virtio', run_name='__main__', alter_sys=True)",
+    ]
+    return ["-c", "\n".join(lines)]
 
 
 class Client:
     """Every wait has a limit."""
 
     def __init__(self, socket: str, greets: bool = True) -> None:
-        self.connection = socket_module.socket(socket_module.AF_UNIX)
-        self.connection.settimeout(LIMIT_S)
-        self.connection.connect(socket)
+        self.connection = addresses.connect(Address(path=socket), LIMIT_S)
         self._decoder, self._messages = wire.Decoder(), list[Message]()
         if greets:
             self.connection.sendall(wire.GREETING)
@@ -230,22 +277,14 @@ class FioClient:
         self._stream.close()
 
 
-RunJob = Callable[..., Ran]
+BeginJob = Callable[..., FioClient]
 
 
 @pytest.fixture
-def run_job(tmp_path: Path, private: Path) -> RunJob:
-    def run(client: Client, text: str = JOB, disk: str = "") -> Ran:
-        return FioClient(client, private, text, disk).run()
-
-    return run
-
-
-@pytest.fixture
-def begin_job(private: Path) -> Iterator[Callable[..., FioClient]]:
+def begin_job(private: Path) -> Iterator[BeginJob]:
     begun: list[FioClient] = []
 
-    def begin(client: Client, text: str = LONG_JOB, disk: str = "") -> FioClient:
+    def begin(client: Client, text: str = JOB, disk: str = "") -> FioClient:
         begun.append(FioClient(client, private, text, disk))
         return begun[-1]
 

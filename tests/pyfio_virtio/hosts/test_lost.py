@@ -47,6 +47,9 @@ def test_a_client_that_leaves(here: Served, begin_job: BeginJob) -> None:
     with Client(here.socket) as client:
         found = run_until_forked(here, client, begin_job)
         assert len(here.sessions()) == 1
+        # ^C in the terminal of serve does not reach its sessions.
+        session = next(pid for pid in found if _parent(pid) == here.pid)
+        assert os.getpgid(session) == session
     wait_until(lambda: have_ended(found), "the end of its processes")
     here.wait_until_idle()
 
@@ -82,7 +85,7 @@ def test_serve_is_ended(served: Serve, begin_job: BeginJob, number: int) -> None
 
 
 def test_a_silent_client(served: Serve, begin_job: BeginJob) -> None:
-    here = served(limits={"wire.SILENCE_S": 1.0})
+    here = served(limits={"wire.SILENCE_S": 5.0, "wire.BEAT_S": 0.2})
     with Client(here.socket) as client:
         found = run_until_forked(here, client, begin_job)
         wait_until(lambda: have_ended(found), "the end of its processes")
@@ -139,11 +142,3 @@ def test_what_a_job_starts_ends_with_it(here: Served, begin_job: BeginJob) -> No
         begin_job(client, text).run()
         assert len(here.processes()) == 1
     here.wait_until_idle()
-
-
-def test_serve_in_a_terminal(here: Served, begin_job: BeginJob) -> None:
-    """^C reaches the group of serve, but not its sessions: these end in order."""
-    with Client(here.socket) as client:
-        found = run_until_forked(here, client, begin_job)
-        session = next(pid for pid in found if _parent(pid) == here.pid)
-        assert os.getpgid(session) == session

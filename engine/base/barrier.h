@@ -11,6 +11,7 @@
 #ifndef BARRIER_H
 #define BARRIER_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -23,6 +24,17 @@ static inline uint16_t load_acquire_u16(const uint16_t *p)
 }
 
 static inline void store_release_u16(uint16_t *p, uint16_t value)
+{
+	__atomic_store_n(p, value, __ATOMIC_RELEASE);
+}
+
+/* Barrier U of fio/used_watcher.c. */
+static inline uint64_t load_acquire_u64(const uint64_t *p)
+{
+	return __atomic_load_n(p, __ATOMIC_ACQUIRE);
+}
+
+static inline void store_release_u64(uint64_t *p, uint64_t value)
 {
 	__atomic_store_n(p, value, __ATOMIC_RELEASE);
 }
@@ -46,6 +58,16 @@ static inline uint32_t load_relaxed_u32(const uint32_t *p)
 static inline uint8_t load_relaxed_u8(const uint8_t *p)
 {
 	return __atomic_load_n(p, __ATOMIC_RELAXED);
+}
+
+static inline bool load_relaxed_bool(const bool *p)
+{
+	return __atomic_load_n(p, __ATOMIC_RELAXED);
+}
+
+static inline void store_relaxed_bool(bool *p, bool value)
+{
+	__atomic_store_n(p, value, __ATOMIC_RELAXED);
 }
 
 /* Copies what the other side may still change. Each byte is read once, so what was checked

@@ -344,6 +344,21 @@ static void set_hooks(struct thread_data *td, struct explain *explain)
 	td->io_ops = &explain->hooks;
 }
 
+static int start_watcher(struct explain *explain, const struct job *job, const char *cpu)
+{
+	const struct virtq **files = calloc(job->num_files, sizeof(*files));
+	int code;
+
+	if (!files)
+		return error_set(ENOMEM, "no memory for a list of %u queues", job->num_files);
+	for (unsigned int i = 0; i < job->num_files; i++)
+		files[i] = &job->files[i].queue->vq;
+	code = used_watcher_start(&explain->watcher, files, job->num_files,
+				  (unsigned int)atoi(cpu));
+	free(files);
+	return code;
+}
+
 int fio_explain_begin(struct thread_data *td)
 {
 	const struct options *options = td->eo;
@@ -357,8 +372,7 @@ int fio_explain_begin(struct thread_data *td)
 	if (!explain)
 		code = error_set(ENOMEM, "no memory for the times of %u requests", MOST_SAMPLES);
 	else if (options->explain_watch)
-		code = used_watcher_start(&explain->watcher, job,
-					  (unsigned int)atoi(options->explain_watch));
+		code = start_watcher(explain, job, options->explain_watch);
 	if (code) {
 		free(explain);
 		return fio_fail(td, code, "init");

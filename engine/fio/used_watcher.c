@@ -5,19 +5,35 @@
  * The two threads share one table for each queue: when and at which used index each id was last
  * seen. A time that is not between the request's publication and its end is dropped. When several
  * requests are completed between two looks, all get the time of the second look.
+ *
+ *   | the watcher                       | pairs with the job's             | if missing
+ * --+-----------------------------------+----------------------------------+-------------------
+ * B | acquire of used idx, then reading | (the back-end's release, see     | it reads a stale
+ *   | element                           | ring/virtq.h)                    | element
+ * U | release: index, then ticks        | acquire of ticks, then index     | ticks of one use of
+ *   |                                   |                                  | the id count for an
+ *   |                                   |                                  | earlier one
+ *
+ * The job may still read the ticks of an earlier use beside a newer index. These ticks are before
+ * the request's publication, so they are dropped. must_end needs no order: pthread_join() makes the
+ * watcher's last look precede all that follows. virtq_rewind() zeroes rings while the watcher
+ * looks at them; after that, the job keeps no times.
  */
 #include "fio/used_watcher.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 
 #include "base/barrier.h"
 #include "base/error.h"
 #include "base/ticks.h"
+#include "device/queue.h"
 
 /* The thread gives way to others where it shares a CPU with them. */
 #define NICENESS 19
@@ -55,7 +71,7 @@ static void note_used(struct watched_queue *queue, uint16_t index, uint64_t tick
 		struct seen *seen = &queue->seen[id & vq->mask];
 
 		store_relaxed_u16(&seen->index, queue->next);
-		__atomic_store_n(&seen->ticks, ticks, __ATOMIC_RELEASE);
+		store_release_u64(&seen->ticks, ticks); /* barrier U */
 	}
 }
 
@@ -64,7 +80,7 @@ static void *watch(void *context)
 	struct used_watcher *watcher = context;
 
 	setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), NICENESS);
-	while (!__atomic_load_n(&watcher->must_end, __ATOMIC_RELAXED)) {
+	while (!load_relaxed_bool(&watcher->must_end)) {
 		for (unsigned int i = 0; i < watcher->num_queues; i++) {
 			struct watched_queue *queue = &watcher->queues[i];
 			uint16_t index = load_acquire_u16(&queue->vq->used->idx); /* barrier B */
@@ -86,13 +102,13 @@ static void free_watcher(struct used_watcher *watcher)
 	free(watcher);
 }
 
-static struct used_watcher *make_watcher(const struct job *job)
+static struct used_watcher *make_watcher(const struct virtq *const *files, unsigned int num_files)
 {
 	struct used_watcher *watcher =
-		calloc(1, sizeof(*watcher) + job->num_files * sizeof(*watcher->queues));
+		calloc(1, sizeof(*watcher) + num_files * sizeof(*watcher->queues));
 
-	while (watcher && watcher->num_queues < job->num_files) {
-		const struct virtq *vq = &job->files[watcher->num_queues].queue->vq;
+	while (watcher && watcher->num_queues < num_files) {
+		const struct virtq *vq = files[watcher->num_queues];
 		struct seen *seen = calloc(vq->shape.size, sizeof(*seen));
 
 		if (!seen) {
@@ -127,9 +143,10 @@ static int start_thread(struct used_watcher *watcher, unsigned int cpu)
 	return code;
 }
 
-int used_watcher_start(struct used_watcher **result, const struct job *job, unsigned int cpu)
+int used_watcher_start(struct used_watcher **result, const struct virtq *const *files,
+		       unsigned int num_files, unsigned int cpu)
 {
-	struct used_watcher *watcher = make_watcher(job);
+	struct used_watcher *watcher = make_watcher(files, num_files);
 	int code;
 
 	if (!watcher)
@@ -148,7 +165,7 @@ void used_watcher_stop(struct used_watcher *watcher)
 {
 	if (!watcher)
 		return;
-	__atomic_store_n(&watcher->must_end, true, __ATOMIC_RELAXED);
+	store_relaxed_bool(&watcher->must_end, true);
 	pthread_join(watcher->thread, NULL);
 	free_watcher(watcher);
 }
@@ -160,7 +177,7 @@ uint64_t used_watcher_saw(const struct used_watcher *watcher, unsigned int file,
 	const struct virtq_shape *shape = &queue->vq->shape;
 	unsigned int id = shape->indirect ? chain : chain * shape->chain_length;
 	const struct seen *seen = &queue->seen[id & queue->vq->mask];
-	uint64_t ticks = __atomic_load_n(&seen->ticks, __ATOMIC_ACQUIRE);
+	uint64_t ticks = load_acquire_u64(&seen->ticks); /* barrier U */
 
 	return (int16_t)(load_relaxed_u16(&seen->index) - since) >= 0 ? ticks : 0;
 }

@@ -10,12 +10,15 @@
 #ifndef USED_WATCHER_H
 #define USED_WATCHER_H
 
-#include "fio/job.h"
+#include <stdint.h>
 
 struct used_watcher;
+struct virtq;
 
-/* Starts it on this CPU. 0, or a negative errno with a sentence. */
-int used_watcher_start(struct used_watcher **watcher, const struct job *job, unsigned int cpu);
+/* Starts it on this CPU, for the virtqueue of each file. The array may go away; the virtqueues
+ * must stay. 0, or a negative errno with a sentence. */
+int used_watcher_start(struct used_watcher **watcher, const struct virtq *const *files,
+		       unsigned int num_files, unsigned int cpu);
 /* Ends the thread and frees all. NULL is allowed. */
 void used_watcher_stop(struct used_watcher *watcher);
 /* The ticks at which it last saw this chain of the file's queue in the used ring; 0: never since

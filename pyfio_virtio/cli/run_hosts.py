@@ -22,6 +22,7 @@ from pyfio_virtio.cli.options import confirm
 from pyfio_virtio.errors import UsageError
 from pyfio_virtio.fio.directions import Summary, summarise
 from pyfio_virtio.hosts import hosts_file
+from pyfio_virtio.hosts.addresses import Address
 from pyfio_virtio.hosts.combine import HostPart
 from pyfio_virtio.hosts.hosts_file import Host
 from pyfio_virtio.hosts.together import HostsError
@@ -51,7 +52,7 @@ def run(
     _refuse(context, kind, cpus)
     chosen = context.params
     found = hosts_file.read(file)
-    usual = Host("all", hosts_file.Address(), backend=kind).disk(disk)
+    usual = Host("all", Address(), backend=kind).disk(disk)
     if not isinstance(usual, BackendSpec):
         raise UsageError(f"cannot use --backend {kind} with --hosts")
     plan = runs.plan(

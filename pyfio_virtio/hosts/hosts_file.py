@@ -19,31 +19,16 @@ from pyfio_virtio import files
 from pyfio_virtio.backends import option_keys
 from pyfio_virtio.backends.backends import VHOST_USER_KINDS, BackendSpec
 from pyfio_virtio.errors import UsageError, did_you_mean
+from pyfio_virtio.hosts import addresses
+from pyfio_virtio.hosts.addresses import Address
 from pyfio_virtio.results.record import HOST_NAME
 from pyfio_virtio.sizes import parse_size
 
-DEFAULT_PORT = 8765
 SCRATCH = "file"  # storage: a file that the host makes for the session
-_UNIX = "unix:"
 _MOST_HOSTS = 1024
 _PLACE = re.compile(r"[0-9,-]*:[0-9,-]*")
 # ssh takes a word that begins with a dash for an option.
 _SSH_TARGET = re.compile(r"[A-Za-z0-9_][^\s\x00-\x1f]*")
-
-
-@dataclass(frozen=True)
-class Address:
-    """Where `pyfio-virtio serve` listens: a Unix socket, or a host and a port."""
-
-    host: str = ""
-    port: int = DEFAULT_PORT
-    path: str = ""  # of a Unix socket; "": TCP
-
-    def __str__(self) -> str:
-        if self.path:
-            return f"{_UNIX}{self.path}"
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{host}:{self.port}"
 
 
 @dataclass(frozen=True)
@@ -176,9 +161,8 @@ def _values(
         try:
             found[key.replace("-", "_")] = known[key](value)
         except UsageError as error:
-            raise UsageError(
-                f"{place}: {key} = {value!r:.80}", error.what, error.next_step
-            ) from None
+            why = f"{error.what}: {error.why}" if error.why else error.what
+            raise UsageError(f"{place}: {key} = {value!r:.80}", why, error.next_step) from None
     return found
 
 
@@ -197,25 +181,11 @@ def _name(value: object) -> str:
     return name
 
 
-def address(value: object) -> Address:
-    """Reads HOST[:PORT], [V6][:PORT] or unix:/PATH."""
+def _address(value: object) -> Address:
     text = _text(value)
-    if text.startswith(_UNIX):
-        path = text.removeprefix(_UNIX)
-        if not path.startswith("/"):
-            raise UsageError("the path of a socket begins with /", "", "write unix:/PATH")
-        return Address(path=path)
-    if text.startswith("/"):
-        raise UsageError("it is a path", "", f"write {_UNIX}{text}")
-    parts = re.fullmatch(r"(?:\[([0-9A-Fa-f:.%\w]+)\]|([\w.-]+))(?::(\d{1,5}))?", text, re.ASCII)
-    if parts is None:
-        advice = f"write [{text}]:{DEFAULT_PORT}" if text.count(":") > 1 else "write HOST:PORT"
-        raise UsageError("it is not an address", "", advice)
-    port = int(parts[3] or DEFAULT_PORT)
-    host = parts[1] or parts[2]
-    if not 0 < port < 1 << 16 or host.startswith("-"):
-        raise UsageError("it is not an address", "", "write HOST:PORT, with a port below 65536")
-    return Address(host, port)
+    if text.startswith("unix:") and not text.startswith("unix:/"):
+        raise UsageError("the path of a socket begins with /", "", "write unix:/PATH")
+    return addresses.parse(text)
 
 
 def _ssh(value: object) -> str:
@@ -266,4 +236,4 @@ _SHARED: Mapping[str, Callable[[Any], Any]] = {
     "block-size": _size,
     "storage": _text,
 }
-_KEYS = {**_SHARED, "name": _name, "address": address, "ssh": _ssh}
+_KEYS = {**_SHARED, "name": _name, "address": _address, "ssh": _ssh}

@@ -17,13 +17,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pyfio_virtio.errors import PyfioVirtioError
-from pyfio_virtio.hosts import wire
+from pyfio_virtio.hosts import addresses, wire
 from pyfio_virtio.hosts.host_errors import HostError, printable
 from pyfio_virtio.hosts.hosts_file import Host
 from pyfio_virtio.hosts.wire import Message
 
 CONNECT_S = 10.0
-ANSWER_S = 10.0
+ANSWER_S = 20.0
 # Several are measured, because only the quickest says much about the clock.
 _ROUND_TRIPS = 7
 _PIECE_BYTES = 1 << 16
@@ -67,11 +67,11 @@ class Link:
 
     # ---- questions ------------------------------------------------------------------------------
 
-    async def ask(self, question: Message, kind: str, limit_s: float | None = ANSWER_S) -> Message:
-        """Sends a question and waits for the answer of this kind. Without a limit, only the beats
-        of the host count."""
+    async def ask(self, question: Message, kind: str, more_s: float = 0.0) -> Message:
+        """Sends a question and waits for the answer of this kind, for ANSWER_S and `more_s`."""
         if self._failure:
             raise self._failure
+        limit_s = ANSWER_S + more_s
         waited: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
         self._answer = waited
         try:
@@ -278,5 +278,6 @@ async def open(host: Host, tunnel: Path | None = None) -> Link:  # noqa: A001 - 
         raise HostError(host, f"it did not answer within {CONNECT_S:g} s", start) from None
     except OSError as error:
         raise HostError(host, f"cannot connect: {_reason(error)}", start) from error
+    addresses.keep_alive(writer.get_extra_info("socket"))
     writer.write(wire.GREETING)
     return Link(host, reader, writer)

@@ -37,9 +37,6 @@ T = TypeVar("T")
 
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
-_COLLECT_S = 20.0
-_RELEASE_S = 20.0
-_PREPARE_S = 30.0  # beyond the time that a back-end may take to start
 _LARGEST_PID = 1 << 31
 
 # What a host needs: a back-end, the socket of one that runs there, or nothing.
@@ -139,7 +136,7 @@ class Controller:
         async def released(place: _Place) -> None:
             if place.link and not place.link.failure and place.served:
                 place.served = None
-                await place.link.ask(Message("release"), "released", _RELEASE_S)
+                await place.link.ask(Message("release"), "released")
 
         self._do(_gathered([released(each) for each in self._places]))
 
@@ -247,14 +244,14 @@ async def _prepared(place: _Place, disk: Disk) -> Served:
     connection = place.alive()
     if place.known and (short := checks.short_of_memory(place.host, place.known, disk)):
         raise short
-    limit_s = _PREPARE_S
+    may_take_s = 0.0
     wanted: dict[str, Any] = {}
     if isinstance(disk, BackendSpec):
         wanted = {"backend": {**asdict(disk), "options": list(disk.options)}}
-        limit_s += disk.start_timeout_s()
+        may_take_s = disk.start_timeout_s()
     elif disk is not None:
         wanted = {"socket": disk}
-    answer = await connection.ask(Message("prepare", wanted), "prepared", limit_s)
+    answer = await connection.ask(Message("prepare", wanted), "prepared", may_take_s)
     place.served = Served(
         connection.text(answer, "disk"),
         connection.text(answer, "command"),
@@ -265,7 +262,7 @@ async def _prepared(place: _Place, disk: Disk) -> Served:
 
 async def _collect(connection: Link, clock: Clock) -> Collected | None:
     try:
-        answer = await connection.ask(Message("collect"), "collected", _COLLECT_S)
+        answer = await connection.ask(Message("collect"), "collected")
         return collected.read(answer, clock.offset_ns)
     except WireError as error:
         connection.lose(str(error))

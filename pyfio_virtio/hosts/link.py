@@ -31,6 +31,7 @@ _LONGEST_SAID = 1 << 16
 # Enough for messages that wait; a host that reads nothing may not fill our memory.
 _SEND_LIMIT_BYTES = 4 << 20
 _CLOCK_LIMIT_NS = 1 << 62
+_CLOSED = "it closed the connection"
 
 # Gets the bytes of fio's server; None at the end of the stream.
 Deliver = Callable[[bytes | None], Awaitable[None]]
@@ -172,7 +173,7 @@ class Link:
                 for message in self._decoder.feed(piece):
                     await self._take(message)
                 self._heard_s = time.monotonic()
-            self.lose("it closed the connection")
+            self.lose(_CLOSED)
         except (OSError, PyfioVirtioError) as error:
             self.lose(_reason(error))
 
@@ -258,6 +259,8 @@ class Link:
 def _reason(error: BaseException) -> str:
     if isinstance(error, TimeoutError):
         return "it does not read what is sent to it"
+    if isinstance(error, (ConnectionResetError, BrokenPipeError)):
+        return _CLOSED
     if isinstance(error, OSError):
         return error.strerror or str(error) or "the connection broke"
     return str(error)

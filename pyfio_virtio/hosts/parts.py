@@ -9,6 +9,7 @@ writes counters.jsonl and samples.jsonl into the folder of the host. Any thread 
 from __future__ import annotations
 
 import json
+import re
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
@@ -48,6 +49,9 @@ LOG_OPTIONS: Mapping[str, str | None] = MappingProxyType(
 )
 _NS_PER_MS = 1_000_000
 _LARGEST_JSON = 64 << 20
+# fio's client puts the name of the host before what fio says there, and says at the end that there
+# was an error.
+_OF_CLIENT = re.compile(r"^<[^>]*> |^client <[^>]*>: exited with error \d+$", re.MULTILINE)
 # Fewer samples are not worth a picture.
 _FEWEST_SAMPLES = 5
 
@@ -126,7 +130,7 @@ def _words(folder: Path) -> str:
         if not _is_fit(path):
             continue
         notes, _ = fio.split_notes(files.read_text(path))
-        if said := reason(f"\n{notes}".partition("\n{")[0]):
+        if said := reason(_OF_CLIENT.sub("", f"\n{notes}".partition("\n{")[0])):
             return printable(said)
     return ""
 

@@ -106,6 +106,7 @@ class Controller:
         self._program = program
         self._runner = asyncio.Runner()
         self._work: asyncio.Task[Any] | None = None
+        self._is_closed = False
 
     # ---- before a run ---------------------------------------------------------------------------
 
@@ -212,7 +213,10 @@ class Controller:
             work.close()
 
     def close(self) -> None:
-        """Closes all connections, so the hosts end what they started."""
+        """Closes all connections, so the hosts end what they started. It may be called twice."""
+        if self._is_closed:
+            return
+        self._is_closed = True
 
         async def closed() -> None:
             for each in self._places:

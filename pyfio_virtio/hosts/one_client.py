@@ -29,6 +29,7 @@ from pyfio_virtio.hosts import wire
 from pyfio_virtio.hosts.barrier import Barrier
 from pyfio_virtio.hosts.fio_stream import Answers, Whole
 from pyfio_virtio.hosts.link import Clock, Link
+from pyfio_virtio.hosts.wire import Frame
 from pyfio_virtio.machine import process
 from pyfio_virtio.results.results import FIO_JSON, JOB
 
@@ -142,7 +143,7 @@ class _Run:
         try:
             either: list[asyncio.Future[Any]] = [ended, self._over]
             await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
-            if not self._over.done() or ended.done():
+            if not self._over.done():
                 return None
             why = self._over.result()
             if why == _BY_ITSELF:
@@ -181,16 +182,23 @@ class _Run:
             whole = Whole()
             while piece := await reader.read(_PIECE_BYTES):
                 for frame, data in whole.feed(piece):
-                    if frame.opcode == wire.OPCODE_RUN and not self._runs.is_set():
-                        self._wants_to_run.set()
-                        await self._barrier.come(self._link.host.name, self._clock.round_trip_ns)
-                        self._runs.set()
-                    for start in range(0, len(data), _LARGEST_PIECE):
-                        await self._link.pass_on(data[start : start + _LARGEST_PIECE])
+                    await self._pass_frame(frame, data)
         except OSError:
             pass  # the client has ended, which _end() notices
         except PyfioVirtioError as error:
             self._stop(error.why or str(error))
+
+    async def _pass_frame(self, frame: Frame, data: bytes) -> None:
+        if self._over.done():
+            return  # a client that cannot write would be ended by a signal, without its words
+        if frame.opcode == wire.OPCODE_RUN and not self._runs.is_set():
+            self._wants_to_run.set()
+            await self._barrier.come(self._link.host.name, self._clock.round_trip_ns)
+            self._runs.set()
+            if self._over.done():
+                return
+        for start in range(0, len(data), _LARGEST_PIECE):
+            await self._link.pass_on(data[start : start + _LARGEST_PIECE])
 
     async def _accepted(
         self, client: process.Process
@@ -210,8 +218,8 @@ class _Run:
             return
         try:
             if data is None:
-                writer.close()
                 self._stop(_BY_ITSELF)
+                writer.write_eof()  # what the client sends is still read
                 return
             writer.write(self._answers.feed(data))
             async with asyncio.timeout(_DELIVER_S):

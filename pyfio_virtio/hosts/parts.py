@@ -49,9 +49,12 @@ LOG_OPTIONS: Mapping[str, str | None] = MappingProxyType(
 )
 _NS_PER_MS = 1_000_000
 _LARGEST_JSON = 64 << 20
-# fio's client puts the name of the host before what fio says there, and says at the end that there
-# was an error.
-_OF_CLIENT = re.compile(r"^<[^>]*> |^client <[^>]*>: exited with error \d+$", re.MULTILINE)
+# fio's client puts the name of the host before what fio says there, and says at the end only that
+# there was an error.
+_OF_CLIENT = re.compile(
+    r"^<[^>]*> |^client <[^>]*>: exited with error \d+$|^client: host=\S+ disconnected$",
+    re.MULTILINE,
+)
 # Fewer samples are not worth a picture.
 _FEWEST_SAMPLES = 5
 
@@ -93,19 +96,22 @@ def _jobs(result: HostResult, folder: Path) -> tuple[Sequence[FioJob], str | Non
     died = result.collected.died if result.collected else ""
     if ran.error is not None or ran.status is None:
         return (), _failure(ran.error or "fio was not started", folder, ran.said, died)
+    jobs: Sequence[FioJob] = ()
+    lacking = "fio told no results"
     try:
-        jobs = read_fio_json(folder / FIO_JSON).jobs if _is_fit(folder / FIO_JSON) else ()
-    except (PyfioVirtioError, OSError):
-        jobs = ()
+        if _is_fit(folder / FIO_JSON):
+            jobs = read_fio_json(folder / FIO_JSON).jobs
+    except (PyfioVirtioError, OSError) as error:
+        lacking = f"fio told no results: {error}"
     if died:
         return (), _failure("its back-end ended during the run", folder, ran.said, died)
     if ran.status:
         return (), _failure(fio.ending(ran.status), folder, ran.said, died)
     if not jobs:
-        return (), _failure("fio told no results", folder, ran.said, died)
+        return (), _failure(lacking, folder, ran.said, died)
     failed = next((each for each in jobs if each.error), None)
     if failed is not None:
-        why = f"{failed.name} ended with fio's error {failed.error}"
+        why = f"{printable(failed.name)} ended with fio's error {failed.error}"
         return jobs, _failure(why, folder, ran.said, died)
     return jobs, None
 

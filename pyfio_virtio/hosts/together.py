@@ -98,7 +98,11 @@ class _Place:
 
 
 class Controller:
-    """Several hosts. Its functions wait until all hosts have answered or have failed."""
+    """Several hosts. Its functions wait until all hosts have answered or have failed.
+
+    It beats only inside of them. So the caller may spend less than wire.SILENCE_S between two of
+    them, or the hosts end what they started; connect() connects to them again.
+    """
 
     def __init__(self, hosts: Sequence[Host], folder: Path, program: fio.Fio) -> None:
         self._places = [_Place(host, number) for number, host in enumerate(hosts)]

@@ -130,6 +130,11 @@ def but(**fields: Any) -> Lie:  # noqa: ANN401
     return lie
 
 
+def once(lie: Lie) -> Lie:
+    """Lies only when the first part of fio's stream comes."""
+    return lambda liar, message: b"" if liar.seen > 1 else lie(liar, message)
+
+
 def closes(liar: Liar, message: Message) -> bytes:
     liar.close()
     return b""
@@ -146,13 +151,11 @@ def is_gone(liar: Liar, message: Message) -> bytes:
     return b""
 
 
-def frame(opcode: int, payload: bytes, flags: int = 0) -> Lie:
+def frame(opcode: int, payload: bytes) -> Lie:
     """Answers the first part of fio's stream with a frame of its protocol."""
 
     def lie(liar: Liar, message: Message) -> bytes:
-        if liar.seen > 1:
-            return b""
         version = int.from_bytes(message.data[:2], "little")
         return Message("fio", data=wire.framed(version, opcode, payload)).encoded()
 
-    return lie
+    return once(lie)

@@ -38,6 +38,7 @@ from tests.pyfio_virtio.hosts.liars import (
     frame,
     is_gone,
     is_silent,
+    once,
     says,
     sends,
 )
@@ -315,7 +316,7 @@ DURING: dict[str, tuple[Lies, str]] = {
     "never-runs-it": ({"fio": is_silent}, "it hung: fio had not ended 6 s after its start"),
     "vanishes": ({"fio": is_gone}, "it said nothing for"),
     "closes": ({"fio": closes}, "it closed the connection"),
-    "ends-at-once": ({"fio": says("fio-end", said="no\x07 more")}, "fio says: no? more"),
+    "ends-at-once": ({"fio": once(says("fio-end", said="no\x07 more"))}, "fio says: no? more"),
     "ends-with-a-number": ({"fio": says("fio-end", said=7)}, "as 'said'"),
     "ends-twice": (
         {"fio": lambda liar, m: 2 * Message("fio-end", {"said": ""}).encoded()},
@@ -370,7 +371,7 @@ def test_each_lie_during_a_run_fails_that_host_alone(
 def test_lies_about_a_run_that_is_over_are_not_believed(
     lie: Lie, control: Control, tmp_path: Path
 ) -> None:
-    with Liar(tmp_path / "b.sock", {"collect": lie, "fio": says("fio-end", said="")}) as liar:
+    with Liar(tmp_path / "b.sock", {"collect": lie, "fio": once(says("fio-end", said=""))}) as liar:
         hosts = control(b=str(liar.path))
         hosts.connect(OURS)
         (tmp_path / "b").mkdir()

@@ -16,7 +16,7 @@ import click
 
 from pyfio_virtio.cli.options import disk_option, seconds_option
 from pyfio_virtio.errors import UsageError
-from pyfio_virtio.sweep.settings import ORDERS, option_name, share, steps, words
+from pyfio_virtio.sweep.settings import ORDERS, counts, option_name, share, steps, words
 
 DEFAULT_FOLDER = "sweep-results"
 # With these, a sweep of two ways of waiting at three depths takes less than three minutes.
@@ -167,6 +167,16 @@ _FLAGS = (
         default=None,
         help="Log latency over time, so that the report shows it as a heat map.",
     ),
+    click.option(
+        "--hosts",
+        metavar="FILE",
+        help="Run each job on all hosts of this TOML file at the same time (docs/hosts.md).",
+    ),
+    click.option(
+        "--host-count",
+        metavar="LIST",
+        help="Measure with these numbers of the hosts, such as 1,2,4.  [default: all]",
+    ),
     click.option("--title", help="Title of the report, such as the question to answer."),
 )
 
@@ -192,7 +202,7 @@ def _plain() -> tuple[str, ...]:
         *("one_at_a_time", "repeats", "target_ci", "max_repeats", "rate_steps", "runtime"),
         *("ramp_time", "order", "seed", "controls", "backend", "storage", "disk_size"),
         *("block_size", "read_only", "poll_max_ns", "backend_option", "engine_build", "fio"),
-        *("keep_backend", "heat_map", "title"),
+        *("keep_backend", "heat_map", "title", "hosts", "host_count"),
     )
 
 
@@ -204,6 +214,8 @@ def _settings(said: dict[str, Any]) -> dict[str, Any]:
         given["target_ci"] = share(given["target_ci"], "--target-ci")
     if "rate_steps" in given:
         given["rate_steps"] = steps(given["rate_steps"])
+    if "host_count" in given:
+        given["host_count"] = counts(given["host_count"], "--host-count")
     if said["socket"]:
         given["backend"] = (
             *said["backend"],

@@ -17,7 +17,14 @@ from pyfio_virtio.backends.backends import BackendSpec
 from pyfio_virtio.engine.engine import NAME
 from pyfio_virtio.errors import UsageError
 from pyfio_virtio.fio.job import option
-from pyfio_virtio.results.record import BACKEND_NAME, ENGINE_BUILD, FIO_PROGRAM, Scalar, typed
+from pyfio_virtio.results.record import (
+    BACKEND_NAME,
+    ENGINE_BUILD,
+    FIO_PROGRAM,
+    HOSTS,
+    Scalar,
+    typed,
+)
 from pyfio_virtio.results.results import COUNTERS
 from pyfio_virtio.sizes import format_seconds, format_size, parse_size
 from pyfio_virtio.sweep.plan import NULL_ENGINE, Choice
@@ -216,6 +223,8 @@ def columns(choice: Choice, settings: Settings, rate_iops: int | None) -> dict[s
     fio, build = choice.programs
     named = ((BACKEND_NAME, choice.backend.name), (ENGINE_BUILD, build), (FIO_PROGRAM, fio))
     values |= {name: value for name, value in named if value}
+    if choice.hosts:
+        values[HOSTS] = choice.hosts
     if rate_iops:
         values["rate_iops"] = max(1, round(rate_iops / choice.number("numjobs")))
     return values

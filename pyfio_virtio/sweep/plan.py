@@ -22,7 +22,7 @@ NULL_ENGINE = "null"
 # The default axes. The best way of waiting depends on iodepth, so it has several values.
 DEFAULTS = {"rw": ("randread",), "bs": ("4k",), "iodepth": ("1", "32", "128"), "numjobs": ("1",)}
 # Parts of a choice that are not options of fio.
-_OWN = ("engine", "cpus", "serve", "backend", "fio", "engine_build")
+_OWN = ("engine", "cpus", "serve", "backend", "fio", "engine_build", "hosts")
 _MOST_POINTS = 10_000
 
 Part = Mapping[str, str]
@@ -35,7 +35,7 @@ _DEFAULT_BACKEND = Candidate("", BUILTIN)
 @dataclass(frozen=True)
 class Choice:
     """One combination: an engine, fio's options in order, CPUs, how the back-end waits, which
-    back-end it is, and the names of fio and of the engine's build."""
+    back-end it is, the names of fio and of the engine's build, and on how many hosts it runs."""
 
     engine: str
     options: tuple[tuple[str, str], ...]
@@ -45,6 +45,7 @@ class Choice:
     rate_percent: int | None = None
     backend: Candidate = _DEFAULT_BACKEND  # for our engine only
     programs: Pair = _ONLY_PROGRAMS[0]
+    hosts: int = 0  # 0: on this machine
 
     def get(self, name: str, default: str = "") -> str:
         return dict(self.options).get(name, default)
@@ -65,6 +66,7 @@ class Choice:
             ("backend", self.backend.name),
             ("fio and engine", self.programs),
             ("rate", self.rate_percent),
+            ("hosts", self.hosts),
         )
 
     @property
@@ -75,6 +77,7 @@ class Choice:
         parts += [f"cpus={self.cpus}"] if self.cpus != "any" else []
         parts += [f"serve={self.serve}"] if self.serve else []
         parts += [f"rate={self.rate_percent}%"] if self.rate_percent else []
+        parts += [f"hosts={self.hosts}"] if self.hosts else []
         return " ".join(parts if self.role == MEASURED else [*parts, f"({self.role})"])
 
 
@@ -119,6 +122,7 @@ def _axes(settings: Settings) -> list[list[Part]]:
     axes.append([{"backend": each.name} for each in settings.candidates])
     axes.append([{"cpus": cpus} for cpus in settings.cpus])
     axes.append([{"serve": serve} for serve in settings.serve])
+    axes.append([{"hosts": str(count)} for count in settings.host_count])
     axes.append(ways(sleeps, waits))
     # 4096 and 4k are one point, not two. If the meaning of k itself varies, both are kept.
     bases = options.get("kb_base", ("1024",))
@@ -195,6 +199,7 @@ def _choice(
         part.get("serve") if is_virtio and backend.kind == BUILTIN else None,
         backend=backend,
         programs=(part["fio"], part["engine_build"] if is_virtio else ""),
+        hosts=int(part.get("hosts", 0)),
     )
 
 
@@ -203,7 +208,15 @@ def _controls(first: Choice, engine_options: Collection[str]) -> list[Choice]:
     kept = tuple(pair for pair in first.options if pair[0] not in engine_options)
     return [
         replace(first, role=TWIN),
-        Choice(NULL_ENGINE, kept, first.cpus, None, NULL, programs=(first.programs[0], "")),
+        Choice(
+            NULL_ENGINE,
+            kept,
+            first.cpus,
+            None,
+            NULL,
+            programs=(first.programs[0], ""),
+            hosts=first.hosts,
+        ),
     ]
 
 

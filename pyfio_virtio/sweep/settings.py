@@ -50,6 +50,7 @@ FOUND = ("versions", "maximum", "planned")
 OWN_FIO = "fio"  # of this machine
 # Texts that may contain commas, so a file has each of them as a text of its own.
 Texts = tuple[str, ...]
+Counts = tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -82,6 +83,8 @@ class Settings:
     fio: Texts = (OWN_FIO,)  # [NAME=]PROGRAM
     keep_backend: bool = False
     heat_map: bool = False  # log latency over time
+    hosts: str = ""  # the file of the hosts that run the jobs; "": this machine
+    host_count: Counts = ()  # how many of them, from the first on; (): all
 
     @property
     def candidates(self) -> tuple[Candidate, ...]:
@@ -133,8 +136,30 @@ class Settings:
                 option(name, value)  # refuses text that is more than a value in a job file
         parse_size(self.disk_size)
         parse_size(self.block_size)
+        self._check_hosts()
         for name, value in _given(self).items():
             _check_text(name, value)
+
+    def _check_hosts(self) -> None:
+        """Refuses what a sweep on several hosts cannot do."""
+        if not self.hosts:
+            if self.host_count:
+                raise UsageError(
+                    "cannot use --host-count here", "there are no hosts", "add --hosts"
+                )
+            return
+        others = [each for each in self.engines if each not in (VIRTIO, "null")]
+        if others:
+            raise UsageError(
+                f"cannot measure {others[0]} on hosts",
+                "they serve disks for our engine only",
+                "leave --hosts or --engines out",
+            )
+        for flag, values in (("--fio", self.fio), ("--engine-build", self.engine_build)):
+            if len(values) > 1:
+                raise UsageError(
+                    f"cannot compare several {flag} on hosts", "each host has its own", "name one"
+                )
 
     def _check_disk(self, said: Collection[str]) -> None:
         """Refuses settings that no back-end of the sweep can have."""
@@ -198,6 +223,7 @@ def located(settings: Settings) -> Settings:
         backend=tuple(map(candidates.located, settings.backend)),
         engine_build=tuple(map(candidates.located_path, settings.engine_build)),
         fio=tuple(map(candidates.located_program, settings.fio)),
+        hosts=str(Path(settings.hosts).absolute()) if settings.hosts else "",
         storage=f"{kind}:{Path(path).absolute()}" if is_file else settings.storage,
     )
 
@@ -255,6 +281,15 @@ def steps(value: object) -> tuple[int, ...]:
     return tuple(dict.fromkeys(numbers))
 
 
+def counts(value: object, name: str = "host_count") -> tuple[int, ...]:
+    """Reads "1,2,4" as numbers of hosts, each once. `name` is the option's."""
+    found = words(value)
+    for word in found:
+        if not re.fullmatch(r"[1-9][0-9]{0,5}", word):
+            raise UsageError(f"unusable {name} {word}", "", "write it as 1,2,4")
+    return tuple(dict.fromkeys(map(int, found)))
+
+
 def option_name(name: str) -> str:
     """The option's first name in fio: event_idx for event-idx, and rw for readwrite."""
     return canonical(name.strip().replace("-", "_"))
@@ -294,6 +329,7 @@ _READERS: Mapping[str, Callable[[Any], Any]] = {
     "tuple[str, ...]": words,
     "Texts": texts,
     "tuple[int, ...]": steps,
+    "Counts": counts,
     "Mapping[str, tuple[str, ...]]": _options,
     "bool": _flag,
     "int": _whole,

@@ -13,7 +13,7 @@ from types import MappingProxyType
 import pandas as pd
 from matplotlib.figure import Figure
 
-from pyfio_virtio.analysis import columns, hostplots, names, plots, style, timeplots
+from pyfio_virtio.analysis import columns, hostplots, hosts, names, plots, style, timeplots
 from pyfio_virtio.analysis.frame import axes, measured
 from pyfio_virtio.analysis.names import FOLDER, SUBJECTS
 from pyfio_virtio.results.results import ResultsError
@@ -36,6 +36,8 @@ PICTURES: Mapping[str, plots.Plot] = MappingProxyType(
 )
 
 _OF_ONE_POINT = ("time", "heatmap")
+# These show what hosts did in runs that failed, too.
+_ALSO_OF_FAILURES = (hostplots.by_host, hostplots.over_time)
 
 
 def draw(frame: pd.DataFrame, name: str, facet: str | None = None) -> Figure:
@@ -73,7 +75,8 @@ def draw_columns(
 
 
 def _draw(frame: pd.DataFrame, plot: plots.Plot, facet: str | None) -> Figure:
-    names.require_runs(frame, measured(frame))
+    if plot not in _ALSO_OF_FAILURES or not hosts.is_on_hosts(frame):
+        names.require_runs(frame, measured(frame))
     with style.look():
         if facet:
             return columns.small_multiples(frame, facet, plot)

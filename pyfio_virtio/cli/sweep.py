@@ -125,7 +125,8 @@ def sweep(
     confirm("this sweep", programs.reached(*named), yes, "name them on the command line")
     resolved = resolve(settings)
     check_folder(resolved, output)
-    checks.check(resolved)
+    for warning in checks.check(resolved):
+        click.echo(f"pyfio-virtio: {warning}", err=True)
     if dry_run:
         _print_script(resolved)
         return

@@ -94,7 +94,7 @@ def combined(parts: Sequence[HostPart]) -> Combined:
     window = common(spans)
     if failed or window is None:
         across = Across(0.0, skew_ms, None, None, names, "; ".join(_clock_notes(parts)))
-        return Combined(across, on_hosts, error=_error(failed, len(parts)))
+        return Combined(across, on_hosts, error=_error(failed, len(parts), skew_ms))
     directions = dict(_directions(good, spans, window))
     rates = {p.name: _iops_in(p, s, window) for p, s in zip(good, spans, strict=True)}
     slowest = min(rates, key=lambda name: rates[name]) if len(rates) > 1 else None
@@ -117,9 +117,12 @@ def combined(parts: Sequence[HostPart]) -> Combined:
     )
 
 
-def _error(failed: Sequence[HostPart], count: int) -> str:
+def _error(failed: Sequence[HostPart], count: int, skew_ms: float) -> str:
     if not failed:
-        return f"the {count} hosts did no I/O at the same time"
+        return (
+            f"the {count} hosts did no I/O at the same time, because the last began "
+            f"{skew_ms / 1000:.1f} s after the first; run longer"
+        )
     words = [f"host {each.name}: {each.problem}" for each in failed]
     return "; ".join(words)
 

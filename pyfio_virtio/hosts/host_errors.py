@@ -14,6 +14,7 @@ class HostError(PyfioVirtioError):
 
     def __init__(self, host: Host, why: str, next_step: str = "") -> None:
         super().__init__(str(host), printable(why), printable(next_step))
+        self.host = host
 
 
 def printable(text: str) -> str:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -114,9 +114,10 @@ class Controller:
 
     # ---- before a run ---------------------------------------------------------------------------
 
-    def connect(self, ours: Versions) -> list[str]:
+    def connect(self, ours: Versions, names: Collection[str] | None = None) -> list[str]:
         """Connects to the hosts without a connection, and compares them with this machine. Returns
-        warnings. Raises HostsError with every host that cannot take part.
+        warnings. Raises HostsError with every host that cannot take part. `names` are those that
+        are meant; None: all.
         """
 
         async def greet(place: _Place) -> str:
@@ -125,15 +126,15 @@ class Controller:
                 await self._open(place)
             return await _greeted(place, ours)
 
-        return [each for each in self._each(greet) if each]
+        return [each for each in self._each(greet, names) if each]
 
     def prepare(self, disks: Mapping[str, Disk]) -> Mapping[str, Served]:
-        """Lets each host start or find its disk. Raises HostsError with every host that cannot."""
+        """Lets the hosts of `disks` start or find them. Raises HostsError with each that cannot."""
 
         async def ready(place: _Place) -> tuple[str, Served]:
             return place.host.name, await _prepared(place, disks[place.host.name])
 
-        return dict(self._each(ready))
+        return dict(self._each(ready, disks))
 
     def release(self) -> None:
         """Lets each host end its back-end. A host that fails loses its connection."""
@@ -184,9 +185,14 @@ class Controller:
             await place.tunnel.open()
         place.link = await link.open(place.host, place.tunnel.socket if place.tunnel else None)
 
-    def _each(self, act: Callable[[_Place], Coroutine[Any, Any, T]]) -> list[T]:
-        """Acts on all hosts at once. Raises HostsError if one of them fails."""
-        found = self._do(_gathered([act(each) for each in self._places]))
+    def _each(
+        self,
+        act: Callable[[_Place], Coroutine[Any, Any, T]],
+        names: Collection[str] | None = None,
+    ) -> list[T]:
+        """Acts on the hosts with these names at once, or on all. Raises HostsError if one fails."""
+        places = [each for each in self._places if names is None or each.host.name in names]
+        found = self._do(_gathered([act(each) for each in places]))
         failures = [each for each in found if isinstance(each, PyfioVirtioError)]
         if failures:
             raise HostsError(failures)

@@ -13,20 +13,37 @@ from pathlib import Path
 
 from pyfio_virtio.backends import disk_files, unix_sockets, writers
 from pyfio_virtio.fio import fio
-from pyfio_virtio.machine import cpu_lists
+from pyfio_virtio.machine import cpu_lists, folders, signals
+from pyfio_virtio.sweep.fleet import fleet_of
 from pyfio_virtio.sweep.job import DISK_VARIABLE, SCRATCH, engine_name, placement
 from pyfio_virtio.sweep.option_checks import Asked, Checker
 from pyfio_virtio.sweep.points import Planned, Sweep
 from pyfio_virtio.sweep.rehearsal import rehearse
 
 
-def check(sweep: Sweep) -> None:
-    """Refuses a sweep that cannot work on this machine."""
-    _check_cpus(sweep)
+def check(sweep: Sweep) -> list[str]:
+    """Refuses a sweep that cannot work on this machine, or on its hosts. Returns warnings."""
     points = sweep.points()
+    if sweep.hosts:
+        _check_options(sweep, points)
+        return _check_hosts(sweep, points)
+    _check_cpus(sweep)
     _check_disks(points)
     _check_options(sweep, points)
     rehearse(sweep)
+    return []
+
+
+def _check_hosts(sweep: Sweep, points: Sequence[Planned]) -> list[str]:
+    """Lets the hosts prepare every disk for a moment."""
+    private = folders.run_folder_path()
+    wanted = [(each.wanted, each.choice.hosts) for each in points]
+    with (
+        signals.ending_tidily(),
+        folders.run_folder(private),
+        fleet_of(sweep, private) as hosts,
+    ):
+        return hosts.check(wanted) if hosts else []
 
 
 def _check_cpus(sweep: Sweep) -> None:

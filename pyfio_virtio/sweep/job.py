@@ -17,6 +17,7 @@ from pyfio_virtio.backends.backends import BackendSpec
 from pyfio_virtio.engine.engine import NAME
 from pyfio_virtio.errors import UsageError
 from pyfio_virtio.fio.job import option
+from pyfio_virtio.hosts.parts import LOG_OPTIONS
 from pyfio_virtio.results.record import (
     BACKEND_NAME,
     ENGINE_BUILD,
@@ -183,6 +184,8 @@ def _lines(
         yield option("cpus_allowed", where.fio).text
     if settings.heat_map:
         yield from ("write_hist_log=fio", f"log_hist_msec={_HEAT_MAP_MS}")
+    if choice.hosts:
+        yield from (f"{name}={value}" for name, value in LOG_OPTIONS.items())
     yield ""
     yield "[sweep]"
     yield from (f"{name}={value}" for name, value in choice.options)

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Protocol
 
 from pyfio_virtio import files
 from pyfio_virtio.engine import engine
@@ -25,10 +26,19 @@ from pyfio_virtio.results.results import ENVIRONMENT, JOB, SweepFolder, writing
 from pyfio_virtio.sweep import outcome as sweep_record
 from pyfio_virtio.sweep.job import Wanted
 from pyfio_virtio.sweep.measure import Live, Task, measure
-from pyfio_virtio.sweep.outcome import Observed
+from pyfio_virtio.sweep.outcome import Asked, Observed
 from pyfio_virtio.sweep.servers import Servers, servers
 
 PATIENCE_S = 30.0
+
+
+class Fleet(Protocol):
+    """Several hosts that make a run together."""
+
+    def run(
+        self, trial: Trial, asked: Asked, working: Path, patience_s: float
+    ) -> tuple[Record, Sequence[Record]]:
+        """Makes one run; gives its record, and those of the hosts."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +53,7 @@ class Trial:
     ramp_s: float = 0.0
     engine_folder: Path = field(default_factory=engine.folder)
     patience_s: float | None = None  # None: the runner's
+    hosts: int = 0  # on how many it runs; 0: on this machine
 
 
 class Runner:
@@ -55,12 +66,14 @@ class Runner:
         versions: Mapping[str, str],
         patience_s: float,
         live: Live,
+        fleet: Fleet | None = None,
     ) -> None:
         self.folder = folder
         self._servers = disks
         self._versions = versions
         self._patience_s = patience_s
         self._live = live
+        self._fleet = fleet
         self._records = {(each.point.hash, each.repeat): each for each in folder.records()}
         self._order = max((each.order for each in self._records.values()), default=0)
 
@@ -76,15 +89,16 @@ class Runner:
         """Makes one run, from an empty folder to a line in runs.jsonl."""
         working = self.folder.begin(trial.point.hash, repeat)
         try:
-            record = self._attempt(trial, repeat, working)
+            record, of_hosts = self._attempt(trial, repeat, working)
         except BaseException:  # interrupted, so the run is incomplete and is not kept
             shutil.rmtree(working, ignore_errors=True)
             raise
-        self.folder.finish(record)
+        self.folder.finish(record, of_hosts)
         self._records[trial.point.hash, repeat] = record
         return record
 
-    def _attempt(self, trial: Trial, repeat: int, working: Path) -> Record:
+    def _attempt(self, trial: Trial, repeat: int, working: Path) -> tuple[Record, Sequence[Record]]:
+        """The record of the run, and those of its hosts if it was on several."""
         machine = host.describe()
         about = {"host": asdict(machine), "versions": dict(self._versions)}
         with writing(working):
@@ -94,17 +108,22 @@ class Runner:
         asked = sweep_record.Asked(
             trial.point, trial.options, repeat, self._order, datetime.now(UTC), machine
         )
+        if self._fleet is not None and trial.hosts:
+            return self._fleet.run(trial, asked, working, self._patience_of(trial))
         observed = self._observe(trial, working)
         with writing(working):
             self._servers.leave(working, failed=observed.problem is not None)
-        return sweep_record.build(asked, observed, working)
+        return sweep_record.build(asked, observed, working), ()
+
+    def _patience_of(self, trial: Trial) -> float:
+        return self._patience_s if trial.patience_s is None else trial.patience_s
 
     def _observe(self, trial: Trial, working: Path) -> Observed:
         try:
             served = self._servers.serve(trial.wanted)
         except PyfioVirtioError as failure:
             return Observed("", "", None, str(failure))
-        patience_s = self._patience_s if trial.patience_s is None else trial.patience_s
+        patience_s = self._patience_of(trial)
         task = Task(
             command=trial.command,
             environment=served.environment(trial.engine_folder),
@@ -137,6 +156,7 @@ def runner(
     keep_backend: bool = False,
     patience_s: float = PATIENCE_S,
     live: Live = _ignore,
+    fleet: Fleet | None = None,
 ) -> Iterator[Runner]:
     """Makes a runner, which is the only one that writes to `folder` during the block.
 
@@ -149,4 +169,4 @@ def runner(
         folders.run_folder(private),
         servers(private, keep_backend) as disks,
     ):
-        yield Runner(folder, disks, versions, patience_s, live)
+        yield Runner(folder, disks, versions, patience_s, live, fleet)

@@ -40,6 +40,10 @@ class Asked:
     started: datetime
     machine: Host
 
+    def begun(self) -> str:
+        """When it began, as a record says it."""
+        return self.started.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
 
 @dataclass(frozen=True)
 class Observed:
@@ -62,18 +66,18 @@ def build(asked: Asked, observed: Observed, folder: Path) -> Record:
         point=asked.point,
         repeat=asked.repeat,
         order=asked.order,
-        started=asked.started.strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+        started=asked.begun(),
         elapsed_s=elapsed_s,
         wall_s=round(seen.wall_s, 6) if seen else None,
         fio_command=observed.fio_command,
         backend_command=observed.backend_command,
-        options=_options(asked, folder),
+        options=options_of(asked, folder),
         total=summarise(job.directions.values() if job else ()),
         directions=_directions(job) if job else {},
-        counters=_counters(folder),
+        counters=counters_of(folder),
         fio_cpu=_whole(used, used.fio_cpu, elapsed_s) if used else None,
         backend_cpu=_whole(used, used.backend_cpu, elapsed_s) if used else None,
-        host={**_host(asked.machine, used), **_disk(folder)},
+        host={**_host(asked.machine, used), **disk_of(folder)},
         error=error,
     )
 
@@ -120,7 +124,7 @@ def words(folder: Path) -> str:
     return ""
 
 
-def _options(asked: Asked, folder: Path) -> dict[str, Scalar]:
+def options_of(asked: Asked, folder: Path) -> dict[str, Scalar]:
     """The options of the point, with the way of waiting that the engine chose if none is set."""
     named = any(name in asked.options for name in WAY)
     return {**asked.options, **({} if named else _way_taken(folder))}
@@ -130,7 +134,7 @@ def _way_taken(folder: Path) -> dict[str, Scalar]:
     return _of_first_job(folder, lambda line: {name: line[name] for name in WAY})
 
 
-def _disk(folder: Path) -> dict[str, Scalar]:
+def disk_of(folder: Path) -> dict[str, Scalar]:
     """The size of the disk that the engine saw."""
     return _of_first_job(
         folder, lambda line: {"disk_bytes": int(line["queues"][0]["capacity_bytes"])}
@@ -145,7 +149,8 @@ def _of_first_job(folder: Path, chosen: Callable[[Any], dict[str, Scalar]]) -> d
         return {}
 
 
-def _counters(folder: Path) -> dict[str, float]:
+def counters_of(folder: Path) -> dict[str, float]:
+    """The engine's counters of all jobs; none if it wrote none."""
     try:
         return counters.sums(files.read_text(folder / COUNTERS))
     except (OSError, PyfioVirtioError):

@@ -13,15 +13,17 @@ from pathlib import Path
 
 from pyfio_virtio import reach
 from pyfio_virtio.backends import backends
-from pyfio_virtio.errors import MachineError
+from pyfio_virtio.errors import MachineError, UsageError
 from pyfio_virtio.fio import fio as fios
 from pyfio_virtio.fio.fio import Fio
 from pyfio_virtio.fio.job import escaped_filename, parse
+from pyfio_virtio.hosts import hosts_file
 from pyfio_virtio.machine import folders, host
 from pyfio_virtio.reach import Reach
 from pyfio_virtio.results.record import Point
 from pyfio_virtio.results.results import FIO_JSON, JOB
 from pyfio_virtio.sweep import programs
+from pyfio_virtio.sweep.candidates import BUILTIN
 from pyfio_virtio.sweep.job import (
     DISK_VARIABLE,
     NBD,
@@ -65,6 +67,7 @@ class Sweep:
     engine_options: frozenset[str]
     cores: list[list[int]]
     clock: str | None  # fio's clocksource; None: fio chooses
+    hosts: tuple[str, ...] = ()  # the names of those in the file; (): all runs are on this machine
 
     def points(self) -> list[Planned]:
         """All points without a rate limit, with the controls."""
@@ -84,13 +87,14 @@ class Sweep:
     def planned(self, choice: Choice, rate_iops: int | None) -> Planned:
         where = placement(choice.cpus, self.cores)
         needed = wanted(choice, self.settings, where)
+        names = self.hosts[: choice.hosts]
         kind = needed.spec.kind if needed.spec else ""
         point = Point(
             job=job_text(choice, self.settings, where, rate_iops, self.clock),
             engine=engine_name(choice),
             engine_version=self._engine_version(choice) if choice.engine == VIRTIO else "",
             fio_version=named(choice.programs[0], self.versions[key(FIO, choice.programs[0])]),
-            backend=needed.describe(),
+            backend=needed.describe() + (f", on {', '.join(names)}" if names else ""),
             backend_version=self.versions.get(kind, ""),
             role=choice.role,
         )
@@ -127,8 +131,26 @@ def resolve(settings: Settings) -> Sweep:
         _check_engines(fio, settings)
     settings = _with_numbers_of_jobs(settings, next(iter(found.fios.values())))
     kinds = [*settings.kinds, *([NBD] if NBD in settings.engines else [])]
-    known = found.versions() | of_backends(kinds)
-    return Sweep(settings, found, known, found.engine_options(), host.cores(), host.fio_clock())
+    # The hosts have their own programs; the built-in back-end is of our release.
+    here = [each for each in kinds if each == BUILTIN] if settings.hosts else kinds
+    known = found.versions() | of_backends(here)
+    hosts = hosts_file.read(Path(settings.hosts)) if settings.hosts else ()
+    names = tuple(each.name for each in hosts)
+    settings = _with_host_counts(settings, names)
+    clock = None if names else host.fio_clock()
+    return Sweep(settings, found, known, found.engine_options(), host.cores(), clock, names)
+
+
+def _with_host_counts(settings: Settings, names: Sequence[str]) -> Settings:
+    """The settings with the numbers of hosts; all of the file's if none were asked for."""
+    if not names:
+        return settings
+    for count in settings.host_count:
+        if count > len(names):
+            raise UsageError(
+                f"cannot measure with {count} hosts", f"{settings.hosts} has {len(names)}"
+            )
+    return replace(settings, host_count=settings.host_count or (len(names),))
 
 
 def _with_numbers_of_jobs(settings: Settings, found: Fio) -> Settings:

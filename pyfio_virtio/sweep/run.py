@@ -21,6 +21,7 @@ from pyfio_virtio.machine import folders
 from pyfio_virtio.results.record import MEASURED, Record
 from pyfio_virtio.results.results import PLAN, SweepFolder
 from pyfio_virtio.sweep.failures import Failures
+from pyfio_virtio.sweep.fleet import fleet_of
 from pyfio_virtio.sweep.job import columns
 from pyfio_virtio.sweep.one_run import PATIENCE_S, Runner, Trial, runner
 from pyfio_virtio.sweep.plan import order
@@ -74,16 +75,20 @@ def carry_out(
 
     With `keep_going`, it does not stop after failures that would repeat.
     """
-    folder = SweepFolder(path)
+    folder, private = SweepFolder(path), folders.run_folder_path()
     stopped = ""
-    with runner(
-        folder,
-        folders.run_folder_path(),
-        sweep.versions,
-        keep_backend=sweep.settings.keep_backend,
-        patience_s=patience_s,
-        live=watcher.live,
-    ) as running:
+    with (
+        fleet_of(sweep, private) as hosts,
+        runner(
+            folder,
+            private,
+            sweep.versions,
+            keep_backend=sweep.settings.keep_backend,
+            patience_s=patience_s,
+            live=watcher.live,
+            fleet=hosts,
+        ) as running,
+    ):
         sweep, maximum = _resumed(sweep, folder)
         try:
             _measure(sweep, maximum, folder, _Rounds(sweep, running, watcher, keep_going), settled)
@@ -266,4 +271,5 @@ class _Rounds:
             runtime_s=self._settings.runtime,
             ramp_s=self._settings.ramp_time,
             engine_folder=self._sweep.programs.folder(planned.choice.programs),
+            hosts=planned.choice.hosts,
         )

@@ -155,10 +155,18 @@ class Settings:
                 "they serve disks for our engine only",
                 "leave --hosts or --engines out",
             )
-        for flag, values in (("--fio", self.fio), ("--engine-build", self.engine_build)):
-            if len(values) > 1:
+        places = [each for each in self.cpus if each in ("separate", "shared")]
+        here = {
+            f"--cpus {''.join(places[:1])}": bool(places),
+            "--engine-build": bool(self.engine_build),
+            "several --fio": len(self.fio) > 1,
+            "--heat-map": self.heat_map,
+            "--keep-backend": self.keep_backend,
+        }
+        for flag, is_set in here.items():
+            if is_set:
                 raise UsageError(
-                    f"cannot compare several {flag} on hosts", "each host has its own", "name one"
+                    f"cannot use {flag} with --hosts", "it concerns this machine", "leave it out"
                 )
 
     def _check_disk(self, said: Collection[str]) -> None:

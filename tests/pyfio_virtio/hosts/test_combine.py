@@ -101,7 +101,10 @@ def test_a_run_with_a_failed_host_has_no_numbers(count: int) -> None:
 
 def test_hosts_that_never_ran_together_are_no_run() -> None:
     run = combined([host("a", 1000), host("b", 1000, start_ms=5000)])
-    assert run.error == "the 2 hosts did no I/O at the same time"
+    assert run.error == (
+        "the 2 hosts did no I/O at the same time, because the last began 5.0 s after the first; "
+        "run longer"
+    )
 
 
 def test_without_a_log_the_rate_is_assumed_to_be_even() -> None:

@@ -8,7 +8,8 @@ import pytest
 from pyfio_virtio.backends.backends import BackendSpec
 from pyfio_virtio.errors import UsageError
 from pyfio_virtio.fio.output import read_fio_json
-from pyfio_virtio.hosts.hosts_file import Address, Host
+from pyfio_virtio.hosts.addresses import Address
+from pyfio_virtio.hosts.hosts_file import Host
 from pyfio_virtio.results.record import Row
 from pyfio_virtio.results.results import FIO_JSON, HOSTS, SweepFolder
 from pyfio_virtio.sweep.fleet import disk_of

@@ -337,6 +337,19 @@ def _files() -> Iterator[Comparison]:
             yield Comparison(title, daemon, tuple(ours), aim=0.95, runtime_s=SHORT_S)
 
 
+def _explain() -> Iterator[Comparison]:
+    """Both sides take times of one request in 64, as `pyfio-virtio explain` has them do."""
+    timed = replace(
+        BUILTIN_NULL, options=(*BUILTIN_NULL.options, "explain=64", "explain-file=/dev/null")
+    )
+    for depth in (1, 32, 128):
+        off = virtio(BUILTIN_NULL, depth, BUSY, "without explain")
+        asked = {**BUSY, "explain": "64", "stats_file": "/dev/null"}
+        title = f"iodepth {depth}, built-in null, serve=poll"
+        on = virtio(timed, depth, asked, "explain=64 on both sides")
+        yield Comparison(title, off, (on,), runtime_s=SHORT_S)
+
+
 def _start() -> Iterator[Comparison]:
     ours, base = virtio(QSD_NULL, 128, {"hugepages": "off"}), null(128)
     sides = [
@@ -388,5 +401,11 @@ GROUPS: Mapping[str, Group] = {
         "sleeps of 5 to 200 µs beside the eventfd", [*_sleepy()], has_peers=False, in_quick=False
     ),
     FILES: Group("a file on the built-in back-end beside qemu-storage-daemon's", [*_files()]),
+    "explain": Group(
+        "what it costs to take times of one request in 64",
+        [*_explain()],
+        has_peers=False,
+        in_quick=False,
+    ),
     "start": Group("how long a run of one I/O takes", [*_start()], has_peers=False, in_quick=False),
 }

@@ -30,6 +30,7 @@ from pyfio_virtio.explain import watching
 from pyfio_virtio.explain import words as sentences
 from pyfio_virtio.explain.parts import Explained
 from pyfio_virtio.explain.watching import Watch
+from pyfio_virtio.fio import fio
 from pyfio_virtio.machine import cpu_lists
 from pyfio_virtio.sweep.job import Placement
 
@@ -242,7 +243,8 @@ def _run(plan: runs.Plan, depth: int) -> Explained:
     if result.backend_died is not None:
         raise PyfioVirtioError("the back-end ended during the run", result.backend_died)
     if result.outcome.status or result.requests is None:
-        click.echo(b"".join(printed), err=True, nl=False)
+        notes, _ = fio.split_notes(b"".join(printed).decode(errors="replace"))
+        click.echo(notes, err=True, nl=False)
         raise PyfioVirtioError("fio failed", "its own message is above")
     found = explaining.explained(result, b"".join(printed), depth)
     for sentence in sentences.sentences(found):

@@ -4,6 +4,7 @@
 import csv
 import json
 import os
+import socket
 from pathlib import Path
 
 from tests.conftest import RunCommand
@@ -59,6 +60,16 @@ def test_the_built_in_back_end_needs_no_watcher(command: RunCommand, tmp_path: P
     done = command("explain", "--watch", "0", "--dry-run", "-o", str(tmp_path / "new"))
     assert done.status == 2
     assert "takes the times itself" in done.stderr
+
+
+def test_if_fio_fails_only_its_message_is_printed(command: RunCommand, tmp_path: Path) -> None:
+    path = tmp_path / "socket"
+    with socket.socket(socket.AF_UNIX) as deaf:
+        deaf.bind(str(path))
+        done = command("explain", "--socket", str(path), "-o", str(tmp_path / "new"))
+    assert done.status == 1
+    assert str(path) in done.stderr
+    assert '"jobs"' not in done.stderr
 
 
 def test_a_folder_with_other_things_is_left_alone(command: RunCommand, tmp_path: Path) -> None:

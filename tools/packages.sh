@@ -72,6 +72,8 @@ need make command -v make
 [ "$1" = check ] || need pkgconf command -v pkg-config
 # The models of the hand-shakes (tests/model) are searched with it.
 [ "$1" = check ] || need spin command -v spin
+# Tests make network namespaces for several hosts.
+[ "$1" = check ] || need iproute2 command -v tc
 if [ "$1" = fuzz ]; then
 	need clang command -v clang
 	need libclang-rt-dev has_fuzzer

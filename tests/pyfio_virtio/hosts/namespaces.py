@@ -97,7 +97,7 @@ class Space:
         for entry in Path("/proc").iterdir():
             with suppress(OSError):
                 is_here = entry.name.isdigit() and (entry / "ns/net").stat().st_ino == mine
-                if is_here and (not name or _program(entry) == name):
+                if is_here and (not name or name in _names(entry)):
                     found.append(int(entry.name))
         return sorted(set(found) - {self.pid})
 
@@ -148,7 +148,8 @@ class Site(Space):
     def left(self) -> Sequence[object]:
         """What is there besides serve itself."""
         processes = [each for each in self.processes() if each != self.serving]
-        return [*processes, *self.folder.glob("pyfio-virtio/run-*"), *self.folder.glob("**/*.sock")]
+        files = [name for _, folders, names in os.walk(self.folder) for name in (*folders, *names)]
+        return [*processes, *(each for each in files if each.startswith("run-") or ".sock" in each)]
 
     def wait_until_clear(self) -> None:
         wait_until(lambda: not self.left(), f"the end of all in {self.name}")
@@ -235,8 +236,10 @@ def _slow_link(*arguments: str) -> Iterator[None]:
         carrier.communicate(timeout=LIMIT_S)
 
 
-def _program(process: Path) -> str:
-    return Path((process / "cmdline").read_text().partition("\0")[0]).name
+def _names(process: Path) -> list[str]:
+    """Its program, and its arguments, of which one may be a module of Python."""
+    words = (process / "cmdline").read_text().split("\0")
+    return [Path(words[0]).name, *words]
 
 
 def _parent(pid: int) -> int:

@@ -235,14 +235,19 @@ def kill_serve(site: Site) -> None:
 
 
 def kill_fio(site: Site) -> None:
-    for pid in site.processes("fio"):
-        with suppress(ProcessLookupError):  # it has ended with the others
-            kill(pid)
+    kill_all(site, "fio")
 
 
 def kill_backend(site: Site) -> None:
-    (backend,) = site.processes("vhost_backend")
-    kill(backend)
+    kill_all(site, "pyfio_virtio.backends.builtin")
+
+
+def kill_all(site: Site, name: str) -> None:
+    found = site.processes(name)
+    assert found
+    for pid in found:
+        with suppress(ProcessLookupError):  # it has ended with the others
+            kill(pid)
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ run in one event loop. It starts no process and writes no file.
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -262,6 +263,8 @@ def _reason(error: BaseException) -> str:
     if isinstance(error, (ConnectionResetError, BrokenPipeError)):
         return _CLOSED
     if isinstance(error, OSError):
+        if error.errno and error.errno > 0:  # asyncio's words are those of a programmer
+            return os.strerror(error.errno)
         return error.strerror or str(error) or "the connection broke"
     return str(error)
 

@@ -18,7 +18,18 @@ from pathlib import Path
 import click
 import numpy as np
 
-from bench import adaptive, claims, environment, growth, instructions, level, outcome, page, quick
+from bench import (
+    adaptive,
+    claims,
+    environment,
+    growth,
+    hosts,
+    instructions,
+    level,
+    outcome,
+    page,
+    quick,
+)
 from bench.outcome import Outcome
 from bench.page import Row
 from bench.plan import BARE, FILES, GROUPS, Comparison
@@ -27,16 +38,19 @@ from pyfio_virtio import files
 from pyfio_virtio.errors import PyfioVirtioError
 
 INSTRUCTIONS, GROWTH, ADAPTIVE, LEVEL = "instructions", "growth", "adaptive", "level"
-CLAIMS = "claims"
+CLAIMS, HOSTS = "claims", "hosts"
 ABOUT: Mapping[str, str] = {
     **{name: group.about for name, group in GROUPS.items()},
     LEVEL: "how even a run is: half seconds beside the run's median",
     INSTRUCTIONS: "instructions for each I/O, by valgrind's callgrind",
     GROWTH: "instructions for each I/O with more queues, more disks and a greater iodepth",
     ADAPTIVE: "wait=adaptive beside the best other way at 50 points; long, so only on request",
+    HOSTS: "what a controller of 1, 8 and 32 hosts needs, on this machine; only on request",
     CLAIMS: "how often reports claim differences, on simulated runs; only on request",
 }
-DEFAULT = tuple(name for name in ABOUT if name not in (ADAPTIVE, CLAIMS))
+ON_REQUEST = (ADAPTIVE, CLAIMS, HOSTS)
+DEFAULT = tuple(name for name in ABOUT if name not in ON_REQUEST)
+WHOLE = (CLAIMS, HOSTS)  # without runs that are stored one by one
 COUNTED = (INSTRUCTIONS, GROWTH)  # by valgrind
 FOLDER = Path(__file__).resolve().parent
 OUTPUT = FOLDER.parent / "build" / "bench"
@@ -203,9 +217,28 @@ def run_claims(bench: Bench) -> str:
     return text
 
 
+def run_hosts(bench: Bench) -> str:
+    """Each round measures all numbers of hosts. It is always run as a whole."""
+    rounds: list[list[hosts.Whole]] = []
+    text = ""
+    with hosts.servers(max(hosts.COUNTS)) as folder:
+        for number in range(bench.pairs):
+            copies = hosts.COPIES
+            rounds.append(
+                [
+                    hosts.measure(folder, count, copies if count == max(hosts.COUNTS) else ())
+                    for count in hosts.COUNTS
+                ]
+            )
+            text = hosts.table(rounds)
+            bench.keep(HOSTS, [[asdict(each) for each in one] for one in rounds], text)
+            click.echo(f"  round {number + 1} done", err=True)
+    return text
+
+
 def _run(bench: Bench, name: str) -> str:
-    if name == CLAIMS:
-        return run_claims(bench)
+    if name in WHOLE:
+        return run_claims(bench) if name == CLAIMS else run_hosts(bench)
     with bench.turns(name) as running:
         if name == INSTRUCTIONS:
             return run_instructions(bench, running)
@@ -240,7 +273,7 @@ def _about() -> str:
     "--seconds",
     type=click.IntRange(1),
     help="Begin no round after this time. If something is left, the exit status is 75, and the "
-    "same command continues. (claims is always run as a whole.)",
+    "same command continues. (claims and hosts are always run as a whole.)",
 )
 @click.option(
     "--page",
@@ -270,8 +303,8 @@ def main(
 ) -> None:
     """Run comparisons on two cores, and print their tables.
 
-    Without NAME, all comparisons except adaptive and claims are run; with --quick, only those that
-    fit into five minutes.
+    Without NAME, all comparisons except adaptive, claims and hosts are run; with --quick, only
+    those that fit into five minutes.
     """
     end_s = time.monotonic() + (seconds or math.inf)
     cores = Cores(fio_cpu, backend_cpu)
@@ -295,7 +328,7 @@ def main(
         sys.exit(_UNFINISHED)
     # Only after all names are done, because otherwise the same command would repeat the first ones.
     for name in names:
-        if name != CLAIMS:  # it runs nothing
+        if name not in WHOLE:
             finish(output / name)
 
 

@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 from pyfio_virtio.backends.backends import BackendSpec
 from pyfio_virtio.errors import PyfioVirtioError
 from pyfio_virtio.fio import fio
-from pyfio_virtio.hosts import checks, collected, link, one_client
+from pyfio_virtio.hosts import checks, collected, link, one_client, open_files
 from pyfio_virtio.hosts.barrier import Barrier
 from pyfio_virtio.hosts.checks import Known, Versions
 from pyfio_virtio.hosts.collected import Collected
@@ -302,6 +302,7 @@ async def _gathered(work: Sequence[Coroutine[Any, Any, T]]) -> list[T | PyfioVir
 @contextmanager
 def controller(hosts: Sequence[Host], folder: Path, program: fio.Fio) -> Iterator[Controller]:
     """A controller of these hosts. `folder` is a private one, for the sockets of tunnels."""
+    open_files.make_room(len(hosts))
     made = Controller(hosts, folder, program)
     try:
         yield made

@@ -122,7 +122,7 @@ class _Seen:
 
     def look(self, pid: int) -> None:
         with suppress(OSError):
-            self.descriptors = max(self.descriptors, len(os.listdir(f"/proc/{pid}/fd")))
+            self.descriptors = max(self.descriptors, len(list(Path(f"/proc/{pid}/fd").iterdir())))
         clients = _clients_of(pid)
         for each in clients:
             self.peaks[each] = max(self.peaks.get(each, 0), many_hosts.peak_bytes(each))

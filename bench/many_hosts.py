@@ -19,9 +19,10 @@ from pyfio_virtio import run_hosts
 from pyfio_virtio.backends.backends import BackendSpec
 from pyfio_virtio.engine import engine
 from pyfio_virtio.hosts import combine, parts, together
+from pyfio_virtio.hosts.addresses import Address
 from pyfio_virtio.hosts.checks import Versions
 from pyfio_virtio.hosts.combine import HostPart
-from pyfio_virtio.hosts.hosts_file import Address, Host
+from pyfio_virtio.hosts.hosts_file import Host
 from pyfio_virtio.hosts.one_client import Task
 from pyfio_virtio.hosts.together import HostResult
 from pyfio_virtio.machine import folders

@@ -23,6 +23,7 @@ from pyfio_virtio.results.record import HOSTS
 MOST_PANELS = 12
 _MOST_ROWS = 200
 _STEP_S = 0.25  # between two samples of a run
+_LONGEST_GAP_S = 2.0  # on a busy machine, samples come late
 
 
 # ---- each host by itself ---------------------------------------------------------------------
@@ -115,7 +116,13 @@ def over_time(frame: pd.DataFrame, axes: Axes) -> Axes:
     if table.empty or table["iops"].max() <= 0:
         raise names.NoDataError("this run has no IOPS by time", "its hosts have no samples")
     steps = np.arange(0, table["time_s"].max() + _STEP_S, _STEP_S)
-    rates = np.array([_by_step(table[table["run"] == path], steps) for path in run["fio_json"]])
+    late_s = (run["on_start_ms"] / 1000).where(run["error"].isna(), 0.0)
+    rates = np.array(
+        [
+            _by_step(table[table["run"] == path], steps, late)
+            for path, late in zip(run["fio_json"], late_s, strict=True)
+        ]
+    )
     drawn = axes.pcolormesh(
         np.append(steps, steps[-1] + _STEP_S),
         np.arange(len(run) + 1),
@@ -136,16 +143,16 @@ def over_time(frame: pd.DataFrame, axes: Axes) -> Axes:
     return axes
 
 
-def _by_step(table: pd.DataFrame, steps: np.ndarray) -> np.ndarray:
-    """The IOPS of one host in each step; NaN where it told none."""
+def _by_step(table: pd.DataFrame, steps: np.ndarray, late_s: float) -> np.ndarray:
+    """The IOPS of one host in each step; NaN where it told none. A sample is of the time since the
+    one before it, up to _LONGEST_GAP_S.
+    """
     found = np.full(steps.size, np.nan)
-    if len(table):
-        place = np.clip((table["time_s"] / _STEP_S).astype(int), 0, steps.size - 1)
-        for step, value in zip(place, table["iops"], strict=True):
-            found[step] = value
-        # A status line that came a little late leaves one empty step between two others.
-        gaps = np.flatnonzero(np.isnan(found[1:-1]) & ~np.isnan(found[:-2]) & ~np.isnan(found[2:]))
-        found[gaps + 1] = found[gaps]
+    before_s = -np.inf
+    for time_s, iops in sorted(zip(table["time_s"] + late_s, table["iops"], strict=True)):
+        begin_s = max(before_s, time_s - (_LONGEST_GAP_S if np.isfinite(before_s) else _STEP_S))
+        found[(steps >= begin_s - _STEP_S / 2) & (steps < time_s - _STEP_S / 2)] = iops
+        before_s = time_s
     return found
 
 

@@ -129,8 +129,11 @@ def served(private: Path) -> Iterator[Serve]:
         _end(each)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def long_served() -> Iterator[Served]:
+    """One for all tests of a file. It must not live longer: other files have tests that expect no
+    child process.
+    """
     folder = Path(tempfile.mkdtemp(prefix="pv-"))
     here = _start(folder, {})
     yield here

@@ -19,6 +19,7 @@ from typing import Any
 
 import pytest
 
+from pyfio_virtio.results.results import SweepFolder
 from tests.conftest import Finished
 from tests.pyfio_virtio.hosts.namespaces import Network, NotAllowedError, Site, network
 from tests.waiting import go_on, kill, stop, wait_until
@@ -81,13 +82,16 @@ class Running:
 
 
 def begin(net: Network, sites: Sequence[Site], *arguments: str, runtime: int = 2) -> Running:
-    folder = net.own.folder
-    hosts = [f'[[host]]\nname = "{s.name}"\naddress = "{s.address}"\n' for s in sites]
-    (folder / "hosts.toml").write_text("\n".join(hosts))
-    (folder / "job.fio").write_text(JOB.format(runtime=runtime))
+    write_hosts(net, sites)
+    (net.own.folder / "job.fio").write_text(JOB.format(runtime=runtime))
     disk = ("--backend", "builtin", "--storage", "null", "--disk-size", "16M")
     line = ("run", "--hosts", "hosts.toml", "--json", *disk, *arguments, "job.fio")
     return Running(net.own.start(*line, stdout=subprocess.PIPE, stderr=subprocess.PIPE))
+
+
+def write_hosts(net: Network, sites: Sequence[Site]) -> None:
+    hosts = [f'[[host]]\nname = "{s.name}"\naddress = "{s.address}"\n' for s in sites]
+    (net.own.folder / "hosts.toml").write_text("\n".join(hosts))
 
 
 def all_of(net: Network) -> list[Site]:
@@ -299,6 +303,47 @@ def check_failures(ended: Finished, expected: Mapping[str, str], net: Network) -
             assert hosts[name]["error"] is None
             assert hosts[name]["ios"] > 0
             assert hosts[name]["p50_ns"] > 0
+
+
+# ---- sweeps --------------------------------------------------------------------------------------
+
+SWEEP = (
+    *("sweep", "--hosts", "hosts.toml", "--wait", "event", "--iodepth", "4", "--no-controls"),
+    *("--runtime", "2", "--ramp-time", "0.2", "--repeats", "2", "--disk-size", "16M", "-o", "out"),
+)
+
+
+def begin_command(net: Network, *words: str) -> Running:
+    return Running(net.own.start(*words, stdout=subprocess.PIPE, stderr=subprocess.PIPE))
+
+
+def test_a_sweep_shows_which_host_was_killed_and_loses_nothing_else(net: Network) -> None:
+    """Three hosts give one sweep and one report; a host that is lost half way is made up for."""
+    write_hosts(net, all_of(net))
+    running = begin_command(net, *SWEEP)
+    out = SweepFolder(net.own.folder / "out")
+    wait_until(lambda: len(out.rows()) == 1, "the first run")
+    wait_until_all_run(all_of(net))
+    kill_serve(net.sites["b"])
+    ended = running.end()
+    assert ended.status == 1, ended.stderr
+    assert "host b: it closed the connection" in ended.stderr
+    first, second = out.rows()
+    assert (first["error"], second["across_failed"]) == (None, "b")
+    kept = {row["on_name"]: row for row in out.host_rows() if row["repeat"] == second["repeat"]}
+    did_some = {name: row["ios"] > 0 for name, row in kept.items()}
+    assert did_some == {"a": True, "b": False, "c": True}
+    said = begin_command(net, "report", "out", "--markdown").end().stdout
+    assert "Host b failed in 1 run: it closed the connection" in said
+    assert "The results of the other hosts in these runs are kept (2 results)" in said
+
+    net.sites["b"].serve()
+    again = begin_command(net, *SWEEP).end()
+    assert again.status == 0, again.stderr
+    assert [row["error"] for row in out.rows()] == [None, None]
+    page = begin_command(net, "report", "out", "-o", "page.html").end()
+    assert page.status == 0, page.stderr
+    assert "of 3 hosts: it does" in (net.own.folder / "page.html").read_text()
 
 
 # ---- the controller ------------------------------------------------------------------------------

@@ -16,16 +16,13 @@ import pandas as pd
 from pyfio_virtio.analysis import stats
 from pyfio_virtio.analysis.frame import ALL_JOBS, FIO_DEFAULT_DEPTH, derive, extreme, measured
 from pyfio_virtio.analysis.names import NoDataError
-from pyfio_virtio.results.record import HOSTS
+from pyfio_virtio.results.record import HOSTS, LARGE_OFFSET_MS, LONG_SKEW, STRAGGLER
 from pyfio_virtio.results.results import FIO_JSON, open_sweep
 from pyfio_virtio.results.results import HOSTS as HOSTS_FOLDER
 
 HOST = "on_name"
 # The column that of_hosts() adds: IOPS divided by the median of all hosts of the same run.
 SHARE = "share_of_median"
-_STRAGGLER = 0.8
-_LONG_SKEW_S = 0.05  # as a share of the common time
-_LARGE_OFFSET_MS = 1000.0
 _RUN = ["source", "hash", "repeat"]
 
 
@@ -101,7 +98,7 @@ def _sentences(frame: pd.DataFrame) -> Iterator[str]:
         between = f"{share.value:.2f} ({share.interval.low:.2f} to {share.interval.high:.2f})"
         runs = measured(frame)
         of_all = f"{int(runs[HOSTS].max())} hosts" if len(runs) else "the hosts"
-        word = "a straggler" if share.interval.high < _STRAGGLER else "the slowest"
+        word = "a straggler" if share.interval.high < STRAGGLER else "the slowest"
         yield f"Host {name} is {word} of {of_all}: it does {between} of the median host's IOPS."
     yield from _times(measured(frame))
     yield from _clocks(hosts)
@@ -132,7 +129,7 @@ def _times(runs: pd.DataFrame) -> Iterator[str]:
     worst = extreme(known, "across_start_skew_ms")
     skew_ms, window_s = float(worst["across_start_skew_ms"]), float(worst["across_window_s"])
     sentence = f"The hosts began at most {skew_ms:.3g} ms apart"
-    if skew_ms / 1000 > _LONG_SKEW_S * window_s:
+    if skew_ms / 1000 > LONG_SKEW * window_s:
         sentence += f", so only {window_s:.2f} s of that run count"
     yield f"{sentence}; IOPS and bytes are those of the time in which all of them ran."
 
@@ -140,6 +137,6 @@ def _times(runs: pd.DataFrame) -> Iterator[str]:
 def _clocks(hosts: pd.DataFrame) -> Iterator[str]:
     for name, part in hosts.groupby(HOST, sort=True):
         offset_ms = float(part["on_clock_offset_ms"].abs().max())
-        if offset_ms > _LARGE_OFFSET_MS:
+        if offset_ms > LARGE_OFFSET_MS:
             apart = f"{offset_ms / 1000:.1f} s"
             yield f"The clock of {name} differs by {apart}; its times are corrected."

@@ -96,7 +96,7 @@ def plan(
     return HostsPlan(
         local=local,
         hosts=tuple(hosts),
-        jobs={name: _on_cpus(job, each) for name, each in placed.items()},
+        jobs={name: each.placed(job) for name, each in placed.items()},
         disks={name: _disk(each, usual, spec.queues, is_scsi) for name, each in placed.items()},
         has_logs=has_logs,
         ramp_s=max(_seconds(each, "ramp_time") for each in job.sections()),
@@ -124,10 +124,6 @@ def _travelling(job: Job) -> tuple[Job, bool]:
         options |= parts.LOG_OPTIONS
     job = job.with_options(options)
     return job.with_engine_option("stats_file", COUNTERS), has_logs
-
-
-def _on_cpus(job: Job, host: Host) -> Job:
-    return job.with_options({"cpus_allowed": host.fio_cpus}) if host.fio_cpus else job
 
 
 def _disk(host: Host, usual: BackendSpec, queues: int, is_scsi: bool) -> Disk:

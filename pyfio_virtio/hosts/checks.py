@@ -16,7 +16,7 @@ from pyfio_virtio.hosts.host_errors import HostError, printable
 from pyfio_virtio.hosts.hosts_file import Host
 from pyfio_virtio.hosts.link import Clock
 from pyfio_virtio.hosts.wire import Message, WireError
-from pyfio_virtio.results.record import Scalar
+from pyfio_virtio.results.record import LARGE_OFFSET_MS, Scalar
 from pyfio_virtio.sizes import format_size
 
 _LARGEST = 1 << 62
@@ -24,8 +24,6 @@ _LONGEST = 4096
 _MOST_FACTS = 100
 _LONGEST_FACT = 200
 _FACT = re.compile(r"[a-z][a-z0-9_]{0,39}")
-# From here on, the offset of a clock is worth a warning.
-_LARGE_OFFSET_NS = 1e9
 
 
 @dataclass(frozen=True)
@@ -121,7 +119,7 @@ def short_of_memory(host: Host, known: Known, disk: BackendSpec | str | None) ->
 
 def warning(host: Host, clock: Clock) -> str:
     """What to know about its clock; "" if nothing."""
-    if abs(clock.offset_ns) <= _LARGE_OFFSET_NS:
+    if abs(clock.offset_ns) / 1e6 <= LARGE_OFFSET_MS:
         return ""
     seconds = abs(clock.offset_ns) / 1e9
     word = "ahead of" if clock.offset_ns > 0 else "behind"

@@ -17,13 +17,13 @@ from pyfio_virtio.fio.directions import Direction, Summary, add, summarise
 from pyfio_virtio.fio.output import FioJob, together
 from pyfio_virtio.hosts.window import Rate, Span, common, moved, share
 from pyfio_virtio.machine.cpu_use import CpuUse
-from pyfio_virtio.results.record import Across, OnHost
-
-# A host that does fewer I/Os a second than this share of the median is named as a straggler.
-_STRAGGLER = 0.8
-# From here on, the time that not all hosts share is worth a sentence.
-_LONG_SKEW = 0.05
-_LARGE_OFFSET_NS = 1e9
+from pyfio_virtio.results.record import (
+    LARGE_OFFSET_MS,
+    LONG_SKEW,
+    STRAGGLER,
+    Across,
+    OnHost,
+)
 
 
 @dataclass(frozen=True)
@@ -221,7 +221,7 @@ def _cpu(uses: Sequence[CpuUse | None], spans: Sequence[Span], window: Span) -> 
 
 def _clock_notes(parts: Sequence[HostPart]) -> Iterator[str]:
     for each in parts:
-        if abs(each.clock_offset_ns) > _LARGE_OFFSET_NS:
+        if abs(each.clock_offset_ns) / 1e6 > LARGE_OFFSET_MS:
             word = "ahead of" if each.clock_offset_ns > 0 else "behind"
             yield (
                 f"the clock of {each.name} is {abs(each.clock_offset_ns) / 1e9:.1f} s {word} ours"
@@ -236,10 +236,10 @@ def _notes(
 ) -> Iterator[str]:
     median = statistics.median(rates.values())
     for name, rate in rates.items():
-        if len(rates) > 1 and rate < _STRAGGLER * median:
+        if len(rates) > 1 and rate < STRAGGLER * median:
             yield f"{name} is a straggler: it did {rate / median:.2f} of the median host's IOPS"
     longest = max(each.seconds for each in spans)
-    if window.seconds < (1 - _LONG_SKEW) * longest:
+    if window.seconds < (1 - LONG_SKEW) * longest:
         yield (
             f"all hosts did I/O together for {window.seconds:.2f} of {longest:.2f} s; "
             "percentiles are of all I/Os"

@@ -19,6 +19,7 @@ from pyfio_virtio import files
 from pyfio_virtio.backends import option_keys
 from pyfio_virtio.backends.backends import VHOST_USER_KINDS, BackendSpec
 from pyfio_virtio.errors import UsageError, did_you_mean
+from pyfio_virtio.fio.job import Job
 from pyfio_virtio.hosts import addresses
 from pyfio_virtio.hosts.addresses import Address
 from pyfio_virtio.results.record import HOST_NAME
@@ -53,6 +54,10 @@ class Host:
     def fio_cpus(self) -> str | None:
         """The CPUs of fio's jobs there; None: any."""
         return (self.cpus or ":").partition(":")[0] or None
+
+    def placed(self, job: Job) -> Job:
+        """The job on the CPUs that the file names for fio on this host."""
+        return job.with_options({"cpus_allowed": self.fio_cpus}) if self.fio_cpus else job
 
     def disk(self, usual: BackendSpec) -> BackendSpec | str:
         """The back-end that is started on the host, or the socket of one that runs there. `usual`

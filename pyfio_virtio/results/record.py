@@ -131,6 +131,9 @@ class Across:
     notes: str  # what to know about these numbers; sentences with "; " between them
 
 
+# From here on, these are worth a sentence: a host's share of the median host's IOPS, the share of
+# the time that not all hosts share, and the difference of a clock.
+STRAGGLER, LONG_SKEW, LARGE_OFFSET_MS = 0.8, 0.05, 1000.0
 # The column with the number of hosts, which a sweep with --host-count varies.
 HOSTS = "hosts"
 

@@ -81,7 +81,7 @@ class HostFleet:
         job = parse(files.read_text(working / JOB))
         tasks = {
             each.name: Task(
-                _on_cpus(job.to_bytes(), each),
+                each.placed(job).to_bytes(),
                 folders[each.name],
                 served[each.name].disk,
                 limit_s,
@@ -114,17 +114,6 @@ def disk_of(host: Host, wanted: Wanted) -> Disk:
     disk = host.disk(spec)
     device = any(each.startswith("device=scsi") for each in spec.options)
     return disk.as_scsi() if device and not isinstance(disk, str) else disk
-
-
-def _on_cpus(job: bytes, host: Host) -> bytes:
-    """The job with the CPUs that the file names for fio on this host."""
-    if not host.fio_cpus:
-        return job
-    return (
-        parse(job.decode("utf-8", "surrogateescape"))
-        .with_options({"cpus_allowed": host.fio_cpus})
-        .to_bytes()
-    )
 
 
 def _refused(failure: HostsError) -> list[_Done]:

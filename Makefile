@@ -43,6 +43,11 @@ test: install-packages ## run the tests
 	@$(MAKE) --no-print-directory all $(INTERNALS) $(VENV)/.dev
 	@$(IN_VENV) -m pytest
 
+.PHONY: test-packages
+test-packages: install-packages ## install what users install, in clean chroots of Debian (as root)
+	@$(MAKE) --no-print-directory all $(VENV)/.dev
+	@$(IN_VENV) -m pytest --numprocesses=2 --dist=loadfile tests/packages
+
 soak: install-packages ## verify disks while their back-ends are killed and restarted, for MINUTES (30)
 	@$(MAKE) --no-print-directory all $(VENV)/.dev
 	@$(IN_VENV) -m tests.soak.soak $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED))

@@ -74,6 +74,8 @@ need make command -v make
 [ "$1" = check ] || need spin command -v spin
 # Tests make network namespaces for several hosts.
 [ "$1" = check ] || need iproute2 command -v tc
+# Tests install packages in clean chroots of Debian.
+[ "$1" = check ] || need debootstrap command -v debootstrap
 if [ "$1" = fuzz ]; then
 	need clang command -v clang
 	need libclang-rt-dev has_fuzzer

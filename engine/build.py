@@ -20,10 +20,14 @@ Unit tests call internal functions of the engine through another module, `engine
 is built from the same C files with more declarations. So the files that users load export nothing
 that only tests need.
 
+Without fio's headers, the module fio_virtio is built without fio's hooks. Python can use it, and
+fio refuses it.
+
 fio lacks Python's symbols, so those that cffi uses are bound at the first call (-z lazy). Python
 lacks fio's symbols, so those that the engine uses are declared weak. This file runs as one process
-in the virtual environment. It fetches nothing (fio_headers.py does that), and it does not decide
-when to build (the Makefile does).
+with cffi. It fetches nothing (fio_headers.py does that), and it does not decide when to build (the
+Makefile, setup.py and `pyfio-virtio build-engine` do). In an installed package, this folder is
+pyfio_virtio/engine_sources.
 """
 
 import argparse
@@ -44,8 +48,7 @@ import cffi
 import fio_headers
 import fio_known_options
 
-ROOT = Path(__file__).resolve().parent.parent
-ENGINE = ROOT / "engine"
+ENGINE = Path(__file__).resolve().parent
 # Only the files of this room include fio's headers, so only they are compiled with them.
 FIO_ROOM = ENGINE / "fio"
 # This header is generated beside the objects. fio/layout.c compares the running fio with it.
@@ -55,7 +58,7 @@ FLAGS = (
     *("-std=gnu11", "-D_GNU_SOURCE", "-g", "-fPIC", "-pthread", "-fvisibility=hidden"),
     *("-Wall", "-Wextra", "-Werror=implicit-function-declaration"),
     # fio prints the path of the source file that reports an error: relative to the project.
-    f"-fmacro-prefix-map={ROOT}/=",
+    f"-fmacro-prefix-map={ENGINE}/=engine/",
 )
 # Calls between files are inlined, because the I/O path crosses several files and one I/O takes only
 # about 200 ns.
@@ -83,6 +86,8 @@ class Module:
     others: tuple[Path, ...] = ()
     # Files, read in this order. Lines that begin with # go to the compiler, the others to cffi.
     declarations: tuple[str, ...] = ("api.h",)
+    # C code that takes the place of the files in `others`.
+    instead: str = ""
 
     def sources(self) -> list[Path]:
         paths = sorted(self.folder.rglob("*.c"))
@@ -93,7 +98,7 @@ class Module:
 
     def includes(self) -> str:
         own = [line for line in self._lines() if line.startswith('#include "')]
-        return "\n".join(['#include "api.h"', *own, ""])
+        return "\n".join(['#include "api.h"', *own, self.instead, ""])
 
     def _lines(self) -> list[str]:
         texts = [(self.folder / name).read_text() for name in self.declarations]
@@ -103,6 +108,13 @@ class Module:
 NOT_FRONT_END = (ENGINE / "backend", ENGINE / "examples")
 FRONT_END = Module("fio_virtio", ENGINE, NOT_FRONT_END)
 INTERNALS = Module("engine_internals", ENGINE, NOT_FRONT_END, ("api.h", "internals.cdef"))
+# For Python alone, where fio's headers are missing: no release of fio loads it.
+WITHOUT_FIO = replace(
+    FRONT_END,
+    others=(*NOT_FRONT_END, FIO_ROOM),
+    instead='const char *engine_fio_release(void) { return ""; }\n'
+    "int engine_fio_interface(void) { return 0; }",
+)
 BACK_END = Module("vhost_backend", ENGINE / "backend")
 
 
@@ -127,7 +139,11 @@ class Compiler:
         command = [*shlex.split(os.environ.get("CC", "gcc")), *FLAGS, *self.mode(), *arguments]
         if self.verbose:
             print(shlex.join(command), flush=True)
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
+        except OSError as error:
+            advice = "install the Debian package gcc, or name a compiler in CC"
+            raise BuildError(f"cannot run {command[0]}: {error.strerror}: {advice}") from None
         if done.returncode:
             raise BuildError(f"{shlex.join(command)}\n{done.stderr}")
         sys.stderr.write(done.stderr)  # warnings
@@ -193,6 +209,14 @@ def hand_over(linked: Path, output: Path) -> None:
     linked.rename(output)
 
 
+def try_compiler(output: Path) -> None:
+    """Compiles a line with Python's headers, to see whether this machine can compile modules."""
+    with tempfile.TemporaryDirectory() as folder:
+        source = Path(folder) / "tried.c"
+        source.write_text("#include <Python.h>\n")
+        Compiler(ENGINE).compile_glue(source, FRONT_END, output)
+
+
 def library_sources() -> list[Path]:
     """The C files of the engine without its fio hooks."""
     return [path for path in FRONT_END.sources() if not path.is_relative_to(FIO_ROOM)]
@@ -226,20 +250,30 @@ def check_undefined(shared_object: Path) -> None:
 
 
 def project_version() -> str:
-    with (ROOT / "pyproject.toml").open("rb") as file:
+    with (ENGINE.parent / "pyproject.toml").open("rb") as file:
         return str(tomllib.load(file)["project"]["version"])
 
 
-def engine_defines(sleepy_poll_us: int) -> tuple[str, ...]:
-    return (f'-DENGINE_VERSION="{project_version()}"', f"-DSLEEPY_POLL_DEFAULT={sleepy_poll_us}")
+def engine_defines(chosen: argparse.Namespace) -> tuple[str, ...]:
+    version = chosen.engine_version or project_version()
+    sleepy_poll_us = microseconds(chosen.sleepy_poll)
+    return (f'-DENGINE_VERSION="{version}"', f"-DSLEEPY_POLL_DEFAULT={sleepy_poll_us}")
 
 
-def front_end_compiler(fio_tree: Path, sleepy_poll_us: int, sanitizers: str) -> Compiler:
+def fio_defines(fio_tree: Path) -> tuple[str, ...]:
     release = fio_headers.release_of(fio_tree)
     sources = re.sub(r'(["\\])', r"\\\1", f"{release} ({fio_headers.origin_of(fio_tree)})")
-    of_fio = (f'-DENGINE_FIO_RELEASE="{release}"', f'-DENGINE_FIO_SOURCES="{sources}"')
-    defines = (*engine_defines(sleepy_poll_us), *of_fio)
-    return Compiler(ENGINE, defines, fio_tree, sanitizers, "V" in os.environ)
+    return (f'-DENGINE_FIO_RELEASE="{release}"', f'-DENGINE_FIO_SOURCES="{sources}"')
+
+
+def build_front_end(chosen: argparse.Namespace) -> None:
+    defines, verbose = engine_defines(chosen), "V" in os.environ
+    if chosen.without_fio:
+        build(WITHOUT_FIO, Compiler(ENGINE, defines, None, chosen.sanitize, verbose), chosen.output)
+        return
+    tree = chosen.fio_tree.resolve()
+    compiler = Compiler(ENGINE, (*defines, *fio_defines(tree)), tree, chosen.sanitize, verbose)
+    build(INTERNALS if chosen.internals else FRONT_END, compiler, chosen.output)
 
 
 def back_end_compiler(sanitizers: str) -> Compiler:
@@ -267,9 +301,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--sanitize", default="", help="a list for gcc's -fsanitize=")
     modules = parser.add_subparsers(dest="module", required=True)
     front_end = modules.add_parser("front-end", help="the engine, for fio and Python")
-    front_end.add_argument(
-        "--fio-tree", type=Path, required=True, help="folder of configured fio sources"
-    )
+    of_fio = front_end.add_mutually_exclusive_group(required=True)
+    of_fio.add_argument("--fio-tree", type=Path, help="folder of configured fio sources")
+    of_fio.add_argument("--without-fio", action="store_true", help="for Python alone")
     front_end.add_argument(
         "--internals", action="store_true", help="build the module for the unit tests"
     )
@@ -278,7 +312,9 @@ def arguments() -> argparse.Namespace:
         each.add_argument(
             "--sleepy-poll", default="0", help="default of sleepy_poll, in microseconds"
         )
+        each.add_argument("--engine-version", help="its version (default: that of pyproject.toml)")
     modules.add_parser("back-end", help="the built-in back-end, for Python")
+    modules.add_parser("trial", help="an object file, to see whether this machine can compile")
     return parser.parse_args()
 
 
@@ -286,13 +322,13 @@ def main() -> int:
     chosen = arguments()
     try:
         if chosen.module == "front-end":
-            tree = chosen.fio_tree.resolve()
-            compiler = front_end_compiler(tree, microseconds(chosen.sleepy_poll), chosen.sanitize)
-            build(INTERNALS if chosen.internals else FRONT_END, compiler, chosen.output)
+            build_front_end(chosen)
         elif chosen.module == "library":
-            defines = engine_defines(microseconds(chosen.sleepy_poll))
+            defines = engine_defines(chosen)
             compiler = Compiler(ENGINE, defines, None, chosen.sanitize, "V" in os.environ)
             build_library(compiler, chosen.output)
+        elif chosen.module == "trial":
+            try_compiler(chosen.output)
         else:
             build(BACK_END, back_end_compiler(chosen.sanitize), chosen.output)
     except (BuildError, fio_headers.HeadersError, fio_known_options.OptionTableError) as error:

@@ -286,7 +286,7 @@ def test_the_version_is_the_projects() -> None:
     assert engine.fio_release() == fio_headers.installed_release()
 
 
-@pytest.mark.parametrize("name", ["analysis", "jobs"])
+@pytest.mark.parametrize("name", ["analysis", "jobs", "engine_sources"])
 def test_a_link_that_became_a_text_file_is_not_installed(name: str, tmp_path: Path) -> None:
     """git without symbolic links writes such files, and the package would lack a folder."""
     shutil.copy(ROOT / "setup.py", tmp_path)

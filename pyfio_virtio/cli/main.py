@@ -78,7 +78,7 @@ def cli() -> None:
 
 def _check_links(package: Path) -> None:
     """Refuses a checkout in which git wrote text files because it could not make symbolic links."""
-    for link in (package / "analysis", package / "jobs"):
+    for link in (package / "analysis", package / "jobs", package / "engine_sources"):
         if link.is_file():
             quoted = shlex.quote(str(link))
             raise MachineError(

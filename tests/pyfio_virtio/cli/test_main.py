@@ -53,7 +53,7 @@ def test_an_interrupt_while_modules_are_loaded_ends_it_quietly(private: Path) ->
     assert (ended.returncode, ended.stderr) == (-signal.SIGINT, "")
 
 
-@pytest.mark.parametrize("name", ["analysis", "jobs"])
+@pytest.mark.parametrize("name", ["analysis", "jobs", "engine_sources"])
 @pytest.mark.parametrize("words", ["report sweep-results", "run", "sweep --dry-run"])
 def test_a_checkout_in_which_a_link_became_a_text_file_is_named(
     name: str, words: str, private: Path

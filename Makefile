@@ -106,6 +106,23 @@ install: build/lib/libpyfio_virtio.so ## install the C library (headers, shared 
 	  > $(INTO)/lib/pkgconfig/pyfio-virtio.pc
 	@$(PYTHON) tools/manual.py $(INTO)/share/man/man3
 
+# What the pages and completions are made with. A package's build has the libraries already, and sets
+# DOCS_PYTHON=python3.
+DOCS_PYTHON ?= $(IN_VENV)
+DOCS_NEEDS := $(if $(filter $(IN_VENV),$(DOCS_PYTHON)),$(VENV)/.ready)
+
+.PHONY: man
+man: $(DOCS_NEEDS) ## write the manual pages into build/man
+	@rm -rf build/man
+	@$(DOCS_PYTHON) tools/manual.py build/man
+	@$(DOCS_PYTHON) tools/manual_commands.py build/man
+
+.PHONY: completions
+completions: $(DOCS_NEEDS) ## write what completes commands in bash, zsh and fish into build/completions
+	@mkdir -p build/completions
+	@set -e; for shell in bash zsh fish; do \
+	  $(DOCS_PYTHON) -m pyfio_virtio completion $$shell > build/completions/$$shell; done
+
 clean: ## remove everything that was built
 	@rm -rf build *.egg-info
 

@@ -21,13 +21,13 @@ Everything comes from the comments of pyfio_virtio.h, which follow these rules:
 import re
 import sys
 import textwrap
-import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-LIBRARY = ROOT / "engine" / "library"
+import roff
+
+LIBRARY = roff.ROOT / "engine" / "library"
 HEADER, VERSIONS = LIBRARY / "pyfio_virtio.h", LIBRARY / "pyfio_virtio_version.h"
 RETURNS = ("Returns ", "Fails ", "After success", "After a failure", "-E", "A call that fails")
 THREADS = ("Any thread", "One thread", "No thread", "Any number of threads")
@@ -184,24 +184,8 @@ def pages(header: str) -> list[Page]:
 # ---- roff --------------------------------------------------------------------------------------
 
 
-def escaped(text: str) -> str:
-    """Text for roff. No line begins with a dot or a quote, which would be a request."""
-    text = text.replace("\\", "\\e").replace("-", "\\-")
-    return re.sub(r"^(?=[.'])", r"\\&", text, flags=re.MULTILINE)
-
-
-def paragraphs(texts: Sequence[str]) -> str:
-    return "\n.PP\n".join(escaped(textwrap.fill(each, 80)) for each in texts)
-
-
-def verbatim(text: str) -> str:
-    return f".nf\n{escaped(text.expandtabs(8))}\n.fi"
-
-
 def see_also(page: Page) -> str:
-    last = len(page.others) - 1
-    lines = [f".BR {each} (3){'' if i == last else ','}" for i, each in enumerate(page.others)]
-    return "\n".join(lines) or "The header pyfio_virtio.h."
+    return roff.references([f"{each}(3)" for each in page.others]) or "The header pyfio_virtio.h."
 
 
 def summary(page: Page) -> str:
@@ -213,35 +197,30 @@ def summary(page: Page) -> str:
 
 def synopsis(page: Page) -> str:
     lines = textwrap.wrap(page.prototype, 72, subsequent_indent="    ")
-    bold = "\n".join(f'.B "{escaped(line)}"' for line in lines)
+    bold = "\n".join(f'.B "{roff.escaped(line)}"' for line in lines)
     return f".nf\n.B #include <pyfio_virtio.h>\n.PP\n{bold}\n.fi"
 
 
-def roff(page: Page, version: str) -> str:
-    described = [paragraphs(page.description or page.returns), *map(verbatim, page.types)]
-    sections = {
-        "NAME": f"{page.name} \\- {escaped(summary(page))}",
+def sections(page: Page) -> dict[str, str]:
+    described = [roff.paragraphs(page.description or page.returns), *map(roff.verbatim, page.types)]
+    return {
+        "NAME": f"{page.name} \\- {roff.escaped(summary(page))}",
         "SYNOPSIS": synopsis(page),
         "DESCRIPTION": "\n.PP\n".join(described),
-        "RETURN VALUE": paragraphs(page.returned()),
-        "THREADS": paragraphs(page.threads or [page.of_all["Threads"]]),
-        "UNITS": paragraphs(page.units()),
-        "NOTES": paragraphs(page.notes),
+        "RETURN VALUE": roff.paragraphs(page.returned()),
+        "THREADS": roff.paragraphs(page.threads or [page.of_all["Threads"]]),
+        "UNITS": roff.paragraphs(page.units()),
+        "NOTES": roff.paragraphs(page.notes),
         "SINCE": f"Release {page.since}.",
         "SEE ALSO": see_also(page),
     }
-    body = "".join(f".SH {title}\n{text}\n" for title, text in sections.items() if text)
-    return f'.TH {page.name} 3 "" "pyfio\\-virtio {version}" "pyfio\\-virtio"\n{body}'
 
 
 def write(folder: Path) -> None:
-    with (ROOT / "pyproject.toml").open("rb") as file:
-        version = tomllib.load(file)["project"]["version"]
-    folder.mkdir(parents=True, exist_ok=True)
     for page in pages(HEADER.read_text()):
         if missing := page.missing():
             raise ManualError(f"{HEADER}: the comment of {page.name}() lacks: {', '.join(missing)}")
-        (folder / f"{page.name}.3").write_text(roff(page, version))
+        roff.write(folder, page.name, 3, sections(page))
 
 
 def main() -> int:

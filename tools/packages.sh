@@ -41,6 +41,10 @@ has_fuzzer() {
 		clang -x c -fsanitize=fuzzer,address,undefined -o /dev/null -
 }
 
+has_english() {
+	aspell dump dicts | grep -q '^en_US'
+}
+
 # Debian 13 moved the daemon to another package.
 daemon_package() {
 	if grep -qs 'VERSION_ID="12"' /etc/os-release; then
@@ -76,6 +80,10 @@ need make command -v make
 [ "$1" = check ] || need iproute2 command -v tc
 # Tests install packages in clean chroots of Debian.
 [ "$1" = check ] || need debootstrap command -v debootstrap
+# The manual pages are checked with them, and the words of all texts.
+[ "$1" = check ] || need mandoc command -v mandoc
+[ "$1" = check ] || need aspell command -v aspell
+[ "$1" = check ] || need aspell-en has_english
 if [ "$1" = fuzz ]; then
 	need clang command -v clang
 	need libclang-rt-dev has_fuzzer

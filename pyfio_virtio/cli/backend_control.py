@@ -175,12 +175,7 @@ def fault(words: tuple[str, ...], as_json: bool) -> None:
     """List, add or clear the faults of a built-in back-end.
 
     NAME is the name of a back-end or its socket. Without a FAULT, the faults are listed. `none`
-    means clear. A FAULT is ACTION or ACTION:KEY=VALUE,KEY=VALUE:
-
-    \b
-      pyfio-virtio backend fault builtin-0 error:type=read,count=3
-      pyfio-virtio backend fault builtin-0 delay:for=5ms,every=100
-      pyfio-virtio backend fault builtin-0 clear
+    means clear. A FAULT is ACTION or ACTION:KEY=VALUE,KEY=VALUE.
 
     \b
     Actions on requests:

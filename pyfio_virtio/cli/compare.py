@@ -77,10 +77,6 @@ def compare(
     measured in turns, so a machine that changed in between looks like a difference. With BASE
     alone, two back-ends, builds or programs fio of that sweep are compared, by --base and --other
     if it has more than two. The intervals hold for all points together with a confidence of 95%.
-
-    \b
-      pyfio-virtio compare base new --max-regression 10%
-      pyfio-virtio compare out --base old --max-regression 10%
     """
     from pyfio_virtio.analysis import compare as comparing
     from pyfio_virtio.analysis import load

@@ -12,10 +12,7 @@ import click
 @click.option("--fio", "program", default="fio", show_default=True, help="The fio to examine.")
 @click.pass_context
 def doctor(context: click.Context, as_json: bool, program: str) -> None:
-    """Check whether this machine can run jobs.
-
-    The exit status is 1 if it cannot.
-    """
+    """Check whether this machine can run jobs."""
     from pyfio_virtio import doctor as examination
 
     checks = examination.examine(program)

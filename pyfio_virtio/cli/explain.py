@@ -160,11 +160,6 @@ def explain(
 
     The job is `latency` (reads of 4 KiB) unless JOBFILE names another. Options of fio follow after
     --, as with `run`.
-
-    \b
-      pyfio-virtio explain
-      pyfio-virtio explain --wait busy --iodepth 1,8,64 -- --bs=64k
-      pyfio-virtio explain --socket /tmp/vhost.0
     """
     if not dry_run:
         check_folder(folder, lambda name: name in _FILES)

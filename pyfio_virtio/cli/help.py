@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Help texts: the lists of commands, the command `help`, and the exit statuses of all commands.
+"""Help texts: the lists of commands, and the command `help`.
 
 Each group of commands is a Commands. It shows the first sentence of each command in full, prints
-its help if no command follows, and names the nearest command after a typing error.
+its help if no command follows, and names the nearest command after a typing error. How the help of
+each command ends is in cli/endings.py.
 """
 
 import shlex
@@ -14,17 +15,6 @@ import click
 
 from pyfio_virtio.fio import bundled
 
-# The paragraph begins with \b, so click keeps its lines.
-EXIT_STATUSES = """\b
-Exit statuses of all commands:
-  0        It succeeded.
-  1        A job, a run, a check or a disk failed.
-  2        An option, an argument or a file cannot be used.
-  3        The machine lacks something, such as fio, the engine or a program.
-  4        compare: a point is surely worse than --max-regression allows.
-  5        compare: --max-regression cannot be judged at every point.
-  128 + N  Signal N ended it: 130 after ^C, 143 after SIGTERM.
-"""
 _USAGE = 2
 
 

@@ -16,8 +16,9 @@ from click.shell_completion import get_completion_class
 from pyfio_virtio.cli.backend import backend
 from pyfio_virtio.cli.compare import compare
 from pyfio_virtio.cli.doctor import doctor
+from pyfio_virtio.cli.endings import attach
 from pyfio_virtio.cli.explain import explain
-from pyfio_virtio.cli.help import EXIT_STATUSES, Commands, help_command
+from pyfio_virtio.cli.help import Commands, help_command
 from pyfio_virtio.cli.job import job
 from pyfio_virtio.cli.probe import probe
 from pyfio_virtio.cli.report import plot, report
@@ -57,7 +58,6 @@ def _version(context: click.Context, parameter: click.Parameter, wanted: bool) -
 @click.group(
     cls=Commands,
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog=EXIT_STATUSES,
 )
 @click.option(
     "-v",
@@ -90,22 +90,14 @@ def _check_links(package: Path) -> None:
 
 @cli.command()
 def env() -> None:
-    """Print the shell command that lets plain fio find the engine.
-
-    \b
-      eval "$(pyfio-virtio env)"
-    """
+    """Print the shell command that lets plain fio find the engine."""
     click.echo(f"export LD_LIBRARY_PATH={shlex.quote(fio.library_path(engine.folder()))}")
 
 
 @cli.command()
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 def completion(shell: str) -> None:
-    """Print the code with which a shell completes commands.
-
-    \b
-      eval "$(pyfio-virtio completion bash)"
-    """
+    """Print the code with which a shell completes commands."""
     kind = get_completion_class(shell)
     if kind is not None:
         click.echo(kind(cli, {}, PROGRAM, _COMPLETION_VARIABLE).source())
@@ -116,6 +108,7 @@ for command in (
     *(sweep, tune, results, replay, report, plot, compare, serve, help_command),
 ):
     cli.add_command(command)
+attach(cli)
 
 
 def main() -> NoReturn:

@@ -53,12 +53,7 @@ def report(
     """Write the report of a sweep as one self-contained HTML page.
 
     Several sweeps are shown beside each other. Nothing is claimed of a difference between them,
-    because they were not measured in turns. The exit status is 1 if no run succeeded.
-
-    \b
-      pyfio-virtio report out
-      pyfio-virtio report base new -o both.html
-      pyfio-virtio report --history nightly/* -o history.html
+    because they were not measured in turns.
     """
     from pyfio_virtio.analysis import load, report_pictures
     from pyfio_virtio.analysis import report as reports
@@ -139,11 +134,6 @@ def plot(
     """Draw a picture of sweeps, or of fio's own JSON files.
 
     Several folders are lines or panels beside each other; the column folder has their names.
-
-    \b
-      pyfio-virtio plot out --picture latency
-      pyfio-virtio plot base new --x iodepth --y p99_ns
-      pyfio-virtio plot *.json --x iodepth --y p99_ns --by bs -o p99.svg
     """
     from pyfio_virtio.analysis import load, picture_names, style
     from pyfio_virtio.analysis.frame import measured, with_value

@@ -55,11 +55,7 @@ def restart_test(context: click.Context, chosen: Chosen) -> None:
 
     Clients read and write while the back-end is killed and started again. Each block says which
     write it comes from, so after each restart every block shows whether an acknowledged write is
-    missing. The exit status is 0 only if none is, no operation failed, and the back-end came back.
-
-    \b
-      pyfio-virtio restart-test --restarts 5 --picture restarts.png
-      pyfio-virtio restart-test --socket /run/vhost.0 --restart-with 'systemctl restart my-vhost'
+    missing.
     """
     _check_picture(chosen.picture)
     target = _target(context, chosen)

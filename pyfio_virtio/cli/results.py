@@ -241,10 +241,6 @@ def export(folder: Path, as_csv: bool, as_json: bool, output: Path | None) -> No
     """Print every run as one row, with all its columns.
 
     A run is one line of CSV: the ends of lines in a cell are written as \\n.
-
-    \b
-      pyfio-virtio results export out > runs.csv
-      pyfio-virtio results export out -o runs.json
     """
     from pyfio_virtio.results import export as exports
     from pyfio_virtio.results.results import ResultsError

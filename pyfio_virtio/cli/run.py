@@ -112,10 +112,7 @@ def run(
     That disk replaces the disks that the job names (filename=, directory=, and those in an I/O
     log), and it ends with the run. JOBFILE is a file, or a job that comes with pyfio-virtio:
     latency, mixed, multiqueue, scsi, throughput, verify, or virtio, which runs by default. Options
-    of fio follow after --, and they take precedence over the job file:
-
-    \b
-      pyfio-virtio run latency -- --rw=randread --runtime=2
+    of fio follow after --, and they take precedence over the job file.
     """
     job_files, fio_options = split(words)
     if hosts is not None:

@@ -103,13 +103,7 @@ def sweep(
     Each combination is called a point. FILE is a sweep that --save wrote; flags take precedence
     over it. Before the first run, and with --dry-run too, fio and the engine check every value;
     for this, a back-end is started for a moment with an empty disk. After an interruption, the
-    same command continues the sweep. The exit status is 0 if all runs succeeded, 1 if some failed
-    or the sweep stopped, 2 after a usage error, 3 if the machine lacks something, 130 after ^C,
-    and 143 after SIGTERM.
-
-    \b
-      pyfio-virtio sweep --sleepy-poll 0,20,100 --wait busy --iodepth 1,32 -o out
-      pyfio-virtio report out
+    same command continues the sweep.
     """
     settings = merge(read_settings(file)[0] if file else Settings(), given)
     settings.check(said=given)

@@ -131,10 +131,6 @@ def tune(
     There is a job file for the lowest latency with one I/O in flight, one for the most IOPS, and
     one for the most IOPS per core of fio and the back-end. Each is compared with the
     defaults at the end, in runs of its own, and is kept only if it was shown to be better.
-
-    \b
-      pyfio-virtio tune /tmp/vhost.0
-      pyfio-virtio tune --backend qsd --time 30 -o tuned-qsd
     """
     one = {name: (text,) for name, text in (("rw", rw), ("bs", bs)) if text}
     said = {

@@ -109,11 +109,7 @@ def verify_command(
 ) -> None:
     """Write a disk, read it back, and compare.
 
-    The exit status is 0 only if every byte is right. Without --pattern or --random, every eight
-    bytes hold their own offset.
-
-    \b
-      pyfio-virtio verify -s vhost.0 -i 100 -a -S 1000
+    Without --pattern or --random, every eight bytes hold their own offset.
     """
     if piece_bytes is None:
         piece_bytes = verify.DEFAULT_FULL_PIECE_BYTES if full else verify.DEFAULT_PIECE_BYTES

@@ -73,7 +73,7 @@ def test_the_version_has_two_flags(command: RunCommand, flag: str) -> None:
 
 
 def test_the_table_has_each_exit_status(command: RunCommand) -> None:
-    table = command("--help").stdout.partition("Exit statuses of all commands:")[2]
+    table = command("--help").stdout.partition("Exit status:")[2]
     assert re.findall(r"^    (\d+(?: \+ N)?)  ", table, re.MULTILINE) == [
         *map(str, (*REAL, 4, 5)),
         "128 + N",

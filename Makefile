@@ -94,6 +94,10 @@ build/bench/%_loop: bench/%_loop.c bench/random.h bench/result.h bench/memory_of
 	  -DENGINE_VERSION='"bench"' -DSLEEPY_POLL_DEFAULT=0 -iquote engine \
 	  $< $(filter-out engine/fio/%,$(filter %.c,$(FRONT_END_SOURCES))) -o $@
 
+.PHONY: site
+site: $(VENV)/.dev ## make the documents as web pages below build/site, which need no network
+	@PYTHONPATH=tools $(IN_VENV) -m docs_site build/site
+
 install-packages: ## install missing Debian packages (as root), or report which are missing
 	@tools/packages.sh install
 
@@ -177,7 +181,7 @@ $(VENV)/.ready: pyproject.toml setup.py
 # The packages that only tests and checks need: several hundred megabytes.
 $(VENV)/.dev: $(VENV)/.ready
 	@echo "Installing what tests need into $(VENV)"
-	@$(IN_VENV) -m pip install -qq --no-build-isolation --editable '.[dev]'
+	@$(IN_VENV) -m pip install -qq --no-build-isolation --editable '.[dev,docs]'
 	@touch $@
 
 # Each of these files holds a value, and is written only when the value changes, so that what depends

@@ -222,6 +222,9 @@ build/asan/lib/vhost_backend: $(BACK_END_SOURCES) $(BUILDERS)
 build/tsan/lib/vhost_backend: $(BACK_END)
 	@cp $< $@
 
+.PHONY: sanitized
+sanitized: $(ASAN) $(TSAN) # what make asan and make tsan need
+
 # The sanitizer's library must be loaded first in every process that loads one of these files. Leaks
 # are not checked, because fio and Python keep much memory until they exit.
 asan: $(ASAN) $(VENV)/.dev ## run the end-to-end tests (or ASAN_TESTS) with gcc's address and undefined-behaviour sanitizers

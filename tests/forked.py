@@ -11,6 +11,7 @@ child of its supervisor, which says whether there is any.
 
 import atexit
 import ctypes
+import gc
 import json
 import os
 import selectors
@@ -212,4 +213,7 @@ if __name__ == "__main__":
     import pyfio_virtio.analysis
     import pyfio_virtio.cli.main  # noqa: F401
 
+    # A collection in a fork would write to each object, and so copy all memory.
+    gc.collect()
+    gc.freeze()
     _serve(socket.socket(fileno=int(sys.argv[1])))

@@ -23,6 +23,8 @@ PATIENCE_S = 20.0
 GLOBAL = "[global]\nioengine=fio_virtio\nbs=4k\n"
 # What runs while others begin.
 THREAD = "thread=1\nrw=randread\niodepth=16\ntime_based\n"
+# For a job that only has to be there.
+LEISURELY = "thinktime=1ms\n"
 VERIFIED = "rw=randwrite\niodepth=16\nverify=crc32c\nsize=8m\n"
 
 
@@ -149,13 +151,14 @@ def test_a_process_keeps_nothing_of_a_threads_device(
     running = start_job(f"""{GLOBAL}
 [thread]
 filename={builtin().socket}
-{THREAD}
+{THREAD}{LEISURELY}
 runtime=10
 [process]
 startdelay=1
 filename={second.socket}
 rw=randread
 time_based
+{LEISURELY}
 runtime=10
 """)
     running.wait_until_served(second.process.pid)
@@ -174,7 +177,7 @@ def test_a_device_is_closed_although_a_process_was_forked_meanwhile(
     text = f"""{GLOBAL}
 [thread]
 filename={socket}
-{THREAD}
+{THREAD}{LEISURELY}
 runtime=2
 [process]
 startdelay=1
@@ -183,6 +186,7 @@ filename={builtin().socket}
 size=1m
 rw=randread
 time_based
+{LEISURELY}
 runtime=9
 [later]
 connect_timeout=3

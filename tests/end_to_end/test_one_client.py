@@ -12,8 +12,13 @@ from tests.end_to_end.refusal import sentences
 from tests.end_to_end.relay import HangUp, Message, Request
 
 READS: dict[str, Option] = {"rw": "randread", "bs": "4k", "number_ios": 100, "iodepth": 4}
-# So long that all jobs have begun before the first one ends.
-TOGETHER: dict[str, Option] = {"rw": "randread", "bs": "4k", "time_based": True, "runtime": 1}
+# So long that all jobs have begun before the first one ends, and without work for the CPUs.
+TOGETHER: dict[str, Option] = {
+    "rw": "randread",
+    "thinktime": "1ms",
+    "time_based": True,
+    "runtime": 1,
+}
 Once = Callable[[str], str]
 
 every_profile = pytest.mark.parametrize("profile", ["builtin", "qemu", "spdk", "rust-vmm"])

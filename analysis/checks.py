@@ -7,8 +7,9 @@ functions of frames, so any thread may call them. They never drop a run: the rea
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -59,7 +60,7 @@ def _folders(runs: pd.DataFrame) -> list[str]:
     ]
 
 
-def name_point(row: pd.Series, keys: Sequence[str]) -> str:
+def name_point(row: pd.Series | Mapping[str, Any], keys: Sequence[str]) -> str:
     """The name of a point in a sentence, such as "sleepy 20 µs, iodepth 32"."""
     return ", ".join(label(key, row[key]) for key in keys if not values.is_missing(row[key]))
 
@@ -109,9 +110,9 @@ def noise(frame: pd.DataFrame, metric: str = "iops") -> Noise | None:
         return None
     keys = [name for name in dict.fromkeys(("way", *in_turns_axes(frame))) if name in twins]
     # As text, so that two missing values (no rate) are equal.
-    wanted = twins[keys].map(str).iloc[0]
+    wanted = _texts(twins, keys).iloc[0]
     twins, first = (
-        _by_round(runs[(runs[keys].map(str) == wanted).all(axis=1)])
+        _by_round(runs[(_texts(runs, keys) == wanted).all(axis=1)])
         for runs in (twins, measured(frame))
     )
     both = first.index.intersection(twins.index)
@@ -127,6 +128,11 @@ def noise(frame: pd.DataFrame, metric: str = "iops") -> Noise | None:
         largest=float(apart.max()),
         is_biased=stats.compare_pairs(base, other).differs,
     )
+
+
+def _texts(runs: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
+    """Each value as Python writes it. DataFrame.map() would do it, but not with pandas 1."""
+    return pd.DataFrame({name: runs[name].map(str) for name in columns}, runs.index)
 
 
 def _by_round(runs: pd.DataFrame) -> pd.DataFrame:
@@ -153,7 +159,7 @@ def in_turns(runs: pd.DataFrame) -> bool:
         return all(in_turns(part) for _, part in runs.groupby(FOLDER))
     keys = axes(runs)
     ordered = runs.sort_values([name for name in ("source", "order") if name in runs])
-    point = ordered[keys].map(str).agg("/".join, axis=1) if keys else pd.Series("", ordered.index)
+    point = _texts(ordered, keys).agg("/".join, axis=1) if keys else pd.Series("", ordered.index)
     follows = (point == point.shift()).sum()
     return bool(follows <= (len(point) - point.nunique()) / 2)
 

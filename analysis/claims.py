@@ -172,7 +172,7 @@ def _alternatives(runs: pd.DataFrame, subject: str) -> tuple[str, ...]:
 
 
 def _name(subject: str, value: object) -> str:
-    return checks.name_point(pd.Series({subject: value}), [subject])
+    return checks.name_point({subject: value}, [subject])
 
 
 def _of(runs: pd.DataFrame, subject: str, name: str) -> pd.DataFrame:
@@ -197,7 +197,8 @@ def _comparisons(
 
 
 def _per_core(runs: pd.DataFrame) -> float:
-    return float(runs[efficiency.BOTH].median()) if efficiency.BOTH in runs else float("nan")
+    known = runs[efficiency.BOTH].dropna() if efficiency.BOTH in runs else pd.Series(dtype=float)
+    return float(known.median())
 
 
 # ---- sentences about a whole study --------------------------------------------------------

@@ -162,10 +162,10 @@ def by_point(runs: pd.DataFrame, keys: Sequence[str]) -> dict[tuple[str, ...], p
     """The runs of each point, by the canonical values of its keys."""
     runs = runs.reindex(columns=list(dict.fromkeys((*runs, *keys))))
     texts = canonical(runs, keys)
-    return {
-        tuple(group.iloc[0]): runs.loc[group.index]
-        for _, group in texts.groupby(list(keys), sort=False)
-    }
+    places: dict[tuple[str, ...], list[int]] = {}
+    for place, point in enumerate(zip(*(texts[key] for key in keys), strict=True)):
+        places.setdefault(point, []).append(place)
+    return {point: runs.iloc[at] for point, at in places.items()}
 
 
 def _apart(pairs: Sequence[Points], keys: Sequence[str], names: tuple[str, str]) -> str:

@@ -121,7 +121,7 @@ def read(folders: Sequence[Path], metric: str = "iops") -> History:
     ordered, varied = in_order_of_values(runs, keys)
     medians = np.array(
         [
-            [side[point][metric].median() if point in side else np.nan for side in sides]
+            [side[point][metric].dropna().median() if point in side else np.nan for side in sides]
             for point in ordered
         ],
         float,

@@ -69,7 +69,7 @@ def draw(frame: pd.DataFrame, found: claims.Study | None = None) -> Iterator[Pic
     facets = _facets(frame)[:MOST_FACETS]
     best = front.fronts([group for _, group in facets])
     for number, (where, group) in enumerate(facets):
-        name = checks.name_point(pd.Series(where), list(where))
+        name = checks.name_point(where, list(where))
         shown = claims.within(found, where, group)
         fitting = _fitting(group, shown, best[number], detailed=number == 0)
         for kind, drawn in enumerate(fitting):
@@ -85,7 +85,7 @@ def fronts(frame: pd.DataFrame) -> list[str]:
     found = [group for _, group in facets if _has(measured(group), front.COST)]
     if not found or len(found) < len(facets):
         return []
-    names = [checks.name_point(pd.Series(where), list(where)) for where, _ in facets]
+    names = [checks.name_point(where, list(where)) for where, _ in facets]
     lines = [
         f"{name}: {text}" if name else text
         for name, each in zip(names, front.fronts(found), strict=True)

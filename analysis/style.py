@@ -181,9 +181,9 @@ def prefix_finding(axes: Axes, words: str) -> None:
 
 def root_of(axes: Axes) -> Figure:
     """The whole figure that the axes are drawn in."""
-    root = axes.get_figure(root=True)
-    assert root is not None, "the axes were removed from their figure"  # noqa: S101
-    return root
+    nearest = axes.figure
+    assert nearest is not None, "the axes were removed from their figure"  # noqa: S101
+    return nearest.figure  # a part of a figure (SubFigure) names the whole figure here
 
 
 def _width(axes: Axes) -> float:

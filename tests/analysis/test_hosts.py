@@ -2,6 +2,7 @@
 """hosts.py and hostplots.py: what a page says and shows of runs on several hosts."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -115,7 +116,8 @@ def test_the_picture_over_time_shows_the_run_that_failed(broken: pd.DataFrame) -
     assert style.finding_of(axes) == "Host beta failed; the others went on"
     labels = [each.get_text() for each in axes.get_yticklabels()]
     assert labels == ["alpha", "beta (failed)", "gamma", "delta"]
-    rates = np.ma.getmaskarray(np.ma.asarray(axes.collections[0].get_array()))
+    cells: Any = np.ma.asarray(axes.collections[0].get_array())
+    rates = np.ma.getmaskarray(cells).reshape(len(labels), -1)  # matplotlib 3.6 has one dimension
     assert rates[1, -1]
     assert not rates[0, -2]
 

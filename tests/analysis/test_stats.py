@@ -71,7 +71,7 @@ def test_the_bootstrap_agrees_with_scipy_s() -> None:
     values = lognormal(np.random.default_rng(3), (40,))
     ours = stats.median(values).interval
     theirs = scipy.stats.bootstrap(
-        (values,), np.median, method="percentile", rng=np.random.default_rng(1)
+        (values,), np.median, method="percentile", random_state=np.random.default_rng(1)
     ).confidence_interval
     assert (ours.low, ours.high) == pytest.approx((theirs.low, theirs.high), rel=0.03)
 

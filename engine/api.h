@@ -25,7 +25,7 @@ struct iovec { void *iov_base; size_t iov_len; };
 
 /* Version of the engine, as in pyproject.toml. */
 const char *engine_version(void);
-/* The fio release that the engine is built for ("fio-3.33"), and the number of its
+/* What the fio that the engine is built for says of its version, and the number of its
  * engine interface. No other release can load the engine. Not in the C library. */
 const char *engine_fio_release(void);
 int engine_fio_interface(void);

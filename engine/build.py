@@ -260,8 +260,25 @@ def engine_defines(chosen: argparse.Namespace) -> tuple[str, ...]:
     return (f'-DENGINE_VERSION="{version}"', f"-DSLEEPY_POLL_DEFAULT={sleepy_poll_us}")
 
 
+def _defined(header: Path, name: str) -> str | None:
+    found = re.search(rf'^#define\s+{name}\s+"?([^"\n]+)"?$', header.read_text(), re.MULTILINE)
+    return found[1] if found else None
+
+
+def check_age(fio_tree: Path, release: str) -> None:
+    """Refuses a fio whose engines have other hooks than ours; see fio/compat.h."""
+    number = _defined(fio_tree / "ioengines.h", "FIO_IOOPS_VERSION")
+    oldest = _defined(FIO_ROOM / "compat.h", "OLDEST_FIO_INTERFACE")
+    if number and oldest and int(number) < int(oldest):
+        since = _defined(FIO_ROOM / "compat.h", "OLDEST_FIO_RELEASE")
+        raise BuildError(
+            f"{release} in {fio_tree} is too old for the engine, which needs fio {since} or later"
+        )
+
+
 def fio_defines(fio_tree: Path) -> tuple[str, ...]:
     release = fio_headers.release_of(fio_tree)
+    check_age(fio_tree, release)
     sources = re.sub(r'(["\\])', r"\\\1", f"{release} ({fio_headers.origin_of(fio_tree)})")
     return (f'-DENGINE_FIO_RELEASE="{release}"', f'-DENGINE_FIO_SOURCES="{sources}"')
 

@@ -41,8 +41,47 @@
 #pragma weak td_io_queue
 #pragma weak td_set_runstate
 
-/* Since interface 36 (3.38), errdetails has a thread_data argument. */
-#if FIO_IOOPS_VERSION >= 36
+/*
+ * What differs between releases, for an engine. A row names the first release with the
+ * number (FIO_IOOPS_VERSION). fio's server has a number, too (FIO_SERVER_VER), by which
+ * fio's client and server know one another. We do not use it: pyfio-virtio asks each
+ * host for its release.
+ *
+ * engine  server  release  what changed; what we do
+ * 25      80      3.16     refused by engine/build.py
+ * 30      94      3.28     the oldest that we build for. No FIO_ASYNCIO_SETS_ISSUE_TIME:
+ *                          fio takes the time of issue itself, after commit. engine_data
+ *                          and engine_pos of fio_file share memory; we use neither
+ * 31      97      3.33     FIO_ASYNCIO_SETS_ISSUE_TIME (since 3.30); members of io_u and
+ *                          fio_file moved. 3.30 and 3.31 differ, with the same number
+ * 32              3.34     more hooks in ioengine_ops; nothing to do
+ * 33      101     3.36     FIO_SKIPPABLE_IOMEM_ALLOC, which we do not set; io_u grew
+ * 36              3.38     errdetails has a thread_data argument: ERRDETAILS_ARGUMENTS.
+ *                          Trims of several ranges, for an engine that asks for them
+ *                          (FIO_MULTI_RANGE_TRIM); we do not
+ *         107     3.39     nothing to do
+ * 37              3.40     nothing to do
+ * 39      113     3.41     no `cancel` in ioengine_ops, which we do not set; zbd_queue_io
+ *                          has other arguments: rehearsal.c gives them no meaning
+ *
+ * Members also move without a new number (3.41 and 3.42) and with patches of a
+ * distribution (trixie's 3.39), so fio/guard.c compares the structures themselves.
+ */
+#define FIO_INTERFACE FIO_IOOPS_VERSION
+/* engine/build.py reads these two lines. */
+#define OLDEST_FIO_INTERFACE 30
+#define OLDEST_FIO_RELEASE "3.28"
+
+#if FIO_INTERFACE < OLDEST_FIO_INTERFACE
+#error "this fio is older than OLDEST_FIO_RELEASE"
+#endif
+
+/* With 0, fio overwrites the time that the engine takes. */
+#if FIO_INTERFACE < 31
+#define FIO_ASYNCIO_SETS_ISSUE_TIME 0
+#endif
+
+#if FIO_INTERFACE >= 36
 #define ERRDETAILS_ARGUMENTS struct thread_data *td, struct io_u *io_u
 #define ERRDETAILS_UNUSED (void)td
 #else

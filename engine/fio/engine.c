@@ -306,7 +306,7 @@ static int hook_file(struct thread_data *td, struct fio_file *f)
 
 static struct ioengine_ops operations = {
 	.name = "fio_virtio",
-	.version = FIO_IOOPS_VERSION,
+	.version = FIO_INTERFACE,
 	.flags = FIO_DISKLESSIO | FIO_RAWIO | FIO_NOEXTEND | FIO_NODISKUTIL |
 		 FIO_MEMALIGN | FIO_NO_OFFLOAD | FIO_ASYNCIO_SETS_ISSUE_TIME,
 	.setup = fio_setup,

@@ -31,7 +31,7 @@ const char *engine_fio_release(void)
 
 int engine_fio_interface(void)
 {
-	return FIO_IOOPS_VERSION;
+	return FIO_INTERFACE;
 }
 
 /* Shared with the child. Empty once all has been compared and agrees. */

@@ -72,7 +72,7 @@ static void hook_iomem_free(struct thread_data *of)
 
 static struct ioengine_ops own_engine = {
 	.name = "rehearsal",
-	.version = FIO_IOOPS_VERSION,
+	.version = FIO_INTERFACE,
 	.iomem_alloc = hook_iomem_alloc,
 	.iomem_free = hook_iomem_free,
 	.option_struct_size = sizeof(struct rehearsal_options),
@@ -123,7 +123,7 @@ static struct ioengine_ops *load(char *name)
 	ops = load_ioengine(td);
 	EXPECT("thread_data", "o", ops);
 	EXPECT("ioengine_ops", "name", !strcmp(ops->name, name));
-	EXPECT("ioengine_ops", "version", ops->version == FIO_IOOPS_VERSION);
+	EXPECT("ioengine_ops", "version", ops->version == FIO_INTERFACE);
 	return ops;
 }
 

@@ -21,8 +21,8 @@ from pyfio_virtio.errors import MachineError
 from pyfio_virtio.fio.job import Job
 from pyfio_virtio.machine import process, questions, signals
 
-# The first release whose interface for external engines is the one that our engine uses.
-OLDEST = (3, 30)
+# The oldest release that the engine can be built for; see engine/fio/compat.h.
+OLDEST = (3, 28)
 # fio is killed when this many signals have come.
 _SIGNALS_UNTIL_KILL = 3
 _QUESTION_S = 10

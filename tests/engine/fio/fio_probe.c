@@ -14,7 +14,7 @@ static enum fio_q_status hook_queue(struct thread_data *job, struct io_u *unit)
 
 static struct ioengine_ops operations = {
 	.name = "probe",
-	.version = FIO_IOOPS_VERSION,
+	.version = FIO_INTERFACE,
 	.flags = FIO_SYNCIO,
 	.queue = hook_queue,
 };

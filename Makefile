@@ -142,6 +142,7 @@ help: ## list the targets and variables
 	@echo "SECONDS=60 SEED=N   how long make stress runs, and what it draws"
 	@echo "MINUTES=10 TARGET='NAME...'  how long make fuzz searches in all, and in which targets"
 	@echo "EXAMPLES='WORD...'  make examples runs the job files with one of these words in their paths"
+	@echo "SUITES='NAME...' FIO_TREES='DIR...'  the suites of Debian and the folders of fio's sources that make matrix tries"
 	@echo "V=1                 show the compiler's commands"
 
 # ---- what is built ------------------------------------------------------
@@ -239,7 +240,12 @@ tsan: $(TSAN) $(VENV)/.dev ## run the tests of the library (or TSAN_TESTS) with 
 	  TSAN_OPTIONS=log_path="$(CURDIR)/build/tsan/report":suppressions="$(CURDIR)/tests/tsan.supp" $(IN_VENV) -m pytest $(TSAN_TESTS)
 	@! cat build/tsan/report.* 2>/dev/null
 
-# ---- another fio, beside the installed one --------------------------------
+# ---- other fios, beside the installed one ---------------------------------
+
+.PHONY: matrix
+matrix: install-packages ## build many releases of fio and an engine for each, run them, and see all other pairs refused
+	@$(MAKE) --no-print-directory all $(VENV)/.dev
+	@PYTHONPATH=engine $(IN_VENV) -m tests.matrix.matrix $(if $(SUITES),--suites $(SUITES)) $(if $(FIO_TREES),--trees $(FIO_TREES))
 
 fio-3.41: build/fio-3.41/fio build/fio-3.41-engine/fio_virtio ## fetch and build fio 3.41 and an engine for it below build/
 

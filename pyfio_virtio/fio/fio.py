@@ -18,6 +18,7 @@ from types import FrameType
 from typing import IO
 
 from pyfio_virtio.errors import MachineError
+from pyfio_virtio.fio import linkage
 from pyfio_virtio.fio.job import Job
 from pyfio_virtio.machine import process, questions, signals
 
@@ -103,6 +104,12 @@ def check_engine_loads(fio: Fio, engine_folder: Path, engine: str) -> None:
     asked = _ask([fio.path, f"--enghelp={engine}"], environment)
     if asked.status == 0 and "sleepy_poll" in asked.stdout:
         return
+    if obstacle := linkage.obstacle(fio.path):
+        raise MachineError(
+            f"{fio.path} does not load {engine_folder / engine}",
+            obstacle,
+            "name another fio with --fio",
+        )
     refusal = re.search(rf"^{engine}: (.*); (.*)$", asked.stderr, re.MULTILINE)
     raise MachineError(
         f"{fio.path} does not load {engine_folder / engine}",

@@ -13,7 +13,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -88,7 +88,7 @@ def build(tree: Path, origin: str) -> Engine:
 class Candidate:
     """Sources that may be had."""
 
-    origin: str
+    label: str
     kind: str  # "suite", "upstream" or "tree"
     name: str
 
@@ -106,7 +106,7 @@ class Candidate:
 
 def candidates(suites: Sequence[str], trees: Sequence[str]) -> Iterator[Candidate]:
     for each in sources.UPSTREAM:
-        yield Candidate("upstream", "upstream", each.label)
+        yield Candidate(f"{each.name} (Ubuntu)", "upstream", each.label)
     for suite in suites:
         yield Candidate(f"Debian {suite}", "suite", suite)
     for tree in trees:
@@ -115,25 +115,20 @@ def candidates(suites: Sequence[str], trees: Sequence[str]) -> Iterator[Candidat
 
 def build_all(wanted: Sequence[Candidate]) -> tuple[list[Engine], list[Row]]:
     """The engines, and what could not be had or built, with the reason."""
-    built: dict[Path, Engine] = {}
+    names: dict[Path, list[str]] = {}
     missing: list[Row] = []
     for each in wanted:
         try:
-            tree = each.fetch()
-            if known := built.get(tree):
-                built[tree] = replace(known, origin=f"{known.origin}, {each.name}")
-            else:
-                patches = "" if tree.name.startswith("fio_") else ", no patches"
-                built[tree] = build(tree, each.origin + patches * (each.kind == "suite"))
+            names.setdefault(each.fetch(), []).append(each.label)
         except (HeadersError, OSError) as error:
-            missing.append(
-                (
-                    f"{each.origin} {each.name}" if each.kind == "upstream" else each.origin,
-                    _in_words(str(error)),
-                )
-            )
-            say(f"{each.origin}: {error}")
-    return list(built.values()), missing
+            missing.append((each.label, _in_words(str(error))))
+    engines: list[Engine] = []
+    for tree, labels in names.items():
+        try:
+            engines.append(build(tree, ", ".join(labels)))
+        except (HeadersError, OSError) as error:
+            missing.append((", ".join(labels), _in_words(str(error))))
+    return sorted(engines, key=lambda engine: engine.release), missing
 
 
 def _in_words(text: str) -> str:
@@ -154,6 +149,7 @@ def own_row(engine: Engine) -> Row:
     return (
         engine.release,
         engine.origin,
+        "Debian's" if (engine.tree / "debian").exists() else "none",
         engine.number("ioengines.h", "FIO_IOOPS_VERSION"),
         engine.number("server.h", "FIO_SERVER_VER"),
         verdict(trials.failures(engine.pair)),
@@ -204,9 +200,9 @@ def program_row(label: str, fio: Path, engines: Sequence[Engine]) -> Row:
     same = [each for each in engines if each.release == name]
     for each in same:
         if not trials.refusal(pair := Pair(fio, each.pair.engine)).count("engine was built"):
-            return label, name, verdict(trials.failures(pair)), f"built from {each.origin}"
+            return label, name, verdict(trials.failures(pair)), f"of {each.origin}"
     reasons = sorted({refused(Pair(fio, each.pair.engine)) for each in engines})
-    why = "none of its sources" if not same else "its layout differs from its release's sources"
+    why = "all of those above" if not same else "all; its layout is not that of its release"
     return label, name, "; ".join(reasons), why
 
 
@@ -246,15 +242,15 @@ def tables(suites: Sequence[str], trees: Sequence[str]) -> list[Shown]:
     names = [name_of(each, engines) for each in engines]
     return [
         Shown(
-            "fios that were built here, each with the engine built from its sources",
-            ("fio", "sources", "engine interface", "server", "trials"),
+            "Each fio that was built here, with the engine that was built from its sources",
+            ("fio", "sources from", "patches", "interface", "server", "trials"),
             own,
         ),
         Shown("Sources that cannot be used", ("sources", "reason"), missing),
         Shown("Each engine (row) in each fio (column)", ("", *names), pair_rows(engines)),
         Shown(
-            "fios as distributions built them",
-            ("from", "fio", "result", "engine"),
+            "The fio of each distribution's package",
+            ("package of", "fio", "result", "engine"),
             list(program_rows(suites, engines)),
         ),
     ]

@@ -149,14 +149,14 @@ def _download(wanted: Pinned, folder: Path) -> Path:
 
 
 def debian_program(suite: str, build: Path) -> Path:
-    """The fio of the suite's binary package, which runs with the libraries of that suite."""
+    """The fio of the suite's binary package."""
     root = build / f"{suite}-root"
     if not root.exists():
         with fio_headers.scratch_folder(root) as folder:
             for package in _packages(suite, folder):
                 _unpack(package, folder / "root")
             (folder / "root").rename(root)
-    return _started_by_its_loader(root / "usr/bin/fio", root, build / f"{suite}-fio")
+    return _runnable(root / "usr/bin/fio", root, build / f"{suite}-fio")
 
 
 def _packages(suite: str, folder: Path) -> list[Path]:
@@ -182,15 +182,20 @@ def ubuntu_program(wanted: Pinned, build: Path) -> Path:
             _unpack(_download(wanted, folder), folder / "root")
             (folder / "root").rename(root)
     libraries = build / f"{_LIBRARIES_OF_UBUNTU}-root"
-    return _started_by_its_loader(root / "usr/bin/fio", libraries, root / "started")
+    return _runnable(root / "usr/bin/fio", libraries, root / "started")
 
 
 def _unpack(package: Path, root: Path) -> None:
     subprocess.run(["dpkg-deb", "--extract", str(package), str(root)], check=True)
 
 
-def _started_by_its_loader(program: Path, root: Path, folder: Path) -> Path:
-    """A script named fio that starts the program with the C library and loader of `root`."""
+def _runnable(program: Path, root: Path, folder: Path) -> Path:
+    """The program itself if this system has its libraries, else a script that starts it.
+
+    The script takes the loader and all libraries from `root`.
+    """
+    if subprocess.run([program, "--version"], capture_output=True, check=False).returncode == 0:
+        return program
     loader = next(path for path in sorted(root.rglob("ld-*.so*")) if not path.is_symlink())
     found = sorted({str(path.parent) for path in root.rglob("*.so.*") if path.is_file()})
     libraries = ":".join(found)

@@ -28,7 +28,7 @@ from tests.matrix.trials import Pair
 ROOT = Path(__file__).resolve().parent.parent.parent
 BUILD = ROOT / "build" / "matrix"
 PAGE = ROOT / "docs" / "fio-releases.md"
-_BEGIN, _END = "<!-- make matrix: begin -->\n", "<!-- make matrix: end -->\n"
+BEGIN, END = "<!-- make matrix: begin -->\n", "<!-- make matrix: end -->\n"
 Row = tuple[str, ...]
 
 
@@ -106,7 +106,7 @@ class Candidate:
 
 def candidates(suites: Sequence[str], trees: Sequence[str]) -> Iterator[Candidate]:
     for each in sources.UPSTREAM:
-        yield Candidate(f"{each.name} (Ubuntu)", "upstream", each.label)
+        yield Candidate(f"Ubuntu's {each.name}", "upstream", each.label)
     for suite in suites:
         yield Candidate(f"Debian {suite}", "suite", suite)
     for tree in trees:
@@ -263,11 +263,17 @@ def is_bad(shown: Sequence[Shown]) -> bool:
 
 def keep(shown: Sequence[Shown]) -> None:
     """Writes the tables between the two marks of the page."""
-    head, rest = PAGE.read_text().split(_BEGIN)
-    _, tail = rest.split(_END)
+    head, rest = PAGE.read_text().split(BEGIN)
+    _, tail = rest.split(END)
     day = datetime.now(UTC).date().isoformat()
-    text = "\n".join([f"This was the result on {day}.", "", *(each.markdown() for each in shown)])
-    PAGE.write_text(f"{head}{_BEGIN}{text}{_END}{tail}")
+    text = "\n".join(
+        [
+            f"This was the result of `make matrix` on {day}.",
+            "",
+            *(each.markdown() for each in shown),
+        ]
+    )
+    PAGE.write_text(f"{head}{BEGIN}{text}{END}{tail}")
 
 
 def main() -> int:

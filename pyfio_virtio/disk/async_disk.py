@@ -67,14 +67,17 @@ class AsyncDisk(Uncopied):
 
     @property
     def info(self) -> DeviceInfo:
+        """What the back-end offers, and what was negotiated."""
         return self._disk.info
 
     @property
     def size(self) -> int:
+        """The size of the disk in bytes."""
         return self._disk.size
 
     @property
     def block_size(self) -> int:
+        """The size of a logical block in bytes."""
         return self._disk.block_size
 
     # ---- reading and writing -------------------------------------------------------------------

@@ -112,7 +112,7 @@ def _address(scsi_address: tuple[int, int]) -> tuple[int, int]:
 
 
 class Disk(Uncopied):
-    """open_disk() makes it. Any thread may call each method until close()."""
+    """pyfio_virtio.open() makes it. Any thread may call each method until close()."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
@@ -139,10 +139,12 @@ class Disk(Uncopied):
 
     @property
     def size(self) -> int:
+        """The size of the disk in bytes."""
         return self.info.capacity_bytes
 
     @property
     def block_size(self) -> int:
+        """The size of a logical block in bytes."""
         return self.info.block_size
 
     @property

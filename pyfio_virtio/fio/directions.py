@@ -26,19 +26,18 @@ LAT, CLAT = "lat", "clat"
 class Summary:
     """One direction, or all of them together. A value is None if fio's samples cannot tell it."""
 
-    iops: float = 0.0
-    bw_bytes: float = 0.0
-    ios: int = 0
-    lat_mean_ns: float | None = None
-    lat_max_ns: float | None = None
-    p50_ns: float | None = None
-    p90_ns: float | None = None
-    p99_ns: float | None = None
-    p99_9_ns: float | None = None
-    p99_99_ns: float | None = None
-    # Which latency the values above are of, LAT or CLAT: the mean and the maximum, the percentiles.
-    mean_of: str | None = None
-    percentiles_of: str | None = None
+    iops: float = 0.0  # I/Os a second
+    bw_bytes: float = 0.0  # bytes a second
+    ios: int = 0  # I/Os in all
+    lat_mean_ns: float | None = None  # mean latency
+    lat_max_ns: float | None = None  # longest latency
+    p50_ns: float | None = None  # median latency
+    p90_ns: float | None = None  # 90th percentile of the latency
+    p99_ns: float | None = None  # 99th percentile of the latency
+    p99_9_ns: float | None = None  # 99.9th percentile of the latency
+    p99_99_ns: float | None = None  # 99.99th percentile of the latency
+    mean_of: str | None = None  # which latency the mean and the maximum are of: lat or clat
+    percentiles_of: str | None = None  # which latency the percentiles are of: lat or clat
 
 
 # The percentile of each column: p99_9_ns is the 99.9th.

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 class CpuUse:
     """CPU time and context switches of all threads of a process during a run."""
 
-    user_s: float
-    system_s: float
-    voluntary_switches: int
-    involuntary_switches: int
+    user_s: float  # CPU time of the program itself
+    system_s: float  # CPU time of the kernel for it
+    voluntary_switches: int  # how often a thread began to wait
+    involuntary_switches: int  # how often a thread lost its CPU to another one

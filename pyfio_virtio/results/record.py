@@ -113,7 +113,7 @@ class RecordError(PyfioVirtioError):
 class OnHost:
     """The host of a record that is one host's part of a run on several hosts."""
 
-    name: str
+    name: str  # as the file of hosts has it
     start_ms: float  # when its job began to do I/O, after that of the first host
     clock_offset_ms: float  # what its clock showed more than ours
     clock_error_ms: float  # how wrong that may be: half of the shortest round trip
@@ -146,13 +146,13 @@ class Point:
     sweep.
     """
 
-    job: str
-    engine: str
-    engine_version: str
-    fio_version: str
-    backend: str
-    backend_version: str
-    role: str = MEASURED
+    job: str  # the text of the job file
+    engine: str  # the name of the ioengine
+    engine_version: str  # of our engine; "" for others
+    fio_version: str  # as fio tells it
+    backend: str  # what served the disk, and how
+    backend_version: str  # of the program that served the disk
+    role: str = MEASURED  # measured, null (fio's null engine) or twin (a point that is run again)
 
     @property
     def hash(self) -> str:
@@ -170,12 +170,12 @@ class Record:
     """
 
     point: Point
-    repeat: int
+    repeat: int  # counts the runs of a point
     order: int  # its place in the sequence of runs
     started: str  # ISO 8601, UTC
     elapsed_s: float  # the time that fio measured, without the ramp; CPU times cover the same time
-    fio_command: str
-    backend_command: str
+    fio_command: str  # with all arguments
+    backend_command: str  # with all arguments; "" if nothing was started
     options: Mapping[str, Scalar]
     total: Summary = field(default_factory=Summary)
     directions: Mapping[str, Summary] = field(default_factory=dict)
@@ -186,8 +186,8 @@ class Record:
     across: Across | None = None  # set in the record of all hosts together
     host: Mapping[str, Scalar] = field(default_factory=dict)
     wall_s: float | None = None  # from fio's start to its end; None if it was not measured
-    error: str | None = None
-    schema: int = SCHEMA
+    error: str | None = None  # why the run failed, as one sentence
+    schema: int = SCHEMA  # the version of the columns
 
     @property
     def iops_per_core(self) -> dict[str, float | None]:

@@ -5,14 +5,20 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+import manual
 import pytest
+from docs_site.__main__ import sphinx
 from docs_site.pages import SiteError, target
+
+import pyfio_virtio
+from pyfio_virtio.cli.backend import backend
+from pyfio_virtio.cli.main import cli
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 # What a browser fetches by itself, by tag and attribute. `a` and `link rel=next` are only links.
@@ -110,6 +116,32 @@ def test_every_page_is_in_the_navigation_and_in_the_search(site: Path) -> None:
             assert f'"docs/{page.stem}"' in index
 
 
+@pytest.mark.parametrize("name", ["commands/run", "commands/backend", "c", "python", "columns"])
+def test_the_reference_is_made_of_the_sources(site: Path, name: str) -> None:
+    anchors = Page(site / "reference" / f"{name}.html").anchors
+    wanted: Iterable[str] = {
+        "commands/run": ["cmdoption-pyfio-virtio-run-backend"],
+        "commands/backend": [f"pyfio-virtio-backend-{each}" for each in backend.commands],
+        "c": [f"c.{each.name}" for each in manual.pages(manual.HEADER.read_text())],
+        "python": [f"pyfio_virtio.{each}" for each in set(pyfio_virtio.__all__) - {"aio", "open"}],
+        "columns": ["iops-per-core"],
+    }[name]
+    assert set(wanted) - anchors == set()
+
+
+def test_every_command_has_a_page(site: Path) -> None:
+    pages = {path.stem for path in (site / "reference" / "commands").glob("*.html")}
+    assert pages == set(cli.commands)
+
+
 def test_a_link_that_leads_nowhere_ends_the_build() -> None:
     with pytest.raises(SiteError, match=r"the link missing\.md leads to no file"):
         target("docs/waiting.md", "missing.md")
+
+
+@pytest.mark.parametrize("text", ["[x](#missing)", "[x](index.md#missing)"])
+def test_an_anchor_that_is_missing_ends_the_build(tmp_path: Path, text: str) -> None:
+    (tmp_path / "index.md").write_text(f"# Title\n\n{text}\n")
+    ended = subprocess.run(sphinx(tmp_path, tmp_path / "html"), capture_output=True, check=False)
+    assert ended.returncode == 1
+    assert b"index.md:3: WARNING: " in ended.stderr

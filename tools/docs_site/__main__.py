@@ -12,18 +12,24 @@ import subprocess
 import sys
 from pathlib import Path
 
+from docs_site import reference
 from docs_site.pages import SiteError, stage
 
 HERE = Path(__file__).resolve().parent
 
 
+def sphinx(source: Path, target: Path) -> list[str]:
+    """The command that makes web pages of the pages in `source`."""
+    command = [sys.executable, "-m", "sphinx", "--quiet", "--fail-on-warning", "--jobs=2"]
+    cache = target.with_name(f"{target.name}-cache")
+    return [*command, "-c", str(HERE), "-d", str(cache), str(source), str(target)]
+
+
 def make(folder: Path) -> int:
     """Returns Sphinx's exit status."""
-    source, cache = (folder.with_name(f"{folder.name}-{each}") for each in ("source", "cache"))
-    stage(source, {})
-    command = [sys.executable, "-m", "sphinx", "--quiet", "--fail-on-warning", "--jobs=2"]
-    places = ["-c", str(HERE), "-d", str(cache), str(source), str(folder)]
-    return subprocess.run([*command, *places], check=False).returncode
+    source = folder.with_name(f"{folder.name}-source")
+    stage(source, reference.pages(), {"Reference": reference.ROWS})
+    return subprocess.run(sphinx(source, folder), check=False).returncode
 
 
 def main() -> int:

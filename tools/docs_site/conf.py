@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Sphinx's settings for the site. __main__.py gives Sphinx this folder and the pages."""
 
+import re
 import sys
 import tomllib
 from pathlib import Path
@@ -25,13 +26,15 @@ root_doc = "index"
 myst_heading_anchors = 6
 # A link or a reference that leads nowhere is a warning, and the build fails on warnings.
 nitpicky = True
+# Options begin with two hyphens, which may not become a dash.
+smartquotes = False
+default_role = "literal"
 # Names from other projects, and types that autodoc shows as text.
 nitpick_ignore_regex = [("py:.*", ".*"), ("c:identifier", "(u?int64_t|size_t|ssize_t|iovec)")]
 suppress_warnings = ["myst.header"]
 
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
-autodoc_class_signature = "separated"
 
 html_theme = "furo"
 html_title = f"{project} {release}"
@@ -46,6 +49,34 @@ pygments_dark_style = "github-dark"
 copybutton_exclude = ".linenos, .gp, .go"
 
 
+def _help_as_shown(app: Sphinx, context: object, lines: list[str]) -> None:
+    """Help texts are plain text. sphinx-click puts a bar before lines that stay as they are."""
+    found: list[str] = []
+    was_code = False
+    for line in lines:
+        text = line.removeprefix("| ")
+        is_code = line.startswith("| ") and (text.startswith(" ") or not text.endswith(":"))
+        if is_code != was_code:
+            found += ["", ".. code-block:: text", ""] if is_code else [""]
+        found.append(f"   {text}" if is_code else re.sub(r"([\\*_|])", r"\\\1", text))
+        was_code = is_code
+    lines[:] = found
+
+
+def _defaults_as_written(app: Sphinx, context: object, lines: list[str]) -> None:
+    """sphinx-click shows defaults as Python does, also those that are paths."""
+    lines[:] = [re.sub(r"``(?:PosixPath\()?'(.*)'\)?``$", r"``\1``", line) for line in lines]
+
+
+def _without_arguments(app: Sphinx, context: object, lines: list[str]) -> None:
+    """The usage has them, and click knows nothing more about them."""
+    lines.clear()
+
+
 def setup(app: Sphinx) -> None:
-    """Shows diagrams as their text, because drawing them would need a program from the network."""
+    # Diagrams are shown as their text, because a program from the network would have to draw them.
     app.add_lexer("mermaid", TextLexer)
+    for part in ("description", "epilog"):
+        app.connect(f"sphinx-click-process-{part}", _help_as_shown)
+    app.connect("sphinx-click-process-options", _defaults_as_written)
+    app.connect("sphinx-click-process-arguments", _without_arguments)

@@ -25,7 +25,7 @@ README, MAP, HOME = "README.md", "docs/README.md", "index.md"
 FENCED = re.compile(r"^```(\w+)[^\n]*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\[([^][]*)\]\(([^)\s#]+)(#[^)\s]*)?\)")
 SECTION = re.compile(r"^## (.+)\n((?:.*\n)*?)(?=## |\Z)", re.MULTILINE)
-ROW = re.compile(r"^\| \[([^\]]+)\]\(([^)]+\.md)\)", re.MULTILINE)
+ROW = re.compile(r"^\| \[([^\]]+)\]\(([^)]+\.(?:md|rst))\)", re.MULTILINE)
 
 
 class SiteError(Exception):
@@ -48,35 +48,38 @@ def sections(text: str) -> list[Section]:
     ]
 
 
-def stage(folder: Path, generated: Mapping[str, Mapping[str, str]]) -> None:
-    """Fills a new folder. `generated` has pages by path, by the section to which they belong."""
+def stage(folder: Path, generated: Mapping[str, str], rows: Mapping[str, str]) -> None:
+    """Fills a new folder. `generated` has further pages by path, and `rows` those rows with which
+    the tables of sections go on, by their titles.
+    """
     shutil.rmtree(folder, ignore_errors=True)
     found = sections((ROOT / MAP).read_text())
-    unknown = set(generated) - {each.title for each in found}
+    unknown = set(rows) - {each.title for each in found}
     if unknown:
-        raise SiteError(f"{MAP} has no section {sorted(unknown)[0]!r}")
+        raise SiteError(f"{MAP} has no section {min(unknown)!r}")
     listed = {page for each in found for page in each.pages}
     for name in _reachable([README, MAP]):
         if name not in (README, MAP):
             _put(folder, name, "" if name in listed else "---\norphan: true\n---\n")
-    for pages in generated.values():
-        for name, text in pages.items():
-            _write(folder / name, text)
-    _write(folder / HOME, _home(found, {key: tuple(pages) for key, pages in generated.items()}))
+    for name, text in generated.items():
+        _write(folder / name, text)
+    _write(folder / HOME, _home(found, rows))
 
 
-def _home(found: Sequence[Section], generated: Mapping[str, Sequence[str]]) -> str:
-    """The README, with the table of pages behind its first paragraphs."""
+def _home(found: Sequence[Section], rows: Mapping[str, str]) -> str:
+    """The README, with the tables of pages behind its first paragraphs."""
     introduction, heading, rest = (ROOT / README).read_text().partition("\n## ")
-    tables = "".join(f"\n## {each.title}\n{_moved(MAP, each.text)}" for each in found)
-    trees = "".join(_tree(each, generated.get(each.title, ())) for each in found)
+    tables = trees = ""
+    for each in found:
+        more = rows.get(each.title, "")
+        tables += f"\n## {each.title}\n{_moved(MAP, each.text).rstrip()}\n{more}"
+        trees += _tree(each.title, {**each.pages, **{b: a for a, b in ROW.findall(more)}})
     return _moved(README, introduction) + tables + _moved(README, heading + rest) + trees
 
 
-def _tree(section: Section, generated: Sequence[str]) -> str:
-    written = [f"{title} </{name}>" for name, title in section.pages.items()]
-    lines = "\n".join([*written, *(f"/{name}" for name in generated)])
-    return f"\n```{{toctree}}\n:caption: {section.title}\n:hidden:\n\n{lines}\n```\n"
+def _tree(title: str, pages: Mapping[str, str]) -> str:
+    lines = "\n".join(f"{text} </{name.rpartition('.')[0]}>" for name, text in pages.items())
+    return f"\n```{{toctree}}\n:caption: {title}\n:hidden:\n\n{lines}\n```\n"
 
 
 def _reachable(names: Sequence[str]) -> Iterator[str]:

@@ -11,6 +11,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+import click
 import manual
 import pytest
 from docs_site.__main__ import sphinx
@@ -18,6 +19,7 @@ from docs_site.pages import SiteError, target
 
 import pyfio_virtio
 from pyfio_virtio.cli.backend import backend
+from pyfio_virtio.cli.endings import walk
 from pyfio_virtio.cli.main import cli
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -27,12 +29,13 @@ FETCHED = {"img": "src", "script": "src", "iframe": "src", "link": "href", "sour
 
 @dataclass
 class Page(HTMLParser):
-    """What a page of the site links to and fetches, and the anchors that it has."""
+    """What a page of the site links to and fetches, and the anchors and the text that it has."""
 
     path: Path
     links: list[str] = field(default_factory=list)
     fetched: list[str] = field(default_factory=list)
     anchors: set[str] = field(default_factory=set)
+    text: str = ""
 
     def __post_init__(self) -> None:
         super().__init__()
@@ -45,6 +48,9 @@ class Page(HTMLParser):
             self.links.append(values["href"])
         elif FETCHED.get(tag) in values:
             self.fetched.append(values[FETCHED[tag]])
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
 
 
 @pytest.fixture(scope="module")
@@ -129,9 +135,21 @@ def test_the_reference_is_made_of_the_sources(site: Path, name: str) -> None:
     assert set(wanted) - anchors == set()
 
 
-def test_every_command_has_a_page(site: Path) -> None:
-    pages = {path.stem for path in (site / "reference" / "commands").glob("*.html")}
-    assert pages == set(cli.commands)
+def test_every_command_has_a_page_with_all_that_its_help_says(site: Path) -> None:
+    pages = {path.stem: Page(path) for path in (site / "reference" / "commands").glob("*.html")}
+    assert set(pages) == set(cli.commands)
+    for path, command in walk(cli):
+        if path:
+            shown = letters(pages[path.split()[0]].text)
+            options = [each for each in command.params if isinstance(each, click.Option)]
+            for text in (command.help, command.epilog, *(each.help for each in options)):
+                for paragraph in (text or "").split("\n\n"):
+                    assert letters(paragraph) in shown, f"{path} lacks: {paragraph}"
+
+
+def letters(text: str) -> str:
+    """Without spaces, and without what marks code and lines that are kept."""
+    return re.sub(r"[\s\x08`]", "", text)
 
 
 def test_a_link_that_leads_nowhere_ends_the_build() -> None:

@@ -49,6 +49,10 @@ pygments_dark_style = "github-dark"
 copybutton_exclude = ".linenos, .gp, .go"
 
 
+# What reStructuredText would not leave as it is. Text in backticks is code in help texts too.
+SPECIAL = re.compile(r"[\\*_|]")
+
+
 def _help_as_shown(app: Sphinx, context: object, lines: list[str]) -> None:
     """Help texts are plain text. sphinx-click puts a bar before lines that stay as they are."""
     found: list[str] = []
@@ -58,14 +62,18 @@ def _help_as_shown(app: Sphinx, context: object, lines: list[str]) -> None:
         is_code = line.startswith("| ") and (text.startswith(" ") or not text.endswith(":"))
         if is_code != was_code:
             found += ["", ".. code-block:: text", ""] if is_code else [""]
-        found.append(f"   {text}" if is_code else re.sub(r"([\\*_|])", r"\\\1", text))
+        found.append(f"   {text}" if is_code else SPECIAL.sub(r"\\\g<0>", text))
         was_code = is_code
     lines[:] = found
 
 
-def _defaults_as_written(app: Sphinx, context: object, lines: list[str]) -> None:
-    """sphinx-click shows defaults as Python does, also those that are paths."""
-    lines[:] = [re.sub(r"``(?:PosixPath\()?'(.*)'\)?``$", r"``\1``", line) for line in lines]
+def _options_as_shown(app: Sphinx, context: object, lines: list[str]) -> None:
+    """The same for options. sphinx-click writes defaults, also paths, as Python does."""
+    for i, line in enumerate(lines):
+        if line.lstrip().startswith(":default:"):
+            lines[i] = re.sub(r"``(?:PosixPath\()?'(.*)'\)?``$", r"``\1``", line)
+        elif not line.startswith(".. "):
+            lines[i] = SPECIAL.sub(r"\\\g<0>", line)
 
 
 def _without_arguments(app: Sphinx, context: object, lines: list[str]) -> None:
@@ -78,5 +86,5 @@ def setup(app: Sphinx) -> None:
     app.add_lexer("mermaid", TextLexer)
     for part in ("description", "epilog"):
         app.connect(f"sphinx-click-process-{part}", _help_as_shown)
-    app.connect("sphinx-click-process-options", _defaults_as_written)
+    app.connect("sphinx-click-process-options", _options_as_shown)
     app.connect("sphinx-click-process-arguments", _without_arguments)

@@ -357,7 +357,7 @@ def carry_out(
                 files.write(path, each.to_bytes())
             before = _cpu_use(backend)
             outcome = fio.launch(plan.fio_command(), plan.environment, show)
-            died = backend is not None and not backend.is_running()
+            died = backend is not None and backend.has_died()
             words = backend.last_words() if backend and died else None
             used = sampling.between(before, _cpu_use(backend))
         # If fio refuses the options of a job, it says why and there is no file.

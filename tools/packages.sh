@@ -103,6 +103,8 @@ install="apt-get update${missing:+ && apt-get install --yes --no-install-recomme
 if [ "$1" != check ] && [ "$(id -u)" = 0 ]; then
 	echo "Installing Debian's packages:${missing:- none, only apt-get's package lists}"
 	mkdir -p build
+	# Of a clone that belongs to somebody else, whose make writes there.
+	chown --reference=. build
 	export DEBIAN_FRONTEND=noninteractive
 	sh -c "$install" </dev/null >build/packages.output 2>&1 || {
 		tail -n 5 build/packages.output >&2

@@ -157,6 +157,10 @@ class Backend:
     def is_running(self) -> bool:
         return self.process.is_running()
 
+    def has_died(self) -> bool:
+        """Whether it ended with an error. After its last client it ends without one."""
+        return not self.is_running() and getattr(self.process.child, "returncode", 1) != 0
+
     def has_its_socket(self) -> bool:
         """Whether `socket` is still the file that we made."""
         return self.socket_file is not None and socket_file(self.socket) == self.socket_file

@@ -17,7 +17,7 @@ from pyfio_virtio.disk.disk import open_disk
 from pyfio_virtio.engine import engine
 from pyfio_virtio.errors import MachineError, PyfioVirtioError, UsageError
 from tests.conftest import StartBackend
-from tests.waiting import kill
+from tests.waiting import kill, wait_until
 
 KINDS = tuple(backends.KINDS)
 
@@ -31,6 +31,21 @@ def test_a_stopped_one_is_gone_with_its_socket(qsd: StartBackend) -> None:
     disk.stop()
     assert not disk.is_running()
     assert not Path(disk.socket).exists()
+
+
+def test_one_that_ends_after_its_last_client_has_not_died(builtin: StartBackend) -> None:
+    disk = builtin(options=("clients=1",))
+    open_disk(disk.socket).close()
+    wait_until(lambda: not disk.is_running())
+    assert not disk.has_died()
+
+
+def test_one_that_was_killed_has_died(builtin: StartBackend) -> None:
+    disk = builtin()
+    assert not disk.has_died()
+    kill(disk.process.pid)
+    wait_until(lambda: not disk.is_running())
+    assert disk.has_died()
 
 
 @pytest.mark.parametrize(

@@ -77,6 +77,28 @@ def test_the_commands_work(page: Path, checkout: Path, private: Path, serve: Sta
     assert ended.status == 0, f"{ended.stdout}\n{ended.stderr}"
 
 
+def test_a_page_ends_at_the_first_command_that_fails(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(
+        "\n```sh no-test: it is left out\nexit 3\n```\n```sh\na=1\n```\n```sh\n[ $a = 2 ]\necho no\n```\n"
+    )
+    ended = run_to_end(["bash", "-c", script(shell_blocks(page))], {})
+    assert (ended.status, ended.stdout) == (1, "")
+    assert ended.stderr.splitlines() == ["--- page.md, line 5", "--- page.md, line 8"]
+
+
+def test_what_runs_in_the_background_ends_with_its_page(tmp_path: Path) -> None:
+    page, pid = tmp_path / "page.md", tmp_path / "pid"
+    served = tmp_path / "vhost.0"
+    serve = (
+        f"python3 -c 'import os, socket, time; socket.socket(1).bind(\"{served}\"); time.sleep(99)'"
+    )
+    page.write_text(f"\n```sh background\n{serve}\n```\n```sh\necho $! > {pid}\n```\n")
+    ended = run_to_end(["bash", "-c", adapted(script(shell_blocks(page)), tmp_path)], {})
+    assert ended.status == 0, ended.stderr
+    assert not Path(f"/proc/{pid.read_text().strip()}").exists()
+
+
 def test_every_block_says_what_it_needs_or_why_it_is_not_run() -> None:
     for block in (block for blocks in BLOCKS.values() for block in blocks):
         if block.needs.startswith(NO_TEST):

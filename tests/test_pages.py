@@ -80,7 +80,8 @@ def test_the_commands_work(page: Path, checkout: Path, private: Path, serve: Sta
 def test_a_page_ends_at_the_first_command_that_fails(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text(
-        "\n```sh no-test: it is left out\nexit 3\n```\n```sh\na=1\n```\n```sh\n[ $a = 2 ]\necho no\n```\n"
+        "\n```sh no-test: it is left out\nexit 3\n```\n"
+        "```sh\na=1\n```\n```sh\n[ $a = 2 ]\necho no\n```\n"
     )
     ended = run_to_end(["bash", "-c", script(shell_blocks(page))], {})
     assert (ended.status, ended.stdout) == (1, "")

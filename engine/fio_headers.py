@@ -2,12 +2,13 @@
 """Finds or fetches a configured tree of fio's sources, because the engine needs its headers.
 
 The engine must be compiled against the headers of the exact fio that will load it. They come from
-FIO_SOURCE_DIR, or from the source package of the installed fio, with the patches of Debian or
-Ubuntu, because a patch may change structures without changing the release's name. The folder of a
-fetched tree is named after the full version of its package. apt-get runs with its own
-configuration, sources list, lists folder and cache below the build folder, so the system's files do
-not change. This file runs as one thread and uses only the standard library, because it runs before
-the virtual environment exists. It never compiles the engine and never installs anything.
+FIO_SOURCE_DIR, from the tree in which that fio was built, or from the source package of the
+installed fio, with the patches of Debian or Ubuntu, because a patch may change structures without
+changing the release's name. The folder of a fetched tree is named after the full version of its
+package. apt-get runs with its own configuration, sources list, lists folder and cache below the
+build folder, so the system's files do not change. This file runs as one thread and uses only the
+standard library, because it runs before the virtual environment exists. It never compiles the
+engine and never installs anything.
 
 Which options of fio's configure alter the structures that an engine shares with fio?
 - struct io_u: a union at its end (3.33) or just before a last pointer (3.41) has more members with
@@ -36,10 +37,13 @@ KEYRINGS = {
     "Debian": Path("/usr/share/keyrings/debian-archive-keyring.gpg"),
     "Ubuntu": Path("/usr/share/keyrings/ubuntu-archive-keyring.gpg"),
 }
+# Where the package fio has its program.
+SYSTEMS_PATH = "/usr/bin:/bin"
 # The exit status by which automake's test runner knows a test that cannot run here.
 EXIT_UNAVAILABLE = 77
 OR_SOURCE_DIR = (
-    "or set FIO_SOURCE_DIR to the sources of your fio, with the patches it was built with"
+    "set FIO_SOURCE_DIR to the sources of this fio, with the patches it was built with, or use "
+    "another fio, such as that of another suite of your distribution or one that you build yourself"
 )
 
 
@@ -86,21 +90,24 @@ def output_of(*command: str, env: dict[str, str] | None = None, cwd: Path | None
     return done.stdout
 
 
-def installed_release() -> str:
+def installed_release(program: str = "fio") -> str:
     """The version that the fio in PATH prints, such as fio-3.33."""
-    fio = shutil.which("fio")
+    fio = shutil.which(program)
     if fio is None:
-        raise HeadersError("fio is not installed: run make install-packages")
+        raise HeadersError(f"{program} is not installed: run make install-packages")
     return output_of(fio, "--version").strip()
 
 
-def installed_package_version(release: str) -> str:
-    """The version of the source package that the fio in PATH was built from."""
+def installed_package_version(release: str, program: str = "fio") -> str:
+    """The version of the source package that this fio was built from."""
     if shutil.which("dpkg-query") is None or shutil.which("apt-get") is None:
         raise HeadersError(f"the sources of {release} cannot be fetched without dpkg and apt-get")
+    path = shutil.which(program) or program
+    if shutil.which("fio", path=SYSTEMS_PATH) not in (path, os.path.realpath(path)):
+        raise HeadersError(f"{path} ({release}) belongs to no package")
     version = output_of("dpkg-query", "-W", "-f", "${source:Version}", "fio")
     if upstream_version(version) != release.removeprefix("fio-"):
-        raise HeadersError(f"{shutil.which('fio')} is {release}, but the fio package is {version}")
+        raise HeadersError(f"{path} is {release}, but the fio package is {version}")
     return version
 
 
@@ -248,15 +255,19 @@ def origin_of(tree: Path) -> str:
     return f"sources in {tree}"
 
 
-def tree_of_installed(build: Path) -> Path:
+def tree_of_installed(build: Path, program: str = "fio") -> Path:
     """The tree of the sources that the installed package was built from."""
-    release = installed_release()
-    version = installed_package_version(release)
+    release = installed_release(program)
+    version = installed_package_version(release, program)
     tree = build / f"fio_{without_epoch(version)}"
     if not tree.exists():
         found = known_archives()
-        say(f"Fetching the sources of {release} ({found[0].origin}'s source package {version})")
-        fetch_patched(version, release, [archive.source_line() for archive in found], tree)
+        package = f"{found[0].origin}'s source package {version}"
+        say(f"Fetching the sources of {release} ({package})")
+        try:
+            fetch_patched(version, release, [archive.source_line() for archive in found], tree)
+        except HeadersError as error:
+            raise HeadersError(f"cannot fetch {package}: {error}") from None
     configure(tree)
     if release_of(tree) != release:
         raise HeadersError(f"fio is {release}, but its package's sources are {release_of(tree)}")
@@ -286,7 +297,15 @@ def tree_from_suite(release: str, suite: str, build: Path) -> Path:
     return tree
 
 
-def configured_tree(build: Path) -> Path:
+def tree_beside(program: str) -> Path | None:
+    """The tree in which this fio was built; None if it lies elsewhere."""
+    path = shutil.which(program)
+    tree = Path(path).resolve().parent if path else Path()
+    files = ("ioengines.h", "FIO-VERSION-GEN", "config-host.h")
+    return tree if path and all((tree / name).exists() for name in files) else None
+
+
+def configured_tree(build: Path, program: str = "fio") -> Path:
     """The tree whose headers the engine is compiled with."""
     if chosen := os.environ.get("FIO_SOURCE_DIR"):
         tree = Path(chosen).expanduser().resolve()
@@ -294,8 +313,10 @@ def configured_tree(build: Path) -> Path:
             raise HeadersError(f"FIO_SOURCE_DIR={chosen} has no sources of fio (no ioengines.h)")
         configure(tree)
         return tree
+    if beside := tree_beside(program):
+        return beside
     try:
-        return tree_of_installed(build)
+        return tree_of_installed(build, program)
     except HeadersError as error:
         raise HeadersError(f"{error}; {OR_SOURCE_DIR}") from None
 
@@ -305,6 +326,7 @@ def main() -> int:
     parser.add_argument(
         "--build", type=Path, default=Path("build"), help="folder for fetched sources"
     )
+    parser.add_argument("--fio", default="fio", help="the program that will load the engine")
     parser.add_argument(
         "--release", help="another release than the installed one, such as fio-3.41"
     )
@@ -315,7 +337,7 @@ def main() -> int:
         if chosen.release:
             print(tree_from_suite(chosen.release, chosen.suite, build))
         else:
-            print(configured_tree(build))
+            print(configured_tree(build, chosen.fio))
     except UnavailableError as error:
         say(f"fio_headers: {error}")
         return EXIT_UNAVAILABLE

@@ -11,6 +11,7 @@ from typing import Literal
 
 from pyfio_virtio.backends import backends
 from pyfio_virtio.engine import engine
+from pyfio_virtio.engines import cache, engines
 from pyfio_virtio.errors import PyfioVirtioError
 from pyfio_virtio.fio import fio
 from pyfio_virtio.machine import folders, host
@@ -35,8 +36,9 @@ def examine(program: str = "fio") -> list[Check]:
     found: list[Check] = []
     found.append(_attempt("fio", lambda: _fio(program)))
     found.append(_attempt("engine", _engine))
-    if all(check.state == "ok" for check in found):
+    if found[0].state == "ok":
         found.append(_attempt("fio with engine", lambda: _together(program)))
+    found.append(_cache())
     found.extend(_backend(kind) for kind in backends.VHOST_USER_KINDS)
     found.append(_attempt("folder for sockets", _folder))
     found.extend(huge_pages(machine))
@@ -61,15 +63,19 @@ def _fio(program: str) -> Check:
 
 
 def _engine() -> Check:
-    built_for = engine.fio_release()
+    built_for = engine.fio_release() or "Python alone"
     return Check("engine", "ok", f"{engine.version()} for {built_for}, {engine.folder()}")
 
 
 def _together(program: str) -> Check:
     found = fio.find(program)
-    fio.check_release(found, engine.fio_release())
-    fio.check_engine_loads(found, engine.folder(), engine.NAME)
-    return Check("fio with engine", "ok", f"{found.release} loads the engine")
+    library = engines.folder(found)
+    return Check("fio with engine", "ok", f"{found.release} loads {library / engine.NAME}")
+
+
+def _cache() -> Check:
+    names = ", ".join(cache.listed()) or "none"
+    return Check("engines that were built", "ok", f"{names}, in {cache.of_version()}")
 
 
 def _folder() -> Check:

@@ -18,6 +18,7 @@ from pyfio_virtio import convert, files, reach
 from pyfio_virtio.backends import backends, unix_sockets, writers
 from pyfio_virtio.engine import counters, engine
 from pyfio_virtio.engine.counters import JobCounters
+from pyfio_virtio.engines import engines
 from pyfio_virtio.errors import UsageError
 from pyfio_virtio.explain import requests
 from pyfio_virtio.explain.requests import Requests
@@ -121,13 +122,17 @@ def plan(
     with_counters: bool = False,
     converting: bool = False,
     explain_every: int = 0,
+    tell: Callable[[str], None] | None = None,
 ) -> Plan:
     """Reads the jobs, finds fio, and checks that the jobs, fio and the engine work together.
 
-    With `explain_every`, times are taken of one request in so many.
+    With `explain_every`, times are taken of one request in so many. With `tell`, an engine that is
+    missing is built for this fio, which is told.
     """
     found = fio.find(program)
     read = [job.read(bundled.find(path)) for path in job_files]
+    if _needs_engine(read, fio_options, converting):
+        engines.folder(found, tell)  # its options are needed to read those that were typed
     arguments = fio_arguments.parse(fio_options, _option_names(found, read, fio_options))
     title, given = _jobs(job_files, read, arguments)
     wanted = _applied(arguments, given, found)
@@ -140,9 +145,7 @@ def plan(
         wanted, changes = _converted(wanted, disk, found)
     environment = {}
     if any(each.uses_engine() for each in wanted):
-        fio.check_release(found, engine.fio_release())
-        fio.check_engine_loads(found, engine.folder(), engine.NAME)
-        environment["LD_LIBRARY_PATH"] = fio.library_path(engine.folder())
+        environment["LD_LIBRARY_PATH"] = fio.library_path(engines.folder(found, tell))
     folder = folders.run_folder_path()
     placed = [_placed(title, each, disk, folder) for each in wanted]
     if with_counters or explain_every:
@@ -167,6 +170,15 @@ def plan(
     )
 
 
+def _needs_engine(jobs: Sequence[job.Job], typed: Sequence[str], converting: bool) -> bool:
+    """Whether our engine is sure to be needed, as far as can be seen before options are read."""
+    if converting or any(each.uses_engine() for each in jobs):
+        return True
+    if any(engine.NAME in word for word in typed):
+        return True
+    return not jobs and not any("ioengine" in word for word in typed)
+
+
 def _jobs(
     job_files: Sequence[Path], read: list[job.Job], arguments: fio_arguments.FioArguments
 ) -> tuple[str, list[job.Job]]:
@@ -184,8 +196,16 @@ def _option_names(found: fio.Fio, jobs: Sequence[job.Job], typed: Sequence[str])
     used = {line.key for each in jobs for line in each.lines if line.key}
     values = {word.partition("=")[2] for word in typed}
     named = [engine.NAME, *(values & fio.engines(found))]
-    theirs = (fio.engine_options(found, engine.folder(), name) for name in named)
+    theirs = (_options_that_adds(found, name) for name in named)
     return fio.job_options(found).union(used, *theirs)
+
+
+def _options_that_adds(found: fio.Fio, name: str) -> frozenset[str]:
+    """The options that an engine of fio's or ours adds; none if this fio has no engine of ours."""
+    library = engines.known(found)
+    if library is None and job.is_ours(name):
+        return frozenset()
+    return fio.engine_options(found, library, name)
 
 
 def _applied(
@@ -205,11 +225,11 @@ def _options_of(found: fio.Fio, jobs: Sequence[job.Job]) -> fio_arguments.Option
 
     @cache
     def options_of(name: str) -> Collection[str]:
-        ours = fio.engine_options(found, engine.folder(), engine.NAME)
+        ours = _options_that_adds(found, engine.NAME)
         if job.is_ours(name):
             return ours
         if name in fio.engines(found):
-            return fio.engine_options(found, engine.folder(), name)
+            return _options_that_adds(found, name)
         # fio would have to load that engine to list its options. So each option that neither fio
         # nor our engine knows counts as an option of that engine.
         keys = {job.canonical(line.key) for each in jobs for line in each.lines if line.key} - ours
@@ -284,7 +304,7 @@ def _said(
     """What fio says about the options of each job. Refuses jobs that fio does not take."""
     if disk.spec is None and disk.socket is None:
         return []  # fio would load the engines of the job, and the user was not asked about them
-    said = fio.parsed(found, wanted, program_options, engine.folder())
+    said = fio.parsed(found, wanted, program_options, engines.folder(found))
     if not said:
         _refuse(title, wanted, found, program_options)
     return said
@@ -321,7 +341,7 @@ def _refuse(
     title: str, wanted: Sequence[job.Job], found: fio.Fio, program_options: Sequence[str]
 ) -> None:
     """Says why fio takes none of these jobs: the first reason of the first that it refuses."""
-    environment = {"LD_LIBRARY_PATH": fio.library_path(engine.folder())}
+    environment = {"LD_LIBRARY_PATH": fio.library_path(engines.folder(found))}
     sections = [word for word in program_options if word.startswith("--section=")]
     for each in wanted:
         answer = acceptance.ask(found, each.to_bytes(), environment, sections)

@@ -72,6 +72,7 @@ def plan(
     cpus: str | None = None,
     program: str = "fio",
     converting: bool = False,
+    tell: Callable[[str], None] | None = None,
 ) -> HostsPlan:
     """Reads the job, and checks what can be checked without the hosts. `usual` is the disk, and
     `cpus` the place, of hosts that have none of their own.
@@ -82,7 +83,9 @@ def plan(
         )
     # A disk in our memory stands for those of the hosts: it has the queues that the job needs.
     stand_in = BackendSpec(size_bytes=usual.size_bytes, block_size=usual.block_size)
-    local = runs.plan(job_files, fio_options, runs.Disk(stand_in), program, converting=converting)
+    local = runs.plan(
+        *(job_files, fio_options, runs.Disk(stand_in), program), converting=converting, tell=tell
+    )
     if local.program_options:
         raise UsageError(
             f"cannot pass {local.program_options[0]} to fio",

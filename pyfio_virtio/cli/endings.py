@@ -89,6 +89,10 @@ ENDINGS = {
         },
     ),
     "completion": Ending(('eval "$(pyfio-virtio completion bash)"',)),
+    "build-engine": Ending(
+        ("pyfio-virtio build-engine --fio ~/fio/fio", "pyfio-virtio build-engine --list"),
+        {3: "The engine cannot be built here; the message says what is missing."},
+    ),
     "doctor": Ending(
         ("pyfio-virtio doctor",),
         {0: "This machine can run jobs.", 1: "It cannot; the checks say why."},

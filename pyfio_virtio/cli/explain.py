@@ -229,6 +229,7 @@ def _plan(
         *(job_files, (*fio_options, *ours), disk, program),
         as_json=True,
         explain_every=every,
+        tell=partial(click.echo, err=True),
     )
 
 

@@ -14,6 +14,7 @@ import click
 from click.shell_completion import get_completion_class
 
 from pyfio_virtio.cli.backend import backend
+from pyfio_virtio.cli.build_engine import build_engine
 from pyfio_virtio.cli.compare import compare
 from pyfio_virtio.cli.doctor import doctor
 from pyfio_virtio.cli.endings import attach
@@ -31,6 +32,7 @@ from pyfio_virtio.cli.sweep import sweep
 from pyfio_virtio.cli.tune import tune
 from pyfio_virtio.cli.verify import verify_command
 from pyfio_virtio.engine import engine
+from pyfio_virtio.engines import engines
 from pyfio_virtio.errors import MachineError, PyfioVirtioError
 from pyfio_virtio.fio import fio
 from pyfio_virtio.machine import signals
@@ -91,7 +93,15 @@ def _check_links(package: Path) -> None:
 @cli.command()
 def env() -> None:
     """Print the shell command that lets plain fio find the engine."""
-    click.echo(f"export LD_LIBRARY_PATH={shlex.quote(fio.library_path(engine.folder()))}")
+    click.echo(f"export LD_LIBRARY_PATH={shlex.quote(fio.library_path(_library()))}")
+
+
+def _library() -> Path:
+    """The folder of the engine for the fio in PATH; that of Python's engine if there is none."""
+    try:
+        return engines.folder(fio.find())
+    except MachineError:
+        return engine.folder()
 
 
 @cli.command()
@@ -105,7 +115,7 @@ def completion(shell: str) -> None:
 
 for command in (
     *(run, explain, backend, job, probe, doctor, verify_command, restart_test),
-    *(sweep, tune, results, replay, report, plot, compare, serve, help_command),
+    *(sweep, tune, results, replay, report, plot, compare, serve, build_engine, help_command),
 ):
     cli.add_command(command)
 attach(cli)

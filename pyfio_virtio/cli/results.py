@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -283,7 +284,8 @@ def replay(point: str, folder: Path, output: Path, yes: bool, program: str | Non
     SweepFolder(output).check_own()
     programs = rerun.reached_to_prepare(folder / PLAN, program)
     confirm(f"replay of {point}", programs, yes, "do not replay it")
-    prepared = rerun.prepare(folder / PLAN, kept[0].point.hash, program)
+    tell = partial(click.echo, err=True)
+    prepared = rerun.prepare(folder / PLAN, kept[0].point.hash, program, tell)
     confirm(f"replay of {point}", prepared.reached(), yes, "do not replay it")
     with watching() as watcher:
         again = prepared.run(output, watcher)

@@ -126,6 +126,7 @@ def run(
     plan = runs.plan(
         *(job_files, fio_options, disk_of_run, program, as_json, with_counters, converting),
         explain_every=every,
+        tell=partial(click.echo, err=True),
     )
     watched = spare_watch(plan, place) if explaining else Watch(None, "")
     plan = plan.watched_on(watched.cpu)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,7 @@ def run(
         None if cpus == "any" else cpus,
         chosen["program"],
         chosen["converting"],
+        partial(click.echo, err=True),
     )
     if chosen["dry_run"]:
         click.echo(plan.script().encode("utf-8", "surrogateescape"))

@@ -69,7 +69,7 @@ def serve(
         _show_status(address)
         return
     tell = partial(click.echo, err=True)
-    found, engine, problem = serving.look_at_fio(program)
+    found, engine, problem = serving.look_at_fio(program, tell)
     folder = folders.make_state_folder()
     here = Hall(
         fio=found,

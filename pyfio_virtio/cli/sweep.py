@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -117,7 +118,7 @@ def sweep(
     # What the user typed on this command line needs no question.
     named = [() if key in given else getattr(settings, key) for key in ("fio", "engine_build")]
     confirm("this sweep", programs.reached(*named), yes, "name them on the command line")
-    resolved = resolve(settings)
+    resolved = resolve(settings, partial(click.echo, err=True))
     check_folder(resolved, output)
     for warning in checks.check(resolved):
         click.echo(f"pyfio-virtio: {warning}", err=True)

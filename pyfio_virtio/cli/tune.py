@@ -11,6 +11,7 @@ import os
 import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -206,7 +207,7 @@ def _plan(settings: Settings, goals: Collection[str], places_are_given: bool) ->
     from pyfio_virtio.tune.measuring import Plan, workloads
     from pyfio_virtio.tune.setups import as_sweep, tried
 
-    sweep = resolve(as_sweep(settings))
+    sweep = resolve(as_sweep(settings), partial(click.echo, err=True))
     lists = {name: sweep.settings.options[name] for name in settings.options}
     lists |= {name: settings.options[name] for name in ("iodepth",) if name in settings.options}
     base = replace(sweep.settings, options=lists, one_at_a_time=False)

@@ -307,9 +307,9 @@ def job_options(fio: Fio) -> frozenset[str]:
     return frozenset(re.findall(r"^ *([\w-]+) *:", asked.stdout, re.MULTILINE)) | _UNLISTED
 
 
-def engine_options(fio: Fio, engine_folder: Path, engine: str) -> frozenset[str]:
-    """The names of the options that an engine adds to fio's own."""
-    environment = {"LD_LIBRARY_PATH": library_path(engine_folder)}
+def engine_options(fio: Fio, engine_folder: Path | None, engine: str) -> frozenset[str]:
+    """The names of the options that an engine adds. External ones lie in the folder."""
+    environment = {"LD_LIBRARY_PATH": library_path(engine_folder)} if engine_folder else {}
     asked = _ask([fio.path, f"--enghelp={engine}"], environment)
     return frozenset(re.findall(r"^(\w+)\s*:", asked.stdout, re.MULTILINE))
 

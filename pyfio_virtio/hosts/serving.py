@@ -16,12 +16,13 @@ import signal
 import socket as socket_module
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NoReturn
 
 from pyfio_virtio.engine import engine
+from pyfio_virtio.engines import engines
 from pyfio_virtio.errors import PyfioVirtioError, UsageError
 from pyfio_virtio.fio import fio
 from pyfio_virtio.fio.fio import Fio
@@ -83,12 +84,14 @@ def _claimed() -> int:
     return claimed
 
 
-def look_at_fio(program: str) -> tuple[Fio, str, str]:
-    """The fio that will run jobs, the engine's version, and why that fio does not load it."""
+def look_at_fio(program: str, tell: Callable[[str], None] | None = None) -> tuple[Fio, str, str]:
+    """The fio that will run jobs, the engine's version, and why that fio does not load it.
+
+    With `tell`, an engine that is missing is built.
+    """
     found = fio.find(program)
     try:
-        fio.check_release(found, engine.fio_release())
-        fio.check_engine_loads(found, engine.folder(), engine.NAME)
+        engines.folder(found, tell)
     except PyfioVirtioError as error:
         return found, "", str(error)
     return found, engine.version(), ""

@@ -15,6 +15,7 @@ from pathlib import Path
 from pyfio_virtio.backends import backends, unix_sockets, writers
 from pyfio_virtio.backends.backends import Backend
 from pyfio_virtio.engine import engine
+from pyfio_virtio.engines import engines
 from pyfio_virtio.errors import PyfioVirtioError, UsageError
 from pyfio_virtio.fio import fio, together
 from pyfio_virtio.fio.fio import Fio
@@ -45,7 +46,9 @@ class Ready:
 class Work:
     def __init__(self, program: Fio, allowed: tuple[Path, ...], folder: Path) -> None:
         self._program, self._allowed, self._folder = program, allowed, folder
-        self._environment = {"LD_LIBRARY_PATH": fio.library_path(engine.folder())}
+        # None if this fio has no engine: then it runs jobs for its own engines.
+        library = engines.known(program) or engine.folder()
+        self._environment = {"LD_LIBRARY_PATH": fio.library_path(library)}
         self.making: Background[Ready] = Background()
         self.ready: Ready | None = None
         self.stream: Stream | None = None

@@ -40,7 +40,7 @@ def state_folder() -> Path:
     XDG_RUNTIME_DIR is not used if it is another user's, because su keeps the variable.
     """
     runtime = Path(os.environ.get("XDG_RUNTIME_DIR", ""))
-    if runtime.is_absolute() and not _flaw_above(runtime):
+    if runtime.is_absolute() and not flaw_above(runtime):
         return runtime.resolve() / "pyfio-virtio"
     try:
         temporary = Path(tempfile.gettempdir()).resolve()
@@ -96,7 +96,7 @@ def check_writable(folder: Path) -> None:
 
 
 def _check_above(folder: Path) -> None:
-    if why := _flaw_above(folder.parent):
+    if why := flaw_above(folder.parent):
         raise MachineError(f"will not use {folder}", why, _advice())
 
 
@@ -107,7 +107,7 @@ def _check(folder: Path) -> None:
 
 def _advice() -> str:
     runtime = os.environ.get("XDG_RUNTIME_DIR")
-    why = _flaw_above(Path(runtime)) if runtime else ""
+    why = flaw_above(Path(runtime)) if runtime else ""
     return _ADVICE + (f" (now it is {runtime}, but {why})" if why else "")
 
 
@@ -123,7 +123,7 @@ def flaw(folder: Path) -> str:
     return ""
 
 
-def _flaw_above(folder: Path) -> str:
+def flaw_above(folder: Path) -> str:
     """Why another user could replace the entries of `folder`; "" if only root can, or if it does
     not exist."""
     # In a user namespace, root's files have another owner, so the owner of / is trusted as root is.

@@ -7,7 +7,7 @@ back-ends for their versions, but starts no job and no back-end. Called from the
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -121,12 +121,15 @@ class Sweep:
         return self.settings.repeats * (len(points) + len(rated))
 
 
-def resolve(settings: Settings) -> Sweep:
-    """Finds fio, the engine and the back-ends. The error says which of them is missing."""
+def resolve(settings: Settings, tell: Callable[[str], None] | None = None) -> Sweep:
+    """Finds fio, the engine and the back-ends. The error says which of them is missing.
+
+    With `tell`, an engine that is missing is built.
+    """
     settings.check()
     if settings.storage == "auto" and not settings.describes_no_disk:
         settings = replace(settings, storage=SCRATCH if _needs_file(settings) else "null")
-    found = programs.find(settings.fio, settings.engine_build, VIRTIO in settings.engines)
+    found = programs.find(settings.fio, settings.engine_build, VIRTIO in settings.engines, tell)
     for fio in found.fios.values():
         _check_engines(fio, settings)
     settings = _with_numbers_of_jobs(settings, next(iter(found.fios.values())))

@@ -7,11 +7,12 @@ fio about itself, but runs no job. Any thread may call.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from pyfio_virtio.engine import engine
+from pyfio_virtio.engines import engines
 from pyfio_virtio.errors import MachineError, UsageError
 from pyfio_virtio.fio import fio as fios
 from pyfio_virtio.fio.fio import Fio
@@ -80,16 +81,34 @@ def reached(programs: Sequence[str], builds: Sequence[str]) -> Reach:
     return Reach(others=(*runs, *(f"loads the engine in {what}" for what in folders)))
 
 
-def find(programs: Sequence[str], builds: Sequence[str], with_engine: bool) -> Programs:
-    """Finds them all. The error says which of them is missing, or which do not go together."""
+def find(
+    programs: Sequence[str],
+    builds: Sequence[str],
+    with_engine: bool,
+    tell: Callable[[str], None] | None = None,
+) -> Programs:
+    """Finds them all. The error says which of them is missing, or which do not go together.
+
+    If no build is named, each fio gets its own. With `tell`, those that are missing are built.
+    """
     found = {name: fios.find(what) for name, what in candidates.paths(programs, "--fio").items()}
     if not with_engine:
         return Programs(found, {}, ())
+    if not builds:
+        return _each_with_its_own(found, tell)
     named = candidates.paths(builds, "--engine-build")
-    folders = {name: _folder(what) for name, what in named.items()} or {"": engine.folder()}
-    pairs = tuple(_pairs(found, folders, is_chosen=bool(named)))
+    folders = {name: _folder(what) for name, what in named.items()}
+    pairs = tuple(_pairs(found, folders))
     _refuse_lonely(found, folders, pairs)
     return Programs(found, folders, pairs)
+
+
+def _each_with_its_own(found: Mapping[str, Fio], tell: Callable[[str], None] | None) -> Programs:
+    """Each fio with the build that was made for it. If one is for all of them, it has no name."""
+    own = {name: engines.folder(fio, tell) for name, fio in found.items()}
+    if len(folders := frozenset(own.values())) == 1:
+        return Programs(found, {"": next(iter(folders))}, tuple((name, "") for name in found))
+    return Programs(found, own, tuple((name, name) for name in found))
 
 
 def _folder(what: str) -> Path:
@@ -105,14 +124,10 @@ def _folder(what: str) -> Path:
     )
 
 
-def _pairs(
-    found: Mapping[str, Fio], folders: Mapping[str, Path], is_chosen: bool
-) -> Iterator[Pair]:
+def _pairs(found: Mapping[str, Fio], folders: Mapping[str, Path]) -> Iterator[Pair]:
     alone = len(found) == len(folders) == 1
     for fio_name, fio in found.items():
         for name, folder in folders.items():
-            if alone and not is_chosen:
-                fios.check_release(fio, engine.fio_release())
             try:
                 fios.check_engine_loads(fio, folder, engine.NAME)
             except MachineError:

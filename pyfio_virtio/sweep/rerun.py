@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import pwd
 import stat
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -66,10 +66,12 @@ def _settings(plan: Path, program: str | None) -> tuple[Settings, Mapping[str, A
     return (replace(settings, fio=(program,)) if program else settings), found
 
 
-def prepare(plan: Path, point: str, program: str | None) -> Replay:
+def prepare(
+    plan: Path, point: str, program: str | None, tell: Callable[[str], None] | None = None
+) -> Replay:
     """Finds the point, and prepares to run it. With `program` it is run by another fio."""
     settings, found = _settings(plan, program)
-    now = resolve(settings)
+    now = resolve(settings, tell)
     then = replace(now, versions={**now.versions, **found.get("versions", {})})
     planned = _find(then, point, found.get("maximum", {}))
     return Replay(plan, now, now.planned(planned.choice, planned.rate_iops))

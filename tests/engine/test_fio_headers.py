@@ -101,8 +101,8 @@ def test_without_dpkg_source_the_remedy_is_named(
 @pytest.fixture
 def installed(archive: LocalArchive, monkeypatch: pytest.MonkeyPatch) -> None:
     """The package of that archive is the installed fio."""
-    monkeypatch.setattr(fio_headers, "installed_release", lambda: RELEASE)
-    monkeypatch.setattr(fio_headers, "installed_package_version", lambda release: VERSION)
+    monkeypatch.setattr(fio_headers, "installed_release", lambda program: RELEASE)
+    monkeypatch.setattr(fio_headers, "installed_package_version", lambda *of: VERSION)
     monkeypatch.setattr(fio_headers, "known_archives", lambda: [archive])
 
 

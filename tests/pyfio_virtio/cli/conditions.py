@@ -50,6 +50,8 @@ COMMANDS: Mapping[str, str] = {
     "probe": "probe no.sock",
     "doctor": "doctor",
     "env": "env",
+    "build-engine": "build-engine",
+    "build-engine --list": "build-engine --list",
     "help": "help run",
     "--version": "--version",
     "backend list": "backend list",

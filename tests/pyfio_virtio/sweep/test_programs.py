@@ -36,7 +36,7 @@ def test_without_our_engine_no_build_is_needed(tmp_path: Path) -> None:
 @pytest.mark.parametrize("programs", [("a=fio", "b={}"), ("b={}", "a=fio")])
 def test_a_fio_without_a_build_is_named(tmp_path: Path, programs: tuple[str, ...]) -> None:
     named = [each.format(other_fio(tmp_path)) for each in programs]
-    with pytest.raises(MachineError, match=r"no build .* goes with .*other-fio: it is fio-3\.99"):
+    with pytest.raises(MachineError, match=r"no engine for .*other-fio: it is fio-3\.99"):
         find(named, (), with_engine=True)
 
 

@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Where this user's builds of the engine are kept: a folder for each layout of fio's structures.
+
+    ~/.cache/pyfio-virtio/engines/0.1.0-1f2e3d4c/fio-3.41-5a6b7c8d/fio_virtio
+
+The first number is that of the engine's sources, so an older engine is never taken. The second is
+that of fio's headers. fio runs what lies there, so the cache is used only if no other user can
+write to it or replace it. Any thread may call.
+"""
+
+import hashlib
+import os
+import pwd
+from collections.abc import Iterator
+from contextlib import suppress
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from pyfio_virtio.engine.engine import NAME
+from pyfio_virtio.errors import MachineError
+from pyfio_virtio.machine import folders
+
+SOURCES = Path(__file__).resolve().parents[1] / "engine_sources"
+_ADVICE = "set XDG_CACHE_HOME to a folder of yours"
+# Below these, no file is compiled into the engine.
+_NOT_OF_THE_ENGINE = ("backend", "examples")
+
+
+def root() -> Path:
+    """The folder of all versions. It is neither made nor checked here.
+
+    Folders of other users are passed over, because sudo and su may keep the variables.
+    """
+    named = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    home = Path(os.environ.get("HOME", ""))
+    places = [named, home / ".cache", _home() / ".cache"]
+    fitting = (each for each in places if each.is_absolute() and not folders.flaw_above(each))
+    return next(fitting, places[-1]) / "pyfio-virtio" / "engines"
+
+
+def _home() -> Path:
+    try:
+        return Path(pwd.getpwuid(os.geteuid()).pw_dir)
+    except KeyError:
+        return Path("/")
+
+
+def own_version() -> str:
+    """The version of this package, which its engines have too."""
+    try:
+        return version("pyfio-virtio")
+    except PackageNotFoundError:
+        return "0"
+
+
+def of_version() -> Path:
+    """The folder of the engines that are built from the present sources."""
+    return root() / f"{own_version()}-{_sources_hash()}"
+
+
+@cache
+def _sources_hash() -> str:
+    paths = sorted(path for path in SOURCES.rglob("*") if path.suffix in (".c", ".h", ".py"))
+    return number(SOURCES, paths)
+
+
+def number(folder: Path, paths: list[Path]) -> str:
+    """Eight hexadecimal digits that change with the names and contents of files below `folder`."""
+    digest = hashlib.sha256()
+    for path in paths:
+        name = path.relative_to(folder)
+        if name.parts[0] not in _NOT_OF_THE_ENGINE:
+            content = path.read_bytes()
+            digest.update(f"{name} {len(content)}\n".encode() + content)
+    return digest.hexdigest()[:8]
+
+
+def make() -> Path:
+    """Makes the folder of the present version. Refuses one that others can change."""
+    folder = of_version()
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise MachineError(
+            f"cannot make the folder {folder}", error.strerror or str(error), _ADVICE
+        ) from error
+    if why := _flaw(folder):
+        raise MachineError(f"will not use {folder}", why, _ADVICE)
+    return folder
+
+
+def of_release(release: str) -> list[Path]:
+    """The folders with an engine for a release of fio, the newest first; there may be several."""
+    found = [folder for folder in _all() if folder.name.rpartition("-")[0] == release]
+    return sorted(found, key=lambda folder: (folder / NAME).stat().st_mtime_ns, reverse=True)
+
+
+def _all() -> Iterator[Path]:
+    """The folders of the present version that have an engine; none if others can change them."""
+    folder = of_version()
+    with suppress(OSError):
+        if not _flaw(folder):
+            yield from (each for each in folder.iterdir() if (each / NAME).is_file())
+
+
+def listed() -> list[str]:
+    """The names of the engines of the present version, such as fio-3.41-5a6b7c8d."""
+    return sorted(each.name for each in _all())
+
+
+def _flaw(folder: Path) -> str:
+    """Why what lies in the folder may be another user's; "" if it cannot be."""
+    return folders.flaw_above(folder) or folders.flaw(folder)

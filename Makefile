@@ -11,27 +11,25 @@ PYTHON ?= python3
 export FIO_SOURCE_DIR
 
 VENV := build/venv
-IN_VENV := $(VENV)/bin/python
+# A Debian package is built with the system's Python and its libraries (debian/rules).
+SYSTEM_PYTHON ?=
+IN_VENV := $(if $(SYSTEM_PYTHON),$(PYTHON),$(VENV)/bin/python)
+VENV_READY := $(if $(SYSTEM_PYTHON),,$(VENV)/.ready)
 # Each room is a folder; the back-end's rooms lie in engine/backend.
 FRONT_END_SOURCES := $(filter-out engine/backend/% engine/examples/%,$(wildcard engine/*.[ch] engine/*/*.[ch]))
 BACK_END_SOURCES := $(wildcard engine/backend/*.[ch] engine/backend/*/*.[ch] engine/vhost/proto.h)
-BUILDERS := $(wildcard engine/*.py) pyproject.toml $(VENV)/.ready
+BUILDERS := $(wildcard engine/*.py) pyproject.toml $(VENV_READY)
 # If these files change, FIO_SOURCE_DIR holds another fio: a newer, patched or reconfigured one.
 FIO_TREE_MARKS := $(wildcard $(addprefix $(FIO_SOURCE_DIR)/,FIO-VERSION-FILE *.h options.c))
 
 FRONT_END := build/lib/fio_virtio
 # The module by which the unit tests call internal functions of the engine.
 INTERNALS := build/lib/engine_internals
-LIBRARY_HEADERS := engine/library/pyfio_virtio.h engine/library/pyfio_virtio_version.h
-# Where `make install` puts files. DESTDIR is for people who package the library.
-INTO = $(DESTDIR)$(abspath $(PREFIX))
-SONAME = $(shell sed -n 's/^LIBRARY_SONAME = "\(.*\)"/\1/p' engine/build.py)
-VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 BACK_END := build/lib/vhost_backend
 
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: all run test model fuzz stress soak differential examples conditions lint bench asan tsan fio-3.41 install-packages install clean help FORCE
+.PHONY: all run test model fuzz stress soak differential examples conditions lint bench asan tsan fio-3.41 install-packages clean help FORCE
 
 all: $(FRONT_END) $(BACK_END) ## build the engine (the default): build/lib/fio_virtio
 
@@ -101,31 +99,42 @@ site: $(VENV)/.dev ## make the documents as web pages below build/site, which ne
 install-packages: ## install missing Debian packages (as root), or report which are missing
 	@tools/packages.sh install
 
-install: build/lib/libpyfio_virtio.so ## install the C library (headers, shared library, pkg-config file, manual pages) below PREFIX
-	@install -d $(INTO)/include $(INTO)/lib/pkgconfig
-	@install -m 644 $(LIBRARY_HEADERS) $(INTO)/include
-	@install -m 755 $< $(INTO)/lib/$(SONAME)
-	@ln -sf $(SONAME) $(INTO)/lib/libpyfio_virtio.so
-	@sed 's|@PREFIX@|$(abspath $(PREFIX))|; s|@VERSION@|$(VERSION)|' engine/pyfio-virtio.pc.in \
-	  > $(INTO)/lib/pkgconfig/pyfio-virtio.pc
-	@$(PYTHON) tools/manual.py $(INTO)/share/man/man3
+# Where `make install` puts files. DESTDIR is for packagers, and LIBDIR is relative to PREFIX.
+INSTALLER = "$(PYTHON)" tools/installer.py
+INTO = --prefix "$(PREFIX)" --destdir "$(DESTDIR)"
+LIBDIR ?= lib
 
-# What the pages and completions are made with. A package's build has the libraries already, and sets
-# DOCS_PYTHON=python3.
-DOCS_PYTHON ?= $(IN_VENV)
-DOCS_NEEDS := $(if $(filter $(IN_VENV),$(DOCS_PYTHON)),$(VENV)/.ready)
+.PHONY: install uninstall
+install: $(FRONT_END) $(BACK_END) build/lib/libpyfio_virtio.so $(if $(SYSTEM_PYTHON),,build/bundle/.ready) ## install the command, the engine and the C library below PREFIX
+	@$(MAKE) --no-print-directory man completions
+	@$(INSTALLER) install $(INTO) --libdir "$(LIBDIR)" $(if $(SYSTEM_PYTHON),,--bundle build/bundle)
+
+uninstall: ## remove what make install has put below PREFIX
+	@$(INSTALLER) uninstall $(INTO)
+
+# Python's libraries in a folder of their own, for make install.
+build/bundle/.ready: $(VENV)/.ready
+	@echo "Installing Python's packages into build/bundle"
+	@rm -rf build/bundle
+	@$(IN_VENV) -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["dependencies"], sep="\n")' > build/bundle.txt
+	@$(IN_VENV) -m pip install -qq --target build/bundle -r build/bundle.txt
+	@touch $@
+
+.PHONY: deb
+deb: ## build Debian's packages of this version into build/deb
+	@$(PYTHON) tools/deb.py build/deb
 
 .PHONY: man
-man: $(DOCS_NEEDS) ## write the manual pages into build/man
+man: $(VENV_READY) ## write the manual pages into build/man
 	@rm -rf build/man
-	@$(DOCS_PYTHON) tools/manual.py build/man
-	@$(DOCS_PYTHON) tools/manual_commands.py build/man
+	@$(IN_VENV) tools/manual.py build/man
+	@$(IN_VENV) tools/manual_commands.py build/man
 
 .PHONY: completions
-completions: $(DOCS_NEEDS) ## write what completes commands in bash, zsh and fish into build/completions
+completions: $(VENV_READY) ## write what completes commands in bash, zsh and fish into build/completions
 	@mkdir -p build/completions
 	@set -e; for shell in bash zsh fish; do \
-	  $(DOCS_PYTHON) -m pyfio_virtio completion $$shell > build/completions/$$shell; done
+	  $(IN_VENV) -m pyfio_virtio completion $$shell > build/completions/$$shell; done
 
 clean: ## remove everything that was built
 	@rm -rf build *.egg-info
@@ -135,7 +144,7 @@ help: ## list the targets and variables
 	@echo
 	@echo "SLEEPY_POLL=N       make wait=sleepy with N microseconds the default; 0 (the default): wait=adaptive"
 	@echo "FIO_SOURCE_DIR=DIR  build for the fio with these sources instead of the installed package"
-	@echo "PREFIX=DIR          the folder into which make install puts the C library (default: /usr/local)"
+	@echo "PREFIX=DIR          the folder into which make install puts all files (default: /usr/local)"
 	@echo "BENCH='NAME... --pairs N'  the comparisons that make bench runs; BENCH=--help lists them"
 	@echo "QUICK=1             make bench runs for five minutes"
 	@echo "MINUTES=30 SEED=N   how long make differential or make soak runs, and where it begins; else anywhere"

@@ -197,7 +197,9 @@ def build(module: Module, compiler: Compiler, output: Path) -> None:
             jobs.append(pool.submit(compiler.compile_glue, glue, module, Path(folder) / "glue.o"))
             objects = [str(job.result()) for job in jobs]
         linked = Path(folder) / output.name
-        compiler.run(*objects, *LINK, *compiler.libraries, "-o", str(linked))
+        # By the name inside, ldconfig finds the engine in a file with a usual name (make install).
+        name = f"-Wl,-soname,{module.name}"
+        compiler.run(*objects, *LINK, name, *compiler.libraries, "-o", str(linked))
         if not compiler.sanitizers:
             check_undefined(linked)
         hand_over(linked, output)

@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Builds Debian's packages from a copy of this tree, with a changelog made of CHANGELOG.md.
+
+    python3 tools/deb.py FOLDER
+
+The packages lie in FOLDER afterwards, together with a .buildinfo and a .changes file. Two builds of
+the same tree are equal: all times come from the newest release in CHANGELOG.md, or, before the
+first one, from the last commit.
+"""
+
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from datetime import UTC, datetime
+from email.utils import format_datetime
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+NOT_COPIED = shutil.ignore_patterns(
+    ".git", "build", "__pycache__", "*.egg-info", ".*_cache", ".hypothesis"
+)
+
+
+class DebError(Exception):
+    """The message is a sentence for people."""
+
+
+def version() -> str:
+    with (ROOT / "pyproject.toml").open("rb") as file:
+        return str(tomllib.load(file)["project"]["version"])
+
+
+def release_time(changes: str) -> datetime:
+    if dated := re.search(r"^## .*(\d{4}-\d\d-\d\d)", changes, re.MULTILINE):
+        return datetime.fromisoformat(dated[1]).replace(tzinfo=UTC)
+    line = ["git", "-C", str(ROOT), "log", "-1", "--format=%ct"]
+    asked = subprocess.run(line, capture_output=True, text=True, check=False)
+    return datetime.fromtimestamp(int(asked.stdout or 0), tz=UTC)
+
+
+def changelog() -> str:
+    """CHANGELOG.md has the changes in words, and is in the package too."""
+    control = (ROOT / "debian" / "control").read_text()
+    maintainers = re.findall(r"^Maintainer: (.*)$", control, re.MULTILINE)
+    when = format_datetime(release_time((ROOT / "CHANGELOG.md").read_text()))
+    return (
+        f"pyfio-virtio ({version()}) unstable; urgency=medium\n\n"
+        f"  * Release {version()}: CHANGELOG.md lists the changes.\n\n"
+        f" -- {maintainers[0]}  {when}\n"
+    )
+
+
+def missing_packages() -> str:
+    try:
+        asked = subprocess.run(
+            ["dpkg-checkbuilddeps", str(ROOT / "debian" / "control")],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    except FileNotFoundError:
+        return "dpkg-dev"
+    return asked.stderr.rpartition("dependencies: ")[2].strip() if asked.returncode else ""
+
+
+def build(output: Path) -> None:
+    if missing := missing_packages():
+        raise DebError(f"Debian packages are missing: apt-get install {missing}")
+    shutil.rmtree(output, ignore_errors=True)
+    tree = output / f"pyfio-virtio-{version()}"
+    shutil.copytree(ROOT, tree, symlinks=True, ignore=NOT_COPIED)
+    (tree / "debian" / "changelog").write_text(changelog())
+    log = output / "build.output"
+    with log.open("w") as written:
+        done = subprocess.run(
+            ["dpkg-buildpackage", "--build=binary", "--no-sign"],
+            cwd=tree,
+            stdin=subprocess.DEVNULL,
+            stdout=written,
+            stderr=subprocess.STDOUT,
+            check=False,
+        )
+    if done.returncode:
+        last = "\n".join(log.read_text().splitlines()[-20:])
+        raise DebError(f"dpkg-buildpackage failed (all output: {log}):\n{last}")
+    shutil.rmtree(tree)
+
+
+def main() -> int:
+    output = Path(sys.argv[1]).absolute()
+    try:
+        build(output)
+    except DebError as error:
+        print(f"deb: {error}", file=sys.stderr)
+        return 1
+    for package in sorted(output.glob("*.deb")):
+        print(package.relative_to(Path.cwd()) if package.is_relative_to(Path.cwd()) else package)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,179 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Lays out the installed files of pyfio-virtio in a folder: which file lies where below a prefix.
+
+Everything was built below build/ before. With `bundle`, Python's libraries are in the package's
+own folder, lib/pyfio-virtio, and no other program of the system is disturbed. Without it, the
+package is among the system's own, as Debian wants it.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+BUILD = ROOT / "build"
+ENGINE, BACK_END = "fio_virtio", "vhost_backend"
+# fio asks the loader for "fio_virtio". ldconfig looks only at files with a name such as lib*.so,
+# and remembers the name inside.
+FOUND_BY_LDCONFIG = f"lib{ENGINE}.so"
+OWN_FOLDER = Path("lib/pyfio-virtio")
+SYSTEM_FOLDER = Path("lib/python3/dist-packages")
+SHARED_JOBS = Path("share/pyfio-virtio/jobs")
+COMPLETIONS = {
+    "bash": "share/bash-completion/completions/pyfio-virtio",
+    "zsh": "share/zsh/{zsh}/_pyfio-virtio",
+    "fish": "share/fish/vendor_completions.d/pyfio-virtio.fish",
+}
+# A user's own libraries and files in the current folder must not take the place of ours, also not
+# in the processes that the command starts.
+LAUNCHER = """\
+#!{python} -sP
+# SPDX-License-Identifier: GPL-2.0-or-later
+import os
+import sys
+
+os.environ.update(PYTHONNOUSERSITE="1", PYTHONSAFEPATH="1")
+{path}
+from pyfio_virtio.__main__ import main
+
+sys.exit(main())
+"""
+OWN_PATH = """
+own = os.path.join(os.path.dirname(os.path.realpath(__file__)), "..", "lib", "pyfio-virtio")
+sys.path.insert(0, os.path.normpath(own))
+os.environ["PYTHONPATH"] = os.pathsep.join(
+    filter(None, (sys.path[0], os.environ.get("PYTHONPATH")))
+)
+"""
+
+
+def fill(into: Path, prefix: Path, libdir: Path, bundle: Path | None) -> None:
+    python = OWN_FOLDER if bundle else SYSTEM_FOLDER
+    if bundle:
+        shutil.copytree(bundle, into / python, ignore=shutil.ignore_patterns("bin", ".ready"))
+    add_package(into, python)
+    add_engine(into, python, libdir, is_searched=prefix == Path("/usr"))
+    add_command(into / "bin" / "pyfio-virtio", bundle is not None)
+    add_library(into, prefix, libdir)
+    add_documents(into, "vendor-completions" if bundle is None else "site-functions")
+    if bundle:
+        compile_python(into / python / "pyfio_virtio")
+
+
+def project() -> dict[str, Any]:
+    with (ROOT / "pyproject.toml").open("rb") as file:
+        return dict(tomllib.load(file))
+
+
+def add_package(into: Path, python: Path) -> None:
+    """The Python files and the data that pyproject.toml names; the same as in a wheel."""
+    source, target = ROOT / "pyfio_virtio", into / python / "pyfio_virtio"
+    rules = project()["tool"]["setuptools"]
+    data = _matches(source, rules["package-data"]["pyfio_virtio"])
+    others = _matches(source, rules["exclude-package-data"]["pyfio_virtio"])
+    for path in {*_python_files(source), *data} - others:
+        place = path.relative_to(source)
+        if place.parts[0] != "jobs":
+            _copy(path, target / place)
+    for job in (ROOT / "jobs").iterdir():
+        _copy(job, into / SHARED_JOBS / job.name)
+    _link(into, python / "pyfio_virtio" / "jobs", SHARED_JOBS)
+    add_metadata(into / python)
+
+
+def _matches(folder: Path, patterns: list[str]) -> set[Path]:
+    return {path for pattern in patterns for path in folder.glob(pattern) if path.is_file()}
+
+
+def _python_files(source: Path) -> list[Path]:
+    """Also those behind symbolic links, such as analysis."""
+    return [
+        Path(place, name)
+        for place, folders, names in os.walk(source, followlinks=True)
+        for name in names
+        if name.endswith(".py") and "__pycache__" not in place
+    ]
+
+
+def add_metadata(python: Path) -> None:
+    """By it, the command knows its version, and pip that the package is there."""
+    about = project()["project"]
+    folder = python / f"pyfio_virtio-{about['version']}.dist-info"
+    folder.mkdir(parents=True)
+    needed = "".join(f"Requires-Dist: {each}\n" for each in about["dependencies"])
+    (folder / "METADATA").write_text(
+        f"Metadata-Version: 2.1\nName: {about['name']}\nVersion: {about['version']}\n"
+        f"Summary: {about['description']}\nRequires-Python: {about['requires-python']}\n{needed}"
+    )
+    (folder / "INSTALLER").write_text("make install\n")
+
+
+def add_engine(into: Path, python: Path, libdir: Path, is_searched: bool) -> None:
+    lib = python / "pyfio_virtio" / "lib"
+    name = libdir / (ENGINE if is_searched else FOUND_BY_LDCONFIG)
+    _copy(BUILD / "lib" / ENGINE, into / name)
+    _copy(BUILD / "lib" / BACK_END, into / lib / BACK_END)
+    _link(into, lib / ENGINE, name)
+    if not is_searched:
+        _link(into, libdir / ENGINE, name)
+
+
+def add_command(target: Path, is_bundled: bool) -> None:
+    # Compiled libraries in the bundle fit one version of Python only.
+    own = Path(sys.base_prefix, "bin", "python{}.{}".format(*sys.version_info[:2]))
+    python = own if is_bundled else Path("/usr/bin/python3")
+    text = LAUNCHER.format(python=python, path=OWN_PATH if is_bundled else "")
+    target.parent.mkdir(parents=True)
+    target.write_text(text)
+    target.chmod(0o755)
+
+
+def add_library(into: Path, prefix: Path, libdir: Path) -> None:
+    sonames = re.findall(r'^LIBRARY_SONAME = "(.*)"', _read("engine/build.py"), re.MULTILINE)
+    library = libdir / sonames[0]
+    _copy(BUILD / "lib" / "libpyfio_virtio.so", into / library)
+    _link(into, libdir / "libpyfio_virtio.so", library)
+    for header in ("pyfio_virtio.h", "pyfio_virtio_version.h"):
+        _copy(ROOT / "engine" / "library" / header, into / "include" / header)
+    values = {"@PREFIX@": prefix, "@LIBDIR@": libdir, "@VERSION@": project()["project"]["version"]}
+    text = _read("engine/pyfio-virtio.pc.in")
+    for name, value in values.items():
+        text = text.replace(name, str(value))
+    described = into / libdir / "pkgconfig" / "pyfio-virtio.pc"
+    described.parent.mkdir(parents=True, exist_ok=True)
+    described.write_text(text)
+
+
+def add_documents(into: Path, zsh: str) -> None:
+    for page in sorted((BUILD / "man").glob("*.[1-9]")):
+        _copy(page, into / "share" / "man" / f"man{page.suffix[1:]}" / page.name)
+    for shell, place in COMPLETIONS.items():
+        if (file := BUILD / "completions" / shell).is_file():
+            _copy(file, into / place.format(zsh=zsh))
+
+
+def compile_python(folder: Path) -> None:
+    """Users who may not write there start as quickly as root."""
+    subprocess.run([sys.executable, "-m", "compileall", "-q", folder], check=True)
+
+
+def _read(name: str) -> str:
+    return (ROOT / name).read_text()
+
+
+def _copy(source: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(source, target)
+    target.chmod(0o644)
+
+
+def _link(into: Path, name: Path, to: Path) -> None:
+    """A relative link, so that the whole prefix can be moved."""
+    path = into / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.symlink_to(os.path.relpath(to, name.parent))

@@ -128,6 +128,7 @@ deb: ## build Debian's packages of this version into build/deb
 man: $(VENV_READY) ## write the manual pages into build/man
 	@rm -rf build/man
 	@$(IN_VENV) tools/manual.py build/man
+	@$(IN_VENV) tools/manual_engine.py build/man
 	@$(IN_VENV) tools/manual_commands.py build/man
 
 .PHONY: completions

@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """tools/manual*.py: the manual pages, of which each command has one."""
 
+import re
 import subprocess
 from pathlib import Path
 
 import manual
 import manual_commands
+import manual_engine
 import pytest
 import roff
 
@@ -17,6 +19,7 @@ from pyfio_virtio.cli.main import cli
 def pages(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("man")
     manual.write(folder)
+    manual_engine.write(folder)
     manual_commands.write(folder)
     return folder
 
@@ -47,6 +50,28 @@ def test_a_page_says_what_the_help_says(pages: Path) -> None:
     assert ".TP\n\\fB-h\\fP, \\fB--help\\fP\nShow this message and exit.\n" in page
     for line in ENDINGS["backend fault"].examples:
         assert f"\n{line}\n" in page
+
+
+def test_the_table_of_options_has_the_defaults_of_the_engine() -> None:
+    source = manual_engine.TABLE.read_text()
+    found = dict(re.findall(r'OPTION\("(\w+)"[^}]*?\.def = "(\w+)"', source))
+    shown = {names.strip("| `"): values for names, values, _ in manual_engine.rows()}
+    assert found
+    for name, default in found.items():
+        if name in shown:
+            assert f"**{default}**" in shown[name], name
+
+
+def test_the_page_of_the_engine_has_ranges(pages: Path) -> None:
+    page = (pages / "fio_virtio.7").read_text()
+    assert "\\fBsleepy_poll\\fP=\\fImicroseconds\\fP\n" in page
+    assert "The range is 0 to 1000000.\nThe default is 50.\n" in page
+
+
+def test_the_overview_lists_every_function(pages: Path) -> None:
+    page = (pages / "pyfio_virtio.3").read_text()
+    functions = {f"{each.stem}(3)" for each in pages.glob("pyfio_*_*.3")}
+    assert functions - {"pyfio_virtio(3)"} <= set(roff.named(page))
 
 
 def test_the_date_is_that_of_the_release(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -29,8 +29,22 @@ import roff
 
 LIBRARY = roff.ROOT / "engine" / "library"
 HEADER, VERSIONS = LIBRARY / "pyfio_virtio.h", LIBRARY / "pyfio_virtio_version.h"
+OVERVIEW = "pyfio_virtio"
 RETURNS = ("Returns ", "Fails ", "After success", "After a failure", "-E", "A call that fails")
 THREADS = ("Any thread", "One thread", "No thread", "Any number of threads")
+# The life of a disk, with the functions that a reader looks up next.
+LIFE = (
+    "pyfio_device_attach() connects to a socket, shares memory with the back-end, and starts the "
+    "queues. From then on, any number of threads may read and write at any offset. "
+    "After the last call has returned and each async is closed, pyfio_device_detach() ends it; "
+    "pyfio_device_shutdown() makes calls that are under way fail at once.",
+    "Each operation has two forms. Functions such as pyfio_device_read() wait until it has "
+    "completed. An async, from pyfio_async_open(), keeps many operations in flight: "
+    "pyfio_async_submit_many() submits them and pyfio_async_collect() collects those that have "
+    "completed.",
+    "Data in memory from pyfio_device_alloc() or pyfio_device_register_memory() moves without a "
+    "copy. Other data is copied through memory that the back-end can reach.",
+)
 UNITS = {"bytes": "bytes", "ms": "milliseconds", "us": "microseconds"}
 
 SECTION = re.compile(r"^/\* -{3,} (.+?) -{3,} \*/$", re.MULTILINE)
@@ -185,7 +199,7 @@ def pages(header: str) -> list[Page]:
 
 
 def see_also(page: Page) -> str:
-    return roff.references([f"{each}(3)" for each in page.others]) or "The header pyfio_virtio.h."
+    return roff.references([f"{each}(3)" for each in (*page.others, OVERVIEW)])
 
 
 def summary(page: Page) -> str:
@@ -216,8 +230,52 @@ def sections(page: Page) -> dict[str, str]:
     }
 
 
+def groups(header: str, found: list[Page]) -> str:
+    """The functions of each section of the header, with what each does."""
+    summaries = {page.name: summary(page) for page in found}
+    summaries = {name: f"{text[0].upper()}{text[1:]}." for name, text in summaries.items()}
+    texts = []
+    starts = [*SECTION.finditer(header)]
+    for start, after in zip(starts, [*starts[1:], None], strict=True):
+        section = re.sub(COMMENT, "", header[start.end() : after.start() if after else None])
+        names = [name for name in NAME.findall(section) if name in summaries]
+        terms = [(f".BR {name} (3)", roff.filled(summaries[name])) for name in names]
+        title = f"{start[1][0].upper()}{start[1][1:]}"
+        texts.append(f".SS {roff.escaped(title)}\n{roff.tagged(terms)}")
+    return "\n".join(texts)
+
+
+def overview(header: str, found: list[Page]) -> dict[str, str]:
+    """pyfio_virtio(3): what the header says of all functions, and a list of them."""
+    begin = re.search(r"^/\*\n((?: \*.*\n)+?) \*/\n", header, re.MULTILINE)
+    if not begin:
+        raise ManualError(f"{HEADER}: it has no first comment")
+    general = [text.strip("\n") for text in re.split(r"\n \*\n", f"\n{begin[1]}")]
+    described = []
+    for text in general[1:]:
+        code = text.startswith(" *   ")
+        described.append(
+            roff.example(textwrap.dedent(text.replace(" * ", "")))
+            if code
+            else roff.filled(" ".join(plain(text)))
+        )
+    return {
+        "NAME": f"{OVERVIEW} \\- C library for virtio disks behind vhost\\-user sockets",
+        "SYNOPSIS": ".nf\n.B #include <pyfio_virtio.h>\n.PP\n"
+        ".B cc program.c $(pkg\\-config \\-\\-cflags \\-\\-libs pyfio\\-virtio)\n.fi",
+        "DESCRIPTION": "\n.PP\n".join(
+            [roff.filled(" ".join(plain(general[0]))), roff.paragraphs(LIFE)]
+        ),
+        "CONVENTIONS": "\n.PP\n".join(described),
+        "FUNCTIONS": groups(header, found),
+        "SEE ALSO": roff.references(["fio_virtio(7)", "pyfio-virtio(1)"]),
+    }
+
+
 def write(folder: Path) -> None:
-    for page in pages(HEADER.read_text()):
+    header = HEADER.read_text()
+    roff.write(folder, OVERVIEW, 3, overview(header, pages(header)))
+    for page in pages(header):
         if missing := page.missing():
             raise ManualError(f"{HEADER}: the comment of {page.name}() lacks: {', '.join(missing)}")
         roff.write(folder, page.name, 3, sections(page))

@@ -23,7 +23,7 @@ from pyfio_virtio.cli.endings import ENDINGS, walk
 from pyfio_virtio.cli.main import PROGRAM, cli
 
 KEEPS_LINES = "\b\n"
-OTHERS = ("fio(1)",)
+OTHERS = ("fio(1)", "fio_virtio(7)")
 ENVIRONMENT = (
     (
         "PYFIO_VIRTIO_LIB",

@@ -13,6 +13,7 @@ import click
 from pyfio_virtio.backends import backends, option_keys, writers
 from pyfio_virtio.backends import records as backend_records
 from pyfio_virtio.backends.backends import BackendSpec
+from pyfio_virtio.cli import completions
 from pyfio_virtio.cli.backend_control import COMMANDS, complete_names
 from pyfio_virtio.cli.help import Commands
 from pyfio_virtio.cli.options import disk_options, dry_run_option
@@ -40,7 +41,12 @@ for each in COMMANDS:
     help="Number of request queues.",
 )
 @click.option("--cpus", metavar="LIST", help="CPUs that it runs on, such as 1 or 0,2-3.")
-@click.option("--socket", metavar="PATH", help="Socket to serve.  [default: in a private folder]")
+@click.option(
+    "--socket",
+    shell_complete=completions.files,
+    metavar="PATH",
+    help="Socket to serve.  [default: in a private folder]",
+)
 @click.option("--name", help="Name of the back-end.  [default: KIND-0, KIND-1 ...]")
 @dry_run_option
 def start(

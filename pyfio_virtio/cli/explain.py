@@ -22,6 +22,7 @@ from pyfio_virtio import explaining
 from pyfio_virtio import run as runs
 from pyfio_virtio.backends import backends
 from pyfio_virtio.backends.backends import BackendSpec
+from pyfio_virtio.cli import completions
 from pyfio_virtio.cli.options import disk_options, dry_run_option, seconds_option
 from pyfio_virtio.cli.output import check_folder, make_folder, write_file
 from pyfio_virtio.cli.run import ask, placed, spare_watch, split, takes_times, used_cpus, where
@@ -70,7 +71,11 @@ def _every(context: click.Context, parameter: click.Parameter, number: int) -> i
 
 @click.command()
 @click.argument(
-    "words", nargs=-1, type=click.Path(readable=False), metavar="[JOBFILE]... [-- FIO OPTIONS]"
+    "words",
+    nargs=-1,
+    type=click.Path(readable=False),
+    metavar="[JOBFILE]... [-- FIO OPTIONS]",
+    shell_complete=completions.jobs,
 )
 @click.option(
     "--wait",
@@ -78,6 +83,7 @@ def _every(context: click.Context, parameter: click.Parameter, number: int) -> i
     default="event,busy,adaptive",
     show_default=True,
     callback=_ways,
+    shell_complete=completions.waits,
     help="Ways of waiting.",
 )
 @click.option(
@@ -102,11 +108,14 @@ def _every(context: click.Context, parameter: click.Parameter, number: int) -> i
     "--backend",
     "kind",
     metavar="builtin|qsd|SOCKET",
+    shell_complete=completions.kinds,
     default=backends.DEFAULT_KIND,
     show_default=True,
     help="What serves the disk. Only the built-in back-end takes times itself.",
 )
-@click.option("--socket", metavar="PATH", help="The same as --backend PATH.")
+@click.option(
+    "--socket", shell_complete=completions.files, metavar="PATH", help="The same as --backend PATH."
+)
 @click.option(
     "--cpus",
     default="any",

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import click
 
+from pyfio_virtio.cli import completions
 from pyfio_virtio.cli.options import dry_run_option, seconds_option
 from pyfio_virtio.cli.output import write_file
 from pyfio_virtio.errors import UsageError
@@ -15,7 +16,13 @@ _DEFAULT = JobOptions()
 
 
 @click.command()
-@click.option("--socket", default=_DEFAULT.socket, show_default=True, help="Socket of the disk.")
+@click.option(
+    "--socket",
+    shell_complete=completions.files,
+    default=_DEFAULT.socket,
+    show_default=True,
+    help="Socket of the disk.",
+)
 @click.option(
     "--rw", default=_DEFAULT.rw, show_default=True, help="Direction of the I/O, as in fio."
 )

@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from pyfio_virtio.backends import backends
+from pyfio_virtio.cli import completions
 from pyfio_virtio.cli.options import (
     as_size,
     device_option,
@@ -89,11 +90,17 @@ _FLAGS = (
         "--backend",
         "kind",
         metavar="builtin|qsd|SOCKET",
+        shell_complete=completions.kinds,
         default=backends.DEFAULT_KIND,
         show_default=True,
         help="What serves the disk. Options of the back-end may follow: qsd,aio=io_uring.",
     ),
-    click.option("--socket", metavar="PATH", help="The same as --backend PATH."),
+    click.option(
+        "--socket",
+        shell_complete=completions.files,
+        metavar="PATH",
+        help="The same as --backend PATH.",
+    ),
     click.option(
         "--restart-with",
         "restart_command",

@@ -18,6 +18,7 @@ from pyfio_virtio import explaining as explanations
 from pyfio_virtio import run as runs
 from pyfio_virtio.backends import backends
 from pyfio_virtio.backends.backends import BackendSpec
+from pyfio_virtio.cli import completions
 from pyfio_virtio.cli.options import DISK_PARAMETERS, confirm, disk_options, dry_run_option
 from pyfio_virtio.engine import counters
 from pyfio_virtio.errors import PyfioVirtioError, UsageError
@@ -35,18 +36,25 @@ _NO_BACKEND = "none"
 
 @click.command()
 @click.argument(
-    "words", nargs=-1, type=click.Path(readable=False), metavar="[JOBFILE]... [-- FIO OPTIONS]"
+    "words",
+    nargs=-1,
+    type=click.Path(readable=False),
+    metavar="[JOBFILE]... [-- FIO OPTIONS]",
+    shell_complete=completions.jobs,
 )
 @click.option(
     "--backend",
     "kind",
     metavar="builtin|qsd|SOCKET|none",
+    shell_complete=completions.kinds,
     default=backends.DEFAULT_KIND,
     show_default=True,
     help="What serves the disk. Options of the back-end may follow: qsd,aio=io_uring. With none, "
     "the job runs on the disks that it names.",
 )
-@click.option("--socket", metavar="PATH", help="The same as --backend PATH.")
+@click.option(
+    "--socket", shell_complete=completions.files, metavar="PATH", help="The same as --backend PATH."
+)
 @click.option(
     "--cpus",
     default="any",

@@ -14,6 +14,7 @@ from typing import Any
 
 import click
 
+from pyfio_virtio.cli import completions
 from pyfio_virtio.cli.options import disk_option, seconds_option
 from pyfio_virtio.errors import UsageError
 from pyfio_virtio.sweep.settings import ORDERS, counts, option_name, share, steps, words
@@ -39,7 +40,12 @@ _LISTS = {
 def _axis_flags() -> list[Callable[[Any], Any]]:
     flags = [
         click.option(
-            f"--{name.replace('_', '-')}", name, multiple=True, metavar="LIST", help=help_text
+            f"--{name.replace('_', '-')}",
+            name,
+            multiple=True,
+            metavar="LIST",
+            help=help_text,
+            shell_complete=completions.waits if name == "wait" else None,
         )
         for name, help_text in {**_AXES, **_LISTS}.items()
     ]
@@ -117,12 +123,14 @@ _FLAGS = (
         "--backend",
         multiple=True,
         metavar="[NAME=]builtin|qsd|SOCKET",
+        shell_complete=completions.kinds,
         help="What serves the disk. Several are measured in turns. Options of the back-end may "
         "follow: fast=qsd,aio=io_uring. May be repeated.  [default: builtin]",
     ),
     click.option(
         "--socket",
         multiple=True,
+        shell_complete=completions.files,
         metavar="PATH",
         help="The same as --backend PATH; may be repeated.",
     ),

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pyfio_virtio.backends import unix_sockets
+from pyfio_virtio.cli import completions
 from pyfio_virtio.cli.options import confirm, disk_option, dry_run_option, seconds_option
 from pyfio_virtio.cli.output import check_folder
 from pyfio_virtio.cli.sweep_options import option_lists
@@ -38,10 +39,11 @@ _LEAST_S = 2.0
 
 
 @click.command()
-@click.argument("socket", required=False)
+@click.argument("socket", required=False, shell_complete=completions.files)
 @click.option(
     "--backend",
     metavar="builtin|qsd|SOCKET",
+    shell_complete=completions.kinds,
     help="What serves the disk. Options of the back-end may follow: qsd,aio=io_uring.  "
     "[default: builtin]",
 )
@@ -57,7 +59,13 @@ _LEAST_S = 2.0
 )
 @click.option("--rw", help="Direction of the I/O.  [default: randread]")
 @click.option("--bs", help="Size of each I/O.  [default: 4k]")
-@click.option("--wait", multiple=True, metavar="LIST", help="Ways of waiting to try.")
+@click.option(
+    "--wait",
+    multiple=True,
+    metavar="LIST",
+    shell_complete=completions.waits,
+    help="Ways of waiting to try.",
+)
 @click.option("--iodepth", multiple=True, metavar="LIST", help="I/Os in flight to try for IOPS.")
 @click.option(
     "--set",

@@ -6,6 +6,7 @@ from functools import partial
 import click
 
 from pyfio_virtio.backends import unix_sockets
+from pyfio_virtio.cli import completions
 from pyfio_virtio.cli.interruptible import interruptible
 from pyfio_virtio.cli.options import as_size, confirm, device_option, old_spelling
 from pyfio_virtio.disk import verify
@@ -42,7 +43,14 @@ def _optional_size(
 
 
 @click.command("verify")
-@click.option("-s", "--socket", required=True, metavar="PATH", help="Socket of the disk.")
+@click.option(
+    "-s",
+    "--socket",
+    required=True,
+    shell_complete=completions.files,
+    metavar="PATH",
+    help="Socket of the disk.",
+)
 @click.option(
     "-i",
     "--iterations",

@@ -137,6 +137,14 @@ completions: $(VENV_READY) ## write what completes commands in bash, zsh and fis
 	@set -e; for shell in bash zsh fish; do \
 	  $(IN_VENV) -m pyfio_virtio completion $$shell > build/completions/$$shell; done
 
+# How `make release` makes packages: commands for the commit's own work tree.
+RELEASE_PYTHON = $(MAKE) -C $(CURDIR) $(VENV)/.dev && $(CURDIR)/$(IN_VENV) -m build --outdir "$$RELEASE_FOLDER"
+RELEASE_DEB = $(MAKE) deb && cp build/deb/*.deb "$$RELEASE_FOLDER"
+
+.PHONY: release
+release: ## commit and tag VERSION here, with its packages in build/release (docs/releasing.md); pushes nothing
+	@$(PYTHON) tools/release.py '$(VERSION)' '$(RELEASE_PYTHON)' '$(RELEASE_DEB)'
+
 clean: ## remove everything that was built
 	@rm -rf build *.egg-info
 
@@ -153,6 +161,7 @@ help: ## list the targets and variables
 	@echo "MINUTES=10 TARGET='NAME...'  how long make fuzz searches in all, and in which targets"
 	@echo "EXAMPLES='WORD...'  make examples runs the job files with one of these words in their paths"
 	@echo "SUITES='NAME...' FIO_TREES='DIR...'  the suites of Debian and the folders of fio's sources that make matrix tries"
+	@echo "VERSION=1.2.3       what make release releases"
 	@echo "V=1                 show the compiler's commands"
 
 # ---- what is built ------------------------------------------------------

@@ -240,6 +240,7 @@ build/asan/lib/vhost_backend: $(BACK_END_SOURCES) $(BUILDERS)
 
 # The back-end is another process, and the thread sanitizer sees one process.
 build/tsan/lib/vhost_backend: $(BACK_END)
+	@mkdir -p $(@D)
 	@cp $< $@
 
 .PHONY: sanitized

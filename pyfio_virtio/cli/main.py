@@ -97,11 +97,12 @@ def env() -> None:
 
 
 def _library() -> Path:
-    """The folder of the engine for the fio in PATH; that of Python's engine if there is none."""
+    """The folder of the engine for the fio in PATH; that of Python's engine if there is no fio."""
     try:
-        return engines.folder(fio.find())
+        found = fio.find()
     except MachineError:
         return engine.folder()
+    return engines.folder(found)
 
 
 @cli.command()

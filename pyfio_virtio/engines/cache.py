@@ -11,7 +11,6 @@ write to it or replace it. Any thread may call.
 import hashlib
 import os
 import pwd
-from collections.abc import Iterator
 from contextlib import suppress
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -35,8 +34,14 @@ def root() -> Path:
     named = Path(os.environ.get("XDG_CACHE_HOME", ""))
     home = Path(os.environ.get("HOME", ""))
     places = [named, home / ".cache", _home() / ".cache"]
-    fitting = (each for each in places if each.is_absolute() and not folders.flaw_above(each))
+    fitting = (each for each in places if each.is_absolute() and not _flaw_of_nearest(each))
     return next(fitting, places[-1]) / "pyfio-virtio" / "engines"
+
+
+def _flaw_of_nearest(folder: Path) -> str:
+    """Why another user could replace what is made at `folder`, which need not exist."""
+    existing = (each for each in (folder, *folder.parents) if os.path.lexists(each))
+    return folders.flaw_above(next(existing))
 
 
 def _home() -> Path:
@@ -80,7 +85,11 @@ def make() -> Path:
     """Makes the folder of the present version. Refuses one that others can change."""
     folder = of_version()
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if why := _flaw_of_nearest(folder):
+            raise MachineError(f"will not use {folder}", why, _ADVICE)
+        # The umask may let a group write to parents that mkdir(parents=True) makes.
+        for each in reversed([folder, *folder.parents]):
+            each.mkdir(mode=0o700, exist_ok=True)
     except OSError as error:
         raise MachineError(
             f"cannot make the folder {folder}", error.strerror or str(error), _ADVICE
@@ -92,21 +101,25 @@ def make() -> Path:
 
 def of_release(release: str) -> list[Path]:
     """The folders with an engine for a release of fio, the newest first; there may be several."""
-    found = [folder for folder in _all() if folder.name.rpartition("-")[0] == release]
-    return sorted(found, key=lambda folder: (folder / NAME).stat().st_mtime_ns, reverse=True)
+    found = [(made, each) for made, each in _all() if each.name.rpartition("-")[0] == release]
+    return [folder for _, folder in sorted(found, reverse=True)]
 
 
-def _all() -> Iterator[Path]:
-    """The folders of the present version that have an engine; none if others can change them."""
+def _all() -> list[tuple[int, Path]]:
+    """The folders of the present version that have an engine, and when it was built (in ns); none
+    if others can change them. Anybody may remove the cache meanwhile."""
     folder = of_version()
+    found: list[tuple[int, Path]] = []
     with suppress(OSError):
-        if not _flaw(folder):
-            yield from (each for each in folder.iterdir() if (each / NAME).is_file())
+        for each in [] if _flaw(folder) else folder.iterdir():
+            with suppress(OSError):
+                found.append(((each / NAME).stat().st_mtime_ns, each))
+    return found
 
 
 def listed() -> list[str]:
     """The names of the engines of the present version, such as fio-3.41-5a6b7c8d."""
-    return sorted(each.name for each in _all())
+    return sorted(folder.name for _, folder in _all())
 
 
 def _flaw(folder: Path) -> str:

@@ -137,6 +137,15 @@ def test_env_is_the_line_that_lets_fio_find_the_engine(command: RunCommand) -> N
     assert "sleepy_poll" in shell.stdout
 
 
+def test_env_names_no_engine_that_fio_would_refuse(command: RunCommand, tmp_path: Path) -> None:
+    fio = tmp_path / "fio"
+    fio.write_text("#!/bin/sh\necho fio-3.99\n")
+    fio.chmod(0o755)
+    done = command("env", PATH=f"{tmp_path}:{os.environ['PATH']}")
+    assert (done.status, done.stdout) == (3, "")
+    assert "build-engine" in done.stderr
+
+
 def test_env_can_be_evaluated_twice(command: RunCommand) -> None:
     line = command("env", LD_LIBRARY_PATH="/a").stdout
     held = line.strip().removeprefix("export LD_LIBRARY_PATH=")

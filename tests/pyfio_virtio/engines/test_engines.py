@@ -204,3 +204,38 @@ def compiler(folder: Path, script: str) -> str:
     path.write_text(f"#!/bin/sh\n{script}\n")
     path.chmod(0o755)
     return str(path)
+
+
+@pytest.mark.parametrize("umask", [0o000, 0o002, 0o022, 0o077])
+def test_every_umask_makes_a_cache_that_is_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, umask: int
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "new" / "cache"))
+    before = os.umask(umask)
+    try:
+        made = put("fio-3.99")
+    finally:
+        os.umask(before)
+    assert cache.of_release("fio-3.99") == [made]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder to another user")
+def test_nothing_is_made_in_a_folder_of_another_user(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    theirs = tmp_path / "theirs"
+    theirs.mkdir()
+    os.chown(theirs, 65534, 65534)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(theirs / ".cache"))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert cache.make().is_relative_to(tmp_path / ".cache")
+    assert list(theirs.iterdir()) == []
+
+
+def test_an_engine_that_is_removed_meanwhile_is_passed_over(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    kept, removed = put("fio-3.99"), put("fio-3.99", "11111111")
+    shutil.rmtree(removed)
+    monkeypatch.setattr(Path, "iterdir", lambda _: iter([removed, kept]))
+    assert cache.of_release("fio-3.99") == [kept]

@@ -141,7 +141,10 @@ def test_env_names_no_engine_that_fio_would_refuse(command: RunCommand, tmp_path
     fio = tmp_path / "fio"
     fio.write_text("#!/bin/sh\necho fio-3.99\n")
     fio.chmod(0o755)
-    done = command("env", PATH=f"{tmp_path}:{os.environ['PATH']}")
+    path = f"{tmp_path}:{os.environ['PATH']}"
+    # No build of the engine is named, and none is in the cache.
+    unset = {engine.FOLDER_VARIABLE: "", "XDG_CACHE_HOME": str(tmp_path)}
+    done = command("env", PATH=path, **unset)
     assert (done.status, done.stdout) == (3, "")
     assert "build-engine" in done.stderr
 

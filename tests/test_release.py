@@ -154,3 +154,32 @@ def test_a_branch_that_moved_meanwhile_is_kept_without_a_tag(clone: Clone) -> No
     assert clone.git("log", "-1", "--format=%s") == "Meanwhile\n"
     assert clone.git("tag") == ""
     assert len(clone.git("worktree", "list").splitlines()) == 1
+
+
+def test_an_interrupt_after_the_merge_comes_too_late(clone: Clone) -> None:
+    hook = clone.folder / ".git" / "hooks" / "post-merge"
+    # The parent of the hook is git, whose parent is release.py.
+    hook.write_text("#!/bin/sh\nkill -s INT $(awk '/^PPid/ { print $2 }' /proc/$PPID/status)\n")
+    hook.chmod(0o755)
+    done = clone.release(VERSION, PACKAGE, DEB)
+    assert done.returncode == 0, done.stderr
+    assert clone.git("tag") == f"v{VERSION}\n"
+    assert (clone.folder / "build" / "release" / "deb").exists()
+
+
+def test_the_former_packages_come_back_if_the_branch_cannot_move(clone: Clone) -> None:
+    former = clone.folder / "build" / "release"
+    former.mkdir(parents=True)
+    (former / "old").touch()
+    changed = f"echo changed >> {clone.folder}/CHANGELOG.md; touch $RELEASE_FOLDER/package"
+    assert clone.release(VERSION, changed, DEB).returncode
+    assert [each.name for each in former.iterdir()] == ["old"]
+    assert clone.git("tag") == ""
+
+
+def test_a_file_that_is_missing_is_one_sentence(clone: Clone) -> None:
+    clone.git("rm", "--quiet", "CHANGELOG.md")
+    clone.git("commit", "--quiet", "-m", "Remove it")
+    assert "No such file or directory: 'CHANGELOG.md', so nothing changed" in refused(
+        clone, VERSION
+    )

@@ -4,8 +4,8 @@
     python3 tools/release.py VERSION BUILD...
 
 Each BUILD is a command that writes packages into the folder $RELEASE_FOLDER; it runs in a second
-work tree, in which the commit is made. The branch, the tag and build/release/ come last, when all
-commands have succeeded, so a step that fails leaves everything as it was. Nothing is pushed.
+work tree, in which the commit is made. build/release/, the tag and the branch come last, when all
+commands have succeeded, and a step that fails leaves everything as it was. Nothing is pushed.
 docs/releasing.md says what to do before and after. `make release` calls this file.
 """
 
@@ -13,12 +13,12 @@ import datetime
 import hashlib
 import os
 import re
-import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 CHANGELOG, PROJECT = Path("CHANGELOG.md"), Path("pyproject.toml")
@@ -97,7 +97,9 @@ def dated(changelog: str, version: str) -> str:
 def second_tree() -> Iterator[Path]:
     """A work tree of the present commit, without a branch."""
     RELEASES.parent.mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=RELEASES.parent, prefix=".release-") as folder:
+    with tempfile.TemporaryDirectory(
+        dir=RELEASES.parent, prefix=".release-", ignore_cleanup_errors=True
+    ) as folder:
         tree = Path(folder).resolve() / "tree"
         git("worktree", "add", "--quiet", "--detach", str(tree))
         try:
@@ -135,16 +137,21 @@ def build(tree: Path, commands: Sequence[str], folder: Path) -> None:
 
 
 def publish(version: str, made: str, folder: Path) -> None:
-    """Moves the branch, which fails if it or a file changed meanwhile, and sets the tag."""
+    """Moves the branch last, which fails if it or a file changed meanwhile; then all is undone.
+
+    Here, ^C comes too late: git does not get it either.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     tag = f"v{version}"
-    git("tag", "--annotate", "-m", f"Release {version}", tag, made)
-    try:
+    with ExitStack() as undo:
+        if RELEASES.exists():
+            former = RELEASES.rename(folder.with_name("former"))
+            undo.callback(former.rename, RELEASES)
+        undo.callback(folder.rename(RELEASES).rename, folder)
+        git("tag", "--annotate", "-m", f"Release {version}", tag, made)
+        undo.callback(git, "tag", "--delete", tag)
         git("merge", "--quiet", "--ff-only", made)
-    except BaseException:
-        git("tag", "--delete", tag)
-        raise
-    shutil.rmtree(RELEASES, ignore_errors=True)
-    folder.rename(RELEASES)
+        undo.pop_all()
 
 
 def release(version: str, commands: Sequence[str]) -> None:
@@ -165,6 +172,9 @@ def main(arguments: Sequence[str]) -> int:
         release(arguments[0], arguments[1:])
     except ReleaseError as error:
         print(f"release: {error}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        print(f"release: {error}, so nothing changed", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("release: interrupted, so nothing changed", file=sys.stderr)

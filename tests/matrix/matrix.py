@@ -2,7 +2,7 @@
 """Builds fios and an engine for each, runs them, and shows that all other pairs are refused.
 
 `make matrix` calls it. It builds below build/matrix and keeps what it built. It writes the tables
-of docs/fio-releases.md anew if all suites and sources of its own list were tried.
+of docs/fio-releases.md anew if it tried all suites and sources of its own list and nothing failed.
 """
 
 import argparse
@@ -28,6 +28,8 @@ from tests.matrix.trials import Pair
 ROOT = Path(__file__).resolve().parent.parent.parent
 BUILD = ROOT / "build" / "matrix"
 PAGE = ROOT / "docs" / "fio-releases.md"
+# build.py says this of sources that it refuses, which is no failure.
+TOO_OLD = "is too old for the engine"
 BEGIN, END = "<!-- make matrix: begin -->\n", "<!-- make matrix: end -->\n"
 Row = tuple[str, ...]
 
@@ -114,7 +116,7 @@ def candidates(suites: Sequence[str], trees: Sequence[str]) -> Iterator[Candidat
 
 
 def build_all(wanted: Sequence[Candidate]) -> tuple[list[Engine], list[Row]]:
-    """The engines, and what could not be had or built, with the reason."""
+    """The engines, and what could not be had, is too old or failed to build, with the reason."""
     names: dict[Path, list[str]] = {}
     missing: list[Row] = []
     for each in wanted:
@@ -127,7 +129,9 @@ def build_all(wanted: Sequence[Candidate]) -> tuple[list[Engine], list[Row]]:
         try:
             engines.append(build(tree, ", ".join(labels)))
         except (HeadersError, OSError) as error:
-            missing.append((", ".join(labels), _in_words(str(error))))
+            reason = _in_words(str(error))
+            judged = reason if TOO_OLD in reason else f"FAILED to build: {reason}"
+            missing.append((", ".join(labels), judged))
     return sorted(engines, key=lambda engine: engine.release), missing
 
 
@@ -237,7 +241,11 @@ class Shown:
 
 
 def tables(suites: Sequence[str], trees: Sequence[str]) -> list[Shown]:
+    """Raises HeadersError if there is not one engine, because nothing was shown then."""
     engines, missing = build_all(list(candidates(suites, trees)))
+    if not engines:
+        reasons = "; ".join(f"{label}: {reason}" for label, reason in missing)
+        raise HeadersError(f"no engine was built ({reasons})")
     own = [own_row(each) for each in engines]
     names = [name_of(each, engines) for each in engines]
     return [
@@ -285,12 +293,18 @@ def main() -> int:
         say("matrix: this system has no apt-get, which fetches the fios")
         return fio_headers.EXIT_UNAVAILABLE
     BUILD.mkdir(parents=True, exist_ok=True)
-    shown = tables(chosen.suites, chosen.trees)
+    try:
+        shown = tables(chosen.suites, chosen.trees)
+    except HeadersError as error:
+        say(f"matrix: {error}")
+        return 1
     for each in shown:
         Console().print(each.rich())
+    if is_bad(shown):
+        return 1
     if tuple(chosen.suites) == sources.DEBIAN and not chosen.trees:
         keep(shown)
-    return 1 if is_bad(shown) else 0
+    return 0
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ below one folder, so it is fetched once. Nothing is installed.
 
 import hashlib
 import re
+import shlex
 import subprocess
 import urllib.request
 from dataclasses import dataclass
@@ -139,7 +140,7 @@ def _download(wanted: Pinned, folder: Path) -> Path:
     except OSError as error:
         raise HeadersError(f"cannot fetch {wanted.url()}: {error}") from None
     if hashlib.sha256(content).hexdigest() != wanted.sha256:
-        raise HeadersError(f"{wanted.url()} is not the file that it was")
+        raise HeadersError(f"{wanted.url()} has changed: it has another checksum than expected")
     target = folder / wanted.name
     target.write_bytes(content)
     return target
@@ -198,14 +199,15 @@ def _runnable(program: Path, root: Path, folder: Path) -> Path:
         return program
     loader = next(path for path in sorted(root.rglob("ld-*.so*")) if not path.is_symlink())
     found = sorted({str(path.parent) for path in root.rglob("*.so.*") if path.is_file()})
-    libraries = ":".join(found)
+    libraries = shlex.quote(":".join(found))
     folder.mkdir(exist_ok=True)
     script = folder / "fio"
     script.write_text(
         "#!/bin/sh\n"
-        f'path="${{LD_LIBRARY_PATH:+$LD_LIBRARY_PATH:}}{libraries}"\n'
+        f'path="${{LD_LIBRARY_PATH:+$LD_LIBRARY_PATH:}}"{libraries}\n'
         "unset LD_LIBRARY_PATH\n"
-        f'exec {loader} --library-path "$path" {program} "$@"\n'
+        f'exec {shlex.quote(str(loader))} --library-path "$path" '
+        f'{shlex.quote(str(program))} "$@"\n'
     )
     script.chmod(0o755)
     return script

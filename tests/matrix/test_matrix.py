@@ -3,6 +3,8 @@
 
 import hashlib
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -39,6 +41,69 @@ def test_a_failure_is_found_in_the_tables() -> None:
     assert matrix.is_bad([good, bad])
 
 
+@pytest.mark.parametrize(
+    ("message", "bad"),
+    [
+        ("build: fio-3.16 in /x is too old for the engine, which needs fio 3.28 or later", False),
+        ("build: gcc failed", True),
+    ],
+)
+def test_an_engine_that_does_not_compile_is_a_failure(
+    message: str, bad: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def build(tree: Path, origin: str) -> matrix.Engine:
+        raise HeadersError(message)
+
+    monkeypatch.setattr(matrix, "build", build)
+    (tmp_path / "ioengines.h").touch()
+    engines, missing = matrix.build_all([matrix.Candidate("own", "tree", str(tmp_path))])
+    assert engines == []
+    assert matrix.is_bad([matrix.Shown("Title", ("sources", "reason"), missing)]) is bad
+
+
+@pytest.fixture
+def page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """What make matrix may write anew."""
+    page = tmp_path / "page.md"
+    page.write_text(f"{matrix.BEGIN}as it was\n{matrix.END}")
+    monkeypatch.setattr(matrix, "PAGE", page)
+    monkeypatch.setattr(matrix, "BUILD", tmp_path / "build")
+    monkeypatch.setattr(sys, "argv", ["matrix"])
+    return page
+
+
+def test_without_one_engine_it_fails_and_the_page_stays(
+    page: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(matrix, "build_all", lambda wanted: ([], [("Debian sid", "no network")]))
+    assert matrix.main() == 1
+    assert "as it was" in page.read_text()
+    assert capsys.readouterr().err == "matrix: no engine was built (Debian sid: no network)\n"
+
+
+@pytest.mark.parametrize(("cell", "status"), [("runs", 0), ("FAILED to build: no gcc", 1)])
+def test_the_page_is_written_only_if_nothing_failed(
+    cell: str, status: int, page: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown = [matrix.Shown("Title", ("a",), [(cell,)])]
+    monkeypatch.setattr(matrix, "tables", lambda suites, trees: shown)
+    assert matrix.main() == status
+    assert ("as it was" in page.read_text()) == bool(status)
+
+
+def test_a_program_starts_from_a_folder_with_spaces(tmp_path: Path) -> None:
+    root = tmp_path / "two words, $one 'quote'"
+    root.mkdir()
+    for name, text in (("ld-1.so.2", "printf '%s\\n' \"$@\""), ("fio", "exit 1")):
+        (root / name).write_text(f"#!/bin/sh\n{text}\n")
+        (root / name).chmod(0o755)
+    script = sources._runnable(root / "fio", root, root / "started")
+    done = subprocess.run([script, "a b"], capture_output=True, text=True, check=True)
+    begin, path, program, argument = done.stdout.splitlines()
+    assert (begin, program, argument) == ("--library-path", str(root / "fio"), "a b")
+    assert path.endswith(str(root))
+
+
 def test_a_table_of_markdown_has_a_line_for_each_row() -> None:
     shown = matrix.Shown("Title", ("a", "b"), [("fio-3.33", "runs")])
     assert shown.markdown() == "Title:\n\n| a | b |\n| --- | --- |\n| fio-3.33 | runs |\n"
@@ -56,6 +121,6 @@ def test_a_file_that_changed_is_not_unpacked(
     changed.write_bytes(b"changed")
     monkeypatch.setattr(Pinned, "url", lambda self: changed.as_uri())
     wanted = Pinned("fio-9.9", "fio.tar", hashlib.sha256(b"as it was").hexdigest())
-    with pytest.raises(HeadersError, match="is not the file that it was"):
+    with pytest.raises(HeadersError, match="another checksum"):
         sources.upstream_sources(wanted, tmp_path / "build")
     assert list((tmp_path / "build").iterdir()) == []

@@ -202,10 +202,9 @@ def _option_names(found: fio.Fio, jobs: Sequence[job.Job], typed: Sequence[str])
 
 def _options_that_adds(found: fio.Fio, name: str) -> frozenset[str]:
     """The options that an engine of fio's or ours adds; none if this fio has no engine of ours."""
-    library = engines.known(found)
-    if library is None and job.is_ours(name):
-        return frozenset()
-    return fio.engine_options(found, library, name)
+    if job.is_ours(name):
+        return engines.options(found)
+    return fio.engine_options(found, None, name)
 
 
 def _applied(

@@ -20,9 +20,9 @@
 /* A comparison takes milliseconds, so this is more than enough. */
 #define CHILD_LIMIT_S 20
 #define NOTE_BYTES 256
-#define REMEDY "rebuild the engine with make if that fio is your distribution's " \
-	"package, else with make FIO_SOURCE_DIR=(the sources of that fio, with " \
-	"their patches)"
+#define REMEDY "rebuild the engine with pyfio-virtio build-engine, or with make in a " \
+	"checkout, and set FIO_SOURCE_DIR to the sources of that fio, with their " \
+	"patches, if it is not your distribution's package"
 
 const char *engine_fio_release(void)
 {

@@ -263,13 +263,9 @@ def builtin_command(
     # Direct access to a file may need larger blocks than the default.
     block = [] if spec.block_size == _SMALLEST_BLOCK else [f"--block-size={spec.block_size}"]
     return [
-        *(
-            sys.executable,
-            "-m",
-            "pyfio_virtio.backends.builtin",
-            f"--socket={socket}",
-            f"--storage={where}",
-        ),
+        # -P: modules in the folder of the user are not ours
+        *(sys.executable, "-P", "-m", "pyfio_virtio.backends.builtin"),
+        *(f"--socket={socket}", f"--storage={where}"),
         *(*size, *block, f"--queues={spec.queues}"),
         *(["--read-only"] if spec.read_only else []),
         *([f"--socket-fd={fd}"] if fd is not None else []),
@@ -298,7 +294,10 @@ def _has_qsd() -> bool:
 
 KINDS = {
     "builtin": Kind(
-        "built-in back-end", builtin_command, engine.has_builtin_backend, "build it: make"
+        "built-in back-end",
+        builtin_command,
+        engine.has_builtin_backend,
+        engine.how_to_build(),
     ),
     "qsd": Kind(QSD, qsd_command, _has_qsd, _QSD_INSTALL, _QSD_GRACE_S),
     "nbd": Kind(f"{QSD} by NBD", nbd_command, _has_qsd, _QSD_INSTALL, _QSD_GRACE_S),

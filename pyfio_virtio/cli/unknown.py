@@ -13,7 +13,6 @@ from pathlib import Path
 
 import click
 
-from pyfio_virtio.engine import engine
 from pyfio_virtio.engines import engines
 from pyfio_virtio.errors import MachineError
 from pyfio_virtio.fio import arguments, bundled, fio
@@ -101,7 +100,7 @@ def _of_jobs() -> Collection[str]:
     """fio's options of jobs and those of our engine; none if there is no fio."""
     try:
         found = fio.find()
-        ours = fio.engine_options(found, engines.folder(found), engine.NAME)
+        ours = engines.options(found)
     except MachineError:
         return frozenset()
     return fio.job_options(found) | ours | frozenset(ALIASES)

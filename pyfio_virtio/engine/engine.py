@@ -26,6 +26,14 @@ _PACKAGE = Path(__file__).resolve().parents[1]
 _FOLDERS = (_PACKAGE.parent / "build" / "lib", _PACKAGE / "lib")
 
 
+def how_to_build() -> str:
+    """What to do if it is missing: an installed package was built without a compiler then."""
+    if (_PACKAGE.parent / "Makefile").is_file():
+        return "build it: make"
+    needed = "a C compiler and Python's headers (Debian: gcc, libc6-dev and python3-dev)"
+    return f"install pyfio-virtio again where there are {needed}"
+
+
 def folder() -> Path:
     """The folder of the engine. It is absolute, because fio may run in another folder."""
     named = os.environ.get(FOLDER_VARIABLE)
@@ -33,9 +41,8 @@ def folder() -> Path:
     for candidate in candidates:
         if (candidate / NAME).is_file():
             return candidate
-    raise MachineError(
-        "cannot find the engine", f"there is no {candidates[0] / NAME}", "build it: make"
-    )
+    where = " or ".join(str(each / NAME) for each in candidates)
+    raise MachineError("cannot find the engine", f"there is no {where}", how_to_build())
 
 
 def has_builtin_backend() -> bool:
@@ -54,9 +61,7 @@ def load(name: str) -> ModuleType:
         module = module_from_spec(ModuleSpec(name, loader, origin=str(path)))
         loader.exec_module(module)
     except (ImportError, OSError) as error:
-        raise MachineError(
-            f"cannot load {path}", str(error), "build it again: make clean && make"
-        ) from error
+        raise MachineError(f"cannot load {path}", str(error), how_to_build()) from error
     return module
 
 

@@ -94,7 +94,8 @@ def _of_another_builder(fio: Fio) -> Path | None:
 def _run(fio: Fio, work: Path, *command: str, sources: Path | None = None) -> str:
     """What a program of engine_sources/ prints. All that it writes lies in `work`."""
     program, *words = command
-    environment = {"TMPDIR": str(work), "PYTHONDONTWRITEBYTECODE": "1"}
+    # The programs import one another from their folder, which a safe path would leave out.
+    environment = {"TMPDIR": str(work), "PYTHONDONTWRITEBYTECODE": "1", "PYTHONSAFEPATH": ""}
     if sources is not None:
         environment[_SOURCES_VARIABLE] = str(sources)
     line = [sys.executable, str(cache.SOURCES / program), *words]

@@ -6,6 +6,7 @@ package's own, and those in the cache. The last word is fio's: a build is chosen
 it. The answer is kept for the process, so a fio is asked once. Called from the main thread.
 """
 
+import functools
 import os
 import shlex
 from collections.abc import Callable
@@ -35,6 +36,17 @@ def folder(fio: Fio, tell: Callable[[str], None] | None = None) -> Path:
             tell(f"there is no engine for {fio.release} ({fio.path}); {building.TAKES}")
             _chosen[fio] = building.build(fio, tell)
     return _chosen[fio]
+
+
+def options(fio: Fio) -> frozenset[str]:
+    """The options of the engine for this fio; none if there is no engine. Nothing is built."""
+    library = known(fio)
+    return frozenset() if library is None else _options(fio, library)
+
+
+@functools.cache
+def _options(fio: Fio, library: Path) -> frozenset[str]:
+    return fios.engine_options(fio, library, engine.NAME)
 
 
 def known(fio: Fio) -> Path | None:

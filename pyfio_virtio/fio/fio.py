@@ -7,6 +7,7 @@ jobs and does not decide what is run.
 
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -91,7 +92,7 @@ def check_release(fio: Fio, engine_release: str) -> None:
         raise MachineError(
             f"cannot load the engine in {fio.path}",
             f"it is {fio.release}, and the engine was built for {engine_release}",
-            "build the engine for this fio: make clean && make",
+            _how_to_build(fio),
         )
 
 
@@ -114,8 +115,12 @@ def check_engine_loads(fio: Fio, engine_folder: Path, engine: str) -> None:
     raise MachineError(
         f"{fio.path} does not load {engine_folder / engine}",
         refusal[1] if refusal else asked.stderr or asked.stdout or "it printed nothing",
-        refusal[2] if refusal else "build the engine for this fio: make clean && make",
+        refusal[2] if refusal else _how_to_build(fio),
     )
+
+
+def _how_to_build(fio: Fio) -> str:
+    return f"build one for this fio: pyfio-virtio build-engine --fio {shlex.quote(fio.path)}"
 
 
 def library_path(engine_folder: Path) -> str:

@@ -353,6 +353,9 @@ def main() -> int:
     except (BuildError, fio_headers.HeadersError, fio_known_options.OptionTableError) as error:
         print(f"build: {error}", file=sys.stderr)
         return 1
+    except OSError as error:
+        print(f"build: {fio_headers.in_words(error)}", file=sys.stderr)
+        return 1
     return 0
 
 

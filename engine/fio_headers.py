@@ -29,7 +29,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,8 +37,8 @@ KEYRINGS = {
     "Debian": Path("/usr/share/keyrings/debian-archive-keyring.gpg"),
     "Ubuntu": Path("/usr/share/keyrings/ubuntu-archive-keyring.gpg"),
 }
-# Where the package fio has its program.
-SYSTEMS_PATH = "/usr/bin:/bin"
+# How dpkg-query tells that the file of one package lies elsewhere, because another is in its place.
+DIVERSION = re.compile(r"(?:local diversion|diversion by (\S+)) (from|to): (.*)")
 # The exit status by which automake's test runner knows a test that cannot run here.
 EXIT_UNAVAILABLE = 77
 OR_SOURCE_DIR = (
@@ -68,6 +68,11 @@ class Archive:
         keyring = KEYRINGS[self.origin]
         options = f"[signed-by={keyring}] " if keyring.exists() else ""
         return f"deb-src {options}{self.uri} {self.suite} {self.component}\n"
+
+
+def in_words(error: OSError) -> str:
+    why = error.strerror or str(error)
+    return f"{error.filename}: {why}" if error.filename else why
 
 
 def say(text: str) -> None:
@@ -103,12 +108,41 @@ def installed_package_version(release: str, program: str = "fio") -> str:
     if shutil.which("dpkg-query") is None or shutil.which("apt-get") is None:
         raise HeadersError(f"the sources of {release} cannot be fetched without dpkg and apt-get")
     path = shutil.which(program) or program
-    if shutil.which("fio", path=SYSTEMS_PATH) not in (path, os.path.realpath(path)):
+    package = package_of(Path(path).resolve())
+    if not package:
         raise HeadersError(f"{path} ({release}) belongs to no package")
-    version = output_of("dpkg-query", "-W", "-f", "${source:Version}", "fio")
+    fields = "${source:Package} ${source:Version}"
+    source, version = output_of("dpkg-query", "-W", "-f", fields, package).split()
+    if source != "fio":
+        raise HeadersError(f"{path} ({release}) belongs to the package {package}, not to fio's")
     if upstream_version(version) != release.removeprefix("fio-"):
         raise HeadersError(f"{path} is {release}, but the fio package is {version}")
     return version
+
+
+def package_of(path: Path) -> str:
+    """The package that installed this file; "" if none did."""
+    lines = files_of_packages(path)
+    found = list(filter(None, map(DIVERSION.fullmatch, lines)))
+    diverter = next((each[1] or "" for each in found), "")
+    origin = next((each[3] for each in found if each[2] == "from"), str(path))
+    if found and origin == str(path):
+        return diverter
+    if found:  # the file was moved here from its usual place
+        lines = files_of_packages(Path(origin))
+    owners = [line.removesuffix(f": {origin}") for line in lines if line.endswith(f": {origin}")]
+    others = [each for each in owners if not DIVERSION.match(f"{each}: ") and each != diverter]
+    return others[0].split(", ")[0] if others else ""
+
+
+def files_of_packages(path: Path) -> list[str]:
+    """What dpkg-query says of the file. A package may call /usr/bin by its old name /bin."""
+    old = Path("/") / path.relative_to("/usr") if path.is_relative_to("/usr") else path
+    for name in dict.fromkeys((path, old)):
+        with suppress(HeadersError):  # dpkg-query fails if it knows no such file
+            said = output_of("dpkg-query", "-S", str(name), env={**os.environ, "LC_ALL": "C"})
+            return [line.replace(f": {name}", f": {path}") for line in said.splitlines()]
+    return []
 
 
 def without_epoch(version: str) -> str:
@@ -186,7 +220,10 @@ def fetch_patched(version: str, release: str, source_lines: list[str], tree: Pat
     if shutil.which("dpkg-source") is None:
         raise HeadersError("there is no dpkg-source: install the Debian package dpkg-dev")
     with scratch_folder(tree) as folder:
-        files = download(f"fio={version}", [], source_lines, folder)
+        try:
+            files = download(f"fio={version}", [], source_lines, folder)
+        except HeadersError as error:
+            raise UnavailableError(str(error)) from None
         dsc = only_one(files, f"fio_{without_epoch(version)}.dsc", release)
         output_of("dpkg-source", "--no-check", "--extract", str(dsc), str(folder / "tree"))
         (folder / "tree").rename(tree)
@@ -203,6 +240,21 @@ def fetch_upstream(release: str, source_lines: list[str], tree: Path) -> None:
             *("--directory", str(folder / "tree"), "--file", str(tarball)),
         )
         (folder / "tree").rename(tree)
+
+
+def fetch_without_patches(build: Path, release: str, source_lines: list[str], why: str) -> Path:
+    """Takes upstream's sources of the release instead, because archives keep them for longer.
+
+    A patch may have changed structures. The engine finds that out when the fio loads it.
+    """
+    tree = build / f"{release}-without-patches"
+    if not tree.exists():
+        try:
+            fetch_upstream(release, source_lines, tree)
+        except HeadersError as error:
+            raise HeadersError(f"{why}; nor are there sources without its patches") from error
+    say(f"{why}; upstream's sources of {release} are used, without the distribution's patches")
+    return tree
 
 
 @contextmanager
@@ -264,8 +316,11 @@ def tree_of_installed(build: Path, program: str = "fio") -> Path:
         found = known_archives()
         package = f"{found[0].origin}'s source package {version}"
         say(f"Fetching the sources of {release} ({package})")
+        lines = [archive.source_line() for archive in found]
         try:
-            fetch_patched(version, release, [archive.source_line() for archive in found], tree)
+            fetch_patched(version, release, lines, tree)
+        except UnavailableError as error:
+            tree = fetch_without_patches(build, release, lines, f"cannot fetch {package}: {error}")
         except HeadersError as error:
             raise HeadersError(f"cannot fetch {package}: {error}") from None
     configure(tree)
@@ -341,8 +396,11 @@ def main() -> int:
     except UnavailableError as error:
         say(f"fio_headers: {error}")
         return EXIT_UNAVAILABLE
-    except (HeadersError, OSError) as error:
+    except HeadersError as error:
         say(f"fio_headers: {error}")
+        return 1
+    except OSError as error:
+        say(f"fio_headers: {in_words(error)}")
         return 1
     return 0
 

@@ -7,6 +7,7 @@ builders of a release one waits for the other, and which is removed at the end. 
 name only when that fio has loaded it. Called from the main thread.
 """
 
+import errno
 import os
 import shutil
 import sys
@@ -25,6 +26,8 @@ TAKES = "it is built now, which takes a minute or two"
 # Far more than a slow machine and a slow network need.
 _LIMIT_S = 900
 _SOURCES_VARIABLE = "FIO_SOURCE_DIR"
+_NO_ROOM = os.strerror(errno.ENOSPC)
+_WITHOUT_ROOM = "make room there, or name a folder on another file system in XDG_CACHE_HOME"
 _READY, _WORK = "ready", "building"
 
 
@@ -37,13 +40,15 @@ def build(fio: Fio, tell: Callable[[str], None], sources: Path | None = None) ->
         if sources is None and (other := _of_another_builder(fio)):
             return other
         _run(fio, work, "build.py", "--output", str(work / "trial.o"), "trial")
-        tree = Path(_run(fio, work, "fio_headers.py", *_headers(fio, work), sources=sources))
+        tree = Path(
+            _run(fio, work, "fio_headers.py", *_headers(fio, work), sources=sources, tell=tell)
+        )
         version = ("--engine-version", cache.own_version())
         output = work / _READY / NAME
         front_end = ("front-end", "--fio-tree", str(tree), *version)
         _run(fio, work, "build.py", "--output", str(output), *front_end)
         fios.check_engine_loads(fio, output.parent, NAME)
-        return _put(output, work.parent / f"{fio.release}-{_layout(tree)}")
+        return _put(fio, output, work.parent / f"{fio.release}-{_layout(tree)}")
 
 
 def _headers(fio: Fio, work: Path) -> tuple[str, ...]:
@@ -55,18 +60,28 @@ def _layout(tree: Path) -> str:
     return cache.number(tree, sorted([*tree.glob("*.h"), tree / "options.c"]))
 
 
-def _put(output: Path, folder: Path) -> Path:
+def _put(fio: Fio, output: Path, folder: Path) -> Path:
     """Gives the engine its place at once: who runs the old one keeps it."""
-    folder.mkdir(mode=0o700, exist_ok=True)
-    output.rename(folder / NAME)
+    with _failing_in_words(fio):
+        folder.mkdir(mode=0o700, exist_ok=True)
+        output.rename(folder / NAME)
     return folder
+
+
+@contextmanager
+def _failing_in_words(fio: Fio) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise _error(fio, f"{error.filename}: {error.strerror}") from error
 
 
 @contextmanager
 def _workplace(fio: Fio, tell: Callable[[str], None]) -> Iterator[Path]:
     """A private folder for this build. What a killed builder left in it is removed first."""
     work = cache.make() / f"{_WORK}-{fio.release}"
-    descriptor = folders.claim(work)
+    with _failing_in_words(fio):
+        descriptor = folders.claim(work)
     if descriptor is None:
         tell(f"another process builds the engine for {fio.release}; waiting for it")
         descriptor = folders.claim(work, _LIMIT_S)
@@ -91,25 +106,38 @@ def _of_another_builder(fio: Fio) -> Path | None:
     return None
 
 
-def _run(fio: Fio, work: Path, *command: str, sources: Path | None = None) -> str:
-    """What a program of engine_sources/ prints. All that it writes lies in `work`."""
+def _run(
+    fio: Fio,
+    work: Path,
+    *command: str,
+    sources: Path | None = None,
+    tell: Callable[[str], None] | None = None,
+) -> str:
+    """What a program of engine_sources/ prints. All that it writes lies in `work`. `tell` gets what
+    it says on the way to its success."""
     program, *words = command
     # The programs import one another from their folder, which a safe path would leave out.
     environment = {"TMPDIR": str(work), "PYTHONDONTWRITEBYTECODE": "1", "PYTHONSAFEPATH": ""}
     if sources is not None:
         environment[_SOURCES_VARIABLE] = str(sources)
     line = [sys.executable, str(cache.SOURCES / program), *words]
-    done = questions.ask(line, environment, _LIMIT_S, "try again")
+    done = questions.ask(line, environment, _LIMIT_S, "try again", ends_with_us=True)
+    said = done.stderr.decode("utf-8", "replace")
     if done.status:
-        raise MachineError(
-            f"cannot build the engine for {fio.path}",
-            _cause(program, done.stderr.decode("utf-8", "replace")),
-        )
+        raise _error(fio, _cause(program, said))
+    if tell is not None:
+        for sentence in said.splitlines():
+            tell(sentence)
     return done.stdout.decode("utf-8", "surrogateescape").strip()
+
+
+def _error(fio: Fio, why: str) -> MachineError:
+    advice = _WITHOUT_ROOM if _NO_ROOM in why else ""
+    return MachineError(f"cannot build the engine for {fio.path}", why, advice)
 
 
 def _cause(program: str, said: str) -> str:
     """The sentence of the program, or the first error of the compiler."""
     lines = said.strip().splitlines() or ["it printed nothing"]
-    errors = (line for line in lines if "error:" in line or "No space left" in line)
+    errors = (line for line in lines if "error:" in line or _NO_ROOM in line)
     return next(errors, lines[-1]).removeprefix(f"{Path(program).stem}: ")

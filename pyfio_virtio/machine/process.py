@@ -241,7 +241,7 @@ _BEGIN = (
 _OUTLIVES_READER = f"trap '' PIPE; {_BEGIN}"
 
 
-def _dying_with_parent(number: int) -> list[str]:
+def dying_with_parent(number: int) -> list[str]:
     """The first words of a command that gets signal `number` when its starting thread ends."""
     if shutil.which("setpriv") is None:
         raise MachineError(
@@ -274,7 +274,7 @@ def start(
     if start_ticks(os.getpid()) is None:
         why = "/proc is not mounted, which tells processes apart"
         raise MachineError("cannot start processes", why, "mount it: mount -t proc proc /proc")
-    prefix = [] if death_signal is None else _dying_with_parent(death_signal)
+    prefix = [] if death_signal is None else dying_with_parent(death_signal)
     begin = _OUTLIVES_READER if output == subprocess.PIPE else _BEGIN
     with signals.held(), _pipe() as (reader, writer):
         try:

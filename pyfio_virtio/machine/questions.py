@@ -21,6 +21,9 @@ from pyfio_virtio.machine import process, signals
 
 _PIECE_BYTES = 1 << 16
 _MOST_BYTES = 64 << 20  # fio's own answers have less than 1 MiB
+# What leads the group of a program that must not outlive us. It gets SIGTERM when we end, even by
+# SIGKILL, and ends the group. If we had ended before, it has another parent already.
+_LEADER = '[ "$PPID" = "$1" ] || exit 1; shift; trap "kill -9 0" TERM; "$@" & wait $!'
 _LOOK_S = 0.05  # between two looks whether the program has ended
 
 
@@ -37,13 +40,19 @@ def ask(
     timeout_s: float,
     advice: str,
     text: bytes = b"",
+    ends_with_us: bool = False,
 ) -> Answer:
-    """Runs the command with `environment` added to ours, and `text` as its standard input."""
+    """Runs the command with `environment` added to ours, and `text` as its standard input.
+
+    If it `ends_with_us`, it and what it has started end even if we are killed. It has no input
+    then, and the main thread calls.
+    """
     what = f"cannot run {' '.join(command)}"
+    leader = _leader() if ends_with_us else []
     try:
         with signals.held(), _file(text) as given:
             child = subprocess.Popen(
-                command,
+                [*leader, *command],
                 stdin=given,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
@@ -63,6 +72,11 @@ def ask(
     if why:
         raise MachineError(what, why, advice)
     return Answer(child.returncode, *texts)
+
+
+def _leader() -> list[str]:
+    """The words before a command that ends with us."""
+    return [*process.dying_with_parent(signal.SIGTERM), "sh", "-c", _LEADER, "sh", str(os.getpid())]
 
 
 def _file(text: bytes) -> IO[bytes]:

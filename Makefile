@@ -46,6 +46,10 @@ test-packages: install-packages ## install what users install, in clean chroots 
 	@$(MAKE) --no-print-directory all $(VENV)/.dev
 	@$(IN_VENV) -m pytest --numprocesses=2 --dist=loadfile tests/packages
 
+.PHONY: pythons
+pythons: install-packages ## build and test in short with each Python from 3.11 to 3.14, or with those in PYTHONS
+	@$(PYTHON) -m tests.pythons
+
 soak: install-packages ## verify disks while their back-ends are killed and restarted, for MINUTES (30)
 	@$(MAKE) --no-print-directory all $(VENV)/.dev
 	@$(IN_VENV) -m tests.soak.soak $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED))
@@ -162,6 +166,7 @@ help: ## list the targets and variables
 	@echo "EXAMPLES='WORD...'  make examples runs the job files with one of these words in their paths"
 	@echo "SUITES='NAME...' FIO_TREES='DIR...'  the suites of Debian and the folders of fio's sources that make matrix tries"
 	@echo "VERSION=1.2.3       what make release releases"
+	@echo "PYTHONS='python3.12 ...'  the Pythons of make pythons"
 	@echo "V=1                 show the compiler's commands"
 
 # ---- what is built ------------------------------------------------------

@@ -117,7 +117,7 @@ def _legend(figure: Figure, found: Sequence[Explained], conditions: str) -> None
     handles = [Patch(color=_COLOURS[name], label=words.LABELS[name]) for name in names]
     legend = figure.legend(
         handles=handles,
-        loc="outside lower left",
+        loc="lower left",
         ncols=3,
         frameon=False,
         fontsize=8.5,
@@ -126,3 +126,6 @@ def _legend(figure: Figure, found: Sequence[Explained], conditions: str) -> None
         alignment="left",
     )
     legend.get_title().set_color(style.MUTED)
+    # The panels stay above it. matplotlib itself can see to that only since 3.7.
+    height = legend.get_window_extent().height / figure.bbox.height
+    figure.set_layout_engine("constrained", rect=(0, height, 1, 1 - height))

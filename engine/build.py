@@ -184,6 +184,11 @@ def emit_glue(module: Module, target: Path) -> Path:
 
 def build(module: Module, compiler: Compiler, output: Path) -> None:
     """Compiles the whole module. A new file replaces the old one, which may still be in use."""
+    if sysconfig.get_config_var("Py_GIL_DISABLED"):
+        raise BuildError(
+            "this Python is free-threaded (it has no global lock), and the engine was never "
+            "tested with such a Python: use an ordinary one, such as python3.13"
+        )
     output.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=output.parent, prefix=".objects-") as folder:
         glue = emit_glue(module, Path(folder) / "glue.c")

@@ -37,6 +37,16 @@ print(module.lib.engine_default_sleepy_poll_us())
 """
 
 
+# engine/build.py in a Python that calls itself free-threaded.
+BUILD_FREE_THREADED = """
+import runpy, sys, sysconfig
+sysconfig.get_config_vars()["Py_GIL_DISABLED"] = 1
+sys.argv = ["engine/build.py", "--output", sys.argv[1], "back-end"]
+sys.path.insert(0, "engine")
+runpy.run_path("engine/build.py", run_name="__main__")
+"""
+
+
 def output_of(*command: str | Path) -> str:
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
@@ -276,6 +286,19 @@ def test_what_is_missing_is_named_with_its_remedy(
     assert f"Missing: {package}." in done.stderr
     remedy = "apt-get update && apt-get install --yes --no-install-recommends"
     assert f"sudo sh -c '{remedy} {package}'" in done.stderr
+
+
+def test_a_free_threaded_python_is_refused(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", BUILD_FREE_THREADED, str(tmp_path / "vhost_backend")],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith("build: this Python is free-threaded")
+    assert not any(tmp_path.iterdir())
 
 
 def test_the_version_is_the_projects() -> None:

@@ -133,10 +133,11 @@ def main() -> NoReturn:
     except click.exceptions.Exit as ending:
         sys.exit(ending.exit_code)
     except (click.Abort, KeyboardInterrupt) as ending:
-        if isinstance(ending.__cause__, EOFError):
-            _fail(f"cannot load a module: {ending.__cause__}; {_CUT_OFF}", 1)
-        # click raises Abort in place of the signal's exception.
-        _fail("interrupted", signals.exit_status(ending.__cause__ or ending))
+        # click raises Abort in place of the signal's exception. Older releases name no cause.
+        cause = ending.__cause__ or ending.__context__
+        if isinstance(cause, EOFError):
+            _fail(f"cannot load a module: {cause}; {_CUT_OFF}", 1)
+        _fail("interrupted", signals.exit_status(cause or ending))
     except click.NoSuchOption as error:
         _fail(_unknown_option(error), error.exit_code)
     except click.UsageError as error:

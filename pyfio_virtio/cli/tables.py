@@ -15,8 +15,9 @@ from rich.text import Text
 _WIDTH_WITHOUT_TERMINAL = 240
 # Longer cells hold text or paths, which may be broken anywhere.
 _SHORT = 16
-# rich leaves so many characters between two columns.
+# rich leaves so many characters between two columns. Releases before 14 need so many more in all.
 _GAP = 2
+_SPARE = 2
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]], title: str = "") -> None:
@@ -29,7 +30,7 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]], title: st
         console.width = _WIDTH_WITHOUT_TERMINAL
     lists = [list(row) for row in rows]
     widths = _least_widths(columns, lists)
-    if sum(widths) + _GAP * (len(widths) - 1) > console.width:
+    if sum(widths) + _GAP * (len(widths) - 1) + _SPARE > console.width:
         _print_lists(console, columns, lists, title)
         return
     table = Table(box=None, title=title or None, title_justify="left", pad_edge=False)

@@ -8,7 +8,7 @@ from rich.console import Console
 
 from pyfio_virtio.cli import tables
 
-COLUMNS = ["restart", "p50 stall", "errors"]
+COLUMNS = ["restart", "p50 of stall", "errors"]
 ROWS = [["1", "413.1 ms", "0"], ["at the end", "", "2"]]
 
 
@@ -32,7 +32,9 @@ def test_a_table_has_a_line_for_each_row(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_text_continues_in_the_next_line_before_words_are_broken(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    assert printed(monkeypatch, 28)[1].split() == ["restart", "stall", "errors"]
+    lines = printed(monkeypatch, 30)
+    assert lines[0].split() == ["p50", "of"]
+    assert lines[1].split() == ["restart", "stall", "errors"]
 
 
 def test_on_a_terminal_that_would_break_words_rows_are_lists(
@@ -40,7 +42,7 @@ def test_on_a_terminal_that_would_break_words_rows_are_lists(
 ) -> None:
     assert printed(monkeypatch, 24) == [
         "restart: 1",
-        "  p50 stall: 413.1 ms",
+        "  p50 of stall: 413.1 ms",
         "  errors: 0",
         "restart: at the end",
         "  errors: 2",

@@ -255,7 +255,7 @@ sanitized: $(ASAN) $(TSAN) # what make asan and make tsan need
 # are not checked, because fio and Python keep much memory until they exit.
 asan: $(ASAN) $(VENV)/.dev ## run the end-to-end tests (or ASAN_TESTS) with gcc's address and undefined-behaviour sanitizers
 	@PYFIO_VIRTIO_LIB="$(CURDIR)/build/asan/lib" LD_PRELOAD="$$(gcc -print-file-name=libasan.so)" \
-	  ASAN_OPTIONS=detect_leaks=0:verify_asan_link_order=0 $(IN_VENV) -m pytest $(ASAN_TESTS)
+	  ASAN_OPTIONS=detect_leaks=0:verify_asan_link_order=0 $(IN_VENV) -m pytest --numprocesses=3 $(ASAN_TESTS)
 
 # Python itself is not instrumented, but the sanitizer sees its locks. Reports go to files, because
 # pytest hides what a process writes, and each report fails the run.

@@ -102,14 +102,14 @@ def test_a_device_that_does_not_tell_its_id_is_attached(serve: Serve) -> None:
 
 
 def test_the_id_is_not_waited_for_and_its_chain_is_used_again(serve: Serve) -> None:
-    device = attached_with(serve, "delay:for=500ms,type=identify", connect_timeout_ms=150)
+    device = attached_with(serve, "delay:for=3s,type=identify", connect_timeout_ms=1000)
     assert describe(device).id[0] == b"\0"
     assert can_read(device)
     lib.device_detach(device)
 
 
 def test_an_id_that_never_comes_leaves_nothing_behind(serve: Serve) -> None:
-    lib.device_detach(attached_with(serve, "lose:type=identify", connect_timeout_ms=50))
+    lib.device_detach(attached_with(serve, "lose:type=identify", connect_timeout_ms=1000))
 
 
 # ---- what may be left out ------------------------------------------------------------------------

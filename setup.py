@@ -59,6 +59,12 @@ def run(*command: str) -> str:
     return done.stdout.strip()
 
 
+def cause(error: FailedError) -> str:
+    """The last line, because the lines before it say what was done."""
+    lines = str(error).splitlines() or ["it printed nothing"]
+    return lines[-1].removeprefix("fio_headers: ").removeprefix("build: ")
+
+
 def warn(sentence: str) -> None:
     # Python shows this line with `pip install -v` and pip shows the file in the wheel.
     print(f"pyfio-virtio: {' '.join(sentence.split())}", file=sys.stderr)
@@ -74,7 +80,7 @@ def fio_options() -> tuple[str, ...]:
         return ("--fio-tree", run("fio_headers.py", "--build", str(kept)))
     except FailedError as error:
         warn(
-            f"the engine in this package is for Python alone, because {error}; "
+            f"the engine in this package is for Python alone, because {cause(error)}; "
             "`pyfio-virtio build-engine` builds one for fio"
         )
         return ("--without-fio",)
@@ -89,7 +95,7 @@ class BuildEngine(build_ext):
         try:
             run("build.py", "--output", str(Path(scratch.name) / "trial.o"), "trial")
         except FailedError as error:
-            warn(f"there is no engine in this package, because {error}")
+            warn(f"there is no engine in this package, because {cause(error)}")
             return
         super().run()
 

@@ -130,9 +130,9 @@ def package_of(path: Path) -> str:
         return diverter
     if found:  # the file was moved here from its usual place
         lines = files_of_packages(Path(origin))
-    owners = [line.removesuffix(f": {origin}") for line in lines if line.endswith(f": {origin}")]
-    others = [each for each in owners if not DIVERSION.match(f"{each}: ") and each != diverter]
-    return others[0].split(", ")[0] if others else ""
+    usual = [line for line in lines if not DIVERSION.fullmatch(line)]
+    names = [name for line in usual for name in line.removesuffix(f": {origin}").split(", ")]
+    return next((each for each in names if each != diverter), "")
 
 
 def files_of_packages(path: Path) -> list[str]:

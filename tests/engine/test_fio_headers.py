@@ -130,6 +130,44 @@ def test_a_tree_that_is_there_is_not_fetched_again(
 
 
 @needs_dpkg
+def test_upstreams_sources_are_taken_if_only_those_are_left(
+    installed: None, archive: LocalArchive, build: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    archive.file(".dsc").unlink()
+    tree = fio_headers.tree_of_installed(build)
+    assert (tree / "thread_options.h").read_text() == UPSTREAM
+    assert "are used, without the distribution's patches" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("path", "package"),
+    [
+        ("/usr/bin/fio", "fio"),
+        ("/usr/bin/moved", "diverter"),  # the diverter's own file is in that place
+        ("/usr/bin/moved.real", "fio-moved"),
+        ("/usr/bin/mine", ""),
+        ("/usr/local/bin/fio", ""),
+    ],
+)
+def test_the_package_of_a_file_is_found(
+    path: str, package: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    by_diverter = [
+        *("diversion by diverter from: /usr/bin/moved",),
+        *("diversion by diverter to: /usr/bin/moved.real",),
+    ]
+    mine = ["local diversion from: /usr/bin/mine", "local diversion to: /usr/bin/mine.real"]
+    known = {
+        "/usr/bin/fio": ["fio: /usr/bin/fio"],
+        "/usr/bin/moved": [*by_diverter, "diverter, fio-moved: /usr/bin/moved"],
+        "/usr/bin/moved.real": by_diverter,
+        "/usr/bin/mine": [*mine, "fio: /usr/bin/mine"],
+    }
+    monkeypatch.setattr(fio_headers, "files_of_packages", lambda of: known.get(str(of), []))
+    assert fio_headers.package_of(Path(path)) == package
+
+
+@needs_dpkg
 def test_a_tree_says_which_package_it_comes_from(archive: LocalArchive, build: Path) -> None:
     assert fio_headers.origin_of(fetch_patched(archive, build)) == "source package fio 9.9-1"
 

@@ -130,6 +130,7 @@ def test_without_fios_headers_python_has_an_engine_and_the_first_run_builds_one(
     assert BUILT not in said
 
 
+@asked
 def test_a_wheel_of_another_machine_needs_no_compiler(clean: Chroot) -> None:
     here = subprocess.run(["fio", "--version"], capture_output=True, text=True).stdout
     if succeed(clean, "fio --version") != here:

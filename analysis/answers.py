@@ -107,7 +107,13 @@ class Answer:
 
     def _rivals(self) -> str:
         rivals = [n for n in self.names if n != self.top and not self.beats(self.top, n)]
-        return f" No difference from {listed(rivals, 'or')} was shown." if rivals else ""
+        if not rivals:
+            return ""
+        # The others were beaten; without a word, a reader would look for them.
+        told = (self.top, *rivals, *((self.baseline,) if self.gain() else ()))
+        beaten = [n for n in self.names if n not in told]
+        more = f" It was shown to have more than {listed(beaten)}." if beaten else ""
+        return f"{more} No difference from {listed(rivals, 'or')} was shown."
 
     def _efficiency(self) -> list[str]:
         found = self.per_core.get((self.baseline, self.top))

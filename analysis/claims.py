@@ -243,13 +243,13 @@ def _everywhere(found: Study) -> str:
     wins = {n: sum(a.is_clear and a.top == n for a in answers) for n in unbeaten}
     if len(unbeaten) == 1 and 0 < wins[unbeaten[0]] < len(answers):
         most = f"{unbeaten[0]} has the most IOPS at {wins[unbeaten[0]]} of the {len(answers)}"
-        return capital(f"{most} points measured; at the others, no better one was shown.")
+        return capital(f"{most} {_spots(found)}; at the others, no better one was shown.")
     if len(unbeaten) > 1 or wins[unbeaten[0]] < len(answers):
         first = f"None was shown to be better than {listed(unbeaten, 'or')}"
         clear = [f"{n} has the most IOPS at {wins[n]}" for n in unbeaten if wins[n]]
-        at = f" at any of the {len(answers)} points measured"
+        at = f" at any of the {len(answers)} {_spots(found)}"
         return f"{first}{at}{'; ' + ', '.join(clear) if clear else ''}."
-    return capital(f"{unbeaten[0]} has the most IOPS at all {len(answers)} points measured.")
+    return capital(f"{unbeaten[0]} has the most IOPS at all {len(answers)} {_spots(found)}.")
 
 
 def _here_and_there(found: Study) -> str:
@@ -257,7 +257,7 @@ def _here_and_there(found: Study) -> str:
     clear = [answer for answer in found.answers if answer.is_clear]
     tops = list(dict.fromkeys(answer.top for answer in clear))
     if not tops:
-        return f"No {_one(found.subject)} was shown to be better than all others at any point."
+        return f"No {_one(found.subject)} was shown to be better than all others anywhere."
     if all(set(answer.where) == {"iodepth"} for answer in clear):
         parts = [
             f"{top} at iodepth "
@@ -266,8 +266,19 @@ def _here_and_there(found: Study) -> str:
         ]
     else:
         parts = [f"{top} at {sum(a.top == top for a in clear)}" for top in tops]
-    of = f"of {len(found.answers)} points measured"
+    of = f"of {len(found.answers)} {_spots(found)}"
     return f"The most IOPS, {of}: {'; '.join(parts)}{_rest(len(found.answers) - len(clear))}."
+
+
+def _spots(found: Study) -> str:
+    """What the answers are about, such as "iodepths measured". "Points" would be misunderstood,
+    because a point has a way of waiting too."""
+    axes_of_places = dict.fromkeys(name for answer in found.answers for name in answer.where)
+    if len(axes_of_places) != 1:
+        names = [_one(name) for name in axes_of_places]
+        return f"combinations of {listed(names)} measured"
+    [name] = axes_of_places
+    return f"{'iodepths' if name == 'iodepth' else _spoken(name, 'values of ')} measured"
 
 
 def _rest(count: int) -> str:

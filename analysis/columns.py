@@ -33,7 +33,7 @@ def xy(
 ) -> Axes:
     """Any column against any other, with one line for each value of a third column.
 
-    Without a title it has one that describes the smallest and the largest value.
+    Without a title it has one that describes the values and claims nothing.
     """
     runs = measured(frame)
     drawing.refuse_unknown(runs, (x, y, by))
@@ -59,10 +59,9 @@ def xy(
     axes.set_xlabel(names.name_of(runs, x))
     drawing.value_axis(axes, "y", y, runs)
     style.end_labels(axes, ends)
-    keys = [name for name in (by, x) if name]
     note = findings.conditions(frame) + drawing.left_out(len(every))
     note += drawing.mixed(runs, (x, y, by))
-    style.titles(axes, title or drawing.range_title(table, y, keys, runs), note)
+    style.titles(axes, title or drawing.range_title(table, y, runs), note)
     return axes
 
 

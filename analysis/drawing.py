@@ -6,7 +6,7 @@ All functions are called from one thread. plots.py and columns.py draw the pictu
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from pyfio_virtio.analysis import checks, names, style
 from pyfio_virtio.analysis.frame import axes as axes_of
-from pyfio_virtio.analysis.frame import column_names, extreme
+from pyfio_virtio.analysis.frame import column_names
 from pyfio_virtio.results import values
 from pyfio_virtio.results.results import ResultsError
 
@@ -38,7 +38,8 @@ def refuse_more_than(runs: pd.DataFrame, drawn: Sequence[str]) -> None:
         raise ResultsError(
             f"{' and '.join(others)} {'varies' if len(others) == 1 else 'vary'} among these runs",
             "a point would mix different runs",
-            f"choose one value with --where, or draw small multiples with --facet {others[0]}",
+            f"choose one value with --where, draw small multiples with --facet {others[0]}, "
+            f"or put it on the x axis with --x {others[0]}",
         )
 
 
@@ -74,14 +75,20 @@ def value_axis(axes: Axes, which: str, metric: str, runs: pd.DataFrame) -> None:
     style.plain(axis, style.duration if is_time else style.short)
 
 
-def range_title(table: pd.DataFrame, metric: str, keys: Sequence[str], runs: pd.DataFrame) -> str:
-    """The smallest and the largest value of the points: a description, which claims nothing."""
-    least, top = extreme(table, metric, largest=False), extreme(table, metric)
+def range_title(table: pd.DataFrame, metric: str, runs: pd.DataFrame) -> str:
+    """Where the medians of the points lie, without saying which point has which.
+
+    A title that named them would state an order, and only claims.py may do that.
+    """
     say = style.duration if metric.endswith("_ns") else style.short
-    if least[metric] == top[metric]:
-        return f"{names.name_of(runs, metric)} is {say(top[metric])} everywhere"
-    low, high = (f"{say(row[metric])} ({checks.name_point(row, keys)})" for row in (least, top))
-    return f"{names.name_of(runs, metric)} runs from {low} to {high}"
+    return f"{names.name_of(runs, metric)}: {span(table[metric], say)}"
+
+
+def span(medians: Iterable[float], say: Callable[[float], str]) -> str:
+    """The range of some medians in words."""
+    known = [value for value in medians if np.isfinite(value)]
+    low, high = say(min(known)), say(max(known))
+    return f"median {low}" if low == high else f"medians between {low} and {high}"
 
 
 def some(groups: Iterable[Group]) -> list[Group]:

@@ -26,7 +26,7 @@ from pyfio_virtio import efficiency
 from pyfio_virtio.analysis import fio_files, latency, sources, stats
 from pyfio_virtio.analysis.latency import Histogram
 from pyfio_virtio.analysis.names import FOLDER, NOT_AXES, SUBJECTS, no_column
-from pyfio_virtio.engine.counters import REAPED
+from pyfio_virtio.engine.counters import REAPED, sleeps
 from pyfio_virtio.fio.directions import PERCENTILE_COLUMNS, merge_bins
 from pyfio_virtio.fio.output import read_fio_json
 from pyfio_virtio.results import values
@@ -104,6 +104,7 @@ def _sweep_rows(path: Path) -> list[Row]:
         {
             "iodepth": FIO_DEFAULT_DEPTH,  # a sweep records each option that it gave to fio
             **row,
+            **({"sleeps": sleeps(row)} if "sleeps" in row["counter_names"] else {}),
             "source": str(path),
             "fio_json": str(sweep.run_folder(row["hash"], row["repeat"]) / FIO_JSON),
             "job_index": ALL_JOBS,

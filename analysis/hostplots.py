@@ -90,13 +90,10 @@ def _panel(panel: Axes, part: pd.DataFrame, along: str, lines: Sequence[str]) ->
 
 def _range_of_hosts(hosts: pd.DataFrame) -> str:
     medians = {str(key[HOST]): float(part["iops"].median()) for key, part in grouped(hosts, [HOST])}
-    low, high = min(medians, key=lambda n: medians[n]), max(medians, key=lambda n: medians[n])
     if len(medians) == 1:
-        return f"Host {low} does {style.short(medians[low])} IOPS (median of its runs)"
-    return (
-        f"IOPS by host: from {style.short(medians[low])} ({low}) to "
-        f"{style.short(medians[high])} ({high}), medians of all runs"
-    )
+        [(name, iops)] = medians.items()
+        return f"Host {name} does {style.short(iops)} IOPS (median of its runs)"
+    return f"IOPS by host: {drawing.span(medians.values(), style.short)}, each of all runs"
 
 
 # ---- over time -------------------------------------------------------------------------------

@@ -7,13 +7,15 @@ from one thread. plots.py and timeplots.py do the drawing.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from types import MappingProxyType
 
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from pyfio_virtio.analysis import columns, hostplots, hosts, names, plots, style, timeplots
+from pyfio_virtio.analysis import claims, columns, hostplots, hosts, names, plots, style, timeplots
 from pyfio_virtio.analysis.frame import axes, measured
 from pyfio_virtio.analysis.names import FOLDER, SUBJECTS
 from pyfio_virtio.results.results import ResultsError
@@ -40,11 +42,35 @@ _OF_ONE_POINT = ("time", "heatmap")
 _ALSO_OF_FAILURES = (hostplots.by_host, hostplots.over_time)
 
 
-def draw(frame: pd.DataFrame, name: str, facet: str | None = None) -> Figure:
+@dataclass(frozen=True)
+class Part:
+    """The sweep that the runs of a picture are from, and the columns that chose them.
+
+    A title claims no more of a part than the report of the whole sweep does.
+    """
+
+    whole: pd.DataFrame
+    chosen: Sequence[str] = ()
+
+    def study(self, runs: pd.DataFrame, facet: str | None) -> claims.Study:
+        """What the study of the sweep shows of these runs, which are those of one panel."""
+        if facet == FOLDER:
+            return claims.study(runs)
+        where = {name: runs[name].iloc[0] for name in filter(None, (*self.chosen, facet))}
+        return claims.within(claims.study(self.whole), where, runs)
+
+
+def draw(
+    frame: pd.DataFrame, name: str, facet: str | None = None, part: Part | None = None
+) -> Figure:
     """The named picture of all runs, or one picture for each value of the column facet."""
     if name not in PICTURES:
         raise ResultsError(f"no picture {name}", "", f"choose one of {', '.join(PICTURES)}")
-    return _draw(frame, PICTURES[name], facet or _facet_of_folders(frame, name))
+    facet = facet or _facet_of_folders(frame, name)
+    if name != "iops":
+        return _draw(frame, PICTURES[name], facet)
+    of = part or Part(frame)
+    return _draw(frame, lambda runs, place: plots.iops(runs, place, of.study(runs, facet)), facet)
 
 
 def _facet_of_folders(frame: pd.DataFrame, name: str) -> str | None:
@@ -57,7 +83,12 @@ def _facet_of_folders(frame: pd.DataFrame, name: str) -> str | None:
 
 
 def draw_columns(
-    frame: pd.DataFrame, x: str, y: str, by: str | None = None, facet: str | None = None
+    frame: pd.DataFrame,
+    x: str,
+    y: str,
+    by: str | None = None,
+    facet: str | None = None,
+    part: Part | None = None,
 ) -> Figure:
     """Any column against any other, with one line for each value of by.
 
@@ -71,7 +102,16 @@ def draw_columns(
                 f"use {FOLDER} for one of them, or name one folder",
             )
         by, facet = (by, FOLDER) if by else (FOLDER, facet)
-    return _draw(frame, lambda part, place: columns.xy(part, place, x, y, by), facet)
+    of = part or Part(frame)
+
+    def plot(runs: pd.DataFrame, place: Axes) -> Axes:
+        """The report has a sentence about IOPS by all axes; of other columns nothing is claimed."""
+        varied = axes(runs)
+        is_claimed = y == "iops" and set(varied) <= {x, by} and varied and FOLDER not in varied
+        title = claims.title(of.study(runs, facet)) if is_claimed else ""
+        return columns.xy(runs, place, x, y, by, title)
+
+    return _draw(frame, plot, facet)
 
 
 def _draw(frame: pd.DataFrame, plot: plots.Plot, facet: str | None) -> Figure:

@@ -29,7 +29,6 @@ from pyfio_virtio.analysis import (
 )
 from pyfio_virtio.analysis.frame import (
     counters,
-    extreme,
     grouped,
     histogram,
     in_order,
@@ -39,7 +38,6 @@ from pyfio_virtio.analysis.frame import (
 )
 
 Plot = Callable[[pd.DataFrame, Axes], Axes]
-_POLLED = ("event", "sleepy")
 _MAIN_COUNTERS = ("kicks", "calls", "looks", "empty_looks", "sleeps")
 
 
@@ -94,13 +92,13 @@ def _by_wait(frame: pd.DataFrame, axes: Axes, metric: str, title: str) -> Axes:
             )
         )
     drawing.scale(axes, "y", table, metric)
-    axes.set_xticks(range(len(ways)), [way.removeprefix("sleepy ") for way in ways])
+    axes.set_xticks(range(len(ways)), [way.replace("sleepy ", "sleepy\n") for way in ways])
     axes.set_xlim(-0.3, len(ways) - 0.7)
     axes.set_xlabel(names.NAMES["way"])
     drawing.value_axis(axes, "y", metric, runs)
     style.end_labels(axes, ends)
     note = findings.conditions(frame) + drawing.left_out(table["iodepth"].nunique())
-    title = title or drawing.range_title(table, metric, ["way", "iodepth"], measured(frame))
+    title = title or drawing.range_title(table, metric, measured(frame))
     style.titles(axes, title, note)
     return axes
 
@@ -112,8 +110,8 @@ def _lines_and_marks(
     metric: str,
     drawn: dict[str, Any],
 ) -> None:
-    """Joins event and the sleeps by a line, because they differ only in a length."""
-    joined = line["way"].str.startswith(_POLLED).to_numpy()
+    """Joins the sleeps by a line, because they differ only in a length."""
+    joined = line["way"].str.startswith("sleepy").to_numpy()
     value = line[metric].to_numpy(float)
     axes.plot(place[joined], value[joined], color=drawn["color"], linestyle=drawn["linestyle"])
     axes.plot(place, value, linestyle="none", marker=drawn["marker"], color=drawn["color"])
@@ -234,16 +232,12 @@ def _tail_finding(tails: dict[str, float | None], kind: str) -> str:
     known = {name: value for name, value in tails.items() if value is not None}
     if not known:
         return "Latency by percentile: too few I/Os for a p99"
-    low, high = min(known, key=lambda n: known[n]), max(known, key=lambda n: known[n])
     p99 = f"p99 of {kind}" if kind else "p99"
     if len(known) == 1:
-        return f"{low}: {p99} is {style.duration(known[low])}"
-    if known[low] == known[high]:
-        return f"{p99} is {style.duration(known[low])} everywhere"
-    return (
-        f"{p99} runs from {style.duration(known[low])} ({low}) to "
-        f"{style.duration(known[high])} ({high})"
-    )
+        [(name, value)] = known.items()
+        return f"{name}: {p99} is {style.duration(value)}"
+    low, high = style.duration(min(known.values())), style.duration(max(known.values()))
+    return f"Latency by percentile: {p99} between {low} and {high}"
 
 
 # ---- cost ----------------------------------------------------------------------------------
@@ -342,7 +336,7 @@ def counters_by_wait(frame: pd.DataFrame, axes: Axes) -> Axes:
     axes.spines["left"].set_visible(False)
     axes.tick_params(axis="y", length=0)
     axes.set_xlabel("per I/O; bars are relative to the longest bar of their column")
-    style.titles(axes, _counter_finding(table, shown, by), findings.conditions(frame))
+    style.titles(axes, _counter_finding(table, shown), findings.conditions(frame))
     return axes
 
 
@@ -362,10 +356,8 @@ def _counter_column(axes: Axes, column: int, values: pd.Series, name: str) -> No
         )
 
 
-def _counter_finding(table: pd.DataFrame, shown: Sequence[str], by: str) -> str:
+def _counter_finding(table: pd.DataFrame, shown: Sequence[str]) -> str:
     spreads = {n: table[f"{n}_per_io"].max() - table[f"{n}_per_io"].min() for n in shown}
     name = max(spreads, key=lambda each: spreads[each])
-    column = f"{name}_per_io"
-    top, low = extreme(table, column), extreme(table, column, largest=False)
-    most, fewest = (f"{row[column]:.3g} ({row[by]})" for row in (top, low))
-    return f"{name.replace('_', ' ')} per I/O: {most} to {fewest}"
+    values = drawing.span(table[f"{name}_per_io"], lambda value: f"{value:.3g}")
+    return f"{name.replace('_', ' ')} per I/O: {values}"

@@ -166,9 +166,11 @@ class Verdict:
 
     @property
     def title(self) -> str:
-        """What is compared, with the direction that is better."""
+        """What is compared, which way the ratio goes, and which direction is better."""
         better = declared(self.metric).better
-        return f"{self.metric}, medians{f'; {better} is better' if better else ''}"
+        first, second = self.names
+        ratio = f"ratio: {second} / {first}"
+        return f"{self.metric}, medians; {ratio}{f'; {better} is better' if better else ''}"
 
     def table(self) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
         """Headings and rows; with a limit, each point is also judged."""

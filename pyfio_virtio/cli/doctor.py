@@ -21,6 +21,10 @@ def doctor(context: click.Context, as_json: bool, program: str) -> None:
     else:
         from pyfio_virtio.cli.tables import print_table
 
-        rows = [(check.name, check.state, check.finding, check.remedy) for check in checks]
-        print_table(("check", "state", "finding", "remedy"), rows)
+        rows = [(check.name, check.state, check.finding) for check in checks]
+        print_table(("check", "state", "finding"), rows)
+        # A remedy has a line of its own, so that it stays whole and can be copied.
+        for check in checks:
+            if check.remedy:
+                click.echo(f"\n{check.name}; remedy:\n{check.remedy}")
     context.exit(0 if examination.works(checks) else 1)

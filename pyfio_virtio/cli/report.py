@@ -141,6 +141,7 @@ def plot(
     if output.suffix not in (".png", ".svg"):
         raise UsageError(f"cannot draw {output}", "", "name a .png or .svg file with -o")
     frame = load(*(sources or (Path(DEFAULT_FOLDER),)))
+    part = picture_names.Part(frame, [condition.partition("=")[0] for condition in where])
     for condition in where:
         column, _, value = condition.partition("=")
         if column not in frame:
@@ -153,8 +154,8 @@ def plot(
                 "use --where less often, or with other values",
             )
     if x:
-        drawing: Figure = picture_names.draw_columns(frame, x, y, by, facet)
+        drawing: Figure = picture_names.draw_columns(frame, x, y, by, facet, part)
     else:
-        drawing = picture_names.draw(frame, picture or "iops", facet)
+        drawing = picture_names.draw(frame, picture or "iops", facet, part)
     write_file(output, style.image(drawing, output.suffix))
     click.echo(str(output))

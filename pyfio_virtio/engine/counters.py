@@ -105,6 +105,12 @@ def sums(text: str, source: str = _SOURCE) -> dict[str, float]:
     return {**total, **restarts(queues)}
 
 
+def sleeps(counts: Mapping[str, Any]) -> float:
+    """How often fio slept, for a time or on the eventfd. The engine counts the two apart, because
+    wait=adaptive does both; whatever is shown to users is their sum."""
+    return float(counts.get("sleeps", 0)) + float(counts.get("polls", 0))
+
+
 def restarts(queues: Iterable[Mapping[str, Any]]) -> dict[str, int]:
     """How often back-ends came back, and how long they were away; empty if none ever was.
 
@@ -150,7 +156,7 @@ def _of_job(raw: Mapping[str, Any]) -> JobCounters:
         kicks=sum(int(queue.get("kicks", 0)) for queue in raw.get("queues", ())),
         calls=int(raw.get("calls", 0)),
         looks=int(raw.get("looks", 0)),
-        sleeps=int(raw.get("sleeps", 0)) + int(raw.get("polls", 0)),
+        sleeps=int(sleeps(raw)),
         cpu_ns=int(raw.get("cpu_ns", 0)),
         way=str(raw.get("adaptive", {}).get("way", "")),
         servers=tuple(_server(queue) for queue in raw.get("queues", ())),

@@ -43,14 +43,14 @@ def headline(frame: pd.DataFrame) -> str:
 
 def test_a_way_that_wins_everywhere_is_named() -> None:
     frame = made({"event": [10, 20], "busy": [20, 40], "adaptive": [15, 30]})
-    assert headline(frame) == "Busy has the most IOPS at all 2 points measured."
+    assert headline(frame) == "Busy has the most IOPS at all 2 iodepths measured."
 
 
 def test_cannot_tell_is_not_equal() -> None:
     """Event wins nowhere and busy not everywhere, so neither is called best everywhere."""
     frame = made({"event": [10, 40], "busy": [20, 40.1]})
     assert headline(frame) == (
-        "Busy has the most IOPS at 1 of the 2 points measured; "
+        "Busy has the most IOPS at 1 of the 2 iodepths measured; "
         "at the others, no better one was shown."
     )
 
@@ -58,23 +58,21 @@ def test_cannot_tell_is_not_equal() -> None:
 def test_where_each_wins_is_said() -> None:
     frame = made({"event": [10, 40, 40], "busy": [20, 20, 20]})
     assert headline(frame) == (
-        "The most IOPS, of 3 points measured: busy at iodepth 1; event at iodepth 2 and 3."
+        "The most IOPS, of 3 iodepths measured: busy at iodepth 1; event at iodepth 2 and 3."
     )
 
 
 def test_where_none_wins_is_said_too() -> None:
     frame = made({"event": [10, 40, 40], "busy": [20, 20, 40]})
     assert headline(frame) == (
-        "The most IOPS, of 3 points measured: busy at iodepth 1; event at iodepth 2; "
+        "The most IOPS, of 3 iodepths measured: busy at iodepth 1; event at iodepth 2; "
         "none was shown to be the best at the other 1."
     )
 
 
 def test_differences_without_a_winner_anywhere_are_said() -> None:
     frame = made({"event": [10, 40, 40], "busy": [40, 10, 40], "adaptive": [40, 40, 10]})
-    assert (
-        headline(frame) == "No way of waiting was shown to be better than all others at any point."
-    )
+    assert headline(frame) == "No way of waiting was shown to be better than all others anywhere."
 
 
 def test_noise_shows_no_difference() -> None:

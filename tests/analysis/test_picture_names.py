@@ -78,7 +78,7 @@ def fio_files(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 def test_one_s_own_fio_files_are_drawn(fio_files: list[Path]) -> None:
     runs = load(*fio_files)
     drawing = picture_names.draw_columns(runs, "iodepth", "p99_ns")
-    assert style.finding_of(drawing.axes[0]).startswith("p99 latency (clat) runs from")
+    assert style.finding_of(drawing.axes[0]).startswith("p99 latency (clat): median")
     assert picture_names.draw(runs, "percentiles", "iodepth").axes
 
 

@@ -48,7 +48,7 @@ def test_what_is_compared_is_named_in_every_sentence(
     found = claims.study(runs)
     page = report.markdown(runs)
     assert f"Which {SUBJECTS[column][0]} serves" in page
-    assert f"{top.capitalize()} has the most IOPS at all 3 points measured." in page
+    assert f"{top.capitalize()} has the most IOPS at all 3 iodepths measured." in page
     other = {"alpha": "beta", "beta": "alpha"}[top]
     for answer in found.answers:
         times = re.search(rf"([\d.]+) \(.*\) times those of {other}", answer.sentence)
@@ -133,7 +133,7 @@ def test_a_winner_at_some_points_is_named_first(single: pd.DataFrame) -> None:
     runs = both(single, "backend_name", 1.0, ("old", "new"))
     runs.loc[(runs["backend_name"] == "new") & (runs["iodepth"] > 1), "iops"] *= 1.2
     assert claims.headline(claims.study(runs)) == (
-        "New has the most IOPS at 2 of the 3 points measured; "
+        "New has the most IOPS at 2 of the 3 iodepths measured; "
         "at the others, no better one was shown."
     )
 
@@ -164,7 +164,7 @@ def test_a_picture_that_mixes_runs_says_so(single: pd.DataFrame) -> None:
         figure = picture_names.draw_columns(runs, x, "cpu_us", by)
         texts = " ".join(each.get_text() for each in figure.findobj(Text) if isinstance(each, Text))
         assert (mixed in " ".join(texts.split())) == is_mixed
-        assert "µs of CPU per I/O runs from" in texts  # and not M for a capital µ
+        assert "µs of CPU per I/O: median" in texts  # and not M for a capital µ
 
 
 def test_how_much_was_not_shown_is_said(single: pd.DataFrame) -> None:

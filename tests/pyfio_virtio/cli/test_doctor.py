@@ -19,3 +19,9 @@ def test_what_cannot_work_ends_with_1(command: RunCommand) -> None:
 def test_json_holds_each_check(command: RunCommand) -> None:
     checks = json.loads(command("doctor", "--json").stdout)
     assert {"name", "state", "finding", "remedy"} == set(checks[0])
+
+
+def test_a_remedy_is_one_line_that_can_be_copied(command: RunCommand) -> None:
+    wanted = [check["remedy"] for check in json.loads(command("doctor", "--json").stdout)]
+    lines = command("doctor").stdout.splitlines()
+    assert set(filter(None, wanted)) <= set(lines)

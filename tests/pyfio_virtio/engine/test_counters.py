@@ -7,6 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pyfio_virtio.engine import counters
 from pyfio_virtio.engine.counters import CountersError, JobCounters
@@ -93,6 +95,13 @@ def test_jobs_come_in_fios_order_and_queues_are_added(tmp_path: Path) -> None:
     first, second = counters.read([path])
     assert (first.job, first.kicks) == ("a", 7)
     assert (second.job, second.sleeps) == ("b", 3)
+
+
+@given(st.integers(0, 1 << 40), st.integers(0, 1 << 40))
+def test_reports_and_run_count_the_same_sleeps(sleeps: int, polls: int) -> None:
+    text = json.dumps({"job": "j", "sleeps": sleeps, "polls": polls})
+    [job] = counters.parse(text)
+    assert job.sleeps == counters.sleeps(counters.sums(text)) == sleeps + polls
 
 
 @pytest.mark.parametrize("read", [counters.parse, counters.sums])

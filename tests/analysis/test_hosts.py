@@ -88,7 +88,7 @@ def test_nothing_is_said_of_hosts_of_other_sweeps(local: pd.DataFrame) -> None:
 @pytest.mark.parametrize(
     ("plot", "title"),
     [
-        (hostplots.by_host, "IOPS by host: from "),
+        (hostplots.by_host, "IOPS by host: medians between "),
         (hostplots.over_time, "One run of 4 hosts: their IOPS over time"),
         (hostplots.fairness, "Host gamma is the slowest, with 0.6"),
     ],

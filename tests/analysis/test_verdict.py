@@ -117,7 +117,7 @@ def test_no_bound_is_claimed_of_points_that_were_not_judged(event: pd.DataFrame)
 def test_a_metric_without_a_direction_has_no_bound(event: pd.DataFrame) -> None:
     found = verdict(event, event, metric="looks_per_io")
     assert "surely" not in found.summary
-    assert found.title == "looks_per_io, medians"
+    assert found.title == f"looks_per_io, medians; ratio: {found.names[1]} / {found.names[0]}"
 
 
 def test_the_bound_of_a_latency_is_in_the_direction_that_is_worse(event: pd.DataFrame) -> None:

@@ -37,12 +37,12 @@ run: install-packages ## run jobs/virtio.fio on a disk in memory of the built-in
 	@$(MAKE) --no-print-directory all
 	@$(VENV)/bin/pyfio-virtio run jobs/virtio.fio
 
-test: install-packages ## run the tests
+test: install-test-packages ## run the tests
 	@$(MAKE) --no-print-directory all $(INTERNALS) $(VENV)/.dev
 	@$(IN_VENV) -m pytest
 
 .PHONY: test-packages
-test-packages: install-packages ## install what users install, in clean chroots of Debian (as root)
+test-packages: install-test-packages ## install what users install, in clean chroots of Debian (as root)
 	@$(MAKE) --no-print-directory all $(VENV)/.dev
 	@$(IN_VENV) -m pytest --numprocesses=2 --dist=loadfile tests/packages
 
@@ -72,10 +72,10 @@ fuzz: ## search for inputs that break the parts that read what others write, for
 	@-$(IN_VENV) -m pip install -qq --no-build-isolation --editable '.[fuzz]'
 	@$(IN_VENV) -m tests.fuzz.search $(if $(MINUTES),--minutes $(MINUTES)) $(addprefix --target ,$(TARGET))
 
-model: install-packages ## search all states of the models of the hand-shakes (tests/model) with spin
+model: install-test-packages ## search all states of the models of the hand-shakes (tests/model) with spin
 	@$(PYTHON) -m tests.model.run
 
-conditions: install-packages ## run every command on full disks, with closed streams, a broken fio and the like
+conditions: install-test-packages ## run every command on full disks, with closed streams, a broken fio and the like
 	@$(MAKE) --no-print-directory all $(VENV)/.dev
 	@EVERY_CONDITION=1 $(IN_VENV) -m pytest tests/pyfio_virtio/cli/test_conditions.py
 
@@ -100,8 +100,12 @@ build/bench/%_loop: bench/%_loop.c bench/random.h bench/result.h bench/memory_of
 site: $(VENV)/.dev ## make the documents as web pages below build/site, which need no network
 	@PYTHONPATH=tools $(IN_VENV) -m docs_site build/site
 
-install-packages: ## install missing Debian packages (as root), or report which are missing
+install-packages: ## install the Debian packages that make run needs (as root), or report which are missing
 	@tools/packages.sh install
+
+.PHONY: install-test-packages
+install-test-packages: ## the same for make test
+	@tools/packages.sh test
 
 # Where `make install` puts files. DESTDIR is for packagers, and LIBDIR is relative to PREFIX.
 INSTALLER = "$(PYTHON)" tools/installer.py
@@ -153,7 +157,7 @@ clean: ## remove everything that was built
 	@rm -rf build *.egg-info
 
 help: ## list the targets and variables
-	@sed -n 's/^\([a-z0-9.-]*\):.*## /\1 - /p' Makefile | awk -F' - ' '{ printf "make %-18s %s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z0-9.-]*\):.*## /\1 - /p' Makefile | awk -F' - ' '{ printf "make %-22s %s\n", $$1, $$2 }'
 	@echo
 	@echo "SLEEPY_POLL=N       make wait=sleepy with N microseconds the default; 0 (the default): wait=adaptive"
 	@echo "FIO_SOURCE_DIR=DIR  build for the fio with these sources instead of the installed package"

@@ -3,8 +3,9 @@
 # Finds which Debian packages are missing, and installs them if it runs as root.
 #
 # packages.sh check    reports which packages are missing for `make`
-# packages.sh install  installs the packages that are missing for `make run` and `make test`; if it
-#                      does not run as root, or the system has no apt-get, it reports them instead
+# packages.sh install  installs the packages that are missing for `make run`; if it does not run as
+#                      root, or the system has no apt-get, it reports them instead
+# packages.sh test     the same for `make test`
 # packages.sh fuzz     the same for `make fuzz`, which needs clang too
 #
 # It looks for programs and headers, not for packages, so another Python or compiler is accepted.
@@ -72,18 +73,20 @@ need make command -v make
 # dpkg-source unpacks and patches fio's source package.
 [ -n "${FIO_SOURCE_DIR:-}" ] && [ "$1" = check ] || need dpkg-dev command -v dpkg-source
 [ "$1" = check ] || need "$(daemon_package)" command -v qemu-storage-daemon
-# The test of the C library compiles a program as the library's users do.
-[ "$1" = check ] || need pkgconf command -v pkg-config
-# The models of the hand-shakes (tests/model) are searched with it.
-[ "$1" = check ] || need spin command -v spin
-# Tests make network namespaces for several hosts.
-[ "$1" = check ] || need iproute2 command -v tc
-# Tests install packages in clean chroots of Debian.
-[ "$1" = check ] || need debootstrap command -v debootstrap
-# The manual pages are checked with them, and the words of all texts.
-[ "$1" = check ] || need mandoc command -v mandoc
-[ "$1" = check ] || need aspell command -v aspell
-[ "$1" = check ] || need aspell-en has_english
+if [ "$1" = test ]; then
+	# The test of the C library compiles a program as the library's users do.
+	need pkgconf command -v pkg-config
+	# The models of the hand-shakes (tests/model) are searched with it.
+	need spin command -v spin
+	# Tests make network namespaces for several hosts.
+	need iproute2 command -v tc
+	# Tests install packages in clean chroots of Debian.
+	need debootstrap command -v debootstrap
+	# The manual pages are checked with them, and the words of all texts.
+	need mandoc command -v mandoc
+	need aspell command -v aspell
+	need aspell-en has_english
+fi
 if [ "$1" = fuzz ]; then
 	need clang command -v clang
 	need libclang-rt-dev has_fuzzer

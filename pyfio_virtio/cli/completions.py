@@ -1,13 +1,17 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What a shell offers for values that click cannot complete itself. Nothing here may fail."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import click
 from click.shell_completion import CompletionItem
 
+from pyfio_virtio.backends.backends import VHOST_USER_KINDS
 from pyfio_virtio.fio import bundled
 from pyfio_virtio.fio.job_writer import WAITS
+
+NO_BACKEND = "none"  # what `run --backend` takes instead of the name of one
 
 
 def files(context: click.Context, parameter: click.Parameter, word: str) -> list[CompletionItem]:
@@ -33,5 +37,15 @@ def waits(context: click.Context, parameter: click.Parameter, word: str) -> list
 
 def kinds(context: click.Context, parameter: click.Parameter, word: str) -> list[CompletionItem]:
     """The back-ends that are started by name, or else sockets."""
-    found = [kind for kind in ("builtin", "qsd") if kind.startswith(word)]
-    return [CompletionItem(kind) for kind in found] or files(context, parameter, word)
+    return _among(VHOST_USER_KINDS, word) or files(context, parameter, word)
+
+
+def kinds_or_none(
+    context: click.Context, parameter: click.Parameter, word: str
+) -> list[CompletionItem]:
+    """The same for `run`, which may do without a back-end."""
+    return _among((*VHOST_USER_KINDS, NO_BACKEND), word) or files(context, parameter, word)
+
+
+def _among(names: Iterable[str], word: str) -> list[CompletionItem]:
+    return [CompletionItem(name) for name in names if name.startswith(word)]

@@ -137,7 +137,7 @@ ENDINGS = {
         ),
         {
             0: "No acknowledged write is missing, no operation failed, and the back-end came back.",
-            1: "Something of that is not so; the table says what.",
+            1: "One of these statements is not true; the table shows which.",
         },
     ),
     "results": Ending(("pyfio-virtio results list out",)),

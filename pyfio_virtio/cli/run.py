@@ -31,8 +31,6 @@ from pyfio_virtio.machine import cpu_lists, folders, host
 from pyfio_virtio.sweep import candidates
 from pyfio_virtio.sweep.job import Placement, placement
 
-_NO_BACKEND = "none"
-
 
 @click.command()
 @click.argument(
@@ -46,7 +44,7 @@ _NO_BACKEND = "none"
     "--backend",
     "kind",
     metavar="builtin|qsd|SOCKET|none",
-    shell_complete=completions.kinds,
+    shell_complete=completions.kinds_or_none,
     default=backends.DEFAULT_KIND,
     show_default=True,
     help="What serves the disk. Options of the back-end may follow: qsd,aio=io_uring. With none, "
@@ -197,7 +195,7 @@ def where(
 def _named(kind: str, socket: str | None, disk: BackendSpec) -> runs.Disk:
     if socket is not None:
         return runs.Disk(socket=folders.absolute(socket))
-    if kind == _NO_BACKEND:
+    if kind == completions.NO_BACKEND:
         return runs.Disk()
     named = candidates.one_backend(kind)
     if named.socket:

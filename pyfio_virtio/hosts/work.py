@@ -46,7 +46,7 @@ class Ready:
 class Work:
     def __init__(self, program: Fio, allowed: tuple[Path, ...], folder: Path) -> None:
         self._program, self._allowed, self._folder = program, allowed, folder
-        # None if this fio has no engine: then it runs jobs for its own engines.
+        # A fio without an engine of ours is not refused: it runs jobs for fio's own engines.
         library = engines.known(program) or engine.folder()
         self._environment = {"LD_LIBRARY_PATH": fio.library_path(library)}
         self.making: Background[Ready] = Background()

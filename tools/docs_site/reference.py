@@ -210,20 +210,24 @@ def _columns() -> Iterator[str]:
         ("The record of several hosts together", "across_", record, "Across"),
     ):
         yield _title(title, "-")
-        fields = _fields(Path(str(module.__file__)).read_text(), kind)
-        yield ".. list-table::\n   :header-rows: 1\n   :widths: 25 20 55\n"
-        yield "   * - column\n     - type\n     - meaning"
-        for name, type_, meaning in fields:
-            if type_ in SCALARS:
-                if not meaning:
-                    raise SiteError(f"the field {name} of {kind} has no comment with its meaning")
-                yield f"   * - ``{prefix}{name}``\n     - {type_}\n     - {_escaped(meaning)}"
-        yield ""
+        yield from _table(Path(str(module.__file__)).read_text(), kind, prefix)
     yield _title("IOPS per core", "-")
     yield (
         f"``{efficiency.BOTH}`` is of both sides together, and ``{efficiency.FIO}`` and "
         f"``{efficiency.BACKEND}`` are of one side.\n"
     )
+
+
+def _table(source: str, kind: str, prefix: str) -> Iterator[str]:
+    """The columns that the fields of a class become."""
+    yield ".. list-table::\n   :header-rows: 1\n   :widths: 25 20 55\n"
+    yield "   * - column\n     - type\n     - meaning"
+    for name, type_, meaning in _fields(source, kind):
+        if type_ in SCALARS:
+            if not meaning:
+                raise SiteError(f"the field {name} of {kind} has no comment with its meaning")
+            yield f"   * - ``{prefix}{name}``\n     - {type_}\n     - {_escaped(meaning)}"
+    yield ""
 
 
 SCALARS = {f"{kind}{maybe}" for kind in ("int", "float", "str") for maybe in ("", " | None")}

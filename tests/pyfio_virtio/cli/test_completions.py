@@ -31,6 +31,8 @@ def offered(command: RunCommand, line: str) -> list[str]:
         ("pyfio-virtio sweep --wait busy,e", ["plain,busy,event"]),
         ("pyfio-virtio run lat", ["plain,latency"]),
         ("pyfio-virtio run --backend q", ["plain,qsd"]),
+        ("pyfio-virtio run --backend n", ["plain,none"]),
+        ("pyfio-virtio sweep --backend n", ["file,n"]),
         ("pyfio-virtio run --socket /tmp/v", ["file,/tmp/v"]),
         ("pyfio-virtio report ou", ["file,ou"]),
         ("pyfio-virtio results list ou", ["file,ou"]),

@@ -158,13 +158,9 @@ class Backend:
         return self.process.is_running()
 
     def has_died(self) -> bool:
-        """Whether it ended with an error. After its last client it ends without one.
-
-        Only the process that started it learns its status; to another one, each end is an error.
-        """
-        if self.is_running():
-            return False
-        return self.process.child is None or self.process.child.returncode != 0
+        """Whether it ended with an error. After its last client it ends without one."""
+        child = self.process.child  # None: another process started it and knows its status
+        return not self.is_running() and (child is None or child.returncode != 0)
 
     def has_its_socket(self) -> bool:
         """Whether `socket` is still the file that we made."""

@@ -8,6 +8,7 @@ the same tree are equal: all times come from the newest release in CHANGELOG.md,
 first one, from the last commit.
 """
 
+import os
 import re
 import shutil
 import subprocess
@@ -65,9 +66,25 @@ def missing_packages() -> str:
     return asked.stderr.rpartition("dependencies: ")[2].strip() if asked.returncode else ""
 
 
+def refuse_other_contents(output: Path) -> None:
+    """The folder is emptied, so it must hold nothing but the output of an earlier build."""
+    if ROOT.is_relative_to(output.resolve()):
+        raise DebError(f"{output} holds the sources: give a folder for the packages alone")
+    if not os.path.lexists(output):
+        return
+    if not output.is_dir() or output.is_symlink():
+        raise DebError(f"{output} is no folder: give a folder for the packages alone")
+    ours = re.compile(r"build\.output|(lib)?pyfio-virtio(\d|-dev|-dbgsym)*[-_]\d.*")
+    if others := sorted(path.name for path in output.iterdir() if not ours.fullmatch(path.name)):
+        raise DebError(
+            f"{output} holds other files ({others[0]}): give a folder for packages alone"
+        )
+
+
 def build(output: Path) -> None:
     if missing := missing_packages():
         raise DebError(f"Debian packages are missing: apt-get install {missing}")
+    refuse_other_contents(output)
     shutil.rmtree(output, ignore_errors=True)
     tree = output / f"pyfio-virtio-{version()}"
     shutil.copytree(ROOT, tree, symlinks=True, ignore=NOT_COPIED)

@@ -10,6 +10,9 @@ PREFIX ?= /usr/local
 PYTHON ?= python3
 export FIO_SOURCE_DIR
 
+# $(1) as one word of the shell, also if it has spaces or quotes.
+quoted = '$(subst ','\'',$(1))'
+
 VENV := build/venv
 # A Debian package is built with the system's Python and its libraries (debian/rules).
 SYSTEM_PYTHON ?=
@@ -109,13 +112,13 @@ install-test-packages: ## the same for make test
 
 # Where `make install` puts files. DESTDIR is for packagers, and LIBDIR is relative to PREFIX.
 INSTALLER = "$(PYTHON)" tools/installer.py
-INTO = --prefix "$(PREFIX)" --destdir "$(DESTDIR)"
+INTO = --prefix $(call quoted,$(PREFIX)) --destdir $(call quoted,$(DESTDIR))
 LIBDIR ?= lib
 
 .PHONY: install uninstall
 install: $(FRONT_END) $(BACK_END) build/lib/libpyfio_virtio.so $(if $(SYSTEM_PYTHON),,build/bundle/.ready) ## install the command, the engine and the C library below PREFIX
 	@$(MAKE) --no-print-directory man completions
-	@$(INSTALLER) install $(INTO) --libdir "$(LIBDIR)" $(if $(SYSTEM_PYTHON),,--bundle build/bundle)
+	@$(INSTALLER) install $(INTO) --libdir $(call quoted,$(LIBDIR)) $(if $(SYSTEM_PYTHON),,--bundle build/bundle)
 
 uninstall: ## remove what make install has put below PREFIX
 	@$(INSTALLER) uninstall $(INTO)
@@ -146,12 +149,12 @@ completions: $(VENV_READY) ## write what completes commands in bash, zsh and fis
 	  $(IN_VENV) -m pyfio_virtio completion $$shell > build/completions/$$shell; done
 
 # How `make release` makes packages: commands for the commit's own work tree.
-RELEASE_PYTHON = $(MAKE) -C $(CURDIR) $(VENV)/.dev && $(CURDIR)/$(IN_VENV) -m build --outdir "$$RELEASE_FOLDER"
+RELEASE_PYTHON = $(MAKE) -C $(call quoted,$(CURDIR)) $(VENV)/.dev && $(call quoted,$(CURDIR)/$(IN_VENV)) -m build --outdir "$$RELEASE_FOLDER"
 RELEASE_DEB = $(MAKE) deb && cp build/deb/*.deb "$$RELEASE_FOLDER"
 
 .PHONY: release
 release: ## commit and tag VERSION here, with its packages in build/release (docs/releasing.md); pushes nothing
-	@$(PYTHON) tools/release.py '$(VERSION)' '$(RELEASE_PYTHON)' '$(RELEASE_DEB)'
+	@$(PYTHON) tools/release.py $(call quoted,$(VERSION)) $(call quoted,$(RELEASE_PYTHON)) $(call quoted,$(RELEASE_DEB))
 
 clean: ## remove everything that was built
 	@rm -rf build *.egg-info
@@ -258,15 +261,15 @@ sanitized: $(ASAN) $(TSAN) # what make asan and make tsan need
 # The sanitizer's library must be loaded first in every process that loads one of these files. Leaks
 # are not checked, because fio and Python keep much memory until they exit.
 asan: $(ASAN) $(VENV)/.dev ## run the end-to-end tests (or ASAN_TESTS) with gcc's address and undefined-behaviour sanitizers
-	@PYFIO_VIRTIO_LIB="$(CURDIR)/build/asan/lib" LD_PRELOAD="$$(gcc -print-file-name=libasan.so)" \
+	@PYFIO_VIRTIO_LIB=$(call quoted,$(CURDIR)/build/asan/lib) LD_PRELOAD="$$(gcc -print-file-name=libasan.so)" \
 	  ASAN_OPTIONS=detect_leaks=0:verify_asan_link_order=0 $(IN_VENV) -m pytest --numprocesses=3 $(ASAN_TESTS)
 
 # Python itself is not instrumented, but the sanitizer sees its locks. Reports go to files, because
 # pytest hides what a process writes, and each report fails the run.
 tsan: $(TSAN) $(VENV)/.dev ## run the tests of the library (or TSAN_TESTS) with gcc's thread sanitizer
 	@rm -f build/tsan/report.*
-	@PYFIO_VIRTIO_LIB="$(CURDIR)/build/tsan/lib" LD_PRELOAD="$$(gcc -print-file-name=libtsan.so)" \
-	  TSAN_OPTIONS=log_path="$(CURDIR)/build/tsan/report":suppressions="$(CURDIR)/tests/tsan.supp" $(IN_VENV) -m pytest $(TSAN_TESTS)
+	@PYFIO_VIRTIO_LIB=$(call quoted,$(CURDIR)/build/tsan/lib) LD_PRELOAD="$$(gcc -print-file-name=libtsan.so)" \
+	  TSAN_OPTIONS=$(call quoted,log_path="$(CURDIR)/build/tsan/report":suppressions="$(CURDIR)/tests/tsan.supp") $(IN_VENV) -m pytest $(TSAN_TESTS)
 	@! cat build/tsan/report.* 2>/dev/null
 
 # ---- other fios, beside the installed one ---------------------------------

@@ -8,18 +8,22 @@
 puts all files into a folder of their own (stage.py), so that whatever is missing is missed before
 anything is changed. Each file then replaces its former version at once, so a job that runs keeps
 the engine that it has loaded. The list of all files lies in the installed package, and only what is
-on that list is ever replaced or removed.
+on that list is ever replaced or removed. The list is written first, so that what an interrupted
+installation leaves can be replaced or removed too.
 
 Only the standard library is used, because the Python of a Debian package's build has no other.
 """
 
 import argparse
 import os
+import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,6 +31,7 @@ import stage
 
 LIST = Path("lib/pyfio-virtio/installed-files")
 TEMPORARY = ".pyfio-virtio-new"
+WHAT_NEXT = "make install continues from there, and make uninstall removes what is there"
 
 
 class InstallError(Exception):
@@ -60,18 +65,21 @@ class Prefix:
 
 
 def install(prefix: Prefix, staged: Path, keeps_list: bool) -> None:
-    files = sorted(each for each in walk(staged))
+    root = prefix.now
+    files = sorted(walk(staged))
     before = prefix.listed()
     refuse_foreign_files(prefix, files, set(before))
-    made = [line for line in before if line.endswith("/")]
-    for name in files:
-        made += make_folders(prefix.now, name)
-        put(staged / name, prefix.now / name)
-    kept = {*files, *made}
-    remove(prefix.now, [line for line in before if line not in kept])
+    folders = [line for line in before if line.endswith("/")]
+    folders += missing_folders(root, [*files, str(LIST)] if keeps_list else files)
+    after = list(dict.fromkeys([*files, *folders]))
     if keeps_list:
-        made += make_folders(prefix.now, str(LIST))
-        write_list(prefix.now / LIST, [*files, *dict.fromkeys(made)])
+        write_list(root, dict.fromkeys([*before, *after]))
+    for name in files:
+        with replacing(root / name) as new:
+            shutil.copy2(staged / name, new, follow_symlinks=False)
+    remove(root, sorted({*before} - {*after}))
+    if keeps_list:
+        write_list(root, after)
 
 
 def walk(folder: Path) -> Iterable[str]:
@@ -81,35 +89,50 @@ def walk(folder: Path) -> Iterable[str]:
 
 
 def refuse_foreign_files(prefix: Prefix, files: list[str], ours: set[str]) -> None:
-    for name in files if prefix.is_final else ():
-        if name not in ours and os.path.lexists(prefix.now / name):
-            raise InstallError(
-                f"{prefix.now / name} exists and was not installed by make install: "
-                "remove it, or choose another PREFIX"
-            )
+    if not prefix.is_final:
+        return
+    foreign = [
+        shlex.quote(str(prefix.now / name))
+        for name in files
+        if name not in ours and os.path.lexists(prefix.now / name)
+    ]
+    if foreign:
+        raise InstallError(
+            f"files exist that are not on the list of make install ({prefix.now / LIST}), because "
+            "another program or an older version, which kept no list, has put them there: remove "
+            f"them, or choose another PREFIX: rm {' '.join(foreign)}"
+        )
 
 
-def make_folders(root: Path, name: str) -> list[str]:
-    """Makes the folders of this file, and returns those that were missing."""
-    missing = [each for each in Path(name).parents if not (root / each).is_dir()]
-    (root / name).parent.mkdir(parents=True, exist_ok=True)
-    return [f"{each}/" for each in missing if each != Path()]
+def missing_folders(root: Path, files: Iterable[str]) -> list[str]:
+    needed = {folder for name in files for folder in Path(name).parents} - {Path()}
+    return [f"{folder}/" for folder in sorted(needed) if not (root / folder).is_dir()]
 
 
-def put(source: Path, target: Path) -> None:
+@contextmanager
+def replacing(target: Path) -> Iterator[Path]:
+    """A name for the new version of the file, which takes the place of the old one at the end."""
     new = target.with_name(target.name + TEMPORARY)
-    new.unlink(missing_ok=True)
-    shutil.copy2(source, new, follow_symlinks=False)
-    if target.is_dir() and not target.is_symlink():
-        # A folder of an older release, or one of the user's: only an empty one goes.
-        target.rmdir()
-    new.replace(target)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        new.unlink(missing_ok=True)
+        yield new
+        if target.is_dir() and not target.is_symlink():
+            # A folder of an older release, or one of the user's: only an empty one goes.
+            target.rmdir()
+        new.replace(target)
+    except OSError as error:
+        raise InstallError(
+            f"cannot write {target}: {error.strerror}; mend this, then {WHAT_NEXT}"
+        ) from error
+    finally:
+        with suppress(OSError):
+            new.unlink()
 
 
-def write_list(path: Path, lines: list[str]) -> None:
-    new = path.with_name(path.name + TEMPORARY)
-    new.write_text("".join(f"{line}\n" for line in lines))
-    new.replace(path)
+def write_list(root: Path, lines: Iterable[str]) -> None:
+    with replacing(root / LIST) as new:
+        new.write_text("".join(f"{line}\n" for line in lines))
 
 
 def uninstall(prefix: Prefix) -> None:
@@ -127,6 +150,7 @@ def remove(root: Path, lines: list[str]) -> None:
     for name in (line for line in lines if not line.endswith("/")):
         path = root / name
         path.unlink(missing_ok=True)
+        path.with_name(path.name + TEMPORARY).unlink(missing_ok=True)
         for compiled in (path.parent / "__pycache__").glob(f"{path.stem}.*.pyc"):
             compiled.unlink()
     folders = {line for line in lines if line.endswith("/")}
@@ -152,8 +176,19 @@ def what_to_set(prefix: Prefix, libdir: Path) -> str:
         return f"Installed below {prefix.path}. fio finds the engine: fio --enghelp=fio_virtio"
     return (
         f"Installed below {prefix.path}. For fio, set: "
-        f"export LD_LIBRARY_PATH='{folder}'${{LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}}"
+        f"export LD_LIBRARY_PATH={shlex.quote(str(folder))}${{LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}}"
     )
+
+
+def give_back(tree: Path) -> None:
+    """What root has made in a clone of somebody else is theirs, whose next make writes there."""
+    owner = tree.stat()
+    if os.geteuid() != 0 or owner.st_uid == 0:
+        return
+    for place, folders, names in os.walk(tree):
+        for path in (Path(place, name) for name in [*folders, *names]):
+            if path.lstat().st_uid == 0:
+                os.lchown(path, owner.st_uid, owner.st_gid)
 
 
 def arguments() -> argparse.Namespace:
@@ -168,14 +203,21 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
+def stage_and_install(prefix: Prefix, libdir: Path, bundle: Path | None) -> None:
+    try:
+        with tempfile.TemporaryDirectory(prefix="stage-", dir=stage.BUILD) as folder:
+            stage.fill(Path(folder), prefix.path, libdir, bundle)
+            install(prefix, Path(folder), keeps_list=bundle is not None)
+    finally:
+        give_back(stage.ROOT)
+
+
 def carry_out(chosen: argparse.Namespace) -> None:
-    prefix = Prefix(chosen.prefix.absolute(), chosen.destdir)
+    prefix = Prefix(Path(os.path.normpath(chosen.prefix.absolute())), chosen.destdir)
     if chosen.action == "uninstall":
         uninstall(prefix)
     else:
-        with tempfile.TemporaryDirectory(prefix="stage-", dir=stage.ROOT / "build") as folder:
-            stage.fill(Path(folder), chosen.prefix, chosen.libdir, chosen.bundle)
-            install(prefix, Path(folder), keeps_list=chosen.bundle is not None)
+        stage_and_install(prefix, chosen.libdir, chosen.bundle)
     if prefix.is_final:
         update_loader()
         if chosen.action == "install":
@@ -184,6 +226,9 @@ def carry_out(chosen: argparse.Namespace) -> None:
 
 def main() -> int:
     chosen = arguments()
+    # All users may use what root installs.
+    os.umask(0o022)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         carry_out(chosen)
     except InstallError as error:
@@ -193,6 +238,9 @@ def main() -> int:
         place = error.filename or chosen.prefix
         print(f"{chosen.action}: {place}: {error.strerror}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print(f"{chosen.action}: interrupted; {WHAT_NEXT}", file=sys.stderr)
+        return 130
     return 0
 
 

@@ -29,26 +29,24 @@ COMPLETIONS = {
     "zsh": "share/zsh/{zsh}/_pyfio-virtio",
     "fish": "share/fish/vendor_completions.d/pyfio-virtio.fish",
 }
-# A user's own libraries and files in the current folder must not take the place of ours, also not
-# in the processes that the command starts.
+# A user's own libraries and files in the current folder must not take the place of ours. Flags say
+# so and no variable, because the user's own programs, which --restart-with or a job starts, would
+# inherit it.
 LAUNCHER = """\
-#!{python} -sP
+#!/usr/bin/python3 -sP
 # SPDX-License-Identifier: GPL-2.0-or-later
-import os
 import sys
 
-os.environ.update(PYTHONNOUSERSITE="1", PYTHONSAFEPATH="1")
-{path}
 from pyfio_virtio.__main__ import main
 
 sys.exit(main())
 """
-OWN_PATH = """
-own = os.path.join(os.path.dirname(os.path.realpath(__file__)), "..", "lib", "pyfio-virtio")
-sys.path.insert(0, os.path.normpath(own))
-os.environ["PYTHONPATH"] = os.pathsep.join(
-    filter(None, (sys.path[0], os.environ.get("PYTHONPATH")))
-)
+# A bundle has a virtual environment, so each process of its Python finds the libraries by itself.
+BUNDLE_LAUNCHER = """\
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0-or-later
+own=$(realpath "$0")
+exec "${own%/*/*}/lib/pyfio-virtio/bin/python3" -I -m pyfio_virtio "$@"
 """
 
 
@@ -58,11 +56,13 @@ def fill(into: Path, prefix: Path, libdir: Path, bundle: Path | None) -> None:
         shutil.copytree(bundle, into / python, ignore=shutil.ignore_patterns("bin", ".ready"))
     add_package(into, python)
     add_engine(into, python, libdir, is_searched=prefix == Path("/usr"))
-    add_command(into / "bin" / "pyfio-virtio", bundle is not None)
+    add_command(into / "bin" / "pyfio-virtio", BUNDLE_LAUNCHER if bundle else LAUNCHER)
     add_library(into, prefix, libdir)
     add_documents(into, "vendor-completions" if bundle is None else "site-functions")
     if bundle:
+        add_environment(into / OWN_FOLDER)
         compile_python(into / python / "pyfio_virtio")
+    set_modes(into)
 
 
 def project() -> dict[str, Any]:
@@ -123,14 +123,33 @@ def add_engine(into: Path, python: Path, libdir: Path, is_searched: bool) -> Non
         _link(into, libdir / ENGINE, name)
 
 
-def add_command(target: Path, is_bundled: bool) -> None:
-    # Compiled libraries in the bundle fit one version of Python only.
-    own = Path(sys.base_prefix, "bin", "python{}.{}".format(*sys.version_info[:2]))
-    python = own if is_bundled else Path("/usr/bin/python3")
-    text = LAUNCHER.format(python=python, path=OWN_PATH if is_bundled else "")
+def add_command(target: Path, text: str) -> None:
     target.parent.mkdir(parents=True)
     target.write_text(text)
     target.chmod(0o755)
+
+
+def add_environment(folder: Path) -> None:
+    """The Python of the bundle: compiled libraries fit one version only."""
+    version = "python{}.{}".format(*sys.version_info[:2])
+    python = Path(sys.base_prefix, "bin", version)
+    packages = folder / "lib" / version / "site-packages"
+    packages.mkdir(parents=True)
+    (packages / "pyfio-virtio.pth").write_text(f"{os.path.relpath(folder, packages)}\n")
+    (folder / "pyvenv.cfg").write_text(
+        f"home = {python.parent}\ninclude-system-site-packages = false\n"
+    )
+    (folder / "bin").mkdir()
+    (folder / "bin" / "python3").symlink_to(python)
+
+
+def set_modes(folder: Path) -> None:
+    """Everybody may read all files, also if the umask under which they were built forbids it."""
+    for place, _, names in os.walk(folder):
+        Path(place).chmod(0o755)
+        for path in (Path(place, name) for name in names):
+            if not path.is_symlink():
+                path.chmod(0o755 if path.stat().st_mode & 0o100 else 0o644)
 
 
 def add_library(into: Path, prefix: Path, libdir: Path) -> None:
@@ -140,10 +159,10 @@ def add_library(into: Path, prefix: Path, libdir: Path) -> None:
     _link(into, libdir / "libpyfio_virtio.so", library)
     for header in ("pyfio_virtio.h", "pyfio_virtio_version.h"):
         _copy(ROOT / "engine" / "library" / header, into / "include" / header)
-    values = {"@PREFIX@": prefix, "@LIBDIR@": libdir, "@VERSION@": project()["project"]["version"]}
     text = _read("engine/pyfio-virtio.pc.in")
-    for name, value in values.items():
-        text = text.replace(name, str(value))
+    text = text.replace("@PREFIX@", _for_pkg_config(prefix))
+    text = text.replace("@LIBDIR@", _for_pkg_config(libdir))
+    text = text.replace("@VERSION@", project()["project"]["version"])
     described = into / libdir / "pkgconfig" / "pyfio-virtio.pc"
     described.parent.mkdir(parents=True, exist_ok=True)
     described.write_text(text)
@@ -160,6 +179,11 @@ def add_documents(into: Path, zsh: str) -> None:
 def compile_python(folder: Path) -> None:
     """Users who may not write there start as quickly as root."""
     subprocess.run([sys.executable, "-m", "compileall", "-q", folder], check=True)
+
+
+def _for_pkg_config(path: Path) -> str:
+    """pkg-config reads paths as a shell does."""
+    return re.sub(r"[^\w./+:,=@~-]", r"\\\g<0>", str(path))
 
 
 def _read(name: str) -> str:

@@ -13,7 +13,6 @@ import shutil
 import signal
 import socket as socket_module
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -23,7 +22,7 @@ from pyfio_virtio.backends import disk_files, filling, option_keys
 from pyfio_virtio.backends.unix_sockets import SocketFile, bind, listener, socket_file
 from pyfio_virtio.engine import engine
 from pyfio_virtio.errors import MachineError, PyfioVirtioError, UsageError
-from pyfio_virtio.machine import cpu_lists, process
+from pyfio_virtio.machine import cpu_lists, process, python
 from pyfio_virtio.machine.folders import check_socket_path, open_plain
 from pyfio_virtio.sizes import format_size
 
@@ -264,8 +263,7 @@ def builtin_command(
     # Direct access to a file may need larger blocks than the default.
     block = [] if spec.block_size == _SMALLEST_BLOCK else [f"--block-size={spec.block_size}"]
     return [
-        # -P: modules in the folder of the user are not ours
-        *(sys.executable, "-P", "-m", "pyfio_virtio.backends.builtin"),
+        *(*python.command(), "-m", "pyfio_virtio.backends.builtin"),
         *(f"--socket={socket}", f"--storage={where}"),
         *(*size, *block, f"--queues={spec.queues}"),
         *(["--read-only"] if spec.read_only else []),

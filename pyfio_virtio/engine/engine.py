@@ -7,6 +7,7 @@ thread may call. Errors of the engine become a DiskError with the engine's sente
 
 import errno
 import os
+import re
 from dataclasses import MISSING, dataclass, fields, replace
 from functools import cache
 from importlib.machinery import ExtensionFileLoader, ModuleSpec
@@ -61,8 +62,14 @@ def load(name: str) -> ModuleType:
         module = module_from_spec(ModuleSpec(name, loader, origin=str(path)))
         loader.exec_module(module)
     except (ImportError, OSError) as error:
-        raise MachineError(f"cannot load {path}", str(error), how_to_build()) from error
+        raise MachineError(f"cannot load {path}", str(error), _how_to_load(str(error))) from error
     return module
+
+
+def _how_to_load(said: str) -> str:
+    """What to do if the loader says this: a wheel may come from a machine with more libraries."""
+    lacking = re.match(r"(\S+): cannot open shared object file", said)
+    return f"install the package that has {lacking[1]}" if lacking else how_to_build()
 
 
 @cache

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """engine/engine.py: the shared object as Python sees it."""
 
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,23 @@ def test_a_folder_without_the_engine_is_refused(
     monkeypatch.setenv(engine.FOLDER_VARIABLE, str(tmp_path))
     with pytest.raises(MachineError, match="make"):
         engine.folder()
+
+
+def test_a_library_that_is_missing_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = tmp_path / "nothing.c"
+    source.write_text("int nothing;\n")
+    missing = tmp_path / "libpyfio_missing.so.9"
+    shared = ("gcc", "-shared", "-fPIC", str(source))
+    soname = f"-Wl,-soname,{missing.name}"
+    subprocess.run([*shared, soname, "-o", str(missing)], check=True)
+    linked = ("-Wl,--no-as-needed", str(missing), "-o", str(tmp_path / engine.NAME))
+    subprocess.run([*shared, *linked], check=True)
+    missing.unlink()
+    monkeypatch.setenv(engine.FOLDER_VARIABLE, str(tmp_path))
+    with pytest.raises(MachineError, match=f"install the package that has {missing.name}"):
+        engine.load(engine.NAME)
 
 
 @pytest.mark.parametrize("wish", [{"queues": 4}, {"size_bytes": 1 << 20}, {"block_size": 4096}])

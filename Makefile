@@ -133,6 +133,7 @@ build/bundle/.ready: $(VENV)/.ready
 
 .PHONY: deb
 deb: ## build Debian's packages of this version into build/deb
+	@tools/packages.sh deb
 	@$(PYTHON) tools/deb.py build/deb
 
 .PHONY: man

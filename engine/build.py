@@ -64,7 +64,10 @@ FLAGS = (
 # about 200 ns.
 OPTIMIZE = ("-O2", "-fno-tree-slp-vectorize", "-flto=auto", "-flto-partition=one")
 SANITIZE = ("-O1", "-fno-omit-frame-pointer", "-fno-sanitize-recover=undefined")
-LINK = ("-shared", "-Wl,-z,lazy", "-Wl,-z,nodelete")
+LINK = ("-shared", "-Wl,-z,relro")
+# fio lacks Python's symbols. What fio does not load is bound at once, so that the table of
+# addresses is read-only afterwards.
+BIND_LATE, BIND_AT_ONCE = "-Wl,-z,lazy", "-Wl,-z,now"
 # Programs in C ask the loader for this name. Its number changes when pyfio_virtio.h becomes
 # incompatible.
 LIBRARY_SONAME = "libpyfio_virtio.so.0"
@@ -204,7 +207,9 @@ def build(module: Module, compiler: Compiler, output: Path) -> None:
         linked = Path(folder) / output.name
         # By the name inside, ldconfig finds the engine in a file with a usual name (make install).
         name = f"-Wl,-soname,{module.name}"
-        compiler.run(*objects, *LINK, name, *compiler.libraries, "-o", str(linked))
+        bind = BIND_AT_ONCE if module is BACK_END else BIND_LATE
+        link = (*LINK, "-Wl,-z,nodelete", bind, name, *compiler.libraries)
+        compiler.run(*objects, *link, "-o", str(linked))
         if not compiler.sanitizers:
             check_undefined(linked)
         hand_over(linked, output)
@@ -234,7 +239,7 @@ def build_library(compiler: Compiler, output: Path) -> None:
     names = (f"-Wl,-soname,{LIBRARY_SONAME}", f"-Wl,--version-script={LIBRARY_MAP}")
     # With protected visibility instead of -Bsymbolic-functions, a program that is no PIE could not
     # take the address of a function.
-    link = ("-shared", "-Wl,-z,defs", "-Wl,-Bsymbolic-functions", *names)
+    link = (*LINK, BIND_AT_ONCE, "-Wl,-z,defs", "-Wl,-Bsymbolic-functions", *names)
     output.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=output.parent, prefix=".objects-") as folder:
         linked = Path(folder) / output.name

@@ -5,7 +5,7 @@
 
 The packages lie in FOLDER afterwards, together with a .buildinfo and a .changes file. Two builds of
 the same tree are equal: all times come from the newest release in CHANGELOG.md, or, before the
-first one, from the last commit.
+first one, from the last commit, or, in an unpacked archive, from that file.
 """
 
 import os
@@ -33,37 +33,30 @@ def version() -> str:
         return str(tomllib.load(file)["project"]["version"])
 
 
-def release_time(changes: str) -> datetime:
-    if dated := re.search(r"^## .*(\d{4}-\d\d-\d\d)", changes, re.MULTILINE):
+def release_time(changes: Path) -> datetime:
+    if dated := re.search(r"^## .*(\d{4}-\d\d-\d\d)", changes.read_text(), re.MULTILINE):
         return datetime.fromisoformat(dated[1]).replace(tzinfo=UTC)
+    return datetime.fromtimestamp(commit_time() or int(changes.stat().st_mtime), tz=UTC)
+
+
+def commit_time() -> int | None:
     line = ["git", "-C", str(ROOT), "log", "-1", "--format=%ct"]
-    asked = subprocess.run(line, capture_output=True, text=True, check=False)
-    return datetime.fromtimestamp(int(asked.stdout or 0), tz=UTC)
+    try:
+        return int(subprocess.run(line, capture_output=True, text=True, check=True).stdout)
+    except (FileNotFoundError, subprocess.CalledProcessError):  # an unpacked archive
+        return None
 
 
 def changelog() -> str:
     """CHANGELOG.md has the changes in words, and is in the package too."""
     control = (ROOT / "debian" / "control").read_text()
     maintainers = re.findall(r"^Maintainer: (.*)$", control, re.MULTILINE)
-    when = format_datetime(release_time((ROOT / "CHANGELOG.md").read_text()))
+    when = format_datetime(release_time(ROOT / "CHANGELOG.md"))
     return (
         f"pyfio-virtio ({version()}) unstable; urgency=medium\n\n"
         f"  * Release {version()}: CHANGELOG.md lists the changes.\n\n"
         f" -- {maintainers[0]}  {when}\n"
     )
-
-
-def missing_packages() -> str:
-    try:
-        asked = subprocess.run(
-            ["dpkg-checkbuilddeps", str(ROOT / "debian" / "control")],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-    except FileNotFoundError:
-        return "dpkg-dev"
-    return asked.stderr.rpartition("dependencies: ")[2].strip() if asked.returncode else ""
 
 
 def refuse_other_contents(output: Path) -> None:
@@ -82,8 +75,6 @@ def refuse_other_contents(output: Path) -> None:
 
 
 def build(output: Path) -> None:
-    if missing := missing_packages():
-        raise DebError(f"Debian packages are missing: apt-get install {missing}")
     refuse_other_contents(output)
     shutil.rmtree(output, ignore_errors=True)
     tree = output / f"pyfio-virtio-{version()}"

@@ -7,8 +7,9 @@
 #                      root, or the system has no apt-get, it reports them instead
 # packages.sh test     the same for `make test`
 # packages.sh fuzz     the same for `make fuzz`, which needs clang too
+# packages.sh deb      the same for `make deb`, which needs the packages that debian/control names
 #
-# It looks for programs and headers, not for packages, so another Python or compiler is accepted.
+# Else it looks for programs and headers, not for packages, so another Python or compiler is accepted.
 # It asks no questions, upgrades nothing, and changes nothing if nothing is missing.
 
 set -u
@@ -46,6 +47,16 @@ has_english() {
 	aspell dump dicts | grep -q '^en_US'
 }
 
+build_dependencies() {
+	echo build-essential
+	sed -n '/^Build-Depends:/,/^[^ ]*-[RV]/s/^ \([a-z0-9.+-]*\).*/\1/p' debian/control |
+		sed 's/^debhelper-compat$/debhelper/'
+}
+
+is_installed() {
+	dpkg-query -W -f '${db:Status-Status}\n' "$1" | grep -qx installed
+}
+
 # Debian 13 moved the daemon to another package.
 daemon_package() {
 	if grep -qs 'VERSION_ID="12"' /etc/os-release; then
@@ -61,36 +72,42 @@ needs_package_lists() {
 		[ -z "$(apt-get indextargets 'Created-By: Packages')" ]
 }
 
-need python3 command -v python3
-need python3-venv python3 -c 'import ensurepip, venv'
-need python3-dev has_python_headers
-need gcc command -v "${CC:-gcc}"
-need libc6-dev has_libc_headers
-need make command -v make
-# Without it the built-in back-end serves files by threads.
-[ "$1" = check ] || need liburing-dev has_liburing
-[ -n "${FIO_SOURCE_DIR:-}" ] && [ "$1" = check ] || need fio command -v fio
-# dpkg-source unpacks and patches fio's source package.
-[ -n "${FIO_SOURCE_DIR:-}" ] && [ "$1" = check ] || need dpkg-dev command -v dpkg-source
-[ "$1" = check ] || need "$(daemon_package)" command -v qemu-storage-daemon
-if [ "$1" = test ]; then
-	# The test of the C library compiles a program as the library's users do.
-	need pkgconf command -v pkg-config
-	# The models of the hand-shakes (tests/model) are searched with it.
-	need spin command -v spin
-	# Tests make network namespaces for several hosts.
-	need iproute2 command -v tc
-	# Tests install packages in clean chroots of Debian.
-	need debootstrap command -v debootstrap
-	# The manual pages are checked with them, and the words of all texts.
-	need mandoc command -v mandoc
-	need aspell command -v aspell
-	need aspell-en has_english
-fi
-if [ "$1" = fuzz ]; then
-	need clang command -v clang
-	need libclang-rt-dev has_fuzzer
-	need llvm command -v llvm-cov
+if [ "$1" = deb ]; then
+	for each in $(build_dependencies); do
+		need "$each" is_installed "$each"
+	done
+else
+	need python3 command -v python3
+	need python3-venv python3 -c 'import ensurepip, venv'
+	need python3-dev has_python_headers
+	need gcc command -v "${CC:-gcc}"
+	need libc6-dev has_libc_headers
+	need make command -v make
+	# Without it the built-in back-end serves files by threads.
+	[ "$1" = check ] || need liburing-dev has_liburing
+	[ -n "${FIO_SOURCE_DIR:-}" ] && [ "$1" = check ] || need fio command -v fio
+	# dpkg-source unpacks and patches fio's source package.
+	[ -n "${FIO_SOURCE_DIR:-}" ] && [ "$1" = check ] || need dpkg-dev command -v dpkg-source
+	[ "$1" = check ] || need "$(daemon_package)" command -v qemu-storage-daemon
+	if [ "$1" = test ]; then
+		# The test of the C library compiles a program as the library's users do.
+		need pkgconf command -v pkg-config
+		# The models of the hand-shakes (tests/model) are searched with it.
+		need spin command -v spin
+		# Tests make network namespaces for several hosts.
+		need iproute2 command -v tc
+		# Tests install packages in clean chroots of Debian.
+		need debootstrap command -v debootstrap
+		# The manual pages are checked with them, and the words of all texts.
+		need mandoc command -v mandoc
+		need aspell command -v aspell
+		need aspell-en has_english
+	fi
+	if [ "$1" = fuzz ]; then
+		need clang command -v clang
+		need libclang-rt-dev has_fuzzer
+		need llvm command -v llvm-cov
+	fi
 fi
 
 if command -v apt-get >/dev/null; then

@@ -1,0 +1,258 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Debian's packages: built, checked, installed, used and removed in clean systems."""
+
+import re
+import subprocess
+import tomllib
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT
+from tests.packages import chroots
+from tests.packages.conftest import OpenChroot
+
+NOT_COPIED = ("--exclude=./build", "--exclude=./.git", "--exclude=__pycache__", "--exclude=*_cache")
+PACKAGES = {"pyfio-virtio", "libpyfio-virtio0", "libpyfio-virtio-dev"}
+# A shell's function, because a back-end ends with the command of the chroot that started it.
+WITH_DISK = """
+set -e
+pyfio-virtio backend start --disk-size 64M --socket /tmp/vhost.0 >/run/started
+trap 'pyfio-virtio backend stop --all >/run/stopped' EXIT
+"""
+# What bash does when TAB is pressed after "pyfio-virtio swe".
+BASH_COMPLETES = r"""
+. /usr/share/bash-completion/bash_completion
+_completion_loader pyfio-virtio
+function=$(complete -p pyfio-virtio | sed 's/.*-F \([^ ]*\) .*/\1/')
+COMP_WORDS=(pyfio-virtio swe) COMP_CWORD=1
+$function pyfio-virtio swe
+echo "${COMPREPLY[*]}"
+"""
+
+
+def build_needs() -> list[str]:
+    """The packages that tools/packages.sh installs for `make deb`."""
+    control = (ROOT / "debian" / "control").read_text()
+    field = re.search(r"^Build-Depends:\n((?: .*\n)+)", control, re.MULTILINE)
+    assert field is not None
+    names = [line.split()[0].rstrip(",") for line in field[1].splitlines()]
+    return [name.replace("debhelper-compat", "debhelper") for name in names]
+
+
+def python_libraries() -> list[str]:
+    """Debian's packages of the libraries that pyproject.toml names."""
+    with (ROOT / "pyproject.toml").open("rb") as file:
+        wanted = tomllib.load(file)["project"]["dependencies"]
+    names = [re.split(r"[<>=]", each)[0] for each in wanted]
+    return [f"python3-{name}" if name != "cffi" else "python3-cffi-backend" for name in names]
+
+
+BUILDER = ("bookworm", *build_needs(), "build-essential", "lintian")
+# What is there before ours: what it depends on, and what a user's shell and programs need.
+USER = (
+    *("bookworm", "fio", "liburing2", *python_libraries()),
+    *("bash-completion", "gcc", "libc6-dev", "man-db", "pkgconf"),
+)
+
+
+def succeeds(where: chroots.Chroot, command: str) -> str:
+    done = where.run(command, 600)
+    assert done.status == 0, f"{command}\n{done.stdout[-4000:]}\n{done.stderr[-4000:]}"
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def _user_base() -> Iterator[None]:
+    """Makes the users' system while the packages are built."""
+
+    def make() -> None:
+        with chroots.base(*USER):
+            pass
+
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(make)  # a failure comes again where the base is used
+        yield
+
+
+@pytest.fixture(scope="module")
+def builder(open_chroot: OpenChroot, _user_base: None) -> chroots.Chroot:
+    """Has the packages in /root/tree/build/deb."""
+    opened = open_chroot(*BUILDER)
+    tar = ["tar", "-C", str(ROOT), *NOT_COPIED, "-cf", str(opened.shared / "tree.tar"), "."]
+    subprocess.run(tar, check=True, timeout=60)
+    succeeds(opened, f"mkdir /root/tree && tar -C /root/tree -xf {chroots.SHARED}/tree.tar")
+    succeeds(opened, f"cd /root/tree && make deb && cp build/deb/*.deb {chroots.SHARED}")
+    return opened
+
+
+@pytest.fixture(scope="module")
+def packages(builder: chroots.Chroot) -> dict[str, Path]:
+    """The built files by the names of their packages."""
+    return {path.name.partition("_")[0]: path for path in builder.shared.glob("*.deb")}
+
+
+@pytest.fixture(scope="module")
+def user(open_chroot: OpenChroot, packages: dict[str, Path]) -> chroots.Chroot:
+    """A user's Debian 12 that sees our packages in /run/shared, and has installed none."""
+    opened = open_chroot(*USER)
+    opened.put(*(packages[name] for name in PACKAGES))
+    return opened
+
+
+def test_lintian_has_nothing_to_say(builder: chroots.Chroot) -> None:
+    found = succeeds(
+        builder,
+        "lintian --allow-root --display-info --fail-on error,warning,info "
+        "/root/tree/build/deb/*.changes",
+    )
+    assert found == ""
+
+
+def test_the_package_depends_on_its_fio_and_on_each_library_of_python(
+    builder: chroots.Chroot,
+) -> None:
+    field = succeeds(builder, "dpkg-deb -f /root/tree/build/deb/pyfio-virtio_*.deb Depends")
+    version = succeeds(builder, "dpkg-query -W -f '${Version}' fio")
+    depends = {re.sub("-api-min .*", "", each) for each in field.strip().split(", ")}
+    assert depends >= {f"fio (= {version})", *python_libraries()}
+
+
+def test_apt_finds_all_that_it_needs_in_a_clean_debian(
+    open_chroot: OpenChroot, packages: dict[str, Path]
+) -> None:
+    clean = open_chroot("bookworm")
+    clean.put(packages["pyfio-virtio"])
+    planned = succeeds(
+        clean,
+        f"apt-get -s --no-install-recommends install {chroots.SHARED}/pyfio-virtio_*.deb",
+    )
+    installed = re.findall("^Inst (\\S+)", planned, re.MULTILINE)
+    assert {"pyfio-virtio", "fio", "liburing2", *python_libraries()} <= set(installed)
+
+
+class TestUse:
+    """These tests follow one another in one system, as a user's steps do."""
+
+    def test_an_older_version_is_installed(self, user: chroots.Chroot) -> None:
+        succeeds(user, "find / -xdev | sort > /root/before; ldconfig -p > /root/loader")
+        succeeds(
+            user,
+            f"dpkg-deb -R {chroots.SHARED}/pyfio-virtio_*.deb /root/old && cd /root/old && "
+            "sed -i 's/^Version: .*/Version: 0.0.1/' DEBIAN/control && "
+            "touch usr/lib/python3/dist-packages/pyfio_virtio/of_older_version.py && "
+            "dpkg-deb --build . /root/old.deb && "
+            "apt-get -qq --yes --no-install-recommends install /root/old.deb",
+        )
+
+    def test_one_apt_command_upgrades_and_installs_all(self, user: chroots.Chroot) -> None:
+        succeeds(
+            user,
+            "apt-get -qq --yes --no-install-recommends install "
+            f"{chroots.SHARED}/*pyfio-virtio*.deb",
+        )
+        left = succeeds(user, "find / -xdev -name '*of_older_version*' -not -path '/root/*'")
+        assert left == ""
+
+    def test_plain_fio_knows_the_engine_without_any_variable(self, user: chroots.Chroot) -> None:
+        assert "sleepy_poll" in succeeds(user, "env -i /usr/bin/fio --enghelp=fio_virtio")
+
+    def test_plain_fio_runs_a_job_of_the_command_line(self, user: chroots.Chroot) -> None:
+        ended = succeeds(
+            user,
+            f"{WITH_DISK} fio --name=t --ioengine=fio_virtio --filename=/tmp/vhost.0 --thread "
+            "--rw=randread --bs=4k --number_ios=100",
+        )
+        assert "err= 0" in ended
+
+    def test_plain_fio_runs_the_installed_job_file(self, user: chroots.Chroot) -> None:
+        ended = succeeds(
+            user,
+            f"{WITH_DISK} sed s/^runtime=10/runtime=1/ /usr/share/pyfio-virtio/jobs/virtio.fio "
+            "> /run/job && fio /run/job",
+        )
+        assert "err= 0" in ended
+
+    def test_the_command_runs_an_installed_job(self, user: chroots.Chroot) -> None:
+        ended = succeeds(user, "cd / && pyfio-virtio run virtio --disk-size 64M -- --runtime=1")
+        assert "IOPS" in ended
+
+    def test_a_sweep_becomes_a_report_with_the_libraries_of_debian(
+        self, user: chroots.Chroot
+    ) -> None:
+        succeeds(
+            user,
+            "cd /root && pyfio-virtio sweep --iodepth 1,8 --repeats 2 --quick --disk-size 64M "
+            "-o swept && pyfio-virtio report swept",
+        )
+        assert "<svg" in succeeds(user, "cat /root/swept/report.html && rm -r /root/swept")
+
+    def test_doctor_finds_nothing_missing(self, user: chroots.Chroot) -> None:
+        found = succeeds(user, "COLUMNS=200 pyfio-virtio doctor")
+        assert "/usr/lib/python3/dist-packages/pyfio_virtio/lib" in found
+
+    def test_manual_pages_are_found(self, user: chroots.Chroot) -> None:
+        pages = "1 pyfio-virtio-sweep 7 fio_virtio 3 pyfio_device_read"
+        assert len(succeeds(user, f"man -w {pages}").splitlines()) == 3
+        assert "sleepy_poll" in succeeds(user, "man fio_virtio")
+
+    def test_bash_completes_commands(self, user: chroots.Chroot) -> None:
+        (user.shared / "complete").write_text(BASH_COMPLETES)
+        assert succeeds(user, f"bash {chroots.SHARED}/complete") == "sweep\n"
+
+    def test_programs_in_python_read_and_write(self, user: chroots.Chroot) -> None:
+        program = (
+            "import pyfio_virtio\n"
+            'with pyfio_virtio.open("/tmp/vhost.0") as disk:\n'
+            '    disk.pwrite(b"hello", 1000)\n'
+            "    print(bytes(disk.pread(5, 1000)))\n"
+        )
+        assert succeeds(user, f"{WITH_DISK} python3 -c '{program}'") == "b'hello'\n"
+
+    def test_programs_in_c_are_compiled_against_the_library(self, user: chroots.Chroot) -> None:
+        ended = succeeds(
+            user,
+            f"{WITH_DISK} pyfio-virtio backend start --disk-size 64M --socket /tmp/vhost.1 "
+            ">/run/started && cd /usr/share/doc/libpyfio-virtio-dev/examples && "
+            "cc copy_blocking.c $(pkg-config --cflags --libs pyfio-virtio) -o /run/copy && "
+            "/run/copy /tmp/vhost.0 /tmp/vhost.1",
+        )
+        assert ended == f"{64 << 20} bytes copied\n"
+
+    def test_apt_keeps_another_fio_away_and_a_forced_one_refuses_the_engine(
+        self, user: chroots.Chroot
+    ) -> None:
+        """It is a package with another version in its program."""
+        succeeds(
+            user,
+            "mkdir -p /root/fio/DEBIAN /root/fio/usr/bin && cd /root/fio && "
+            "sed 's/fio-3\\.33/fio-3.99/g' /usr/bin/fio > usr/bin/fio && chmod +x usr/bin/fio && "
+            "printf 'Package: fio\\nVersion: 3.99-1\\nArchitecture: %s\\nMaintainer: t <t@t>\\n"
+            "Description: t\\n' $(dpkg --print-architecture) > DEBIAN/control && "
+            "dpkg-deb --build . /root/fio.deb",
+        )
+        assert "Remv pyfio-virtio " in succeeds(user, "apt-get -s install /root/fio.deb")
+        succeeds(user, "dpkg -i /root/fio.deb")  # looks at no package that needs the old one
+        refused = user.run("fio --name=t --ioengine=fio_virtio --filename=/run/no.sock --size=1m")
+        assert refused.status != 0
+        assert "fio-3.99 loads it" in refused.stderr + refused.stdout
+
+    def test_apt_mends_it(self, user: chroots.Chroot) -> None:
+        succeeds(
+            user,
+            "apt-get -qq --yes --allow-downgrades install fio=$(dpkg-query -W -f '${Depends}' "
+            "pyfio-virtio | sed 's/.*fio (= \\([^)]*\\)).*/\\1/')",
+        )
+        assert "sleepy_poll" in succeeds(user, "fio --enghelp=fio_virtio")
+
+    def test_nothing_is_left_after_the_removal(self, user: chroots.Chroot) -> None:
+        succeeds(user, f"apt-get -qq --yes purge {' '.join(PACKAGES)}")
+        left = succeeds(
+            user,
+            "find / -xdev | sort > /root/after; ldconfig -p > /root/loader.after; "
+            "diff /root/loader /root/loader.after && diff /root/before /root/after | "
+            "grep '^[<>]' | grep -vE ' /(root|tmp|var/(cache|log|lib/(apt|dpkg)))(/|$)' || true",
+        )
+        assert left == ""

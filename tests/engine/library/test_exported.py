@@ -45,6 +45,15 @@ def test_the_library_exports_what_its_header_declares(prefix: Path) -> None:
     assert functions - {"PYFIO_VIRTIO_0.1"} == functions_of(prefix / "include" / HEADERS[0])
 
 
+def test_debians_list_of_symbols_has_the_names_of_the_map() -> None:
+    mapped = set()
+    nodes = (ROOT / "engine" / "library" / "pyfio_virtio.map").read_text()
+    for version, names in re.findall(r"^(\S+) \{\s*global:(.*?)local:", nodes, re.M | re.S):
+        mapped |= {f"{name}@{version}" for name in (version, *re.findall(r"\w+", names))}
+    listed = (ROOT / "debian" / "libpyfio-virtio0.symbols").read_text()
+    assert set(re.findall(r"^ (\S+@\S+) ", listed, re.M)) == mapped
+
+
 @pytest.mark.parametrize("header", HEADERS)
 def test_each_name_of_the_header_has_the_prefix(prefix: Path, header: str) -> None:
     path = prefix / "include" / header

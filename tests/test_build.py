@@ -156,8 +156,9 @@ def checkout(tmp_path: Path) -> Checkout:
     for name in ("Makefile", "pyproject.toml", "setup.py", "tools"):
         copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy2
         copy(ROOT / name, tmp_path / name)
-    for name in ("engine", "build"):
-        (tmp_path / name).mkdir()
+    for name in ("engine/fio", "build"):
+        (tmp_path / name).mkdir(parents=True)
+    shutil.copy2(ROOT / "engine" / "fio" / "compat.h", tmp_path / "engine" / "fio")
     for path in (ROOT / "engine").glob("*.py"):
         shutil.copy2(path, tmp_path / "engine")
     (tmp_path / "engine" / "api.h").write_text(TINY_API)

@@ -138,8 +138,10 @@ class Compiler:
     def mode(self) -> tuple[str, ...]:
         return (*SANITIZE, f"-fsanitize={self.sanitizers}") if self.sanitizers else OPTIMIZE
 
-    def run(self, *arguments: str) -> None:
-        command = [*shlex.split(os.environ.get("CC", "gcc")), *FLAGS, *self.mode(), *arguments]
+    def run(self, *arguments: str, output: Path) -> None:
+        """The folder of the output, which has another name each time, is not in the output."""
+        flags = (*FLAGS, f"-ffile-prefix-map={output.parent}/=", *self.mode())
+        command = [*shlex.split(os.environ.get("CC", "gcc")), *flags, *arguments, "-o", str(output)]
         if self.verbose:
             print(shlex.join(command), flush=True)
         try:
@@ -154,7 +156,7 @@ class Compiler:
     def compile(self, source: Path, target: Path) -> Path:
         own = (*self.defines, f"-iquote{self.folder}")
         flags = (*own, *self._fio_flags(source, target.parent))
-        self.run(*flags, "-c", str(source), "-o", str(target))
+        self.run(*flags, "-c", str(source), output=target)
         return target
 
     def compile_glue(self, glue: Path, module: Module, target: Path) -> Path:
@@ -163,7 +165,7 @@ class Compiler:
         if not (Path(include) / "Python.h").exists():
             raise BuildError(f"no Python.h in {include}: install the Debian package python3-dev")
         flags = ("-w", "-Wno-incompatible-pointer-types", f"-I{include}", f"-iquote{module.folder}")
-        self.run(*flags, "-c", str(glue), "-o", str(target))
+        self.run(*flags, "-c", str(glue), output=target)
         return target
 
     def _fio_flags(self, source: Path, generated: Path) -> tuple[str, ...]:
@@ -209,7 +211,7 @@ def build(module: Module, compiler: Compiler, output: Path) -> None:
         name = f"-Wl,-soname,{module.name}"
         bind = BIND_AT_ONCE if module is BACK_END else BIND_LATE
         link = (*LINK, "-Wl,-z,nodelete", bind, name, *compiler.libraries)
-        compiler.run(*objects, *link, "-o", str(linked))
+        compiler.run(*objects, *link, output=linked)
         if not compiler.sanitizers:
             check_undefined(linked)
         hand_over(linked, output)
@@ -245,7 +247,7 @@ def build_library(compiler: Compiler, output: Path) -> None:
         linked = Path(folder) / output.name
         paths = map(str, library_sources())
         flags = (*compiler.defines, "-DPYFIO_BUILDS_LIBRARY", f"-iquote{compiler.folder}")
-        compiler.run(*flags, *paths, *link, "-o", str(linked))
+        compiler.run(*flags, *paths, *link, output=linked)
         hand_over(linked, output)
 
 
@@ -312,7 +314,7 @@ def back_end_compiler(sanitizers: str) -> Compiler:
         source = Path(folder) / "probe.c"
         source.write_text("#include <liburing.h>\n")
         try:
-            plain.run(str(source), "-luring", "-shared", "-o", str(source.with_suffix(".o")))
+            plain.run(str(source), "-luring", "-shared", output=source.with_suffix(".o"))
         except BuildError:
             return plain
     return replace(plain, defines=("-DHAVE_LIBURING",), libraries=("-luring",))

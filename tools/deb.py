@@ -78,7 +78,8 @@ def build(output: Path) -> None:
     refuse_other_contents(output)
     shutil.rmtree(output, ignore_errors=True)
     tree = output / f"pyfio-virtio-{version()}"
-    shutil.copytree(ROOT, tree, symlinks=True, ignore=NOT_COPIED)
+    # All copies are new, and dpkg-deb puts the release's time on files that are newer than it.
+    shutil.copytree(ROOT, tree, symlinks=True, ignore=NOT_COPIED, copy_function=shutil.copy)
     (tree / "debian" / "changelog").write_text(changelog())
     log = output / "build.output"
     with log.open("w") as written:

@@ -2,6 +2,7 @@
 """Tests that install what users install, into clean systems. They take minutes, so they run only
 where they are asked for by name: `make test-packages`, or pytest tests/packages/..."""
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -14,6 +15,9 @@ FOLDER = Path(__file__).resolve().parent
 # Debian's packages come over the network.
 TIMEOUT_S = 900
 
+asked = pytest.mark.skipif(
+    "ALL" not in os.environ, reason="takes minutes, so ask for it: make test-packages ALL=1"
+)
 OpenChroot = Callable[..., chroots.Chroot]
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from tests.conftest import ROOT
 from tests.packages import chroots
-from tests.packages.conftest import OpenChroot
+from tests.packages.conftest import OpenChroot, asked
 
 NOT_COPIED = ("--exclude=./build", "--exclude=./.git", "--exclude=__pycache__", "--exclude=*_cache")
 PACKAGES = {"pyfio-virtio", "libpyfio-virtio0", "libpyfio-virtio-dev"}
@@ -131,6 +131,27 @@ def test_apt_finds_all_that_it_needs_in_a_clean_debian(
     )
     installed = re.findall("^Inst (\\S+)", planned, re.MULTILINE)
     assert {"pyfio-virtio", "fio", "liburing2", *python_libraries()} <= set(installed)
+
+
+def test_make_install_as_root_is_found_by_plain_fio_and_removed_whole(
+    builder: chroots.Chroot,
+) -> None:
+    """With what the packages were built from, and without Python's libraries."""
+    succeeds(
+        builder,
+        "cd /root && mkdir none unpacked tree/build/lib && "
+        "for each in tree/build/deb/*virtio*_*.deb; do dpkg-deb -x $each unpacked; done && "
+        "cp unpacked/usr/lib/*/fio_virtio unpacked/usr/lib/*/libpyfio_virtio.so "
+        "unpacked/usr/lib/python3/dist-packages/pyfio_virtio/lib/vhost_backend tree/build/lib",
+    )
+    state = "find / -xdev -not -path '/root/*' | sort; ldconfig -p"
+    installer = "python3 /root/tree/tools/installer.py"
+    before = succeeds(builder, f"ldconfig; {state}")
+    said = succeeds(builder, f"{installer} install --prefix /usr/local --bundle /root/none")
+    assert "fio finds the engine" in said
+    assert "sleepy_poll" in succeeds(builder, "env -i /usr/bin/fio --enghelp=fio_virtio")
+    succeeds(builder, f"{installer} uninstall --prefix /usr/local")
+    assert succeeds(builder, state) == before
 
 
 class TestUse:
@@ -256,3 +277,15 @@ class TestUse:
             "grep '^[<>]' | grep -vE ' /(root|tmp|var/(cache|log|lib/(apt|dpkg)))(/|$)' || true",
         )
         assert left == ""
+
+
+@asked
+def test_two_builds_in_different_folders_and_of_older_files_are_equal(
+    builder: chroots.Chroot,
+) -> None:
+    succeeds(
+        builder,
+        "cp -a /root/tree /root/another && cd /root/another && rm -rf build && "
+        "find engine pyfio_virtio jobs -type f -exec touch -d 2020-01-01 {} + && make deb && "
+        "for each in build/deb/*.deb; do cmp $each /root/tree/$each || exit 1; done",
+    )

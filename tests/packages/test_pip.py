@@ -17,7 +17,7 @@ import pytest
 
 from tests.conftest import ROOT
 from tests.packages.chroots import SHARED, Chroot
-from tests.packages.conftest import OpenChroot
+from tests.packages.conftest import OpenChroot, asked
 
 PACKAGES = ("fio", "python3-venv", "gcc", "libc6-dev", "python3-dev", "dpkg-dev")
 COMPILER = "/usr/bin/x86_64-linux-gnu-gcc-*"
@@ -25,9 +25,6 @@ LISTS = "/var/lib/apt/lists"
 QUICK = {"CC": f"{SHARED}/quick-gcc"}
 SMALL = "run -- --runtime=0 --number_ios=8 --size=64k"
 BUILT = "it is built now"
-asked = pytest.mark.skipif(
-    "ALL" not in os.environ, reason="takes minutes, so ask for it: make test-packages ALL=1"
-)
 
 
 @pytest.fixture(scope="module")

@@ -161,9 +161,6 @@ def checkout(tmp_path: Path) -> Checkout:
     shutil.copy2(ROOT / "engine" / "fio" / "compat.h", tmp_path / "engine" / "fio")
     for path in (ROOT / "engine").glob("*.py"):
         shutil.copy2(path, tmp_path / "engine")
-    # build.py reads in it which fio is too old.
-    (tmp_path / "engine" / "fio").mkdir()
-    shutil.copy2(ROOT / "engine" / "fio" / "compat.h", tmp_path / "engine" / "fio")
     (tmp_path / "engine" / "api.h").write_text(TINY_API)
     (tmp_path / "engine" / "internals.cdef").write_text("")
     borrow_venv(tmp_path / "build" / "venv")

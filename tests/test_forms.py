@@ -72,6 +72,6 @@ def test_the_hook_of_pre_commit_needs_no_network() -> None:
 def test_the_workflow_calls_what_ci_calls() -> None:
     read = yaml.safe_load((ROOT / ".github" / "workflows" / "ci.yml").read_text())
     job = read["jobs"]["test"]
-    assert job["container"] == "debian:12"
+    assert job["container"]["image"] == "debian:12"
     [last] = [step["run"] for step in job["steps"] if ".ci" in step.get("run", "")]
     assert (ROOT / last).stat().st_mode & 0o111

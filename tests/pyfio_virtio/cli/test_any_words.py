@@ -44,7 +44,7 @@ STARTING = {
     "serve": "--status",
 }
 # They do something useful, or ask for a word that they need.
-USEFUL_ALONE = ("doctor", "env", "job", "help", "backend list")
+USEFUL_ALONE = ("build-engine", "doctor", "env", "job", "help", "backend list")
 
 
 def commands(group: click.Group = cli, path: str = "") -> Iterator[tuple[str, click.Command]]:

@@ -4,6 +4,7 @@
 from pathlib import Path
 
 import deb
+import project
 import pytest
 
 OUTPUT = (
@@ -32,7 +33,7 @@ def test_the_output_of_an_earlier_build_is_replaced(tmp_path: Path) -> None:
     deb.refuse_other_contents(tmp_path / "missing")
 
 
-@pytest.mark.parametrize("folder", [deb.ROOT, deb.ROOT.parent, Path("/")])
+@pytest.mark.parametrize("folder", [project.ROOT, project.ROOT.parent, Path("/")])
 def test_the_sources_are_never_removed(folder: Path) -> None:
     with pytest.raises(deb.DebError, match="holds the sources"):
         deb.refuse_other_contents(folder)

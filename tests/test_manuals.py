@@ -8,6 +8,7 @@ from pathlib import Path
 import manual
 import manual_commands
 import manual_engine
+import project
 import pytest
 import roff
 
@@ -81,7 +82,7 @@ def test_the_date_is_that_of_the_release(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "86400")
     assert ' 1 1970-01-02 "pyfio' in roff.page("x", 1, {})
     text = "## Unreleased\n\n## [0.2.0] - 2026-02-03\n\n## [0.1.0] - 2026-01-01\n"
-    found = roff.RELEASE.search(text)
+    found = project.RELEASE.search(text)
     assert found is not None
     assert found[1] == "2026-02-03"
 

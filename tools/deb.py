@@ -13,12 +13,12 @@ import re
 import shutil
 import subprocess
 import sys
-import tomllib
-from datetime import UTC, datetime
+from datetime import UTC, datetime, time
 from email.utils import format_datetime
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
+from project import CHANGELOG, ROOT, newest_release, version
+
 NOT_COPIED = shutil.ignore_patterns(
     ".git", "build", "__pycache__", "*.egg-info", ".*_cache", ".hypothesis"
 )
@@ -28,15 +28,10 @@ class DebError(Exception):
     """The message is a sentence for people."""
 
 
-def version() -> str:
-    with (ROOT / "pyproject.toml").open("rb") as file:
-        return str(tomllib.load(file)["project"]["version"])
-
-
-def release_time(changes: Path) -> datetime:
-    if dated := re.search(r"^## .*(\d{4}-\d\d-\d\d)", changes.read_text(), re.MULTILINE):
-        return datetime.fromisoformat(dated[1]).replace(tzinfo=UTC)
-    return datetime.fromtimestamp(commit_time() or int(changes.stat().st_mtime), tz=UTC)
+def release_time() -> datetime:
+    if dated := newest_release():
+        return datetime.combine(dated, time(), tzinfo=UTC)
+    return datetime.fromtimestamp(commit_time() or int(CHANGELOG.stat().st_mtime), tz=UTC)
 
 
 def commit_time() -> int | None:
@@ -51,7 +46,7 @@ def changelog() -> str:
     """CHANGELOG.md has the changes in words, and is in the package too."""
     control = (ROOT / "debian" / "control").read_text()
     maintainers = re.findall(r"^Maintainer: (.*)$", control, re.MULTILINE)
-    when = format_datetime(release_time(ROOT / "CHANGELOG.md"))
+    when = format_datetime(release_time())
     return (
         f"pyfio-virtio ({version()}) unstable; urgency=medium\n\n"
         f"  * Release {version()}: CHANGELOG.md lists the changes.\n\n"

@@ -27,6 +27,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+import project
 import stage
 
 LIST = Path("lib/pyfio-virtio/installed-files")
@@ -209,7 +210,7 @@ def stage_and_install(prefix: Prefix, libdir: Path, bundle: Path | None) -> None
             stage.fill(Path(folder), prefix.path, libdir, bundle)
             install(prefix, Path(folder), keeps_list=bundle is not None)
     finally:
-        give_back(stage.ROOT)
+        give_back(project.ROOT)
 
 
 def carry_out(chosen: argparse.Namespace) -> None:

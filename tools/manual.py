@@ -25,9 +25,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import project
 import roff
 
-LIBRARY = roff.ROOT / "engine" / "library"
+LIBRARY = project.ROOT / "engine" / "library"
 HEADER, VERSIONS = LIBRARY / "pyfio_virtio.h", LIBRARY / "pyfio_virtio_version.h"
 OVERVIEW = "pyfio_virtio"
 RETURNS = ("Returns ", "Fails ", "After success", "After a failure", "-E", "A call that fails")

@@ -15,9 +15,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import click
+import project
 import roff
 
-sys.path.insert(0, str(roff.ROOT))
+sys.path.insert(0, str(project.ROOT))
 
 from pyfio_virtio.cli.endings import ENDINGS, walk
 from pyfio_virtio.cli.main import PROGRAM, cli

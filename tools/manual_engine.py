@@ -11,14 +11,15 @@ import re
 import sys
 from pathlib import Path
 
+import project
 import roff
 
-PAGE = roff.ROOT / "docs" / "options.md"
-TABLE = roff.ROOT / "engine" / "fio" / "options.c"
-TEXT = roff.ROOT / "engine" / "fio" / "fio_virtio.7.in"
+PAGE = project.ROOT / "docs" / "options.md"
+TABLE = project.ROOT / "engine" / "fio" / "options.c"
+TEXT = project.ROOT / "engine" / "fio" / "fio_virtio.7.in"
 SECTION = re.compile(r"^\.SH (.+)\n((?:(?!\.SH ).*\n)*)", re.MULTILINE)
 # Names in options.c that stand for numbers, and where they are defined.
-CONSTANTS = roff.ROOT / "engine" / "api.h"
+CONSTANTS = project.ROOT / "engine" / "api.h"
 
 
 def ranges() -> dict[str, tuple[int, int]]:

@@ -8,31 +8,22 @@ release, so the same sources always give the same pages.
 import os
 import re
 import textwrap
-import tomllib
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-# A heading of CHANGELOG.md such as `## [0.1.0] - 2026-01-31`.
-RELEASE = re.compile(r"^## \[?\d+\.[\w.]+\]?.*?(\d{4}-\d{2}-\d{2})", re.MULTILINE)
-
-
-def version() -> str:
-    with (ROOT / "pyproject.toml").open("rb") as file:
-        return str(tomllib.load(file)["project"]["version"])
+from project import CHANGELOG, newest_release, version
 
 
 def released() -> date:
     """The date of the newest release. SOURCE_DATE_EPOCH takes precedence, as in other tools. Before
     the first release, it is the date of the changelog itself.
     """
-    log = ROOT / "CHANGELOG.md"
     if epoch := os.environ.get("SOURCE_DATE_EPOCH"):
         return datetime.fromtimestamp(int(epoch), UTC).date()
-    if found := RELEASE.search(log.read_text()):
-        return date.fromisoformat(found[1])
-    return datetime.fromtimestamp(log.stat().st_mtime, UTC).date()
+    if found := newest_release():
+        return found
+    return datetime.fromtimestamp(CHANGELOG.stat().st_mtime, UTC).date()
 
 
 def escaped(text: str) -> str:

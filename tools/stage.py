@@ -11,11 +11,10 @@ import re
 import shutil
 import subprocess
 import sys
-import tomllib
 from pathlib import Path
-from typing import Any
 
-ROOT = Path(__file__).resolve().parent.parent
+from project import ROOT, settings, version
+
 BUILD = ROOT / "build"
 ENGINE, BACK_END = "fio_virtio", "vhost_backend"
 # fio asks the loader for "fio_virtio". ldconfig looks only at files with a name such as lib*.so,
@@ -65,15 +64,10 @@ def fill(into: Path, prefix: Path, libdir: Path, bundle: Path | None) -> None:
     set_modes(into)
 
 
-def project() -> dict[str, Any]:
-    with (ROOT / "pyproject.toml").open("rb") as file:
-        return dict(tomllib.load(file))
-
-
 def add_package(into: Path, python: Path) -> None:
     """The Python files and the data that pyproject.toml names; the same as in a wheel."""
     source, target = ROOT / "pyfio_virtio", into / python / "pyfio_virtio"
-    rules = project()["tool"]["setuptools"]
+    rules = settings()["tool"]["setuptools"]
     data = _matches(source, rules["package-data"]["pyfio_virtio"])
     others = _matches(source, rules["exclude-package-data"]["pyfio_virtio"])
     for path in {*_python_files(source), *data} - others:
@@ -102,7 +96,7 @@ def _python_files(source: Path) -> list[Path]:
 
 def add_metadata(python: Path) -> None:
     """By it, the command knows its version, and pip that the package is there."""
-    about = project()["project"]
+    about = settings()["project"]
     folder = python / f"pyfio_virtio-{about['version']}.dist-info"
     folder.mkdir(parents=True)
     needed = "".join(f"Requires-Dist: {each}\n" for each in about["dependencies"])
@@ -162,7 +156,7 @@ def add_library(into: Path, prefix: Path, libdir: Path) -> None:
     text = _read("engine/pyfio-virtio.pc.in")
     text = text.replace("@PREFIX@", _for_pkg_config(prefix))
     text = text.replace("@LIBDIR@", _for_pkg_config(libdir))
-    text = text.replace("@VERSION@", project()["project"]["version"])
+    text = text.replace("@VERSION@", version())
     described = into / libdir / "pkgconfig" / "pyfio-virtio.pc"
     described.parent.mkdir(parents=True, exist_ok=True)
     described.write_text(text)

@@ -136,8 +136,9 @@ def build_all(wanted: Sequence[Candidate]) -> tuple[list[Engine], list[Row]]:
 
 
 def _in_words(text: str) -> str:
-    """Without what is only true of this machine and this day."""
+    """Without what is only true of this machine and this day, such as the archive's address."""
     text = re.sub(r" in /\S+", "", text.removeprefix("build: "))
+    text = re.sub(r"https?://\S*/", "", text)
     return re.sub(r"\s*\[IP: [^\]]*\]", "", text).replace("  ", " ")
 
 

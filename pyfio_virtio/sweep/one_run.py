@@ -90,11 +90,13 @@ class Runner:
         working = self.folder.begin(trial.point.hash, repeat)
         try:
             record, of_hosts = self._attempt(trial, repeat, working)
+            # A run that ended is kept whole, or ^C would leave its folder without its line.
+            with signals.held():
+                self.folder.finish(record, of_hosts)
+                self._records[trial.point.hash, repeat] = record
         except BaseException:  # interrupted, so the run is incomplete and is not kept
             shutil.rmtree(working, ignore_errors=True)
             raise
-        self.folder.finish(record, of_hosts)
-        self._records[trial.point.hash, repeat] = record
         return record
 
     def _attempt(self, trial: Trial, repeat: int, working: Path) -> tuple[Record, Sequence[Record]]:

@@ -208,7 +208,7 @@ def test_a_report_is_printed_as_json(main_here: RunCommand, invented: Path, slow
         ("sleepy 20 µs", "slower"),
     ]
     assert all(each["iops_low"] <= each["iops"] <= each["iops_high"] for each in found["points"])
-    assert found["headline"].startswith("Event has the most IOPS at all 2 points")
+    assert found["headline"].startswith("Event has the most IOPS at all 2 folders measured.")
     assert main_here("report", "--json", "--markdown", str(invented)).status == 2
 
 

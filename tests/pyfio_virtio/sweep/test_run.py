@@ -2,6 +2,8 @@
 """sweep/run.py, sweep/points.py, sweep/servers.py: real sweeps, in this process."""
 
 import json
+import os
+import signal
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -14,7 +16,16 @@ from pyfio_virtio.analysis import load
 from pyfio_virtio.analysis.timeplots import has_latency_log
 from pyfio_virtio.errors import MachineError, UsageError
 from pyfio_virtio.results.record import NULL, TWIN, Record
-from pyfio_virtio.results.results import COUNTERS, ENVIRONMENT, FIO_JSON, JOB, PLAN, SweepFolder
+from pyfio_virtio.results.results import (
+    COUNTERS,
+    ENVIRONMENT,
+    FIO_JSON,
+    JOB,
+    PLAN,
+    POINTS,
+    RUNS,
+    SweepFolder,
+)
 from pyfio_virtio.sweep.points import Planned, resolve
 from pyfio_virtio.sweep.run import Tally, carry_out
 from pyfio_virtio.sweep.servers import LOG
@@ -200,6 +211,26 @@ def test_a_back_end_that_went_away_stops_the_sweep_at_once(
     tally, _ = sweep(settings)
     assert (tally.kept, tally.failed) == (1, 1)
     assert "nobody listens on this socket; start its back-end" in tally.stopped
+
+
+@pytest.mark.parametrize("moment", range(4))
+def test_a_run_that_ended_is_kept_whole_whenever_it_is_interrupted(
+    sweep: Sweeping, private: Path, monkeypatch: pytest.MonkeyPatch, moment: int
+) -> None:
+    """Its folder and its line are there or not there together: the sweep counts the lines."""
+    fsync, moments = os.fsync, iter(range(100))
+
+    def interrupted(descriptor: int) -> None:
+        fsync(descriptor)
+        path = Path(f"/proc/self/fd/{descriptor}").readlink()
+        if (POINTS in path.parts or path.name == RUNS) and next(moments) == moment:
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(os, "fsync", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        sweep(replace(TINY, repeats=3))
+    folder = SweepFolder(private / "out")
+    assert len(folder.finished()) == len(list(folder.path.glob(f"{POINTS}/*/*"))) == 1
 
 
 def test_a_failed_run_is_tried_again_by_the_same_command(sweep: Sweeping) -> None:

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from pyfio_virtio.backends import backends
+from pyfio_virtio.builds import builds, cache
 from pyfio_virtio.engine import engine
-from pyfio_virtio.engines import cache, engines
 from pyfio_virtio.errors import PyfioVirtioError
 from pyfio_virtio.fio import fio
 from pyfio_virtio.machine import folders, host
@@ -69,7 +69,7 @@ def _engine() -> Check:
 
 def _together(program: str) -> Check:
     found = fio.find(program)
-    library = engines.folder(found)
+    library = builds.folder(found)
     return Check("fio with engine", "ok", f"{found.release} loads {library / engine.NAME}")
 
 

@@ -16,9 +16,9 @@ from pathlib import Path
 
 from pyfio_virtio import convert, files, reach
 from pyfio_virtio.backends import backends, unix_sockets, writers
+from pyfio_virtio.builds import builds
 from pyfio_virtio.engine import counters, engine
 from pyfio_virtio.engine.counters import JobCounters
-from pyfio_virtio.engines import engines
 from pyfio_virtio.errors import UsageError
 from pyfio_virtio.explain import requests
 from pyfio_virtio.explain.requests import Requests
@@ -132,7 +132,7 @@ def plan(
     found = fio.find(program)
     read = [job.read(bundled.find(path)) for path in job_files]
     if _needs_engine(read, fio_options, converting):
-        engines.folder(found, tell)  # its options are needed to read those that were typed
+        builds.folder(found, tell)  # its options are needed to read those that were typed
     arguments = fio_arguments.parse(fio_options, _option_names(found, read, fio_options))
     title, given = _jobs(job_files, read, arguments)
     wanted = _applied(arguments, given, found)
@@ -145,7 +145,7 @@ def plan(
         wanted, changes = _converted(wanted, disk, found)
     environment = {}
     if any(each.uses_engine() for each in wanted):
-        environment["LD_LIBRARY_PATH"] = fio.library_path(engines.folder(found, tell))
+        environment["LD_LIBRARY_PATH"] = fio.library_path(builds.folder(found, tell))
     folder = folders.run_folder_path()
     placed = [_placed(title, each, disk, folder) for each in wanted]
     if with_counters or explain_every:
@@ -203,7 +203,7 @@ def _option_names(found: fio.Fio, jobs: Sequence[job.Job], typed: Sequence[str])
 def _options_that_adds(found: fio.Fio, name: str) -> frozenset[str]:
     """The options that an engine of fio's or ours adds; none if this fio has no engine of ours."""
     if job.is_ours(name):
-        return engines.options(found)
+        return builds.options(found)
     return fio.engine_options(found, None, name)
 
 
@@ -303,7 +303,7 @@ def _said(
     """What fio says about the options of each job. Refuses jobs that fio does not take."""
     if disk.spec is None and disk.socket is None:
         return []  # fio would load the engines of the job, and the user was not asked about them
-    said = fio.parsed(found, wanted, program_options, engines.folder(found))
+    said = fio.parsed(found, wanted, program_options, builds.folder(found))
     if not said:
         _refuse(title, wanted, found, program_options)
     return said
@@ -340,7 +340,7 @@ def _refuse(
     title: str, wanted: Sequence[job.Job], found: fio.Fio, program_options: Sequence[str]
 ) -> None:
     """Says why fio takes none of these jobs: the first reason of the first that it refuses."""
-    environment = {"LD_LIBRARY_PATH": fio.library_path(engines.folder(found))}
+    environment = {"LD_LIBRARY_PATH": fio.library_path(builds.folder(found))}
     sections = [word for word in program_options if word.startswith("--section=")]
     for each in wanted:
         answer = acceptance.ask(found, each.to_bytes(), environment, sections)

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import click
 
+from pyfio_virtio.builds import building, builds, cache
 from pyfio_virtio.engine import engine
-from pyfio_virtio.engines import building, cache, engines
 from pyfio_virtio.fio import fio
 
 
@@ -37,14 +37,14 @@ def build_engine(program: str, sources: Path | None, listing: bool) -> None:
         return
     found = fio.find(program)
     tell = partial(click.echo, err=True)
-    folder = building.build(found, tell, sources) if sources else engines.folder(found, tell)
+    folder = building.build(found, tell, sources) if sources else builds.folder(found, tell)
     click.echo(str(folder / engine.NAME))
     library = shlex.quote(fio.library_path(folder))
     tell(f"Use it: LD_LIBRARY_PATH={library} {shlex.quote(found.path)} job.fio")
 
 
 def _list() -> None:
-    if own := engines.own_release():
+    if own := builds.own_release():
         click.echo(f"{own}  {engine.folder() / engine.NAME}")
     for name in cache.listed():
         release = name.rpartition("-")[0]

@@ -13,6 +13,7 @@ from typing import NoReturn
 import click
 from click.shell_completion import get_completion_class
 
+from pyfio_virtio.builds import builds
 from pyfio_virtio.cli.backend import backend
 from pyfio_virtio.cli.build_engine import build_engine
 from pyfio_virtio.cli.compare import compare
@@ -32,7 +33,6 @@ from pyfio_virtio.cli.sweep import sweep
 from pyfio_virtio.cli.tune import tune
 from pyfio_virtio.cli.verify import verify_command
 from pyfio_virtio.engine import engine
-from pyfio_virtio.engines import engines
 from pyfio_virtio.errors import MachineError, PyfioVirtioError
 from pyfio_virtio.fio import fio
 from pyfio_virtio.machine import signals
@@ -102,7 +102,7 @@ def _library() -> Path:
         found = fio.find()
     except MachineError:
         return engine.folder()
-    return engines.folder(found)
+    return builds.folder(found)
 
 
 @cli.command()

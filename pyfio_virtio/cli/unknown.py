@@ -13,7 +13,7 @@ from pathlib import Path
 
 import click
 
-from pyfio_virtio.engines import engines
+from pyfio_virtio.builds import builds
 from pyfio_virtio.errors import MachineError
 from pyfio_virtio.fio import arguments, bundled, fio
 from pyfio_virtio.fio.job import ALIASES, canonical
@@ -100,7 +100,7 @@ def _of_jobs() -> Collection[str]:
     """fio's options of jobs and those of our engine; none if there is no fio."""
     try:
         found = fio.find()
-        ours = engines.options(found)
+        ours = builds.options(found)
     except MachineError:
         return frozenset()
     return fio.job_options(found) | ours | frozenset(ALIASES)

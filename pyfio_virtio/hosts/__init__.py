@@ -2,6 +2,6 @@
 """Work on several hosts: `serve`, which lets others run jobs on this host, and the controller,
 which runs a job on many hosts that serve.
 
-It may use: backends, engine, engines, fio, machine, results.
+It may use: backends, builds, engine, fio, machine, results.
 Enter at wire.py, which has both sides' messages.
 """

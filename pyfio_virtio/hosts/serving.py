@@ -21,8 +21,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NoReturn
 
+from pyfio_virtio.builds import builds
 from pyfio_virtio.engine import engine
-from pyfio_virtio.engines import engines
 from pyfio_virtio.errors import PyfioVirtioError, UsageError
 from pyfio_virtio.fio import fio
 from pyfio_virtio.fio.fio import Fio
@@ -91,7 +91,7 @@ def look_at_fio(program: str, tell: Callable[[str], None] | None = None) -> tupl
     """
     found = fio.find(program)
     try:
-        engines.folder(found, tell)
+        builds.folder(found, tell)
     except PyfioVirtioError as error:
         return found, "", str(error)
     return found, engine.version(), ""

@@ -14,8 +14,8 @@ from pathlib import Path
 
 from pyfio_virtio.backends import backends, unix_sockets, writers
 from pyfio_virtio.backends.backends import Backend
+from pyfio_virtio.builds import builds
 from pyfio_virtio.engine import engine
-from pyfio_virtio.engines import engines
 from pyfio_virtio.errors import PyfioVirtioError, UsageError
 from pyfio_virtio.fio import fio, together
 from pyfio_virtio.fio.fio import Fio
@@ -47,7 +47,7 @@ class Work:
     def __init__(self, program: Fio, allowed: tuple[Path, ...], folder: Path) -> None:
         self._program, self._allowed, self._folder = program, allowed, folder
         # A fio without an engine of ours is not refused: it runs jobs for fio's own engines.
-        library = engines.known(program) or engine.folder()
+        library = builds.known(program) or engine.folder()
         self._environment = {"LD_LIBRARY_PATH": fio.library_path(library)}
         self.making: Background[Ready] = Background()
         self.ready: Ready | None = None

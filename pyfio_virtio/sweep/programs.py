@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from pyfio_virtio.builds import builds
 from pyfio_virtio.engine import engine
-from pyfio_virtio.engines import engines
 from pyfio_virtio.errors import MachineError, UsageError
 from pyfio_virtio.fio import fio as fios
 from pyfio_virtio.fio.fio import Fio
@@ -105,7 +105,7 @@ def find(
 
 def _each_with_its_own(found: Mapping[str, Fio], tell: Callable[[str], None] | None) -> Programs:
     """Each fio with the build that was made for it. If one is for all of them, it has no name."""
-    own = {name: engines.folder(fio, tell) for name, fio in found.items()}
+    own = {name: builds.folder(fio, tell) for name, fio in found.items()}
     if len(folders := frozenset(own.values())) == 1:
         return Programs(found, {"": next(iter(folders))}, tuple((name, "") for name in found))
     return Programs(found, own, tuple((name, name) for name in found))

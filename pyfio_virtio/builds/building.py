@@ -15,8 +15,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from pyfio_virtio.builds import cache
 from pyfio_virtio.engine.engine import NAME
-from pyfio_virtio.engines import cache
 from pyfio_virtio.errors import MachineError, PyfioVirtioError
 from pyfio_virtio.fio import fio as fios
 from pyfio_virtio.fio.fio import Fio

@@ -2,5 +2,5 @@
 """Which build of the engine goes with which fio: those that are there, and those that are built.
 
 It may use: engine, fio, machine.
-Enter at engines.py, which chooses; building.py builds, and cache.py is where builds are kept.
+Enter at builds.py, which chooses; building.py builds, and cache.py is where builds are kept.
 """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""engines/: which build of the engine goes with a fio, and what happens if there is none."""
+"""builds/: which build of the engine goes with a fio, and what happens if there is none."""
 
 import os
 import shutil
@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from pyfio_virtio.builds import building, builds, cache
 from pyfio_virtio.engine import engine
-from pyfio_virtio.engines import building, cache, engines
 from pyfio_virtio.errors import MachineError, PyfioVirtioError
 from pyfio_virtio.fio import fio
 from pyfio_virtio.fio.fio import Fio
@@ -29,7 +29,7 @@ def in_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.delenv(engine.FOLDER_VARIABLE, raising=False)
     monkeypatch.delenv("FIO_SOURCE_DIR", raising=False)
-    monkeypatch.setattr(engines, "_chosen", {})
+    monkeypatch.setattr(builds, "_chosen", {})
     return cache.of_version()
 
 
@@ -58,7 +58,7 @@ def other_fio(folder: Path) -> Fio:
 
 
 def test_the_packages_own_is_taken_if_it_fits() -> None:
-    assert engines.folder(fio.find()) == OWN
+    assert builds.folder(fio.find()) == OWN
 
 
 def test_a_build_that_is_named_is_the_only_one(
@@ -66,16 +66,16 @@ def test_a_build_that_is_named_is_the_only_one(
 ) -> None:
     put(engine.fio_release())
     monkeypatch.setenv(engine.FOLDER_VARIABLE, str(OWN))
-    assert engines.folder(fio.find()) == OWN
+    assert builds.folder(fio.find()) == OWN
     with pytest.raises(MachineError, match=r"it is fio-3\.99, and the engine was built for"):
-        engines.folder(other_fio(tmp_path))
+        builds.folder(other_fio(tmp_path))
 
 
 @pytest.mark.usefixtures("for_python_alone")
 def test_a_build_in_the_cache_is_found() -> None:
     found = fio.find()
     folder = put(found.release)
-    assert engines.folder(found) == folder
+    assert builds.folder(found) == folder
     assert cache.listed() == [folder.name]
 
 
@@ -84,13 +84,13 @@ def test_a_build_that_fio_does_not_load_is_passed_over() -> None:
     found = fio.find()
     folder = put(found.release)
     put(found.release, "11111111", b"no engine")
-    assert engines.folder(found) == folder
+    assert builds.folder(found) == folder
 
 
 def test_without_an_engine_the_command_that_builds_one_is_named(tmp_path: Path) -> None:
     found = other_fio(tmp_path)
-    with pytest.raises(engines.NoEngineError, match=f"build-engine --fio {found.path}"):
-        engines.folder(found)
+    with pytest.raises(builds.NoEngineError, match=f"build-engine --fio {found.path}"):
+        builds.folder(found)
 
 
 @pytest.mark.usefixtures("for_python_alone")
@@ -99,8 +99,8 @@ def test_a_cache_that_others_can_change_is_not_used(depth: int, in_cache: Path) 
     found = fio.find()
     put(found.release)
     (in_cache, *in_cache.parents)[depth].chmod(0o777)
-    with pytest.raises(engines.NoEngineError):
-        engines.folder(found)
+    with pytest.raises(builds.NoEngineError):
+        builds.folder(found)
     with pytest.raises(MachineError, match=r"will not use .* set XDG_CACHE_HOME"):
         building.build(found, print)
 
@@ -121,7 +121,7 @@ def test_a_fio_of_no_package_needs_sources(tmp_path: Path, in_cache: Path) -> No
     with pytest.raises(
         MachineError, match=r"belongs to no package; set FIO_SOURCE_DIR .* fio"
     ) as e:
-        engines.folder(other_fio(tmp_path), told.append)
+        builds.folder(other_fio(tmp_path), told.append)
     assert "\n" not in str(e.value)
     assert told == [
         f"there is no engine for fio-3.99 ({tmp_path}/other-fio); {building.TAKES}",

@@ -12,8 +12,8 @@ import shlex
 from collections.abc import Callable
 from pathlib import Path
 
+from pyfio_virtio.builds import building, cache
 from pyfio_virtio.engine import engine
-from pyfio_virtio.engines import building, cache
 from pyfio_virtio.errors import MachineError
 from pyfio_virtio.fio import fio as fios
 from pyfio_virtio.fio.fio import Fio

@@ -10,7 +10,6 @@ name only when that fio has loaded it. Called from the main thread.
 import errno
 import os
 import shutil
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,7 +19,7 @@ from pyfio_virtio.engine.engine import NAME
 from pyfio_virtio.errors import MachineError, PyfioVirtioError
 from pyfio_virtio.fio import fio as fios
 from pyfio_virtio.fio.fio import Fio
-from pyfio_virtio.machine import folders, questions, signals
+from pyfio_virtio.machine import folders, python, questions, signals
 
 TAKES = "it is built now, which takes a minute or two"
 # Far more than a slow machine and a slow network need.
@@ -117,10 +116,10 @@ def _run(
     it says on the way to its success."""
     program, *words = command
     # The programs import one another from their folder, which a safe path would leave out.
-    environment = {"TMPDIR": str(work), "PYTHONDONTWRITEBYTECODE": "1", "PYTHONSAFEPATH": ""}
+    environment = {"TMPDIR": str(work), "PYTHONSAFEPATH": ""}
     if sources is not None:
         environment[_SOURCES_VARIABLE] = str(sources)
-    line = [sys.executable, str(cache.SOURCES / program), *words]
+    line = [*python.command_for_file(), str(cache.SOURCES / program), *words]
     done = questions.ask(line, environment, _LIMIT_S, "try again", ends_with_us=True)
     said = done.stderr.decode("utf-8", "replace")
     if done.status:

@@ -61,6 +61,8 @@ def find(program: str = "fio") -> Fio:
         raise MachineError(
             f"cannot use {path}", f"{release} is older than {oldest}", _HOW_TO_INSTALL
         )
+    if obstacle := linkage.obstacle(path):
+        raise MachineError(f"cannot use {path}", obstacle, "name another fio with --fio")
     return Fio(path, release)
 
 
@@ -105,12 +107,6 @@ def check_engine_loads(fio: Fio, engine_folder: Path, engine: str) -> None:
     asked = _ask([fio.path, f"--enghelp={engine}"], environment)
     if asked.status == 0 and "sleepy_poll" in asked.stdout:
         return
-    if obstacle := linkage.obstacle(fio.path):
-        raise MachineError(
-            f"{fio.path} does not load {engine_folder / engine}",
-            obstacle,
-            "name another fio with --fio",
-        )
     refusal = re.search(rf"^{engine}: (.*); (.*)$", asked.stderr, re.MULTILINE)
     raise MachineError(
         f"{fio.path} does not load {engine_folder / engine}",

@@ -1,11 +1,22 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""How this program starts a Python of its own, which must find the same libraries."""
+"""How this program starts a Python of its own, which must find the same libraries.
+
+It ignores all that ours ignores. Without this, the user's PYTHONPATH would reach the Pythons of an
+installed command that ignores it.
+"""
 
 import sys
 
 
 def command() -> list[str]:
-    """The interpreter. It ignores modules in the current folder, and all that ours ignores."""
+    """An interpreter for modules (-m). It ignores those in the current folder."""
     if sys.flags.isolated:
         return [sys.executable, "-I"]
     return [sys.executable, "-sP" if sys.flags.no_user_site else "-P"]
+
+
+def command_for_file() -> list[str]:
+    """An interpreter for a file that imports those beside it. It leaves no bytecode there."""
+    if sys.flags.isolated:
+        return [sys.executable, "-EsB"]
+    return [sys.executable, "-sB" if sys.flags.no_user_site else "-B"]

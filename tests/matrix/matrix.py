@@ -2,7 +2,8 @@
 """Builds fios and an engine for each, runs them, and shows that all other pairs are refused.
 
 `make matrix` calls it. It builds below build/matrix and keeps what it built. It writes the tables
-of docs/fio-releases.md anew if it tried all suites and sources of its own list and nothing failed.
+of docs/fio-releases.md anew if it tried all suites and sources of its own list, nothing failed, and
+no result would be lost.
 """
 
 import argparse
@@ -30,6 +31,8 @@ BUILD = ROOT / "build" / "matrix"
 PAGE = ROOT / "docs" / "fio-releases.md"
 # build.py says this of sources that it refuses, which is no failure.
 TOO_OLD = "is too old for the engine"
+MISSING = "Sources that cannot be used"
+NOT_HAD = "cannot be had"
 BEGIN, END = "<!-- make matrix: begin -->\n", "<!-- make matrix: end -->\n"
 Row = tuple[str, ...]
 
@@ -215,7 +218,7 @@ def program_rows(suites: Sequence[str], engines: Sequence[Engine]) -> Iterator[R
     for label, fio in programs(suites):
         say(f"Running the fio of {label}")
         if isinstance(fio, HeadersError):
-            yield label, "", "cannot be had", _in_words(str(fio))
+            yield label, "", NOT_HAD, _in_words(str(fio))
         else:
             yield program_row(label, fio, engines)
 
@@ -255,7 +258,7 @@ def tables(suites: Sequence[str], trees: Sequence[str]) -> list[Shown]:
             ("fio", "sources from", "patches", "interface", "server", "trials"),
             own,
         ),
-        Shown("Sources that cannot be used", ("sources", "reason"), missing),
+        Shown(MISSING, ("sources", "reason"), missing),
         Shown("Each engine (row) in each fio (column)", ("", *names), pair_rows(engines)),
         Shown(
             "The fio of each distribution's package",
@@ -268,6 +271,22 @@ def tables(suites: Sequence[str], trees: Sequence[str]) -> list[Shown]:
 def is_bad(shown: Sequence[Shown]) -> bool:
     cells = itertools.chain.from_iterable(row for each in shown for row in each.rows)
     return any("FAILED" in cell or "NOT REFUSED" in cell for cell in cells)
+
+
+def lost(shown: Sequence[Shown]) -> list[str]:
+    """The sources and packages that could not be had, but of which the page has results."""
+    built, _, rest = PAGE.read_text().partition(f"{MISSING}:")
+    origins = {label for row in _cells(built) if len(row) > 1 for label in row[1].split(", ")}
+    ran = {row[0] for row in _cells(rest) if len(row) == 4 and row[2] != NOT_HAD}
+    missing = [row[0] for each in shown if each.title == MISSING for row in each.rows]
+    absent = [row[0] for each in shown for row in each.rows if NOT_HAD in row]
+    gone = [*filter(origins.__contains__, missing), *filter(ran.__contains__, absent)]
+    return list(dict.fromkeys(gone))
+
+
+def _cells(text: str) -> list[list[str]]:
+    rows = (line for line in text.splitlines() if line.startswith("| "))
+    return [row.removeprefix("| ").removesuffix(" |").split(" | ") for row in rows]
 
 
 def keep(shown: Sequence[Shown]) -> None:
@@ -303,8 +322,15 @@ def main() -> int:
         Console().print(each.rich())
     if is_bad(shown):
         return 1
-    if tuple(chosen.suites) == sources.DEBIAN and not chosen.trees:
-        keep(shown)
+    if tuple(chosen.suites) != sources.DEBIAN or chosen.trees:
+        return 0
+    if gone := lost(shown):
+        say(
+            f"matrix: {PAGE} stays as it is, because it has results of {', '.join(gone)}, which "
+            "could not be had now; if they are gone for good, remove them from that page first"
+        )
+        return 1
+    keep(shown)
     return 0
 
 

@@ -91,6 +91,43 @@ def test_the_page_is_written_only_if_nothing_failed(
     assert ("as it was" in page.read_text()) == bool(status)
 
 
+OF_LAST_TIME = (
+    matrix.Shown("Each fio", ("fio", "sources from"), [("fio-3.41", "Debian forky, Debian sid")]),
+    matrix.Shown(matrix.MISSING, ("sources", "reason"), [("Debian trixie", "404")]),
+    matrix.Shown("Packages", ("package of", "fio", "result", "engine"),
+                 [("Debian sid", "fio-3.41", "all 9 passed", "of Debian sid"),
+                  ("Ubuntu 25.10", "", matrix.NOT_HAD, "404")]),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("missing", "package", "gone"),
+    [
+        (("Debian sid", "no network"), (), "Debian sid"),
+        ((), ("Debian sid", "", matrix.NOT_HAD, "no network"), "Debian sid"),
+        (("Debian trixie", "404"), ("Ubuntu 25.10", "", matrix.NOT_HAD, "404"), ""),
+    ],
+)
+def test_no_result_is_lost_because_something_cannot_be_fetched(
+    missing: matrix.Row,
+    package: matrix.Row,
+    gone: str,
+    page: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    matrix.keep(OF_LAST_TIME)
+    before = page.read_text()
+    shown = [
+        matrix.Shown(matrix.MISSING, ("sources", "reason"), list(filter(None, [missing]))),
+        matrix.Shown("Packages", ("package of",), list(filter(None, [package]))),
+    ]
+    monkeypatch.setattr(matrix, "tables", lambda suites, trees: shown)
+    assert matrix.main() == bool(gone)
+    assert (page.read_text() == before) is bool(gone)
+    assert bool(gone) is (f"it has results of {gone}, which" in capsys.readouterr().err)
+
+
 def test_a_program_starts_from_a_folder_with_spaces(tmp_path: Path) -> None:
     root = tmp_path / "two words, $one 'quote'"
     root.mkdir()

@@ -147,6 +147,19 @@ def test_a_compiler_that_fails_is_quoted(
     assert list(in_cache.iterdir()) == []
 
 
+def test_a_python_that_ignores_the_environment_builds_without_it(tmp_path: Path) -> None:
+    """An installed command starts its Python like this."""
+    (tmp_path / "argparse.py").write_text("raise SystemExit('the module of PYTHONPATH')")
+    done = subprocess.run(
+        [sys.executable, "-I", "-m", "pyfio_virtio", "build-engine", "--sources", tmp_path],
+        env={**os.environ, "PYTHONPATH": str(tmp_path), "CC": compiler(tmp_path, "exit 0")},
+        capture_output=True,
+        text=True,
+    )
+    assert done.stderr.count("\n") == 1
+    assert f"FIO_SOURCE_DIR={tmp_path} has no sources of fio" in done.stderr
+
+
 def test_without_a_compiler_the_remedy_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CC", "no-such-compiler")
     with pytest.raises(PyfioVirtioError, match=r"cannot run no-such-compiler: .* package gcc"):

@@ -10,18 +10,16 @@ from pathlib import Path
 
 import pytest
 
-from pyfio_virtio.engine import engine
 from pyfio_virtio.errors import MachineError
 from pyfio_virtio.fio import fio, linkage
-from pyfio_virtio.fio.fio import Fio
 
 MUSL = "/lib/ld-musl-x86_64.so.1"
 
 
 def compiled(folder: Path, *flags: str) -> str:
-    """A program that ends at once, as a static fio does when it loads an engine."""
+    """A program that says that it is fio."""
     source, program = folder / "other.c", folder / "other-fio"
-    source.write_text("int main(void) { return 1; }\n")
+    source.write_text('#include <stdio.h>\nint main(void) { return puts("fio-3.33") < 0; }\n')
     subprocess.run(["gcc", *flags, str(source), "-o", str(program)], check=True)
     return str(program)
 
@@ -56,8 +54,8 @@ def test_what_is_no_program_of_a_known_form_says_nothing(content: bytes, tmp_pat
     assert linkage.obstacle(str(tmp_path / "none")) == ""
 
 
-def test_the_command_gives_it_as_the_reason(tmp_path: Path) -> None:
-    static = Fio(compiled(tmp_path, "-static"), engine.fio_release())
+def test_no_command_builds_an_engine_for_it(tmp_path: Path) -> None:
+    static = compiled(tmp_path, "-static")
     with pytest.raises(MachineError, match="it is linked statically") as failed:
-        fio.check_engine_loads(static, engine.folder(), engine.NAME)
-    assert "--fio" in str(failed.value)
+        fio.find(static)
+    assert str(failed.value).endswith("name another fio with --fio")

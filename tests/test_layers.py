@@ -408,9 +408,18 @@ def test_the_package_imports_analysis_by_one_name(path: Path) -> None:
     assert not {name.split(".")[0] for name in imports(path)} & {"analysis"}
 
 
-def test_the_commands_start_without_what_is_slow_to_import() -> None:
-    show = "import sys, pyfio_virtio.cli.main; print(*sys.modules)"
+def imported_by(module: str) -> set[str]:
+    show = f"import sys, {module}; print(*sys.modules)"
     done = subprocess.run(
         [sys.executable, "-c", show], cwd=ROOT, capture_output=True, text=True, check=True
     )
-    assert not HEAVY & set(done.stdout.split())
+    return set(done.stdout.split())
+
+
+def test_the_commands_start_without_what_is_slow_to_import() -> None:
+    assert not HEAVY & imported_by("pyfio_virtio.cli.main")
+
+
+def test_a_back_end_starts_without_what_only_others_need() -> None:
+    others = {"asyncio", "concurrent.futures", "psutil", "pyfio_virtio.disk", "tempfile"}
+    assert not (HEAVY | others) & imported_by("pyfio_virtio.backends.builtin")

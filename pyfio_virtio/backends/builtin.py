@@ -12,7 +12,6 @@ import signal
 import sys
 from pathlib import Path
 
-from pyfio_virtio import files
 from pyfio_virtio.backends import filling
 from pyfio_virtio.backends.builtin_engine import BuiltinBackend, Settings
 from pyfio_virtio.errors import PyfioVirtioError
@@ -159,6 +158,8 @@ def _serve(chosen: argparse.Namespace) -> None:
     with BuiltinBackend(_settings(chosen)) as backend:
         signal.sigwait(_STOP_SIGNALS)
         if chosen.stats_file:
+            from pyfio_virtio import files  # slow to import, and only needed here
+
             files.replace(chosen.stats_file, backend.command("stats") + "\n")
 
 

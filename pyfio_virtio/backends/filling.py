@@ -8,10 +8,9 @@ takes more than half of what is free, and touches no file that was there before.
 
 import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from pyfio_virtio.machine import host, signals
+from pyfio_virtio.machine import memory, signals
 from pyfio_virtio.sizes import format_size
 
 _PIECE_BYTES = 1 << 20
@@ -22,7 +21,7 @@ _SLICE_BYTES = 64 << 20
 
 def short_of_memory(size_bytes: int) -> str:
     """Why memory of that size is not filled beforehand; "" if it is."""
-    free = host.free_memory_bytes()
+    free = memory.free_bytes()
     if size_bytes <= free // 2:
         return ""
     return (
@@ -59,6 +58,8 @@ def fill_memory(fd: int, size_bytes: int) -> None:
 
 
 def _in_threads(work: Callable[[int], None], starts: range) -> None:
+    from concurrent.futures import ThreadPoolExecutor  # slow to import, and mostly not needed
+
     with ThreadPoolExecutor(len(starts)) as pool:
         with signals.held_from_threads():
             parts = [pool.submit(work, start) for start in starts]

@@ -17,7 +17,7 @@ from typing import Any
 from pyfio_virtio.backends.backends import VHOST_USER_KINDS, BackendSpec
 from pyfio_virtio.backends.option_keys import key_of
 from pyfio_virtio.errors import PyfioVirtioError, UsageError, did_you_mean
-from pyfio_virtio.machine import host
+from pyfio_virtio.machine import memory
 from pyfio_virtio.sizes import format_size
 
 # A file that the session makes, and removes at its end.
@@ -121,7 +121,7 @@ def permitted(asked: Asked, allowed: Sequence[Path], folder: Path) -> Asked:
             advice = "leave it out, or start the back-end there and name its socket"
             raise _forbidden(f"give {option:.80} to a back-end", advice)
     spec.check()
-    if spec.storage == "memory" and spec.size_bytes > (free := host.free_memory_bytes()):
+    if spec.storage == "memory" and spec.size_bytes > (free := memory.free_bytes()):
         size, room = format_size(spec.size_bytes), format_size(free >> 20 << 20)
         raise PyfioVirtioError(
             f"cannot make a disk of {size} in memory", f"{room} are free here", "use a smaller one"

@@ -20,7 +20,7 @@ from pyfio_virtio.hosts.channel import Channel
 from pyfio_virtio.hosts.hall import Hall
 from pyfio_virtio.hosts.wire import Message
 from pyfio_virtio.hosts.work import Work
-from pyfio_virtio.machine import host
+from pyfio_virtio.machine import host, memory
 
 _MOST_COUNTERS = 900_000
 _LARGEST = (1 << 63) - 1
@@ -90,7 +90,7 @@ class Greeted:
             fio=self._hall.fio.release,
             engine=self._hall.engine,
             problem=self._hall.problem,
-            memory=host.free_memory_bytes(),
+            memory=memory.free_bytes(),
             facts=host.describe().facts(),
             ns=time.time_ns(),
         )

@@ -17,8 +17,6 @@ from collections.abc import Collection, Iterator
 from contextlib import suppress
 from pathlib import Path
 
-import psutil
-
 _SET_PDEATHSIG, _SET_CHILD_SUBREAPER = 1, 36
 _LOOK_S = 0.005
 _MOST_S = 10.0  # the kernel needs time to free the memory of a process
@@ -49,6 +47,8 @@ def children(pid: int) -> list[int]:
         for thread in Path(f"/proc/{pid}/task").iterdir():
             found += map(int, (thread / "children").read_text().split())
     except FileNotFoundError:  # the process has ended, or the kernel was built without this file
+        import psutil  # slow to import, and mostly not needed
+
         with suppress(psutil.Error):
             return [each.pid for each in psutil.Process(pid).children()]
     except OSError:

@@ -6,10 +6,7 @@ may call.
 """
 
 import os
-import platform
 import resource
-import sys
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,7 +59,7 @@ def describe() -> Host:
         cpu_model=_cpu_model(),
         cpus=len(os.sched_getaffinity(0)),
         governor=_read(_CPU / "cpu0" / "cpufreq" / "scaling_governor"),
-        kernel=platform.release(),
+        kernel=os.uname().release,
         mitigations="off" if "mitigations=off" in options else "on",
         load=os.getloadavg()[0],
         memlock_bytes=None if memlock == resource.RLIM_INFINITY else memlock,
@@ -83,7 +80,7 @@ def _cpu_model() -> str:
         name, _, value = line.partition(":")
         if name.strip() == "model name":
             return value.strip()
-    return platform.machine()
+    return os.uname().machine
 
 
 def _hugepages() -> tuple[HugePages, ...]:
@@ -120,47 +117,3 @@ def cores() -> list[list[int]]:
         siblings = _read(_CPU / f"cpu{cpu}" / "topology" / "thread_siblings_list")
         found.setdefault(siblings or str(cpu), []).append(cpu)
     return list(found.values())
-
-
-# ---- memory --------------------------------------------------------------------------------------
-
-# For the two versions of control groups: their folder, and the names of the limit, of the memory in
-# use, and of the part of it that can be freed at once.
-_GROUPS = (
-    ("sys/fs/cgroup", "memory.max", "memory.current", "inactive_file"),
-    (
-        "sys/fs/cgroup/memory",
-        "memory.limit_in_bytes",
-        "memory.usage_in_bytes",
-        "total_inactive_file",
-    ),
-)
-
-
-def free_memory_bytes(root: Path = Path("/")) -> int:
-    """The memory that this process may still take, within its control groups' limits."""
-    kib = _fields(root / "proc/meminfo").get("MemAvailable")
-    machine = sys.maxsize if kib is None else kib * 1024
-    return max(0, min([machine, *_rooms_of_groups(root)]))
-
-
-def _rooms_of_groups(root: Path) -> Iterator[int]:
-    for line in (_read(root / "proc/self/cgroup") or "").splitlines():
-        _, controllers, path = line.split(":", 2)
-        if controllers not in ("", "memory"):
-            continue
-        place, limit, used, idle = _GROUPS[1 if controllers else 0]
-        top = root / place
-        group = top / path.lstrip("/")
-        for folder in (group, *group.parents):
-            given, taken = _read(folder / limit), _read(folder / used)
-            if given and taken and given.isdecimal():
-                yield int(given) - int(taken) + _fields(folder / "memory.stat").get(idle, 0)
-            if folder == top:
-                break
-
-
-def _fields(path: Path) -> dict[str, int]:
-    """The numbers by name in a file with lines such as "MemFree: 12 kB"."""
-    words = [line.split() for line in (_read(path) or "").splitlines()]
-    return {word[0].rstrip(":"): int(word[1]) for word in words if word[1:] and word[1].isdecimal()}

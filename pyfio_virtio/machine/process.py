@@ -22,12 +22,13 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import IO
-
-import psutil
+from typing import IO, TYPE_CHECKING
 
 from pyfio_virtio.errors import MachineError
 from pyfio_virtio.machine import signals
+
+if TYPE_CHECKING:
+    import psutil
 
 _SECRET = re.compile("secret|passw|token|credential", re.IGNORECASE)
 _EXEC_S = 1.0  # far more than an execve(2) takes
@@ -63,6 +64,8 @@ def command_line(pid: int) -> str:
 
     It is shown to others, so words that may contain a secret are replaced.
     """
+    import psutil  # slow to import, and mostly not needed
+
     try:
         words = psutil.Process(pid).cmdline()
     except (psutil.Error, OSError):
@@ -167,6 +170,8 @@ def _end(descriptor: int, grace_s: float) -> None:
 
 def _is_marked(pid: int, mark: str) -> bool:
     """Whether a process belongs to this user and was started with `mark` in its environment."""
+    import psutil  # slow to import, and mostly not needed
+
     name, _, value = mark.partition("=")
     try:
         found = psutil.Process(pid)
@@ -175,7 +180,7 @@ def _is_marked(pid: int, mark: str) -> bool:
         return False
 
 
-def _environment(of: psutil.Process) -> Mapping[str, str]:
+def _environment(of: "psutil.Process") -> Mapping[str, str]:
     """The environment is empty for a moment while a process executes another program."""
     deadline = time.monotonic() + _EXEC_S
     while not (found := of.environ()) and time.monotonic() < deadline:

@@ -13,8 +13,6 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-import psutil
-
 from pyfio_virtio.machine import process
 from pyfio_virtio.machine.cpu_use import CpuUse
 
@@ -35,6 +33,8 @@ class Moment:
 
 def look(fio_pid: int, backend_pid: int | None) -> Moment:
     """Reads the totals of this moment."""
+    import psutil  # slow to import, and only needed when something is measured
+
     machine = psutil.cpu_times()
     return Moment(
         time_s=time.monotonic(),
@@ -49,6 +49,8 @@ def look(fio_pid: int, backend_pid: int | None) -> Moment:
 
 def cpu_use(pid: int) -> CpuUse | None:
     """CPU time of the process, and context switches of its threads."""
+    import psutil
+
     try:
         times = psutil.Process(pid).cpu_times()
         switches = [_switches(thread) for thread in Path(f"/proc/{pid}/task").iterdir()]

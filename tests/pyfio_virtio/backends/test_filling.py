@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pyfio_virtio.backends import backends, filling
 from pyfio_virtio.backends.backends import Backend, BackendSpec
 from pyfio_virtio.errors import UsageError
-from pyfio_virtio.machine import host
+from pyfio_virtio.machine import memory
 from tests.conftest import RunCommand, StartBackend
 
 MIB = 1 << 20
@@ -52,7 +52,7 @@ def test_a_file_that_was_filled_has_no_hole(tmp_path: Path, size: int) -> None:
 
 
 def test_half_of_the_free_memory_is_enough(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(host, "free_memory_bytes", lambda: 200 * MIB)
+    monkeypatch.setattr(memory, "free_bytes", lambda: 200 * MIB)
     assert filling.short_of_memory(100 * MIB) == ""
     assert filling.short_of_memory(101 * MIB) == (
         "101 MiB of memory are more than half of the 200 MiB that are free, so its pages are "

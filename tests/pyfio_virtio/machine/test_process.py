@@ -258,9 +258,13 @@ def test_what_a_child_wrote_is_kept() -> None:
 
 def test_a_command_line_that_is_shown_hides_secrets() -> None:
     words = ("--object", "secret,id=s0,data=letmein", "--password=x", "--size=1G")
-    code = "import sys; sys.stdin.read()"
-    with subprocess.Popen([sys.executable, "-c", code, *words], stdin=subprocess.PIPE) as child:
-        line = process.command_line(child.pid)
+    # Its command line is empty for a moment after Popen has returned.
+    code = "import sys; print(flush=True); sys.stdin.read()"
+    line = [sys.executable, "-c", code, *words]
+    with subprocess.Popen(line, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+        assert child.stdout
+        child.stdout.readline()
+        shown = process.command_line(child.pid)
         child.communicate()
-    assert line.endswith("--object '(hidden)' '(hidden)' --size=1G")
+    assert shown.endswith("--object '(hidden)' '(hidden)' --size=1G")
     assert process.command_line(child.pid) == ""

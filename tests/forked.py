@@ -209,8 +209,9 @@ def _has_children() -> bool:
 if __name__ == "__main__":
     if os.fork():
         os._exit(0)  # so that what follows is no child of the tests' process
-    # Loaded once for all commands.
-    import pyfio_virtio.analysis
+    # Loaded once for all commands, matplotlib too, but nothing that loads the engine.
+    import pyfio_virtio.analysis.compare
+    import pyfio_virtio.analysis.report
     import pyfio_virtio.cli.main  # noqa: F401
 
     # A collection in a fork would write to each object, and so copy all memory.

@@ -25,7 +25,7 @@ WORDS = ("no/such/thing", ".", "-1", "9" * 40, BINARY, "a\nb", "")
 NEEDED = {
     "run": ("--dry-run",),
     "explain": ("--dry-run", "--fio=no/fio"),  # it plans what run plans
-    "sweep": ("--dry-run",),
+    "sweep": ("--dry-run", "--iodepth=1", "--no-controls"),  # fio checks each point
     "tune": ("./no.sock", "--dry-run"),
     "backend start": ("--dry-run",),
     "restart-test": ("--dry-run",),

@@ -55,6 +55,8 @@ def conditions(frame: pd.DataFrame) -> str:
 
 
 def _repeats(runs: pd.DataFrame, keys: list[str]) -> str:
+    if runs.empty:
+        return "no run succeeded"
     sizes = runs.groupby(keys, dropna=False, sort=False).size() if keys else pd.Series([len(runs)])
     few, many = int(sizes.min()), int(sizes.max())
     if many == 1:

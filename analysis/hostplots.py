@@ -13,9 +13,10 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from pyfio_virtio.analysis import drawing, findings, names, stats, style
+from pyfio_virtio.analysis import checks, claims, drawing, findings, names, stats, style
+from pyfio_virtio.analysis.answers import times
 from pyfio_virtio.analysis.frame import grouped, in_order, measured, points, subject
-from pyfio_virtio.analysis.hosts import HOST, SHARE, is_on_hosts, of_hosts, slowest
+from pyfio_virtio.analysis.hosts import HOST, SHARE, claim, compared, is_on_hosts, of_hosts
 from pyfio_virtio.analysis.run_files import samples
 from pyfio_virtio.results.record import HOSTS
 
@@ -89,11 +90,12 @@ def _panel(panel: Axes, part: pd.DataFrame, along: str, lines: Sequence[str]) ->
 
 
 def _range_of_hosts(hosts: pd.DataFrame) -> str:
-    medians = {str(key[HOST]): float(part["iops"].median()) for key, part in grouped(hosts, [HOST])}
-    if len(medians) == 1:
-        [(name, iops)] = medians.items()
-        return f"Host {name} does {style.short(iops)} IOPS (median of its runs)"
-    return f"IOPS by host: {drawing.span(medians.values(), style.short)}, each of all runs"
+    medians = points(hosts, [HOST, "way", "iodepth"], ("iops",))["iops"]
+    names_of_hosts = hosts[HOST].unique()
+    who = (
+        f"host {names_of_hosts[0]}" if len(names_of_hosts) == 1 else f"{len(names_of_hosts)} hosts"
+    )
+    return f"IOPS of {who}: {drawing.span(medians, style.short)}"
 
 
 # ---- over time -------------------------------------------------------------------------------
@@ -161,7 +163,7 @@ def _of_run(run: pd.DataFrame) -> str:
     failed = [str(name) for name in run.loc[run["error"].notna(), HOST]]
     if failed:
         who = f"Host {failed[0]}" if len(failed) == 1 else f"Hosts {names.listed(failed)}"
-        return f"{who} failed; the others went on"
+        return f"{who} failed{'; the others went on' if len(failed) < len(run) else ''}"
     return f"One run of {len(run)} {'host' if len(run) == 1 else 'hosts'}: their IOPS over time"
 
 
@@ -200,11 +202,9 @@ def fairness(frame: pd.DataFrame, axes: Axes) -> Axes:
     axes.set_ylabel("IOPS / those of the median host")
     if len(groups) > 1:
         drawing.legend(axes)
-    found_slowest = slowest(hosts)
-    title = "Fairness of the hosts"
-    if found_slowest is not None:
-        name, share = found_slowest
-        title = f"Host {name} is the slowest, with {share.value:.2f} of the median host's IOPS"
+    middles = [float(part[SHARE].median()) for _, part in grouped(hosts, [HOST])]
+    described = drawing.span(middles, lambda value: f"{value:.2f}")
+    title = claim(compared(hosts)) or f"IOPS of the hosts / those of the median host: {described}"
     style.titles(axes, title, _conditions(frame))
     return axes
 
@@ -226,7 +226,7 @@ def scaling(frame: pd.DataFrame, axes: Axes) -> Axes:
     deepest = in_order(runs, ["iodepth"])["iodepth"].iloc[-1]
     chosen = runs[runs["iodepth"] == deepest]
     table = points(chosen, [by, HOSTS], ("iops",)).dropna(subset=["iops"])
-    ends, found = [], []
+    ends = []
     for number, (key, line) in enumerate(drawing.some(grouped(table, [by]))):
         drawn = style.series(number)
         count, value = line[HOSTS].to_numpy(float), line["iops"].to_numpy(float)
@@ -241,7 +241,6 @@ def scaling(frame: pd.DataFrame, axes: Axes) -> Axes:
         ]
         style.point_labels(axes, labels[1:])
         ends.append((count[-1], value[-1], str(key[by]), drawn["color"]))
-        found.append((str(key[by]), count[0], count[-1], value[-1] / value[0], efficiency[-1]))
     axes.set_ylim(bottom=0)
     axes.set_xticks(
         sorted(table[HOSTS].unique()), [f"{int(n)}" for n in sorted(table[HOSTS].unique())]
@@ -252,16 +251,29 @@ def scaling(frame: pd.DataFrame, axes: Axes) -> Axes:
     note = _conditions(frame)
     if runs["iodepth"].nunique() > 1:
         note += f" · iodepth {str(deepest).removesuffix('.0')}"
-    style.titles(axes, _scaled(found), note)
+    title = _scaled(runs, by, deepest) or drawing.range_title(table, "iops", runs)
+    style.titles(axes, title, note)
     return axes
 
 
-def _scaled(found: Sequence[tuple[str, float, float, float, float]]) -> str:
-    name, few, many, times, efficiency = max(found, key=lambda each: each[4])
-    who = f"{name}: " if len(found) > 1 else ""
+def _scaled(runs: pd.DataFrame, by: str, depth: object) -> str:
+    """How much the most hosts do compared with the fewest, of the line with the largest ratio that
+    was shown; empty if none was."""
+    counts = {checks.name_point({HOSTS: n}, [HOSTS]): int(n) for n in runs[HOSTS].unique()}
+    found = []
+    for answer in claims.study(runs, HOSTS).answers:
+        few, many = answer.names[0], answer.names[-1]
+        shown = answer.iops.get((few, many))
+        if shown and shown.differs and answer.where.get("iodepth", depth) == depth:
+            found.append((str(answer.where.get(by, "")), counts[few], counts[many], shown))
+    if not found:
+        return ""
+    name, fewest, most, best = max(found, key=lambda each: each[3].ratio.value)
+    ends = best.ratio.interval.low, best.ratio.interval.high
+    low, high = (f"{end * fewest / most:.0%}" for end in ends)
     return (
-        f"{who}{int(many)} hosts do {times:.2f} times the IOPS of {int(few)} (medians), "
-        f"an efficiency of {efficiency:.0%}"
+        f"{f'{name}: ' if name else ''}{most} hosts do {times(best)} the IOPS of {fewest}, "
+        f"an efficiency of {low if low == high else f'{low} to {high}'}"
     )
 
 

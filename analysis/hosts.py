@@ -2,18 +2,19 @@
 """The single hosts of runs on several hosts: their rows, and sentences about them.
 
 This file reads the rows of hosts that belong to a frame of runs. It is called from one thread,
-reads files and changes none. hostplots.py draws. A sentence describes medians; whether hosts differ
-is told by how each compares with the others of the same runs.
+reads files and changes none. hostplots.py draws. claim() is the only source of claims about hosts:
+a sentence and a title that name one as slow are its text, and all others describe.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
-from pyfio_virtio.analysis import stats
+from pyfio_virtio.analysis import family, stats
 from pyfio_virtio.analysis.frame import ALL_JOBS, FIO_DEFAULT_DEPTH, derive, extreme, measured
 from pyfio_virtio.analysis.names import NoDataError
 from pyfio_virtio.results.record import HOSTS, LARGE_OFFSET_MS, LONG_SKEW, STRAGGLER
@@ -68,16 +69,57 @@ def _with_shares(hosts: pd.DataFrame) -> pd.DataFrame:
     return hosts.assign(**{SHARE: (good["iops"] / medians.where(medians > 0)).reindex(hosts.index)})
 
 
-def slowest(hosts: pd.DataFrame) -> tuple[str, stats.Estimate] | None:
-    """The host with the smallest median share of the median host, over all runs of all hosts."""
-    known = hosts.dropna(subset=[SHARE])
+Shares = Mapping[str, stats.Comparison]
+
+
+def compared(hosts: pd.DataFrame) -> Shares:
+    """Each host's IOPS compared with those of the median host of the same run.
+
+    The intervals hold for all hosts together. The points of a round count as one, because each of
+    them has the same hosts.
+    """
+    known = hosts.assign(_log=stats.logs(hosts[SHARE])).dropna(subset=["_log"])
     if known[HOST].nunique() < 2:
-        return None
-    shares = {
-        str(name): stats.median(part[SHARE]) for name, part in known.groupby(HOST, sort=False)
+        return {}
+    rounds = known.pivot_table("_log", ["source", "repeat"], HOST, "mean")
+    tables = [np.column_stack([0 * rounds[name], rounds[name]]) for name in rounds]
+    found = family.all_pairs(tables)
+    return {
+        str(name): stats.Comparison.of(pairs[0, 1], True)
+        for name, pairs in zip(rounds, found, strict=True)
     }
-    name = min(shares, key=lambda each: shares[each].value)
-    return name, shares[name]
+
+
+def claim(found: Shares) -> str:
+    """Which host was shown to be the slowest, or a straggler; empty if none was."""
+    if not found:
+        return ""
+    name = min(found, key=lambda each: found[each].ratio.value)
+    ratio = found[name].ratio
+    high = ratio.interval.high
+    is_slowest = all(high < found[each].ratio.interval.low for each in found if each != name)
+    if high >= STRAGGLER and not is_slowest:
+        return ""
+    word = "a straggler" if high < STRAGGLER else "the slowest"
+    between = f"{ratio.value:.2f} ({ratio.interval.low:.2f} to {high:.2f})"
+    return (
+        f"Host {name} is {word} of {len(found)} hosts: it does {between} of the median host's IOPS"
+    )
+
+
+def _of_shares(found: Shares) -> Iterator[str]:
+    """The claim, or how far apart the hosts are if nothing was shown."""
+    if not found:
+        return
+    if said := claim(found):
+        yield f"{said}."
+        return
+    middles = [each.ratio.value for each in found.values()]
+    apart = f"The hosts did {min(middles):.2f} to {max(middles):.2f} of the median host's IOPS"
+    if any(each.is_enough for each in found.values()):
+        yield f"{apart}. None was shown to be slower than all others."
+        return
+    yield f"{apart}. {family.FEWEST_ROUNDS} rounds are needed to show that one is slower."
 
 
 def failures(frame: pd.DataFrame) -> list[str]:
@@ -92,14 +134,7 @@ def sentences(frame: pd.DataFrame) -> list[str]:
 
 def _sentences(frame: pd.DataFrame) -> Iterator[str]:
     hosts = of_hosts(frame)
-    found = slowest(hosts)
-    if found is not None:
-        name, share = found
-        between = f"{share.value:.2f} ({share.interval.low:.2f} to {share.interval.high:.2f})"
-        runs = measured(frame)
-        of_all = f"{int(runs[HOSTS].max())} hosts" if len(runs) else "the hosts"
-        word = "a straggler" if share.interval.high < STRAGGLER else "the slowest"
-        yield f"Host {name} is {word} of {of_all}: it does {between} of the median host's IOPS."
+    yield from _of_shares(compared(hosts))
     yield from _times(measured(frame))
     yield from _clocks(hosts)
 

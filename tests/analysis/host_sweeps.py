@@ -31,6 +31,7 @@ def write_host_sweep(
     repeats: int = 5,
     slow: str = "gamma",
     fails: tuple[str, int] | None = None,  # a host, and the repeat in which it dies half way
+    noise: float = 0.02,
 ) -> SweepFolder:
     random = np.random.default_rng(3)
     folder = SweepFolder(path)
@@ -42,7 +43,7 @@ def write_host_sweep(
                 for count in counts:
                     order += 1
                     lost = fails[0] if fails and fails[1] == repeat else ""
-                    _keep(folder, count, depth, repeat, order, slow, lost, random)
+                    _keep(folder, count, depth, repeat, order, slow, lost, noise, random)
     return folder
 
 
@@ -54,6 +55,7 @@ def _keep(
     order: int,
     slow: str,
     lost: str,
+    noise: float,
     random: np.random.Generator,
 ) -> None:
     options: dict[str, Scalar] = {
@@ -79,7 +81,7 @@ def _keep(
     parts, records = [], []
     for number, name in enumerate(NAMES[:count]):
         pace = (0.6 if name == slow else 1.0) / (1 + 0.06 * (count - 1))
-        iops = 20_000 * depth**0.8 * pace * random.lognormal(0, 0.02)
+        iops = 20_000 * depth**0.8 * pace * random.lognormal(0, noise)
         document = fio_document(iops, 1e6 * depth / iops, depth, "randread", random)
         own = working / HOSTS / name
         own.mkdir(parents=True)

@@ -194,12 +194,21 @@ def _noisy(runs: pd.DataFrame) -> list[str]:
     bad = width[(width > NOISY) & (table["n"] > 1)].sort_values(ascending=False)
     if bad.empty:
         return []
-    worst = name_point(table.loc[bad.index[0]], axes(runs))
+    worst = table.loc[bad.index[0]]
+    name = name_point(worst, axes(runs))
     return [
         f"{len(bad)} of {_count(len(table), 'point')} {'is' if len(bad) == 1 else 'are'} noisy "
         f"(the IOPS are uncertain by more than "
-        f"±{NOISY:.0%}). The worst is {worst}, with ±{bad.iloc[0]:.0%}."
+        f"±{NOISY:.0%}). The worst is {name}, {_uncertainty(worst, bad.iloc[0])}."
     ]
+
+
+def _uncertainty(point: pd.Series, width: float) -> str:
+    """In percent, if that is less than the median itself."""
+    if width < 1:
+        return f"with ±{width:.0%}"
+    low, high = (style.short(point[f"iops_{end}"]) for end in ("low", "high"))
+    return f"whose median lies somewhere between {low} and {high}"
 
 
 def _drift(runs: pd.DataFrame) -> list[str]:

@@ -49,11 +49,15 @@ class Study:
         return sum(answer.claims for answer in self.answers)
 
 
-def study(frame: pd.DataFrame) -> Study:
-    """Compares the alternatives of a sweep at every place, as one family of comparisons."""
+def study(frame: pd.DataFrame, of: str = "") -> Study:
+    """Compares the alternatives of a sweep at every place, as one family of comparisons.
+
+    They are the values of the axis `of`, or of the first that claims are usually about.
+    """
     runs = unrated(frame)
     varied, claimed = axes(runs), in_turns_axes(runs)
-    subject = next((name for name in (*SUBJECTS, "iodepth", *claimed) if name in claimed), "way")
+    usual = next((name for name in (*SUBJECTS, "iodepth", *claimed) if name in claimed), "way")
+    subject = of or usual
     places = list(_places(runs, [name for name in varied if name != subject], subject))
     reason = _reason(runs, [part for _, part in places], subject)
     if reason:
@@ -245,10 +249,10 @@ def _everywhere(found: Study) -> str:
         most = f"{unbeaten[0]} has the most IOPS at {wins[unbeaten[0]]} of the {len(answers)}"
         return capital(f"{most} {_spots(found)}; at the others, no better one was shown.")
     if len(unbeaten) > 1 or wins[unbeaten[0]] < len(answers):
-        first = f"None was shown to be better than {listed(unbeaten, 'or')}"
-        clear = [f"{n} has the most IOPS at {wins[n]}" for n in unbeaten if wins[n]]
-        at = f" at any of the {len(answers)} {_spots(found)}"
-        return f"{first}{at}{'; ' + ', '.join(clear) if clear else ''}."
+        # None of several has the most IOPS anywhere, because it would have beaten the others.
+        at = f"at any of the {len(answers)} {_spots(found)}"
+        none = f"none of the others was shown to have more IOPS {at}"
+        return capital(f"{listed(unbeaten, 'or')} may be the best: {none}.")
     return capital(f"{unbeaten[0]} has the most IOPS at all {len(answers)} {_spots(found)}.")
 
 

@@ -177,12 +177,10 @@ def sentences(found: Front) -> Iterator[str]:
 
 
 def line(found: Front) -> str:
-    """The front without its picture, in one line; "" if nothing was compared."""
-    if found.reason:
+    """The front without its picture, in one line; "" if no point was shown to be dominated."""
+    if not found.dominated:
         return ""
     what = "Latency against CPU time"
-    if not found.dominated:
-        return f"{what}: no point was shown to dominate another."
     pairs = [f"{name} by {_strongest(found, by)}" for name, by in found.dominated.items()]
     rest = f"on the front: {_several(found.front)}" if found.front else "no point is on the front"
     return f"{what}: dominated: {_several(pairs)}. {capital(rest)}."

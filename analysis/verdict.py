@@ -254,10 +254,9 @@ def _shown(value: float, show: Callable[[float], str]) -> str:
 
 def _ratio(change: Change) -> tuple[str, str]:
     ratio = change.comparison.ratio
-    if change.missing:
+    # Of too few runs, a ratio would be read as a result.
+    if change.missing or not change.comparison.is_enough:
         return "", ""
-    if not change.comparison.is_enough:
-        return digits(ratio.value), ""
     shown = [digits(value) for value in (ratio.value, ratio.interval.low, ratio.interval.high)]
     return shown[0], f"{shown[1]} to {shown[2]}"
 

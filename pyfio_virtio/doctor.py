@@ -20,6 +20,8 @@ from pyfio_virtio.sizes import format_size
 State = Literal["ok", "note", "failure"]
 # A large job needs this much memory: 128 requests of 1 MiB.
 _WANTED_BYTES = 128 << 20
+# The same as in analysis/checks.py, which is slow to import.
+BUSY_LOAD = 0.5
 _LONGEST_NAME = "disk.sock"
 
 
@@ -42,7 +44,8 @@ def examine(program: str = "fio") -> list[Check]:
     found.extend(_backend(kind) for kind in backends.VHOST_USER_KINDS)
     found.append(_attempt("folder for sockets", _folder))
     found.extend(huge_pages(machine))
-    found.extend((_cpus(machine), _governor(machine), _memlock(machine), _timer_slack(machine)))
+    found.extend((_cpus(machine), load(machine), _governor(machine)))
+    found.extend((_memlock(machine), _timer_slack(machine)))
     return found
 
 
@@ -126,15 +129,28 @@ def _cpus(machine: host.Host) -> Check:
 def _governor(machine: host.Host) -> Check:
     if machine.governor in (None, "performance"):
         return Check("governor", "ok", machine.governor or "none: Linux does not set the frequency")
-    remedy = "sudo cpupower frequency-set -g performance, for results that can be compared"
-    return Check("governor", "note", machine.governor or "", remedy)
+    finding = f"{machine.governor}; the frequency changes while you measure"
+    return Check("governor", "note", finding, "sudo cpupower frequency-set -g performance")
+
+
+def load(machine: host.Host) -> Check:
+    """Results on a busy machine can be wrong by a factor of many."""
+    finding = f"load average of the last minute: {machine.load:.2f} on {_cpus_of(machine)}"
+    if machine.load < BUSY_LOAD:
+        return Check("other work", "ok", finding)
+    remedy = "before you measure, end other programs, or wait until they end"
+    return Check("other work", "note", f"{finding}; results will scatter", remedy)
+
+
+def _cpus_of(machine: host.Host) -> str:
+    return "1 CPU" if machine.cpus == 1 else f"{machine.cpus} CPUs"
 
 
 def _memlock(machine: host.Host) -> Check:
     if machine.memlock_bytes is None:
         return Check("locked memory", "ok", "no limit")
     finding = f"{format_size(machine.memlock_bytes)} at most, enough for the engine"
-    return Check("locked memory", "ok", finding, "for SPDK in this shell: ulimit -l unlimited")
+    return Check("locked memory", "ok", f"{finding}; SPDK needs ulimit -l unlimited")
 
 
 def _timer_slack(machine: host.Host) -> Check:

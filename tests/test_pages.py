@@ -71,10 +71,16 @@ def test_the_commands_work(page: Path, checkout: Path, private: Path, serve: Sta
         "PATH": f"{ROOT / 'build' / 'venv' / 'bin'}:{os.environ['PATH']}",
         engine.FOLDER_VARIABLE: str(engine.folder()),
     }
+    home = private / "home"
+    if page.name == "tutorial.md":  # it says what is left in this folder
+        home.mkdir()
+        variables["HOME"] = str(home)
     # Nobody is there to answer a question.
     text = adapted(script(BLOCKS[page]), private)
     ended = run_to_end(["bash", "-c", text], variables, TIMEOUT_S, checkout)
     assert ended.status == 0, f"{ended.stdout}\n{ended.stderr}"
+    left = {str(each.relative_to(home)) for each in home.glob("*/*")}
+    assert left <= {".cache/pyfio-virtio"}
 
 
 def test_a_page_ends_at_the_first_command_that_fails(tmp_path: Path) -> None:

@@ -99,7 +99,8 @@ struct queue *device_claim_queue(struct device *dev)
 			"at once, or %s (the back-end has %u)", dev->vu.path,
 			dev->num_queues,
 			dev->num_queues < dev->disk.info.max_queues ?
-			"raise num_queues" : "start the back-end with more",
+			"raise num_queues" : "start the back-end with more "
+				"(pyfio-virtio backend start --queues)",
 			dev->disk.info.max_queues);
 	return queue;
 }

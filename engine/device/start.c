@@ -121,8 +121,10 @@ static int check_config(const struct device *dev)
 	if (dev->config.num_queues > dev->disk.info.max_queues)
 		return error_set(EINVAL, "%s: %u queues are wanted and the "
 			"back-end has %u: run fewer jobs on this socket, or "
-			"start the back-end with more queues", dev->vu.path,
-			dev->config.num_queues, dev->disk.info.max_queues);
+			"start the back-end with more queues "
+			"(pyfio-virtio backend start --queues %u)",
+			dev->vu.path, dev->config.num_queues,
+			dev->disk.info.max_queues, dev->config.num_queues);
 	return 0;
 }
 

@@ -261,8 +261,9 @@ static int plan(struct thread_data *td, const struct fio_file *f,
 	fio_stop_threads_on(f->file_name);
 	return error_set(EBUSY, "%s: %d jobs want a queue each and the "
 		"back-end has %u: let fewer jobs run at the same time "
-		"(numjobs, stonewall), or start the back-end with %d queues",
-		f->file_name, count, max_queues, count);
+		"(numjobs, stonewall), or start the back-end with %d queues "
+		"(pyfio-virtio backend start --queues %d)",
+		f->file_name, count, max_queues, count, count);
 }
 
 /* All files are examined before the first one is planned, so that a job which cannot

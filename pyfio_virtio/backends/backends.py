@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from pyfio_virtio.backends import disk_files, filling, option_keys
+from pyfio_virtio.backends import disk_files, filling, option_keys, option_values
 from pyfio_virtio.backends.unix_sockets import SocketFile, bind, listener, socket_file
 from pyfio_virtio.engine import engine
 from pyfio_virtio.errors import MachineError, PyfioVirtioError, UsageError
@@ -109,11 +109,7 @@ class BackendSpec:
         if self.kind not in KINDS:
             raise UsageError(f"unknown back-end {self.kind!r}", "", f"use {', '.join(KINDS)}")
         kind, _, path = self.storage.partition(":")
-        if self.storage not in ("null", "memory") and not (kind in ("memory", "file") and path):
-            is_path = not path and ("." in kind or "/" in kind)
-            usual = "say null, memory, memory:PATH or file:PATH"
-            advice = f"did you mean file:{kind}?" if is_path else usual
-            raise UsageError(f"unknown storage {self.storage!r}", "", advice)
+        option_values.check_storage(self.storage)
         if path and kind == "memory" and self.kind != "builtin":
             raise UsageError(
                 f"{self.kind} has no storage {self.storage}",

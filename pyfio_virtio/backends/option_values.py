@@ -41,6 +41,23 @@ _UNITS = {"s": 10**9, "ms": 10**6, "us": 10**3, "ns": 1}
 _SIMILAR = 0.5
 
 
+def check_storage(storage: str) -> None:
+    kind, colon, path = storage.partition(":")
+    if storage in ("null", "memory") or (kind in ("memory", "file") and path):
+        return
+    if kind in ("memory", "file"):
+        usual = "write memory, or memory:PATH" if kind == "memory" else "write file:PATH"
+        raise UsageError(f"storage {storage} needs a path", "", usual)
+    if kind == "null":
+        raise UsageError(f"unusable storage {storage}", "null keeps no data", "write null")
+    if not colon and ("." in kind or "/" in kind):
+        advice = f"did you mean file:{kind}?"
+    else:
+        meant = did_you_mean(kind.lower(), ("null", "memory", "file"))
+        advice = f"{meant}say null, memory, memory:PATH or file:PATH"
+    raise UsageError(f"unknown storage {storage!r}", "", advice)
+
+
 def check(kind: str, options: Sequence[str]) -> None:
     """Refuses values that this kind of back-end does not accept."""
     for option in options:

@@ -9,46 +9,22 @@ write to it or replace it. Any thread may call.
 """
 
 import hashlib
-import os
-import pwd
 from contextlib import suppress
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from pyfio_virtio.engine.engine import NAME
-from pyfio_virtio.errors import MachineError
 from pyfio_virtio.machine import folders
 
 SOURCES = Path(__file__).resolve().parents[1] / "engine_sources"
-_ADVICE = "set XDG_CACHE_HOME to a folder of yours"
 # Below these, no file is compiled into the engine.
 _NOT_OF_THE_ENGINE = ("backend", "examples")
 
 
 def root() -> Path:
-    """The folder of all versions. It is neither made nor checked here.
-
-    Folders of other users are passed over, because sudo and su may keep the variables.
-    """
-    named = Path(os.environ.get("XDG_CACHE_HOME", ""))
-    home = Path(os.environ.get("HOME", ""))
-    places = [named, home / ".cache", _home() / ".cache"]
-    fitting = (each for each in places if each.is_absolute() and not _flaw_of_nearest(each))
-    return next(fitting, places[-1]) / "pyfio-virtio" / "engines"
-
-
-def _flaw_of_nearest(folder: Path) -> str:
-    """Why another user could replace what is made at `folder`, which need not exist."""
-    existing = (each for each in (folder, *folder.parents) if os.path.lexists(each))
-    return folders.flaw_above(next(existing))
-
-
-def _home() -> Path:
-    try:
-        return Path(pwd.getpwuid(os.geteuid()).pw_dir)
-    except KeyError:
-        return Path("/")
+    """The folder of all versions. It is neither made nor checked here."""
+    return folders.cache_folder() / "engines"
 
 
 def own_version() -> str:
@@ -83,20 +59,7 @@ def number(folder: Path, paths: list[Path]) -> str:
 
 def make() -> Path:
     """Makes the folder of the present version. Refuses one that others can change."""
-    folder = of_version()
-    try:
-        if why := _flaw_of_nearest(folder):
-            raise MachineError(f"will not use {folder}", why, _ADVICE)
-        # The umask may let a group write to parents that mkdir(parents=True) makes.
-        for each in reversed([folder, *folder.parents]):
-            each.mkdir(mode=0o700, exist_ok=True)
-    except OSError as error:
-        raise MachineError(
-            f"cannot make the folder {folder}", error.strerror or str(error), _ADVICE
-        ) from error
-    if why := _flaw(folder):
-        raise MachineError(f"will not use {folder}", why, _ADVICE)
-    return folder
+    return folders.make_in_cache(of_version())
 
 
 def of_release(release: str) -> list[Path]:
@@ -111,7 +74,7 @@ def _all() -> list[tuple[int, Path]]:
     folder = of_version()
     found: list[tuple[int, Path]] = []
     with suppress(OSError):
-        for each in [] if _flaw(folder) else folder.iterdir():
+        for each in [] if folders.flaw_of_all(folder) else folder.iterdir():
             with suppress(OSError):
                 found.append(((each / NAME).stat().st_mtime_ns, each))
     return found
@@ -120,8 +83,3 @@ def _all() -> list[tuple[int, Path]]:
 def listed() -> list[str]:
     """The names of the engines of the present version, such as fio-3.41-5a6b7c8d."""
     return sorted(folder.name for _, folder in _all())
-
-
-def _flaw(folder: Path) -> str:
-    """Why what lies in the folder may be another user's; "" if it cannot be."""
-    return folders.flaw_above(folder) or folders.flaw(folder)

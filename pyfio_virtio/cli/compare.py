@@ -15,6 +15,7 @@ import click
 
 from pyfio_virtio.cli.options import SOURCE
 from pyfio_virtio.cli.output import json_option, refuse_two_formats
+from pyfio_virtio.cli.pictures import keep_files_in_cache
 from pyfio_virtio.cli.plans import read_plans
 from pyfio_virtio.errors import UsageError
 from pyfio_virtio.results.export import json_text
@@ -78,6 +79,7 @@ def compare(
     alone, two back-ends, builds or programs fio of that sweep are compared, by --base and --other
     if it has more than two. The intervals hold for all points together with a confidence of 95%.
     """
+    keep_files_in_cache()
     from pyfio_virtio.analysis import compare as comparing
     from pyfio_virtio.analysis import load
     from pyfio_virtio.analysis.verdict import Verdict

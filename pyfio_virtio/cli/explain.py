@@ -25,6 +25,7 @@ from pyfio_virtio.backends.backends import BackendSpec
 from pyfio_virtio.cli import completions
 from pyfio_virtio.cli.options import disk_options, dry_run_option, seconds_option
 from pyfio_virtio.cli.output import check_folder, make_folder, write_file
+from pyfio_virtio.cli.pictures import keep_files_in_cache
 from pyfio_virtio.cli.run import ask, placed, spare_watch, split, takes_times, used_cpus, where
 from pyfio_virtio.errors import PyfioVirtioError, UsageError
 from pyfio_virtio.explain import watching
@@ -258,6 +259,7 @@ def _run(plan: runs.Plan, depth: int) -> Explained:
 
 
 def _keep(folder: Path, found: Sequence[Explained], conditions: str) -> None:
+    keep_files_in_cache()
     from pyfio_virtio.analysis import explained as pictures  # slow to import
     from pyfio_virtio.analysis import style
 

@@ -15,6 +15,7 @@ import click
 
 from pyfio_virtio.cli.options import SOURCE
 from pyfio_virtio.cli.output import json_option, print_or_write, refuse_two_formats, write_file
+from pyfio_virtio.cli.pictures import keep_files_in_cache
 from pyfio_virtio.cli.plans import read_plans
 from pyfio_virtio.cli.sweep_options import DEFAULT_FOLDER
 from pyfio_virtio.errors import UsageError
@@ -55,6 +56,7 @@ def report(
     Several sweeps are shown beside each other. Nothing is claimed of a difference between them,
     because they were not measured in turns.
     """
+    keep_files_in_cache()
     from pyfio_virtio.analysis import load, report_pictures
     from pyfio_virtio.analysis import report as reports
     from pyfio_virtio.analysis.frame import measured
@@ -76,7 +78,7 @@ def report(
         beside = folders[0] if len(folders) == 1 and folders[0].is_dir() else Path()
         print_or_write(reports.html(frame, plans, title), output or beside / PAGE)
         for line in report_pictures.fronts(frame):
-            click.echo(f"pyfio-virtio: {line}", err=True)
+            click.echo(line, err=True)
     if measured(frame).empty:
         names = " and ".join(map(str, folders))
         click.echo(f"pyfio-virtio: no run of {names} succeeded; the report says why", err=True)
@@ -135,6 +137,7 @@ def plot(
 
     Several folders are lines or panels beside each other; the column folder has their names.
     """
+    keep_files_in_cache()
     from pyfio_virtio.analysis import load, picture_names, style
     from pyfio_virtio.analysis.frame import measured, with_value
 

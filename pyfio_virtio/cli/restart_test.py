@@ -22,6 +22,7 @@ from pyfio_virtio.backends.backends import BackendSpec
 from pyfio_virtio.cli.interruptible import interruptible
 from pyfio_virtio.cli.options import confirm
 from pyfio_virtio.cli.output import write_file
+from pyfio_virtio.cli.pictures import keep_files_in_cache
 from pyfio_virtio.cli.restart_options import Chosen, restart_options
 from pyfio_virtio.disk.disk import DEFAULT_WAIT, open_disk
 from pyfio_virtio.engine import engine
@@ -299,6 +300,7 @@ def _check_picture(path: Path | None) -> None:
 
 
 def _draw(result: dict[str, object], path: Path) -> None:
+    keep_files_in_cache()
     from pyfio_virtio.analysis import restarts, style
 
     write_file(path, style.image(restarts.draw(result), path.suffix))

@@ -21,6 +21,7 @@ from pyfio_virtio.backends import unix_sockets
 from pyfio_virtio.cli import completions
 from pyfio_virtio.cli.options import confirm, disk_option, dry_run_option, seconds_option
 from pyfio_virtio.cli.output import check_folder
+from pyfio_virtio.cli.pictures import keep_files_in_cache
 from pyfio_virtio.cli.sweep_options import option_lists
 from pyfio_virtio.errors import UsageError
 from pyfio_virtio.machine.process import start_ticks
@@ -161,6 +162,7 @@ def tune(
         _print_plan(plan, goals)
         return
     _ask_to_write(plan, yes)
+    keep_files_in_cache()
     from pyfio_virtio.cli.tuning import Tuning
 
     tuning = Tuning(plan, goals, output, runs, seed)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The private folders of this user, for sockets, records and copies of jobs.
+"""The private folders of this user, for sockets, records, copies of jobs, and the cache.
 
 Owns one folder for each user, with mode 0700. In it are a folder for each run and one for each
 back-end that keeps running. A second folder is in memory, for runs that need their files there. A
@@ -32,6 +32,7 @@ SOCKET_PATH_BYTES = 107
 _LOCK_INTERVAL_S = 0.02  # between two tries to take a lock
 _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 _ADVICE = "set XDG_RUNTIME_DIR to a folder of yours"
+_CACHE_ADVICE = "set XDG_CACHE_HOME to a folder of yours"
 
 
 def state_folder() -> Path:
@@ -147,11 +148,63 @@ def flaw_above(folder: Path) -> str:
     return ""
 
 
+def flaw_of_all(folder: Path) -> str:
+    """Why what lies in the folder may be another user's; "" if it cannot be."""
+    return flaw_above(folder) or flaw(folder)
+
+
 def _name(uid: int) -> str:
     try:
         return f"user {pwd.getpwuid(uid).pw_name}"
     except KeyError:
         return f"user {uid}"
+
+
+# ---- the cache -----------------------------------------------------------------------------------
+
+
+def cache_folder() -> Path:
+    """The path of this user's folder for what can be made again. It is neither made nor checked.
+
+    Folders of other users are passed over, because sudo and su may keep the variables.
+    """
+    named = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    home = Path(os.environ.get("HOME", ""))
+    places = [named, home / ".cache", _home() / ".cache"]
+    fitting = (each for each in places if each.is_absolute() and not _flaw_of_nearest(each))
+    return next(fitting, places[-1]) / "pyfio-virtio"
+
+
+def make_in_cache(folder: Path) -> Path:
+    """Makes a folder below cache_folder(), and refuses one that others can change."""
+    try:
+        if why := _flaw_of_nearest(folder):
+            raise MachineError(f"will not use {folder}", why, _CACHE_ADVICE)
+        # The umask may let a group write to parents that mkdir(parents=True) makes.
+        for each in reversed([folder, *folder.parents]):
+            each.mkdir(mode=0o700, exist_ok=True)
+    except OSError as error:
+        why = error.strerror or str(error)
+        raise MachineError(f"cannot make the folder {folder}", why, _CACHE_ADVICE) from error
+    if why := flaw_of_all(folder):
+        raise MachineError(f"will not use {folder}", why, _CACHE_ADVICE)
+    return folder
+
+
+def _flaw_of_nearest(folder: Path) -> str:
+    """Why another user could replace what is made at `folder`, which need not exist."""
+    existing = (each for each in (folder, *folder.parents) if os.path.lexists(each))
+    return flaw_above(next(existing))
+
+
+def _home() -> Path:
+    try:
+        return Path(pwd.getpwuid(os.geteuid()).pw_dir)
+    except KeyError:
+        return Path("/")
+
+
+# ---- folders in use -----------------------------------------------------------------------------
 
 
 def claim(folder: Path, wait_s: float = 0) -> int | None:

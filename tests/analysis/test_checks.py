@@ -45,6 +45,16 @@ def test_a_sweep_of_failures_only_says_so(sweep: pd.DataFrame) -> None:
     assert lost.endswith(" and 13 more.")
 
 
+def test_a_median_that_is_hardly_known_has_its_bounds_and_no_percent(sweep: pd.DataFrame) -> None:
+    noisy = sweep.copy()
+    one = (noisy["way"] == "busy") & (noisy["iodepth"] == 32)
+    noisy.loc[one, "iops"] = np.geomspace(1e3, 1e6, one.sum())
+    [said] = doubts(noisy, "noisy")
+    assert said.endswith(
+        "The worst is busy, iodepth 32, whose median lies somewhere between 1k and 1M."
+    )
+
+
 def test_a_noisy_point_is_named(sweep: pd.DataFrame) -> None:
     noisy = sweep.copy()
     one = (noisy["way"] == "busy") & (noisy["iodepth"] == 32) & (noisy["repeat"] == 1)

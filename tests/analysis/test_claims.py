@@ -70,6 +70,14 @@ def test_where_none_wins_is_said_too() -> None:
     )
 
 
+def test_several_that_were_nowhere_beaten_may_be_the_best() -> None:
+    frame = made({"event": [10, 40], "busy": [40, 40], "adaptive": [40, 40]})
+    assert headline(frame) == (
+        "Busy or adaptive may be the best: none of the others was shown to have more IOPS at any "
+        "of the 2 iodepths measured."
+    )
+
+
 def test_differences_without_a_winner_anywhere_are_said() -> None:
     frame = made({"event": [10, 40, 40], "busy": [40, 10, 40], "adaptive": [40, 40, 10]})
     assert headline(frame) == "No way of waiting was shown to be better than all others anywhere."

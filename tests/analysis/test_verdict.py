@@ -142,6 +142,13 @@ def test_the_table_has_the_names_as_headings_and_values_with_units(event: pd.Dat
     assert judged[-2:] == ("limit 10%", "result")
 
 
+def test_too_few_runs_have_no_ratio(event: pd.DataFrame) -> None:
+    few = event[event["repeat"] <= 2]
+    _, rows = verdict(few, few).table()
+    assert {row[3:5] for row in rows} == {("", "")}
+    assert all(row[-1].startswith("cannot tell: 2 runs of each are too few") for row in rows)
+
+
 def test_the_data_are_json(event: pd.DataFrame) -> None:
     some = event[event["iodepth"] > 1]
     data = json.loads(json.dumps(verdict(event, some, 0.5).as_dict(), allow_nan=False))

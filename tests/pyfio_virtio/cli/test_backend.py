@@ -56,6 +56,16 @@ def test_stop_ends_the_named_one_only(backend: RunCommand) -> None:
     assert [record["name"] for record in _records(backend)] == ["two"]
 
 
+def test_a_name_that_is_unknown_stops_none(backend: RunCommand) -> None:
+    backend("start", "qsd", "--name", "one")
+    refused = backend("stop", "one", "two")
+    assert (refused.status, refused.stderr) == (
+        2,
+        "pyfio-virtio: no back-end is named two: known names: one; so none was stopped\n",
+    )
+    assert [record["running"] for record in _records(backend)] == [True]
+
+
 def test_stop_all_leaves_nothing_behind(backend: RunCommand, private: Path) -> None:
     backend("start", "qsd")
     backend("start", "qsd", "--storage", "null")

@@ -84,6 +84,13 @@ MISTAKES = {
         "run --storage disk.img",
         ["unknown storage 'disk.img'", "did you mean file:disk.img?"],
     ),
+    "a file without its path": (
+        "backend start qsd --storage file",
+        ["storage file needs a path", "write file:PATH"],
+    ),
+    "memory without its path": ("run --storage memory:", ["needs a path", "memory:PATH"]),
+    "a path that null ignores": ("run --storage null:x", ["null keeps no data", "write null"]),
+    "a misspelt storage": ("run --storage memroy", ["did you mean memory?", "file:PATH"]),
     "a size that is none": (
         "run --disk-size 1.5G",
         ["--disk-size", "'1.5G' is not a size", "write it as 4096, 512M or 1G"],

@@ -218,7 +218,7 @@ def test_the_front_is_printed_in_at_most_two_lines(
     ended = main_here("report", str(invented), "-o", str(private / "page.html"))
     lines = json.loads(main_here("report", "--json", str(invented)).stdout)["fronts"]
     assert [line.partition(":")[0] for line in lines] == ["Latency against CPU time"]
-    assert ended.stderr == f"pyfio-virtio: {lines[0]}\n"
+    assert ended.stderr == f"{lines[0]}\n"
     assert "Latency against CPU time: " in main_here("report", "--markdown", str(invented)).stdout
 
 

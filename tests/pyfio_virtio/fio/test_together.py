@@ -207,3 +207,4 @@ def test_too_many_jobs_end_the_run_although_others_would_fit(serve: StartBackend
     done = fio.job(_text(plans, backend.socket))
     assert done.status != 0
     assert "3 jobs want a queue each and the back-end has 2" in done.stderr
+    assert "(pyfio-virtio backend start --queues 3)" in done.stderr

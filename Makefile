@@ -140,8 +140,6 @@ deb: ## build Debian's packages of this version into build/deb
 man: $(VENV_READY) ## write the manual pages into build/man
 	@rm -rf build/man
 	@$(IN_VENV) tools/manual.py build/man
-	@$(IN_VENV) tools/manual_engine.py build/man
-	@$(IN_VENV) tools/manual_commands.py build/man
 
 .PHONY: completions
 completions: $(VENV_READY) ## write what completes commands in bash, zsh and fish into build/completions

@@ -20,8 +20,6 @@ from pyfio_virtio.cli.main import cli
 def pages(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("man")
     manual.write(folder)
-    manual_engine.write(folder)
-    manual_commands.write(folder)
     return folder
 
 

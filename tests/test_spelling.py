@@ -10,8 +10,6 @@ import subprocess
 from pathlib import Path
 
 import manual
-import manual_commands
-import manual_engine
 import pytest
 
 from tests.conftest import ROOT
@@ -44,8 +42,7 @@ def test_every_word_of_the_pages_is_known() -> None:
 
 
 def test_every_word_of_the_manual_is_known(tmp_path: Path) -> None:
-    for each in (manual, manual_engine, manual_commands):
-        each.write(tmp_path)
+    manual.write(tmp_path)
     pages = {each.name: ROFF.sub("", each.read_text()) for each in tmp_path.iterdir()}
     assert misspelt({name: text.replace("\\-", "-") for name, text in pages.items()}) == []
 

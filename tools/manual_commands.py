@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Writes the manual pages of section 1: pyfio-virtio, and one for each of its commands.
 
-    python3 tools/manual_commands.py FOLDER
-
 Everything comes from the help texts of the commands, so a page says what --help says. click-man
 does the same, but it knows neither paragraphs that keep their lines nor the end of a help text,
 and mandoc complains about its pages.
@@ -21,6 +19,7 @@ import roff
 sys.path.insert(0, str(project.ROOT))
 
 from pyfio_virtio.cli.endings import ENDINGS, walk
+from pyfio_virtio.cli.help import first_sentence
 from pyfio_virtio.cli.main import PROGRAM, cli
 
 KEEPS_LINES = "\b\n"
@@ -47,10 +46,6 @@ def context_of(path: str) -> click.Context:
         command = context.command.commands[word]  # type: ignore[attr-defined]
         context = click.Context(command, info_name=word, parent=context)
     return context
-
-
-def first_sentence(command: click.Command) -> str:
-    return command.get_short_help_str(limit=len(command.help or "") + 1).rstrip(".")
 
 
 def paragraphs(text: str) -> Iterator[str]:
@@ -87,7 +82,7 @@ def commands(path: str, command: click.Command) -> str:
     pairs = []
     for name, each in sorted(below.items()):
         page = name_of(f"{path} {name}")
-        pairs.append((f".BR {roff.escaped(page)} (1)", roff.filled(f"{first_sentence(each)}.")))
+        pairs.append((f".BR {roff.escaped(page)} (1)", roff.filled(first_sentence(each))))
     return roff.tagged(pairs)
 
 
@@ -104,10 +99,11 @@ def see_also(path: str, command: click.Command) -> str:
 
 def sections(path: str, command: click.Command) -> dict[str, str]:
     context, ending = context_of(path), ENDINGS[path]
+    summary = first_sentence(command).rstrip(".")
     statuses = [(f"\\fB{number}\\fP", roff.filled(text)) for number, text in ending.statuses()]
     variables = [(f".B {name}", roff.filled(text)) for name, text in ENVIRONMENT]
     return {
-        "NAME": f"{roff.escaped(name_of(path))} \\- {roff.escaped(first_sentence(command))}",
+        "NAME": f"{roff.escaped(name_of(path))} \\- {roff.escaped(summary)}",
         "SYNOPSIS": synopsis(context),
         "DESCRIPTION": "\n.PP\n".join(paragraphs(command.help or "")),
         "COMMANDS": commands(path, command),
@@ -122,15 +118,3 @@ def sections(path: str, command: click.Command) -> dict[str, str]:
 def write(folder: Path) -> None:
     for path, command in walk(cli):
         roff.write(folder, name_of(path), 1, sections(path, command))
-
-
-def main() -> int:
-    if len(sys.argv) != 2:
-        print("usage: manual_commands.py FOLDER", file=sys.stderr)
-        return 2
-    write(Path(sys.argv[1]))
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

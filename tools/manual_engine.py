@@ -1,14 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Writes fio_virtio(7): what a user of plain fio wants to know about the engine.
 
-    python3 tools/manual_engine.py FOLDER
-
 The options come from the table of docs/options.md, and their ranges from the engine's own table,
 engine/fio/options.c. The rest of the page is engine/fio/fio_virtio.7.in.
 """
 
 import re
-import sys
 from pathlib import Path
 
 import project
@@ -89,15 +86,3 @@ def sections() -> dict[str, str]:
 
 def write(folder: Path) -> None:
     roff.write(folder, "fio_virtio", 7, sections())
-
-
-def main() -> int:
-    if len(sys.argv) != 2:
-        print("usage: manual_engine.py FOLDER", file=sys.stderr)
-        return 2
-    write(Path(sys.argv[1]))
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -52,7 +52,7 @@ class Commands(click.Group):
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The list of commands. click would cut long sentences; here they are wrapped."""
-        rows = [(name, _first_sentence(command)) for name, command in sorted(self.commands.items())]
+        rows = [(name, first_sentence(command)) for name, command in sorted(self.commands.items())]
         with formatter.section("Commands"):
             formatter.write_dl(rows)
 
@@ -68,7 +68,8 @@ def _refuse_empty(args: Sequence[str], context: click.Context) -> None:
             raise click.UsageError(f"{name} is empty; give it a value, or leave it out", context)
 
 
-def _first_sentence(command: click.Command) -> str:
+def first_sentence(command: click.Command) -> str:
+    """The beginning of its help, which is all that lists of commands show."""
     return command.get_short_help_str(limit=len(command.help or "") + 1)
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import click
-import manual
+import manual_library
 import pytest
 from docs_site.__main__ import sphinx
 from docs_site.pages import SiteError, target
@@ -128,7 +128,7 @@ def test_the_reference_is_made_of_the_sources(site: Path, name: str) -> None:
     wanted: Iterable[str] = {
         "commands/run": ["cmdoption-pyfio-virtio-run-backend"],
         "commands/backend": [f"pyfio-virtio-backend-{each}" for each in backend.commands],
-        "c": [f"c.{each.name}" for each in manual.pages(manual.HEADER.read_text())],
+        "c": [f"c.{each.name}" for each in manual_library.pages(manual_library.HEADER.read_text())],
         "python": [f"pyfio_virtio.{each}" for each in set(pyfio_virtio.__all__) - {"aio", "open"}],
         "columns": ["iops-per-core"],
     }[name]

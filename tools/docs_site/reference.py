@@ -2,7 +2,7 @@
 """The pages of the reference that are made of the sources, in reStructuredText, by path.
 
 The command is described by click's objects (sphinx-click), the Python library by its docstrings
-(autodoc), the C library by the comments of its header, which tools/manual.py reads too, and the
+(autodoc), the C library by the comments of its header, which manual_library.py reads too, and the
 columns of results by the comments of the fields of a record.
 """
 
@@ -11,12 +11,12 @@ import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-import click
-import manual
+import manual_library
 
 from docs_site.pages import SiteError
 from pyfio_virtio import efficiency
 from pyfio_virtio.cli import main
+from pyfio_virtio.cli.help import first_sentence
 from pyfio_virtio.cli.main import PROGRAM, cli
 from pyfio_virtio.fio import directions
 from pyfio_virtio.machine import cpu_use
@@ -32,7 +32,7 @@ def pages() -> Mapping[str, str]:
         f"{FOLDER}/commands.rst": _commands(),
         **commands,
         f"{FOLDER}/python.rst": PYTHON,
-        f"{FOLDER}/c.rst": "\n".join(_c_library(manual.HEADER.read_text())),
+        f"{FOLDER}/c.rst": "\n".join(_c_library(manual_library.HEADER.read_text())),
         f"{FOLDER}/columns.rst": "\n".join(_columns()),
     }
 
@@ -55,7 +55,7 @@ def _title(text: str, line: str = "=") -> str:
 
 def _commands() -> str:
     rows = "".join(
-        f"   * - :doc:`{name} <commands/{name}>`\n     - {_escaped(_first_sentence(command))}\n"
+        f"   * - :doc:`{name} <commands/{name}>`\n     - {_escaped(first_sentence(command))}\n"
         for name, command in sorted(cli.commands.items())
     )
     names = "".join(f"   {name} <commands/{name}>\n" for name in sorted(cli.commands))
@@ -63,10 +63,6 @@ def _commands() -> str:
         f"{_title('Commands')}\n"
         f".. list-table::\n   :widths: 20 80\n\n{rows}\n.. toctree::\n   :hidden:\n\n{names}"
     )
-
-
-def _first_sentence(command: click.Command) -> str:
-    return command.get_short_help_str(limit=len(command.help or "") + 1)
 
 
 def _command(name: str) -> str:
@@ -147,39 +143,29 @@ def _code(text: str, by: str = "") -> str:
 def _c_library(header: str) -> Iterator[str]:
     yield _title("C library")
     yield ":doc:`/docs/library` shows how these are used, and how a program is linked.\n"
-    yield from _introduction(header)
-    found = {page.name: page for page in manual.pages(header)}
-    pieces = manual.SECTION.split(header)[1:]
+    for text, is_code in manual_library.introduction(header):
+        yield _code(text) if is_code else f"{_escaped(text)}\n"
+    found = {page.name: page for page in manual_library.pages(header)}
+    pieces = manual_library.SECTION.split(header)[1:]
     for title, text in zip(pieces[::2], pieces[1::2], strict=True):
         yield _title(title[0].upper() + title[1:], "-")
-        for note in manual.FOR_ALL.finditer(text):
-            yield from (f"{_escaped(each)}\n" for each in manual.plain(note[1]))
+        for note in manual_library.FOR_ALL.finditer(text):
+            yield from (f"{_escaped(each)}\n" for each in manual_library.plain(note[1]))
         yield from (f".. c:struct:: {name}\n" for name in OPAQUE.findall(text))
-        yield from map(_type, manual.TYPE.finditer(text))
-        for name in manual.NAME.findall(re.sub(manual.COMMENT, "", text)):
+        yield from map(_type, manual_library.TYPE.finditer(text))
+        for name in manual_library.NAME.findall(re.sub(manual_library.COMMENT, "", text)):
             if name in found:
                 yield _function(found[name])
 
 
-def _introduction(header: str) -> Iterator[str]:
-    """The paragraphs of the first long comment, behind its title; some of them are code."""
-    comment = re.findall(r"^/\*\n(.*?) \*/", header, re.DOTALL | re.MULTILINE)[0]
-    for paragraph in re.split(r"\n \*\n", comment):
-        lines = [line.removeprefix(" *").rstrip() for line in paragraph.splitlines()]
-        if lines[0].startswith("   "):
-            yield _code("\n".join(lines))
-        else:
-            yield f"{_escaped(' '.join(line.strip() for line in lines))}\n"
-
-
 def _type(match: re.Match[str]) -> str:
     body = match[0][match.end(1) + len("*/\n") - match.start() :] if match[1] else match[0]
-    described = "".join(f"   {_escaped(each)}\n\n" for each in manual.plain(match[1] or ""))
+    described = "".join(f"   {_escaped(each)}\n\n" for each in manual_library.plain(match[1] or ""))
     kind = body.split()[0]
     return f".. c:{kind}:: {match[2]}\n\n{described}{_code(body, '   ')}"
 
 
-def _function(page: manual.Page) -> str:
+def _function(page: manual_library.Page) -> str:
     paragraphs = [
         *page.description,
         *(f"{each}" for each in page.returns),

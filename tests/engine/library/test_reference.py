@@ -1,23 +1,23 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The manual pages, which tools/manual.py makes of the header's comments."""
+"""The manual pages, which tools/manual_library.py makes of the header's comments."""
 
 import re
 from pathlib import Path
 
-import manual
+import manual_library
 import pytest
 
 from tests.engine.library.installed import HEADERS, functions_of
 
 SECTIONS = ["NAME", "SYNOPSIS", "DESCRIPTION", "RETURN VALUE", "THREADS", "UNITS", "SINCE"]
 REQUESTS = {"TH", "SH", "PP", "nf", "fi", "B", "BR"}
-HEADER = manual.HEADER.read_text()
+HEADER = manual_library.HEADER.read_text()
 
 
 def installed_pages(prefix: Path) -> dict[str, str]:
     """The pages of functions."""
     found = {path.stem: path.read_text() for path in (prefix / "share/man/man3").iterdir()}
-    assert found.pop(manual.OVERVIEW)
+    assert found.pop(manual_library.OVERVIEW)
     return found
 
 
@@ -58,7 +58,7 @@ def test_a_page_tells_everything_about_its_function(prefix: Path) -> None:
 )
 def test_a_comment_that_lacks_something_is_found(comment: str, lacks: list[str]) -> None:
     added = f"\n{comment}int pyfio_device_flush(int number);\n"
-    page = manual.pages(HEADER + added)[-1]
+    page = manual_library.pages(HEADER + added)[-1]
     assert page.name == "pyfio_device_flush"
     assert page.missing() == lacks
 
@@ -69,5 +69,5 @@ def test_a_comment_may_allow_fewer_threads(prefix: Path) -> None:
 
 
 def test_a_function_of_no_release_is_found() -> None:
-    page = manual.pages(HEADER + "\n/* Does it. */\nvoid pyfio_new(void);\n")[-1]
+    page = manual_library.pages(HEADER + "\n/* Does it. */\nvoid pyfio_new(void);\n")[-1]
     assert page.missing() == ["since"]

@@ -264,6 +264,7 @@ def check_undefined(shared_object: Path) -> None:
 
 
 def project_version() -> str:
+    """The same as version() in tools/project.py, which an archive of the sources lacks."""
     with (ENGINE.parent / "pyproject.toml").open("rb") as file:
         return str(tomllib.load(file)["project"]["version"])
 

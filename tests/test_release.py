@@ -58,7 +58,8 @@ class Clone:
 def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Clone:
     folder = tmp_path / "clone"
     (folder / "tools").mkdir(parents=True)
-    for name in ("Makefile", "pyproject.toml", "setup.py", ".gitignore", "tools/release.py"):
+    tools = ("tools/project.py", "tools/release.py")
+    for name in ("Makefile", "pyproject.toml", "setup.py", ".gitignore", *tools):
         shutil.copy(ROOT / name, folder / name)
     for part in ("AUTHOR", "COMMITTER"):
         monkeypatch.setenv(f"GIT_{part}_NAME", "Test")

@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What pyproject.toml and CHANGELOG.md say about this version, for the files beside this one."""
+"""What pyproject.toml and CHANGELOG.md say about this version, for the files beside this one.
+
+engine/build.py reads the version itself, because it also works from an archive of the sources,
+which has no tools/.
+"""
 
 import re
 import tomllib

@@ -21,11 +21,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+import project
+
 CHANGELOG, PROJECT = Path("CHANGELOG.md"), Path("pyproject.toml")
 RELEASES = Path("build") / "release"
 SUMS = "SHA256SUMS"
 _VERSION = re.compile(r"(\d+)\.(\d+)\.(\d+)")
-_PROJECTS_VERSION = re.compile(r'^version = "(.*)"$', re.MULTILINE)
+_VERSION_LINE = re.compile(r'^version = ".*"$', re.MULTILINE)
 _UNRELEASED = re.compile(r"^## Unreleased\n(.*?)(?=^## |\Z)", re.MULTILINE | re.DOTALL)
 
 
@@ -66,16 +68,18 @@ def check(version: str) -> None:
     for other in released:
         if numbers(other) >= wanted:
             raise ReleaseError(f"{version} is not higher than {other}, which was released")
-    if numbers(project_version()) > wanted:
-        raise ReleaseError(f"{version} is lower than {project_version()} in {PROJECT}")
+    if numbers(present := project.version()) > wanted:
+        raise ReleaseError(f"{version} is lower than {present} in {PROJECT}")
+    with_version(PROJECT.read_text(), version)
     dated(CHANGELOG.read_text(), version)
 
 
-def project_version() -> str:
-    found = _PROJECTS_VERSION.search(PROJECT.read_text())
-    if not found:
-        raise ReleaseError(f"{PROJECT} has no line: version = ...")
-    return found[1]
+def with_version(text: str, version: str) -> str:
+    """The text of pyproject.toml with this version."""
+    changed, lines = _VERSION_LINE.subn(f'version = "{version}"', text)
+    if lines != 1:
+        raise ReleaseError(f"{PROJECT} has {lines} lines such as: version = ..., and one is needed")
+    return changed
 
 
 def dated(changelog: str, version: str) -> str:
@@ -109,10 +113,9 @@ def second_tree() -> Iterator[Path]:
 
 
 def commit(tree: Path, version: str) -> str:
-    changelog, project = tree / CHANGELOG, tree / PROJECT
+    changelog, settings = tree / CHANGELOG, tree / PROJECT
     changelog.write_text(dated(changelog.read_text(), version))
-    line = f'version = "{version}"'
-    project.write_text(_PROJECTS_VERSION.sub(line, project.read_text(), count=1))
+    settings.write_text(with_version(settings.read_text(), version))
     git("commit", "--quiet", "--all", "-m", f"Release {version}", folder=tree)
     return git("rev-parse", "HEAD", folder=tree)
 

@@ -3,16 +3,17 @@
 
 import re
 import sys
-import tomllib
 from pathlib import Path
 
 from pygments.lexers.special import TextLexer
 from sphinx.application import Sphinx
 
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from project import ROOT, settings
+
 HERE = Path(__file__).resolve().parent
-ROOT = HERE.parent.parent
-with (ROOT / "pyproject.toml").open("rb") as file:
-    _PROJECT = tomllib.load(file)["project"]
+_PROJECT = settings()["project"]
 
 # For autodoc and sphinx-click, which import the package.
 sys.path.insert(0, str(ROOT))

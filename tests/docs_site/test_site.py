@@ -15,7 +15,7 @@ import click
 import manual_library
 import pytest
 from docs_site.__main__ import sphinx
-from docs_site.pages import SiteError, target
+from docs_site.pages import SiteError, stage, target
 
 import pyfio_virtio
 from pyfio_virtio.cli.backend import backend
@@ -150,6 +150,18 @@ def test_every_command_has_a_page_with_all_that_its_help_says(site: Path) -> Non
 def letters(text: str) -> str:
     """Without spaces, and without what marks code and lines that are kept."""
     return re.sub(r"[\s\x08`]", "", text)
+
+
+def test_only_a_folder_that_it_has_made_is_made_again(tmp_path: Path) -> None:
+    ours, theirs = tmp_path / "ours", tmp_path / "theirs"
+    stage(ours, {"old.rst": ""}, {})
+    stage(ours, {}, {})
+    assert not (ours / "old.rst").exists()
+    theirs.mkdir()
+    (theirs / "file").touch()
+    with pytest.raises(SiteError, match="theirs was not made by this program"):
+        stage(theirs, {}, {})
+    assert (theirs / "file").exists()
 
 
 def test_a_link_that_leads_nowhere_ends_the_build() -> None:

@@ -22,6 +22,7 @@ from pathlib import Path, PurePosixPath
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 README, MAP, HOME = "README.md", "docs/README.md", "index.md"
+MARK = ".made-by-docs-site"
 FENCED = re.compile(r"^```(\w+)[^\n]*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\[([^][]*)\]\(([^)\s#]+)(#[^)\s]*)?\)")
 SECTION = re.compile(r"^## (.+)\n((?:.*\n)*?)(?=## |\Z)", re.MULTILINE)
@@ -52,7 +53,7 @@ def stage(folder: Path, generated: Mapping[str, str], rows: Mapping[str, str]) -
     """Fills a new folder. `generated` has further pages by path, and `rows` those rows with which
     the tables of sections go on, by their titles.
     """
-    shutil.rmtree(folder, ignore_errors=True)
+    _renew(folder)
     found = sections((ROOT / MAP).read_text())
     unknown = set(rows) - {each.title for each in found}
     if unknown:
@@ -64,6 +65,18 @@ def stage(folder: Path, generated: Mapping[str, str], rows: Mapping[str, str]) -
     for name, text in generated.items():
         _write(folder / name, text)
     _write(folder / HOME, _home(found, rows))
+
+
+def _renew(folder: Path) -> None:
+    """Makes an empty folder with a mark. Only a folder with that mark is removed for it."""
+    if folder.exists():
+        if not (folder / MARK).is_file():
+            raise SiteError(
+                f"{folder} was not made by this program, and all that is in it would be lost: "
+                "remove it, or give another folder"
+            )
+        shutil.rmtree(folder)
+    _write(folder / MARK, "tools/docs_site made this folder, and removes it to make it again.\n")
 
 
 def _home(found: Sequence[Section], rows: Mapping[str, str]) -> str:

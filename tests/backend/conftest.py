@@ -58,6 +58,8 @@ def aio(request: pytest.FixtureRequest, short_folder: Path, backend: StartBuilti
     try:
         backend(storage=f"file:{short_folder}/probe", aio=way).stop()
     except PyfioVirtioError as error:
+        if way == "threads":
+            raise  # every machine has them
         pytest.skip(f"no {way} here: {error}")
     return way
 

@@ -115,10 +115,15 @@ INSTALLER = "$(PYTHON)" tools/installer.py
 INTO = --prefix $(call quoted,$(PREFIX)) --destdir $(call quoted,$(DESTDIR))
 LIBDIR ?= lib
 
-.PHONY: install uninstall
-install: $(FRONT_END) $(BACK_END) build/lib/libpyfio_virtio.so $(if $(SYSTEM_PYTHON),,build/bundle/.ready) ## install the command, the engine and the C library below PREFIX
-	@$(MAKE) --no-print-directory man completions
+.PHONY: install uninstall installable
+install: ## install the command, the engine and the C library below PREFIX
+	@trap '"$(PYTHON)" tools/give_back.py' EXIT; trap 'exit 130' INT; trap 'exit 143' TERM; \
+	  $(MAKE) --no-print-directory installable
 	@$(INSTALLER) install $(INTO) --libdir $(call quoted,$(LIBDIR)) $(if $(SYSTEM_PYTHON),,--bundle build/bundle)
+
+# All that is built first.
+installable: $(FRONT_END) $(BACK_END) build/lib/libpyfio_virtio.so $(if $(SYSTEM_PYTHON),,build/bundle/.ready)
+	@$(MAKE) --no-print-directory man completions
 
 uninstall: ## remove what make install has put below PREFIX
 	@$(INSTALLER) uninstall $(INTO)

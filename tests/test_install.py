@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import give_back
 import installer
 import pytest
 
@@ -256,9 +257,31 @@ def test_what_root_makes_in_a_clone_belongs_to_its_owner(tmp_path: Path) -> None
     (tmp_path / "build" / "man" / "page").write_text("")
     (tmp_path / "build" / "passwd").symlink_to("/etc/passwd")
     os.chown(tmp_path, 12345, 12345)
-    installer.give_back(tmp_path)
+    give_back.give_back(tmp_path)
     assert {path.lstat().st_uid for path in tmp_path.rglob("*")} == {12345}
     assert Path("/etc/passwd").stat().st_uid == 0
+
+
+def test_what_root_has_made_before_a_failure_belongs_to_the_owner_of_the_clone(
+    tmp_path: Path,
+) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root may give files to others")
+    clone, python = tmp_path / "clone", tmp_path / "python"
+    shutil.copytree(ROOT / "tools", clone / "tools")
+    for name in ("Makefile", "pyproject.toml"):
+        shutil.copy(ROOT / name, clone)
+    (clone / "engine").mkdir()
+    (clone / "engine" / "fio_headers.py").touch()
+    for path in (clone, *clone.rglob("*")):
+        os.chown(path, 12345, 12345)
+    python.write_text(f'#!/bin/sh\ncase $1 in tools/*) exec {sys.executable} "$@"; esac\nexit 1\n')
+    python.chmod(0o755)
+    line = ["make", "install", "SYSTEM_PYTHON=yes", f"PYTHON={python}", f"PREFIX={tmp_path}/prefix"]
+    failed = subprocess.run(line, cwd=clone, capture_output=True, text=True, timeout=30)
+    assert failed.returncode
+    assert {path.name for path in clone.glob("build/*")} == {"fio-wanted", "sleepy-poll"}
+    assert {path.lstat().st_uid for path in clone.rglob("*")} == {12345}
 
 
 # ---- what stops in the middle ------------------------------------------------------------------

@@ -29,6 +29,7 @@ from pathlib import Path
 
 import project
 import stage
+from give_back import give_back
 
 LIST = Path("lib/pyfio-virtio/installed-files")
 TEMPORARY = ".pyfio-virtio-new"
@@ -179,17 +180,6 @@ def what_to_set(prefix: Prefix, libdir: Path) -> str:
         f"Installed below {prefix.path}. For fio, set: "
         f"export LD_LIBRARY_PATH={shlex.quote(str(folder))}${{LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}}"
     )
-
-
-def give_back(tree: Path) -> None:
-    """What root has made in a clone of somebody else is theirs, whose next make writes there."""
-    owner = tree.stat()
-    if os.geteuid() != 0 or owner.st_uid == 0:
-        return
-    for place, folders, names in os.walk(tree):
-        for path in (Path(place, name) for name in [*folders, *names]):
-            if path.lstat().st_uid == 0:
-                os.lchown(path, owner.st_uid, owner.st_gid)
 
 
 def arguments() -> argparse.Namespace:

@@ -26,7 +26,7 @@ import psutil
 
 from bench import many_hosts
 from bench.many_hosts import JOB, name_of
-from pyfio_virtio.hosts import parts
+from pyfio_virtio.hosts.logs import LOG_MS, LOG_OPTIONS
 from pyfio_virtio.hosts.window import read_log
 from pyfio_virtio.machine import process
 
@@ -164,7 +164,7 @@ def _pss_bytes(pid: int) -> int:
 
 def _peer(folder: Path, count: int) -> tuple[float, int, float, float]:
     """The CPU time, the peak, the skew and the first I/O of the last host of one fio --client."""
-    job = job_text({"filename": "disk.sock", **parts.LOG_OPTIONS})
+    job = job_text({"filename": "disk.sock", **LOG_OPTIONS})
     (folder / JOB).write_text(_PEERS_DISK + job)
     clients = [f"--client=sock:{name_of(number)}.sock" for number in range(count)]
     words = [word for each in clients for word in (each, JOB)]
@@ -180,7 +180,7 @@ def _peer(folder: Path, count: int) -> tuple[float, int, float, float]:
         time.sleep(_LOOK_S)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     logs = sorted(folder.glob("fio_iops.*.log.*"))
-    begins = [read_log(each, parts.LOG_MS)[0].span.begin for each in logs]
+    begins = [read_log(each, LOG_MS)[0].span.begin for each in logs]
     for each in folder.glob("fio_*.log*"):
         each.unlink()
     if child.returncode or len(begins) != count:

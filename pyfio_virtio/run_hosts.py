@@ -17,7 +17,7 @@ from pyfio_virtio.backends.backends import BackendSpec
 from pyfio_virtio.engine import engine
 from pyfio_virtio.errors import UsageError
 from pyfio_virtio.fio.job import Job, Section
-from pyfio_virtio.hosts import combine, parts, together
+from pyfio_virtio.hosts import combine, logs, parts, together
 from pyfio_virtio.hosts.checks import Versions
 from pyfio_virtio.hosts.combine import Combined, HostPart
 from pyfio_virtio.hosts.hosts_file import Host
@@ -122,9 +122,9 @@ def _travelling(job: Job) -> tuple[Job, bool]:
     options: dict[str, str | None] = {"filename": disk}
     if any("replay_redirect" in each.options for each in sections):
         options["replay_redirect"] = disk
-    has_logs = not any(name in each.options for each in sections for name in parts.LOG_OPTIONS)
+    has_logs = not any(name in each.options for each in sections for name in logs.LOG_OPTIONS)
     if has_logs:
-        options |= parts.LOG_OPTIONS
+        options |= logs.LOG_OPTIONS
     job = job.with_options(options)
     return job.with_engine_option("stats_file", COUNTERS), has_logs
 

@@ -26,6 +26,7 @@ import traceback
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from types import TracebackType
 from typing import NoReturn, Self
@@ -206,13 +207,17 @@ def _has_children() -> bool:
     return True
 
 
+# Loaded once for all commands, also what few of them need, but nothing that loads the engine.
+LOADED = (
+    *("asyncio", "importlib.metadata", "psutil"),
+    *(f"pyfio_virtio.{name}" for name in ("analysis.compare", "analysis.report", "cli.main")),
+)
+
 if __name__ == "__main__":
     if os.fork():
         os._exit(0)  # so that what follows is no child of the tests' process
-    # Loaded once for all commands, matplotlib too, but nothing that loads the engine.
-    import pyfio_virtio.analysis.compare
-    import pyfio_virtio.analysis.report
-    import pyfio_virtio.cli.main  # noqa: F401
+    for name in LOADED:
+        import_module(name)
 
     # A collection in a fork would write to each object, and so copy all memory.
     gc.collect()

@@ -279,7 +279,7 @@ BELOW = {"efficiency", "errors", "files", "sizes"}
 BESIDE = {"reach", "convert", "run", "run_hosts", "explaining", "doctor"}
 MAY_USE_BESIDE = {"sweep": {"reach"}, "cli": BESIDE}
 # Slow to import, so imported by what needs them, when it runs.
-HEAVY = {"jinja2", "matplotlib", "numpy", "pandas"}
+HEAVY = {"asyncio", "importlib.metadata", "jinja2", "matplotlib", "numpy", "pandas", "psutil"}
 # What analysis reads: results as they were stored.
 RESULTS = {"results", "explain", "fio.directions", "fio.output", "engine.counters", *BELOW}
 
@@ -421,5 +421,5 @@ def test_the_commands_start_without_what_is_slow_to_import() -> None:
 
 
 def test_a_back_end_starts_without_what_only_others_need() -> None:
-    others = {"asyncio", "concurrent.futures", "psutil", "pyfio_virtio.disk", "tempfile"}
+    others = {"concurrent.futures", "pyfio_virtio.disk", "tempfile"}
     assert not (HEAVY | others) & imported_by("pyfio_virtio.backends.builtin")

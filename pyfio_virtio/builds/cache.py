@@ -11,7 +11,6 @@ write to it or replace it. Any thread may call.
 import hashlib
 from contextlib import suppress
 from functools import cache
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from pyfio_virtio.engine.engine import NAME
@@ -29,6 +28,8 @@ def root() -> Path:
 
 def own_version() -> str:
     """The version of this package, which its engines have too."""
+    from importlib.metadata import PackageNotFoundError, version  # slow to import
+
     try:
         return version("pyfio-virtio")
     except PackageNotFoundError:

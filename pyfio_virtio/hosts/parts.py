@@ -11,11 +11,10 @@ from __future__ import annotations
 import json
 import re
 from bisect import bisect_left
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 from itertools import pairwise
 from pathlib import Path
-from types import MappingProxyType
 
 from pyfio_virtio import files
 from pyfio_virtio.errors import PyfioVirtioError
@@ -26,6 +25,7 @@ from pyfio_virtio.hosts import window
 from pyfio_virtio.hosts.collected import Collected
 from pyfio_virtio.hosts.combine import HostPart
 from pyfio_virtio.hosts.host_errors import printable
+from pyfio_virtio.hosts.logs import LOG, LOG_MS
 from pyfio_virtio.hosts.one_client import ERRORS
 from pyfio_virtio.hosts.together import HostResult
 from pyfio_virtio.hosts.window import Rate, Span
@@ -34,19 +34,6 @@ from pyfio_virtio.machine.cpu_use import CpuUse
 from pyfio_virtio.machine.sampling import Moment
 from pyfio_virtio.results.results import COUNTERS, FIO_JSON, SAMPLES, Sample
 
-_LOG = "fio"
-LOG_MS = 100
-# The options of a job for the logs that are read here. Each of its jobs has a log of its own,
-# because with per_job_logs=0 fio's client keeps only that of the last one.
-LOG_OPTIONS: Mapping[str, str | None] = MappingProxyType(
-    {
-        "write_iops_log": _LOG,
-        "write_bw_log": _LOG,
-        "log_avg_msec": str(LOG_MS),
-        "log_unix_epoch": "1",
-        "per_job_logs": "1",
-    }
-)
 _NS_PER_MS = 1_000_000
 _LARGEST_JSON = 64 << 20
 # fio's client puts the name of the host before what fio says there, and says at the end only that
@@ -146,7 +133,7 @@ def _words(folder: Path) -> str:
 
 def _logs(folder: Path, kind: str, result: HostResult) -> list[Rate]:
     """The logs of all its jobs."""
-    paths = sorted(folder.glob(f"{_LOG}_{kind}.*.log.{result.host.name}.sock"))
+    paths = sorted(folder.glob(f"{LOG}_{kind}.*.log.{result.host.name}.sock"))
     return [rate for path in paths for rate in window.read_log(path, LOG_MS)]
 
 

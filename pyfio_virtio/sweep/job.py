@@ -17,7 +17,7 @@ from pyfio_virtio.backends.backends import BackendSpec
 from pyfio_virtio.engine.engine import NAME
 from pyfio_virtio.errors import UsageError
 from pyfio_virtio.fio.job import option
-from pyfio_virtio.hosts.parts import LOG_OPTIONS
+from pyfio_virtio.hosts.logs import LOG_OPTIONS
 from pyfio_virtio.results.record import (
     BACKEND_NAME,
     ENGINE_BUILD,

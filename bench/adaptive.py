@@ -27,7 +27,7 @@ from bench.plan import (
     Side,
 )
 from bench.run import Run, Turns
-from pyfio_virtio.backends.backends import BackendSpec
+from pyfio_virtio.backends.spec import BackendSpec
 
 DEPTHS = (1, 4, 16, 64, 128)
 ALTERNATING = "10us,100us/1s"

@@ -15,7 +15,7 @@ from pathlib import Path
 from bench import plan
 from bench.plan import BUILTIN_NULL, BUSY, Side
 from bench.run import Turns
-from pyfio_virtio.backends.backends import BackendSpec
+from pyfio_virtio.backends.spec import BackendSpec
 from pyfio_virtio.engine import engine
 from pyfio_virtio.errors import PyfioVirtioError
 from pyfio_virtio.results.results import COUNTERS

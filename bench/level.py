@@ -17,7 +17,7 @@ from statistics import median
 
 from bench.plan import DISK, PAIR, Comparison, Side
 from pyfio_virtio.analysis import stats
-from pyfio_virtio.backends.backends import BackendSpec
+from pyfio_virtio.backends.spec import BackendSpec
 from pyfio_virtio.results.record import Record
 
 HALF_MS = 500

@@ -16,7 +16,7 @@ from itertools import cycle, islice
 from pathlib import Path
 
 from pyfio_virtio import run_hosts
-from pyfio_virtio.backends.backends import BackendSpec
+from pyfio_virtio.backends.spec import BackendSpec
 from pyfio_virtio.engine import engine
 from pyfio_virtio.hosts import combine, parts, together
 from pyfio_virtio.hosts.addresses import Address

@@ -7,7 +7,7 @@ All functions are pure. This file starts nothing; run.py does.
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from pyfio_virtio.backends.backends import BackendSpec
+from pyfio_virtio.backends.spec import BackendSpec
 from pyfio_virtio.sweep.job import DISK_VARIABLE, SCRATCH
 
 Options = Mapping[str, str]

@@ -18,8 +18,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bench.plan import ASYNC, BARE, COPY, PAIR, PYTHON, Comparison, MemoryFile, Side
-from pyfio_virtio.backends import backends
-from pyfio_virtio.backends.backends import BackendSpec
+from pyfio_virtio.backends import kinds
+from pyfio_virtio.backends.spec import BackendSpec
 from pyfio_virtio.engine import engine
 from pyfio_virtio.errors import MachineError, PyfioVirtioError, UsageError
 from pyfio_virtio.fio import fio
@@ -285,7 +285,7 @@ def turns(
             f"{folder} is not replaced", "it holds no runs", "name another folder with --output"
         )
     found = fio.find()
-    has_daemon = shutil.which(backends.QSD) is not None
+    has_daemon = shutil.which(kinds.QSD) is not None
     known = versions(found, ("builtin", "qsd", "nbd") if has_daemon else ("builtin",))
     kept = SweepFolder(unfinished(folder))
     private = folders.run_folder_path(None if on_disk else folders.memory_folder())

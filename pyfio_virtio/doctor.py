@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from pyfio_virtio.backends import backends
+from pyfio_virtio.backends import kinds
 from pyfio_virtio.builds import builds, cache
 from pyfio_virtio.engine import engine
 from pyfio_virtio.errors import PyfioVirtioError
@@ -41,7 +41,7 @@ def examine(program: str = "fio") -> list[Check]:
     if found[0].state == "ok":
         found.append(_attempt("fio with engine", lambda: _together(program)))
     found.append(_cache())
-    found.extend(_backend(kind) for kind in backends.VHOST_USER_KINDS)
+    found.extend(_backend(kind) for kind in kinds.VHOST_USER_KINDS)
     found.append(_attempt("folder for sockets", _folder))
     found.extend(huge_pages(machine))
     found.extend((_cpus(machine), load(machine), _governor(machine)))
@@ -93,7 +93,7 @@ def _folder() -> Check:
 
 
 def _backend(kind: str) -> Check:
-    program = backends.KINDS[kind]
+    program = kinds.KINDS[kind]
     name = f"back-end {kind}"
     if program.is_installed():
         return Check(name, "ok", f"{program.program} is installed")

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from pathlib import Path
 
-from pyfio_virtio.backends.backends import KINDS, BackendSpec
+from pyfio_virtio.backends.kinds import KINDS
+from pyfio_virtio.backends.spec import BackendSpec
 from pyfio_virtio.engine import engine
 from pyfio_virtio.errors import UsageError
 from pyfio_virtio.fio.job import ENGINE, Job, Section, escaped_filename

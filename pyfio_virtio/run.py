@@ -15,7 +15,8 @@ from functools import cache
 from pathlib import Path
 
 from pyfio_virtio import convert, files, reach
-from pyfio_virtio.backends import backends, unix_sockets, writers
+from pyfio_virtio.backends import backends, command_lines, unix_sockets, writers
+from pyfio_virtio.backends.spec import BackendSpec
 from pyfio_virtio.builds import builds
 from pyfio_virtio.engine import counters, engine
 from pyfio_virtio.engine.counters import JobCounters
@@ -39,7 +40,7 @@ EXPLAIN_EVERY = 64
 class Disk:
     """Where the job runs: on a disk that we start, on a socket, or on the disks that it names."""
 
-    spec: backends.BackendSpec | None = None  # a disk that we start
+    spec: BackendSpec | None = None  # a disk that we start
     socket: str | None = None  # a socket that somebody else serves
 
     def describe(self) -> str:
@@ -107,7 +108,7 @@ class Plan:
         for path, each in zip(self.job_files(), self.jobs, strict=True):
             parts += [f"# {path}", each.text()]
         if self.disk.spec:
-            parts += ["# back-end", backends.dry_command(self.disk.spec, self.socket), ""]
+            parts += ["# back-end", command_lines.dry_command(self.disk.spec, self.socket), ""]
         variables = [f"{key}={shlex.quote(value)}" for key, value in self.environment.items()]
         parts += ["# fio", " ".join([*variables, shlex.join(self.fio_command())])]
         return "\n".join(parts)

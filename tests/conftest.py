@@ -33,6 +33,7 @@ from typing import Any
 import pytest
 
 from pyfio_virtio.backends import backends
+from pyfio_virtio.backends.spec import BackendSpec
 from pyfio_virtio.engine import engine
 from pyfio_virtio.fio.fio import library_path, split_notes
 from pyfio_virtio.fio.job import escaped_filename
@@ -171,7 +172,7 @@ def private(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     shutil.rmtree(folder)
 
 
-def _filled_as_used(spec: backends.BackendSpec) -> backends.BackendSpec:
+def _filled_as_used(spec: BackendSpec) -> BackendSpec:
     """To fill memory takes as long as the rest of a start. Only measurements need it."""
     in_memory = (spec.kind, spec.storage) == ("builtin", "memory")
     if not in_memory or any(each.startswith("populate=") for each in spec.options):
@@ -185,7 +186,7 @@ def serve(private: Path) -> Iterator[StartBackend]:
 
     def start(kind: str, **spec: Any) -> backends.Backend:  # noqa: ANN401 - BackendSpec's fields
         number = len(running)
-        wanted = backends.BackendSpec(kind=kind, **{"size_bytes": 64 << 20, **spec})
+        wanted = BackendSpec(kind=kind, **{"size_bytes": 64 << 20, **spec})
         socket, log = private / f"disk{number}.sock", private / f"disk{number}.log"
         running.append(backends.start(_filled_as_used(wanted), str(socket), str(log)))
         return running[-1]

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pyfio_virtio.backends import backends
+from pyfio_virtio.backends.spec import BackendSpec
 from tests import waiting
 
 
 class Mortal:
     """A back-end that is killed and started again on the same image."""
 
-    def __init__(self, folder: Path, spec: backends.BackendSpec, name: str = "disk") -> None:
+    def __init__(self, folder: Path, spec: BackendSpec, name: str = "disk") -> None:
         """The image, which the specification's storage names, is made by the caller."""
         self.spec = spec
         self.socket, self._log = str(folder / f"{name}.sock"), str(folder / f"{name}.log")

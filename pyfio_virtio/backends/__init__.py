@@ -3,5 +3,6 @@
 keep running after the command.
 
 It may use: engine, machine.
-Enter at backends.py; builtin.py is the program that serves the built-in back-end.
+Enter at backends.py, which starts them; spec.py says which one is wanted. builtin.py is the program
+that serves the built-in back-end.
 """

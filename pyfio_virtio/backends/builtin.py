@@ -28,7 +28,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="pyfio_virtio.backends.builtin",
         description="Serve vhost-user blk or scsi disks on a socket.",
-        allow_abbrev=False,  # an abbreviated --storage would get past the check in backends.py
+        allow_abbrev=False,  # an abbreviated --storage would get past the check in spec.py
     )
     add = parser.add_argument
     add("--socket", required=True, metavar="PATH")

@@ -7,7 +7,7 @@ It reads the records and changes nothing. Called from the main thread.
 from collections.abc import Sequence
 
 from pyfio_virtio.backends import control, option_keys, records
-from pyfio_virtio.backends.backends import KINDS
+from pyfio_virtio.backends.kinds import KINDS
 from pyfio_virtio.backends.records import Record
 from pyfio_virtio.backends.unix_sockets import socket_file
 from pyfio_virtio.errors import PyfioVirtioError, UsageError

@@ -2,7 +2,7 @@
 """The options that users may give to a back-end itself, as KEY=VALUE: which ones each kind has.
 
 Owns the lists of keys, how one text with several options is split, and where each option belongs in
-the command line, which backends.py writes. Pure; any thread may call.
+the command line, which command_lines.py writes. Pure; any thread may call.
 """
 
 from collections.abc import Iterator, Sequence

@@ -23,8 +23,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from pyfio_virtio import files
-from pyfio_virtio.backends import backends, option_keys, unix_sockets
-from pyfio_virtio.backends.backends import KINDS, Backend, BackendSpec
+from pyfio_virtio.backends import backends, kinds, option_keys, unix_sockets
+from pyfio_virtio.backends.backends import Backend
+from pyfio_virtio.backends.kinds import KINDS
+from pyfio_virtio.backends.spec import START_TIMEOUT_S, BackendSpec
 from pyfio_virtio.backends.unix_sockets import SocketFile
 from pyfio_virtio.errors import MachineError, PyfioVirtioError, UsageError
 from pyfio_virtio.machine import folders
@@ -41,7 +43,7 @@ _RECORD_BYTES = 1 << 18
 _LARGEST_PID = 1 << 22  # PID_MAX_LIMIT of Linux
 _LARGEST = (1 << 63) - 1
 # This is longer than any start takes, so `stop` finds either a running back-end or none.
-_PATIENCE_S = backends.START_TIMEOUT_S + 5
+_PATIENCE_S = START_TIMEOUT_S + 5
 T = TypeVar("T")
 
 
@@ -131,7 +133,7 @@ def start(
     """
     spec = _with_absolute_path(spec)
     spec.check()
-    backends.check_program(spec.kind)
+    kinds.check_program(spec.kind)
     _check_words(spec, socket)
     folders.make_state_folder()
     name, claimed = _reserve(spec.kind, name)

@@ -10,9 +10,9 @@ from functools import partial
 
 import click
 
-from pyfio_virtio.backends import backends, option_keys, writers
+from pyfio_virtio.backends import command_lines, kinds, option_keys, writers
 from pyfio_virtio.backends import records as backend_records
-from pyfio_virtio.backends.backends import BackendSpec
+from pyfio_virtio.backends.spec import BackendSpec
 from pyfio_virtio.cli import completions
 from pyfio_virtio.cli.backend_control import COMMANDS, complete_names
 from pyfio_virtio.cli.help import Commands
@@ -31,7 +31,7 @@ for each in COMMANDS:
 
 
 @backend.command()
-@click.argument("kind", type=click.Choice(backends.VHOST_USER_KINDS), default=backends.DEFAULT_KIND)
+@click.argument("kind", type=click.Choice(kinds.VHOST_USER_KINDS), default=kinds.DEFAULT_KIND)
 @disk_options
 @click.option(
     "--queues",
@@ -79,7 +79,7 @@ def _print_dry_start(spec: BackendSpec, name: str | None, socket: str | None) ->
     name = name or backend_records.free_name(spec.kind)
     backend_records.check_name(name)
     path = folders.absolute(socket or backend_records.socket_of(name))
-    click.echo(backends.dry_command(backend_records.with_control(spec, name), path))
+    click.echo(command_lines.dry_command(backend_records.with_control(spec, name), path))
 
 
 @backend.command("list")

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 from click.shell_completion import CompletionItem
 
-from pyfio_virtio.backends.backends import VHOST_USER_KINDS
+from pyfio_virtio.backends.kinds import VHOST_USER_KINDS
 from pyfio_virtio.fio import bundled
 from pyfio_virtio.fio.job_writer import WAITS
 

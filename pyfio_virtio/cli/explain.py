@@ -20,8 +20,8 @@ import click
 
 from pyfio_virtio import explaining
 from pyfio_virtio import run as runs
-from pyfio_virtio.backends import backends
-from pyfio_virtio.backends.backends import BackendSpec
+from pyfio_virtio.backends import kinds
+from pyfio_virtio.backends.spec import BackendSpec
 from pyfio_virtio.cli import completions
 from pyfio_virtio.cli.options import disk_options, dry_run_option, seconds_option
 from pyfio_virtio.cli.output import check_folder, make_folder, write_file
@@ -110,7 +110,7 @@ def _every(context: click.Context, parameter: click.Parameter, number: int) -> i
     "kind",
     metavar="builtin|qsd|SOCKET",
     shell_complete=completions.kinds,
-    default=backends.DEFAULT_KIND,
+    default=kinds.DEFAULT_KIND,
     show_default=True,
     help="What serves the disk. Only the built-in back-end takes times itself.",
 )

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from pyfio_virtio.backends import records as backend_records
-from pyfio_virtio.backends.backends import BackendSpec
+from pyfio_virtio.backends.spec import BackendSpec
 from pyfio_virtio.errors import UsageError
 from pyfio_virtio.reach import Reach
 from pyfio_virtio.sizes import parse_seconds, parse_size

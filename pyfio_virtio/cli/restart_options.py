@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from pyfio_virtio.backends import backends
+from pyfio_virtio.backends import kinds
 from pyfio_virtio.cli import completions
 from pyfio_virtio.cli.options import (
     as_size,
@@ -91,7 +91,7 @@ _FLAGS = (
         "kind",
         metavar="builtin|qsd|SOCKET",
         shell_complete=completions.kinds,
-        default=backends.DEFAULT_KIND,
+        default=kinds.DEFAULT_KIND,
         show_default=True,
         help="What serves the disk. Options of the back-end may follow: qsd,aio=io_uring.",
     ),

@@ -18,7 +18,7 @@ import click
 from click.core import ParameterSource
 
 from pyfio_virtio.backends import unix_sockets, writers
-from pyfio_virtio.backends.backends import BackendSpec
+from pyfio_virtio.backends.spec import BackendSpec
 from pyfio_virtio.cli.interruptible import interruptible
 from pyfio_virtio.cli.options import confirm
 from pyfio_virtio.cli.output import write_file

@@ -16,8 +16,8 @@ from click.core import ParameterSource
 
 from pyfio_virtio import explaining as explanations
 from pyfio_virtio import run as runs
-from pyfio_virtio.backends import backends
-from pyfio_virtio.backends.backends import BackendSpec
+from pyfio_virtio.backends import kinds
+from pyfio_virtio.backends.spec import BackendSpec
 from pyfio_virtio.cli import completions
 from pyfio_virtio.cli.options import DISK_PARAMETERS, confirm, disk_options, dry_run_option
 from pyfio_virtio.engine import counters
@@ -45,7 +45,7 @@ from pyfio_virtio.sweep.job import Placement, placement
     "kind",
     metavar="builtin|qsd|SOCKET|none",
     shell_complete=completions.kinds_or_none,
-    default=backends.DEFAULT_KIND,
+    default=kinds.DEFAULT_KIND,
     show_default=True,
     help="What serves the disk. Options of the back-end may follow: qsd,aio=io_uring. With none, "
     "the job runs on the disks that it names.",
@@ -164,7 +164,7 @@ def placed(cpus: str) -> tuple[Placement, tuple[str, ...]]:
 
 def takes_times(disk: runs.Disk) -> bool:
     """Whether the disk's back-end takes the times of requests itself."""
-    return disk.spec is not None and disk.spec.kind == backends.DEFAULT_KIND
+    return disk.spec is not None and disk.spec.kind == kinds.DEFAULT_KIND
 
 
 def spare_watch(plan: runs.Plan, place: Placement) -> Watch:

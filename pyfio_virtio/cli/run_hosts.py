@@ -18,7 +18,7 @@ from click.core import ParameterSource
 
 from pyfio_virtio import efficiency
 from pyfio_virtio import run_hosts as runs
-from pyfio_virtio.backends.backends import BackendSpec
+from pyfio_virtio.backends.spec import BackendSpec
 from pyfio_virtio.cli.options import confirm
 from pyfio_virtio.errors import UsageError
 from pyfio_virtio.fio.directions import Summary, summarise

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import click
 
-from pyfio_virtio.backends import backends
-from pyfio_virtio.backends.backends import BackendSpec
+from pyfio_virtio.backends import kinds
+from pyfio_virtio.backends.spec import BackendSpec
 from pyfio_virtio.cli.options import disk_options
 from pyfio_virtio.errors import UsageError
 from pyfio_virtio.hosts import addresses, serving, status
@@ -155,7 +155,7 @@ def _advice() -> str:
 
 
 @click.command(add_help_option=False)
-@click.option("--backend", "kind", default=backends.DEFAULT_KIND)
+@click.option("--backend", "kind", default=kinds.DEFAULT_KIND)
 @click.option("--socket")
 @click.option("--cpus", default="any")
 @disk_options

@@ -14,8 +14,9 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from pyfio_virtio.backends.backends import VHOST_USER_KINDS, BackendSpec
+from pyfio_virtio.backends.kinds import VHOST_USER_KINDS
 from pyfio_virtio.backends.option_keys import key_of
+from pyfio_virtio.backends.spec import BackendSpec
 from pyfio_virtio.errors import PyfioVirtioError, UsageError, did_you_mean
 from pyfio_virtio.machine import memory
 from pyfio_virtio.sizes import format_size

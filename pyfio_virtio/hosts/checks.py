@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from pyfio_virtio.backends.backends import BackendSpec
+from pyfio_virtio.backends.spec import BackendSpec
 from pyfio_virtio.hosts import wire
 from pyfio_virtio.hosts.host_errors import HostError, printable
 from pyfio_virtio.hosts.hosts_file import Host

@@ -17,7 +17,8 @@ from typing import Any
 
 from pyfio_virtio import files
 from pyfio_virtio.backends import option_keys
-from pyfio_virtio.backends.backends import VHOST_USER_KINDS, BackendSpec
+from pyfio_virtio.backends.kinds import VHOST_USER_KINDS
+from pyfio_virtio.backends.spec import BackendSpec
 from pyfio_virtio.errors import UsageError, did_you_mean
 from pyfio_virtio.fio.job import Job
 from pyfio_virtio.hosts import addresses

@@ -16,8 +16,8 @@ from signal import SIGKILL
 from typing import IO, Protocol
 
 from pyfio_virtio import files
-from pyfio_virtio.backends import backends
-from pyfio_virtio.backends.backends import BackendSpec
+from pyfio_virtio.backends import backends, command_lines
+from pyfio_virtio.backends.spec import BackendSpec
 from pyfio_virtio.errors import PyfioVirtioError, UsageError
 from pyfio_virtio.machine import folders, process
 
@@ -78,7 +78,7 @@ def own_backend(
 
 
 def dry_command(spec: BackendSpec) -> str:
-    return backends.dry_command(_placed(spec), str(folders.run_folder_path() / _SOCKET))
+    return command_lines.dry_command(_placed(spec), str(folders.run_folder_path() / _SOCKET))
 
 
 def _memory() -> Path:

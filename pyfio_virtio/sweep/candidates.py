@@ -16,7 +16,7 @@ from itertools import product
 from pathlib import Path
 
 from pyfio_virtio.backends import option_keys
-from pyfio_virtio.backends.backends import VHOST_USER_KINDS
+from pyfio_virtio.backends.kinds import VHOST_USER_KINDS
 from pyfio_virtio.errors import UsageError, did_you_mean
 
 BUILTIN = "builtin"

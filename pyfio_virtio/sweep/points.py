@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pyfio_virtio import reach
-from pyfio_virtio.backends import backends
+from pyfio_virtio.backends import command_lines
 from pyfio_virtio.errors import MachineError, UsageError
 from pyfio_virtio.fio import fio as fios
 from pyfio_virtio.fio.fio import Fio
@@ -218,7 +218,7 @@ def _commands(sweep: Sweep, planned: Planned, folder: Path) -> Iterator[str]:
     if needed.spec:
         disk = str(folder / SOCKET)
         yield "# back-end"
-        yield backends.dry_command(needed.spec, disk)
+        yield command_lines.dry_command(needed.spec, disk)
     yield "# fio"
     build = sweep.programs.folder(planned.choice.programs)
     yield Served(disk).shell_line(sweep.command(planned.choice), build)

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from pyfio_virtio import files, reach
 from pyfio_virtio.backends import option_keys
-from pyfio_virtio.backends.backends import BackendSpec
+from pyfio_virtio.backends.spec import BackendSpec
 from pyfio_virtio.errors import PyfioVirtioError, UsageError
 from pyfio_virtio.fio.fio import ending
 from pyfio_virtio.machine import folders, signals

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pyfio_virtio.backends import backends, filling, unix_sockets
-from pyfio_virtio.backends.backends import Backend, BackendSpec
+from pyfio_virtio.backends.backends import Backend
+from pyfio_virtio.backends.spec import BackendSpec
 from pyfio_virtio.errors import PyfioVirtioError
 from pyfio_virtio.fio import fio
 from pyfio_virtio.fio.job import escaped_filename

@@ -9,7 +9,7 @@ import hashlib
 from collections.abc import Iterable
 from pathlib import Path
 
-from pyfio_virtio.backends import backends
+from pyfio_virtio.backends import kinds
 from pyfio_virtio.engine import engine
 from pyfio_virtio.fio.fio import Fio
 from pyfio_virtio.machine import questions
@@ -36,13 +36,13 @@ def engine_version(folder: Path) -> str:
 
 
 def _of_backend(kind: str) -> str:
-    backends.check_program(kind)
+    kinds.check_program(kind)
     if kind == "builtin":
         return f"{engine.version()}+{build(engine.folder() / engine.BACKEND_NAME)}"
-    advice = backends.KINDS[kind].how_to_install
-    said = questions.ask([backends.QSD, "--version"], {}, _QUESTION_S, advice).stdout
+    advice = kinds.KINDS[kind].how_to_install
+    said = questions.ask([kinds.QSD, "--version"], {}, _QUESTION_S, advice).stdout
     first = said.decode(errors="replace").partition("\n")[0]
-    return first.removeprefix(f"{backends.QSD} version ")
+    return first.removeprefix(f"{kinds.QSD} version ")
 
 
 def build(path: Path) -> str:

@@ -11,7 +11,7 @@ import shlex
 import textwrap
 from collections.abc import Iterator, Sequence
 
-from pyfio_virtio.backends.backends import BackendSpec
+from pyfio_virtio.backends.spec import BackendSpec
 from pyfio_virtio.fio.job import escaped_filename
 from pyfio_virtio.fio.job_writer import JobOptions
 from pyfio_virtio.sizes import format_size

@@ -23,6 +23,7 @@ from typing import Any
 
 from pyfio_virtio.backends import backends
 from pyfio_virtio.backends.builtin_engine import BuiltinBackend, Settings
+from pyfio_virtio.backends.spec import BackendSpec
 from pyfio_virtio.engine.engine import NAME
 from pyfio_virtio.engine.engine import folder as engine_folder
 from pyfio_virtio.fio.fio import library_path, split_notes
@@ -199,7 +200,7 @@ class OnDaemon(OnBuiltin):
 
     @contextmanager
     def start(self, job: Job, image: Path) -> Iterator[object]:
-        spec = backends.BackendSpec(
+        spec = BackendSpec(
             kind="qsd", storage=f"file:{image}", block_size=job.block_bytes, queues=QUEUES
         )
         backend = backends.start(spec, _socket(image), f"{image}.output")

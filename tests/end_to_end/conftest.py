@@ -90,7 +90,7 @@ def qsd_with(private: Path) -> Iterator[Callable[..., str]]:
 
     yield start
     for each in running:
-        each.end(grace_s=0.3)  # see KINDS of backends/backends.py
+        each.end(grace_s=0.3)  # see KINDS of backends/kinds.py
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from pyfio_virtio.backends import backends
+from pyfio_virtio.backends.spec import BackendSpec
 from tests.conftest import FioRun, Option
 from tests.end_to_end.conftest import StartFio
 from tests.end_to_end.refusal import refusal, sentences
@@ -54,7 +55,7 @@ class Restarting:
 
     def start(self, size: int = DISK_BYTES, **changes: Any) -> None:  # noqa: ANN401
         os.truncate(self.file, size)
-        spec = backends.BackendSpec(kind=self._kind, **{**self._spec, **changes})
+        spec = BackendSpec(kind=self._kind, **{**self._spec, **changes})
         self.backend = backends.start(spec, self.socket, self._log)
 
     def kill(self) -> None:

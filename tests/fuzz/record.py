@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pyfio_virtio.backends import backends
+from pyfio_virtio.backends.spec import BackendSpec
 from pyfio_virtio.engine import engine
 from pyfio_virtio.fio.fio import library_path
 from tests.end_to_end.relay import Message, Relay, Request
@@ -135,7 +136,7 @@ def replies_seed(recorder: Recorder, *, is_scsi: bool) -> bytes:
 
 
 @contextmanager
-def _back_end(folder: Path, spec: backends.BackendSpec) -> Iterator[str]:
+def _back_end(folder: Path, spec: BackendSpec) -> Iterator[str]:
     socket = str(folder / "disk.sock")
     started = backends.start(spec, socket, str(folder / "disk.log"))
     try:
@@ -144,7 +145,7 @@ def _back_end(folder: Path, spec: backends.BackendSpec) -> Iterator[str]:
         started.stop()
 
 
-def record(spec: backends.BackendSpec) -> Recorder:
+def record(spec: BackendSpec) -> Recorder:
     recorder = Recorder()
     with tempfile.TemporaryDirectory(prefix="pv-") as name:
         folder = Path(name)
@@ -170,7 +171,7 @@ def main() -> int:
     files = {target.name: target.seeds for target in TARGETS}
     messages, replies = seeds.read(files["messages"]), seeds.read(files["replies"])
     for name, (kind, options) in RUNS.items():
-        spec = backends.BackendSpec(kind=kind, size_bytes=1 << 20, options=options)
+        spec = BackendSpec(kind=kind, size_bytes=1 << 20, options=options)
         recorder = record(spec)
         is_scsi = "device=scsi" in options
         messages[f"run-{name}"] = messages_seed(recorder, is_scsi=is_scsi)

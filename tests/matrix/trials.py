@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from pyfio_virtio.backends import backends
+from pyfio_virtio.backends.spec import BackendSpec
 from pyfio_virtio.engine.engine import NAME
 from pyfio_virtio.fio.fio import split_notes
 from pyfio_virtio.fio.job import escaped_filename
@@ -52,7 +53,7 @@ class Ended:
 def disk() -> Iterator[str]:
     """The socket of a back-end."""
     with tempfile.TemporaryDirectory(prefix="pv-") as folder:
-        spec = backends.BackendSpec(kind="builtin", size_bytes=_DISK_BYTES, queues=_QUEUES)
+        spec = BackendSpec(kind="builtin", size_bytes=_DISK_BYTES, queues=_QUEUES)
         backend = backends.start(spec, f"{folder}/disk", f"{folder}/log")
         try:
             yield backend.socket

@@ -8,7 +8,7 @@ import pytest
 
 from pyfio_virtio import doctor
 from pyfio_virtio.analysis import checks
-from pyfio_virtio.backends import backends
+from pyfio_virtio.backends import kinds
 from pyfio_virtio.machine import folders, host
 
 
@@ -27,7 +27,7 @@ def test_fio_and_engine_are_tried_together() -> None:
 
 def test_each_kind_of_back_end_is_looked_for() -> None:
     names = {check.name for check in doctor.examine()}
-    assert {f"back-end {kind}" for kind in backends.VHOST_USER_KINDS} <= names
+    assert {f"back-end {kind}" for kind in kinds.VHOST_USER_KINDS} <= names
 
 
 def test_without_fio_it_does_not_work() -> None:

@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pyfio_virtio import reach
-from pyfio_virtio.backends.backends import BackendSpec
+from pyfio_virtio.backends.spec import BackendSpec
 from pyfio_virtio.engine import engine
 from pyfio_virtio.errors import UsageError
 from pyfio_virtio.fio import fio, job

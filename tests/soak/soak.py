@@ -28,7 +28,7 @@ import psutil
 
 import pyfio_virtio
 from pyfio_virtio import aio
-from pyfio_virtio.backends import backends
+from pyfio_virtio.backends.spec import BackendSpec
 from tests import waiting
 from tests.mortal import Load, Mortal, Region
 from tests.soak.fio_job import JOB_BYTES, RECONNECT_S, FioJob, SoakError
@@ -62,7 +62,7 @@ def start_disk(plan: DiskPlan, folder: Path, name: str) -> Disk:
     image = folder / f"{name}.img"
     image.write_bytes(bytes(DISK_BYTES))
     options = plan.mood + (("device=scsi",) if plan.device == "scsi" else ())
-    spec = backends.BackendSpec(
+    spec = BackendSpec(
         kind=plan.kind,
         storage=f"{'memory' if plan.is_mapped else 'file'}:{image}",
         queues=plan.queues,

@@ -31,6 +31,7 @@ from pathlib import Path
 import pyfio_virtio
 from pyfio_virtio import Read, Write, aio
 from pyfio_virtio.backends import backends
+from pyfio_virtio.backends.spec import BackendSpec
 from pyfio_virtio.disk.operations import Operations
 from pyfio_virtio.errors import DiskError
 from tests.stress.shadow import Alloc, Buffer, Place, Shadow
@@ -295,7 +296,7 @@ def run_loop(era: Era) -> None:
 
 def start_backend(draw: random.Random, folder: Path) -> backends.Backend:
     options = tuple(option.format(draw.randrange(1, 30)) for option in draw.choice(MOODS))
-    spec = backends.BackendSpec(
+    spec = BackendSpec(
         size_bytes=DISK_BYTES,
         block_size=draw.choice((512, 4096)),
         queues=draw.choice((1, 2)),

@@ -11,15 +11,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pyfio_virtio.backends import backends, unix_sockets
-from pyfio_virtio.backends.backends import VHOST_USER_KINDS, BackendSpec, Storage
+from pyfio_virtio.backends import backends, command_lines, kinds, unix_sockets
+from pyfio_virtio.backends.kinds import VHOST_USER_KINDS
+from pyfio_virtio.backends.spec import BackendSpec
+from pyfio_virtio.backends.storage import Storage
 from pyfio_virtio.disk.disk import open_disk
 from pyfio_virtio.engine import engine
 from pyfio_virtio.errors import MachineError, PyfioVirtioError, UsageError
 from tests.conftest import StartBackend
 from tests.waiting import kill, wait_until
 
-KINDS = tuple(backends.KINDS)
+KINDS = tuple(kinds.KINDS)
 
 
 def test_a_started_back_end_takes_connections(qsd: StartBackend) -> None:
@@ -272,7 +274,7 @@ def test_what_cannot_be_is_refused_before_anything_starts(spec: dict[str, Any]) 
 
 @given(st.text(st.characters(exclude_characters="\0"), min_size=1))
 def test_no_path_escapes_from_its_place_in_the_command(path: str) -> None:
-    command = backends.qsd_command(BackendSpec(), "/s", Storage(path))
+    command = command_lines.qsd_command(BackendSpec(), "/s", Storage(path))
     node = command[command.index("--blockdev") + 1]
     escaped = node.partition("file.filename=")[2]
     assert escaped.count(",") == 2 * path.count(",")
@@ -280,9 +282,9 @@ def test_no_path_escapes_from_its_place_in_the_command(path: str) -> None:
 
 
 def test_a_dry_command_can_be_typed(private: Path) -> None:
-    assert backends.dry_command(BackendSpec(kind="qsd", storage="null", cpus="0"), "/s").startswith(
-        "taskset -c 0 qemu-storage-daemon --blockdev driver=null-co"
-    )
+    assert command_lines.dry_command(
+        BackendSpec(kind="qsd", storage="null", cpus="0"), "/s"
+    ).startswith("taskset -c 0 qemu-storage-daemon --blockdev driver=null-co")
 
 
 @pytest.mark.parametrize("kind", VHOST_USER_KINDS)
@@ -318,7 +320,7 @@ def test_kept_memory_outlives_a_back_end_that_is_killed(private: Path) -> None:
 
 def test_an_option_of_its_own_reaches_the_back_end() -> None:
     spec = BackendSpec(kind="builtin", options=("latency=20us",))
-    assert backends.command(spec, "/s", Storage())[-1] == "--latency=20us"
+    assert command_lines.command(spec, "/s", Storage())[-1] == "--latency=20us"
 
 
 def test_an_option_that_it_does_not_know_is_told(private: Path) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from pyfio_virtio.backends import backends, disk_files
-from pyfio_virtio.backends.backends import BackendSpec
+from pyfio_virtio.backends.spec import BackendSpec
 from pyfio_virtio.errors import PyfioVirtioError
 from tests.conftest import RunCommand
 

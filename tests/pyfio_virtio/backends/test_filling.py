@@ -10,7 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pyfio_virtio.backends import backends, filling
-from pyfio_virtio.backends.backends import Backend, BackendSpec
+from pyfio_virtio.backends.backends import Backend
+from pyfio_virtio.backends.spec import BackendSpec
+from pyfio_virtio.backends.storage import MEMORY_FD_NAME
 from pyfio_virtio.errors import UsageError
 from pyfio_virtio.machine import memory
 from tests.conftest import RunCommand, StartBackend
@@ -74,7 +76,7 @@ def test_half_of_the_free_room_is_enough(tmp_path: Path) -> None:
 def _memory_of(disk: Backend) -> Path:
     for fd in Path(f"/proc/{disk.process.pid}/fd").iterdir():
         with contextlib.suppress(FileNotFoundError):  # it was closed in the meantime
-            if backends.MEMORY_FD_NAME in str(fd.readlink()):
+            if MEMORY_FD_NAME in str(fd.readlink()):
                 return fd
     raise AssertionError("it has no memory file")
 

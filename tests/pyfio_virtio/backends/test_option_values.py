@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from pyfio_virtio.backends import option_keys, option_values
-from pyfio_virtio.backends.backends import BackendSpec
+from pyfio_virtio.backends.spec import BackendSpec
 from pyfio_virtio.errors import UsageError
 from tests.conftest import RunCommand, StartBackend
 

@@ -20,7 +20,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pyfio_virtio.backends import records, unix_sockets
-from pyfio_virtio.backends.backends import BackendSpec
+from pyfio_virtio.backends.spec import BackendSpec
 from pyfio_virtio.cli.main import main
 from pyfio_virtio.errors import PyfioVirtioError, UsageError
 from pyfio_virtio.machine import process

@@ -32,7 +32,8 @@ IN_FLIGHT = 8
 RESTART = f"""
 import os, select, signal
 from pathlib import Path
-from pyfio_virtio.backends.backends import BackendSpec, start
+from pyfio_virtio.backends.backends import start
+from pyfio_virtio.backends.spec import BackendSpec
 
 disk, old, pid, count = (Path(name) for name in ("disk.img", "old.img", "pid", "count"))
 if pid.exists():

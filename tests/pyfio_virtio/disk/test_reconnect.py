@@ -16,7 +16,7 @@ import pytest
 import pyfio_virtio
 from pyfio_virtio import Disk, DiskError, aio
 from pyfio_virtio.aio import AsyncDisk
-from pyfio_virtio.backends import backends
+from pyfio_virtio.backends.spec import BackendSpec
 from pyfio_virtio.disk.operation import Operation, Read, Write
 from pyfio_virtio.disk.operations import Operations
 from tests import waiting
@@ -57,7 +57,7 @@ def make(folder: Path, storage: str) -> Mortal:
     kind, prefix = STORAGES[storage]
     image = folder / "image"
     image.write_bytes(bytes(BLOCK * BLOCKS))
-    return Mortal(folder, backends.BackendSpec(kind=kind, storage=f"{prefix}{image}", queues=2))
+    return Mortal(folder, BackendSpec(kind=kind, storage=f"{prefix}{image}", queues=2))
 
 
 def new_load() -> Load:

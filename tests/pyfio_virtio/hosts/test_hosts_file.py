@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pyfio_virtio.backends.backends import BackendSpec
+from pyfio_virtio.backends.spec import BackendSpec
 from pyfio_virtio.errors import UsageError
 from pyfio_virtio.hosts import hosts_file
 

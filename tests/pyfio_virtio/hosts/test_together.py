@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from pyfio_virtio.backends.backends import BackendSpec
+from pyfio_virtio.backends.spec import BackendSpec
 from pyfio_virtio.engine import engine
 from pyfio_virtio.fio import fio
 from pyfio_virtio.fio.output import read_fio_json

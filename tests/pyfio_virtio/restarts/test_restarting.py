@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import pyfio_virtio
-from pyfio_virtio.backends.backends import BackendSpec
+from pyfio_virtio.backends.spec import BackendSpec
 from pyfio_virtio.backends.unix_sockets import listener
 from pyfio_virtio.errors import PyfioVirtioError, UsageError
 from pyfio_virtio.restarts.restarting import Command, own_backend

@@ -11,9 +11,7 @@ fio runs in the test's private folder, so that what it writes goes with it; afte
 may run any more that was started on a socket in that folder.
 """
 
-import os
 import signal
-import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -98,18 +96,8 @@ def start_fio(fio: Fio) -> Iterator[StartFio]:
     running: list[RunningFio] = []
 
     def start(socket: str, **options: Option) -> RunningFio:
-        line = ["fio", "--output-format=json", "--name=test"]
-        line += as_arguments({**defaults(socket), **options})
-        child = subprocess.Popen(
-            line,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env={**os.environ, **fio.environment()},
-            process_group=0,
-            text=True,
-        )
-        running.append(RunningFio(child))
+        arguments = as_arguments({**defaults(socket), **options})
+        running.append(RunningFio(fio, "--name=test", *arguments))
         return running[-1]
 
     yield start

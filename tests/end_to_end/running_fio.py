@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from pyfio_virtio.fio.fio import split_notes
-from tests.conftest import FioRun
+from tests.conftest import Fio, FioRun
 
 # Bounds a hang; ample for what is expected within a second.
 PATIENCE_S = 20.0
@@ -29,8 +29,16 @@ def _cpu_s(pid: int) -> float:
 
 
 class RunningFio:
-    def __init__(self, child: "subprocess.Popen[str]") -> None:
-        self.child = child
+    def __init__(self, fio: Fio, *arguments: str) -> None:
+        self.child = subprocess.Popen(
+            ["fio", "--output-format=json", *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env={**os.environ, **fio.environment()},
+            process_group=0,
+            text=True,
+        )
 
     def wait_until_served(self, backend_pid: int) -> None:
         """Returns once the back-end has carried out requests for some time."""

@@ -13,7 +13,8 @@ import pytest
 from tests.conftest import Fio, FioRun, StartBackend
 from tests.end_to_end.conftest import StartRelay
 from tests.end_to_end.refusal import refusal
-from tests.end_to_end.relay import HangUp, Message, Request, Tamper
+from tests.end_to_end.relay import HangUp, Message, Tamper
+from tests.vhost_numbers import Request
 
 Answer = Callable[[Message], "Message | bytes | None"]
 

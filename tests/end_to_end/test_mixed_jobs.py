@@ -4,10 +4,8 @@
 A process uses nothing that a thread made before the fork: no memory, no connection, no lock.
 """
 
-import os
 import random
 import socket as sockets
-import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -108,16 +106,7 @@ def start_job(fio: Fio) -> Iterator[Callable[[str], RunningFio]]:
     def start(text: str) -> RunningFio:
         path = fio.folder / "running.fio"
         path.write_text(text)
-        child = subprocess.Popen(
-            ["fio", "--output-format=json", str(path)],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env={**os.environ, **fio.environment()},
-            process_group=0,
-            text=True,
-        )
-        running.append(RunningFio(child))
+        running.append(RunningFio(fio, str(path)))
         return running[-1]
 
     yield start

@@ -9,7 +9,8 @@ import pytest
 from tests.conftest import Fio, Option, StartBackend
 from tests.end_to_end.conftest import StartRelay
 from tests.end_to_end.refusal import sentences
-from tests.end_to_end.relay import HangUp, Message, Request
+from tests.end_to_end.relay import HangUp, Message
+from tests.vhost_numbers import Request
 
 READS: dict[str, Option] = {"rw": "randread", "bs": "4k", "number_ios": 100, "iodepth": 4}
 # So long that all jobs have begun before the first one ends, and without work for the CPUs.

@@ -8,7 +8,8 @@ import pytest
 from tests.conftest import Fio, Option, StartBackend
 from tests.end_to_end.conftest import StartRelay
 from tests.end_to_end.refusal import refusal, sentences
-from tests.end_to_end.relay import Message, Request
+from tests.end_to_end.relay import Message
+from tests.vhost_numbers import Request
 
 DISCARD, WRITE_ZEROES = 1 << 13, 1 << 14
 

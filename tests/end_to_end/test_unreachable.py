@@ -15,7 +15,8 @@ from pyfio_virtio.engine import engine
 from tests.conftest import Fio, StartBackend, run_to_end
 from tests.end_to_end.conftest import StartFio, StartRelay
 from tests.end_to_end.refusal import refusal
-from tests.end_to_end.relay import Message, Request
+from tests.end_to_end.relay import Message
+from tests.vhost_numbers import Request
 
 
 @contextmanager

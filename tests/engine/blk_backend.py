@@ -17,11 +17,11 @@ from tests.engine.scripted_backend import (
     U64,
     Connection,
     Message,
-    Request,
     ScriptedBackend,
     wait_for_hang_up,
 )
 from tests.engine.shared_object import CData, ffi, lib, sentence
+from tests.vhost_numbers import Request
 
 TIMEOUT_MS = 20_000
 REGION = struct.Struct("=QQQQ")  # guest address, size, user address, offset in the file

@@ -25,8 +25,9 @@ from tests.engine.blk_backend import (
     open_device,
 )
 from tests.engine.ring_device import DESC_WRITE, RingDevice
-from tests.engine.scripted_backend import Connection, Message, Request, ScriptedBackend
+from tests.engine.scripted_backend import Connection, Message, ScriptedBackend
 from tests.engine.shared_object import CData, ffi, lib
+from tests.vhost_numbers import Request
 
 INOUT = 1 << 0
 REQUEST_QUEUE = 2  # after control and events

@@ -14,8 +14,9 @@ from dataclasses import dataclass
 
 import pytest
 
-from tests.engine.scripted_backend import STATE, U64, Request, Script
+from tests.engine.scripted_backend import STATE, U64, Script
 from tests.engine.shared_object import CData, ffi, lib
+from tests.vhost_numbers import Request
 
 REPLY_ACK = 1 << 3  # protocol feature
 # Ample: a test that is to time out sets its own.

@@ -20,9 +20,10 @@ from pyfio_virtio.backends import backends
 from pyfio_virtio.backends.spec import BackendSpec
 from pyfio_virtio.engine import engine
 from pyfio_virtio.fio.fio import library_path
-from tests.end_to_end.relay import Message, Relay, Request
+from tests.end_to_end.relay import Message, Relay
 from tests.fuzz import seeds
 from tests.fuzz.programs import TARGETS
+from tests.vhost_numbers import Request
 
 # What messages.c makes: its memory, the numbers of its steps, and of descriptor kinds.
 MEMORY_BYTES = 65536

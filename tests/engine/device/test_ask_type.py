@@ -29,7 +29,7 @@ from tests.engine.blk_backend import (
     open_device,
 )
 from tests.engine.ring_device import DESC_WRITE, RingDevice
-from tests.engine.scripted_backend import Connection, Message, Request, ScriptedBackend
+from tests.engine.scripted_backend import Connection, Message, ScriptedBackend
 from tests.engine.scsi_backend import (
     INQUIRY,
     READ_CAPACITY_16,
@@ -44,6 +44,7 @@ from tests.engine.scsi_backend import (
 )
 from tests.engine.shared_object import CData, lib, sentence
 from tests.open_descriptors import descriptors
+from tests.vhost_numbers import Request
 
 BARE = PROTOCOL_FEATURES | VERSION_1
 NO_CONFIG = PROTOCOL & ~CONFIG

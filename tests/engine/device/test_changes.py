@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from tests.engine.blk_backend import BACKEND_REQ, PROTOCOL, BlkBackend, BlkConfig, started
-from tests.engine.scripted_backend import HEADER, VERSION, Connection, Message, Request
+from tests.engine.scripted_backend import HEADER, VERSION, Connection, Message
 from tests.engine.shared_object import CData, ffi, lib, sentence
+from tests.vhost_numbers import Request
 
 SECTORS = 2048
 BYTES = 512 * SECTORS

@@ -16,9 +16,10 @@ from tests.engine.blk_backend import (
     opened,
     started,
 )
-from tests.engine.scripted_backend import Connection, Message, Request
+from tests.engine.scripted_backend import Connection, Message
 from tests.engine.shared_object import lib, sentence
 from tests.open_descriptors import descriptors
+from tests.vhost_numbers import Request
 from tests.waiting import wait_until
 
 AREA = struct.Struct("=QQHHI")  # size, offset, queues, entries, padding

@@ -26,9 +26,10 @@ from tests.engine.blk_backend import (
     open_device,
     opened,
 )
-from tests.engine.scripted_backend import Request, ScriptedBackend
+from tests.engine.scripted_backend import ScriptedBackend
 from tests.engine.shared_object import CData, lib, sentence
 from tests.open_descriptors import descriptors
+from tests.vhost_numbers import Request
 
 ALL = (1 << 64) - 1
 

@@ -29,8 +29,9 @@ from tests.engine.blk_backend import (
 )
 from tests.engine.device.test_inflight import Tracking
 from tests.engine.ring_device import RingDevice
-from tests.engine.scripted_backend import Request, ScriptedBackend
+from tests.engine.scripted_backend import ScriptedBackend
 from tests.engine.shared_object import CData, ffi, lib, sentence
+from tests.vhost_numbers import Request
 from tests.waiting import wait_until
 
 ENTRIES = 128

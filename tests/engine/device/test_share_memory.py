@@ -24,8 +24,9 @@ from tests.engine.blk_backend import (
     opened,
     reaches,
 )
-from tests.engine.scripted_backend import Request, ScriptedBackend
+from tests.engine.scripted_backend import ScriptedBackend
 from tests.engine.shared_object import CData, ffi, lib, sentence
+from tests.vhost_numbers import Request
 
 PAGE = mmap.PAGESIZE
 REGION_BYTES = 2 << 20

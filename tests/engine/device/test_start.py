@@ -26,8 +26,9 @@ from tests.engine.blk_backend import (
     opened,
     started,
 )
-from tests.engine.scripted_backend import STATE, Connection, Message, Request
+from tests.engine.scripted_backend import STATE, Connection, Message
 from tests.engine.shared_object import ffi, lib, sentence
+from tests.vhost_numbers import Request
 
 ADDR = struct.Struct("=IIQQQQ")  # queue, flags, descriptors, used, available, log
 REGION = struct.Struct("=QQQQ")  # guest address, size, user address, offset in the file

@@ -23,7 +23,6 @@ from tests.engine.scripted_backend import (
     VERSION,
     Connection,
     Message,
-    Request,
     ScriptedBackend,
 )
 from tests.engine.scsi_backend import (
@@ -41,6 +40,7 @@ from tests.engine.scsi_backend import (
     memory,
 )
 from tests.engine.shared_object import CData, ffi, lib, sentence
+from tests.vhost_numbers import Request
 
 # Long enough for a busy machine, where something must come; where nothing comes it is waited for.
 PATIENT_MS, IMPATIENT_MS = 20_000, 400

@@ -17,7 +17,8 @@ from tests.engine.blk_backend import (
     BlkConfig,
 )
 from tests.engine.lies.disk import Disk, Lie, ReplyLie, framed
-from tests.engine.scripted_backend import STATE, U64, Connection, Message, Request
+from tests.engine.scripted_backend import STATE, U64, Connection, Message
+from tests.vhost_numbers import Request
 
 ALL = (1 << 64) - 1
 TOO_LARGE = "a disk has at most 9223372036854775807 bytes"

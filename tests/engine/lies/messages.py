@@ -8,15 +8,8 @@ from contextlib import ExitStack, suppress
 from tests.backend.file_kinds import KINDS
 from tests.engine.blk_backend import INFLIGHT, MEM_SLOTS, PROTOCOL
 from tests.engine.lies.disk import Disk, Lie, ReplyLie, framed
-from tests.engine.scripted_backend import (
-    REPLY,
-    U64,
-    VERSION,
-    Connection,
-    Message,
-    Request,
-    wait_for_hang_up,
-)
+from tests.engine.scripted_backend import REPLY, U64, VERSION, Connection, Message, wait_for_hang_up
+from tests.vhost_numbers import Request
 
 # ---- ways to answer ------------------------------------------------------------------------------
 

@@ -15,9 +15,10 @@ from tests.backend.file_kinds import FULL, make_blocking
 from tests.engine.blk_backend import BLK_FEATURES, EVENT_IDX, INDIRECT
 from tests.engine.lies.disk import Lie, Reach
 from tests.engine.ring_device import NO_NOTIFY, U16
-from tests.engine.scripted_backend import HEADER, REPLY, U64, VERSION, Request
+from tests.engine.scripted_backend import HEADER, REPLY, U64, VERSION
 from tests.engine.scsi_backend import memory
 from tests.engine.shared_object import ffi
+from tests.vhost_numbers import Request
 
 NOT_IN_FLIGHT = "the back-end's used ring names a descriptor that is not in flight"
 TOO_MANY = "the back-end's used ring holds more elements than were submitted"

@@ -12,15 +12,10 @@ from contextlib import ExitStack
 
 import pytest
 
-from tests.engine.scripted_backend import (
-    VERSION,
-    Connection,
-    Message,
-    Request,
-    wait_for_hang_up,
-)
+from tests.engine.scripted_backend import VERSION, Connection, Message, wait_for_hang_up
 from tests.engine.shared_object import CData, ffi, lib, sentence
 from tests.engine.vhost_requests import REPLY_ACK, Connect
+from tests.vhost_numbers import Request
 
 AREA = struct.Struct("=QQHHI")  # size, offset, queues, entries, padding
 FILE_BYTES = 3 * 4096

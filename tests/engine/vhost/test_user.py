@@ -22,7 +22,6 @@ from tests.engine.scripted_backend import (
     VERSION,
     Connection,
     Message,
-    Request,
     wait_for_hang_up,
 )
 from tests.engine.shared_object import (
@@ -41,6 +40,7 @@ from tests.engine.vhost_requests import (
     every_question,
 )
 from tests.open_descriptors import descriptors
+from tests.vhost_numbers import Request
 
 SHORT_MS = 50
 

@@ -19,7 +19,6 @@ from tests.engine.scripted_backend import (
     VERSION,
     Connection,
     Message,
-    Request,
     Script,
     wait_for_hang_up,
 )
@@ -41,6 +40,7 @@ from tests.engine.vhost_requests import (
     get_vring_base,
     spare_fd,
 )
+from tests.vhost_numbers import Request
 
 SHORT_MS = 50
 STRUCTURE = next(each for each in QUESTIONS if each.request == Request.GET_CONFIG)

@@ -6,6 +6,7 @@
 
 SLEEPY_POLL ?= 0
 FIO_SOURCE_DIR ?=
+FIO ?= fio
 PREFIX ?= /usr/local
 PYTHON ?= python3
 export FIO_SOURCE_DIR
@@ -29,6 +30,8 @@ FRONT_END := build/lib/fio_virtio
 # The module by which the unit tests call internal functions of the engine.
 INTERNALS := build/lib/engine_internals
 BACK_END := build/lib/vhost_backend
+# A fio for systems whose archive lacks the sources of theirs.
+OWN_FIO := build/fio-3.41/fio
 
 .DELETE_ON_ERROR:
 .SUFFIXES:
@@ -38,7 +41,7 @@ all: $(FRONT_END) $(BACK_END) ## build the engine (the default): build/lib/fio_v
 
 run: install-packages ## run jobs/virtio.fio on a disk in memory of the built-in back-end
 	@$(MAKE) --no-print-directory all
-	@$(VENV)/bin/pyfio-virtio run jobs/virtio.fio
+	@$(VENV)/bin/pyfio-virtio run --fio $(call quoted,$(FIO)) jobs/virtio.fio
 
 test: install-test-packages ## run the tests
 	@$(MAKE) --no-print-directory all $(INTERNALS) $(VENV)/.dev
@@ -167,6 +170,7 @@ help: ## list the targets and variables
 	@sed -n 's/^\([a-z0-9.-]*\):.*## /\1 - /p' Makefile | awk -F' - ' '{ printf "make %-22s %s\n", $$1, $$2 }'
 	@echo
 	@echo "SLEEPY_POLL=N       make wait=sleepy with N microseconds the default; 0 (the default): wait=adaptive"
+	@echo "FIO=PATH            build for this fio; FIO=build/fio-3.41/fio is fetched and built first"
 	@echo "FIO_SOURCE_DIR=DIR  build for the fio with these sources instead of the installed package"
 	@echo "PREFIX=DIR          the folder into which make install puts all files (default: /usr/local)"
 	@echo "BENCH='NAME... --pairs N'  the comparisons that make bench runs; BENCH=--help lists them"
@@ -204,7 +208,8 @@ build/lib/libpyfio_virtio.so: $(FRONT_END_SOURCES) engine/library/pyfio_virtio.m
 	@$(IN_VENV) engine/build.py --output $@ library --sleepy-poll $(SLEEPY_POLL)
 
 build/fio-tree: engine/fio_headers.py build/fio-wanted
-	@$(PYTHON) engine/fio_headers.py > $@
+	@$(PYTHON) engine/fio_headers.py --fio $(call quoted,$(FIO)) > $@ || { \
+	  echo "Or let make fetch and build another fio: make run FIO=$(OWN_FIO)" >&2; exit 1; }
 
 $(VENV)/.ready: pyproject.toml setup.py
 	@tools/packages.sh check
@@ -222,11 +227,12 @@ $(VENV)/.dev: $(VENV)/.ready
 
 # Each of these files holds a value, and is written only when the value changes, so that what depends
 # on it is built again.
-build/fio-wanted: VALUE = $(or $(FIO_SOURCE_DIR),$(shell fio --version 2>&1; dpkg-query -W fio 2>&1))
+build/fio-wanted: VALUE = $(or $(FIO_SOURCE_DIR),$(FIO) $(shell $(call quoted,$(FIO)) --version 2>&1; dpkg-query -W fio 2>&1))
+build/fio-wanted: $(filter $(OWN_FIO),$(FIO))
 build/sleepy-poll: VALUE = $(SLEEPY_POLL)
 build/fio-wanted build/sleepy-poll: FORCE
 	@mkdir -p build
-	@echo '$(VALUE)' | cmp -s - $@ || echo '$(VALUE)' > $@
+	@echo $(call quoted,$(VALUE)) | cmp -s - $@ || echo $(call quoted,$(VALUE)) > $@
 
 # ---- with the sanitizers --------------------------------------------------
 
@@ -283,13 +289,13 @@ matrix: install-packages ## build many releases of fio and an engine for each, r
 	@$(MAKE) --no-print-directory all $(VENV)/.dev
 	@PYTHONPATH=engine $(IN_VENV) -m tests.matrix.matrix $(if $(SUITES),--suites $(SUITES)) $(if $(FIO_TREES),--trees $(FIO_TREES))
 
-fio-3.41: build/fio-3.41/fio build/fio-3.41-engine/fio_virtio ## fetch and build fio 3.41 and an engine for it below build/
+fio-3.41: $(OWN_FIO) build/fio-3.41-engine/fio_virtio ## fetch and build fio 3.41 and an engine for it below build/
 
-build/fio-3.41/fio:
+$(OWN_FIO):
 	@$(PYTHON) engine/fio_headers.py --release fio-3.41 --suite sid > /dev/null
 	@echo "Compiling $@"
 	@$(MAKE) -C build/fio-3.41 -j"$$(nproc)" fio > build/fio-3.41/make.output 2>&1 || { tail -n 20 build/fio-3.41/make.output; exit 1; }
 
-build/fio-3.41-engine/fio_virtio: $(FRONT_END_NEEDS) build/fio-3.41/fio
+build/fio-3.41-engine/fio_virtio: $(FRONT_END_NEEDS) $(OWN_FIO)
 	@echo "Compiling $@ for fio-3.41"
 	@$(call build_front_end,,build/fio-3.41)

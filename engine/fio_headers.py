@@ -41,10 +41,7 @@ KEYRINGS = {
 DIVERSION = re.compile(r"(?:local diversion|diversion by (\S+)) (from|to): (.*)")
 # The exit status by which automake's test runner knows a test that cannot run here.
 EXIT_UNAVAILABLE = 77
-OR_SOURCE_DIR = (
-    "set FIO_SOURCE_DIR to the sources of this fio, with the patches it was built with, or use "
-    "another fio, such as that of another suite of your distribution or one that you build yourself"
-)
+UPSTREAM = "https://github.com/axboe/fio"
 
 
 class HeadersError(Exception):
@@ -373,7 +370,22 @@ def configured_tree(build: Path, program: str = "fio") -> Path:
     try:
         return tree_of_installed(build, program)
     except HeadersError as error:
-        raise HeadersError(f"{error}; {OR_SOURCE_DIR}") from None
+        raise HeadersError(f"{error}; {ways_out(program)}") from None
+
+
+def ways_out(program: str) -> str:
+    """What helps if the sources of this fio cannot be had."""
+    try:
+        release = installed_release(program)
+    except HeadersError:
+        release = ""
+    # Releases, but not builds between them, have names in upstream's repository.
+    named = re.fullmatch(r"fio-\d+\.\d+(\.\d+)?", release)
+    clone = f" (git clone --depth 1 --branch {release} {UPSTREAM})" if named else ""
+    return (
+        f"set FIO_SOURCE_DIR to the sources of this fio{clone}, or use another fio, such as that "
+        "of another suite of your distribution or one that you build yourself"
+    )
 
 
 def main() -> int:

@@ -203,6 +203,17 @@ def test_fio_source_dir_rebuilds(checkout: Checkout) -> None:
     assert checkout.make(f"FIO_SOURCE_DIR={tree}") == ""
 
 
+def test_a_named_fio_is_built_for_with_the_sources_beside_it(checkout: Checkout) -> None:
+    tree = checkout.folder / "it's another"
+    shutil.copytree(checkout.fio_tree, tree, ignore=shutil.ignore_patterns("*.o", ".git", "fio"))
+    (tree / "fio").write_text("#!/bin/sh\necho fio-3.33\n")
+    (tree / "fio").chmod(0o755)
+    line = f"FIO={tree}/fio"
+    assert f"Compiling build/lib/fio_virtio for {tree.name}" in checkout.make(line)
+    assert checkout.make(line) == ""
+    assert "Compiling" in checkout.make()
+
+
 def test_a_patched_fio_source_dir_rebuilds(checkout: Checkout) -> None:
     tree = checkout.folder / "patched"
     shutil.copytree(checkout.fio_tree, tree, ignore=shutil.ignore_patterns("*.o", ".git"))

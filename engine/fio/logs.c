@@ -53,6 +53,9 @@ static void measure_text(FILE *file, const char *head, struct log_measure *measu
 
 /* ---- blktrace --------------------------------------------------------------- */
 
+/* BLK_TC_ACT() of newer kernels' headers names a type that only the kernel has. */
+#define TRACE_CATEGORY(category) ((uint32_t)(category) << BLK_TC_SHIFT)
+
 enum { TRACE_READ, TRACE_WRITE, TRACE_DISCARD, TRACE_WAYS };
 
 /* Requests that were queued since the last one completed, and the most of them. */
@@ -63,11 +66,11 @@ struct depths {
 
 static int way_of(uint32_t action)
 {
-	if (action & BLK_TC_ACT(BLK_TC_READ))
+	if (action & TRACE_CATEGORY(BLK_TC_READ))
 		return TRACE_READ;
-	if (action & BLK_TC_ACT(BLK_TC_WRITE))
+	if (action & TRACE_CATEGORY(BLK_TC_WRITE))
 		return TRACE_WRITE;
-	return action & BLK_TC_ACT(BLK_TC_DISCARD) ? TRACE_DISCARD : -1;
+	return action & TRACE_CATEGORY(BLK_TC_DISCARD) ? TRACE_DISCARD : -1;
 }
 
 static void follow_depth(struct depths *depths, uint32_t action)
@@ -101,7 +104,7 @@ static void swap_trace(struct blk_io_trace *trace)
 static void follow_trace(const struct blk_io_trace *trace, struct depths *depths,
 			 struct log_measure *measure)
 {
-	if (trace->action & BLK_TC_ACT(BLK_TC_NOTIFY))
+	if (trace->action & TRACE_CATEGORY(BLK_TC_NOTIFY))
 		return;
 	follow_depth(depths, trace->action);
 	if ((trace->action & 0xffff) == __BLK_TA_QUEUE &&

@@ -45,3 +45,9 @@ def test_a_file_and_a_link_are_refused(tmp_path: Path) -> None:
     for name in ("file", "link"):
         with pytest.raises(deb.DebError, match="is no folder"):
             deb.refuse_other_contents(tmp_path / name)
+
+
+def test_a_failure_is_told_in_our_own_sentence_if_there_is_one() -> None:
+    ours = ["fio_headers: no sources; set FIO_SOURCE_DIR", "make: *** [debian/rules] Error 2"]
+    assert deb.cause(ours) == "no sources; set FIO_SOURCE_DIR"
+    assert deb.cause(ours[1:]) == f"dpkg-buildpackage failed:\n{ours[1]}"

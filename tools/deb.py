@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Builds Debian's packages from a copy of this tree, with a changelog made of CHANGELOG.md.
+"""Builds Debian's packages from a copy of this tree.
 
     python3 tools/deb.py FOLDER
 
-The packages lie in FOLDER afterwards, together with a .buildinfo and a .changes file. Two builds of
+The packages lie in FOLDER afterwards, together with a .buildinfo and a .changes file. The changelog
+is made of CHANGELOG.md, and the maintainer is that of pyproject.toml. Two builds of
 the same tree are equal: all times come from the newest release in CHANGELOG.md, or, before the
 first one, from the last commit, or, in an unpacked archive, from that file.
 """
@@ -17,7 +18,7 @@ from datetime import UTC, datetime, time
 from email.utils import format_datetime
 from pathlib import Path
 
-from project import CHANGELOG, ROOT, newest_release, version
+from project import CHANGELOG, ROOT, maintainer, newest_release, version
 
 NOT_COPIED = shutil.ignore_patterns(
     ".git", "build", "__pycache__", "*.egg-info", ".*_cache", ".hypothesis"
@@ -44,13 +45,11 @@ def commit_time() -> int | None:
 
 def changelog() -> str:
     """CHANGELOG.md has the changes in words, and is in the package too."""
-    control = (ROOT / "debian" / "control").read_text()
-    maintainers = re.findall(r"^Maintainer: (.*)$", control, re.MULTILINE)
     when = format_datetime(release_time())
     return (
         f"pyfio-virtio ({version()}) unstable; urgency=medium\n\n"
         f"  * Release {version()}: CHANGELOG.md lists the changes.\n\n"
-        f" -- {maintainers[0]}  {when}\n"
+        f" -- {maintainer()}  {when}\n"
     )
 
 
@@ -75,21 +74,35 @@ def build(output: Path) -> None:
     tree = output / f"pyfio-virtio-{version()}"
     # All copies are new, and dpkg-deb puts the release's time on files that are newer than it.
     shutil.copytree(ROOT, tree, symlinks=True, ignore=NOT_COPIED, copy_function=shutil.copy)
-    (tree / "debian" / "changelog").write_text(changelog())
-    log = output / "build.output"
+    control = tree / "debian" / "control"
+    control.write_text(control.read_text().replace("@MAINTAINER@", maintainer()))
+    control.with_name("changelog").write_text(changelog())
+    run_build(tree, output / "build.output")
+    shutil.rmtree(tree)
+
+
+def run_build(tree: Path, log: Path) -> None:
+    environment = dict(os.environ)
+    if sources := os.environ.get("FIO_SOURCE_DIR"):
+        environment["FIO_SOURCE_DIR"] = str(Path(sources).absolute())
     with log.open("w") as written:
         done = subprocess.run(
             ["dpkg-buildpackage", "--build=binary", "--no-sign"],
             cwd=tree,
+            env=environment,
             stdin=subprocess.DEVNULL,
             stdout=written,
             stderr=subprocess.STDOUT,
             check=False,
         )
     if done.returncode:
-        last = "\n".join(log.read_text().splitlines()[-20:])
-        raise DebError(f"dpkg-buildpackage failed (all output: {log}):\n{last}")
-    shutil.rmtree(tree)
+        raise DebError(f"{cause(log.read_text().splitlines())} (all output: {log})")
+
+
+def cause(lines: list[str]) -> str:
+    """What our own program says of fio's sources, which are what is missing most often."""
+    ours = [line.partition(": ")[2] for line in lines if line.startswith("fio_headers: ")]
+    return ours[-1] if ours else "\n".join(["dpkg-buildpackage failed:", *lines[-20:]])
 
 
 def main() -> int:

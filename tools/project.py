@@ -27,6 +27,12 @@ def version() -> str:
     return str(settings()["project"]["version"])
 
 
+def maintainer() -> str:
+    """As in a letter's address: NAME <ADDRESS>."""
+    first = settings()["project"]["maintainers"][0]
+    return f"{first['name']} <{first['email']}>"
+
+
 def newest_release() -> date | None:
     """Its date; None before the first release."""
     found = RELEASE.search(CHANGELOG.read_text())

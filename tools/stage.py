@@ -108,13 +108,15 @@ def add_metadata(python: Path) -> None:
 
 
 def add_engine(into: Path, python: Path, libdir: Path, is_searched: bool) -> None:
+    """Python loads the engine from its package, and fio from `libdir`. fio's name is a link where
+    it does without ldconfig, so that a package of Debian's can have it for one fio alone."""
     lib = python / "pyfio_virtio" / "lib"
-    name = libdir / (ENGINE if is_searched else FOUND_BY_LDCONFIG)
-    _copy(BUILD / "lib" / ENGINE, into / name)
+    own, for_fio = lib / ENGINE, libdir / ENGINE
+    file = own if is_searched else libdir / FOUND_BY_LDCONFIG
     _copy(BUILD / "lib" / BACK_END, into / lib / BACK_END)
-    _link(into, lib / ENGINE, name)
-    if not is_searched:
-        _link(into, libdir / ENGINE, name)
+    _copy(BUILD / "lib" / ENGINE, into / file)
+    for name in {own, for_fio} - {file}:
+        _link(into, name, file)
 
 
 def add_command(target: Path, text: str) -> None:

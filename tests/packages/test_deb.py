@@ -15,7 +15,32 @@ from tests.packages import chroots
 from tests.packages.conftest import OpenChroot, asked
 
 NOT_COPIED = ("--exclude=./build", "--exclude=./.git", "--exclude=__pycache__", "--exclude=*_cache")
-PACKAGES = {"pyfio-virtio", "libpyfio-virtio0", "libpyfio-virtio-dev"}
+PACKAGES = {"pyfio-virtio", "pyfio-virtio-engine", "libpyfio-virtio0", "libpyfio-virtio-dev"}
+# Makes a package of a newer fio, which is the old one with another version in its program, and an
+# archive with it.
+NEW_FIO = "/var/cache/archive/fio.deb"
+MAKE_NEW_FIO = f"""
+set -e
+mkdir -p /root/fio/DEBIAN /root/fio/usr/bin /var/cache/archive
+cd /root/fio
+sed 's/fio-3\\.33/fio-3.99/g' /usr/bin/fio > usr/bin/fio
+chmod +x usr/bin/fio
+cat > DEBIAN/control <<END
+Package: fio
+Version: 3.99-1
+Architecture: $(dpkg --print-architecture)
+Maintainer: t <t@t>
+Description: t
+END
+dpkg-deb --build . {NEW_FIO}
+cd /var/cache/archive
+(cat /root/fio/DEBIAN/control
+echo Filename: ./fio.deb
+echo Size: $(stat -c %s fio.deb)
+echo SHA256: $(sha256sum < fio.deb | cut -d ' ' -f 1)) > Packages
+echo 'deb [trusted=yes] file:/var/cache/archive ./' > sources.list
+"""
+WITH_ARCHIVE = "-o Dir::Etc::SourceList=/var/cache/archive/sources.list"
 # A shell's function, because a back-end ends with the command of the chroot that started it.
 WITH_DISK = """
 set -e
@@ -46,11 +71,14 @@ def python_libraries() -> list[str]:
     """Debian's packages of the libraries that pyproject.toml names."""
     with (ROOT / "pyproject.toml").open("rb") as file:
         wanted = tomllib.load(file)["project"]["dependencies"]
-    names = [re.split(r"[<>=]", each)[0] for each in wanted]
-    return [f"python3-{name}" if name != "cffi" else "python3-cffi-backend" for name in names]
+    return [f"python3-{re.split(r'[<>=]', each)[0]}" for each in wanted]
 
 
-BUILDER = ("bookworm", *build_needs(), "build-essential", "lintian")
+BUILDER = (*build_needs(), "build-essential", "lintian")
+LINTIAN = (
+    "lintian --allow-root --display-info --fail-on error,warning,info "
+    "/root/tree/build/deb/*.changes"
+)
 # What is there before ours: what it depends on, and what a user's shell and programs need.
 USER = (
     *("bookworm", "fio", "liburing2", *python_libraries()),
@@ -62,6 +90,23 @@ def succeeds(where: chroots.Chroot, command: str) -> str:
     done = where.run(command, 600)
     assert done.status == 0, f"{command}\n{done.stdout[-4000:]}\n{done.stderr[-4000:]}"
     return done.stdout
+
+
+def put_tree(builder: chroots.Chroot) -> None:
+    """Copies this checkout to /root/tree."""
+    tar = ["tar", "-C", str(ROOT), *NOT_COPIED, "-cf", str(builder.shared / "tree.tar"), "."]
+    subprocess.run(tar, check=True, timeout=60)
+    succeeds(builder, f"mkdir /root/tree && tar -C /root/tree -xf {chroots.SHARED}/tree.tar")
+
+
+def words(where: chroots.Chroot, command: str) -> str:
+    return succeeds(where, f"({command}) 2>&1")
+
+
+def told(said: str) -> str:
+    """What the trigger says among the words of dpkg or apt."""
+    found = re.search(r"^pyfio-virtio: .*\n.*$", said, re.MULTILINE)
+    return found[0] if found else ""
 
 
 @pytest.fixture(scope="module")
@@ -80,10 +125,8 @@ def _user_base() -> Iterator[None]:
 @pytest.fixture(scope="module")
 def builder(open_chroot: OpenChroot, _user_base: None) -> chroots.Chroot:
     """Has the packages in /root/tree/build/deb."""
-    opened = open_chroot(*BUILDER)
-    tar = ["tar", "-C", str(ROOT), *NOT_COPIED, "-cf", str(opened.shared / "tree.tar"), "."]
-    subprocess.run(tar, check=True, timeout=60)
-    succeeds(opened, f"mkdir /root/tree && tar -C /root/tree -xf {chroots.SHARED}/tree.tar")
+    opened = open_chroot("bookworm", *BUILDER)
+    put_tree(opened)
     succeeds(opened, f"cd /root/tree && make deb && cp build/deb/*.deb {chroots.SHARED}")
     return opened
 
@@ -103,32 +146,28 @@ def user(open_chroot: OpenChroot, packages: dict[str, Path]) -> chroots.Chroot:
 
 
 def test_lintian_has_nothing_to_say(builder: chroots.Chroot) -> None:
-    found = succeeds(
-        builder,
-        "lintian --allow-root --display-info --fail-on error,warning,info "
-        "/root/tree/build/deb/*.changes",
-    )
-    assert found == ""
+    assert succeeds(builder, LINTIAN) == ""
 
 
-def test_the_package_depends_on_its_fio_and_on_each_library_of_python(
+def depends(builder: chroots.Chroot, package: str) -> set[str]:
+    field = succeeds(builder, f"dpkg-deb -f /root/tree/build/deb/{package}_*.deb Depends")
+    return {re.sub("-api-min .*", "", each) for each in field.strip().split(", ")}
+
+
+def test_the_engine_depends_on_its_fio_and_the_command_on_each_library_of_python(
     builder: chroots.Chroot,
 ) -> None:
-    field = succeeds(builder, "dpkg-deb -f /root/tree/build/deb/pyfio-virtio_*.deb Depends")
     version = succeeds(builder, "dpkg-query -W -f '${Version}' fio")
-    depends = {re.sub("-api-min .*", "", each) for each in field.strip().split(", ")}
-    assert depends >= {f"fio (= {version})", *python_libraries()}
+    assert f"fio (= {version})" in depends(builder, "pyfio-virtio-engine")
+    assert depends(builder, "pyfio-virtio") >= {"fio", *python_libraries()}
 
 
 def test_apt_finds_all_that_it_needs_in_a_clean_debian(
     open_chroot: OpenChroot, packages: dict[str, Path]
 ) -> None:
     clean = open_chroot("bookworm")
-    clean.put(packages["pyfio-virtio"])
-    planned = succeeds(
-        clean,
-        f"apt-get -s --no-install-recommends install {chroots.SHARED}/pyfio-virtio_*.deb",
-    )
+    clean.put(packages["pyfio-virtio"], packages["pyfio-virtio-engine"])
+    planned = succeeds(clean, f"apt-get -s --no-install-recommends install {chroots.SHARED}/*.deb")
     installed = re.findall("^Inst (\\S+)", planned, re.MULTILINE)
     assert {"pyfio-virtio", "fio", "liburing2", *python_libraries()} <= set(installed)
 
@@ -141,8 +180,8 @@ def test_make_install_as_root_is_found_by_plain_fio_and_removed_whole(
         builder,
         "cd /root && mkdir none unpacked tree/build/lib && "
         "for each in tree/build/deb/*virtio*_*.deb; do dpkg-deb -x $each unpacked; done && "
-        "cp unpacked/usr/lib/*/fio_virtio unpacked/usr/lib/*/libpyfio_virtio.so "
-        "unpacked/usr/lib/python3/dist-packages/pyfio_virtio/lib/vhost_backend tree/build/lib",
+        "cp unpacked/usr/lib/*/libpyfio_virtio.so "
+        "unpacked/usr/lib/python3/dist-packages/pyfio_virtio/lib/* tree/build/lib",
     )
     state = "find / -xdev -not -path '/root/*' | sort; ldconfig -p"
     installer = "python3 /root/tree/tools/installer.py"
@@ -242,31 +281,47 @@ class TestUse:
         )
         assert ended == f"{64 << 20} bytes copied\n"
 
-    def test_apt_keeps_another_fio_away_and_a_forced_one_refuses_the_engine(
+    def test_a_fio_that_dpkg_replaced_is_told_of_and_refuses_the_engine(
         self, user: chroots.Chroot
     ) -> None:
-        """It is a package with another version in its program."""
-        succeeds(
-            user,
-            "mkdir -p /root/fio/DEBIAN /root/fio/usr/bin && cd /root/fio && "
-            "sed 's/fio-3\\.33/fio-3.99/g' /usr/bin/fio > usr/bin/fio && chmod +x usr/bin/fio && "
-            "printf 'Package: fio\\nVersion: 3.99-1\\nArchitecture: %s\\nMaintainer: t <t@t>\\n"
-            "Description: t\\n' $(dpkg --print-architecture) > DEBIAN/control && "
-            "dpkg-deb --build . /root/fio.deb",
-        )
-        assert "Remv pyfio-virtio " in succeeds(user, "apt-get -s install /root/fio.deb")
-        succeeds(user, "dpkg -i /root/fio.deb")  # looks at no package that needs the old one
+        succeeds(user, f"cd /root && apt-get -qq download fio && {MAKE_NEW_FIO}")
+        said = words(user, f"dpkg -i {NEW_FIO}")  # looks at no package that needs the old one
+        assert "(this engine was built for fio-3.33 and fio-3.99 loads it)" in told(said)
         refused = user.run("fio --name=t --ioengine=fio_virtio --filename=/run/no.sock --size=1m")
         assert refused.status != 0
         assert "fio-3.99 loads it" in refused.stderr + refused.stdout
 
-    def test_apt_mends_it(self, user: chroots.Chroot) -> None:
-        succeeds(
-            user,
-            "apt-get -qq --yes --allow-downgrades install fio=$(dpkg-query -W -f '${Depends}' "
-            "pyfio-virtio | sed 's/.*fio (= \\([^)]*\\)).*/\\1/')",
-        )
+    def test_nothing_is_told_of_a_fio_that_loads_the_engine(self, user: chroots.Chroot) -> None:
+        for same in ("the old fio", "the same fio"):
+            assert told(words(user, "dpkg -i /root/fio_*.deb")) == "", same
         assert "sleepy_poll" in succeeds(user, "fio --enghelp=fio_virtio")
+
+    def test_apt_removes_the_engine_before_another_fio_comes_but_not_the_command(
+        self, user: chroots.Chroot
+    ) -> None:
+        succeeds(user, f"apt-get -qq {WITH_ARCHIVE} update")
+        kept = succeeds(user, f"apt-get -s {WITH_ARCHIVE} upgrade")
+        assert "kept back:\n  fio\n" in kept
+        said = words(user, f"apt-get -qq --yes {WITH_ARCHIVE} install fio")
+        assert told(said).startswith("pyfio-virtio: fio does not load the engine fio_virtio.\n")
+        assert "Removing pyfio-virtio-engine " in said
+        assert "Removing pyfio-virtio " not in said
+        succeeds(user, f"{WITH_DISK} pyfio-virtio probe /tmp/vhost.0")
+        run = user.run("pyfio-virtio run virtio")
+        assert "there is no engine for fio-3.99 (/usr/bin/fio); it is built now" in run.stderr
+
+    def test_apt_mends_it(self, user: chroots.Chroot) -> None:
+        said = words(
+            user,
+            "apt-get -qq --yes --allow-downgrades install "
+            f"/root/fio_*.deb {chroots.SHARED}/pyfio-virtio-engine_*.deb",
+        )
+        assert told(said) == ""
+        assert "sleepy_poll" in succeeds(user, "fio --enghelp=fio_virtio")
+
+    def test_fio_can_be_removed(self, user: chroots.Chroot) -> None:
+        assert told(words(user, "dpkg --force-depends --remove fio")) == ""
+        succeeds(user, "dpkg -i /root/fio_*.deb")
 
     def test_nothing_is_left_after_the_removal(self, user: chroots.Chroot) -> None:
         succeeds(user, f"apt-get -qq --yes purge {' '.join(PACKAGES)}")
@@ -274,7 +329,8 @@ class TestUse:
             user,
             "find / -xdev | sort > /root/after; ldconfig -p > /root/loader.after; "
             "diff /root/loader /root/loader.after && diff /root/before /root/after | "
-            "grep '^[<>]' | grep -vE ' /(root|tmp|var/(cache|log|lib/(apt|dpkg)))(/|$)' || true",
+            "grep '^[<>]' | grep -vE ' /(root|tmp|var/(cache|log|lib/(apt|dpkg)))(/|$)' | "
+            "grep -vE 'dist-packages/(.*/)?__pycache__' || true",
         )
         assert left == ""
 

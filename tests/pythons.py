@@ -8,9 +8,6 @@ Debian, if SUITE has them and we can make one (as root); the chroot sees what is
 Python has a virtual environment and an engine of its own in build/pythons, with the newest
 libraries that pyproject.toml allows.
 
-The archive may lack the sources of the fio in the chroot. CHROOT_FIO_SOURCE_DIR names a folder that
-has them.
-
 This file needs only Python's own library, and runs as one process. Its status is 1 if a Python
 failed, or was asked for and not found. Without PYTHONS, one that cannot be had is no failure.
 """
@@ -32,7 +29,10 @@ FOLDER = ROOT / "build" / "pythons"
 VERSIONS = ("3.11", "3.12", "3.13", "3.14")
 # The suite that has the newest Pythons, and what a build needs there beside Python itself.
 SUITE = "forky"
-PACKAGES = ("dpkg-dev", "fio", "gcc", "git", "libc6-dev", "liburing-dev", "make")
+PACKAGES = (
+    *("dpkg-dev", "fio", "gcc", "git", "libc6-dev", "liburing-dev", "make"),
+    "qemu-utils",  # qemu-storage-daemon
+)
 LIMIT_S = 1200.0
 # What differs between Pythons and shows: buffers, threads, forks and the ends of objects that the
 # engine uses, asyncio, processes, and the libraries that draw reports. Less than a minute in all.
@@ -142,11 +142,7 @@ def check_in_chroot(version: str) -> str:
         bundle = Path(scratch) / "checkout.bundle"
         step("git", "git", "bundle", "create", "--quiet", str(bundle), "HEAD")
         clean.put(bundle)
-        sources = os.environ.get("CHROOT_FIO_SOURCE_DIR")
         environment = {"GIT_CONFIG_PARAMETERS": "'advice.detachedHead=false'"}
-        if sources:
-            clean.put(Path(sources).absolute())
-            environment["FIO_SOURCE_DIR"] = f"{chroots.SHARED}/{Path(sources).absolute().name}"
         script = f"""
             git clone --quiet {chroots.SHARED}/{bundle.name} /root/checkout && cd /root/checkout &&
             apt-get --quiet --quiet update && PYTHONS={python} {python} -m tests.pythons"""

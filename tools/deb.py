@@ -4,9 +4,9 @@
     python3 tools/deb.py FOLDER
 
 The packages lie in FOLDER afterwards, together with a .buildinfo and a .changes file. The changelog
-is made of CHANGELOG.md, and the maintainer is that of pyproject.toml. Two builds of
-the same tree are equal: all times come from the newest release in CHANGELOG.md, or, before the
-first one, from the last commit, or, in an unpacked archive, from that file.
+is made of CHANGELOG.md, and the maintainer is that of pyproject.toml. Two builds of the same tree
+are equal: all times are SOURCE_DATE_EPOCH, or come from the newest release in CHANGELOG.md, or,
+before the first one, from the last commit, or, in an unpacked archive, from that file.
 """
 
 import os
@@ -30,6 +30,8 @@ class DebError(Exception):
 
 
 def release_time() -> datetime:
+    if chosen := os.environ.get("SOURCE_DATE_EPOCH"):
+        return datetime.fromtimestamp(int(chosen), tz=UTC)
     if dated := newest_release():
         return datetime.combine(dated, time(), tzinfo=UTC)
     return datetime.fromtimestamp(commit_time() or int(CHANGELOG.stat().st_mtime), tz=UTC)

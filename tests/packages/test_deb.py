@@ -342,6 +342,7 @@ def test_two_builds_in_different_folders_and_of_older_files_are_equal(
     succeeds(
         builder,
         "cp -a /root/tree /root/another && cd /root/another && rm -rf build && "
-        "find engine pyfio_virtio jobs -type f -exec touch -d 2020-01-01 {} + && make deb && "
+        "find engine pyfio_virtio jobs CHANGELOG.md -type f -exec touch -d 2020-01-01 {} + && "
+        "SOURCE_DATE_EPOCH=$(stat -c %Y /root/tree/CHANGELOG.md) make deb && "
         "for each in build/deb/*.deb; do cmp $each /root/tree/$each || exit 1; done",
     )

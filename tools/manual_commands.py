@@ -30,7 +30,10 @@ ENVIRONMENT = (
         "The folder of the engine and of the built-in back-end, instead of the installed ones.",
     ),
     ("XDG_RUNTIME_DIR", "Where the folder with sockets and records of back-ends lies."),
-    ("XDG_CACHE_HOME", "Where the engines lie that were built, instead of below ~/.cache."),
+    (
+        "XDG_CACHE_HOME",
+        "Where built engines and a list of fonts for pictures lie, instead of below ~/.cache.",
+    ),
     ("FIO_SOURCE_DIR", "The sources of the fio at hand, for an engine that has to be built."),
 )
 

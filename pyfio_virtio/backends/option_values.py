@@ -62,6 +62,10 @@ def check(kind: str, options: Sequence[str]) -> None:
     """Refuses values that this kind of back-end does not accept."""
     for option in options:
         key, _, value = option.partition("=")
+        if not value and key in ("latency", "fault", *_WHOLE):
+            raise UsageError(
+                f"option {key} of the back-end needs a value", "", f"write {key}=VALUE"
+            )
         if known := FIXED.get(kind, {}).get(key):
             _check_fixed(key, value, known)
         elif key in _WHOLE:
@@ -93,6 +97,8 @@ def _check_whole(key: str, value: str) -> None:
 
 def _times(key: str, value: str) -> list[str]:
     """The times in a latency, such as 10us,100us/1s, or in a fault, such as delay:for=1ms."""
+    if value in ("trace", "trace:"):
+        raise UsageError(f"{key}={value} needs a file", "", f"write {key}=trace:FILE")
     if key == "fault":
         return re.findall(r"[:,]for=([^,\s]*)", value)
     return [] if value == "none" or value.startswith("trace:") else re.split("[,/]", value)

@@ -146,7 +146,9 @@ def plot(
     frame = load(*(sources or (Path(DEFAULT_FOLDER),)))
     part = picture_names.Part(frame, [condition.partition("=")[0] for condition in where])
     for condition in where:
-        column, _, value = condition.partition("=")
+        column, equals, value = condition.partition("=")
+        if not equals:
+            raise UsageError(f"cannot read --where {condition}", "", "write --where COLUMN=VALUE")
         if column not in frame:
             raise UsageError(f"no column {column}", "", "write --where COLUMN=VALUE")
         frame = with_value(frame, column, value)

@@ -90,6 +90,14 @@ MISTAKES = {
     ),
     "memory without its path": ("run --storage memory:", ["needs a path", "memory:PATH"]),
     "a path that null ignores": ("run --storage null:x", ["null keeps no data", "write null"]),
+    "an option without its value": (
+        "backend start --backend-option fault",
+        ["option fault of the back-end needs a value", "write fault=VALUE"],
+    ),
+    "a trace without its file": (
+        "backend start --backend-option latency=trace:",
+        ["needs a file", "write latency=trace:FILE"],
+    ),
     "a misspelt storage": ("run --storage memroy", ["did you mean memory?", "file:PATH"]),
     "a size that is none": (
         "run --disk-size 1.5G",

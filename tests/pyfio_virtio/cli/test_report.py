@@ -93,6 +93,7 @@ def test_a_picture_without_data_ends_with_a_sentence(
         (("-o", "picture.jpeg"), "name a .png or .svg file"),
         (("--picture", "pie"), "no picture pie"),
         (("--where", "colour=red"), "no column colour"),
+        (("--where", "rw"), "cannot read --where rw; write --where COLUMN=VALUE"),
         (("--x", "colour"), "no column colour"),
         (("--x", "way", "--where", "rw=typo"), "no run is left where rw=typo"),
     ],

@@ -190,6 +190,8 @@ def _configure(root: Path) -> None:
     (root / "etc/apt/apt.conf.d/90host").write_text(_settings_of_apt())
     # The copies are thrown away, so nothing need be safe on the disk.
     (root / "etc/dpkg/dpkg.cfg.d/unsafe-io").write_text("force-unsafe-io\n")
+    # Manual pages are found without their index.
+    _run_in(root, "echo man-db man-db/auto-update boolean false | debconf-set-selections")
 
 
 def _install(lower: Path, packages: list[str], into: Path) -> None:

@@ -35,6 +35,7 @@ def build(fio: Fio, tell: Callable[[str], None], sources: Path | None = None) ->
 
     `sources` is the tree of the sources of this fio; without it, they are found or fetched.
     """
+    fios.check_linkage(fio)
     with signals.ending_tidily(), _workplace(fio, tell) as work:
         if sources is None and (other := _of_another_builder(fio)):
             return other

@@ -58,6 +58,7 @@ def known(fio: Fio) -> Path | None:
 
 
 def _find(fio: Fio) -> Path:
+    fios.check_linkage(fio)  # no build would help
     why = ""
     if os.environ.get(engine.FOLDER_VARIABLE):
         fios.check_release(fio, engine.fio_release())

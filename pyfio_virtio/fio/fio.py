@@ -61,8 +61,6 @@ def find(program: str = "fio") -> Fio:
         raise MachineError(
             f"cannot use {path}", f"{release} is older than {oldest}", _HOW_TO_INSTALL
         )
-    if obstacle := linkage.obstacle(path):
-        raise MachineError(f"cannot use {path}", obstacle, "name another fio with --fio")
     return Fio(path, release)
 
 
@@ -88,6 +86,14 @@ def _ask(command: Sequence[str], environment: Mapping[str, str]) -> _Answer:
     )
 
 
+def check_linkage(fio: Fio) -> None:
+    """Refuses a fio that can load no engine of ours. It still runs jobs for its own engines."""
+    if obstacle := linkage.obstacle(fio.path):
+        raise MachineError(
+            f"cannot load the engine in {fio.path}", obstacle, "name another fio with --fio"
+        )
+
+
 def check_release(fio: Fio, engine_release: str) -> None:
     """Refuses a fio that the engine was not built for, because their structures may differ."""
     if fio.release != engine_release:
@@ -103,6 +109,7 @@ def check_engine_loads(fio: Fio, engine_folder: Path, engine: str) -> None:
 
     check_release() is not enough, because a patched fio may have the same release.
     """
+    check_linkage(fio)  # a static fio would crash
     environment = {"LD_LIBRARY_PATH": library_path(engine_folder)}
     asked = _ask([fio.path, f"--enghelp={engine}"], environment)
     if asked.status == 0 and "sleepy_poll" in asked.stdout:

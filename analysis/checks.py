@@ -19,13 +19,12 @@ from pyfio_virtio.analysis.frame import axes, in_turns_axes, measured, points
 from pyfio_virtio.analysis.names import FOLDER, SUBJECTS
 from pyfio_virtio.engine.counters import RESTARTS
 from pyfio_virtio.results import values
-from pyfio_virtio.results.record import FIO_PROGRAM, MEASURED, TWIN
+from pyfio_virtio.results.record import BUSY_LOAD, FIO_PROGRAM, MEASURED, TWIN
 
 NOISY = 0.05  # half the width of an interval divided by the median
 STOLEN_PERCENT = 1.0
 FULL_CPU = 0.97
 FEWEST_RUNS = 5
-BUSY_LOAD = 0.5  # the load average that the sweep itself does not explain
 MOST_NAMED = 5
 FEWEST_IOS = 1000  # with fewer there is no p99
 FEWEST_FOR_DRIFT = 20
@@ -238,7 +237,8 @@ def _load(runs: pd.DataFrame) -> list[str]:
     own = (sum(each.fillna(0) for each in spent) / runs["elapsed_s"]).mean() if spent else 0.0
     load = pd.to_numeric(runs["host_load"]).dropna()
     others = load - own
-    if load.empty or others.median() < BUSY_LOAD:
+    per_cpu = others / runs["host_cpus"] if "host_cpus" in runs else others
+    if load.empty or per_cpu.median() < BUSY_LOAD:
         return []
     cpus = f" on {int(runs['host_cpus'].min())} CPUs" if "host_cpus" in runs else ""
     low, high = f"{load.min():.1f}", f"{load.max():.1f}"

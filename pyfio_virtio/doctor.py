@@ -15,13 +15,12 @@ from pyfio_virtio.engine import engine
 from pyfio_virtio.errors import PyfioVirtioError
 from pyfio_virtio.fio import fio
 from pyfio_virtio.machine import folders, host
+from pyfio_virtio.results.record import BUSY_LOAD
 from pyfio_virtio.sizes import format_size
 
 State = Literal["ok", "note", "failure"]
 # A large job needs this much memory: 128 requests of 1 MiB.
 _WANTED_BYTES = 128 << 20
-# The same as in analysis/checks.py, which is slow to import.
-BUSY_LOAD = 0.5
 _LONGEST_NAME = "disk.sock"
 
 
@@ -134,12 +133,12 @@ def _governor(machine: host.Host) -> Check:
 
 
 def load(machine: host.Host) -> Check:
-    """Results on a busy machine can be wrong by a factor of many."""
+    """Results on a busy machine can be wrong by a factor of many, if no CPU is left for them."""
     finding = f"load average of the last minute: {machine.load:.2f} on {_cpus_of(machine)}"
-    if machine.load < BUSY_LOAD:
+    if machine.load < BUSY_LOAD * machine.cpus:
         return Check("other work", "ok", finding)
     remedy = "before you measure, end other programs, or wait until they end"
-    return Check("other work", "note", f"{finding}; results will scatter", remedy)
+    return Check("other work", "note", f"{finding}; results may scatter", remedy)
 
 
 def _cpus_of(machine: host.Host) -> str:

@@ -134,6 +134,8 @@ class Across:
 # From here on, these are worth a sentence: a host's share of the median host's IOPS, the share of
 # the time that not all hosts share, and the difference of a clock.
 STRAGGLER, LONG_SKEW, LARGE_OFFSET_MS = 0.8, 0.05, 1000.0
+# So is a load average of each CPU that the runs themselves do not explain.
+BUSY_LOAD = 0.25
 # The column with the number of hosts, which a sweep with --host-count varies.
 HOSTS = "hosts"
 

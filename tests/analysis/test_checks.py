@@ -134,6 +134,7 @@ def test_a_point_that_differs_from_its_twin_is_told(sweep: pd.DataFrame) -> None
 
 def test_other_work_is_told(sweep: pd.DataFrame) -> None:
     assert not doubts(sweep.assign(host_load=1.0), "other work")
+    assert not doubts(sweep.assign(host_load=5.0, host_cpus=32), "other work")
     [line] = doubts(sweep.assign(host_load=sweep["order"] % 4 + 2.0), "other work")
     assert "load average was 2.0 to 5.0 on 2 CPUs" in line
 

@@ -8,7 +8,7 @@ a sentence and a title that name one as slow are its text, and all others descri
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +16,7 @@ import pandas as pd
 
 from pyfio_virtio.analysis import family, stats
 from pyfio_virtio.analysis.frame import ALL_JOBS, FIO_DEFAULT_DEPTH, derive, extreme, measured
-from pyfio_virtio.analysis.names import NoDataError
+from pyfio_virtio.analysis.names import NoDataError, listed
 from pyfio_virtio.results.record import HOSTS, LARGE_OFFSET_MS, LONG_SKEW, STRAGGLER
 from pyfio_virtio.results.results import FIO_JSON, open_sweep
 from pyfio_virtio.results.results import HOSTS as HOSTS_FOLDER
@@ -24,6 +24,8 @@ from pyfio_virtio.results.results import HOSTS as HOSTS_FOLDER
 HOST = "on_name"
 # The column that of_hosts() adds: IOPS divided by the median of all hosts of the same run.
 SHARE = "share_of_median"
+# More stragglers than these are counted.
+MOST_NAMED = 6
 _RUN = ["source", "hash", "repeat"]
 
 
@@ -91,20 +93,39 @@ def compared(hosts: pd.DataFrame) -> Shares:
 
 
 def claim(found: Shares) -> str:
-    """Which host was shown to be the slowest, or a straggler; empty if none was."""
-    if not found:
+    """Which hosts were shown to be stragglers, or else which one to be the slowest; empty if none.
+
+    Each straggler is named, because it may be as slow as the slowest of them.
+    """
+    names = sorted(found, key=lambda each: found[each].ratio.value)
+    slow = [name for name in names if found[name].ratio.interval.high < STRAGGLER]
+    if len(slow) > 1:
+        return _of_stragglers(slow, found)
+    if not slow and not _is_slowest(names, found):
         return ""
-    name = min(found, key=lambda each: found[each].ratio.value)
-    ratio = found[name].ratio
-    high = ratio.interval.high
-    is_slowest = all(high < found[each].ratio.interval.low for each in found if each != name)
-    if high >= STRAGGLER and not is_slowest:
-        return ""
-    word = "a straggler" if high < STRAGGLER else "the slowest"
-    between = f"{ratio.value:.2f} ({ratio.interval.low:.2f} to {high:.2f})"
+    ratio = found[names[0]].ratio
+    between = f"{ratio.value:.2f} ({ratio.interval.low:.2f} to {ratio.interval.high:.2f})"
     return (
-        f"Host {name} is {word} of {len(found)} hosts: it does {between} of the median host's IOPS"
+        f"Host {names[0]} is {'a straggler' if slow else 'the slowest'} of {len(found)} hosts: "
+        f"it does {between} of the median host's IOPS"
     )
+
+
+def _of_stragglers(slow: Sequence[str], found: Shares) -> str:
+    named = list(slow[:MOST_NAMED])
+    named += [f"{len(slow) - len(named)} more"] if len(slow) > len(named) else []
+    ranges = [found[name].ratio.interval for name in slow]
+    between = f"{min(each.low for each in ranges):.2f} to {max(each.high for each in ranges):.2f}"
+    return (
+        f"Hosts {listed(named)} are stragglers of {len(found)} hosts: "
+        f"each does {between} of the median host's IOPS"
+    )
+
+
+def _is_slowest(names: Sequence[str], found: Shares) -> bool:
+    """Whether the first of these is surely slower than each of the others."""
+    ranges = [found[name].ratio.interval for name in names]
+    return all(ranges[0].high < other.low for other in ranges[1:]) if ranges else False
 
 
 def _of_shares(found: Shares) -> Iterator[str]:

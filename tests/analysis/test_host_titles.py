@@ -56,6 +56,19 @@ def test_a_host_is_the_slowest_only_if_it_is_below_every_other(tmp_path: Path) -
     assert "slowest" not in hosts.claim({name: alike[name] for name in ("alpha", "delta")})
 
 
+def test_each_straggler_is_named(tmp_path: Path) -> None:
+    write_host_sweep(tmp_path, counts=(4,), depths=(1,), repeats=12, slow="gamma delta")
+    of_hosts = hosts.compared(hosts.of_hosts(load(tmp_path)))
+    claimed = hosts.claim(of_hosts)
+    assert re.fullmatch(
+        r"Hosts (gamma and delta|delta and gamma) are stragglers of 4 hosts: "
+        r"each does 0\.7\d to 0\.7\d of the median host's IOPS",
+        claimed,
+    )
+    many = {f"host{number}": of_hosts["gamma"] for number in range(9)}
+    assert "Hosts host0, host1, host2, host3, host4, host5 and 3 more are" in hosts.claim(many)
+
+
 def test_the_efficiency_has_the_interval_of_the_ratio(tmp_path: Path) -> None:
     write_host_sweep(tmp_path, counts=(1, 4), depths=(1,), repeats=12, slow="")
     title = titles(tmp_path)["scaling"]

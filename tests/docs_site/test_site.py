@@ -15,7 +15,7 @@ import click
 import manual_library
 import pytest
 from docs_site.__main__ import sphinx
-from docs_site.pages import SiteError, stage, target
+from docs_site.pages import MARK, SiteError, stage, target
 
 import pyfio_virtio
 from pyfio_virtio.cli.backend import backend
@@ -158,10 +158,18 @@ def test_only_a_folder_that_it_has_made_is_made_again(tmp_path: Path) -> None:
     stage(ours, {}, {})
     assert not (ours / "old.rst").exists()
     theirs.mkdir()
-    (theirs / "file").touch()
+    (theirs / "index.md").write_text("# Other pages\n")
     with pytest.raises(SiteError, match="theirs was not made by this program"):
         stage(theirs, {}, {})
-    assert (theirs / "file").exists()
+    assert (theirs / "index.md").exists()
+
+
+def test_a_folder_is_ours_without_the_mark_of_later_versions(tmp_path: Path) -> None:
+    stage(tmp_path, {"old.rst": ""}, {})  # it was empty
+    (tmp_path / MARK).unlink()
+    stage(tmp_path, {}, {})
+    assert (tmp_path / MARK).exists()
+    assert not (tmp_path / "old.rst").exists()
 
 
 def test_a_link_that_leads_nowhere_ends_the_build() -> None:

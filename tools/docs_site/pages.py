@@ -68,15 +68,24 @@ def stage(folder: Path, generated: Mapping[str, str], rows: Mapping[str, str]) -
 
 
 def _renew(folder: Path) -> None:
-    """Makes an empty folder with a mark. Only a folder with that mark is removed for it."""
+    """Makes an empty folder with a mark. Only a folder of ours is removed for it."""
     if folder.exists():
-        if not (folder / MARK).is_file():
+        if not _is_ours(folder):
             raise SiteError(
                 f"{folder} was not made by this program, and all that is in it would be lost: "
                 "remove it, or give another folder"
             )
         shutil.rmtree(folder)
     _write(folder / MARK, "tools/docs_site made this folder, and removes it to make it again.\n")
+
+
+def _is_ours(folder: Path) -> bool:
+    """Whether it has the mark, or our home page, because there was no mark at first; or nothing."""
+    if not folder.is_dir():
+        return False
+    home, title = folder / HOME, (ROOT / README).read_text().partition("\n")[0]
+    has_home = home.is_file() and home.read_text(errors="replace").startswith(f"{title}\n")
+    return (folder / MARK).is_file() or has_home or not any(folder.iterdir())
 
 
 def _home(found: Sequence[Section], rows: Mapping[str, str]) -> str:

@@ -20,6 +20,7 @@ from pathlib import Path
 
 from project import CHANGELOG, ROOT, maintainer, newest_release, version
 
+CONTROL = Path("debian") / "control"
 NOT_COPIED = shutil.ignore_patterns(
     ".git", "build", "__pycache__", "*.egg-info", ".*_cache", ".hypothesis"
 )
@@ -31,6 +32,8 @@ class DebError(Exception):
 
 def release_time() -> datetime:
     if chosen := os.environ.get("SOURCE_DATE_EPOCH"):
+        if not chosen.isdecimal():
+            raise DebError(f"SOURCE_DATE_EPOCH={chosen} is no number of seconds")
         return datetime.fromtimestamp(int(chosen), tz=UTC)
     if dated := newest_release():
         return datetime.combine(dated, time(), tzinfo=UTC)
@@ -55,6 +58,11 @@ def changelog() -> str:
     )
 
 
+def names() -> list[str]:
+    """Of all packages."""
+    return re.findall("^Package: (.*)", (ROOT / CONTROL).read_text(), re.MULTILINE)
+
+
 def refuse_other_contents(output: Path) -> None:
     """The folder is emptied, so it must hold nothing but the output of an earlier build."""
     if ROOT.is_relative_to(output.resolve()):
@@ -63,7 +71,8 @@ def refuse_other_contents(output: Path) -> None:
         return
     if not output.is_dir() or output.is_symlink():
         raise DebError(f"{output} is no folder: give a folder for the packages alone")
-    ours = re.compile(r"build\.output|(lib)?pyfio-virtio(\d|-dev|-dbgsym)*[-_]\d.*")
+    packages = "|".join(map(re.escape, names()))
+    ours = re.compile(rf"build\.output|({packages})(-dbgsym)?[-_]\d.*")
     if others := sorted(path.name for path in output.iterdir() if not ours.fullmatch(path.name)):
         raise DebError(
             f"{output} holds other files ({others[0]}): give a folder for packages alone"
@@ -72,19 +81,38 @@ def refuse_other_contents(output: Path) -> None:
 
 def build(output: Path) -> None:
     refuse_other_contents(output)
-    shutil.rmtree(output, ignore_errors=True)
+    remove_earlier(output)
     tree = output / f"pyfio-virtio-{version()}"
     # All copies are new, and dpkg-deb puts the release's time on files that are newer than it.
     shutil.copytree(ROOT, tree, symlinks=True, ignore=NOT_COPIED, copy_function=shutil.copy)
-    control = tree / "debian" / "control"
+    control = tree / CONTROL
     control.write_text(control.read_text().replace("@MAINTAINER@", maintainer()))
     control.with_name("changelog").write_text(changelog())
     run_build(tree, output / "build.output")
     shutil.rmtree(tree)
 
 
+def remove_earlier(output: Path) -> None:
+    try:
+        if output.exists():
+            shutil.rmtree(output)
+    except OSError as error:
+        raise DebError(
+            f"cannot remove what an earlier build has made: {in_words(error)}; remove {output} as "
+            "the user who made it"
+        ) from None
+
+
+def in_words(error: OSError) -> str:
+    if isinstance(error, shutil.Error):  # from copytree: a list of what it could not copy
+        return str(error.args[0][0][2])
+    return f"{error.filename}: {error.strerror}"
+
+
 def run_build(tree: Path, log: Path) -> None:
-    environment = dict(os.environ)
+    # debian/rules is a makefile too, in which variables from our own make's command line would win.
+    ours = ("MAKEFLAGS", "MFLAGS")
+    environment = {name: value for name, value in os.environ.items() if name not in ours}
     if sources := os.environ.get("FIO_SOURCE_DIR"):
         environment["FIO_SOURCE_DIR"] = str(Path(sources).absolute())
     with log.open("w") as written:
@@ -111,6 +139,9 @@ def main() -> int:
     output = Path(sys.argv[1]).absolute()
     try:
         build(output)
+    except OSError as error:
+        print(f"deb: {in_words(error)}", file=sys.stderr)
+        return 1
     except DebError as error:
         print(f"deb: {error}", file=sys.stderr)
         return 1

@@ -39,8 +39,11 @@ OWN_FIO := build/fio-3.41/fio
 
 all: $(FRONT_END) $(BACK_END) ## build the engine (the default): build/lib/fio_virtio
 
+# Put before a command: if root builds in another user's clone, that user gets the files afterwards.
+GIVING_BACK = trap '"$(PYTHON)" tools/give_back.py' EXIT; trap 'exit 130' INT; trap 'exit 143' TERM;
+
 run: install-packages ## run jobs/virtio.fio on a disk in memory of the built-in back-end
-	@$(MAKE) --no-print-directory all
+	@$(GIVING_BACK) $(MAKE) --no-print-directory all
 	@$(VENV)/bin/pyfio-virtio run --fio $(call quoted,$(FIO)) jobs/virtio.fio
 
 test: install-test-packages ## run the tests
@@ -120,9 +123,8 @@ LIBDIR ?= lib
 
 .PHONY: install uninstall installable
 install: ## install the command, the engine and the C library below PREFIX
-	@trap '"$(PYTHON)" tools/give_back.py' EXIT; trap 'exit 130' INT; trap 'exit 143' TERM; \
-	  $(MAKE) --no-print-directory installable
-	@$(INSTALLER) install $(INTO) --libdir $(call quoted,$(LIBDIR)) $(if $(SYSTEM_PYTHON),,--bundle build/bundle)
+	@$(GIVING_BACK) $(MAKE) --no-print-directory installable && \
+	  $(INSTALLER) install $(INTO) --libdir $(call quoted,$(LIBDIR)) $(if $(SYSTEM_PYTHON),,--bundle build/bundle)
 
 # All that is built first.
 installable: $(FRONT_END) $(BACK_END) build/lib/libpyfio_virtio.so $(if $(SYSTEM_PYTHON),,build/bundle/.ready)
@@ -142,7 +144,7 @@ build/bundle/.ready: $(VENV)/.ready
 .PHONY: deb
 deb: ## build Debian's packages of this version into build/deb
 	@tools/packages.sh deb
-	@$(PYTHON) tools/deb.py build/deb
+	@$(GIVING_BACK) $(PYTHON) tools/deb.py build/deb
 
 .PHONY: man
 man: $(VENV_READY) ## write the manual pages into build/man

@@ -233,6 +233,20 @@ def test_a_list_that_names_files_elsewhere_is_refused(install: Install, prefix: 
     assert (prefix.parent / "outside").exists()
 
 
+def test_what_uses_the_libraries_of_the_system_is_uninstalled_too(prefix: Path) -> None:
+    done = run_installer("install", "--prefix", str(prefix))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (prefix / "lib" / "python3" / "dist-packages" / "pyfio_virtio").is_dir()
+    assert run_installer("uninstall", "--prefix", str(prefix)).returncode == 0
+    assert not prefix.exists() or files(prefix) == set()
+
+
+def test_a_package_of_debian_has_no_list(prefix: Path, tmp_path: Path) -> None:
+    done = run_installer("install", "--prefix", str(prefix), "--destdir", str(tmp_path / "root"))
+    assert done.returncode == 0
+    assert not list(tmp_path.rglob("installed-files"))
+
+
 def test_destdir_is_put_before_each_path(install: Install, prefix: Path, tmp_path: Path) -> None:
     done = install("install", "--destdir", str(tmp_path / "root"))
     assert (done.returncode, done.stdout) == (0, "")
@@ -262,8 +276,10 @@ def test_what_root_makes_in_a_clone_belongs_to_its_owner(tmp_path: Path) -> None
     assert Path("/etc/passwd").stat().st_uid == 0
 
 
-def test_what_root_has_made_before_a_failure_belongs_to_the_owner_of_the_clone(
-    tmp_path: Path,
+@pytest.mark.parametrize("target", ["install", "deb", "run"])
+@pytest.mark.parametrize("status", [0, 1])
+def test_what_root_builds_belongs_to_the_owner_of_the_clone_also_if_it_fails(
+    target: str, status: int, tmp_path: Path
 ) -> None:
     if os.geteuid() != 0:
         pytest.skip("only root may give files to others")
@@ -271,16 +287,22 @@ def test_what_root_has_made_before_a_failure_belongs_to_the_owner_of_the_clone(
     shutil.copytree(ROOT / "tools", clone / "tools")
     for name in ("Makefile", "pyproject.toml"):
         shutil.copy(ROOT / name, clone)
-    (clone / "engine").mkdir()
-    (clone / "engine" / "fio_headers.py").touch()
+    (clone / "tools" / "packages.sh").write_text("#!/bin/sh\nmkdir -p build\n")
+    for name in ("fio_headers.py", "library/pyfio_virtio.map"):
+        (clone / "engine" / name).parent.mkdir(parents=True, exist_ok=True)
+        (clone / "engine" / name).touch()
     for path in (clone, *clone.rglob("*")):
         os.chown(path, 12345, 12345)
-    python.write_text(f'#!/bin/sh\ncase $1 in tools/*) exec {sys.executable} "$@"; esac\nexit 1\n')
+    python.write_text(
+        f'#!/bin/sh\ncase $1 in tools/give_back.py) exec {sys.executable} "$@"; esac\n'
+        f"touch build/by-$(basename $1)\nexit {status}\n"
+    )
     python.chmod(0o755)
-    line = ["make", "install", "SYSTEM_PYTHON=yes", f"PYTHON={python}", f"PREFIX={tmp_path}/prefix"]
-    failed = subprocess.run(line, cwd=clone, capture_output=True, text=True, timeout=30)
-    assert failed.returncode
-    assert {path.name for path in clone.glob("build/*")} == {"fio-wanted", "sleepy-poll"}
+    line = ["make", target, "SYSTEM_PYTHON=yes", f"PYTHON={python}", f"PREFIX={tmp_path}/prefix"]
+    done = subprocess.run(line, cwd=clone, capture_output=True, text=True, timeout=30)
+    assert (done.returncode == 0) == (status == 0 and target != "run")  # no program to run
+    last = {"install": "installer.py", "deb": "deb.py", "run": "build.py"}[target]
+    assert status or (clone / "build" / f"by-{last}").exists(), done.stderr
     assert {path.lstat().st_uid for path in clone.rglob("*")} == {12345}
 
 

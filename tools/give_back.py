@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Gives what root has made in a clone of somebody else to that user, whose next make writes there.
+"""When root has run make in another user's clone, gives that user the files that root has made.
 
-`make install` runs this file when it has built something, and also when that has failed.
+Else the user's next make could not write to them. `make install`, `make deb` and `make run` call
+this file when they have built something, and also when that has failed.
 """
 
 import os

@@ -27,9 +27,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-import project
 import stage
-from give_back import give_back
 
 LIST = Path("lib/pyfio-virtio/installed-files")
 TEMPORARY = ".pyfio-virtio-new"
@@ -195,12 +193,10 @@ def arguments() -> argparse.Namespace:
 
 
 def stage_and_install(prefix: Prefix, libdir: Path, bundle: Path | None) -> None:
-    try:
-        with tempfile.TemporaryDirectory(prefix="stage-", dir=stage.BUILD) as folder:
-            stage.fill(Path(folder), prefix.path, libdir, bundle)
-            install(prefix, Path(folder), keeps_list=bundle is not None)
-    finally:
-        give_back(project.ROOT)
+    with tempfile.TemporaryDirectory(prefix="stage-", dir=stage.BUILD) as folder:
+        stage.fill(Path(folder), prefix.path, libdir, bundle)
+        # Debian's packages have lists of their own.
+        install(prefix, Path(folder), keeps_list=prefix.is_final or bundle is not None)
 
 
 def carry_out(chosen: argparse.Namespace) -> None:

@@ -383,8 +383,9 @@ def ways_out(program: str) -> str:
     named = re.fullmatch(r"fio-\d+\.\d+(\.\d+)?", release)
     clone = f" (git clone --depth 1 --branch {release} {UPSTREAM})" if named else ""
     return (
-        f"set FIO_SOURCE_DIR to the sources of this fio{clone}, or use another fio, such as that "
-        "of another suite of your distribution or one that you build yourself"
+        f"set FIO_SOURCE_DIR to the sources of this fio{clone}, with the patches that it was "
+        "built with, or use another fio, such as that of another suite of your distribution or one "
+        "that you build yourself"
     )
 
 

@@ -8,7 +8,7 @@ are pure, so any thread may call them. claims.py makes the answers and speaks of
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from pyfio_virtio.analysis import checks, stats
 from pyfio_virtio.analysis.names import listed
@@ -33,6 +33,8 @@ class Answer:
     iops: Mapping[tuple[str, str], stats.Comparison]  # other / base, by (base, other)
     per_core: Mapping[tuple[str, str], stats.Comparison]  # the same of IOPS per core
     iops_per_core: Mapping[str, float]
+    # In how many rounds base had more IOPS than other, and of how many, by (base, other)
+    against: Mapping[tuple[str, str], tuple[int, int]] = field(default_factory=dict)
 
     @property
     def top(self) -> str:
@@ -96,10 +98,15 @@ class Answer:
         parts = [f"{self.top} {verb}: {short(self.medians[self.top].value)}"]
         gain = self.gain()
         if gain:
-            parts.append(f"{times(gain)} those of {self.baseline}")
+            parts.append(f"{times(gain)} those of {self.baseline}{self._contrary()}")
             parts += self._efficiency()
         rest = f"{self._rivals()}{self._thrift()}"
         return capital(f"{place(self.where)}{', '.join(parts)}.{rest}")
+
+    def _contrary(self) -> str:
+        """The rounds that say the opposite: an interval does not show that there were some."""
+        contrary, rounds = self.against.get((self.baseline, self.top), (0, 0))
+        return f" (which had more in {contrary} of {rounds} rounds)" if contrary else ""
 
     def _room(self) -> str:
         """How large a difference of two alternatives may be, although none was shown."""

@@ -9,6 +9,7 @@ and nothing else, so they agree, and they cannot say what was not tested.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -156,7 +157,7 @@ def _answers(places: Sequence[tuple[Row, pd.DataFrame]], subject: str) -> Iterab
     metrics = [name for name in _TESTED if all(name in part for _, part in places)]
     flat = [_by_round(part, subject, name) for _, part in places for name in metrics]
     found = iter(family.all_pairs([logs for logs, _ in flat], [order for _, order in flat]))
-    for where, part in places:
+    for (where, part), (logs, _) in zip(places, flat[:: len(metrics)], strict=True):
         names = _alternatives(part, subject)
         pairs = {name: next(found) for name in metrics}
         yield Answer(
@@ -166,6 +167,7 @@ def _answers(places: Sequence[tuple[Row, pd.DataFrame]], subject: str) -> Iterab
             _comparisons(pairs["iops"], names, "higher"),
             _comparisons(pairs.get(efficiency.BOTH, {}), names, "higher"),
             {n: _per_core(_of(part, subject, n)) for n in names},
+            _against(logs, names),
         )
 
 
@@ -200,6 +202,18 @@ def _comparisons(
     return found
 
 
+def _against(logs: Floats, names: Sequence[str]) -> dict[tuple[str, str], tuple[int, int]]:
+    """In how many rounds the first had more than the second, and how many rounds have both."""
+    columns = dict(zip(names, logs.T, strict=True))
+    return {
+        (one, other): (
+            int((columns[one] > columns[other]).sum()),
+            int(np.isfinite(columns[one] + columns[other]).sum()),
+        )
+        for one, other in itertools.permutations(names, 2)
+    }
+
+
 def _per_core(runs: pd.DataFrame) -> float:
     known = runs[efficiency.BOTH].dropna() if efficiency.BOTH in runs else pd.Series(dtype=float)
     return float(known.median())
@@ -223,7 +237,7 @@ def advice(found: Study) -> str:
     if found.reason or found.claims or found.rounds >= USUAL_ROUNDS:
         return ""
     return (
-        f"{found.rounds} rounds show only differences far above the noise. "
+        f"{found.rounds} rounds can hide even a large difference. "
         f"The same command with --repeats {USUAL_ROUNDS} adds rounds to this sweep."
     )
 

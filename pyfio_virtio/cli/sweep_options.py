@@ -78,7 +78,11 @@ _FLAGS = (
         default=None,
         help="Vary one option at a time, with the first value of each other option.",
     ),
-    click.option("--repeats", type=click.IntRange(1), help="Runs of each point.  [default: 5]"),
+    click.option(
+        "--repeats",
+        type=click.IntRange(1),
+        help="Runs of each point; fewer than 5 show no difference.  [default: 5]",
+    ),
     click.option(
         "--target-ci",
         metavar="SHARE",

@@ -131,6 +131,19 @@ def test_an_answer_names_what_was_not_shown_to_differ_and_the_efficiency() -> No
     assert "times those of event, with 300k IOPS per core instead of 100k." in sentence
 
 
+def test_rounds_that_say_the_opposite_are_counted_beside_a_claim() -> None:
+    """Runs of a busy machine, whose other programs took the CPU of busy in most rounds."""
+    busy = [3.2, 258, 2.3, 2.2, 1.9, 2.9, 2.0, 268, 1.1, 0.95, 0.99, 235]
+    event = [65, 67, 60, 47, 67, 67, 67, 30, 44, 43, 27, 114]
+    frame = made({"event": [10], "busy": [10]}, rounds=len(busy))
+    for way, values in (("busy", busy), ("event", event)):
+        frame.loc[frame["way"] == way, "iops"] = [1000.0 * each for each in values]
+    sentence = claims.study(frame).answers[0].sentence
+    assert "times those of busy (which had more in 3 of 12 rounds)" in sentence
+    agreed = claims.study(made({"event": [10], "busy": [20]})).answers[0].sentence
+    assert "which had more" not in agreed
+
+
 def test_a_clear_answer_does_not_speak_of_rivals() -> None:
     sentence = claims.study(made({"event": [10], "busy": [30]})).answers[0].sentence
     assert sentence.startswith("Busy has the most IOPS: 29.9k, 3.00 (")

@@ -108,8 +108,9 @@ def add_metadata(python: Path) -> None:
 
 
 def add_engine(into: Path, python: Path, libdir: Path, is_searched: bool) -> None:
-    """Python loads the engine from its package, and fio from `libdir`. fio's name is a link where
-    it does without ldconfig, so that a package of Debian's can have it for one fio alone."""
+    """Python loads the engine from its package, and fio from `libdir`. If the loader searches
+    `libdir` without ldconfig, the file lies in Python's package and fio has a link to it. Debian
+    has this link in a package of its own, which depends on one fio."""
     lib = python / "pyfio_virtio" / "lib"
     own, for_fio = lib / ENGINE, libdir / ENGINE
     file = own if is_searched else libdir / FOUND_BY_LDCONFIG

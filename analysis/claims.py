@@ -172,22 +172,25 @@ def _answers(places: Sequence[tuple[Row, pd.DataFrame]], subject: str) -> Iterab
 
 
 def _alternatives(runs: pd.DataFrame, subject: str) -> tuple[str, ...]:
-    """The names of the alternatives in their order, such as "busy" or "iodepth 32"."""
+    """The names of the alternatives in their order, such as "busy" or "iodepth=32"."""
     ordered = in_order(runs.drop_duplicates(subject), [subject])[subject]
-    return tuple(_name(subject, value) for value in ordered)
+    return tuple(named(subject, value) for value in ordered)
 
 
-def _name(subject: str, value: object) -> str:
-    return checks.name_point({subject: value}, [subject])
+def named(subject: str, value: object) -> str:
+    """An alternative. With "=", every option can have a verb: "hosts=4 has the most IOPS"."""
+    name = checks.name_point({subject: value}, [subject])
+    is_option = subject not in SUBJECTS and name.startswith(f"{subject} ")
+    return name.replace(" ", "=", 1) if is_option else name
 
 
 def _of(runs: pd.DataFrame, subject: str, name: str) -> pd.DataFrame:
-    return runs[[_name(subject, value) == name for value in runs[subject]]]
+    return runs[[named(subject, value) == name for value in runs[subject]]]
 
 
 def _by_round(runs: pd.DataFrame, subject: str, metric: str) -> tuple[Floats, Floats | None]:
     """Logarithms, one row for each round and one column for each alternative, and their order."""
-    names = [_name(subject, value) for value in runs[subject]]
+    names = [named(subject, value) for value in runs[subject]]
     return rounds.by_round(runs, names, _alternatives(runs, subject), metric)
 
 

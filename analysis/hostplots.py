@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from pyfio_virtio.analysis import checks, claims, drawing, findings, names, stats, style
+from pyfio_virtio.analysis import claims, drawing, findings, names, stats, style
 from pyfio_virtio.analysis.answers import times
 from pyfio_virtio.analysis.frame import grouped, in_order, measured, points, subject
 from pyfio_virtio.analysis.hosts import HOST, SHARE, claim, compared, is_on_hosts, of_hosts
@@ -259,7 +259,7 @@ def scaling(frame: pd.DataFrame, axes: Axes) -> Axes:
 def _scaled(runs: pd.DataFrame, by: str, depth: object) -> str:
     """How much the most hosts do compared with the fewest, of the line with the largest ratio that
     was shown; empty if none was."""
-    counts = {checks.name_point({HOSTS: n}, [HOSTS]): int(n) for n in runs[HOSTS].unique()}
+    counts = {claims.named(HOSTS, n): int(n) for n in runs[HOSTS].unique()}
     found = []
     for answer in claims.study(runs, HOSTS).answers:
         few, many = answer.names[0], answer.names[-1]

@@ -18,6 +18,7 @@ from matplotlib.figure import Figure
 from pyfio_virtio.analysis import claims, columns, hostplots, hosts, names, plots, style, timeplots
 from pyfio_virtio.analysis.frame import axes, measured
 from pyfio_virtio.analysis.names import FOLDER, SUBJECTS
+from pyfio_virtio.errors import did_you_mean
 from pyfio_virtio.results.results import ResultsError
 
 PICTURES: Mapping[str, plots.Plot] = MappingProxyType(
@@ -65,7 +66,8 @@ def draw(
 ) -> Figure:
     """The named picture of all runs, or one picture for each value of the column facet."""
     if name not in PICTURES:
-        raise ResultsError(f"no picture {name}", "", f"choose one of {', '.join(PICTURES)}")
+        advice = f"{did_you_mean(name, PICTURES)}choose one of {', '.join(PICTURES)}"
+        raise ResultsError(f"no picture {name}", "", advice)
     facet = facet or _facet_of_folders(frame, name)
     if name != "iops":
         return _draw(frame, PICTURES[name], facet)

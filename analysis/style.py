@@ -163,8 +163,10 @@ def titles(axes: Axes, finding: str, conditions: str) -> None:
 
 
 def capital(sentence: str) -> str:
-    """The sentence with a capital letter. A unit keeps its letter, because M is not µ."""
-    return sentence[:1].upper() + sentence[1:] if sentence[:1].isascii() else sentence
+    """The sentence with a capital letter. A unit keeps its letter, because M is not µ, and so does
+    an option, such as hosts=4."""
+    is_kept = not sentence[:1].isascii() or "=" in sentence.partition(" ")[0]
+    return sentence if is_kept else sentence[:1].upper() + sentence[1:]
 
 
 def finding_of(axes: Axes) -> str:

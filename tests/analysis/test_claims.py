@@ -167,7 +167,7 @@ def test_depths_are_compared_if_there_is_one_way() -> None:
     frame = made({"event": [10, 20, 40]})
     found = claims.study(frame)
     assert found.subject == "iodepth"
-    assert claims.headline(found).startswith("Iodepth 3 has the most IOPS: 39.9k")
+    assert claims.headline(found).startswith("iodepth=3 has the most IOPS: 39.9k")
 
 
 def test_a_single_point_has_nothing_to_be_compared_with() -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pyfio_virtio.analysis import hostplots, hosts, picture_names, style
+from pyfio_virtio.analysis import claims, hostplots, hosts, picture_names, style
 from pyfio_virtio.analysis.frame import load
 from tests.analysis.host_sweeps import NAMES, write_host_sweep
 
@@ -77,6 +77,12 @@ def test_the_efficiency_has_the_interval_of_the_ratio(tmp_path: Path) -> None:
     low, high, least, most = map(float, found.groups())
     assert low <= 4 / (1 + 0.06 * 3) <= high
     assert (least, most) == pytest.approx((25 * low, 25 * high), abs=0.6)
+
+
+def test_a_number_of_hosts_has_a_verb_that_fits(tmp_path: Path) -> None:
+    write_host_sweep(tmp_path, counts=(1, 4), depths=(1, 32), repeats=12, slow="")
+    said = claims.headline(claims.study(load(tmp_path), "hosts"))
+    assert said == "hosts=4 has the most IOPS at all 2 iodepths measured."
 
 
 def test_a_run_in_which_all_hosts_failed_has_no_others(tmp_path: Path) -> None:

@@ -90,3 +90,8 @@ def test_fio_s_own_histogram_log_agrees_with_its_json(fio_files: list[Path]) -> 
     assert 0.5 * run["ios"] < counts.sum() <= run["ios"]
     logged = (bins_ns * counts).sum() / counts.sum()
     assert logged < run["lat_max_ns"]
+
+
+def test_a_misspelt_name_is_guessed(sweep: pd.DataFrame) -> None:
+    with pytest.raises(ResultsError, match=r"did you mean fairness\? choose one of iops, p99"):
+        picture_names.draw(sweep, "fairnes")

@@ -22,6 +22,7 @@ class Moments:
     """Moments of one job, as messages have them. There are never more than wire.MOST_MOMENTS."""
 
     def __init__(self, fio_pid: int, backend_pid: int | None) -> None:
+        sampling.prepare()
         self._fio_pid, self._backend_pid = fio_pid, backend_pid
         self._of_fio: dict[int, CpuUse] = {}
         self._every_s, self._next = _EVERY_S, 0.0

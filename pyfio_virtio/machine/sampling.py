@@ -31,6 +31,11 @@ class Moment:
     backend_start: int | None = None  # numbers of processes are used again
 
 
+def prepare() -> None:
+    """Imports what look() needs. Otherwise its first call would use a CPU while fio runs."""
+    import psutil  # noqa: F401
+
+
 def look(fio_pid: int, backend_pid: int | None) -> Moment:
     """Reads the totals of this moment."""
     import psutil  # slow to import, and only needed when something is measured

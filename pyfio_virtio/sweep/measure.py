@@ -87,6 +87,7 @@ class _Observation:
 
 def measure(task: Task, live: Live) -> Measured:
     """Runs fio to its end, or kills it when it is overdue. `live` gets the present IOPS."""
+    sampling.prepare()
     seen = _Observation(time.monotonic())
     with (task.folder / STDERR).open("wb") as errors:
         running = fio.start(

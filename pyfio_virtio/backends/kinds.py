@@ -21,6 +21,8 @@ class Kind:
     is_installed: Callable[[], bool]
     how_to_install: str
     grace_s: float = 2.0  # the time that it gets to end before it is killed
+    is_qemu: bool = False  # it is qemu-storage-daemon
+    is_vhost_user: bool = True  # the engine can use it
 
 
 _QSD_INSTALL = "install it (Debian 12: apt install qemu-system-common; 13: qemu-utils)"
@@ -38,11 +40,12 @@ KINDS = {
         engine.has_builtin_backend,
         engine.how_to_build(),
     ),
-    "qsd": Kind(QSD, _has_qsd, _QSD_INSTALL, _QSD_GRACE_S),
-    "nbd": Kind(f"{QSD} by NBD", _has_qsd, _QSD_INSTALL, _QSD_GRACE_S),
+    "qsd": Kind(QSD, _has_qsd, _QSD_INSTALL, _QSD_GRACE_S, is_qemu=True),
+    "nbd": Kind(
+        f"{QSD} by NBD", _has_qsd, _QSD_INSTALL, _QSD_GRACE_S, is_qemu=True, is_vhost_user=False
+    ),
 }
-# The kinds that the engine can use.
-VHOST_USER_KINDS = ("builtin", "qsd")
+VHOST_USER_KINDS = tuple(name for name, kind in KINDS.items() if kind.is_vhost_user)
 
 
 def check_program(name: str) -> None:

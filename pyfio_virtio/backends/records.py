@@ -354,11 +354,14 @@ def _spec(fields: _Fields) -> BackendSpec:
 # ---- stopping ----------------------------------------------------------------------------------
 
 
-def check_known(name: str) -> None:
+def check_known(*wanted: str) -> None:
+    """Refuses a name that is not known. Several names are of back-ends to stop, all or none."""
     known = names()
-    if name not in known:
-        there_are = ", ".join(known) or "none"
-        raise UsageError(f"no back-end is named {name}", f"known names: {there_are}")
+    for name in wanted:
+        if name not in known:
+            there_are = ", ".join(known) or "none"
+            none = "so none was stopped" if len(wanted) > 1 else ""
+            raise UsageError(f"no back-end is named {name}", f"known names: {there_are}", none)
 
 
 def stop(name: str) -> Record | None:

@@ -60,7 +60,7 @@ class BackendSpec:
 
     def details(self) -> str:
         """What describe() leaves out, because most users set none of it; "" if nothing is set."""
-        block = f", {self.block_size}-byte blocks" if self.block_size != 512 else ""
+        block = f", {self.block_size}-byte blocks" if self.block_size != SMALLEST_BLOCK else ""
         polls = "" if self.poll_max_ns is None else f", poll-max-ns {self.poll_max_ns}"
         cpus = f", CPUs {self.cpus}" if self.cpus else ""
         return f"{block}{polls}{cpus}" + "".join(f", {option}" for option in self.options)
@@ -98,9 +98,10 @@ class BackendSpec:
                 "only the built-in back-end maps files",
                 f"use file:{path}",
             )
-        if self.block_size < 512 or self.block_size & (self.block_size - 1):
+        if self.block_size < SMALLEST_BLOCK or self.block_size & (self.block_size - 1):
             raise UsageError(
-                f"unusable block size {self.block_size}", "it must be 512 or a higher power of two"
+                f"unusable block size {self.block_size}",
+                f"it must be {SMALLEST_BLOCK} or a higher power of two",
             )
         numbers = {"size": self.size_bytes, "poll-max-ns": self.poll_max_ns or 0}
         for name, number in {**numbers, "number of queues": self.queues}.items():

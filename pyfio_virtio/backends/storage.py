@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pyfio_virtio.backends import disk_files, filling
+from pyfio_virtio.backends.kinds import KINDS
 from pyfio_virtio.backends.spec import BackendSpec
 from pyfio_virtio.errors import PyfioVirtioError
 from pyfio_virtio.sizes import format_size
@@ -33,7 +34,7 @@ class Storage:
 
 def needs_memfd(spec: BackendSpec) -> bool:
     """qemu-storage-daemon serves only files, so a memory disk is passed to it as a file."""
-    return spec.kind in ("qsd", "nbd") and spec.storage == "memory"
+    return KINDS[spec.kind].is_qemu and spec.storage == "memory"
 
 
 def open_storage(spec: BackendSpec, tell: Callable[[str], None] | None) -> Storage:

@@ -126,20 +126,9 @@ def stop(context: click.Context, names: tuple[str, ...], everything: bool) -> No
     """Stop back-ends by name. The data of a disk in memory is lost."""
     if bool(names) == everything:
         raise UsageError("name the back-ends to stop, or use --all")
-    _check_names(names)
+    backend_records.check_known(*names)  # an unknown name may be a mistyped one
     stopped = [_stop(name) for name in backend_records.names() if everything or name in names]
     context.exit(0 if all(stopped) else 1)
-
-
-def _check_names(names: tuple[str, ...]) -> None:
-    """A name that is not known may be a mistyped one, so then none is stopped."""
-    for name in names:
-        try:
-            backend_records.check_known(name)
-        except UsageError as error:
-            if len(names) > 1:
-                error.next_step = "so none was stopped"
-            raise
 
 
 def _stop(name: str) -> bool:

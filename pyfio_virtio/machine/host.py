@@ -10,6 +10,8 @@ import resource
 from dataclasses import dataclass
 from pathlib import Path
 
+from pyfio_virtio.machine.facts import read
+
 _CPU = Path("/sys/devices/system/cpu")
 _CLOCK = Path("/sys/devices/system/clocksource/clocksource0/current_clocksource")
 _HUGEPAGES = Path("/sys/kernel/mm/hugepages")
@@ -53,12 +55,12 @@ class Host:
 
 def describe() -> Host:
     memlock, _ = resource.getrlimit(resource.RLIMIT_MEMLOCK)
-    slack = _read(Path("/proc/self/timerslack_ns"))
-    options = (_read(Path("/proc/cmdline")) or "").split()
+    slack = read(Path("/proc/self/timerslack_ns"))
+    options = (read(Path("/proc/cmdline")) or "").split()
     return Host(
         cpu_model=_cpu_model(),
         cpus=len(os.sched_getaffinity(0)),
-        governor=_read(_CPU / "cpu0" / "cpufreq" / "scaling_governor"),
+        governor=read(_CPU / "cpu0" / "cpufreq" / "scaling_governor"),
         kernel=os.uname().release,
         mitigations="off" if "mitigations=off" in options else "on",
         load=os.getloadavg()[0],
@@ -68,15 +70,8 @@ def describe() -> Host:
     )
 
 
-def _read(path: Path) -> str | None:
-    try:
-        return path.read_text().strip()
-    except OSError:
-        return None
-
-
 def _cpu_model() -> str:
-    for line in (_read(Path("/proc/cpuinfo")) or "").splitlines():
+    for line in (read(Path("/proc/cpuinfo")) or "").splitlines():
         name, _, value = line.partition(":")
         if name.strip() == "model name":
             return value.strip()
@@ -97,7 +92,7 @@ def _kib(folder: Path) -> int:
 
 
 def _number(path: Path) -> int:
-    return int(_read(path) or 0)
+    return int(read(path) or 0)
 
 
 def fio_clock() -> str | None:
@@ -107,13 +102,13 @@ def fio_clock() -> str | None:
     seem to be some cycles apart, which is a matter of chance, it uses clock_gettime(2). Each I/O
     then takes about 80 ns longer.
     """
-    return "cpu" if _read(_CLOCK) in ("tsc", "arch_sys_counter") else None
+    return "cpu" if read(_CLOCK) in ("tsc", "arch_sys_counter") else None
 
 
 def cores() -> list[list[int]]:
     """The CPUs that this process may run on, in order. The CPUs of a core are in one list."""
     found: dict[str, list[int]] = {}
     for cpu in sorted(os.sched_getaffinity(0)):
-        siblings = _read(_CPU / f"cpu{cpu}" / "topology" / "thread_siblings_list")
+        siblings = read(_CPU / f"cpu{cpu}" / "topology" / "thread_siblings_list")
         found.setdefault(siblings or str(cpu), []).append(cpu)
     return list(found.values())

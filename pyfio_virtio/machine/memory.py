@@ -9,6 +9,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from pyfio_virtio.machine.facts import read
+
 # For the two versions of control groups: their folder, and the names of the limit, of the memory in
 # use, and of the part of it that can be freed at once.
 _GROUPS = (
@@ -30,7 +32,7 @@ def free_bytes(root: Path = Path("/")) -> int:
 
 
 def _rooms_of_groups(root: Path) -> Iterator[int]:
-    for line in (_read(root / "proc/self/cgroup") or "").splitlines():
+    for line in (read(root / "proc/self/cgroup") or "").splitlines():
         _, controllers, path = line.split(":", 2)
         if controllers not in ("", "memory"):
             continue
@@ -38,7 +40,7 @@ def _rooms_of_groups(root: Path) -> Iterator[int]:
         top = root / place
         group = top / path.lstrip("/")
         for folder in (group, *group.parents):
-            given, taken = _read(folder / limit), _read(folder / used)
+            given, taken = read(folder / limit), read(folder / used)
             if given and taken and given.isdecimal():
                 yield int(given) - int(taken) + _fields(folder / "memory.stat").get(idle, 0)
             if folder == top:
@@ -47,12 +49,5 @@ def _rooms_of_groups(root: Path) -> Iterator[int]:
 
 def _fields(path: Path) -> dict[str, int]:
     """The numbers by name in a file with lines such as "MemFree: 12 kB"."""
-    words = [line.split() for line in (_read(path) or "").splitlines()]
+    words = [line.split() for line in (read(path) or "").splitlines()]
     return {word[0].rstrip(":"): int(word[1]) for word in words if word[1:] and word[1].isdecimal()}
-
-
-def _read(path: Path) -> str | None:
-    try:
-        return path.read_text().strip()
-    except OSError:
-        return None

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """How this program starts a Python of its own, which must find the same libraries.
 
-It ignores all that ours ignores. Without this, the user's PYTHONPATH would reach the Pythons of an
-installed command that ignores it.
+The new Python ignores all that ours ignores. An installed command ignores the user's PYTHONPATH,
+for example, so the Pythons that it starts do so too.
 """
 
 import sys

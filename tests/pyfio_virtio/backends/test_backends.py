@@ -24,6 +24,10 @@ from tests.waiting import kill, wait_until
 KINDS = tuple(kinds.KINDS)
 
 
+def test_each_kind_has_a_command() -> None:
+    assert tuple(command_lines.COMMANDS) == KINDS
+
+
 def test_a_started_back_end_takes_connections(qsd: StartBackend) -> None:
     assert unix_sockets.accepts(qsd().socket)
 

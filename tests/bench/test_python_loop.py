@@ -19,7 +19,7 @@ def test_each_way_reads(serve: Callable[..., Backend], tmp_path: Path) -> None:
         result = tmp_path / f"{way}.json"
         command = [sys.executable, python_loop.__file__, str(result), way, "32", str(1 << 20)]
         environment = {**os.environ, "DISK": backend.socket}
-        subprocess.run([*command, "20", "event"], env=environment, check=True)
+        subprocess.run([*command, "200", "event"], env=environment, check=True)
         [job] = read_fio_json(result).jobs
         total = summarise(job.directions.values())
         assert total.ios > 0

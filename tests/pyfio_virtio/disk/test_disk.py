@@ -339,7 +339,8 @@ def test_open_and_close_leave_nothing_behind(backend: Backend) -> None:
         use()
     gc.collect()
     assert process.num_fds() <= before[0]
-    assert len(process.memory_maps(grouped=False)) <= before[1] + 5
+    # A sanitizer maps some memory of its own; a mapping that is left at each turn makes 50.
+    assert len(process.memory_maps(grouped=False)) < before[1] + 25
     # The kernel counts a thread for some time after pthread_join() has returned.
     wait_until(lambda: process.num_threads() <= before[2], "the end of the threads")
 

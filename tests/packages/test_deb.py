@@ -340,7 +340,8 @@ class TestUse:
             "find / -xdev | sort > /root/after; ldconfig -p > /root/loader.after; "
             "diff /root/loader /root/loader.after && diff /root/before /root/after | "
             "grep '^[<>]' | grep -vE ' /(root|tmp|var/(cache|log|lib/(apt|dpkg)))(/|$)' | "
-            "grep -vP '(dist-packages/(?!pyfio_virtio/)(.*/)?|/share/python3/.*)__pycache__' || true",
+            "grep -vE ' /usr/share/python3/.*__pycache__' | "
+            "grep -vP 'dist-packages/(?!pyfio_virtio/)(.*/)?__pycache__' || true",
         )
         assert left == ""
 

@@ -123,8 +123,8 @@ LIBDIR ?= lib
 
 .PHONY: install uninstall installable
 install: ## install the command, the engine and the C library below PREFIX
-	@$(GIVING_BACK) $(MAKE) --no-print-directory installable && \
-	  $(INSTALLER) install $(INTO) --libdir $(call quoted,$(LIBDIR)) $(if $(SYSTEM_PYTHON),,--bundle build/bundle)
+	@$(GIVING_BACK) $(MAKE) --no-print-directory installable
+	@$(GIVING_BACK) $(INSTALLER) install $(INTO) --libdir $(call quoted,$(LIBDIR)) $(if $(SYSTEM_PYTHON),,--bundle build/bundle)
 
 # All that is built first.
 installable: $(FRONT_END) $(BACK_END) build/lib/libpyfio_virtio.so $(if $(SYSTEM_PYTHON),,build/bundle/.ready)
